@@ -1,0 +1,1 @@
+"""The SQL catalogue: every sighting, image, EXIF set, inspection, region and label."""

@@ -1,0 +1,179 @@
+"""The data set folder: what labels hands to models. Reading one needs neither catalogue nor SQL.
+
+A folder holds ``dataset.toml`` (this module's `Spec`), ``manifest.parquet`` (one row a photograph), ``README.md`` (the
+card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for each target: the
+class under the target's own name and, behind ``_stops``, its number; both are null where a photograph has no label.
+"""
+
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tomli_w
+
+from lightmeter.errors import UsageError
+from lightmeter.files import atomic_path, sha256_of, write_atomic
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+SPEC_FILE = "dataset.toml"
+MANIFEST_FILE = "manifest.parquet"
+
+MANIFEST_COLUMNS = pa.schema(
+    [
+        ("sha256", pa.string()),  # of the original bytes; the rows' order
+        ("path", pa.string()),  # below Spec.store
+        ("split", pa.string()),
+        ("group", pa.string()),  # never on two sides; intervals are drawn over groups
+        ("source", pa.string()),
+        ("owner", pa.string()),
+        ("licence", pa.string()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("file_size", pa.int64()),
+        ("quantisation", pa.string()),
+        ("make", pa.string()),
+        ("model", pa.string()),
+        ("f_number", pa.float64()),
+        ("exposure_time_s", pa.float64()),
+        ("iso", pa.float64()),
+        ("focal_length_mm", pa.float64()),
+        ("focal_length_35mm", pa.float64()),
+        ("flash_fired", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """One target of a data set.
+
+    Attributes:
+        name: for example ``shutter``.
+        version: of the rule that made the labels.
+        classes: in order; for an ordinal target from few stops to many.
+        stops: one number a class (its nominal value) for an ordinal target, else empty.
+        unit: what the numbers count, for example ``log2 s``; empty if there are none.
+    """
+
+    name: str
+    version: str
+    classes: tuple[str, ...]
+    stops: tuple[float, ...] = ()
+    unit: str = ""
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether the classes have an order and a number each."""
+        return bool(self.stops)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What ``dataset.toml`` says.
+
+    Attributes:
+        name: of the data set.
+        manifest_sha256: of ``manifest.parquet``; the data set's identity.
+        store: the folder that the manifest's paths count from, relative to the data set's folder or absolute.
+        targets: at least one.
+        split: seed, ratios, group keys and the query, as `labels split` was asked.
+        counts: photographs by split.
+    """
+
+    name: str
+    manifest_sha256: str
+    store: str
+    targets: tuple[TargetSpec, ...]
+    split: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def target(self, name: str) -> TargetSpec:
+        """Return a target by its name.
+
+        Raises:
+            UsageError: if the data set has no such target.
+        """
+        for target in self.targets:
+            if target.name == name:
+                return target
+        have = ", ".join(target.name for target in self.targets)
+        raise UsageError(f"The data set {self.name} has no target '{name}'; it has: {have}.")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set folder that was read and checked."""
+
+    folder: Path
+    spec: Spec
+    manifest: pa.Table
+
+    @property
+    def store(self) -> Path:
+        """The folder that the manifest's paths count from."""
+        return (self.folder / self.spec.store).resolve()
+
+    def rows(self, split: Split | None = None) -> list[dict[str, Any]]:
+        """Return the manifest's rows, of one split or of all, in the manifest's order."""
+        rows: list[dict[str, Any]] = self.manifest.to_pylist()
+        return [row for row in rows if split is None or row["split"] == split]
+
+
+def write_dataset(folder: Path, spec: Spec, manifest: pa.Table) -> Spec:
+    """Write manifest and spec; the spec comes last, so a folder that has one is whole.
+
+    Args:
+        folder: of the data set; made if missing.
+        spec: its ``manifest_sha256`` is filled in here.
+        manifest: the same table always gives the same bytes.
+
+    Returns:
+        The spec as written.
+    """
+    with atomic_path(folder / MANIFEST_FILE) as temporary:
+        pq.write_table(manifest, temporary, compression="zstd", store_schema=False)
+    whole = Spec(**{**vars(spec), "manifest_sha256": sha256_of(folder / MANIFEST_FILE)})
+    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_plain(asdict(whole))))
+    return whole
+
+
+def read_dataset(folder: Path) -> DataSet:
+    """Read a data set folder.
+
+    Raises:
+        UsageError: if it is none, is damaged, or its manifest is not the one that its spec names.
+    """
+    if not (folder / SPEC_FILE).is_file():
+        raise UsageError(
+            f"{folder} is no data set (it has no {SPEC_FILE}); make one with 'lightmeter labels split'."
+        )
+    try:
+        values = tomllib.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        targets = tuple(
+            TargetSpec(
+                **{**target, "classes": tuple(target["classes"]), "stops": tuple(target.get("stops", ()))}
+            )
+            for target in values.pop("targets")
+        )
+        spec = Spec(**values, targets=targets)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{folder / SPEC_FILE} is damaged ({error}).") from error
+    manifest = folder / MANIFEST_FILE
+    if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
+        raise UsageError(f"{manifest} is not the manifest that {SPEC_FILE} names; freeze the data set again.")
+    return DataSet(folder, spec, pq.read_table(manifest))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as TOML knows it: lists for tuples, no None."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,1 @@
+"""Learn to tell how a photograph was made; the result is a run folder."""

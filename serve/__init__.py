@@ -1,0 +1,1 @@
+"""Serve what was learned, through TorchServe."""
