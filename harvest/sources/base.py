@@ -1,0 +1,131 @@
+"""What a source plugin is: a class that says which photographs exist.
+
+The plugin discovers; fetching, retries, politeness, storage, EXIF, filters, SQL and progress belong to the engine.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.http import Response
+
+    from lightmeter.settings import Settings
+
+Medium = Literal["film", "digital"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """A photograph that exists at a source.
+
+    Attributes:
+        source_id: stable for as long as the source keeps the photograph; the same id is never fetched twice.
+        media_url: where the original bytes are: http(s), file, or a scheme that the source reads itself.
+        file: the name it had at its source; the last part of ``media_url`` if not given.
+        owner: who made or posted it.
+        licence: an SPDX identifier where there is one (``CC-BY-4.0``), else the source's own word.
+        attribution: the line that a user of the photograph must print.
+        concepts: what was searched for, or a class folder's name.
+        exif: tags that the source itself tells, in its own spelling.
+        exif_origin: where those tags come from.
+        metadata: whatever else the source tells; kept as it is.
+    """
+
+    source_id: str
+    media_url: str | None = None
+    page_url: str | None = None
+    file: str | None = None
+    owner: str | None = None
+    licence: str | None = None
+    attribution: str | None = None
+    title: str | None = None
+    tags: tuple[str, ...] = ()
+    medium: Medium | None = None
+    concepts: tuple[str, ...] = ()
+    published_at: datetime | None = None
+    exif: dict[str, Any] | None = None
+    exif_origin: Literal["api", "sidecar"] = "api"
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a stopped run goes on: everything yielded before it need not be discovered again."""
+
+    cursor: dict[str, Any]
+
+
+class Query(BaseModel):
+    """What a source is asked. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def Argument(description: str) -> Any:  # noqa: N802 - reads like the field it declares
+    """Declare a field that is given without an option name."""
+    return Field(description=description, json_schema_extra={"argument": True})
+
+
+def Option(default: Any, description: str) -> Any:  # noqa: N802
+    """Declare a field that becomes ``--name``."""
+    return Field(default=default, description=description)
+
+
+class Source:
+    """Base of all source plugins.
+
+    Attributes:
+        name: what people call it by; the entry point has the same name.
+        summary: one line for ``lightmeter harvest sources``.
+        keys: environment variables that must hold this source's keys.
+        scheme: a URL scheme of its own; its bytes come from `read` instead of the network.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    keys: ClassVar[tuple[str, ...]] = ()
+    scheme: ClassVar[str | None] = None
+    Query: ClassVar[type[Query]] = Query
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+
+    def site(self, query: Any) -> str:
+        """Return the name under which sightings stand in the catalogue; a source of many sites adds which one."""
+        return self.name
+
+    def total(self, query: Any) -> int | None:
+        """Return how many photographs there will be, where that is known before; for the progress bar."""
+        return None
+
+    def discover(
+        self, query: Any, cursor: dict[str, Any] | None
+    ) -> Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]:
+        """Yield what exists, from a checkpoint on if one is given. It may block: the engine runs it in a thread.
+
+        Raises:
+            lightmeter.errors.LightmeterError: if the source cannot be asked; the run ends as failed, with the reason.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def read(cls, media_url: str) -> bytes:
+        """Return the bytes behind a URL of this source's own scheme; called in a worker process."""
+        raise NotImplementedError
+
+
+class SpiderSource(Source):
+    """Base of sources that are web sites: the engine crawls pages, the plugin says what is on them."""
+
+    def start(self, query: Any) -> Iterator["Request"]:
+        """Yield the requests to begin with."""
+        raise NotImplementedError
+
+    def parse(self, response: "Response", query: Any) -> Iterator["Sighting | Request"]:
+        """Yield the photographs on a page, and the requests for pages to go on to."""
+        raise NotImplementedError
