@@ -1,0 +1,188 @@
+"""One predictor for everybody: evaluation after training, ``models predict`` and TorchServe.
+
+What a photograph is answered never depends on what else is asked at the same time: its patches are one
+forward pass of their own. Nor does it depend on the number of cores: on a CPU a forward pass is one
+thread's work, since other numbers of threads round sums differently; several photographs can be predicted
+in several threads.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor, nn
+
+from . import architectures
+from .preprocess import Photograph, PhotographError, read_photograph
+from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
+
+__all__ = ["BrokenModel", "Photograph", "PhotographError", "Prediction", "Predictor", "Reading", "to_tensors"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one target was found to be.
+
+    Attributes:
+        label: the most probable class.
+        probabilities: by class, calibrated.
+        stops: the expected number of stops, for ordinal targets.
+    """
+
+    label: str
+    probabilities: Mapping[str, float]
+    stops: float | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read off one photograph.
+
+    Attributes:
+        model: the model's name.
+        version: the model's version.
+        dataset: SHA-256 of the manifest that it was trained on.
+        predictions: by target.
+    """
+
+    model: str
+    version: str
+    dataset: str
+    predictions: Mapping[str, Prediction]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the reading as JSON has it."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "dataset": self.dataset,
+            "predictions": {
+                target: {
+                    "class": found.label,
+                    "probabilities": dict(found.probabilities),
+                    **({} if found.stops is None else {"stops": found.stops}),
+                }
+                for target, found in self.predictions.items()
+            },
+        }
+
+
+class Predictor:
+    """A trained network that reads photographs.
+
+    Args:
+        spec: what the network is.
+        network: with its weights.
+        device: that it runs on.
+    """
+
+    def __init__(self, spec: ModelSpec, network: nn.Module, device: str = "cpu") -> None:
+        self.spec = spec
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval()
+
+    @classmethod
+    def load(cls, run: Path, device: str = "cpu") -> "Predictor":
+        """Load the model of a run folder, from safetensors and TOML alone.
+
+        Raises:
+            BrokenModel: if the folder is none, is damaged, or needs an architecture that is not installed.
+        """
+        spec = read_spec(run)
+        weights = _weights(run / WEIGHTS_FILE, spec.weights_sha256)
+        try:
+            network = architectures.build(spec)
+            network.load_state_dict(weights)
+        except LookupError as error:
+            raise BrokenModel(f"The model {spec.name} cannot be built: {error.args[0]}.") from error
+        except (RuntimeError, TypeError, ValueError) as error:
+            first = str(error).strip().splitlines()[-1].strip().rstrip(".")
+            raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {first}.") from error
+        return cls(spec, network, device)
+
+    def read(self, data: bytes) -> Photograph:
+        """Decode a photograph and cut what the network is given.
+
+        Raises:
+            PhotographError: if it cannot be read; it has a status as HTTP says it, and a reason.
+        """
+        return read_photograph(data, self.spec.preprocessing)
+
+    def predict(self, photographs: Sequence[Photograph]) -> list[Reading]:
+        """Return one reading a photograph, in their order."""
+        return [self.reading(self.logits(photograph)) for photograph in photographs]
+
+    def logits(self, photograph: Photograph) -> dict[str, NDArray[np.float32]]:
+        """Return a photograph's uncalibrated logits of shape (C,) by target."""
+        with torch.inference_mode(), one_thread():
+            inputs = to_tensors([photograph.inputs], self.spec.preprocessing, self.device)
+            found = self.network(inputs)
+        return {target: values[0].float().cpu().numpy() for target, values in found.items()}
+
+    def reading(self, logits: Mapping[str, NDArray[np.float32]]) -> Reading:
+        """Return the reading that a photograph's logits amount to."""
+        found = {target.name: _prediction(target, logits[target.name]) for target in self.spec.targets}
+        dataset = str(self.spec.data.get("manifest_sha256", ""))
+        return Reading(self.spec.name, self.spec.version, dataset, found)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread while the block runs, and in threads that are begun in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def to_tensors(
+    inputs: Sequence[Mapping[str, NDArray[np.uint8]]], settings: Preprocessing, device: torch.device
+) -> dict[str, Tensor]:
+    """Return the inputs of N photographs as float tensors, centred and scaled, with a leading axis of N."""
+    mean = torch.tensor(settings.mean, device=device)[:, None, None]
+    deviation = torch.tensor(settings.deviation, device=device)[:, None, None]
+    stacked = {name: np.stack([each[name] for each in inputs]) for name in inputs[0]}
+    return {
+        name: (torch.from_numpy(values).to(device).float() - mean) / deviation
+        for name, values in stacked.items()
+    }
+
+
+def calibrated(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return probabilities: the softmax of logits of shape (..., C) divided by a temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+def _prediction(target: Target, logits: NDArray[np.float32]) -> Prediction:
+    probabilities = calibrated(logits, target.temperature)
+    stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
+    return Prediction(
+        label=target.classes[int(probabilities.argmax())],
+        probabilities=dict(zip(target.classes, probabilities.tolist(), strict=True)),
+        stops=stops,
+    )
+
+
+def _weights(file: Path, sha256: str) -> dict[str, Tensor]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BrokenModel(f"{file} cannot be read: {error.strerror}.") from error
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise BrokenModel(f"{file} is not the file that model.toml names; copy the whole run folder again.")
+    try:
+        return load_tensors(content)
+    except SafetensorError as error:
+        raise BrokenModel(f"{file} is damaged: {error}.") from error

@@ -1,0 +1,168 @@
+"""From the bytes of a photograph to what a network is given.
+
+How a photograph was made shows in its pixels at native resolution, so patches are cut and never resized.
+They are cut from the picture as it is stored: the EXIF orientation is not applied, because the tag is
+missing or wrong in too many files, and because the traces looked for (noise, the direction of a shake, the
+readout) belong to the sensor's own axes.
+"""
+
+import io
+import threading
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from .spec import Preprocessing
+
+Image.init()
+FORMATS: list[str] = [
+    name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000") if name in Image.OPEN
+]
+
+_EMPTY_OR_DAMAGED, _TOO_LARGE, _NO_IMAGE, _UNUSABLE = 400, 413, 415, 422
+_PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
+_WARNINGS = threading.Lock()
+
+
+class PhotographError(ValueError):
+    """A photograph cannot be read.
+
+    Attributes:
+        status: as HTTP says it: 400 empty or damaged, 413 too large, 415 no image, 422 an image of no use.
+        reason: one sentence.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph as a network sees it.
+
+    Attributes:
+        width: of the stored picture, in pixels.
+        height: likewise.
+        inputs: by name; ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V).
+    """
+
+    width: int
+    height: int
+    inputs: Mapping[str, NDArray[np.uint8]] = field(repr=False)
+
+
+def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
+    """Decode a photograph and cut from it what the settings ask for; the same bytes give the same pixels.
+
+    Raises:
+        PhotographError: if it cannot be read or used.
+    """
+    image = _decoded(data, settings)
+    width, height = image.size
+    if min(width, height) < settings.smallest_side:
+        raise PhotographError(
+            _UNUSABLE,
+            f"The picture is {width} × {height} pixels; the least side is {settings.smallest_side}.",
+        )
+    inputs = {}
+    if settings.patches:
+        inputs["patches"] = _patches(image, settings)
+    if settings.view:
+        inputs["view"] = _channels_first(
+            _rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX)
+        )
+    return Photograph(width, height, inputs)
+
+
+def positions(width: int, height: int, count: int, size: int) -> list[tuple[int, int]]:
+    """Return the upper left corners of patches, evenly spread over a picture.
+
+    The corners follow the R2 sequence (M. Roberts, 2018, "The unreasonable effectiveness of quasirandom
+    sequences"): any number of them is well spread, and fewer are the beginning of more.
+
+    Args:
+        width: of the picture in pixels, at least ``size``.
+        height: likewise.
+        count: number of patches.
+        size: their side in pixels.
+    """
+    steps = np.arange(1, count + 1)
+    across = (0.5 + steps / _PLASTIC) % 1.0
+    down = (0.5 + steps / _PLASTIC**2) % 1.0
+    lefts = np.floor(across * (width - size + 1)).astype(int)
+    tops = np.floor(down * (height - size + 1)).astype(int)
+    return list(zip(lefts.tolist(), tops.tolist(), strict=True))
+
+
+def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
+    if not data:
+        raise PhotographError(_EMPTY_OR_DAMAGED, "The file is empty.")
+    if len(data) > settings.max_bytes:
+        raise PhotographError(
+            _TOO_LARGE, f"The file has {len(data)} bytes; at most {settings.max_bytes} are read."
+        )
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_claim(image, settings.max_pixels)
+        image.load()
+    except PhotographError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise PhotographError(_TOO_LARGE, "The picture claims more pixels than are decoded.") from error
+    except UnidentifiedImageError as error:
+        raise PhotographError(_NO_IMAGE, "The file is no image in a format that is read.") from error
+    except Exception as error:  # decoders of hostile files raise nearly anything
+        raise PhotographError(
+            _EMPTY_OR_DAMAGED, f"The picture is damaged and cannot be decoded ({error})."
+        ) from error
+    return image
+
+
+def _check_claim(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PhotographError(
+            _TOO_LARGE, f"The picture claims {width} × {height} pixels; at most {max_pixels} are decoded."
+        )
+
+
+def _patches(image: Image.Image, settings: Preprocessing) -> NDArray[np.uint8]:
+    size = settings.patch_size
+    if min(image.size) < size:
+        image = _mirrored(image, size)
+    return np.stack(
+        [
+            _channels_first(_rgb(image.crop((left, top, left + size, top + size))))
+            for left, top in positions(*image.size, settings.patches, size)
+        ]
+    )
+
+
+def _mirrored(image: Image.Image, size: int) -> Image.Image:
+    """Return a picture that is smaller than a patch continued by its mirror image, as noisy and as sharp."""
+    pixels = np.asarray(_rgb(image))
+    height, width = pixels.shape[:2]
+    missing = ((0, max(0, size - height)), (0, max(0, size - width)), (0, 0))
+    return Image.fromarray(np.pad(pixels, missing, mode="symmetric"))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Return a picture with eight bits of red, green and blue; transparency is dropped."""
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: the upper eight count
+        values = np.asarray(image).astype(np.float64)
+        image = Image.fromarray((values / max(256.0, (values.max() + 1) / 256)).clip(0, 255).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
