@@ -62,9 +62,7 @@ def _plugins() -> Iterator[Check]:
                 plugin.load()
                 names.append(plugin.name)
             except LightmeterError as error:
-                yield Check(
-                    f"{group}: {plugin.name}", "broken", str(error), f"repair or uninstall {plugin.origin}"
-                )
+                yield Check(f"{group}: {plugin.name}", "broken", str(error), f"repair or uninstall {plugin.origin}")
         yield Check(group, "fine", ", ".join(names))
 
 

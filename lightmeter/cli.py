@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lightmeter.checks import Check
 
 _EVERYWHERE_FLAGS = ("--json", "--quiet", "--debug")
-EVERYWHERE = "Everywhere: --project DIR, --json, --quiet, --debug."
 
 
 class _Commands(TyperGroup):
@@ -30,7 +29,11 @@ class _Commands(TyperGroup):
         found = plugins.installed("commands").get(cmd_name)
         if own is not None or found is None:
             return own
-        return typer.main.get_command(found.load())
+        try:
+            return typer.main.get_command(found.load())
+        except LightmeterError as error:
+            console.current().note(str(error))
+            return None
 
 
 app = typer.Typer(
@@ -94,16 +97,16 @@ def doctor() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder that it makes; it must not exist.")] = Path(
-        "lightmeter-demo"
-    ),
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder that it makes.", show_default="lightmeter-demo, or the next free name")
+    ] = None,
     count: Annotated[int, typer.Option(min=60, help="Photographs to take.")] = 240,
     seed: Annotated[int, typer.Option(help="Other seed, other scenes.")] = 0,
 ) -> None:
     """Run the whole chain on photographs that it makes itself, from a site that it serves itself."""
-    from lightmeter.demo import run_demo
+    from lightmeter.demo import free_folder, run_demo
 
-    run_demo(folder, count=count, seed=seed)
+    run_demo(folder or free_folder(), count=count, seed=seed)
 
 
 def _row(check: "Check") -> tuple[str, str, str, str]:
@@ -121,9 +124,7 @@ def main(argv: Sequence[str]) -> int:
     chosen = _console(everywhere)
     with console.using(chosen):
         try:
-            code = typer.main.get_command(app).main(
-                [*everywhere, *rest], prog_name="lightmeter", standalone_mode=False
-            )
+            code = typer.main.get_command(app).main([*everywhere, *rest], prog_name="lightmeter", standalone_mode=False)
         except Exception as error:
             if chosen.debug:
                 raise

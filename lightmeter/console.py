@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+EVERYWHERE = "Everywhere: --project DIR, --json, --quiet, --debug."
+"""The line under the help of every group of commands."""
+
 
 @dataclass
 class Console:
@@ -123,9 +126,7 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]])
     rows = [list(row) for row in rows]
     result = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for index, heading in enumerate(headings):
-        numeric = bool(rows) and all(
-            isinstance(row[index], int | float) or row[index] is None for row in rows
-        )
+        numeric = bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
         result.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*(_cell(value) for value in row))

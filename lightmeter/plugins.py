@@ -46,10 +46,7 @@ def installed(group: Group) -> dict[str, Plugin]:
 
     Where two distributions offer the same name, Lightmeter's own wins: an add-on cannot take a built-in's place.
     """
-    return {
-        plugin.name: plugin
-        for plugin in sorted(_found(group), key=lambda p: (p.name, p.origin == "lightmeter"))
-    }
+    return {plugin.name: plugin for plugin in sorted(_found(group), key=lambda p: (p.name, p.origin == "lightmeter"))}
 
 
 def get(group: Group, name: str) -> Plugin:

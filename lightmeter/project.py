@@ -104,9 +104,7 @@ def find(start: Path | None = None) -> Project:
     for folder in (here, *here.parents):
         if (folder / SETTINGS_FILE).is_file():
             return Project(folder)
-    raise UsageError(
-        "This folder belongs to no project; make one with 'lightmeter init', or name one with --project."
-    )
+    raise UsageError("This folder belongs to no project; make one with 'lightmeter init', or name one with --project.")
 
 
 def find_if_any() -> Project | None:

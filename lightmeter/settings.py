@@ -32,9 +32,7 @@ class ProjectSection(Section):
 class CatalogueSection(Section):
     """Where the SQL catalogue is."""
 
-    url: str = Field(
-        "sqlite:///catalogue.sqlite", description="SQLAlchemy URL; a SQLite path counts from the project"
-    )
+    url: str = Field("sqlite:///catalogue.sqlite", description="SQLAlchemy URL; a SQLite path counts from the project")
 
 
 class StoreSection(Section):
@@ -46,18 +44,14 @@ class StoreSection(Section):
 class CrawlSection(Section):
     """How photographs are fetched."""
 
-    contact: str = Field(
-        "", description="an address or page that stands in the user agent, for those who are crawled"
-    )
+    contact: str = Field("", description="an address or page that stands in the user agent, for those who are crawled")
     concurrency: int = Field(16, ge=1, le=256, description="requests at a time")
     per_host: int = Field(8, ge=1, le=64, description="requests at a time to one host")
     delay_s: float = Field(0.0, ge=0, description="least pause between two requests to one host, in seconds")
     attempts: int = Field(3, ge=1, description="how often a photograph is tried before it counts as failed")
     timeout_s: float = Field(60.0, gt=0, description="longest wait for one answer, in seconds")
     max_bytes: int = Field(200_000_000, gt=0, description="largest file that is fetched")
-    private_addresses: bool = Field(
-        default=False, description="fetch from private and loopback addresses too"
-    )
+    private_addresses: bool = Field(default=False, description="fetch from private and loopback addresses too")
 
 
 class InspectSection(Section):
@@ -98,21 +92,14 @@ class Settings(BaseSettings):
     inspect: InspectSection = InspectSection()
     privacy: PrivacySection = PrivacySection()
     serve: ServeSection = ServeSection()
-    filters: dict[str, dict[str, Any]] = Field(
-        default={}, description="thresholds of each filter, by its name"
-    )
+    filters: dict[str, dict[str, Any]] = Field(default={}, description="thresholds of each filter, by its name")
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        cls, _settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables win over the file, which arrives as constructor arguments."""
-        return env_settings, init_settings
+        return sources["env_settings"], sources["init_settings"]
 
 
 def read_settings(file: Path | None) -> Settings:

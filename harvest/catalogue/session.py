@@ -1,7 +1,10 @@
 """Opening the catalogue."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from harvest.catalogue.revisions import head, revision_of
 from lightmeter.errors import LightmeterError, UsageError
@@ -37,18 +40,27 @@ def open_catalogue(project: Project) -> Engine:
         UsageError: if it must be upgraded first.
     """
     engine = engine_for(project.catalogue_url)
-    try:
+    with reachable():
         found = revision_of(engine)
-    except OperationalError as error:
-        raise LightmeterError(
-            f"The catalogue cannot be reached: {str(error.orig).strip().splitlines()[0]}."
-        ) from error
     if found != head():
         raise UsageError(
             f"The catalogue is at revision {found or 'none'}, this Lightmeter needs {head()}; "
             "run 'lightmeter catalogue upgrade'."
         )
     return engine
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn the data base's own complaint about a connection into one sentence.
+
+    Raises:
+        LightmeterError: if the block cannot reach the catalogue.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        raise LightmeterError(f"The catalogue cannot be reached: {str(error.orig).strip().splitlines()[0]}.") from error
 
 
 def _tune_sqlite(connection: object, _record: object) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER alone
@@ -45,7 +45,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Table(MappedAsDataclass, DeclarativeBase, kw_only=True):
+class Table(DeclarativeBase):
     """Base of all tables."""
 
     metadata = MetaData(
@@ -91,16 +91,16 @@ class Run(Table):
 
     __tablename__ = "runs"
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     source: Mapped[str] = mapped_column(String(64))
     query: Mapped[dict[str, Any]]
     options: Mapped[dict[str, Any]]
     state: Mapped[RunState] = mapped_column(_enum(RunState), default=RunState.RUNNING)
-    reason: Mapped[str | None] = mapped_column(Text, default=None)
-    cursor: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    reason: Mapped[str | None] = mapped_column(Text)
+    cursor: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     known: Mapped[int] = mapped_column(default=0)
-    started_at: Mapped[datetime] = mapped_column(default_factory=_now)
-    ended_at: Mapped[datetime | None] = mapped_column(default=None)
+    started_at: Mapped[datetime] = mapped_column(default=_now)
+    ended_at: Mapped[datetime | None]
 
 
 class SightingState(enum.StrEnum):
@@ -133,28 +133,28 @@ class Sighting(Table):
         Index(None, "state", "reason"),
     )
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     source: Mapped[str] = mapped_column(String(64))
     source_id: Mapped[str] = mapped_column(Text)
     media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
-    page_url: Mapped[str | None] = mapped_column(Text, default=None)
-    file: Mapped[str | None] = mapped_column(Text, default=None)
+    page_url: Mapped[str | None] = mapped_column(Text)
+    file: Mapped[str | None] = mapped_column(Text)
     owner: Mapped[str | None] = mapped_column(Text, default=None, index=True)
-    licence: Mapped[str | None] = mapped_column(String(64), default=None)
-    attribution: Mapped[str | None] = mapped_column(Text, default=None)
-    title: Mapped[str | None] = mapped_column(Text, default=None)
-    tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    medium: Mapped[str | None] = mapped_column(String(16), default=None)
-    concepts: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    published_at: Mapped[datetime | None] = mapped_column(default=None)
-    source_metadata: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    licence: Mapped[str | None] = mapped_column(String(64))
+    attribution: Mapped[str | None] = mapped_column(Text)
+    title: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    medium: Mapped[str | None] = mapped_column(String(16))
+    concepts: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    published_at: Mapped[datetime | None]
+    source_metadata: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[SightingState] = mapped_column(_enum(SightingState), default=SightingState.FOUND)
-    reason: Mapped[str | None] = mapped_column(Text, default=None)
+    reason: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"), default=None, index=True)
-    found_at: Mapped[datetime] = mapped_column(default_factory=_now)
-    changed_at: Mapped[datetime] = mapped_column(default_factory=_now, onupdate=_now)
+    found_at: Mapped[datetime] = mapped_column(default=_now)
+    changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
 
 
 class Image(Table):
@@ -172,16 +172,16 @@ class Image(Table):
 
     __tablename__ = "images"
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
     format: Mapped[str] = mapped_column(String(16))
     width: Mapped[int]
     height: Mapped[int]
     file_size: Mapped[int] = mapped_column(BigInteger)
-    problem: Mapped[str | None] = mapped_column(Text, default=None)
+    problem: Mapped[str | None] = mapped_column(Text)
     body: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
-    quantisation: Mapped[str | None] = mapped_column(String(16), default=None)
-    stored_at: Mapped[datetime] = mapped_column(default_factory=_now)
+    quantisation: Mapped[str | None] = mapped_column(String(16))
+    stored_at: Mapped[datetime] = mapped_column(default=_now)
 
 
 class Exif(Table):
@@ -195,23 +195,23 @@ class Exif(Table):
     __tablename__ = "exif"
     __table_args__ = (Index(None, "image_id", "origin"), Index(None, "sighting_id", "origin"))
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
-    image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"), default=None)
-    sighting_id: Mapped[int | None] = mapped_column(ForeignKey("sightings.id"), default=None)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
+    sighting_id: Mapped[int | None] = mapped_column(ForeignKey("sightings.id"))
     origin: Mapped[str] = mapped_column(String(16))
-    make: Mapped[str | None] = mapped_column(Text, default=None)
-    model: Mapped[str | None] = mapped_column(Text, default=None)
-    lens: Mapped[str | None] = mapped_column(Text, default=None)
-    software: Mapped[str | None] = mapped_column(Text, default=None)
-    f_number: Mapped[float | None] = mapped_column(Float, default=None)
-    exposure_time_s: Mapped[float | None] = mapped_column(Float, default=None)
-    iso: Mapped[float | None] = mapped_column(Float, default=None)
-    focal_length_mm: Mapped[float | None] = mapped_column(Float, default=None)
-    focal_length_35mm: Mapped[float | None] = mapped_column(Float, default=None)
-    flash_fired: Mapped[bool | None] = mapped_column(default=None)
-    taken_at: Mapped[str | None] = mapped_column(String(32), default=None)
-    orientation: Mapped[int | None] = mapped_column(default=None)
-    raw: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
+    make: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    lens: Mapped[str | None] = mapped_column(Text)
+    software: Mapped[str | None] = mapped_column(Text)
+    f_number: Mapped[float | None] = mapped_column(Float)
+    exposure_time_s: Mapped[float | None] = mapped_column(Float)
+    iso: Mapped[float | None] = mapped_column(Float)
+    focal_length_mm: Mapped[float | None] = mapped_column(Float)
+    focal_length_35mm: Mapped[float | None] = mapped_column(Float)
+    flash_fired: Mapped[bool | None]
+    taken_at: Mapped[str | None] = mapped_column(String(32))
+    orientation: Mapped[int | None]
+    raw: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
 class Inspection(Table):
@@ -220,13 +220,13 @@ class Inspection(Table):
     __tablename__ = "inspections"
     __table_args__ = (Index(None, "image_id", "filter", unique=True), Index(None, "filter", "verdict"))
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
     filter: Mapped[str] = mapped_column(String(64))
     version: Mapped[int]
     verdict: Mapped[str] = mapped_column(String(32))
-    reason: Mapped[str | None] = mapped_column(Text, default=None)
-    measures: Mapped[dict[str, Any]] = mapped_column(JSON, default_factory=dict)
+    reason: Mapped[str | None] = mapped_column(Text)
+    measures: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
 class Region(Table):
@@ -235,7 +235,7 @@ class Region(Table):
     __tablename__ = "regions"
     __table_args__ = (Index(None, "image_id", "kind"),)
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
     kind: Mapped[str] = mapped_column(String(32))
     origin: Mapped[str] = mapped_column(String(64))
@@ -244,8 +244,8 @@ class Region(Table):
     width: Mapped[int]
     height: Mapped[int]
     orientation: Mapped[int] = mapped_column(default=1)
-    score: Mapped[float | None] = mapped_column(Float, default=None)
-    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    score: Mapped[float | None] = mapped_column(Float)
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Label(Table):
@@ -262,16 +262,16 @@ class Label(Table):
     __tablename__ = "labels"
     __table_args__ = (Index(None, "target", "image_id", "origin", "id"), Index(None, "image_id"))
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
     target: Mapped[str] = mapped_column(String(64))
     value: Mapped[str | None] = mapped_column(Text)
-    number: Mapped[float | None] = mapped_column(Float, default=None)
+    number: Mapped[float | None] = mapped_column(Float)
     origin: Mapped[str] = mapped_column(String(16))
     author: Mapped[str] = mapped_column(Text)
-    version: Mapped[str | None] = mapped_column(String(64), default=None)
-    confidence: Mapped[float | None] = mapped_column(Float, default=None)
-    created_at: Mapped[datetime] = mapped_column(default_factory=_now)
+    version: Mapped[str | None] = mapped_column(String(64))
+    confidence: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
 class DataSet(Table):
@@ -279,9 +279,9 @@ class DataSet(Table):
 
     __tablename__ = "datasets"
 
-    id: Mapped[int] = mapped_column(_Id, primary_key=True, init=False)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
     name: Mapped[str] = mapped_column(Text, index=True)
     path: Mapped[str] = mapped_column(Text)
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     spec: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(default_factory=_now)
+    created_at: Mapped[datetime] = mapped_column(default=_now)

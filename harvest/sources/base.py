@@ -60,7 +60,7 @@ class Checkpoint:
     cursor: dict[str, Any]
 
 
-class Query(BaseModel):
+class SourceQuery(BaseModel):
     """What a source is asked. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,7 +90,7 @@ class Source:
     summary: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
-    Query: ClassVar[type[Query]] = Query
+    Query: ClassVar[type[SourceQuery]] = SourceQuery
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings

@@ -1,0 +1,83 @@
+"""Scrapy, configured: polite, bounded, honest about who asks, and silent on the terminal."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from harvest.crawl.local import Readers
+from harvest.exif import Privacy
+from harvest.inspect import Limits, inspect, load_filters
+from harvest.store import PhotoStore
+from lightmeter import __version__, console
+from lightmeter.project import Project
+
+_MEBIBYTE = 1 << 20
+_HTTP_TRY_AGAIN = [429, 500, 502, 503, 504, 522, 524, 408]
+
+
+def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
+    """Return Scrapy's settings for a run.
+
+    Besides Scrapy's own there are ``LIGHTMETER_…`` objects: the store, what to do with a photograph's bytes, and what
+    reads the URLs of sources' own schemes.
+    """
+    settings = project.settings
+    crawl = settings.crawl
+    store = PhotoStore(project.store, project.state / "incoming")
+    store.clear_aside()
+    return {
+        "USER_AGENT": user_agent(crawl.contact),
+        "ROBOTSTXT_OBEY": True,
+        "ROBOTSTXT_USER_AGENT": "lightmeter",
+        "CONCURRENT_REQUESTS": crawl.concurrency,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": crawl.per_host,
+        "DOWNLOAD_DELAY": crawl.delay_s,
+        "DOWNLOAD_SLOTS": {"": {"concurrency": crawl.concurrency, "delay": 0.0}},  # files have no host
+        "DOWNLOAD_TIMEOUT": crawl.timeout_s,
+        "DOWNLOAD_MAXSIZE": crawl.max_bytes,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_HANDLERS": {
+            "file": "harvest.crawl.local.FileHandler",
+            **dict.fromkeys(readers, "harvest.crawl.local.SchemeHandler"),
+        },
+        "DOWNLOADER_MIDDLEWARES": {"harvest.crawl.addresses.PublicHosts": 50},
+        "TWISTED_DNS_RESOLVER": (
+            "scrapy.resolver.CachingThreadedResolver"
+            if crawl.private_addresses
+            else "harvest.crawl.addresses.PublicResolver"
+        ),
+        "RETRY_TIMES": crawl.attempts - 1,
+        "RETRY_HTTP_CODES": _HTTP_TRY_AGAIN,
+        "COOKIES_ENABLED": False,
+        "REFERER_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
+        "ITEM_PIPELINES": {"harvest.crawl.pipeline.Ingest": 500},
+        "LOG_ENABLED": False,
+        "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
+        "LIGHTMETER_READERS": readers,
+        "LIGHTMETER_STORE": store,
+        "LIGHTMETER_LOOK": partial(
+            inspect,
+            filters=load_filters(settings.filters),
+            limits=Limits.of(settings.inspect, crawl.max_bytes),
+            keep=Privacy.of(settings.privacy),
+        ),
+    }
+
+
+def user_agent(contact: str) -> str:
+    """Return who asks, and whom to turn to."""
+    return f"lightmeter/{__version__}" + (f" (+{contact})" if contact else "")
+
+
+def log_to_file(project: Project) -> None:
+    """Send what Scrapy and the sources log to a file of the project; nothing of it reaches the terminal."""
+    folder = project.state / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=folder / "harvest.log",
+        level=logging.DEBUG if console.current().debug else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
+    )

@@ -1,0 +1,59 @@
+"""What passes through the engine: a job for each sighting, and its outcome."""
+
+from dataclasses import dataclass
+
+from harvest.catalogue.tables import SightingState
+from harvest.inspect import Inspected
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run was asked besides its query; kept with the run, so that ``resume`` does the same.
+
+    Attributes:
+        limit: new sightings to find at most.
+        metadata_only: record sightings, fetch nothing.
+        require: normalised EXIF columns that a photograph must have (``f_number`` …).
+        licences: licences that are allowed; empty for all.
+    """
+
+    limit: int | None = None
+    metadata_only: bool = False
+    require: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A sighting that stands in the catalogue and waits for its bytes.
+
+    Attributes:
+        required: EXIF columns that the file must have, because the source did not tell them.
+    """
+
+    sighting_id: int
+    media_url: str
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """Bytes that were looked at and stored."""
+
+    sha256: str
+    file_size: int
+    inspected: Inspected
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        photograph: its bytes, if they are in the store.
+    """
+
+    job: Job
+    state: SightingState
+    reason: str | None = None
+    photograph: Photograph | None = None

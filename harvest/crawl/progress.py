@@ -1,0 +1,46 @@
+"""What a person sees while a run goes on."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from harvest.catalogue.tables import SightingState
+from harvest.crawl.recorder import Recorder
+from lightmeter import console
+
+_EVERY_S = 0.25
+_OTHERS = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)
+
+
+@contextmanager
+def showing(recorder: Recorder, total: int | None) -> Iterator[None]:
+    """Show found, fetched and the other states while the block runs.
+
+    Args:
+        total: photographs to come, if that is known.
+    """
+    columns = ("{task.fields[found]} found", *(f"{{task.fields[{state}]}} {state}" for state in _OTHERS))
+    over = threading.Event()
+    with console.current().progress(*columns) as progress:
+        task = progress.add_task("fetching", total=total, **_fields(recorder))
+
+        def follow() -> None:
+            while not over.wait(_EVERY_S):
+                progress.update(task, completed=_done(recorder), **_fields(recorder))
+
+        thread = threading.Thread(target=follow, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _done(recorder: Recorder) -> int:
+    return sum(number for state, number in recorder.counts.items() if state != SightingState.FOUND)
+
+
+def _fields(recorder: Recorder) -> dict[str, Any]:
+    return {"found": sum(recorder.counts.values()), **{state: recorder.counts[state] for state in _OTHERS}}

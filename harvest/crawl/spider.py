@@ -1,0 +1,164 @@
+"""The spider: turns jobs into requests, and responses and failures into photographs and outcomes."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import scrapy
+from scrapy import Request
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    CloseSpider,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+)
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from harvest.catalogue.tables import RunState, SightingState
+from harvest.crawl.feed import Feed
+from harvest.crawl.job import Job, Outcome
+from harvest.crawl.local import LocalFailure
+from harvest.crawl.recorder import Recorder
+from harvest.crawl.workers import Workers
+from harvest.sources import Sighting, Source, SpiderSource
+
+_GONE = {404, 410}
+_OK = 200
+_SOURCE_FAILED = "source failed"
+_FAILURES: dict[type[Exception], str] = {
+    DownloadCancelledError: "too many bytes",
+    DownloadTimeoutError: "timeout",
+    ResponseDataLossError: "connection cut",
+    DownloadConnectionRefusedError: "connection refused",
+    CannotResolveHostError: "host not found",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A job's bytes, as they came; the item that the pipeline takes."""
+
+    job: Job
+    data: bytes
+
+
+class HarvestSpider(scrapy.Spider):
+    """One run of one source.
+
+    Args:
+        source: the plugin that discovers, or None.
+        query: what it was asked.
+        recorder: where outcomes go.
+        workers: the process pool.
+        feed: jobs found by the source's `discover`; a `SpiderSource` has none.
+        left_over: jobs that an earlier run left waiting.
+    """
+
+    name = "harvest"
+    ended: tuple[RunState, str | None] = (RunState.STOPPED, "interrupted")
+
+    def __init__(
+        self,
+        source: Source | None,
+        query: Any,
+        recorder: Recorder,
+        workers: Workers,
+        feed: Feed,
+        left_over: Iterator[Job],
+    ) -> None:
+        super().__init__()
+        self.source, self.query, self.recorder, self.workers = source, query, recorder, workers
+        self.feed = feed
+        self._left_over = left_over
+        self._problem: str | None = None
+
+    async def start(self) -> AsyncIterator[Request]:
+        """Yield a request for each job, or a site's first pages."""
+        try:
+            for job in self._left_over:
+                yield self._request(job)
+            if self.source is None:
+                return
+            if isinstance(self.source, SpiderSource):
+                for request in self.source.start(self.query):
+                    yield request.replace(callback=self.page, errback=self.page_failed)
+                return
+            async for job in self.feed.jobs():
+                self.recorder.check()
+                yield self._request(job)
+        except Exception as error:
+            self._problem = str(error) or type(error).__name__
+            self.logger.exception("discovery failed")
+            raise CloseSpider(_SOURCE_FAILED) from error
+
+    async def page(self, response: Response) -> AsyncIterator[Request]:
+        """Take in what a site's page shows: its photographs become jobs, its links requests."""
+        assert isinstance(self.source, SpiderSource)  # noqa: S101 - nothing else makes pages
+        if response.status != _OK:
+            self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
+            return
+        seen: list[Sighting] = []
+        for found in self.source.parse(response, self.query):
+            if isinstance(found, Sighting):
+                seen.append(found)
+            elif not self.feed.full:
+                yield found.replace(callback=self.page, errback=self.page_failed)
+        for job in await self.feed.take(seen):
+            yield self._request(job)
+
+    def page_failed(self, failure: Failure) -> None:
+        """Remember the first page that could not be had; the run goes on with the others."""
+        self._problem = self._problem or f"{failure.request.url}: {_outcome_of(failure.value)[1]}"  # type: ignore[attr-defined]
+
+    def photograph(self, response: Response, job: Job) -> Iterator[Fetched]:
+        """Pass a photograph's bytes on, or record why there are none."""
+        if response.status in _GONE:
+            self.recorder.record(Outcome(job, SightingState.GONE, f"HTTP {response.status}"))
+        elif response.status != _OK:
+            self.recorder.record(Outcome(job, SightingState.FAILED, f"HTTP {response.status}"))
+        else:
+            yield Fetched(job, response.body)
+
+    def photograph_failed(self, failure: Failure) -> None:
+        """Record why a photograph could not be had."""
+        job: Job = failure.request.cb_kwargs["job"]  # type: ignore[attr-defined]
+        self.recorder.record(Outcome(job, *_outcome_of(failure.value)))
+
+    def closed(self, reason: str) -> None:
+        """Settle how the run ended: Scrapy says ``finished``, ``shutdown`` (Ctrl-C) or what `start` gave."""
+        self.feed.stop()
+        if reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.recorder.counts):
+            self.ended = RunState.FAILED, self._problem
+        elif reason == "finished":
+            self.ended = RunState.FINISHED, self._problem
+
+    def _request(self, job: Job) -> Request:
+        return Request(
+            job.media_url,
+            callback=self.photograph,
+            errback=self.photograph_failed,
+            cb_kwargs={"job": job},
+            headers={"Accept-Encoding": "identity"},  # bytes exactly as they are kept there
+            meta={"handle_httpstatus_all": True, "dont_obey_robotstxt": _is_local(job.media_url)},
+            dont_filter=True,
+        )
+
+
+def _is_local(url: str) -> bool:
+    return not url.startswith(("http:", "https:"))
+
+
+def _outcome_of(error: BaseException | None) -> tuple[SightingState, str]:
+    """Return the state and reason that an exception stands for."""
+    if isinstance(error, IgnoreRequest):
+        return SightingState.REFUSED, "robots.txt" if "robots.txt" in str(error) else str(error)
+    if isinstance(error, LocalFailure):
+        return SightingState.FAILED, str(error)
+    for kind, reason in _FAILURES.items():
+        if isinstance(error, kind):
+            return SightingState.FAILED, reason
+    return SightingState.FAILED, f"{type(error).__name__}: {error}"

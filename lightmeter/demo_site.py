@@ -1,0 +1,81 @@
+"""The web site of the demo: plain pages with photographs, as a photographers' club might have them."""
+
+import csv
+import shutil
+from html import escape
+from pathlib import Path
+
+PER_PAGE = 40
+
+SITE_TOML = """\
+# What `lightmeter harvest run website` needs to know of a site.
+name = "demo club"
+start = ["{address}/index.html"]
+follow = ["a.next"]
+
+[photograph]
+each = "figure"
+media = "a::attr(href)"
+owner = ".photographer::text"
+licence = "a[rel=license]::text"
+attribution = "figcaption::text"
+"""
+
+_PAGE = """\
+<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Demo club, page {number}</title>
+<style>body {{ font: 16px sans-serif; margin: 2em }} figure {{ display: inline-block; margin: 1em; width: 240px }}
+img {{ width: 240px }}</style>
+<h1>Demo club, page {number}</h1>
+{figures}
+{more}
+</html>
+"""
+_FIGURE = """\
+<figure><a href="{href}"><img src="{href}" alt=""></a>
+<figcaption>{attribution} – <span class="photographer">{owner}</span>, <a rel="license">{licence}</a></figcaption></figure>
+"""
+
+
+def build_site(camera: Path, site: Path) -> int:
+    """Write the pages, the photographs and the site file.
+
+    Two of the files are not what they should be, as on any real site: one is cut off in the middle, one is missing.
+
+    Args:
+        camera: project whose photographs are shown; it holds ``photographs.csv``, an export of its catalogue.
+        site: folder to write.
+
+    Returns:
+        The number of pages.
+    """
+    (site / "originals").mkdir(parents=True)
+    with (camera / "photographs.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        shutil.copyfile(camera / "store" / row["sha256"][:2] / row["sha256"], site / _href(row))
+    whole = (site / _href(rows[0])).read_bytes()
+    (site / "originals" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    broken = [{**rows[0], "sha256": name} for name in ("cut", "missing")]
+    pages = [[*rows, *broken][at : at + PER_PAGE] for at in range(0, len(rows) + len(broken), PER_PAGE)]
+    for number, page in enumerate(pages, 1):
+        (site / _name(number)).write_text(_page(number, page, last=number == len(pages)), encoding="utf-8")
+    (site / "site.toml").write_text(SITE_TOML, encoding="utf-8")
+    return len(pages)
+
+
+def _page(number: int, rows: list[dict[str, str]], *, last: bool) -> str:
+    figures = "".join(
+        _FIGURE.format(href=_href(row), **{key: escape(row[key]) for key in ("attribution", "owner", "licence")})
+        for row in rows
+    )
+    more = "" if last else f'<a class="next" href="{_name(number + 1)}">next page</a>'
+    return _PAGE.format(number=number, figures=figures, more=more)
+
+
+def _name(number: int) -> str:
+    return "index.html" if number == 1 else f"page{number}.html"
+
+
+def _href(row: dict[str, str]) -> str:
+    return f"originals/{row['sha256'][:16]}.jpg"
