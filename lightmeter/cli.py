@@ -30,10 +30,12 @@ class _Commands(TyperGroup):
         if own is not None or found is None:
             return own
         try:
-            return typer.main.get_command(found.load())
+            command = typer.main.get_command(found.load())
         except LightmeterError as error:
             console.current().note(str(error))
             return None
+        command.name = cmd_name
+        return command
 
 
 app = typer.Typer(
@@ -43,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    epilog="The last four options may stand anywhere on the command line.",
+    epilog="--project, --json, --quiet and --debug may stand anywhere on the command line.",
 )
 
 

@@ -33,7 +33,8 @@ img {{ width: 240px }}</style>
 """
 _FIGURE = """\
 <figure><a href="{href}"><img src="{href}" alt=""></a>
-<figcaption>{attribution} – <span class="photographer">{owner}</span>, <a rel="license">{licence}</a></figcaption></figure>
+<figcaption>{attribution} – <span class="photographer">{owner}</span>,
+<a rel="license">{licence}</a></figcaption></figure>
 """
 
 

@@ -1,10 +1,24 @@
 """What every floor's tests use."""
 
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import Lightmeter
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
+
+
+def lacking(what: str) -> None:
+    """Skip a test for want of something a plain machine may lack; where everything is installed, fail."""
+    if STRICT:
+        pytest.fail(f"{what} must be here, and is not")
+    pytest.skip(what + " is not on this machine")
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +37,53 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = create(tmp_path / "project").root
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def lightmeter() -> Lightmeter:
+    """The ``lightmeter`` command."""
+    return Lightmeter()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own, on a socket in a temporary folder; yields its URL up to the data base's name."""
+    programs = [Path(p).parent for p in [shutil.which("initdb")] if p] + sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), reverse=True
+    )
+    if not programs:
+        lacking("a PostgreSQL server")
+    home = Path("/tmp") / f"lm-pg-{os.getpid()}"  # a socket's path must be short
+    home.mkdir(mode=0o700)
+    as_user = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(home, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    data, run = home / "data", [*as_user, str(programs[0] / "pg_ctl"), "-D", str(home / "data"), "-s", "-w"]
+    initdb = [str(programs[0] / "initdb"), "-D", str(data), "-U", "lightmeter", "-A", "trust", "-E", "UTF8", "-N"]
+    subprocess.run([*as_user, *initdb], check=True, capture_output=True)
+    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"
+    subprocess.run([*run, "-o", options, "-l", str(home / "log"), "start"], check=True)
+    yield f"postgresql+psycopg://lightmeter@/{{name}}?host={home}"
+    subprocess.run([*run, "-m", "immediate", "stop"], check=True)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty data base, on each kind of server that a catalogue can be on."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+        return
+    from sqlalchemy import create_engine, text
+
+    template = request.getfixturevalue("postgres")
+    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
+    admin = create_engine(template.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield template.format(name=name)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()

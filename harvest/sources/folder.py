@@ -29,7 +29,7 @@ class Folder(Source):
             default=False, description="The folder that a photograph lies in is its photographer."
         )
         medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
-        licence: str | None = Option(None, "Licence of all of them, as an SPDX identifier.")
+        assume_licence: str | None = Option(None, "Licence of all of them, as an SPDX identifier.")
 
         @field_validator("path")
         @classmethod
@@ -61,6 +61,6 @@ def _sighting(path: Path, query: Any) -> Sighting:
         media_url=path.as_uri(),
         file=path.name,
         owner=path.parent.name if query.owner_from_folders else None,
-        licence=query.licence,
+        licence=query.assume_licence,
         medium=query.medium,
     )

@@ -1,0 +1,47 @@
+"""Plugins are found through entry points; a broken one is reported and takes nobody down."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightmeter import plugins
+from lightmeter.cli import main
+from lightmeter.errors import LightmeterError, UsageError
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed distribution whose source plugin cannot be imported."""
+    info = tmp_path / "lightmeter_source_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lightmeter-source-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[lightmeter.sources]\nbroken = no_such_module:Source\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_built_ins_are_found() -> None:
+    assert {"folder", "simulator", "website"} <= set(plugins.installed("sources"))
+
+
+def test_an_unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean folder"):
+        plugins.get("sources", "foldr")
+
+
+def test_a_broken_plugin_is_reported_with_its_origin(broken: None) -> None:
+    with pytest.raises(LightmeterError, match=r"'broken' of lightmeter-source-broken 1\.0"):
+        plugins.get("sources", "broken").load()
+
+
+def test_sources_lists_the_broken_beside_the_others(
+    broken: None, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["harvest", "sources", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["folder"]["ready"]
+    assert not rows["broken"]["ready"]
+    assert main(["harvest", "run", "broken"]) == 1
+    assert main(["harvest", "run", "--help"]) == 0
+    assert "no_such_module" not in sys.modules

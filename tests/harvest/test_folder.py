@@ -1,0 +1,94 @@
+"""``lightmeter harvest run folder``: everything found is accounted for, byte for byte."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.support import Lightmeter
+
+
+def _states(counts: dict[str, int]) -> int:
+    return sum(counts[state] for state in ("fetched", "skipped", "refused", "gone", "failed", "pending"))
+
+
+def test_every_file_ends_in_a_state_with_a_reason(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    counts = lightmeter("harvest", "run", "folder", photographs)
+    assert counts["found"] == 9 == _states(counts)
+    assert counts["fetched"] == 6
+    assert counts["failed"] == 3
+    status = lightmeter("harvest", "status")
+    assert {(r["state"], r["reason"]) for r in status["reasons"]} == {
+        ("failed", "empty"),
+        ("failed", "truncated"),
+        ("failed", "not an image"),
+    }
+
+
+def test_stored_bytes_are_the_file_s_own(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    lightmeter("harvest", "run", "folder", photographs)
+    stored = {path.name: path.read_bytes() for path in (project / "store").rglob("*") if path.is_file()}
+    for path in photographs.rglob("[0-9].jpg"):
+        assert stored[hashlib.sha256(path.read_bytes()).hexdigest()] == path.read_bytes()
+    assert all(hashlib.sha256(data).hexdigest() == name for name, data in stored.items())
+
+
+def test_damaged_bytes_are_kept_and_marked(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    lightmeter("harvest", "run", "folder", photographs)
+    with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
+        rows = connection.execute(text("SELECT sha256, problem FROM images WHERE problem IS NOT NULL")).all()
+    cut = (photographs / "ansel" / "cut.jpg").read_bytes()
+    assert rows == [(hashlib.sha256(cut).hexdigest(), "truncated")]
+
+
+def test_the_second_run_fetches_nothing(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    lightmeter("harvest", "run", "folder", photographs)
+    again = lightmeter("harvest", "run", "folder", photographs)
+    assert (again["found"], again["known"]) == (0, 9)
+    assert lightmeter("harvest", "status")["total"]["found"] == 9
+
+
+def test_options_of_the_source_reach_the_catalogue(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    lightmeter(
+        "harvest",
+        "run",
+        "folder",
+        photographs,
+        "--owner-from-folders",
+        "--medium",
+        "film",
+        "--assume-licence",
+        "CC0-1.0",
+    )
+    table = lightmeter("catalogue", "export", "out.parquet", "--format", "parquet")
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(table["file"]).to_pylist()
+    assert {row["owner"] for row in rows} == {"ansel", "berenice"}
+    assert {row["licence"] for row in rows} == {"CC0-1.0"}
+    assert {row["f_number"] for row in rows if row["file"] != "cut.jpg"} == {2.8}
+
+
+def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+    counts = lightmeter("harvest", "run", "folder", photographs / "berenice", "--limit", "2", "--require", "lens,iso")
+    assert (counts["found"], counts["skipped"], counts["fetched"]) == (2, 2, 0)
+    assert lightmeter("harvest", "status")["reasons"][0]["reason"] == "required EXIF missing"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("folder", "nowhere"), "nowhere is not a folder"),
+        (("foldr", "."), "foldr"),
+        (("folder", ".", "--medium", "paint"), "paint"),
+        (("folder", ".", "--require", "fnumber"), "did you mean f_number?"),
+        (("folder",), "PATH"),
+    ],
+)
+def test_wrong_use_is_one_sentence(lightmeter: Lightmeter, project: Path, words: tuple[str, ...], says: str) -> None:
+    done = lightmeter.process("harvest", "run", *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""

@@ -1,0 +1,144 @@
+"""``lightmeter harvest run website``: pages, links, robots, failures; with a real server on loopback."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.support import Lightmeter, Site, jpeg
+
+LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
+
+
+def _site_file(folder: Path, site: Site) -> Path:
+    file = folder / "site.toml"
+    file.write_text(
+        f'name = "club"\nstart = ["{site.url}/"]\nfollow = ["a.next"]\nlicence = "CC0-1.0"\n'
+        '[photograph]\neach = "figure"\nowner = ".by::text"\ntitle = "figcaption::text"\ntags = ".tag::text"\n'
+    )
+    return file
+
+
+def _figures(*names: str) -> str:
+    return "".join(
+        f'<figure><img src="/{name}"><figcaption>{name}</figcaption><i class="by">Ada</i>'
+        '<b class="tag">one</b><b class="tag">two</b></figure>'
+        for name in names
+    )
+
+
+@pytest.fixture
+def club(site: Site, project: Path) -> Path:
+    """A site of two pages with three photographs, one missing, one that is no picture and one behind robots.txt."""
+    site.page("/", _figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
+    site.page("/more", _figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
+    site.answers["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nDisallow: /private/")
+    for number in (1, 2, 3):
+        site.photograph(f"/{number}.jpg", jpeg(number))
+    site.photograph("/private/4.jpg", jpeg(4))
+    site.page("/words.jpg", "<p>no picture</p>")
+    return _site_file(project, site)
+
+
+def test_a_site_is_crawled_and_everything_accounted_for(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert counts["state"] == "finished"
+    assert {s: counts[s] for s in ("found", "fetched", "gone", "refused", "failed", "pending")} == {
+        "found": 6, "fetched": 3, "gone": 1, "refused": 1, "failed": 1, "pending": 0,
+    }  # fmt: skip
+    assert site.asked["/private/4.jpg"] == 0
+    assert all(agent.startswith("lightmeter/") for agent in site.agents)
+
+
+def test_what_the_page_says_reaches_the_catalogue(lightmeter: Lightmeter, club: Path, project: Path) -> None:
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
+        row = connection.execute(
+            text("SELECT source, owner, licence, title, tags, page_url, file FROM sightings WHERE title = '1.jpg'")
+        ).one()
+    assert row[:5] == ("website:club", "Ada", "CC0-1.0", "1.jpg", '["one", "two"]')
+    assert row.file == "1.jpg"
+
+
+def test_a_second_run_asks_for_no_photograph_again(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    before = site.asked["/1.jpg"]
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert (before, site.asked["/1.jpg"]) == (1, 1)
+
+
+def test_private_addresses_are_refused_unless_allowed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    done = lightmeter.process("harvest", "run", "website", club)
+    assert done.returncode == 1
+    assert "private_addresses" in done.stderr
+    assert not site.asked
+
+
+def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    busy = (503, {}, b"busy")
+    site.answers["/2.jpg"] = lambda times: (200, {}, jpeg(2)) if times else busy
+    site.answers["/3.jpg"] = busy
+    body = jpeg(1)
+    site.answers["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
+    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "2"})
+    assert (counts["fetched"], counts["failed"]) == (1, 3)
+    reasons = {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+    assert {"HTTP 503", "connection cut", "not an image"} <= reasons
+    site.photograph("/3.jpg", jpeg(3))
+    assert lightmeter("harvest", "retry", "--where", "HTTP 503", env=LOOPBACK)["fetched"] == 2
+
+
+def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    site.photograph("/1.jpg", jpeg(1) + bytes(1_000_000))
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
+    assert ("failed", "too many bytes") in {
+        (r["state"], r["reason"]) for r in lightmeter("harvest", "status")["reasons"]
+    }
+
+
+def test_a_killed_run_is_gone_on_with(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+    names = [f"{number}.jpg" for number in range(40)]
+    site.page("/", _figures(*names))
+
+    def slowly(data: bytes) -> object:
+        def answer(_: int) -> tuple[int, dict[str, str], bytes]:
+            time.sleep(0.1)
+            return 200, {}, data
+
+        return answer
+
+    for number, name in enumerate(names):
+        site.answers[f"/{name}"] = slowly(jpeg(number))  # type: ignore[assignment]
+    command = lightmeter.command("harvest", "run", "website", _site_file(project, site))
+    import os
+
+    with subprocess.Popen(command, env={**os.environ, **LOOPBACK}, stdout=subprocess.PIPE) as process:
+        while sum(site.asked[f"/{name}"] for name in names) < 12:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    status = lightmeter("harvest", "status")["total"]
+    assert status["found"] == 40
+    counts = lightmeter("harvest", "resume", env=LOOPBACK)
+    assert (counts["state"], counts["fetched"], counts["pending"]) == ("finished", 40, 0)
+    assert len([path for path in (project / "store").rglob("*") if path.is_file()]) == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("start = 3", "start"),
+        ("not toml", "TOML"),
+        ('start = ["http://x.example/"]', "photograph"),
+        ('start = ["http://x.example/"]\n[photograph]\neach = "figure["', "figure["),
+        ('start = ["http://x.example/"]\ncolour = 1\n[photograph]\neach = "figure"', "colour"),
+    ],
+)
+def test_a_wrong_site_file_is_one_sentence(lightmeter: Lightmeter, project: Path, content: str, says: str) -> None:
+    (project / "site.toml").write_text(content)
+    done = lightmeter.process("harvest", "run", "website", "site.toml")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
