@@ -152,10 +152,7 @@ def to_tensors(
     mean = torch.tensor(settings.mean, device=device)[:, None, None]
     deviation = torch.tensor(settings.deviation, device=device)[:, None, None]
     stacked = {name: np.stack([each[name] for each in inputs]) for name in inputs[0]}
-    return {
-        name: (torch.from_numpy(values).to(device).float() - mean) / deviation
-        for name, values in stacked.items()
-    }
+    return {name: (torch.from_numpy(values).to(device).float() - mean) / deviation for name, values in stacked.items()}
 
 
 def calibrated(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

@@ -74,9 +74,7 @@ def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
     if settings.patches:
         inputs["patches"] = _patches(image, settings)
     if settings.view:
-        inputs["view"] = _channels_first(
-            _rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX)
-        )
+        inputs["view"] = _channels_first(_rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX))
     return Photograph(width, height, inputs)
 
 
@@ -104,9 +102,7 @@ def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
     if not data:
         raise PhotographError(_EMPTY_OR_DAMAGED, "The file is empty.")
     if len(data) > settings.max_bytes:
-        raise PhotographError(
-            _TOO_LARGE, f"The file has {len(data)} bytes; at most {settings.max_bytes} are read."
-        )
+        raise PhotographError(_TOO_LARGE, f"The file has {len(data)} bytes; at most {settings.max_bytes} are read.")
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -120,9 +116,7 @@ def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
     except UnidentifiedImageError as error:
         raise PhotographError(_NO_IMAGE, "The file is no image in a format that is read.") from error
     except Exception as error:  # decoders of hostile files raise nearly anything
-        raise PhotographError(
-            _EMPTY_OR_DAMAGED, f"The picture is damaged and cannot be decoded ({error})."
-        ) from error
+        raise PhotographError(_EMPTY_OR_DAMAGED, f"The picture is damaged and cannot be decoded ({error}).") from error
     return image
 
 

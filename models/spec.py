@@ -21,7 +21,7 @@ Choice = Literal["spread"]
 _LARGEST = {"patch_size": 1024, "patches": 4096, "view": 1024, "smallest_side": 1024}
 
 
-class BrokenModel(ValueError):  # noqa: N818 - the name that other floors rely on
+class BrokenModel(ValueError):
     """A run folder cannot be used; the message is one sentence that says why."""
 
 
@@ -184,6 +184,9 @@ def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
 
 
 def _target(values: dict[str, Any]) -> Target:
+    for key in values:
+        if key not in Target.__dataclass_fields__:
+            raise TypeError(f"a target has no '{key}'")
     name = _text("name", values["name"])
     if not NAME.fullmatch(name) or "." in name:
         raise ValueError(f"'{name}' cannot be the name of a target")
@@ -220,8 +223,7 @@ def _whole(key: str, value: object) -> None:
 
 def _numbers(key: str, values: object) -> tuple[float, ...]:
     if not isinstance(values, list | tuple) or not all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        for value in values
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
     ):
         raise TypeError(f"{key} must be numbers")
     return tuple(float(value) for value in values)

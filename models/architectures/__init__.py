@@ -10,18 +10,18 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
-from torch import nn
-
 if TYPE_CHECKING:
+    from torch import nn
+
     from models.spec import ModelSpec
 
-Builder = Callable[["ModelSpec"], nn.Module]
+Builder = Callable[["ModelSpec"], "nn.Module"]
 
 BUILT_IN = {"efficientnet-lite0": "efficientnet_lite"}
-"""Module of each built-in architecture, which has a function ``build``; an archive has no entry points."""
+"""The module of each built-in architecture, with a function ``build``; an archive has no entry points."""
 
 
-def build(spec: "ModelSpec") -> nn.Module:
+def build(spec: "ModelSpec") -> "nn.Module":
     """Return a network as its spec describes it, with weights yet to be loaded.
 
     Raises:

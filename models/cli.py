@@ -1,0 +1,136 @@
+"""The commands under ``lightmeter models``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightmeter import console
+from lightmeter.console import EVERYWHERE
+
+if TYPE_CHECKING:
+    from labels.dataset import DataSet
+
+app = typer.Typer(help="Learn to tell how a photograph was made.", no_args_is_help=True, epilog=EVERYWHERE)
+
+_RUN = typer.Argument(help="A run folder, or the name of a run of this project.")
+_DEVICE = typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")
+
+
+@app.command(epilog=EVERYWHERE)
+def recipes() -> None:
+    """List the recipes."""
+    from models.recipe import names, read_recipe
+
+    found = [read_recipe(name) for name in names()]
+    console.current().emit(
+        [recipe.model_dump(mode="json") for recipe in found],
+        console.table("", ("recipe", "what it is", "source"), [(r.name, r.summary, r.source) for r in found]),
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's .toml file.")],
+    data: Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")],
+    out: Annotated[Path | None, typer.Option(help="Run folder to make; else runs/NAME of the project.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run and of the served model.")] = None,
+    seed: Annotated[int, typer.Option(help="Other seed, other random draws.")] = 0,
+    device: Annotated[str, _DEVICE] = "auto",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: change a setting of the recipe.")] = None,
+) -> None:
+    """Train a recipe on a data set and score it on validation; the test split is left alone."""
+    from models import devices
+    from models.recipe import read_recipe
+    from models.runs import destination
+    from models.train import train as train_recipe
+
+    chosen = read_recipe(recipe, set_ or [])
+    dataset = _dataset(data)
+    folder = destination(out, name, f"{chosen.name}-{dataset.spec.name}")
+    run = train_recipe(chosen, dataset, folder, device=devices.chosen(device), seed=seed)
+    console.current().emit(
+        {"run": run.folder, "metrics": run.metrics},
+        [
+            *_tables(run.metrics, "validation"),
+            f"Run in {run.folder}\nNext: lightmeter models evaluate {run.folder.name}",
+        ],
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def evaluate(
+    run: Annotated[Path, _RUN],
+    data: Annotated[
+        Path | None, typer.Option(help="The data set it was trained on; else the project's one of that name.")
+    ] = None,
+    device: Annotated[str, _DEVICE] = "auto",
+) -> None:
+    """Score a run on the test split of its data set, once; how often that was done stays in the run."""
+    from models import devices
+    from models.evaluate import evaluate_run
+    from models.runs import find_run, open_run
+
+    predictor = open_run(run, devices.chosen(device))
+    dataset = _dataset(data or Path(str(predictor.spec.data.get("name", ""))))
+    folder = find_run(run)
+    metrics = evaluate_run(folder, predictor, dataset)
+    console.current().emit(
+        {"run": folder, "metrics": metrics},
+        [*_tables(metrics, "test"), f"Report: {folder / 'report.html'}"],
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def predict(
+    run: Annotated[Path, _RUN],
+    files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    device: Annotated[str, _DEVICE] = "auto",
+) -> None:
+    """Say how photographs were made; one that cannot be read is answered with the reason."""
+    from models import devices
+    from models.predict import predict_files
+    from models.runs import open_run
+
+    answers = predict_files(open_run(run, devices.chosen(device)), files)
+    console.current().emit(answers, _answers(answers))
+    if all("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+def _dataset(folder: Path) -> "DataSet":
+    """Return a data set that is given as a path or by its name in the project."""
+    from labels.dataset import read_dataset
+    from lightmeter import project
+
+    if not folder.exists() and len(folder.parts) == 1:
+        here = project.find_if_any()
+        if here and (here.datasets / folder).is_dir():
+            folder = here.datasets / folder
+    return read_dataset(folder)
+
+
+def _tables(metrics: dict[str, Any], split: str) -> list[Any]:
+    from models.report import figure_rows
+
+    scored = metrics[split]
+    return [
+        console.table(
+            f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
+            ("figure", "this model", *target["baselines"]),
+            figure_rows(target),
+        )
+        for name, target in scored["targets"].items()
+    ]
+
+
+def _answers(answers: list[dict[str, Any]]) -> Any:
+    rows: list[tuple[object, ...]] = []
+    for answer in answers:
+        if "error" in answer:
+            rows.append((answer["file"], "–", answer["error"]["reason"], None, None))
+            continue
+        for target, found in answer["predictions"].items():
+            probability = found["probabilities"][found["class"]]
+            rows.append((answer["file"], target, found["class"], probability, found.get("stops")))
+    return console.table("", ("photograph", "target", "answer", "probability", "stops"), rows)

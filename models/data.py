@@ -1,0 +1,98 @@
+"""The photographs of a data set, read from its store, checked, and worked on by all cores."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.dataset import DataSet, TargetSpec, label_column, stops_column
+from lightmeter import console
+from lightmeter.errors import UsageError
+from models.predictor import one_thread
+from models.preprocess import PhotographError
+from models.spec import Target
+
+Row = dict[str, Any]
+Result = TypeVar("Result")
+
+_AHEAD = 4  # photographs under way for each worker; more would only fill memory
+
+
+def each_photograph(
+    dataset: DataSet, rows: Sequence[Row], work: Callable[[bytes], Result], doing: str
+) -> Iterator[tuple[Row, Result | PhotographError]]:
+    """Work on photographs in several threads, and yield the results in the rows' order.
+
+    A photograph that cannot be read gives its error instead of a result; the others go on.
+
+    Args:
+        dataset: whose store holds them.
+        rows: of its manifest.
+        work: what is done with the bytes of each.
+        doing: what the progress bar says.
+
+    Raises:
+        UsageError: if a file is missing, or is not the one that was frozen.
+    """
+
+    def one(row: Row) -> Result | PhotographError:
+        try:
+            return work(_bytes(dataset, row))
+        except PhotographError as error:
+            return error
+
+    workers = os.cpu_count() or 1
+    with one_thread(), console.current().progress() as progress, ThreadPoolExecutor(workers) as pool:
+        task = progress.add_task(doing, total=len(rows))
+        waiting = iter(rows)
+        under_way = [(row, pool.submit(one, row)) for row in islice(waiting, workers * _AHEAD)]
+        try:
+            while under_way:
+                row, result = under_way.pop(0)
+                yield row, result.result()
+                progress.advance(task)
+                under_way += [(row, pool.submit(one, row)) for row in islice(waiting, 1)]
+        finally:
+            _cancel(under_way)
+
+
+def labelled(rows: Sequence[Row], targets: Sequence[TargetSpec]) -> list[Row]:
+    """Return the rows that have a label for at least one target."""
+    return [row for row in rows if any(row[label_column(target.name)] is not None for target in targets)]
+
+
+def class_numbers(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.int64]:
+    """Return the index of each row's class, −1 where it has none."""
+    number = {name: index for index, name in enumerate(target.classes)}
+    return np.asarray([number.get(row[label_column(target.name)], -1) for row in rows], dtype=np.int64)
+
+
+def stops_of(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
+    """Return each row's setting in stops, NaN where it has none."""
+    column = stops_column(target.name)
+    return np.asarray([np.nan if row[column] is None else row[column] for row in rows], dtype=np.float64)
+
+
+def _bytes(dataset: DataSet, row: Row) -> bytes:
+    file = dataset.store / row["path"]
+    try:
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The photograph {file} of the data set {dataset.spec.name} cannot be read ({error.strerror}); "
+            "is the photo store where it was when the data set was frozen?"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        raise UsageError(f"The photograph {file} is not the one that was frozen; its bytes have changed.")
+    return data
+
+
+def _cancel(under_way: Sequence[tuple[Row, "Future[Any]"]]) -> None:
+    for _, future in under_way:
+        future.cancel()

@@ -1,0 +1,39 @@
+"""Where torch computes."""
+
+import resource
+import sys
+
+import torch
+
+from lightmeter.errors import UsageError
+
+
+def chosen(device: str) -> str:
+    """Return the device that a person means by ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises:
+        UsageError: if there is no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise UsageError(f"There is no device '{device}'; there are auto, cpu, cuda and cuda:NUMBER.")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise UsageError(f"There is no device '{device}' here; use --device cpu.")
+    return device
+
+
+def describe(device: str) -> str:
+    """Return a device's name to read."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def peak_memory_mb(device: str) -> float:
+    """Return the most memory used so far, in megabytes: of the GPU where one computes, else of the process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

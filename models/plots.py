@@ -1,0 +1,95 @@
+"""Pictures of how a model does."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_DPI = 110
+_BLUE, _GREY = "#2b6ca3", "#8a8f98"
+_MANY_CLASSES = 12
+
+
+def confusion_plot(scored: Mapping[str, Any], title: str) -> bytes:
+    """Return a PNG of the confusion matrix: shares of each true class in colour, counts in figures."""
+    counts = np.asarray(scored["confusion"])
+    classes = scored["classes"]
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.6 + 0.62 * len(classes)
+    figure, axes = _canvas(side + 0.9, side, title)
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(
+        range(len(classes)),
+        classes,
+        rotation=45,
+        ha="right",
+    )
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("true")
+    if len(classes) <= _MANY_CLASSES:
+        _write_counts(axes, counts, shares)
+    figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
+    return _png(figure)
+
+
+def reliability_plot(scored: Mapping[str, Any], title: str) -> bytes:
+    """Return a PNG of accuracy against confidence; the area of a dot is its number of photographs."""
+    figure, axes = _canvas(4.6, 4.4, title)
+    bins = scored["reliability"]
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
+    axes.plot([b["confidence"] for b in bins], [b["accuracy"] for b in bins], color=_BLUE, linewidth=1)
+    most = max(b["photographs"] for b in bins)
+    axes.scatter(
+        [b["confidence"] for b in bins],
+        [b["accuracy"] for b in bins],
+        s=[20 + 180 * b["photographs"] / most for b in bins],
+        color=_BLUE,
+        alpha=0.8,
+    )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(-0.04, 1.04)
+    axes.set_xlabel("confidence of the answer")
+    axes.set_ylabel("share that is right")
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def stops_plot(rows: Sequence[Mapping[str, Any]], unit: str, title: str) -> bytes:
+    """Return a PNG of answered against true setting in stops, a dot a photograph, with a band of one stop."""
+    figure, axes = _canvas(4.8, 4.6, title)
+    truth = np.asarray([row["true_stops"] for row in rows])
+    found = np.asarray([row["predicted_stops"] for row in rows])
+    low, high = min(truth.min(), found.min()) - 0.5, max(truth.max(), found.max()) + 0.5
+    line = np.asarray([low, high])
+    axes.fill_between(line, line - 1, line + 1, color=_GREY, alpha=0.2, linewidth=0, label="within one stop")
+    axes.plot(line, line, color=_GREY, linewidth=1, linestyle="--")
+    axes.scatter(truth, found, s=12, color=_BLUE, alpha=0.55, linewidth=0)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_xlabel(f"true ({unit})")
+    axes.set_ylabel(f"answered ({unit})")
+    axes.legend(loc="upper left", frameon=False)
+    return _png(figure)
+
+
+def _write_counts(axes: Axes, counts: Any, shares: Any) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        dark = shares[row, column] > 0.5  # noqa: PLR2004 - half of the colour scale
+        axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+
+
+def _canvas(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, fontsize=10, loc="left")
+    return figure, axes
+
+
+def _png(figure: Figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()

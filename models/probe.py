@@ -1,0 +1,155 @@
+"""A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from labels.dataset import DataSet, TargetSpec
+from lightmeter import console
+from models.data import Row, class_numbers, each_photograph
+from models.metrics import temperature
+from models.predictor import Predictor, to_tensors
+from models.preprocess import PhotographError
+from models.recipe import Training
+
+_ITERATIONS = 200
+
+
+@dataclass
+class Fitted:
+    """How a fit went.
+
+    Attributes:
+        temperatures: by target.
+        chosen: what validation chose, by target.
+        history: what was tried, a row each.
+        unreadable: photographs that could not be used, and why.
+        trained_parameters: how many numbers were fitted.
+    """
+
+    temperatures: dict[str, float] = field(default_factory=dict)
+    chosen: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    trained_parameters: int = 0
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One target's features and classes, of one split, without the photographs that lack a label."""
+
+    features: Tensor
+    classes: Tensor
+
+
+def fit_probe(predictor: Predictor, dataset: DataSet, rows: Mapping[str, Sequence[Row]], training: Training) -> Fitted:
+    """Fit the heads of a predictor's network to frozen features.
+
+    Args:
+        predictor: whose network has ``features`` and ``heads``; the heads are filled in.
+        dataset: whose photographs are read.
+        rows: of the splits ``train`` and ``validation``.
+        training: penalties and class weights.
+    """
+    fitted = Fitted()
+    heads = predictor.network.get_submodule("heads")
+    features, kept = {}, {}
+    for split in ("train", "validation"):
+        features[split], kept[split] = _features(predictor, dataset, rows[split], fitted)
+    centre = features["train"].mean(0)
+    scale = features["train"].std(0, correction=0)
+    scale[scale < 1e-6] = 1.0  # noqa: PLR2004 - a feature that never changes
+    heads.get_buffer("centre").copy_(centre)
+    heads.get_buffer("scale").copy_(scale)
+    for target in dataset.spec.targets:
+        train, validation = (
+            _task((features[split] - centre) / scale, class_numbers(kept[split], target))
+            for split in ("train", "validation")
+        )
+        weight, bias = _choose(train, validation, target, training, fitted)
+        heads.get_parameter(f"targets.{target.name}.weight").data.copy_(weight)
+        heads.get_parameter(f"targets.{target.name}.bias").data.copy_(bias)
+        fitted.trained_parameters += weight.numel() + bias.numel()
+    return fitted
+
+
+def _features(predictor: Predictor, dataset: DataSet, rows: Sequence[Row], fitted: Fitted) -> tuple[Tensor, list[Row]]:
+    """Return the features of every photograph that can be read, shape (N, F), and their rows."""
+
+    def work(data: bytes) -> NDArray[np.float32]:
+        inputs = to_tensors([predictor.read(data).inputs], predictor.spec.preprocessing, predictor.device)
+        with torch.inference_mode():
+            found: Tensor = predictor.network.features(inputs)  # type: ignore[operator]
+        return found[0].cpu().numpy()
+
+    found, kept = [], []
+    for row, result in each_photograph(dataset, rows, work, f"features, {rows[0]['split']}"):
+        if isinstance(result, PhotographError):
+            fitted.unreadable.append({"sha256": row["sha256"], "reason": result.reason})
+        else:
+            found.append(result)
+            kept.append(row)
+    return torch.from_numpy(np.stack(found)).double(), kept
+
+
+def _task(features: Tensor, classes: NDArray[np.int64]) -> _Task:
+    known = torch.from_numpy(classes >= 0)
+    return _Task(features[known], torch.from_numpy(classes)[known])
+
+
+def _choose(
+    train: _Task, validation: _Task, target: TargetSpec, training: Training, fitted: Fitted
+) -> tuple[Tensor, Tensor]:
+    """Fit with each penalty; return weights of shape (C, F) and bias of the one best on validation."""
+    count = len(target.classes)
+    parameters = torch.zeros(count, train.features.shape[1] + 1, dtype=torch.float64)
+    best, least = parameters.clone(), float("inf")
+    for penalty in sorted(training.penalties, reverse=True):
+        parameters = _fit(parameters, train, penalty, class_weights=training.class_weights)
+        losses = [_loss(parameters, task, class_weights=training.class_weights).item() for task in (train, validation)]
+        fitted.history.append(
+            {"target": target.name, "penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]}
+        )
+        if losses[1] < least:
+            best, least = parameters.clone(), losses[1]
+            fitted.chosen[target.name] = penalty
+    logits = _logits(best, validation.features).float().numpy()
+    fitted.temperatures[target.name] = temperature(logits, validation.classes.numpy())
+    console.current().note(f"{target.name}: penalty {fitted.chosen[target.name]:g} is best on validation")
+    return best[:, :-1], best[:, -1]
+
+
+def _fit(start: Tensor, task: _Task, penalty: float, *, class_weights: bool) -> Tensor:
+    parameters = start.clone().requires_grad_()
+    optimiser = torch.optim.LBFGS(
+        [parameters], max_iter=_ITERATIONS, tolerance_change=1e-9, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        loss = _loss(parameters, task, class_weights=class_weights)
+        loss = loss + penalty / 2 * parameters[:, :-1].square().sum()
+        loss.backward()
+        return loss.item()
+
+    optimiser.step(closure)
+    return parameters.detach()
+
+
+def _logits(parameters: Tensor, features: Tensor) -> Tensor:
+    return functional.linear(features, parameters[:, :-1], parameters[:, -1])
+
+
+def _loss(parameters: Tensor, task: _Task, *, class_weights: bool) -> Tensor:
+    """Cross-entropy; with class weights the mean over the classes that occur."""
+    weight = None
+    if class_weights:
+        counts = torch.bincount(task.classes, minlength=len(parameters)).double()
+        weight = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
+    return functional.cross_entropy(_logits(parameters, task.features), task.classes, weight)

@@ -1,0 +1,103 @@
+"""What a person reads of a run: the card, one self-contained page, the plots, the history."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from lightmeter.files import write_atomic
+from models.metrics import told
+from models.plots import confusion_plot, reliability_plot, stops_plot
+from models.spec import ModelSpec
+
+FIGURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "error_stops": "mean error in stops",
+    "within_one_stop": "within one stop",
+    "ece_before": "ECE, uncalibrated",
+    "ece": "ECE",
+}
+"""Every figure that is reported, and how it is called."""
+
+_SHARES = ("accuracy", "balanced_accuracy", "within_one_stop")
+
+
+def write_report(
+    folder: Path, spec: ModelSpec, metrics: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write ``README.md``, ``report.html`` and ``plots/`` into a run folder."""
+    splits = [(split, metrics[split]) for split in ("test", "validation") if split in metrics]
+    plots = {}
+    for split, scored in splits:
+        for name, target in scored["targets"].items():
+            rows = [row for row in predictions if row["split"] == split and row["target"] == name]
+            pictures = dict(_plots(split, name, target, rows, spec))
+            for file, content in pictures.items():
+                write_atomic(folder / "plots" / file, content)
+            plots[split, name] = [(file, base64.b64encode(png).decode()) for file, png in pictures.items()]
+    values = {
+        "spec": spec,
+        "metrics": metrics,
+        "splits": splits,
+        "evaluated": "test" in metrics,
+        "rows": figure_rows,
+        "facts": _facts(metrics["training"]),
+        "plots": plots,
+    }
+    templates = Environment(
+        loader=PackageLoader("models"),
+        autoescape=select_autoescape(("html.jinja",)),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    for file in ("README.md", "report.html"):
+        write_atomic(folder / file, templates.get_template(f"{file}.jinja").render(values))
+
+
+def figure_rows(target: Mapping[str, Any]) -> list[list[str]]:
+    """Return the figures of one target to read: what it is, this model's, each baseline's."""
+    return [
+        [label, *(_told(name, scored) for scored in (target, *target["baselines"].values()))]
+        for name, label in FIGURES.items()
+        if name in target
+    ]
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``history.csv``."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(folder / "history.csv", text.getvalue())
+
+
+def _told(name: str, scored: Mapping[str, Any]) -> str:
+    return told(scored[name], percent=name in _SHARES) if name in scored else "–"
+
+
+def _plots(
+    split: str, name: str, target: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: ModelSpec
+) -> Iterator[tuple[str, bytes]]:
+    yield f"{split}-{name}-confusion.png", confusion_plot(target, f"{name}, {split}: answers")
+    yield f"{split}-{name}-reliability.png", reliability_plot(target, f"{name}, {split}: reliability")
+    (unit,) = [one.unit for one in spec.targets if one.name == name]
+    if "error_stops" in target:
+        yield f"{split}-{name}-stops.png", stops_plot(rows, unit, f"{name}, {split}: stops")
+
+
+def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = []
+    for key, value in training.items():
+        if isinstance(value, Mapping):
+            facts += [(f"{key.replace('_', ' ')}, {part}", f"{inner:g}") for part, inner in value.items()]
+        else:
+            text = f"{value:,}" if isinstance(value, int) and key != "seed" else str(value)
+            facts.append((key.replace("_", " "), text))
+    return facts

@@ -1,0 +1,132 @@
+"""Train a recipe on a data set; the result is a run folder."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from labels.dataset import DataSet
+from lightmeter import __version__
+from lightmeter.errors import UsageError
+from models import architectures, devices
+from models.data import Row, class_numbers, labelled
+from models.evaluation import predict_split, score
+from models.predictor import Predictor
+from models.pretrained import load_trunk
+from models.probe import Fitted, fit_probe
+from models.recipe import Recipe
+from models.report import write_history, write_report
+from models.runs import new_run, write_metrics, write_model, write_predictions
+from models.spec import ModelSpec, Target
+
+_LEAST_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was trained.
+
+    Attributes:
+        folder: where it lies.
+        metrics: what ``metrics.json`` holds.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: int) -> Run:
+    """Train, score on validation, and write the run folder; the test split is not touched.
+
+    Args:
+        recipe: what to train.
+        dataset: what to train on.
+        folder: of the run; it must not exist.
+        device: as torch names it.
+        seed: of everything that is drawn.
+
+    Raises:
+        UsageError: if the data set has too little to train or to validate on.
+    """
+    begun = time.perf_counter()
+    rows = _rows(dataset)
+    torch.manual_seed(seed)
+    spec = _spec(recipe, dataset, folder.name)
+    network = architectures.build(spec)
+    if recipe.weights:
+        load_trunk(network, recipe.weights)
+    predictor = Predictor(spec, network, device)
+    fitted = fit_probe(predictor, dataset, rows, recipe.training)
+    facts = _facts(predictor, fitted, device, seed, time.perf_counter() - begun)
+    spec = replace(spec, targets=_calibrated(spec.targets, fitted.temperatures), training=facts)
+    predictor = Predictor(spec, network, device)
+    with new_run(folder) as temporary:
+        predictions, _ = predict_split(predictor, dataset, "validation")
+        metrics = {
+            "format": 1,
+            "validation": score(predictions, spec.targets, rows["train"], seed),
+            "training": dict(facts),
+            "unreadable": fitted.unreadable,
+        }
+        write_predictions(temporary, predictions)
+        write_history(temporary, fitted.history)
+        write_metrics(temporary, metrics)
+        write_report(temporary, spec, metrics, predictions)
+        write_model(temporary, spec, network)
+    return Run(folder, metrics)
+
+
+def _rows(dataset: DataSet) -> dict[str, list[Row]]:
+    """Return the labelled rows to learn from, or say what is missing."""
+    rows = {split: labelled(dataset.rows(split), dataset.spec.targets) for split in ("train", "validation")}
+    for target in dataset.spec.targets:
+        known = {split: class_numbers(some, target) for split, some in rows.items()}
+        present = np.unique(known["train"][known["train"] >= 0])
+        if len(present) < _LEAST_CLASSES:
+            raise UsageError(
+                f"The training split of {dataset.spec.name} has photographs of fewer than two classes of "
+                f"'{target.name}'; there is nothing to tell apart."
+            )
+        if not (known["validation"] >= 0).any():
+            raise UsageError(
+                f"The validation split of {dataset.spec.name} has no photograph with a label for "
+                f"'{target.name}'; freeze a data set with more photographers."
+            )
+    return rows
+
+
+def _spec(recipe: Recipe, dataset: DataSet, name: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        version="1.0",
+        lightmeter=__version__,
+        recipe=recipe.name,
+        architecture=recipe.architecture,
+        architecture_options=recipe.architecture_options,
+        preprocessing=recipe.cut,
+        targets=tuple(
+            Target(target.name, target.classes, target.stops, target.unit) for target in dataset.spec.targets
+        ),
+        data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
+    )
+
+
+def _calibrated(targets: Sequence[Target], temperatures: Mapping[str, float]) -> tuple[Target, ...]:
+    return tuple(replace(target, temperature=temperatures[target.name]) for target in targets)
+
+
+def _facts(predictor: Predictor, fitted: Fitted, device: str, seed: int, seconds: float) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "device": devices.describe(device),
+        "torch": torch.__version__,
+        "seconds": round(seconds, 1),
+        "peak_memory_mb": round(devices.peak_memory_mb(device)),
+        "parameters": sum(parameter.numel() for parameter in predictor.network.parameters()),
+        "trained_parameters": fitted.trained_parameters,
+        "penalties": fitted.chosen,
+    }

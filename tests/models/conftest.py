@@ -1,0 +1,155 @@
+"""Small data sets of real JPEG files, made on the spot: noisy pictures and smooth ones."""
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image, ImageFilter
+
+from labels.dataset import (
+    MANIFEST_COLUMNS,
+    SPLITS,
+    DataSet,
+    Spec,
+    TargetSpec,
+    label_column,
+    read_dataset,
+    stops_column,
+    write_dataset,
+)
+from lightmeter.cli import main
+
+SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s")
+MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
+STOPS = {"fast": -10.0, "slow": -4.0}
+
+
+def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
+    """Return a photograph-like JPEG: soft blobs of colour, with strong sensor noise or without."""
+    rng = np.random.default_rng(seed)
+    blobs = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(blobs.filter(ImageFilter.GaussianBlur(2)), np.float64)
+    if noisy:
+        pixels = pixels + rng.normal(0, 30, pixels.shape)
+    content = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=92)
+    return content.getvalue()
+
+
+def make_dataset(
+    folder: Path, *, count: int = 36, targets: Sequence[TargetSpec] = (SHUTTER,), damaged: Sequence[int] = ()
+) -> DataSet:
+    """Freeze a data set in which noise tells a slow shutter; six photographers, two a split.
+
+    Args:
+        folder: of the data set; its store lies beside it.
+        count: number of photographs.
+        targets: of SHUTTER and MEDIUM; every fifth photograph lacks a medium.
+        damaged: indices of photographs whose file is cut off.
+    """
+    store = folder.parent / "store"
+    store.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index in range(count):
+        noisy = index % 2 == 1
+        data = jpeg(noisy=noisy, seed=index)
+        data = data[: len(data) // 3] if index in damaged else data
+        sha256 = hashlib.sha256(data).hexdigest()
+        (store / sha256).write_bytes(data)
+        shutter = "slow" if noisy else "fast"
+        rows.append(
+            {
+                "sha256": sha256,
+                "path": sha256,
+                "split": SPLITS[index // 2 % 3],
+                "group": f"photographer {index // 2 % 6}",
+                "source": "folder",
+                "make": "Nikon",
+                "model": "D750",
+                label_column("shutter"): shutter,
+                stops_column("shutter"): STOPS[shutter],
+                label_column("medium"): None if index % 5 == 0 else ("film" if noisy else "digital"),
+            }
+        )
+    rows.sort(key=lambda row: str(row["sha256"]))
+    spec = Spec("noise-v1", "", "../store", tuple(targets))
+    write_dataset(folder, spec, manifest(rows, targets))
+    return read_dataset(folder)
+
+
+def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa.Table:
+    """Return rows as a data set's manifest has them."""
+    labels = [
+        field
+        for target in targets
+        for field in (
+            pa.field(label_column(target.name), pa.string()),
+            pa.field(stops_column(target.name), pa.float64()),
+        )
+    ]
+    schema = pa.schema([*MANIFEST_COLUMNS, *labels])
+    return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+    """A data set with one target, shutter."""
+    return make_dataset(tmp_path_factory.mktemp("data") / "noise-v1")
+
+
+SMALL = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.0, 0.1]", "--device", "cpu"]
+"""Options that make training a matter of a second."""
+
+
+def lightmeter(*argv: object) -> int:
+    """Run a command line and return its exit code."""
+    return main([str(word) for word in argv])
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run trained on the data set; copy it before you change it."""
+    run = tmp_path_factory.mktemp("runs") / "noise"
+    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL) == 0
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run."""
+    return Path(shutil.copytree(trained, tmp_path / "noise"))
+
+
+@pytest.fixture
+def document(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Run a command line that succeeds, and return the one JSON document that it prints."""
+
+    def ask(*argv: object) -> Any:
+        capsys.readouterr()
+        assert lightmeter(*argv, "--json") == 0
+        return json.loads(capsys.readouterr().out)
+
+    return ask
+
+
+@pytest.fixture
+def sentence(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command line that was used wrongly (exit code 2), and return the sentence that it prints."""
+
+    def ask(*argv: object) -> str:
+        capsys.readouterr()
+        assert lightmeter(*argv) == 2
+        printed = capsys.readouterr()
+        assert not printed.out
+        assert "Traceback" not in printed.err
+        assert printed.err.count("\n") == 1
+        return printed.err
+
+    return ask

@@ -1,0 +1,199 @@
+"""The predictor: what it answers, what it refuses, and what it needs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.predictor import BrokenModel, PhotographError, Predictor
+from models.preprocess import positions, read_photograph
+from models.spec import Preprocessing, read_spec
+
+from .conftest import jpeg
+
+
+def test_a_photograph_is_answered_the_same_whatever_else_is_asked(trained: Path) -> None:
+    predictor = Predictor.load(trained)
+    photographs = [predictor.read(jpeg(noisy=bool(seed % 2), seed=seed)) for seed in range(5)]
+    alone = [predictor.predict([one])[0] for one in photographs]
+    assert predictor.predict(photographs) == alone
+    assert predictor.predict(photographs[::-1]) == alone[::-1]
+
+
+def test_the_number_of_threads_changes_nothing(trained: Path) -> None:
+    predictor = Predictor.load(trained)
+    photograph = predictor.read(jpeg(noisy=True, seed=7))
+    before = torch.get_num_threads()
+    answers = []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        answers.append(predictor.predict([photograph])[0])
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert answers[0] == answers[1] == answers[2]
+
+
+ALONE = """
+import importlib.abc, json, pathlib, sys
+allowed = {"models", "torch", "numpy", "PIL", "safetensors"}
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        first = name.split(".")[0]
+        asking = sys._getframe(1)
+        while asking and "importlib" in asking.f_code.co_filename:
+            asking = asking.f_back
+        ours = asking and f"{pathlib.os.sep}models{pathlib.os.sep}" in asking.f_code.co_filename
+        if first not in allowed | sys.stdlib_module_names and "site-packages" not in asking.f_code.co_filename:
+            raise ImportError(f"{name} is not there")
+        if first in {"lightmeter", "labels", "harvest", "serve", "pydantic", "pyarrow", "typer", "rich", "tomli_w"}:
+            raise ImportError(f"{name} is not there")
+
+sys.meta_path.insert(0, Blocked())
+from models.predictor import Predictor
+predictor = Predictor.load(pathlib.Path(sys.argv[1]))
+reading = predictor.predict([predictor.read(pathlib.Path(sys.argv[2]).read_bytes())])[0]
+print(json.dumps(reading.as_dict()))
+"""
+
+
+def test_it_needs_torch_numpy_pillow_and_safetensors_alone(trained: Path, tmp_path: Path) -> None:
+    photograph = tmp_path / "photograph.jpg"
+    photograph.write_bytes(jpeg(noisy=True, seed=9))
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, str(trained), str(photograph)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    predictor = Predictor.load(trained)
+    here = predictor.predict([predictor.read(photograph.read_bytes())])[0]
+    assert json.loads(done.stdout) == here.as_dict()
+
+
+def test_patches_are_cut_and_never_resized() -> None:
+    data = jpeg(noisy=True, seed=3)
+    cut = read_photograph(data, Preprocessing(patches=4, patch_size=32))
+    assert (cut.width, cut.height) == (160, 120)
+    import io
+
+    from PIL import Image
+
+    whole = np.asarray(Image.open(io.BytesIO(data)))
+    for patch, (left, top) in zip(cut.inputs["patches"], positions(160, 120, 4, 32), strict=True):
+        assert np.array_equal(patch.transpose(1, 2, 0), whole[top : top + 32, left : left + 32])
+
+
+def test_fewer_patches_are_the_beginning_of_more() -> None:
+    assert positions(640, 480, 3, 128) == positions(640, 480, 8, 128)[:3]
+    assert positions(128, 128, 2, 128) == [(0, 0), (0, 0)]
+
+
+def test_a_picture_smaller_than_a_patch_is_continued_by_its_mirror_image() -> None:
+    cut = read_photograph(jpeg(noisy=False, seed=1, size=(40, 200)), Preprocessing(patches=1, patch_size=64))
+    (patch,) = cut.inputs["patches"]
+    assert np.array_equal(patch[:, :, 40:64], patch[:, :, 39:15:-1])
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "status"),
+    [
+        (b"", Preprocessing(), 400),
+        (b"no photograph at all", Preprocessing(), 415),
+        (jpeg(noisy=True, seed=0)[:4000], Preprocessing(), 400),
+        (jpeg(noisy=True, seed=0), Preprocessing(max_bytes=100), 413),
+        (jpeg(noisy=True, seed=0), Preprocessing(max_pixels=100), 413),
+        (jpeg(noisy=True, seed=0, size=(20, 200)), Preprocessing(), 422),
+    ],
+)
+def test_what_cannot_be_used_has_a_status_and_a_reason(data: bytes, settings: Preprocessing, status: int) -> None:
+    with pytest.raises(PhotographError) as caught:
+        read_photograph(data, settings)
+    assert caught.value.status == status
+    assert caught.value.reason.endswith(".")
+
+
+@pytest.mark.shared
+def test_broken_files_are_refused_and_odd_ones_read(shared: Path) -> None:
+    statuses = {}
+    for file in sorted((shared / "broken").rglob("*.*")):
+        if file.suffix in {".md", ".csv"}:
+            continue
+        try:
+            inputs = read_photograph(file.read_bytes(), Preprocessing(patches=2, view=32)).inputs
+            assert inputs["patches"].shape == (2, 3, 128, 128)
+            assert inputs["view"].shape == (3, 32, 32)
+            statuses[f"{file.parent.name}/{file.name}"] = 200
+        except PhotographError as error:
+            statuses[f"{file.parent.name}/{file.name}"] = error.status
+    assert {statuses[f"orient/orient{number}.jpg"] for number in range(1, 9)} == {200}
+    assert statuses["formats/grey16.png"] == 200
+    assert statuses["size/bomb_30000x30000.png"] == 413
+    assert statuses["notimage/html.jpg"] == 415
+    assert statuses["size/pixel_1x1.jpg"] == 422
+
+
+def test_a_run_that_is_whole(trained: Path) -> None:
+    spec = read_spec(trained)
+    assert (spec.name, spec.recipe, spec.architecture) == ("noise", "patches", "efficientnet-lite0")
+    assert spec.classes == {"shutter": 2}
+    assert spec.preprocessing.patches == 2
+
+
+def change(run: Path, before: str, after: str) -> None:
+    text = (run / "model.toml").read_text()
+    assert before in text
+    (run / "model.toml").write_text(text.replace(before, after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("[[targets]]", "[[targets", "cannot be read"),
+        ('name = "noise"', 'name = "../noise"', "name may hold letters"),
+        ("patches = 2", "patches = 100000000", "patches must be between"),
+        ("patches = 2", 'patches = "2"', "patches must be a whole number"),
+        ("patches = 2", "patches = 2\ncommand = 3", "no preprocessing setting 'command'"),
+        ('"fast",', "", "two classes or more"),
+        ("temperature", "warmth", "a target has no 'warmth'"),
+        ('architecture = "efficientnet-lite0"', 'architecture = "os.system"', "no architecture 'os.system'"),
+        ('recipe = "patches"\n', "", "'recipe' is missing"),
+    ],
+)
+def test_a_spec_that_is_wrong(run: Path, before: str, after: str, said: str) -> None:
+    change(run, before, after)
+    with pytest.raises(BrokenModel, match=said):
+        Predictor.load(run)
+
+
+def test_weights_that_are_cut_off_exchanged_or_missing(run: Path) -> None:
+    weights = run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(BrokenModel, match="is not the file that"):
+        Predictor.load(run)
+    change(run, "weights_sha256", "# weights_sha256")
+    with pytest.raises(BrokenModel, match="is damaged"):
+        Predictor.load(run)
+    weights.unlink()
+    with pytest.raises(BrokenModel, match="cannot be read"):
+        Predictor.load(run)
+
+
+def test_weights_that_fit_another_network(run: Path) -> None:
+    change(run, '    "slow",\n', '    "slow",\n    "slower",\n')
+    change(run, "    -4.0,\n", "    -4.0,\n    -2.0,\n")
+    with pytest.raises(BrokenModel, match="does not fit"):
+        Predictor.load(run)
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(BrokenModel, match="is no run folder"):
+        Predictor.load(tmp_path)

@@ -1,0 +1,143 @@
+"""Train, evaluate, predict: what each command leaves behind and prints."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from labels.dataset import DataSet
+
+from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, lightmeter, make_dataset
+
+Ask = Callable[..., Any]
+
+
+def test_training_leaves_a_whole_run_folder(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {
+        "model.safetensors",
+        "model.toml",
+        "metrics.json",
+        "predictions.parquet",
+        "history.csv",
+        "README.md",
+        "report.html",
+        "plots",
+    }
+    assert {path.name for path in (trained / "plots").iterdir()} == {
+        "validation-shutter-confusion.png",
+        "validation-shutter-reliability.png",
+        "validation-shutter-stops.png",
+    }
+    assert not list(trained.parent.glob(".tmp-*"))
+
+
+def test_train_prints_its_run_and_its_metrics(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    printed = document("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    assert printed["run"] == str(tmp_path / "run")
+    assert printed["metrics"] == json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert printed["metrics"]["validation"]["targets"]["shutter"]["accuracy"]["value"] == 1.0
+    assert "test" not in printed["metrics"]
+
+
+def test_the_history_holds_every_penalty_that_was_tried(trained: Path) -> None:
+    with (trained / "history.csv").open() as file:
+        assert [float(row["penalty"]) for row in csv.DictReader(file)] == [1.0, 0.1]
+
+
+def test_the_test_split_is_scored_when_asked_and_each_time_is_recorded(
+    run: Path, dataset: DataSet, document: Ask
+) -> None:
+    before = {row["split"] for row in pq.read_table(run / "predictions.parquet").to_pylist()}
+    assert before == {"validation"}
+    for times in (1, 2):
+        metrics = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+        assert len(metrics["evaluations"]) == times
+    assert metrics["test"]["photographs"] == 12
+    assert metrics["test"]["targets"]["shutter"]["confusion"] == [[6, 0], [0, 6]]
+    rows = pq.read_table(run / "predictions.parquet").to_pylist()
+    assert sum(row["split"] == "test" for row in rows) == 12
+    assert "evaluated 2 times" in (run / "README.md").read_text()
+    assert "evaluated 2 times" in (run / "report.html").read_text()
+
+
+def test_the_report_is_one_file(run: Path, dataset: DataSet) -> None:
+    lightmeter("models", "evaluate", run, "--data", dataset.folder, "--quiet")
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 6
+    assert 'src="http' not in page
+    assert "<script" not in page
+
+
+def test_predict_answers_each_file_in_order(trained: Path, tmp_path: Path, document: Ask) -> None:
+    noisy, text = tmp_path / "noisy.jpg", tmp_path / "text.jpg"
+    noisy.write_bytes(jpeg(noisy=True, seed=1000))
+    text.write_text("no photograph")
+    good, bad = document("models", "predict", trained, noisy, text)
+    assert good["file"] == str(noisy)
+    assert (good["model"], good["version"]) == ("noise", "1.0")
+    assert len(good["dataset"]) == 64
+    answer = good["predictions"]["shutter"]
+    assert answer["class"] == "slow"
+    assert set(answer["probabilities"]) == {"fast", "slow"}
+    assert abs(sum(answer["probabilities"].values()) - 1) < 1e-9
+    assert -10 <= answer["stops"] <= -4
+    assert bad == {
+        "file": str(text),
+        "error": {"status": 415, "reason": "The file is no image in a format that is read."},
+    }
+
+
+def test_the_same_seed_gives_the_same_run(dataset: DataSet, trained: Path, tmp_path: Path) -> None:
+    again = tmp_path / "noise"
+    lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", again, "--quiet", *SMALL)
+    for name in ("model.safetensors", "predictions.parquet", "history.csv"):
+        assert (again / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_several_targets_share_one_model_and_missing_labels_are_left_out(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "both-v1", targets=(SHUTTER, MEDIUM))
+    run = tmp_path / "run"
+    metrics = document("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL)["metrics"]
+    targets = metrics["validation"]["targets"]
+    assert targets["shutter"]["photographs"] == 12
+    assert targets["medium"]["photographs"] == 10
+    assert "error_stops" not in targets["medium"]
+    assert set(targets["medium"]["baselines"]) == {"majority"}
+    photograph = next(dataset.store.iterdir())
+    (answer,) = document("models", "predict", run, photograph)
+    assert "stops" in answer["predictions"]["shutter"]
+    assert "stops" not in answer["predictions"]["medium"]
+
+
+def test_photographs_that_cannot_be_read_are_named_and_the_rest_goes_on(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "cut-v1", damaged=(0, 3))
+    metrics = document("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)[
+        "metrics"
+    ]
+    assert len(metrics["unreadable"]) == 2
+    assert all("damaged" in one["reason"] for one in metrics["unreadable"])
+
+
+def test_runs_of_a_project_are_numbered_and_found_by_name(project: Path, document: Ask) -> None:
+    make_dataset(project / "datasets" / "noise-v1")
+    for number in (1, 2):
+        made = document("models", "train", "patches", "--data", "noise-v1", *SMALL)
+        assert made["run"] == str(project / "runs" / f"patches-noise-v1-{number}")
+    metrics = document("models", "evaluate", "patches-noise-v1-2")["metrics"]
+    assert metrics["test"]["photographs"] == 12
+
+
+def test_a_failed_training_leaves_nothing(tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "noise-v1")
+    for file in list(dataset.store.iterdir())[:1]:
+        file.write_bytes(b"something else")
+    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    assert "its bytes have changed" in said
+    shutil.rmtree(dataset.store)
+    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    assert "cannot be read" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["noise-v1"]

@@ -1,0 +1,77 @@
+"""Whatever is wrong is said in one sentence, with exit code 2."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from labels.dataset import DataSet, TargetSpec
+
+from .conftest import SHUTTER, SMALL, lightmeter, make_dataset
+
+Ask = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["patchs"], "There is no recipe 'patchs'; did you mean patches?"),
+        (["missing.toml"], "The recipe missing.toml cannot be read"),
+        (["patches", "--set", "patches"], "--set wants key=value"),
+        (["patches", "--set", "patch_sise=64"], "did you mean patch_size"),
+        (["patches", "--set", "patches=-1"], "patches must be between 0 and 4096"),
+        (["patches", "--set", "patches=many"], "patches must be a whole number"),
+        (["patches", "--set", "penalties=strong"], "'training.penalties' is wrong"),
+        (["patches", "--set", "weights=vgg"], "There is no set of weights 'vgg'"),
+        (["patches", "--set", "architecture=resnet"], "There is no architecture 'resnet'"),
+        (["patches", "--device", "abacus"], "There is no device 'abacus'"),
+        (["patches", "--device", "cuda:99"], "There is no device 'cuda:99' here"),
+        (["patches", "--name", "../x"], "cannot be a run's name"),
+    ],
+)
+def test_training(words: list[str], said: str, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    assert said in sentence("models", "train", *words, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_no_data_set(tmp_path: Path, sentence: Ask) -> None:
+    assert "is no data set" in sentence("models", "train", "patches", "--data", tmp_path, "--out", tmp_path / "run")
+
+
+def test_a_run_is_never_overwritten(trained: Path, dataset: DataSet, sentence: Ask) -> None:
+    before = (trained / "model.toml").read_bytes()
+    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", trained)
+    assert "is there already; choose another name" in said
+    assert (trained / "model.toml").read_bytes() == before
+
+
+def test_a_target_with_one_class(tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "one-v1", targets=[TargetSpec("shutter", "1", ("fast", "never"), (-10.0, 0.0))])
+    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    assert "fewer than two classes of 'shutter'" in said
+
+
+def test_evaluation_on_another_data_set(trained: Path, tmp_path: Path, sentence: Ask) -> None:
+    other = make_dataset(tmp_path / "noise-v1", count=24)
+    assert "was trained on another data set" in sentence("models", "evaluate", trained, "--data", other.folder)
+
+
+def test_prediction_of_a_file_that_is_not_there(trained: Path, tmp_path: Path, sentence: Ask) -> None:
+    assert "There is no file" in sentence("models", "predict", trained, tmp_path / "missing.jpg")
+
+
+def test_prediction_of_nothing_that_can_be_read(trained: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no photograph")
+    assert lightmeter("models", "predict", trained, text, "--quiet") == 1
+
+
+def test_recipes_of_ones_own(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('summary = "x"\nsource = "x"\nmethod = "guess"\narchitecture = "efficientnet-lite0"\n')
+    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "'method' is wrong" in said
+    recipe.write_text("summary = ")
+    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "is not valid TOML" in said
+    assert SHUTTER.ordinal
