@@ -87,24 +87,7 @@ def status() -> None:
     from lightmeter.project import find
 
     document = run_counts(open_catalogue(find()))
-    states = ("found", "fetched", "skipped", "refused", "gone", "failed", "pending")
-    lines = [
-        (run["run"], run["source"], run["state"], *(run[state] for state in states), run["known"])
-        for run in document["runs"]
-    ]
-    total = ("", "total", "", *(document["total"][state] for state in states), document["total"]["known"])
-    reasons = table(
-        "",
-        ("state", "reason", "sightings"),
-        [(r["state"], r["reason"], r["count"]) for r in document["reasons"]],
-    )
-    console.current().emit(
-        document,
-        [
-            table("", ("run", "source", "ended", *states, "known"), [*lines, total]),
-            *([reasons] if document["reasons"] else []),
-        ],
-    )
+    console.current().emit(document, _status_tables(document))
 
 
 @app.command()
@@ -130,6 +113,20 @@ def retry(
     from lightmeter.project import find
 
     _report(retry_failed(find(), where))
+
+
+def _status_tables(document: dict[str, Any]) -> list[Any]:
+    """Return runs and reasons to read; a state that no sighting is in has no column."""
+    total = document["total"]
+    always = ("found", "fetched")
+    states = [state for state, number in total.items() if number or state in always]
+    lines = [(run["run"], run["source"], run["state"], *(run[state] for state in states)) for run in document["runs"]]
+    whole = ("", "all", "", *(total[state] for state in states))
+    shown = [table("", ("run", "source", "ended", *states), [*lines, whole])]
+    if document["reasons"]:
+        reasons = [(row["state"], row["reason"], row["count"]) for row in document["reasons"]]
+        shown.append(table("", ("state", "reason", "sightings"), reasons))
+    return shown
 
 
 def _command_of(name: str, source: Any) -> Any:

@@ -191,7 +191,8 @@ def _held_out(project: Path) -> list[tuple[Path, str]]:
 
     rows = pq.read_table(project / "datasets" / DATASET / "manifest.parquet").to_pylist()
     test = [row for row in rows if row["split"] == "test" and row[f"label_{TARGET}"]]
-    return [(project / "store" / row["path"], row[f"label_{TARGET}"]) for row in test[:: max(1, len(test) // SHOWN)][:SHOWN]]
+    spread = test[:: max(1, len(test) // SHOWN)][:SHOWN]
+    return [(project / "store" / row["path"], row[f"label_{TARGET}"]) for row in spread]
 
 
 def _conclude(chain: Chain, run: str, answers: list[Answer]) -> None:

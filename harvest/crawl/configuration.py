@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 from harvest.crawl.local import Readers
-from harvest.exif import Privacy
-from harvest.inspect import Limits, inspect, load_filters
+from harvest.inspect import Plan, inspect
 from harvest.store import PhotoStore
 from lightmeter import __version__, console
 from lightmeter.project import Project
@@ -54,15 +53,11 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
         "ITEM_PIPELINES": {"harvest.crawl.pipeline.Ingest": 500},
         "LOG_ENABLED": False,
+        "LOG_INSTALL_ROOT_HANDLER": False,
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_STORE": store,
-        "LIGHTMETER_LOOK": partial(
-            inspect,
-            filters=load_filters(settings.filters),
-            limits=Limits.of(settings.inspect, crawl.max_bytes),
-            keep=Privacy.of(settings.privacy),
-        ),
+        "LIGHTMETER_LOOK": partial(inspect, plan=Plan.of(settings)),
     }
 
 

@@ -65,7 +65,7 @@ def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState,
     workers = Workers(settings.inspect.workers, settings.inspect.timeout_s)
     feed = Feed(crawl.source, crawl.query, crawl.cursor, crawl.options.limit, recorder)
     log_to_file(project)
-    process = AsyncCrawlerProcess(scrapy_settings(project, crawl.readers), install_root_handler=False)
+    process = AsyncCrawlerProcess(scrapy_settings(project, crawl.readers))
     crawler = process.create_crawler(HarvestSpider)
     process.crawl(
         crawler,

@@ -1,7 +1,7 @@
 """The spider: turns jobs into requests, and responses and failures into photographs and outcomes."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import scrapy
@@ -43,7 +43,7 @@ class Fetched:
     """A job's bytes, as they came; the item that the pipeline takes."""
 
     job: Job
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 class HarvestSpider(scrapy.Spider):

@@ -1,5 +1,6 @@
 """The catalogue on SQLite and PostgreSQL: revisions, batched writes, counts that add up."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from harvest.catalogue.session import engine_for, open_catalogue
 from harvest.catalogue.tables import Exif, Image, Run, Sighting, SightingState, Table
 from harvest.crawl.job import Job, Options, Outcome, Photograph
 from harvest.crawl.writes import record, register
-from harvest.inspect import Limits
+from harvest.inspect import Plan
 from harvest.inspect import inspect as look_at
 from harvest.sources import Sighting as Seen
 from lightmeter.errors import LightmeterError, UsageError
@@ -22,11 +23,12 @@ from tests.support import jpeg
 
 
 @pytest.fixture
-def engine(catalogue_url: str) -> Engine:
+def engine(catalogue_url: str) -> Iterator[Engine]:
     """An empty catalogue at the newest revision."""
     engine = engine_for(catalogue_url)
     upgrade(engine)
-    return engine
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def _register(engine: Engine, run: int, seen: list[Seen], options: Options | Non
 
 def _photograph(seed: int) -> Photograph:
     data = jpeg(seed)
-    return Photograph(f"{seed:064x}", len(data), look_at(data, filters=[], limits=Limits()))
+    return Photograph(f"{seed:064x}", len(data), look_at(data, Plan()))
 
 
 def test_migrations_make_what_the_tables_say(engine: Engine) -> None:
@@ -122,7 +124,7 @@ def test_what_can_be_decided_without_fetching(
 def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
     serial = "SN-4711-0815"
     data = jpeg(5, exif={0xA431: serial})
-    photograph = Photograph("5" * 64, len(data), look_at(data, filters=[], limits=Limits()))
+    photograph = Photograph("5" * 64, len(data), look_at(data, Plan()))
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
         record(connection, [Outcome(jobs[0], SightingState.FETCHED, None, photograph)], "salt")
