@@ -1,0 +1,105 @@
+"""One decode for all filters."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from harvest.exif import ExifReading, Privacy, read_image
+from harvest.inspect.base import Filter, Finding, Limits
+from harvest.inspect.decode import (
+    OutOfTime,
+    Problem,
+    claimed_pixels,
+    decode,
+    open_image,
+    quantisation_hash,
+    reason,
+    time_limit,
+)
+from harvest.inspect.picture import Picture
+from harvest.inspect.plugins import load_filters
+from lightmeter.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done to each photograph; it travels to the worker processes."""
+
+    filters: tuple[Filter[Any], ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    privacy: Privacy = field(default_factory=Privacy)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Plan":
+        """Return a project's plan: all installed filters.
+
+        Raises:
+            UsageError: if a filter's settings are wrong.
+        """
+        limits = Limits.of(settings.inspect, settings.crawl.max_bytes)
+        return cls(tuple(load_filters(settings.filters)), limits, Privacy.of(settings.privacy))
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """All that was learned from a photograph's bytes.
+
+    Attributes:
+        format: as Pillow names it; empty if the bytes are no image.
+        width: stored pixels; 0 if unknown.
+        height: likewise.
+        problem: why it could not be looked at whole: ``empty``, ``not an image``, ``truncated``, ``too many pixels``,
+            ``too many bytes``, ``timeout`` or ``undecodable: …``; None if all is well.
+        quantisation: short hash of the JPEG quantisation tables.
+        results: findings by filter; none if there is a problem.
+    """
+
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    problem: str | None = None
+    quantisation: str | None = None
+    results: dict[str, Finding] = field(default_factory=dict)
+    exif: ExifReading = field(default_factory=ExifReading)
+
+
+def inspect(data: bytes, plan: Plan) -> Inspected:
+    """Look at a photograph. Whatever the bytes are, an answer comes back, within the plan's limits."""
+    seen: dict[str, Any] = {}
+    try:
+        with time_limit(plan.limits.timeout_s):
+            _look(data, plan, seen)
+    except OutOfTime:
+        seen["problem"] = "timeout"
+    except Problem as problem:
+        seen["problem"] = str(problem)
+    if "problem" in seen:
+        seen.pop("results", None)
+    return Inspected(**seen)
+
+
+def _look(data: bytes, plan: Plan, seen: dict[str, Any]) -> None:
+    """Fill in what is learned, step by step, so that what came before a problem is kept."""
+    if len(data) > plan.limits.max_bytes:
+        raise Problem("too many bytes")
+    if claimed_pixels(data) > plan.limits.max_pixels:
+        seen["format"] = "WEBP"
+        raise Problem("too many pixels")
+    with open_image(data) as image:
+        seen |= {"format": image.format or "", "width": image.width, "height": image.height}
+        seen["quantisation"] = quantisation_hash(image)
+        seen["exif"] = read_image(image, keep=plan.privacy)
+        if image.width * image.height > plan.limits.max_pixels:
+            raise Problem("too many pixels")
+        decode(image)
+        seen |= {"width": image.width, "height": image.height}
+        seen["results"] = _findings(image, seen["exif"].values.orientation or 1, plan.filters)
+
+
+def _findings(image: Image.Image, orientation: int, filters: tuple[Filter[Any], ...]) -> dict[str, Finding]:
+    try:
+        picture = Picture(image, orientation)
+        return {one.name: one.find(picture) for one in filters}
+    except MemoryError as error:
+        raise Problem(reason(error)) from error

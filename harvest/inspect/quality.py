@@ -1,0 +1,157 @@
+"""Sharpness, light, noise and compression, measured on all pixels as they are stored."""
+
+import math
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from harvest.inspect.base import KEEP, Filter, Measured, Measures, Verdict
+from harvest.inspect.picture import Picture, Pixels
+from lightmeter.settings import Section
+
+_LEVELS = np.arange(256, dtype=np.float64)
+_BLOCK = 8
+_ROWS_AT_A_TIME = 256
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+_IJG_LUMINANCE = np.array([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+])  # fmt: skip
+"""Quantisation of luminance at quality 50 (ITU-T T.81, annex K.1)."""
+
+
+class QualitySettings(Section):
+    """What counts as worthless. The built-in values drop only pictures that hold nothing.
+
+    Blur and noise are evidence of how a photograph was made: to drop by them is to choose what a model may learn.
+    """
+
+    min_contrast: float = Field(2.0, ge=0, description="standard deviation of grey, of 255")
+    min_brightness: float = Field(2.0, ge=0, le=255, description="mean grey, of 255")
+    max_brightness: float = Field(253.0, ge=0, le=255, description="mean grey, of 255")
+    min_sharpness: float = Field(0.0, ge=0, description="variance of the Laplacian")
+    max_noise: float = Field(math.inf, ge=0, description="standard deviation of noise, of 255")
+    min_side: int = Field(32, ge=1, description="shorter side, in pixels")
+
+
+class Quality(Filter[QualitySettings]):
+    """Drops what is blank, black, white or tiny; sharpness and noise only if asked."""
+
+    name: ClassVar[str] = "quality"
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = "sharpness, brightness, contrast, noise, JPEG quality"
+    Settings = QualitySettings
+
+    def measure(self, picture: Picture) -> Measured:
+        """Return the measures of `light`, `texture` and `compression`."""
+        grey = picture.grey
+        measures = light(grey) | texture(grey) | {"short_side": min(picture.width, picture.height)}
+        measures |= {"jpeg_quality": jpeg_quality(picture.quantisation), "blockiness": blockiness(grey)}
+        sigma = measures["noise_sigma"]
+        measures["snr_db"] = (
+            20 * math.log10(measures["brightness"] / sigma) if sigma and measures["brightness"] else None
+        )
+        return Measured(measures)
+
+    def judge(self, measures: Measures, settings: QualitySettings) -> Verdict:
+        """Drop with the first reason that holds."""
+        reasons = {
+            "tiny": measures["short_side"] < settings.min_side,
+            "black": measures["brightness"] < settings.min_brightness,
+            "white": measures["brightness"] > settings.max_brightness,
+            "blank": measures["contrast"] < settings.min_contrast,
+            "blurred": (measures["laplacian_variance"] or 0.0) < settings.min_sharpness,
+            "noisy": (measures["noise_sigma"] or 0.0) > settings.max_noise,
+        }
+        return next((Verdict("drop", reason) for reason, holds in reasons.items() if holds), KEEP)
+
+
+def light(grey: Pixels) -> dict[str, float]:
+    """Return mean (``brightness``), root mean square (``rms_brightness``) and standard deviation (``contrast``).
+
+    These are ``mean``, ``rms`` and ``stddev`` of Pillow's ``ImageStat`` on mode ``L``, from the same histogram.
+    """
+    counts = (
+        np.asarray(cv2.calcHist([grey], [0], None, [256], [0, 256])).ravel()
+        if grey.size < 1 << 24
+        else (np.bincount(grey.ravel(), minlength=256))
+    )
+    counts = counts.astype(np.float64)
+    total, square = float(counts @ _LEVELS), float(counts @ _LEVELS**2)
+    variance = max(0.0, square - total * total / grey.size) / grey.size
+    return {
+        "brightness": total / grey.size,
+        "rms_brightness": math.sqrt(square / grey.size),
+        "contrast": math.sqrt(variance),
+    }
+
+
+def texture(grey: Pixels) -> dict[str, float | None]:
+    """Return ``laplacian_variance`` and ``noise_sigma``, of 255.
+
+    The first is ``cv2.Laplacian(grey, cv2.CV_64F).var()`` (J. L. Pech-Pacheco et al., Diatom autofocusing in
+    brightfield microscopy, 2000), summed over strips in integers, which is exact. The second is Immerkær's: the mean
+    of |I ∗ N|, with N the difference of two Laplacians, times √(π/2)/6 (J. Immerkær, Fast noise variance estimation,
+    Computer Vision and Image Understanding 64(2), 1996). Fine texture counts as noise in it.
+    """
+    height, width = grey.shape
+    if min(height, width) < 3:  # noqa: PLR2004 - both kernels are 3 × 3
+        return {"laplacian_variance": None, "noise_sigma": None}
+    total = square = deviation = 0.0
+    for top in range(0, height, _ROWS_AT_A_TIME):
+        bottom = min(top + _ROWS_AT_A_TIME, height)
+        strip = grey[max(0, top - 1) : min(height, bottom + 1)]
+        own = slice(top - max(0, top - 1), top - max(0, top - 1) + bottom - top)
+        laplacian = np.asarray(cv2.Laplacian(strip, cv2.CV_16S))[own]
+        mean, spread = cv2.meanStdDev(laplacian)
+        total += float(mean[0, 0]) * laplacian.size
+        square += (float(spread[0, 0]) ** 2 + float(mean[0, 0]) ** 2) * laplacian.size
+        inner = np.asarray(cv2.filter2D(strip, cv2.CV_16S, _NOISE_KERNEL))[1:-1, 1:-1]
+        deviation += float(cv2.norm(inner, cv2.NORM_L1)) if inner.size else 0.0
+    variance = max(0.0, square / grey.size - (total / grey.size) ** 2)
+    sigma = deviation / ((height - 2) * (width - 2)) * math.sqrt(math.pi / 2) / 6
+    return {"laplacian_variance": variance, "noise_sigma": sigma}
+
+
+def blockiness(grey: Pixels) -> float | None:
+    """Return how much larger steps are across the borders of 8 × 8 blocks than beside them; 1 for no blocks.
+
+    After Z. Wang, A. C. Bovik, B. L. Evans, Blind measurement of blocking artifacts in images, 2000, in the pixel
+    domain: the mean absolute difference across borders over that across the columns and rows two further on.
+    """
+    ratios = [_step_ratio(grey), _step_ratio(grey.T)]
+    known = [ratio for ratio in ratios if ratio is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _step_ratio(grey: NDArray[np.uint8]) -> float | None:
+    if grey.shape[1] < 2 * _BLOCK:
+        return None
+    at_border = _mean_step(grey, _BLOCK)
+    inside = _mean_step(grey, _BLOCK - 3)
+    return (at_border + 1e-3) / (inside + 1e-3)
+
+
+def _mean_step(grey: NDArray[np.uint8], column: int) -> float:
+    right = grey[:, column::_BLOCK]
+    left = grey[:, column - 1 :: _BLOCK][:, : right.shape[1]]
+    return float(cv2.absdiff(np.ascontiguousarray(left), np.ascontiguousarray(right)).mean())
+
+
+def jpeg_quality(quantisation: dict[int, Any]) -> int | None:
+    """Return the quality, 1 to 100, at which the Independent JPEG Group's library makes the nearest such table."""
+    if not quantisation:
+        return None
+    table = np.sort(np.asarray(quantisation[min(quantisation)], dtype=np.float64))
+    standard = np.sort(_IJG_LUMINANCE)
+    errors = [float(np.abs(_ijg_table(standard, quality) - table).sum()) for quality in range(1, 101)]
+    return int(np.argmin(errors)) + 1
+
+
+def _ijg_table(standard: NDArray[np.int_], quality: int) -> NDArray[np.float64]:
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality  # noqa: PLR2004 - jcparam.c, jpeg_quality_scaling
+    return np.asarray(((standard * scale + 50) // 100).clip(1, 255), dtype=np.float64)
