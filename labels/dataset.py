@@ -1,8 +1,8 @@
 """The data set folder: what labels hands to models. Reading one needs neither catalogue nor SQL.
 
 A folder holds ``dataset.toml`` (this module's `Spec`), ``manifest.parquet`` (one row a photograph), ``README.md`` (the
-card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for each target: the
-class under the target's own name and, behind ``_stops``, its number; both are null where a photograph has no label.
+card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for each target: its
+class (`label_column`) and its number (`stops_column`); both are null where a photograph has no label.
 """
 
 import tomllib
@@ -47,6 +47,16 @@ MANIFEST_COLUMNS = pa.schema(
         ("flash_fired", pa.bool_()),
     ]
 )
+
+
+def label_column(target: str) -> str:
+    """Return the manifest's column of a target's classes."""
+    return f"label_{target}"
+
+
+def stops_column(target: str) -> str:
+    """Return the manifest's column of a target's numbers."""
+    return f"stops_{target}"
 
 
 @dataclass(frozen=True)
@@ -150,15 +160,11 @@ def read_dataset(folder: Path) -> DataSet:
         UsageError: if it is none, is damaged, or its manifest is not the one that its spec names.
     """
     if not (folder / SPEC_FILE).is_file():
-        raise UsageError(
-            f"{folder} is no data set (it has no {SPEC_FILE}); make one with 'lightmeter labels split'."
-        )
+        raise UsageError(f"{folder} is no data set (it has no {SPEC_FILE}); make one with 'lightmeter labels split'.")
     try:
         values = tomllib.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         targets = tuple(
-            TargetSpec(
-                **{**target, "classes": tuple(target["classes"]), "stops": tuple(target.get("stops", ()))}
-            )
+            TargetSpec(**{**target, "classes": tuple(target["classes"]), "stops": tuple(target.get("stops", ()))})
             for target in values.pop("targets")
         )
         spec = Spec(**values, targets=targets)

@@ -1,0 +1,194 @@
+"""Dealing gathered photographs out to train, validation and test, without leaks and with every class on each side."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from labels.assign import assign, class_counts
+from labels.dataset import MANIFEST_COLUMNS, SPLITS, label_column, stops_column
+from labels.duplicates import near_duplicates
+from labels.gather import Gathered
+from labels.groups import GROUP_KEYS, GroupKey, connect, keys
+from lightmeter.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How photographs are dealt out.
+
+    Attributes:
+        seed: another seed gives another split.
+        ratios: shares of train, validation and test.
+        group: what holds photographs together.
+        least: a class with fewer photographs is left out.
+    """
+
+    seed: int = 0
+    ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    group: tuple[GroupKey, ...] = GROUP_KEYS
+    least: int = 5
+
+
+@dataclass(frozen=True)
+class RareClass:
+    """A class that is in too few photographs or groups to stand on every side, and is left out."""
+
+    target: str
+    name: str
+    photographs: int
+    groups: int
+
+
+@dataclass
+class Dealt:
+    """Photographs with their groups and sides.
+
+    Attributes:
+        manifest: in the order of the photographs' hashes.
+        classes: of each target, those that stand in the manifest.
+        image_ids: in the catalogue.
+        groups: how many there are.
+        keys: by kind of key, how many photographs have one.
+        rare: the classes that were left out.
+    """
+
+    manifest: pa.Table
+    classes: dict[str, tuple[str, ...]]
+    image_ids: list[int]
+    groups: int
+    keys: Counter[str]
+    rare: list[RareClass] = field(default_factory=list)
+
+
+def deal(gathered: Gathered, choices: Choices) -> Dealt:
+    """Deal photographs out.
+
+    Args:
+        gathered: photographs with their labels.
+        choices: how.
+
+    Raises:
+        UsageError: if there are too few photographs, groups or classes; the sentence says which.
+    """
+    names = " ".join(target.name for target in gathered.targets)
+    if not len(gathered):
+        raise UsageError(f"No photograph has a label of {names}; run 'lightmeter labels apply {names}' first.")
+    group_of, key_counts = _groups(gathered, choices.group)
+    _need_groups(group_of, len(gathered))
+    classes, rare = _common_classes(gathered, group_of, choices.least)
+    numbered, total = _numbered(gathered, classes)
+    kept = np.flatnonzero((numbered >= 0).any(axis=1))
+    group_of, group_names = _named(gathered, group_of[kept], kept)
+    _need_groups(group_of, len(kept))
+    sides = assign(class_counts(group_of, numbered[kept], total), choices.ratios, group_names, choices.seed)
+    table = _table(gathered, kept, [group_names[g] for g in group_of], [SPLITS[sides[g]] for g in group_of])
+    for target in gathered.targets:
+        table = _with_labels(table, gathered, target.name, kept, set(classes[target.name]))
+    image_ids = [gathered.photographs[index].image_id for index in kept]
+    return Dealt(table.sort_by("sha256"), classes, image_ids, len(group_names), key_counts, rare)
+
+
+def _groups(gathered: Gathered, by: Sequence[GroupKey]) -> tuple[NDArray[np.int64], Counter[str]]:
+    alike = near_duplicates([one.phash for one in gathered.photographs]) if "duplicates" in by else {}
+    keys_of = [
+        keys(
+            by,
+            owners=one.owners,
+            body=one.body,
+            camera=(one.columns["make"], one.columns["model"]),
+            duplicates=alike.get(index),
+        )
+        for index, one in enumerate(gathered.photographs)
+    ]
+    counts = Counter(kind for found in keys_of for kind in {key.split(" ", 1)[0] for key in found})
+    return np.asarray(connect(keys_of), dtype=np.int64), counts
+
+
+def _need_groups(group_of: NDArray[np.int64], photographs: int) -> None:
+    groups = len(np.unique(group_of))
+    if groups < len(SPLITS):
+        raise UsageError(
+            f"The {photographs} photographs form {groups} group{'s' * (groups != 1)} that must stay together (same "
+            "photographer, camera body or near-identical pictures), and a split needs at least 3; harvest from more "
+            "photographers, or choose other keys with --group."
+        )
+
+
+def _common_classes(
+    gathered: Gathered, group_of: NDArray[np.int64], least: int
+) -> tuple[dict[str, tuple[str, ...]], list[RareClass]]:
+    """Return the classes that can stand on every side, in their order, and those that cannot."""
+    common: dict[str, tuple[str, ...]] = {}
+    rare: list[RareClass] = []
+    for target in gathered.targets:
+        members: dict[str, list[int]] = {}
+        for index, value in enumerate(gathered.classes[target.name]):
+            if value is not None:
+                members.setdefault(value, []).append(index)
+        ordered = [name for name in target.classes if name in members]
+        counted = [RareClass(target.name, n, len(members[n]), len({*group_of[members[n]]})) for n in ordered]
+        bad = [one for one in counted if one.photographs < least or one.groups < len(SPLITS)]
+        common[target.name] = tuple(one.name for one in counted if one not in bad)
+        rare += bad
+        if len(common[target.name]) < 2:  # noqa: PLR2004 - nothing to tell apart
+            raise UsageError(_too_few_classes(target.name, common[target.name], bad, least))
+    return common, rare
+
+
+def _too_few_classes(target: str, common: Sequence[str], rare: Sequence[RareClass], least: int) -> str:
+    found = "; ".join(
+        f"{one.name} has {one.photographs} photograph{'s' * (one.photographs != 1)} in {one.groups} group"
+        f"{'s' * (one.groups != 1)}"
+        for one in rare
+    )
+    return (
+        f"Target '{target}' leaves {f'only the class {common[0]}' if common else 'no class'} to learn, and a data set "
+        f"needs two with at least {least} photographs in 3 groups each{f' ({found})' if found else ''}; "
+        "harvest more, or lower --least."
+    )
+
+
+def _numbered(gathered: Gathered, classes: dict[str, tuple[str, ...]]) -> tuple[NDArray[np.int64], int]:
+    """Return class numbers, shape (photographs, targets), counted through over the targets, −1 for none."""
+    columns, start = [], 0
+    for name, names in classes.items():
+        number = {one: start + index for index, one in enumerate(names)}
+        columns.append([number.get(value or "", -1) for value in gathered.classes[name]])
+        start += len(names)
+    return np.asarray(columns, dtype=np.int64).T, start
+
+
+def _named(
+    gathered: Gathered, group_of: NDArray[np.int64], kept: NDArray[np.intp]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Number the groups from 0, and name each by the smallest hash in it: row numbers play no part."""
+    _, numbers = np.unique(group_of, return_inverse=True)
+    names = [""] * (int(numbers.max()) + 1)
+    for group, index in zip(numbers, kept, strict=True):
+        sha256 = gathered.columns["sha256"][index]
+        names[group] = min(names[group] or sha256, sha256)
+    return numbers.astype(np.int64), [name[:16] for name in names]
+
+
+def _table(gathered: Gathered, kept: NDArray[np.intp], groups: list[str], sides: Sequence[str]) -> pa.Table:
+    columns = {name: [values[index] for index in kept] for name, values in gathered.columns.items()}
+    columns |= {"split": list(sides), "group": groups}
+    return pa.table({name: columns[name] for name in MANIFEST_COLUMNS.names}, schema=MANIFEST_COLUMNS)
+
+
+def _with_labels(
+    table: pa.Table, gathered: Gathered, target: str, kept: NDArray[np.intp], classes: set[str]
+) -> pa.Table:
+    values = [gathered.classes[target][index] for index in kept]
+    has = [value in classes for value in values]
+    numbers = [gathered.numbers[target][index] for index in kept]
+    table = table.append_column(
+        label_column(target), pa.array([v if h else None for v, h in zip(values, has, strict=True)], pa.string())
+    )
+    return table.append_column(
+        stops_column(target), pa.array([n if h else None for n, h in zip(numbers, has, strict=True)], pa.float64())
+    )

@@ -1,0 +1,1 @@
+"""What photographs can be examples of: targets, each read from a definition in TOML."""

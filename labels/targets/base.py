@@ -1,0 +1,124 @@
+"""What a target is: a rule from what is known of a photograph to a class, with its classes declared in TOML."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one photograph.
+
+    Attributes:
+        image_id: in the catalogue.
+        exif: the normalised columns that were asked for, each from the first origin that has it.
+        mediums: what its sightings say it was taken on.
+        concepts: what it was found by.
+    """
+
+    image_id: int
+    exif: Mapping[str, Any] = field(default_factory=dict)
+    mediums: tuple[str, ...] = ()
+    concepts: tuple[str, ...] = ()
+
+
+class Decision(NamedTuple):
+    """What a rule says of one photograph.
+
+    Attributes:
+        value: the class; None where the photograph is left out.
+        number: the measured value in the target's unit; also known where the photograph is left out as ambiguous.
+        reason: why it is left out; empty where it is not.
+    """
+
+    value: str | None
+    number: float | None = None
+    reason: str = ""
+
+
+class ClassDefinition(BaseModel):
+    """One class of a target."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+
+
+class Definition(BaseModel):
+    """What a definition file says; each kind of target adds its own keys.
+
+    Attributes:
+        name: what people and commands call the target.
+        version: changes whenever the meaning of a label does.
+        by: the target plugin that reads the file.
+        summary: one line for `labels targets`.
+        classes: in order.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")
+    version: str = Field(min_length=1, max_length=64)
+    by: str
+    summary: str
+    classes: tuple[ClassDefinition, ...] = Field(min_length=2)
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[ClassDefinition, ...]) -> tuple[ClassDefinition, ...]:
+        names = [one.name for one in classes]
+        if len(set(names)) < len(names):
+            raise ValueError("two classes have the same name")
+        return classes
+
+
+D = TypeVar("D", bound=Definition)
+
+
+class Target(ABC, Generic[D]):
+    """Base of target plugins, found through the entry points ``lightmeter.targets``.
+
+    A plugin says which definition file it reads and which class a photograph belongs to. Definition files lie in the
+    folder ``definitions`` beside the plugin's module, or in ``targets`` of a project.
+
+    Attributes:
+        reads: what its definition files may say.
+        columns: the normalised EXIF columns that it needs.
+        sightings: whether it needs what the sources say.
+        unit: what its numbers count; empty if it has none.
+    """
+
+    reads: ClassVar[type[Definition]] = Definition
+    columns: ClassVar[tuple[str, ...]] = ()
+    sightings: ClassVar[bool] = False
+    unit: ClassVar[str] = ""
+
+    def __init__(self, definition: D) -> None:
+        self.definition = definition
+
+    @abstractmethod
+    def decide(self, evidence: Evidence) -> Decision:
+        """Return the class of a photograph, or why it has none."""
+
+    @property
+    def name(self) -> str:
+        """The definition's name."""
+        return self.definition.name
+
+    @property
+    def version(self) -> str:
+        """The definition's version."""
+        return self.definition.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes, in order."""
+        return tuple(one.name for one in self.definition.classes)
+
+    @property
+    def stops(self) -> tuple[float, ...]:
+        """One number a class where the target is ordinal, else empty."""
+        return ()

@@ -1,0 +1,96 @@
+"""A catalogue that tests fill row by row."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Select
+from sqlalchemy.orm import Session
+
+from harvest.catalogue.session import open_catalogue
+from harvest.catalogue.tables import Exif, Image, Inspection, Run, Sighting, SightingState
+from lightmeter.project import Project, create
+
+
+@dataclass
+class Catalogue:
+    """A project with an empty catalogue, and ways to put photographs into it."""
+
+    project: Project
+    engine: Engine
+    _count: int = field(default=0)
+
+    def photograph(
+        self,
+        *,
+        owner: str | None = None,
+        body: str | None = None,
+        phash: str | None = None,
+        problem: str | None = None,
+        medium: str | None = None,
+        source: str = "folder",
+        licence: str | None = "CC0",
+        api: dict[str, Any] | None = None,
+        sidecar: dict[str, Any] | None = None,
+        **exif: Any,
+    ) -> int:
+        """Add one photograph with EXIF values in its file, and return its image's id."""
+        self._count += 1
+        with Session(self.engine) as session, session.begin():
+            run = session.get(Run, 1)
+            if run is None:
+                run = Run(source="folder", query={}, options={})
+                session.add(run)
+            image = Image(
+                sha256=hashlib.sha256(str(self._count).encode()).hexdigest(),
+                format="JPEG",
+                width=640,
+                height=480,
+                file_size=1000 + self._count,
+                problem=problem,
+                body=body,
+            )
+            session.add(image)
+            session.flush()
+            sighting = Sighting(
+                run_id=run.id,
+                source=source,
+                source_id=str(self._count),
+                file=f"{self._count}.jpg",
+                owner=owner,
+                licence=licence,
+                medium=medium,
+                state=SightingState.FETCHED,
+                image_id=image.id,
+            )
+            session.add(sighting)
+            session.flush()
+            session.add(Exif(image_id=image.id, origin="file", **exif))
+            for origin, values in (("api", api), ("sidecar", sidecar)):
+                if values is not None:
+                    session.add(Exif(sighting_id=sighting.id, origin=origin, **values))
+            if phash is not None:
+                session.add(
+                    Inspection(
+                        image_id=image.id, filter="duplicates", version=1, verdict="single", measures={"phash": phash}
+                    )
+                )
+            return image.id
+
+    def rows(self, query: Select[Any]) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(query))
+
+
+@pytest.fixture
+def catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+    """An empty catalogue in a project that is the working directory; each test runs on SQLite and on PostgreSQL."""
+    monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", catalogue_url)
+    project = create(tmp_path / "project")
+    monkeypatch.chdir(project.root)
+    engine = open_catalogue(project)
+    yield Catalogue(project, engine)
+    engine.dispose()

@@ -1,0 +1,117 @@
+"""Applying rules: what is written, and that nothing is written twice."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, insert, select, update
+
+from harvest.catalogue.tables import Exif, Image, Label
+from labels.apply import apply
+from labels.statements import Statement, resolve
+from labels.stats import statistics
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+def labels_of(catalogue: Any) -> list[tuple[Any, ...]]:
+    query = select(Label.image_id, Label.target, Label.value, Label.number).order_by(Label.id)
+    return [tuple(row) for row in catalogue.rows(query)]
+
+
+def test_each_photograph_gets_its_class_and_its_value_in_stops(catalogue: Any) -> None:
+    one = catalogue.photograph(exposure_time_s=1 / 64, iso=100.0)
+    catalogue.photograph(iso=800.0, problem="truncated")
+    outcome = apply(catalogue.engine, [find("shutter"), find("iso")])
+    assert labels_of(catalogue) == [(one, "shutter", "1/60", -6.0), (one, "iso", "100", 0.0)]
+    assert (outcome["shutter"].photographs, outcome["shutter"].added) == (1, 1)
+
+
+def test_the_file_beats_the_api_and_the_api_the_sidecar(catalogue: Any) -> None:
+    catalogue.photograph(iso=100.0, api={"iso": 800.0, "exposure_time_s": 1.0}, sidecar={"exposure_time_s": 2.0})
+    catalogue.photograph(sidecar={"iso": 1600.0})
+    apply(catalogue.engine, [find("shutter"), find("iso")])
+    assert [row[1:3] for row in labels_of(catalogue)] == [("shutter", "1"), ("iso", "100"), ("iso", "1600")]
+
+
+def test_applying_again_adds_only_what_changed(catalogue: Any) -> None:
+    for iso in (100.0, 200.0, 400.0):
+        catalogue.photograph(iso=iso)
+    apply(catalogue.engine, [find("iso")])
+    assert apply(catalogue.engine, [find("iso")])["iso"].added == 0
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Exif).where(Exif.iso == 200.0).values(iso=3200.0))
+        connection.execute(update(Exif).where(Exif.iso == 400.0).values(iso=None))
+    outcome = apply(catalogue.engine, [find("iso")])["iso"]
+    assert (outcome.added, outcome.taken_back) == (1, 1)
+    assert [row[2] for row in labels_of(catalogue)] == ["100", "200", "400", "3200", None]
+    assert statistics(catalogue.engine, find("iso")).classes["400"] == 0
+
+
+def test_a_photograph_that_gets_damaged_news_keeps_its_history(catalogue: Any) -> None:
+    image = catalogue.photograph(iso=100.0)
+    apply(catalogue.engine, [find("iso")])
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.id == image).values(problem="truncated"))
+    assert apply(catalogue.engine, [find("iso")])["iso"].photographs == 0
+    assert len(labels_of(catalogue)) == 1
+
+
+def said(*words: tuple[str, str, str | None]) -> Sequence[Statement]:
+    return [Statement(1, "medium", value, None, origin, author, None) for origin, author, value in words]
+
+
+@pytest.mark.parametrize(
+    ("words", "counts"),
+    [
+        ([("hand", "ann", "film"), ("rule", "r", "digital"), ("import", "csv", "digital")], "film"),
+        ([("model", "m", "film"), ("rule", "r", "digital")], "digital"),
+        ([("hand", "ann", "film"), ("hand", "bob", "digital")], "digital"),
+        ([("hand", "ann", "film"), ("hand", "bob", "digital"), ("hand", "ann", "film")], "film"),
+        ([("hand", "ann", "film"), ("rule", "r", "digital"), ("hand", "ann", None)], "digital"),
+        ([("rule", "r", "film"), ("rule", "r", None)], None),
+    ],
+)
+def test_hand_beats_import_beats_rule_beats_model_and_the_newest_word_holds(
+    words: list[tuple[str, str, str | None]], counts: str | None
+) -> None:
+    label = resolve(said(*words)).get((1, "medium"))
+    assert (label.value if label else None) == counts
+
+
+def test_stats_say_what_is_left_out_and_why(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for seconds in (1 / 500, 1 / 125, 1 / 30, 1 / 15, None):
+        catalogue.photograph(exposure_time_s=seconds)
+    assert main(["labels", "apply", "shutter-binary", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shutter-binary"]["labelled"] == {"fast": 1, "slow": 2}
+    assert main(["labels", "stats", "shutter-binary", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == {"fast": 1, "slow": 2}
+    assert found["left_out"] == {"between fast and slow": 1, "no exposure time": 1}
+    assert main(["labels", "stats", "shutter-binary"]) == 0
+    assert "█" in capsys.readouterr().out
+
+
+def test_a_hand_label_counts_in_the_stats(catalogue: Any) -> None:
+    image = catalogue.photograph(medium="digital")
+    apply(catalogue.engine, [find("medium")])
+    engine: Engine = catalogue.engine
+    with engine.begin() as connection:
+        connection.execute(
+            insert(Label).values(image_id=image, target="medium", value="film", origin="hand", author="ann")
+        )
+    found = statistics(engine, find("medium"))
+    assert (found.classes["film"], found.classes["digital"], found.origins) == (1, 0, {"hand": 1})
+
+
+def test_targets_are_listed_with_their_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["labels", "targets", "--json"]) == 0
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {"aperture", "iso", "shutter", "focal_length", "medium"} <= found.keys()
+    assert found["medium"]["classes"] == ["digital", "film"]
+
+
+def test_an_unknown_target_is_one_sentence(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["labels", "apply", "shuter"]) == 2
+    assert "did you mean shutter" in capsys.readouterr().err

@@ -1,0 +1,238 @@
+"""Freezing data sets: nothing leaks, every class has its share, the same inputs give the same bytes."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import func, insert, select
+
+from harvest.catalogue.tables import DataSet as DataSetRow
+from harvest.catalogue.tables import Label
+from labels.apply import apply
+from labels.assign import assign, class_counts
+from labels.dataset import SPLITS, DataSet, read_dataset
+from labels.groups import connect, keys
+from labels.targets.library import find
+from lightmeter.cli import main
+
+FAST, SLOW = 1 / 1000, 1 / 15
+
+
+def fill(catalogue: Any, photographers: int = 12, each: int = 5) -> None:
+    """Add photographers who take fast and slow photographs in turn."""
+    for person in range(photographers):
+        for index in range(each):
+            seconds = FAST if (person + index) % 2 else SLOW
+            catalogue.photograph(owner=f"person {person}", make="Canon", model="EOS", exposure_time_s=seconds)
+    apply(catalogue.engine, [find("shutter-binary"), find("medium")])
+
+
+def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> DataSet:
+    assert main(["labels", "split", name, "--target", target, *options]) == 0
+    return read_dataset(Path("datasets") / name)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["labels", "split", *argv]) == 2
+    return capsys.readouterr().err
+
+
+def sides_by(dataset: DataSet, column: str) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = {}
+    for row in dataset.rows():
+        sides.setdefault(row[column], set()).add(row["split"])
+    return sides
+
+
+def test_no_photographer_is_on_two_sides_and_each_class_gets_its_share(catalogue: Any) -> None:
+    fill(catalogue, photographers=40)
+    dataset = freeze()
+    assert all(len(sides) == 1 for sides in sides_by(dataset, "owner").values())
+    counts = Counter((row["label_shutter-binary"], row["split"]) for row in dataset.rows())
+    for name in ("fast", "slow"):
+        assert counts[name, "train"] == pytest.approx(80, abs=4)
+        assert counts[name, "test"] == pytest.approx(10, abs=3)
+
+
+def test_one_camera_under_two_names_stays_on_one_side(catalogue: Any) -> None:
+    fill(catalogue)
+    for index in range(6):
+        catalogue.photograph(owner=f"alias {index % 2}", body="5e1a1", exposure_time_s=FAST)
+    apply(catalogue.engine, [find("shutter-binary")])
+    dataset = freeze()
+    aliases = {row["group"] for row in dataset.rows() if row["owner"].startswith("alias")}
+    assert len(aliases) == 1
+
+
+def test_near_identical_pictures_of_two_people_stay_on_one_side(catalogue: Any) -> None:
+    fill(catalogue)
+    for person in ("left", "right"):
+        catalogue.photograph(owner=person, phash="f0f0f0f0f0f0f0f0", exposure_time_s=FAST)
+    apply(catalogue.engine, [find("shutter-binary")])
+    groups = sides_by(freeze(), "owner")
+    assert groups["left"] == groups["right"]
+
+
+def test_the_same_camera_model_is_no_group() -> None:
+    assert keys(("camera",), owners=(), body=None, camera=("Canon", "EOS"), duplicates=None) == []
+    assert keys(("camera",), owners=("a",), body="1", camera=("Canon", "EOS"), duplicates=None) == ["body 1"]
+    assert len(keys(("photographer", "camera"), owners=("A ", "a"), body=None, camera=("C", "E"), duplicates=3)) == 2
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    photographs=st.lists(
+        st.tuples(st.lists(st.integers(0, 25), max_size=3), st.integers(-1, 3)), min_size=3, max_size=60
+    ),
+    seed=st.integers(0, 1000),
+)
+def test_whatever_shares_a_key_is_on_one_side(photographs: list[tuple[list[int], int]], seed: int) -> None:
+    keys_of = [[str(key) for key in found] for found, _ in photographs]
+    group_of = connect(keys_of)
+    counts = class_counts(np.asarray(group_of), np.asarray([[label] for _, label in photographs]), 4)
+    sides = assign(counts, (0.8, 0.1, 0.1), [f"{group}" for group in range(len(counts))], seed)
+    assert set(sides) <= {0, 1, 2}
+    for key in {key for found in keys_of for key in found}:
+        members = {group_of[index] for index, found in enumerate(keys_of) if key in found}
+        assert len(members) == 1
+
+
+def test_a_class_of_three_groups_is_on_every_side_beside_a_giant() -> None:
+    counts = np.asarray([[500, 400], [1, 0], [1, 0], [0, 1], [0, 2]])
+    sides = assign(counts, (0.8, 0.1, 0.1), list("abcde"), 0)
+    assert sides[0] == 0
+    for label in (0, 1):
+        assert {sides[group] for group in np.flatnonzero(counts[:, label])} == {0, 1, 2}
+
+
+def test_the_same_inputs_and_seed_give_the_same_bytes_and_another_seed_others(catalogue: Any, tmp_path: Path) -> None:
+    fill(catalogue)
+    first = freeze()
+    again = tmp_path / "elsewhere" / "one"
+    assert main(["labels", "split", "one", "--target", "shutter-binary", "--out", str(again)]) == 0
+    assert (again / "manifest.parquet").read_bytes() == (first.folder / "manifest.parquet").read_bytes()
+    assert freeze("--seed", "1", name="two").spec.manifest_sha256 != first.spec.manifest_sha256
+
+
+def test_the_folder_holds_card_attribution_plots_and_paths_into_the_store(catalogue: Any) -> None:
+    fill(catalogue)
+    dataset = freeze()
+    row = dataset.rows()[0]
+    assert row["path"] == f"{row['sha256'][:2]}/{row['sha256']}"
+    assert dataset.store == catalogue.project.store.resolve()
+    with (dataset.folder / "ATTRIBUTION.csv").open(encoding="utf-8") as file:
+        thanks = list(csv.DictReader(file))
+    assert {one["sha256"] for one in thanks} == {one["sha256"] for one in dataset.rows()}
+    card = (dataset.folder / "README.md").read_text(encoding="utf-8")
+    assert dataset.spec.manifest_sha256 in card
+    assert "| Canon EOS | 60 |" in card
+    assert {plot.name for plot in (dataset.folder / "plots").iterdir()} == {
+        "shutter-binary-classes.png",
+        "shutter-binary-values.png",
+    }
+    assert catalogue.rows(select(DataSetRow.name, DataSetRow.manifest_sha256)) == [
+        ("one", dataset.spec.manifest_sha256)
+    ]
+
+
+def test_a_rare_class_is_left_out_and_the_card_says_so(catalogue: Any) -> None:
+    fill(catalogue)
+    catalogue.photograph(owner="somebody", exposure_time_s=30.0)
+    apply(catalogue.engine, [find("shutter")])
+    dataset = freeze(target="shutter")
+    assert dataset.spec.targets[0].classes == ("1/1000", "1/15")
+    assert dataset.spec.targets[0].stops == (-10, -4)
+    assert dataset.spec.split["left_out"] == [{"target": "shutter", "name": "30", "photographs": 1, "groups": 1}]
+    assert "Class 30 of shutter is left out: 1 photograph in 1 group" in (dataset.folder / "README.md").read_text()
+
+
+def test_two_targets_in_one_data_set(catalogue: Any) -> None:
+    for person in range(12):
+        medium = "film" if person % 2 else None
+        for seconds in (FAST, SLOW, None):
+            catalogue.photograph(owner=str(person), medium=medium or "digital", exposure_time_s=seconds)
+    catalogue.photograph(owner="nobody")
+    apply(catalogue.engine, [find("shutter-binary"), find("medium")])
+    dataset = freeze("--target", "medium")
+    assert dataset.manifest.num_rows == 36
+    assert Counter(row["label_shutter-binary"] for row in dataset.rows()) == {"fast": 12, "slow": 12, None: 12}
+    assert {(row["split"], row["label_medium"]) for row in dataset.rows()} == {
+        (side, medium) for side in SPLITS for medium in ("film", "digital")
+    }
+
+
+def test_a_data_set_is_frozen(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    dataset = freeze()
+    capsys.readouterr()
+    assert main(["labels", "split", "one", "--target", "shutter-binary", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["new"] is False
+    image = catalogue.rows(select(func.min(Label.image_id)))[0][0]
+    with catalogue.engine.begin() as connection:
+        connection.execute(
+            insert(Label).values(image_id=image, target="shutter-binary", value="fast", origin="hand", author="ann")
+        )
+    told = refused(capsys, "one", "--target", "shutter-binary")
+    assert "frozen already" in told
+    assert "1 photograph with another label of shutter-binary" in told
+    assert read_dataset(dataset.folder).spec == dataset.spec
+
+
+def test_json_holds_the_counts(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    capsys.readouterr()
+    assert main(["labels", "split", "one", "--target", "shutter-binary", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert Path(found["path"]).name == "one"
+    assert len(found["manifest_sha256"]) == 64
+    assert sum(found["counts"]["shutter-binary"]["fast"].values()) == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--ratios", "80/20"], "three numbers"),
+        (["--ratios", "80/20/0"], "three numbers"),
+        (["--group", "photgrapher"], "choose from photographer"),
+        (["--target", "medium"], "leaves no class to learn"),
+        (["--target", "isoo"], "did you mean iso"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    fill(catalogue)
+    assert told in refused(capsys, "one", "--target", "shutter-binary", *options)
+    assert not (catalogue.project.datasets / "one").exists()
+
+
+def test_without_labels_a_split_says_what_to_run(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "labels apply shutter" in refused(capsys, "one", "--target", "shutter")
+
+
+def test_one_photographer_alone_cannot_be_split(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue, photographers=1, each=40)
+    assert "form 1 group that must stay together" in refused(capsys, "one", "--target", "shutter-binary")
+
+
+def test_one_class_alone_cannot_be_learnt(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for person in range(9):
+        catalogue.photograph(owner=str(person), exposure_time_s=FAST)
+    apply(catalogue.engine, [find("shutter-binary")])
+    assert "only the class fast" in refused(capsys, "one", "--target", "shutter-binary")
+
+
+def test_a_folder_that_is_something_else_is_left_alone(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fill(catalogue)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    told = refused(capsys, "x", "--target", "shutter-binary", "--out", str(tmp_path / "mine"))
+    assert "no data set" in told

@@ -1,0 +1,121 @@
+"""Targets: which class a photograph belongs to, and definitions that people change."""
+
+from pathlib import Path
+
+import pytest
+
+from labels.targets.base import Evidence
+from labels.targets.library import find, read, targets
+from lightmeter.errors import UsageError
+from lightmeter.project import Project
+
+
+def decide(target: str, **exif: object) -> tuple[str | None, float | None, str]:
+    return tuple(find(target).decide(Evidence(1, exif)))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("target", "exif", "expected"),
+    [
+        ("shutter", {"exposure_time_s": 1 / 60}, "1/60"),
+        ("shutter", {"exposure_time_s": 1 / 50}, "1/60"),
+        ("shutter", {"exposure_time_s": 30.0}, "30"),
+        ("aperture", {"f_number": 5.6}, "f/5.6"),
+        ("aperture", {"f_number": 3.5}, "f/4"),
+        ("aperture-thirds", {"f_number": 3.5}, "f/3.5"),
+        ("aperture-binary", {"f_number": 1.8}, "wide"),
+        ("iso", {"iso": 125.0}, "100"),
+        ("iso-binary", {"iso": 1600.0}, "high"),
+        ("shutter-binary", {"exposure_time_s": 1 / 250}, "fast"),
+        ("shutter-binary", {"exposure_time_s": 1 / 60}, "slow"),
+        ("focal_length", {"focal_length_35mm": 85.0}, "short tele"),
+    ],
+)
+def test_a_setting_falls_into_its_class(target: str, exif: dict[str, float], expected: str) -> None:
+    assert decide(target, **exif)[0] == expected
+
+
+def test_the_number_is_the_exact_value_in_stops() -> None:
+    assert decide("shutter", exposure_time_s=0.25)[1] == -2.0
+    assert decide("aperture", f_number=8.0)[1] == 6.0
+    assert decide("iso", iso=400.0)[1] == 2.0
+    assert decide("focal_length", focal_length_35mm=28.0)[1] == 28.0
+
+
+@pytest.mark.parametrize(
+    ("target", "exif", "reason"),
+    [
+        ("shutter", {}, "no exposure time"),
+        ("shutter", {"exposure_time_s": 2**-6.5}, "between 1/125 and 1/60"),
+        ("shutter", {"exposure_time_s": 600.0}, "beyond the classes"),
+        ("shutter", {"exposure_time_s": 1e-6}, "beyond the classes"),
+        ("shutter-binary", {"exposure_time_s": 1 / 125}, "between fast and slow"),
+        ("iso-binary", {"iso": 400.0}, "between low and high"),
+        ("focal_length", {"focal_length_35mm": 65.0}, "between normal and short tele"),
+    ],
+)
+def test_what_belongs_to_no_class_is_left_out_with_a_reason(target: str, exif: dict[str, float], reason: str) -> None:
+    value, _, said = decide(target, **exif)
+    assert (value, said) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("mediums", "exif", "expected"),
+    [
+        (("film",), {}, "film"),
+        (("digital",), {"make": "NORITSU KOKI"}, "digital"),
+        ((), {"make": "FUJI PHOTO FILM CO., LTD.", "model": "SP-3000"}, "film"),
+        ((), {"software": "VueScan 9 x64"}, "film"),
+        ((), {"make": "NIKON CORPORATION"}, None),
+        (("film", "digital"), {}, None),
+    ],
+)
+def test_medium_is_what_the_source_says_else_film_where_a_scanner_is_named(
+    mediums: tuple[str, ...], exif: dict[str, str], expected: str | None
+) -> None:
+    assert find("medium").decide(Evidence(1, exif, mediums)).value == expected
+
+
+def test_every_definition_that_ships_is_sound() -> None:
+    for name, entry in targets().items():
+        assert name == entry.file.stem
+        target = entry.target
+        assert not target.stops or len(target.stops) == len(target.classes)
+    assert len(find("aperture-thirds").classes) == 23
+
+
+def test_a_projects_definition_replaces_the_one_that_ships(tmp_path: Path) -> None:
+    shipped = targets()["shutter-binary"].file.read_text(encoding="utf-8")
+    (tmp_path / "targets").mkdir()
+    changed = shipped.replace('to = "1/250"', 'to = "1/1000"').replace('version = "1"', 'version = "mine"')
+    (tmp_path / "targets" / "mine.toml").write_text(changed, encoding="utf-8")
+    target = find("shutter-binary", Project(tmp_path))
+    assert target.version == "mine"
+    assert target.decide(Evidence(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (('by = "iso"', 'by = "isso"'), "did you mean iso"),
+        (("reach = 0.45", "reach = 2"), "reach"),
+        (("stops = -2", "stops = 12"), "order of their stops"),
+        (('name = "50"', 'name = "100"'), "same name"),
+        (('name = "iso"', 'nom = "iso"'), "name"),
+        (("classes = [", "classes = ["), ""),
+    ],
+)
+def test_a_wrong_definition_is_one_sentence(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+    text = targets()["iso"].file.read_text(encoding="utf-8")
+    file = tmp_path / "iso.toml"
+    file.write_text(text.replace(*change), encoding="utf-8")
+    if not told:
+        assert read(file).name == "iso"
+        return
+    with pytest.raises(UsageError, match=told):
+        read(file)
+
+
+def test_an_unknown_target_gets_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="did you mean shutter"):
+        find("shuter")
