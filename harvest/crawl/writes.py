@@ -253,8 +253,8 @@ def inspection_rows(image: int, inspected: Inspected) -> list[dict[str, Any]]:
             "image_id": image,
             "filter": name,
             "version": finding.version,
-            "verdict": finding.verdict.verdict,
-            "reason": finding.verdict.reason,
+            "verdict": finding.verdict,
+            "reason": finding.reason,
             "measures": finding.measures,
         }
         for name, finding in inspected.results.items()
@@ -272,7 +272,7 @@ def region_rows(image: int, inspected: Inspected) -> list[dict[str, Any]]:
             "y": region.y,
             "width": region.width,
             "height": region.height,
-            "orientation": region.orientation,
+            "orientation": inspected.exif.values.orientation or 1,
             "score": region.score,
             "details": region.details,
         }
