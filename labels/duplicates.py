@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from harvest.inspect.duplicates import group
+
 
 def near_duplicates(hashes: Sequence[int | None]) -> dict[int, int]:
     """Return the number of its group for each photograph that has a perceptual hash.
@@ -9,5 +13,6 @@ def near_duplicates(hashes: Sequence[int | None]) -> dict[int, int]:
     Args:
         hashes: 64-bit perceptual hashes, or None where a photograph has none.
     """
-    numbers: dict[int, int] = {}
-    return {index: numbers.setdefault(one, index) for index, one in enumerate(hashes) if one is not None}
+    known = [index for index, one in enumerate(hashes) if one is not None]
+    groups = group(np.asarray([hashes[index] for index in known], dtype=np.uint64))
+    return dict(zip(known, groups.tolist(), strict=True))

@@ -86,9 +86,19 @@ class Catalogue:
 
 
 @pytest.fixture
-def catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
-    """An empty catalogue in a project that is the working directory; each test runs on SQLite and on PostgreSQL."""
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+    """An empty SQLite catalogue in a project that is the working directory."""
+    yield from _catalogue(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def any_catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+    """The same on SQLite, then on PostgreSQL, for tests of what the data base does."""
     monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", catalogue_url)
+    yield from _catalogue(tmp_path, monkeypatch)
+
+
+def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
     project = create(tmp_path / "project")
     monkeypatch.chdir(project.root)
     engine = open_catalogue(project)

@@ -28,25 +28,25 @@ def test_each_photograph_gets_its_class_and_its_value_in_stops(catalogue: Any) -
     assert (outcome["shutter"].photographs, outcome["shutter"].added) == (1, 1)
 
 
-def test_the_file_beats_the_api_and_the_api_the_sidecar(catalogue: Any) -> None:
-    catalogue.photograph(iso=100.0, api={"iso": 800.0, "exposure_time_s": 1.0}, sidecar={"exposure_time_s": 2.0})
-    catalogue.photograph(sidecar={"iso": 1600.0})
-    apply(catalogue.engine, [find("shutter"), find("iso")])
-    assert [row[1:3] for row in labels_of(catalogue)] == [("shutter", "1"), ("iso", "100"), ("iso", "1600")]
+def test_the_file_beats_the_api_and_the_api_the_sidecar(any_catalogue: Any) -> None:
+    any_catalogue.photograph(iso=100.0, api={"iso": 800.0, "exposure_time_s": 1.0}, sidecar={"exposure_time_s": 2.0})
+    any_catalogue.photograph(sidecar={"iso": 1600.0})
+    apply(any_catalogue.engine, [find("shutter"), find("iso")])
+    assert [row[1:3] for row in labels_of(any_catalogue)] == [("shutter", "1"), ("iso", "100"), ("iso", "1600")]
 
 
-def test_applying_again_adds_only_what_changed(catalogue: Any) -> None:
+def test_applying_again_adds_only_what_changed(any_catalogue: Any) -> None:
     for iso in (100.0, 200.0, 400.0):
-        catalogue.photograph(iso=iso)
-    apply(catalogue.engine, [find("iso")])
-    assert apply(catalogue.engine, [find("iso")])["iso"].added == 0
-    with catalogue.engine.begin() as connection:
+        any_catalogue.photograph(iso=iso)
+    apply(any_catalogue.engine, [find("iso")])
+    assert apply(any_catalogue.engine, [find("iso")])["iso"].added == 0
+    with any_catalogue.engine.begin() as connection:
         connection.execute(update(Exif).where(Exif.iso == 200.0).values(iso=3200.0))
         connection.execute(update(Exif).where(Exif.iso == 400.0).values(iso=None))
-    outcome = apply(catalogue.engine, [find("iso")])["iso"]
+    outcome = apply(any_catalogue.engine, [find("iso")])["iso"]
     assert (outcome.added, outcome.taken_back) == (1, 1)
-    assert [row[2] for row in labels_of(catalogue)] == ["100", "200", "400", "3200", None]
-    assert statistics(catalogue.engine, find("iso")).classes["400"] == 0
+    assert [row[2] for row in labels_of(any_catalogue)] == ["100", "200", "400", "3200", None]
+    assert statistics(any_catalogue.engine, find("iso")).classes["400"] == 0
 
 
 def test_a_photograph_that_gets_damaged_news_keeps_its_history(catalogue: Any) -> None:
@@ -80,9 +80,9 @@ def test_hand_beats_import_beats_rule_beats_model_and_the_newest_word_holds(
     assert (label.value if label else None) == counts
 
 
-def test_stats_say_what_is_left_out_and_why(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_say_what_is_left_out_and_why(any_catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for seconds in (1 / 500, 1 / 125, 1 / 30, 1 / 15, None):
-        catalogue.photograph(exposure_time_s=seconds)
+        any_catalogue.photograph(exposure_time_s=seconds)
     assert main(["labels", "apply", "shutter-binary", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["shutter-binary"]["labelled"] == {"fast": 1, "slow": 2}
     assert main(["labels", "stats", "shutter-binary", "--json"]) == 0
@@ -93,10 +93,10 @@ def test_stats_say_what_is_left_out_and_why(catalogue: Any, capsys: pytest.Captu
     assert "█" in capsys.readouterr().out
 
 
-def test_a_hand_label_counts_in_the_stats(catalogue: Any) -> None:
-    image = catalogue.photograph(medium="digital")
-    apply(catalogue.engine, [find("medium")])
-    engine: Engine = catalogue.engine
+def test_a_hand_label_counts_in_the_stats(any_catalogue: Any) -> None:
+    image = any_catalogue.photograph(medium="digital")
+    apply(any_catalogue.engine, [find("medium")])
+    engine: Engine = any_catalogue.engine
     with engine.begin() as connection:
         connection.execute(
             insert(Label).values(image_id=image, target="medium", value="film", origin="hand", author="ann")
