@@ -1,0 +1,165 @@
+"""The commands under ``lightmeter serve``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightmeter import console
+from lightmeter.console import EVERYWHERE
+from lightmeter.errors import UsageError
+
+if TYPE_CHECKING:
+    from serve.state import Home
+
+app = typer.Typer(help="Serve what was learned, through TorchServe.", no_args_is_help=True, epilog=EVERYWHERE)
+
+_SERVER = typer.Option("--server", help="Name of the server, where a project has several.")
+
+
+@app.command(epilog=EVERYWHERE)
+def archive(
+    run: Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")],
+    name: Annotated[str | None, typer.Option(help="Name of the served model; else the run's.")] = None,
+    version: Annotated[str | None, typer.Option(help="Version of the served model; else the run's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder or .mar file; else archives/ of the project.")] = None,
+) -> None:
+    """Put a run, its predictor and the handler into one file that TorchServe loads."""
+    from lightmeter import project
+    from models.runs import find_run
+    from serve.archive import make_archive
+
+    made = make_archive(find_run(run), out or project.find().archives, name, version)
+    console.current().emit(
+        {
+            "archive": made.path,
+            "name": made.name,
+            "version": made.version,
+            "dataset": made.dataset,
+            "bytes": made.path.stat().st_size,
+            "sha256": made.sha256,
+        },
+        f"{made.name} {made.version} in {made.path}\nNext: lightmeter serve start",
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def start(
+    archives: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MAR]...", help="Archives; else all of the project's.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="To send photographs to; 0: a free one.")] = 0,
+    server: Annotated[str, _SERVER] = "main",
+) -> None:
+    """Start TorchServe, and wait until its models are ready."""
+    from lightmeter import project
+    from serve import server as torchserve
+    from serve.state import home
+
+    here = project.find()
+    chosen = [_archive(here, each) for each in archives] if archives else _all_archives(here)
+    console.current().note(f"Starting TorchServe with {len(chosen)} archive(s) …")
+    state = torchserve.start(here, chosen, server, port)
+    place = home(here, server)
+    first = state.models[0].name
+    call = (
+        f'curl -H "Authorization: Bearer $(python -c \'import json; print(json.load(open("{place.keys}"))'
+        f'["inference"]["key"])\')" --data-binary @PHOTOGRAPH.jpg -H "Content-Type: application/octet-stream" '
+        f"{state.inference}/predictions/{first}"
+    )
+    console.current().emit(
+        {**_status(place), "call": call},
+        [_models_table(_status(place)), f"Next: lightmeter serve predict {first} PHOTOGRAPH.jpg\nor:   {call}"],
+    )
+
+
+@app.command(epilog=EVERYWHERE)
+def status(server: Annotated[str, _SERVER] = "main") -> None:
+    """Show what is served, and whether it is ready; exit code 1 if the server does not run."""
+    from lightmeter import project
+    from serve.state import home
+
+    document = _status(home(project.find(), server))
+    show = _models_table(document) if document["running"] else f"No server '{server}' runs here."
+    console.current().emit(document, show)
+    if not document["running"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog=EVERYWHERE)
+def predict(
+    name: Annotated[str, typer.Argument(help="A served model.")],
+    files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    version: Annotated[str | None, typer.Option(help="Of the model; else the one that is served by default.")] = None,
+    server: Annotated[str, _SERVER] = "main",
+) -> None:
+    """Ask a running server how photographs were made; one that cannot be read is answered with the reason."""
+    from lightmeter import project
+    from serve.predict import predict_files
+    from serve.state import home
+
+    answers = predict_files(home(project.find(), server), name, files, version)
+    console.current().emit(answers, _answers(answers))
+    if all("error" in answer for answer in answers):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=EVERYWHERE)
+def stop(server: Annotated[str, _SERVER] = "main") -> None:
+    """Stop a server and every process that it started."""
+    from lightmeter import project
+    from serve import server as torchserve
+    from serve.state import home
+
+    count = torchserve.stop(home(project.find(), server))
+    console.current().emit({"server": server, "stopped": count}, f"Stopped: {count} processes ended.")
+
+
+def _archive(here: Any, given: Path) -> Path:
+    """Return an archive that is given as a path or by its model's name in the project."""
+    if not given.exists() and len(given.parts) == 1:
+        named = here.archives / (given.name if given.suffix == ".mar" else f"{given.name}.mar")
+        if named.is_file():
+            return Path(named)
+    return given
+
+
+def _all_archives(here: Any) -> list[Path]:
+    found = sorted(here.archives.glob("*.mar"))
+    if not found:
+        raise UsageError(f"There is no archive in {here.archives}; make one with 'lightmeter serve archive RUN'.")
+    return found
+
+
+def _status(place: "Home") -> dict[str, Any]:
+    from serve.status import describe
+
+    return describe(place)
+
+
+def _models_table(document: dict[str, Any]) -> Any:
+    rows = [
+        (
+            model["name"],
+            model["version"],
+            f"{model['ready_workers']} of {model['workers']}",
+            model["queue"],
+            model["batch_size"],
+            None if model["memory_bytes"] is None else round(model["memory_bytes"] / 1e6),
+        )
+        for model in document["models"]
+    ]
+    title = f"Server {document['server']} at {document['addresses']['inference']}"
+    return console.table(title, ("model", "version", "ready", "queue", "batch", "memory MB"), rows)
+
+
+def _answers(answers: list[dict[str, Any]]) -> Any:
+    rows: list[tuple[object, ...]] = []
+    for answer in answers:
+        if "error" in answer:
+            rows.append((answer["file"], "–", answer["error"]["reason"], None, None))
+            continue
+        for target, found in answer["predictions"].items():
+            probability = found["probabilities"][found["class"]]
+            rows.append((answer["file"], target, found["class"], probability, found.get("stops")))
+    return console.table("", ("photograph", "target", "answer", "probability", "stops"), rows)

@@ -1,0 +1,143 @@
+"""Ask a running server. The tokens are read from where TorchServe keeps them, and renewed when they expire."""
+
+import json
+import time
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from lightmeter.errors import LightmeterError
+from serve.state import Home, State
+
+Purpose = Literal["inference", "management"]
+
+_ATTEMPTS = 8
+_FIRST_PAUSE_S = 0.05
+_BUSY = 503
+_BAD_REQUEST = 400
+_OK = 200
+
+
+class Client:
+    """A connection to a server of this project.
+
+    Args:
+        home: the server's folder, where its tokens are.
+        state: the server.
+        timeout_s: longest wait for one answer, in seconds.
+    """
+
+    def __init__(self, home: Home, state: State, timeout_s: float = 120.0) -> None:
+        self._home = home
+        self._state = state
+        self._http = httpx.Client(timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def predict(self, name: str, data: bytes, version: str | None = None) -> dict[str, Any]:
+        """Return what a model reads off a photograph.
+
+        Args:
+            name: the model.
+            data: the file's bytes.
+            version: of the model; else the default one.
+
+        Returns:
+            A reading, or ``{"error": {"status", "reason"}}``.
+
+        Raises:
+            LightmeterError: if the server does not answer.
+        """
+        path = f"/predictions/{name}" + (f"/{version}" if version else "")
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._send("POST", self._state.inference + path, "inference", content=data, headers=headers)
+        return _document(answer)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return what TorchServe says of each version of each model."""
+        described = []
+        for name in dict.fromkeys(model.name for model in self._state.models):
+            answer = self._send("GET", f"{self._state.management}/models/{name}/all", "management")
+            if answer.status_code == _OK:
+                described += answer.json()
+        return described
+
+    def ready(self, workers: int) -> bool:
+        """Tell whether every model has that many workers ready."""
+        try:
+            described = self.models()
+        except LightmeterError:
+            return False
+        counts = {(model["modelName"], model["modelVersion"]): ready_workers(model) for model in described}
+        return all(counts.get((model.name, model.version), 0) >= workers for model in self._state.models)
+
+    def _send(self, method: str, url: str, purpose: Purpose, **content: Any) -> httpx.Response:
+        """Send a request; again with a fresh token if it is refused, and later if the server is busy."""
+        token = self._token(purpose)
+        renewed = False
+        for attempt in range(_ATTEMPTS):
+            answer = self._once(method, url, token, content)
+            if _refuses_token(answer) and not renewed:
+                token, renewed = self._fresh(purpose, token), True
+                continue
+            if answer.status_code != _BUSY:
+                return answer
+            time.sleep(_FIRST_PAUSE_S * 2**attempt)
+        return answer
+
+    def _once(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:
+        headers = {**content.get("headers", {}), "Authorization": f"Bearer {token}"}
+        try:
+            return self._http.request(method, url, **{**content, "headers": headers})
+        except httpx.HTTPError as error:
+            raise LightmeterError(
+                f"The server at {url} does not answer ({error}); look at 'lightmeter serve status'."
+            ) from error
+
+    def _fresh(self, purpose: Purpose, refused: str) -> str:
+        """Return a token that is not the refused one: another client's, if there is one, else a new one."""
+        current = self._token(purpose)
+        if current != refused:
+            return current
+        self._once("GET", f"{self._state.management}/token?type={purpose}", self._token("API"), {})
+        return self._token(purpose)
+
+    def _token(self, purpose: Literal["inference", "management", "API"]) -> str:
+        try:
+            return str(json.loads(self._home.keys.read_text(encoding="utf-8"))[purpose]["key"])
+        except (OSError, ValueError, KeyError) as error:
+            raise LightmeterError(f"The server's tokens cannot be read from {self._home.keys}.") from error
+
+
+def ready_workers(model: dict[str, Any]) -> int:
+    """Return how many workers of a model, as TorchServe describes it, are ready."""
+    return sum(worker["status"] == "READY" for worker in model["workers"])
+
+
+def _refuses_token(answer: httpx.Response) -> bool:
+    return answer.status_code == _BAD_REQUEST and b"InvalidKeyException" in answer.content
+
+
+def _document(answer: httpx.Response) -> dict[str, Any]:
+    """Return an answer in our own shape, whoever has given it."""
+    try:
+        document = answer.json()
+    except ValueError:
+        document = {}
+    if answer.status_code == _OK and "predictions" in document:
+        return dict(document)
+    if isinstance(document.get("error"), dict):
+        return {"error": document["error"]}
+    reason = document.get("message") or {413: "The file is larger than the server takes."}.get(answer.status_code)
+    return {"error": {"status": answer.status_code, "reason": reason or answer.reason_phrase or "no answer"}}

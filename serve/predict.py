@@ -1,0 +1,56 @@
+"""Ask a running server about files."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lightmeter import console
+from lightmeter.errors import UsageError
+from lightmeter.plugins import unknown
+from serve.client import Client
+from serve.server import running
+from serve.state import Home, State
+
+_AT_A_TIME = 8
+
+
+def predict_files(place: Home, name: str, files: Sequence[Path], version: str | None = None) -> list[dict[str, Any]]:
+    """Return one answer a file, in their order.
+
+    Args:
+        place: the server's folder.
+        name: the model.
+        files: photographs.
+        version: of the model; else the default one.
+
+    Raises:
+        UsageError: if there is no such model, version or file.
+        LightmeterError: if the server does not run or does not answer.
+    """
+    state = running(place)
+    _check(state, name, version)
+    for file in files:
+        if not file.is_file():
+            raise UsageError(f"There is no file {file}.")
+    with (
+        Client(place, state) as client,
+        ThreadPoolExecutor(_AT_A_TIME) as pool,
+        console.current().progress() as progress,
+    ):
+        asked = pool.map(lambda file: _answer(client, name, version, file), files)
+        return list(progress.track(asked, total=len(files), description="photographs"))
+
+
+def _answer(client: Client, name: str, version: str | None, file: Path) -> dict[str, Any]:
+    return {"file": str(file), **client.predict(name, file.read_bytes(), version)}
+
+
+def _check(state: State, name: str, version: str | None) -> None:
+    versions: dict[str, list[str]] = {}
+    for model in state.models:
+        versions.setdefault(model.name, []).append(model.version)
+    if name not in versions:
+        raise UsageError(unknown("model", name, versions))
+    if version is not None and version not in versions[name]:
+        raise UsageError(unknown(f"version of {name}", version, versions[name]))

@@ -1,0 +1,220 @@
+"""Start TorchServe, wait until it really answers, and stop it without a trace.
+
+Java is started directly: the ``torchserve`` command leaves Java and the workers behind when it is stopped.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.files import write_atomic
+from lightmeter.project import Project
+from serve import processes
+from serve.archive import Archive, check_archive
+from serve.client import Client
+from serve.config import (
+    LOOPBACK,
+    START_TIMEOUT_S,
+    Ports,
+    choose_ports,
+    declared_metrics,
+    properties,
+    torchserve_folder,
+    url,
+)
+from serve.java import Java, find_java
+from serve.state import Home, Served, State, home
+
+_DIED = "Backend worker process died."
+_TRACEBACK_S = 0.5  # how long a worker may take to write the rest of its traceback
+_LOGGED = re.compile(r"W-\d+-(?P<model>\S+)-stdout MODEL_LOG - (?P<text>.*)")
+_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?")
+
+
+def start(project: Project, archives: Sequence[Path], name: str, port: int = 0) -> State:
+    """Start a server and wait until every model has all its workers ready.
+
+    Args:
+        project: whose server it is.
+        archives: what it serves.
+        name: the server's name in the project.
+        port: that photographs are sent to; 0 for a free one.
+
+    Raises:
+        UsageError: if such a server runs, the port is taken, or an archive is no good.
+        LightmeterError: if TorchServe or a model does not start; the sentence holds the worker's own error.
+    """
+    place = home(project, name)
+    _make_way(place)
+    checked = [check_archive(archive) for archive in archives]
+    models = _served(checked)
+    java = find_java()
+    settings = project.settings.serve
+    ports = choose_ports(settings.host, port)
+    _furnish(place, checked, models)
+    write_atomic(place.configuration, properties(place, settings, ports, models))
+    reached = LOOPBACK if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
+    state = _launch(place, java, ports, reached, models)
+    try:
+        _wait(place, state, settings.workers)
+    except BaseException:
+        _end(place, state)
+        raise
+    return state
+
+
+def stop(place: Home) -> int:
+    """Stop a server and everything that it started; return how many processes there were.
+
+    Raises:
+        LightmeterError: if no such server was started.
+    """
+    state = place.read()
+    if state is None:
+        raise LightmeterError(f"No server '{place.name}' runs here; start one with 'lightmeter serve start'.")
+    return _end(place, state)
+
+
+def running(place: Home) -> State:
+    """Return a running server.
+
+    Raises:
+        LightmeterError: if it does not run.
+    """
+    state = place.read()
+    if state is None or not processes.is_alive(state):
+        raise LightmeterError(f"No server '{place.name}' runs here; start one with 'lightmeter serve start'.")
+    return state
+
+
+def _end(place: Home, state: State) -> int:
+    count = processes.end(state)
+    shutil.rmtree(state.temporary, ignore_errors=True)
+    place.forget()
+    return count
+
+
+def _make_way(place: Home) -> None:
+    """Clear away what a server that died has left, unless it lives."""
+    state = place.read()
+    if state is None:
+        return
+    if processes.is_alive(state):
+        raise UsageError(
+            f"A server '{place.name}' runs already at {state.inference}; "
+            "stop it with 'lightmeter serve stop', or give this one another name with --server."
+        )
+    _end(place, state)
+
+
+def _served(archives: Sequence[Archive]) -> list[Served]:
+    models = [Served(each.name, each.version, f"{each.name}-{each.version}.mar", each.sha256) for each in archives]
+    for index, model in enumerate(models):
+        if (model.name, model.version) in {(other.name, other.version) for other in models[:index]}:
+            raise UsageError(
+                f"Two archives hold version {model.version} of {model.name}; "
+                "archive one of them again with another --version, or start with the one that you mean."
+            )
+    return models
+
+
+def _furnish(place: Home, archives: Sequence[Archive], models: Sequence[Served]) -> None:
+    """Make the server's folder: archives, log folder, declaration of metrics."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    place.folder.chmod(0o700)
+    for folder in (place.archives, place.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    for archive, model in zip(archives, models, strict=True):
+        shutil.copyfile(archive.path, place.archives / model.archive)
+    write_atomic(place.metrics, json.dumps(declared_metrics(), indent=2))  # JSON is YAML
+
+
+def _launch(place: Home, java: Java, ports: Ports, host: str, models: Sequence[Served]) -> State:
+    """Start Java in a session of its own.
+
+    The temporary folder is not in the project: sockets lie in it, whose paths may have 107 bytes at most.
+    """
+    temporary = tempfile.mkdtemp(prefix="lightmeter-")
+    folder = torchserve_folder()
+    command = [
+        str(java.path),
+        f"-Djava.io.tmpdir={temporary}",
+        f"-Dmodel_server_home={folder.parent}",
+        "-cp",
+        f"{folder / 'frontend'}/*",
+        "org.pytorch.serve.ModelServer",
+        *("--python", sys.executable),
+        *("-f", str(place.configuration)),
+        *("-s", str(place.archives)),
+        "-ncs",
+    ]
+    own = {"TMPDIR": temporary, "TEMP": temporary, "LOG_LOCATION": str(place.logs), "METRICS_LOCATION": str(place.logs)}
+    with (place.logs / "console.log").open("wb") as console:
+        process = subprocess.Popen(
+            command,
+            cwd=place.folder,
+            env={**os.environ, **own},
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    state = State(
+        pid=process.pid,
+        inference=url(host, ports.inference),
+        management=url(LOOPBACK, ports.management),
+        metrics=url(LOOPBACK, ports.metrics),
+        grpc=f"{LOOPBACK}:{ports.grpc_inference}",
+        temporary=temporary,
+        java=f"{java.path} ({java.version})",
+        models=tuple(models),
+    )
+    process.returncode = 0  # it outlives this command on purpose
+    place.write(state)
+    return state
+
+
+def _wait(place: Home, state: State, workers: int) -> None:
+    """Wait until every model is ready. ``/ping`` is not asked: it says "Healthy" of a server whose workers are dead."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with Client(place, state) as client:
+        while time.monotonic() < deadline:
+            if not processes.is_alive(state):
+                raise LightmeterError(f"TorchServe did not start: {_last_words(place)} (log: {place.logs}).")
+            if failure(place):
+                time.sleep(_TRACEBACK_S)
+                raise LightmeterError(failure(place) or "")
+            if place.keys.is_file() and client.ready(workers):
+                return
+            time.sleep(0.1)
+    raise LightmeterError(f"TorchServe was not ready after {START_TIMEOUT_S} s; its log is in {place.logs}.")
+
+
+def failure(place: Home) -> str | None:
+    """Return why a model's worker died while it loaded, in the worker's own words, if one did."""
+    log = place.logs / "model_log.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    dead = next((found["model"] for line in lines if (found := _LOGGED.search(line)) and found["text"] == _DIED), None)
+    if dead is None:
+        return None
+    said = [found["text"] for line in lines if (found := _LOGGED.search(line)) and found["model"] == dead]
+    start = said.index(_DIED) + 1
+    end = said.index(_DIED, start) if _DIED in said[start:] else len(said)  # TorchServe tries again and again
+    errors = [text for text in said[start:end] if _ERROR.fullmatch(text)]
+    reason = errors[-1].rstrip(".") if errors else "it gave no reason"
+    return f"The model {dead} does not load: {reason} (log: {log})."
+
+
+def _last_words(place: Home) -> str:
+    lines = (place.logs / "console.log").read_text(encoding="utf-8", errors="replace").split("\n")
+    told = [line for line in lines if re.search(r"Exception|Error|error", line)]
+    return (told or [line for line in lines if line.strip()] or ["it said nothing"])[-1].strip()

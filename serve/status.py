@@ -1,0 +1,50 @@
+"""What ``lightmeter serve status`` tells."""
+
+from typing import Any
+
+from serve import processes
+from serve.client import Client, ready_workers
+from serve.state import Home
+
+
+def describe(place: Home) -> dict[str, Any]:
+    """Return a server's state: its models with their workers, its addresses, its Java."""
+    state = place.read()
+    if state is None or not processes.is_alive(state):
+        return {"server": place.name, "running": False, "models": [], "addresses": {}, "java": None}
+    with Client(place, state) as client:
+        models = [_model(described) for described in client.models()]
+    return {
+        "server": place.name,
+        "running": True,
+        "models": models,
+        "addresses": {
+            "inference": state.inference,
+            "management": state.management,
+            "metrics": state.metrics,
+            "grpc": state.grpc,
+        },
+        "java": state.java,
+        "java_memory_bytes": processes.resident_bytes(state.pid),
+        "pid": state.pid,
+        "logs": str(place.logs),
+        "tokens": str(place.keys),
+    }
+
+
+def _model(described: dict[str, Any]) -> dict[str, Any]:
+    workers = described["workers"]
+    memory = [processes.resident_bytes(worker["pid"]) for worker in workers]
+    ready = ready_workers(described)
+    return {
+        "name": described["modelName"],
+        "version": described["modelVersion"],
+        "workers": len(workers),
+        "ready": bool(workers) and ready == len(workers),
+        "ready_workers": ready,
+        "queue": described.get("jobQueueStatus", {}).get("pendingRequests"),
+        "batch_size": described["batchSize"],
+        "max_batch_delay_ms": described["maxBatchDelay"],
+        "memory_bytes": sum(each for each in memory if each) or None,
+        "pids": [worker["pid"] for worker in workers],
+    }

@@ -1,0 +1,103 @@
+"""What the tests of serving share: a command line, a model, a photograph, a stranger's view of a server."""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import torch
+from PIL import Image
+
+from lightmeter.cli import main
+from lightmeter.project import Project
+from models import architectures
+from models.runs import write_model
+from models.spec import ModelSpec, Preprocessing, Target
+from serve.state import home
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said: its exit code, its standard output (parsed, if it is JSON), its standard error."""
+
+    code: int
+    document: Any
+    error: str
+
+
+def say(*words: object, project: Path) -> Said:
+    """Run a command with ``--json`` in a project."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([*map(str, words), "--json", "--project", str(project)])
+    return Said(code, json.loads(out.getvalue() or "null"), err.getvalue())
+
+
+def make_run(folder: Path, name: str, seed: int = 0) -> Path:
+    """Make the run folder of a model that nobody has trained."""
+    spec = ModelSpec(
+        name=name,
+        version="1.0",
+        lightmeter="0",
+        recipe="patches",
+        architecture="efficientnet-lite0",
+        preprocessing=Preprocessing(patches=2, patch_size=64),
+        targets=(
+            Target("shutter", ("slow", "middle", "fast"), (-3.0, -6.0, -10.0), "log2 s"),
+            Target("medium", ("digital", "film")),
+        ),
+        data={"name": "made-up", "manifest_sha256": "ab" * 32},
+    )
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True)
+    write_model(folder, spec, architectures.build(spec))
+    (folder / "README.md").write_text("# A model that nobody has trained\n", encoding="utf-8")
+    return folder
+
+
+def make_photograph(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Return the bytes of a JPEG of coloured noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server, as a stranger to the project sees it: an address and a token."""
+
+    project: Project
+    name: str = "main"
+
+    @property
+    def state(self) -> Any:
+        """What the project remembers of it."""
+        state = home(self.project, self.name).read()
+        assert state is not None
+        return state
+
+    def key(self, purpose: str = "inference") -> str:
+        """Return a token."""
+        return json.loads(home(self.project, self.name).keys.read_text())[purpose]["key"]
+
+    def ask(self, path: str, key: str | None = None, **request: Any) -> httpx.Response:
+        """Send a request to the inference address."""
+        headers = {"Authorization": f"Bearer {key or self.key()}", **request.pop("headers", {})}
+        with httpx.Client(trust_env=False, timeout=60) as client:
+            return client.post(self.state.inference + path, headers=headers, **request)
+
+    def metrics(self) -> str:
+        """Return what Prometheus would scrape."""
+        headers = {"Authorization": f"Bearer {self.key()}"}
+        with httpx.Client(trust_env=False) as client:
+            return client.get(f"{self.state.metrics}/metrics", headers=headers).text
+
+    def worker(self) -> int:
+        """Return the process id of the first model's first worker."""
+        document = say("serve", "status", "--server", self.name, project=self.project.root).document
+        return document["models"][0]["pids"][0]

@@ -1,0 +1,157 @@
+"""``lightmeter serve archive``: one file that holds a model and all that it needs."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lightmeter.project import Project, create
+from tests.serve.support import make_photograph, make_run, say
+
+PROGRAM = """
+import json, sys, pathlib
+allowed = {"torch", "numpy", "PIL", "safetensors", "models", "serve"}
+class Gate:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"lightmeter", "harvest", "labels", "pydantic", "typer", "rich", "yaml", "tomli_w"}:
+            raise ImportError(f"an archive must not need {name}")
+sys.meta_path.insert(0, Gate())
+sys.path.insert(0, sys.argv[1])
+from serve.handler import Handler
+import models
+assert models.__file__.startswith(sys.argv[1]), models.__file__
+class Context:
+    system_properties = {"model_dir": sys.argv[1], "gpu_id": None}
+    def set_response_content_type(self, index, kind): pass
+    def set_response_status(self, **status): pass
+handler = Handler()
+handler.initialize(Context())
+print(handler.handle([{"body": pathlib.Path(sys.argv[2]).read_bytes()}], Context())[0].decode())
+"""
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_an_archive_holds_run_predictor_and_handler(place: Project) -> None:
+    inside = members(place.archives / "tiny.mar")
+
+    assert json.loads(inside["MAR-INF/MANIFEST.json"])["model"] == {
+        "modelName": "tiny",
+        "modelVersion": "1.0",
+        "handler": "serve.handler",
+    }
+    assert {"run/model.safetensors", "run/model.toml", "run/README.md"} <= set(inside)
+    assert {"models/predictor.py", "models/architectures/efficientnet_lite.py", "serve/handler.py"} <= set(inside)
+    assert not any(name.startswith(("models/train", "models/recipes", "serve/server")) for name in inside)
+
+
+def test_the_same_run_gives_the_same_bytes(place: Project, tmp_path: Path) -> None:
+    first = say("serve", "archive", "tiny", "--out", tmp_path / "one.mar", project=place.root).document
+    os.utime(place.runs / "tiny" / "model.toml")
+    second = say("serve", "archive", "tiny", "--out", tmp_path / "two.mar", project=place.root).document
+
+    assert first["sha256"] == second["sha256"]
+    assert first["dataset"] == "ab" * 32
+    assert (tmp_path / "one.mar").read_bytes() == (tmp_path / "two.mar").read_bytes()
+
+
+def test_name_and_version_can_be_chosen_and_stand_in_the_answers(place: Project, tmp_path: Path) -> None:
+    made = say(
+        "serve", "archive", "tiny", "--name", "other", "--version", "2.1", "--out", tmp_path, project=place.root
+    ).document
+
+    assert (made["archive"], made["name"], made["version"]) == (str(tmp_path / "other.mar"), "other", "2.1")
+    assert b'name = "other"\nversion = "2.1"' in members(tmp_path / "other.mar")["run/model.toml"]
+
+
+def test_an_archive_needs_torch_numpy_pillow_and_safetensors_alone(place: Project, tmp_path: Path) -> None:
+    with zipfile.ZipFile(place.archives / "tiny.mar") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    photograph = tmp_path / "photograph.jpg"
+    photograph.write_bytes(make_photograph())
+
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path / "unpacked", photograph],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert answer.returncode == 0, answer.stderr
+    here = say("models", "predict", "tiny", photograph, project=place.root).document
+    assert {"file": str(photograph), **json.loads(answer.stdout)} == here[0]
+
+
+def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
+    project = create(tmp_path / "project")
+    run = make_run(project.runs / "tiny", "tiny")
+    weights = run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+    said = say("serve", "archive", "tiny", project=project.root)
+
+    assert said.code == 2
+    assert "model.safetensors" in said.document["error"]
+    assert not project.archives.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nowhere"], "nowhere is no run folder"),
+        (["tiny", "--name", "../up"], "'../up' cannot name a model"),
+        (["tiny", "--version", "1/2"], "'1/2' cannot name a model or a version"),
+    ],
+)
+def test_wrong_words_are_one_sentence(place: Project, words: list[str], sentence: str) -> None:
+    said = say("serve", "archive", *words, project=place.root)
+
+    assert said.code == 2
+    assert sentence in said.document["error"]
+
+
+def hostile(path: Path, change: str) -> Path:
+    """Write an archive that somebody has tampered with."""
+    good = members(path)
+    out = path.with_name(f"{change}.mar")
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in good.items():
+            if not (change == "no-manifest" and name.startswith("MAR-INF")):
+                archive.writestr(name, content)
+        if change == "up":
+            archive.writestr("../up.py", "")
+        if change == "absolute":
+            archive.writestr("/etc/up.py", "")
+        if change == "link":
+            link = zipfile.ZipInfo("models/link")
+            link.external_attr = 0o120777 << 16
+            archive.writestr(link, "/etc/passwd")
+    if change == "cut":
+        out.write_bytes(out.read_bytes()[:5000])
+    if change == "text":
+        out.write_text("no archive")
+    if change == "flipped":
+        content = bytearray(out.read_bytes())
+        content[len(content) // 2] ^= 255
+        out.write_bytes(content)
+    return out
+
+
+@pytest.mark.parametrize("change", ["no-manifest", "up", "absolute", "link", "cut", "text", "flipped"])
+def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Path, change: str) -> None:
+    say("serve", "archive", "tiny", "--out", tmp_path, project=place.root)
+    bad = hostile(tmp_path / "tiny.mar", change)
+
+    said = say("serve", "start", bad, "--server", "hostile", project=place.root)
+
+    assert said.code == 2
+    assert str(bad) in said.document["error"]
+    assert "Traceback" not in said.error

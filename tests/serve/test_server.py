@@ -1,0 +1,200 @@
+"""``lightmeter serve start``, ``status``, ``predict`` and ``stop``, with a real TorchServe."""
+
+import os
+import signal
+import socket
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import tomli_w
+
+from lightmeter.project import Project, create
+from serve import processes
+from serve.state import State, home
+from tests.serve.support import Said, Server, make_photograph, make_run, say
+
+pytestmark = pytest.mark.server
+
+
+def test_the_served_prediction_is_the_one_made_in_process(
+    served: Server, command: Callable[..., Said], tmp_path: Path
+) -> None:
+    files = []
+    for seed in range(20):
+        files.append(tmp_path / f"{seed}.jpg")
+        files[-1].write_bytes(make_photograph(seed, (200 + 31 * seed, 300)))
+
+    there = command("serve", "predict", "tiny", *files)
+    here = command("models", "predict", "tiny", *files)
+
+    assert there.code == here.code == 0
+    assert there.document == here.document
+    assert there.document[0]["model"] == "tiny"
+    assert there.document[0]["dataset"] == "ab" * 32
+
+
+def test_a_bad_file_is_answered_with_its_reason_and_the_others_with_their_readings(
+    served: Server, command: Callable[..., Said], photograph: Path, tmp_path: Path
+) -> None:
+    empty, words = tmp_path / "empty.jpg", tmp_path / "words.jpg"
+    empty.touch()
+    words.write_text("no picture")
+
+    said = command("serve", "predict", "tiny", empty, photograph, words)
+
+    assert said.code == 0
+    assert [answer.get("error", {}).get("status") for answer in said.document] == [400, None, 415]
+    assert said.document == command("models", "predict", "tiny", empty, photograph, words).document
+
+
+def test_status_tells_models_addresses_and_java(served: Server, command: Callable[..., Said]) -> None:
+    document = command("serve", "status").document
+
+    (model,) = document["models"]
+    assert (model["name"], model["version"], model["workers"], model["ready"]) == ("tiny", "1.0", 1, True)
+    assert document["addresses"]["inference"].startswith("http://127.0.0.1:")
+    assert "java" in document["java"]
+    assert model["memory_bytes"] > 50_000_000
+
+
+def test_everything_listens_on_loopback_alone(served: Server) -> None:
+    listening = {
+        connection.laddr.ip
+        for connection in psutil.Process(served.state.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_tokens_are_for_their_owner_alone(served: Server) -> None:
+    keys = home(served.project, "main").keys
+
+    assert keys.stat().st_mode & 0o077 == 0
+    assert keys.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_second_server_of_one_name_is_refused(served: Server, command: Callable[..., Said]) -> None:
+    said = command("serve", "start")
+
+    assert said.code == 2
+    assert "runs already" in said.document["error"]
+
+
+def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = command("serve", "start", "--port", port, "--server", "second")
+
+    assert said.code == 2
+    assert f"port {port}" in said.document["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["predict", "tinny", "x.jpg"], "There is no model 'tinny'; did you mean tiny?"),
+        (["predict", "tiny", "nowhere.jpg"], "There is no file nowhere.jpg."),
+        (["predict", "tiny", "nowhere.jpg", "--version", "9"], "There is no version of tiny '9'"),
+        (["start", "nowhere.mar", "--server", "second"], "There is no archive nowhere.mar"),
+    ],
+)
+def test_wrong_words_are_one_sentence(
+    served: Server, command: Callable[..., Said], words: list[str], sentence: str
+) -> None:
+    said = command("serve", *words)
+
+    assert said.code == 2
+    assert said.document["error"].startswith(sentence)
+
+
+def test_without_a_server_the_commands_say_so(tmp_path: Path, photograph: Path) -> None:
+    project = create(tmp_path / "project").root
+
+    assert say("serve", "status", project=project).code == 1
+    assert say("serve", "status", project=project).document["running"] is False
+    for words in (["stop"], ["predict", "tiny", photograph]):
+        said = say("serve", *words, project=project)
+        assert said.code == 1
+        assert "serve start" in said.document["error"]
+    assert "serve archive" in say("serve", "start", project=project).document["error"]
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Project:
+    """Another project, with a model of the same name."""
+    project = create(tmp_path / "ünïcode $HOME project")
+    make_run(project.runs / "tiny", "tiny", seed=1)
+    say("serve", "archive", "tiny", project=project.root)
+    return project
+
+
+def state_of(project: Project) -> State:
+    state = home(project, "main").read()
+    assert state is not None
+    return state
+
+
+def test_two_projects_serve_side_by_side_and_stop_leaves_nothing(
+    served: Server, second: Project, photograph: Path
+) -> None:
+    assert say("serve", "start", project=second.root).code == 0
+    state = state_of(second)
+
+    answers = [say("serve", "predict", "tiny", photograph, project=p.root) for p in (served.project, second)]
+    here = [say("models", "predict", "tiny", photograph, project=p.root) for p in (served.project, second)]
+    stopped = say("serve", "stop", project=second.root)
+
+    assert [answer.document for answer in answers] == [answer.document for answer in here]
+    assert answers[0].document != answers[1].document
+    assert stopped.document["stopped"] == 2
+    assert processes.belonging(state) == []
+    assert not Path(state.temporary).exists()
+    assert say("serve", "status", project=served.project.root).document["running"] is True
+
+
+def test_nothing_is_left_after_java_was_killed(second: Project) -> None:
+    say("serve", "start", project=second.root)
+    state = state_of(second)
+    os.kill(state.pid, signal.SIGKILL)
+
+    assert say("serve", "status", project=second.root).code == 1
+    assert say("serve", "stop", project=second.root).code == 0
+    assert processes.belonging(state) == []
+
+
+def broken(archive: Path) -> Path:
+    """Change an archive so that its model asks for more weights than there are."""
+    with zipfile.ZipFile(archive) as source:
+        inside = {name: source.read(name) for name in source.namelist()}
+    spec = tomllib.loads(inside["run/model.toml"].decode())
+    spec["targets"][0]["classes"].append("faster")
+    spec["targets"][0]["stops"].append(-12.0)
+    inside["run/model.toml"] = tomli_w.dumps(spec).encode()
+    with zipfile.ZipFile(archive, "w") as target:
+        for name, content in inside.items():
+            target.writestr(name, content)
+    return archive
+
+
+def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
+    said = say("serve", "start", broken(second.archives / "tiny.mar"), project=second.root)
+
+    assert said.code == 1
+    assert "BrokenModel" in said.document["error"]
+    assert "size mismatch" in said.document["error"]
+    assert home(second, "main").read() is None
+    assert not [p for p in psutil.process_iter() if str(second.root) in " ".join(_command(p))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
