@@ -132,4 +132,5 @@ def first_problem(error: ValidationError) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"there is no setting '{where}'."
-    return f"'{where}' is wrong: {problem['msg']}."
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"'{where}' is wrong: {said}." if where else f"{said}."

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+
 from harvest.catalogue.tables import Table, Utc
 
 

@@ -50,6 +50,11 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (160, 120), exif: dict[int, obje
     return file.getvalue()
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that hang up: some tests make them."""
+
+
 class Site:
     """A real HTTP server on loopback whose answers a test sets, and which counts what it was asked.
 
@@ -62,7 +67,7 @@ class Site:
         self.answers: dict[str, Answer | Callable[[int], Answer]] = {}
         self.asked: Counter[str] = Counter()
         self.agents: set[str] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

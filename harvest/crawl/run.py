@@ -42,7 +42,9 @@ def start_run(project: Project, source: str, query: dict[str, Any], options: Opt
         UsageError: if there is no such source, or the query is wrong.
     """
     engine = open_catalogue(project)
-    asked = _query(_source(project, source), query)
+    plugin = _source(project, source)
+    asked = _query(plugin, query)
+    plugin.site(asked)  # what is wrong with the query shows before there is a run
     row = {
         "source": source,
         "query": asked.model_dump(mode="json"),
@@ -110,9 +112,12 @@ def _go(project: Project, engine: Engine, number: int) -> Ended:
         row = connection.execute(select(Run.__table__).where(Run.id == number)).mappings().one()
         connection.execute(update(Run).where(Run.id == number).values(state=RunState.RUNNING, reason=None))
     state: RunState = RunState.FAILED
-    reason: str | None = "internal error"
+    reason: str | None = None
     try:
         state, reason = run_crawl(project, engine, _crawl_of(project, engine, row))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise
     finally:
         with engine.begin() as connection:
             ended = {"state": state, "reason": reason, "ended_at": datetime.now(UTC)}

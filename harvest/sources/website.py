@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cssselect import SelectorError
 from parsel import Selector
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from scrapy import Request
@@ -75,7 +76,10 @@ class Site(BaseModel):
         blank = Selector(text="<p></p>")
         texts = [value for value in self.photograph.model_dump().values() if value]
         for selector in [*self.follow, *texts]:
-            blank.css(selector)  # raises ValueError if it cannot be read
+            try:
+                blank.css(selector)
+            except (SelectorError, ValueError) as error:
+                raise ValueError(f"'{selector}' is no CSS selector ({error})") from error
         return self
 
 

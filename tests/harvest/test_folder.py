@@ -83,7 +83,7 @@ def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photogra
         (("foldr", "."), "foldr"),
         (("folder", ".", "--medium", "paint"), "paint"),
         (("folder", ".", "--require", "fnumber"), "did you mean f_number?"),
-        (("folder",), "PATH"),
+        (("folder",), "Missing argument"),
     ],
 )
 def test_wrong_use_is_one_sentence(lightmeter: Lightmeter, project: Path, words: tuple[str, ...], says: str) -> None:
