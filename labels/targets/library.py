@@ -2,6 +2,7 @@
 
 import inspect
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from labels.targets.base import Target
 from lightmeter import plugins
 from lightmeter.errors import UsageError
+from lightmeter.plugins import Plugin
 from lightmeter.project import Project
 
 FOLDER = "targets"
@@ -32,14 +34,16 @@ def targets(project: Project | None = None) -> dict[str, Entry]:
     Raises:
         UsageError: if a file of the project is wrong.
     """
+    kinds = plugins.installed("targets")
+    folders = {_beside(plugin): plugin.origin for plugin in kinds.values()}
+    if project:
+        folders[project.root / FOLDER] = "project"
     entries: dict[str, Entry] = {}
-    for plugin in plugins.installed("targets").values():
-        for file in _files(Path(inspect.getfile(plugin.load())).parent / "definitions"):
-            entry = Entry(file, plugin.origin, read(file))
-            entries.setdefault(entry.target.name, entry)
-    for file in _files(project.root / FOLDER) if project else ():
-        entry = Entry(file, "project", read(file))
-        entries[entry.target.name] = entry
+    for folder, origin in folders.items():
+        for file in sorted(folder.glob("*.toml")):
+            entry = Entry(file, origin, _read(file, kinds))
+            if origin == "project" or entry.target.name not in entries:
+                entries[entry.target.name] = entry
     return dict(sorted(entries.items()))
 
 
@@ -55,24 +59,22 @@ def find(name: str, project: Project | None = None) -> Target[Any]:
     return entries[name].target
 
 
-def read(file: Path) -> Target[Any]:
-    """Make the target that a definition file declares.
+def _beside(plugin: Plugin) -> Path:
+    return Path(inspect.getfile(plugin.load())).parent / "definitions"
 
-    Raises:
-        UsageError: if the file is wrong; the sentence names file and key.
-    """
+
+def _read(file: Path, kinds: Mapping[str, Plugin]) -> Target[Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not valid TOML: {error}.") from error
-    kind: type[Target[Any]] = plugins.get("targets", str(values.get("by", "(none)"))).load()
+    by = str(values.get("by", ""))
+    if by not in kinds:
+        raise UsageError(f"{file}: {plugins.unknown('target plugin', by, list(kinds))}")
+    kind: type[Target[Any]] = kinds[by].load()
     try:
         return kind(kind.reads.model_validate(values))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise UsageError(f"{file}: {where + ': ' if where else ''}{problem['msg']}.") from error
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.toml")) if folder.is_dir() else []
