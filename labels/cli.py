@@ -25,6 +25,9 @@ app = typer.Typer(
     epilog=EVERYWHERE,
 )
 
+Where = Annotated[
+    str, typer.Option(help='Only photographs that a query chooses, such as "iso <= 400 and not monochrome".')
+]
 _BAR = 40
 _PARTS = 3
 
@@ -100,7 +103,10 @@ def _outcome(name: str, outcome: "Outcome") -> str:
 
 
 @app.command()
-def stats(name: Annotated[str, typer.Argument(metavar="TARGET", help="A target.")]) -> None:
+def stats(
+    name: Annotated[str, typer.Argument(metavar="TARGET", help="A target.")],
+    where: Where = "",
+) -> None:
     """Show how the labels of a target spread, and what is left out and why."""
     from labels.stats import statistics
     from labels.targets.library import find
@@ -109,7 +115,7 @@ def stats(name: Annotated[str, typer.Argument(metavar="TARGET", help="A target."
     project = find_project()
     target = find(name, project)
     with _catalogue(project) as engine:
-        found = statistics(engine, target)
+        found = statistics(engine, target, where)
     most = max([*found.classes.values(), 1])
     rows = [(one, count, "█" * round(_BAR * count / most)) for one, count in found.classes.items()]
     lines = [f"{found.labelled} of {found.photographs} photographs are labelled."]
@@ -122,13 +128,14 @@ def stats(name: Annotated[str, typer.Argument(metavar="TARGET", help="A target."
 
 
 @app.command()
-def split(
+def split(  # noqa: PLR0913, PLR0917 - the options of a command
     name: Annotated[str, typer.Argument(help="Name of the data set.")],
     target: Annotated[list[str], typer.Option(help="What to learn; may be given several times.")],
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
     least: Annotated[int, typer.Option(min=1, help="A class with fewer photographs is left out.")] = 5,
+    where: Where = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
@@ -140,7 +147,7 @@ def split(
     project = find_project()
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
-    choices = Choices(seed=seed, ratios=_ratios(ratios), group=_group(group), least=least)
+    choices = Choices(seed=seed, ratios=_ratios(ratios), group=_group(group), least=least, where=where)
     chosen = [find(one, project) for one in dict.fromkeys(target)]
     with _catalogue(project) as engine:
         frozen = freeze(engine, project, out or project.datasets / name, chosen, choices)

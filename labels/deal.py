@@ -25,12 +25,14 @@ class Choices:
         ratios: shares of train, validation and test.
         group: what holds photographs together.
         least: a class with fewer photographs is left out.
+        where: a query that chooses photographs; empty for all.
     """
 
     seed: int = 0
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     group: tuple[GroupKey, ...] = GROUP_KEYS
     least: int = 5
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
         UsageError: if there are too few photographs, groups or classes; the sentence says which.
     """
     names = " ".join(target.name for target in gathered.targets)
+    if not len(gathered) and choices.where:
+        raise UsageError(f"No photograph that the query chooses has a label of {names}; see 'lightmeter labels stats'.")
     if not len(gathered):
         raise UsageError(f"No photograph has a label of {names}; run 'lightmeter labels apply {names}' first.")
     group_of, key_counts = _groups(gathered, choices.group)

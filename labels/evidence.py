@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select, true
 
 from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Image, Sighting
+from harvest.catalogue.where import parse_where
 from labels.targets.base import Evidence
 
 BATCH = 5_000
@@ -34,11 +35,21 @@ class Span:
         return self.ids[-1]
 
 
-def spans(connection: Connection, size: int = BATCH) -> Iterator[Span]:
-    """Page through the images without a problem, by their ids."""
+def spans(connection: Connection, where: str = "", size: int = BATCH) -> Iterator[Span]:
+    """Page through the images without a problem, by their ids.
+
+    Args:
+        connection: to the catalogue.
+        where: a query; empty for all photographs.
+        size: how many images make a span.
+
+    Raises:
+        UsageError: if the query is wrong.
+    """
+    condition = and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
     last = 0
     while True:
-        query = select(Image.id).where(Image.id > last, Image.problem.is_(None)).order_by(Image.id).limit(size)
+        query = select(Image.id).where(Image.id > last, condition).order_by(Image.id).limit(size)
         ids = connection.scalars(query).all()
         if not ids:
             return

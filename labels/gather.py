@@ -59,17 +59,18 @@ class Gathered:
                 self.outdated[target.name] += label.origin == "rule" and label.version != target.version
 
 
-def gather(connection: Connection, targets: Sequence[Target[Any]]) -> Gathered:
+def gather(connection: Connection, targets: Sequence[Target[Any]], where: str = "") -> Gathered:
     """Read every photograph that has a label of one of the targets; damaged ones stay out.
 
     Args:
         connection: to the catalogue.
         targets: of the data set.
+        where: a query that chooses photographs; empty for all.
     """
     gathered = Gathered(targets)
-    for span in spans(connection):
+    for span in spans(connection, where):
         labels = _labels(connection, span, gathered)
-        for photograph in photographs(connection, span, labels):
+        for photograph in photographs(connection, span, labels.keys() & set(span.ids)):
             gathered.add(photograph, labels[photograph.image_id])
     return gathered
 

@@ -53,7 +53,7 @@ def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Targ
         UsageError: if no split can be made of these photographs, or the folder holds something else.
     """
     with engine.connect() as connection:
-        gathered = gather(connection, targets)
+        gathered = gather(connection, targets, choices.where)
     dealt = deal(gathered, choices)
     notes = tuple(_notes(gathered, dealt, choices))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +105,7 @@ def _spec(gathered: Gathered, dealt: Dealt, choices: Choices, folder: Path, proj
             "ratios": list(choices.ratios),
             "group": list(choices.group),
             "least": choices.least,
+            "where": choices.where,
             "groups": dealt.groups,
             "left_out": [asdict(one) for one in dealt.rare],
             "lightmeter": __version__,

@@ -34,11 +34,17 @@ class Statistics:
         return sum(self.classes.values())
 
 
-def statistics(engine: Engine, target: Target[Any]) -> Statistics:
-    """Count the labels of a target."""
+def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statistics:
+    """Count the labels of a target.
+
+    Args:
+        engine: of the catalogue.
+        target: whose labels.
+        where: a query that chooses photographs; empty for all.
+    """
     result = Statistics(classes=dict.fromkeys(target.classes, 0))
     with engine.connect() as connection:
-        for span in spans(connection):
+        for span in spans(connection, where):
             labels = statements.resolve(statements.read(connection, span, [target.name]))
             for known, _, decision in decisions(connection, span, [target]):
                 result.photographs += 1
