@@ -7,6 +7,7 @@ white wall also reaches the edge in one colour, but what stands before it begins
 from dataclasses import dataclass
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -17,14 +18,16 @@ from lightmeter.settings import Section
 
 SIDES = ("left", "top", "right", "bottom")
 
-_EDGE_LINES = 3  # from which a frame's colour is taken
-_LEAST_LINES = 3  # of a frame
+_LEAST_LINES = 3  # of a frame; its colour is taken from them
+_LEAST_SIDES = 2
 _MOST_OF_SIDE = 0.45  # of a picture that one side of a frame takes
 _TOLERANCE = 20  # levels from the frame's colour, in any channel
 _SAME = 0.96  # of a line's pixels are of the frame's colour
 _END = 0.55  # of a line's pixels differ, behind the frame's end
 _END_LINES = 6  # within which the frame must have ended
 _LINES_AT_A_TIME = 64
+
+Colour = NDArray[np.float64]
 
 
 class BordersSettings(Section):
@@ -55,7 +58,7 @@ class Borders(Filter[BordersSettings]):
 
     def measure(self, picture: Picture) -> Measured:
         """Return the widths of the four sides in pixels, and the widest as a fraction of the picture."""
-        frame = find_frame(picture.rgb)
+        frame = find_frame(picture)
         widths = {side: getattr(frame, side) for side in SIDES}
         widest = max(
             frame.left / picture.width, frame.right / picture.width,
@@ -77,46 +80,80 @@ class Borders(Filter[BordersSettings]):
         return Verdict("drop", "frame") if measures["widest"] > settings.max_width else KEEP
 
 
-def find_frame(rgb: Pixels) -> Frame:
-    """Return the frame of a picture, (height, width, 3); widths of 0 where there is none.
+def find_frame(picture: Picture) -> Frame:
+    """Return the frame of a picture; widths of 0 where there is none.
 
     Top and bottom are looked for within what left and right leave, and the other way round, because the corners belong
-    to both.
+    to both. One side alone is no frame: it is a wall, a shadow, the edge of a page.
     """
-    across = rgb.swapaxes(0, 1)
     left = right = top = bottom = 0
     for _ in range(2):
-        inner = rgb[:, left : rgb.shape[1] - right]
-        top, bottom = _width(inner), _width(inner[::-1])
-        inner = across[:, top : rgb.shape[0] - bottom]
-        left, right = _width(inner), _width(inner[::-1])
-    return Frame(left, top, right, bottom)
+        inner = picture.width - right
+        top = _width(_Lines(picture, left, inner, across=False, backwards=False))
+        bottom = _width(_Lines(picture, left, inner, across=False, backwards=True))
+        sides, inner = (left, right), picture.height - bottom
+        left = _width(_Lines(picture, top, inner, across=True, backwards=False))
+        right = _width(_Lines(picture, top, inner, across=True, backwards=True))
+        if sides == (left, right):
+            break
+    found = Frame(left, top, right, bottom)
+    return found if sum(side > 0 for side in (left, top, right, bottom)) >= _LEAST_SIDES else Frame()
 
 
-def _width(lines: Pixels) -> int:
-    """Return how many of the first lines, (n, length, 3), are a frame's side."""
+@dataclass(frozen=True)
+class _Lines:
+    """Rows of a picture, or columns (``across``), each from ``start`` to ``stop``, counted from the edge inwards."""
+
+    picture: Picture
+    start: int
+    stop: int
+    across: bool
+    backwards: bool
+
+    def __len__(self) -> int:
+        return self.picture.width if self.across else self.picture.height
+
+    def read(self, first: int, last: int) -> Pixels:
+        """Return some lines, (last − first, stop − start, 3)."""
+        last = min(last, len(self))
+        low, high = (len(self) - last, len(self) - first) if self.backwards else (first, last)
+        if self.across:
+            lines = self.picture.part(low, self.start, high, self.stop).swapaxes(0, 1)
+        else:
+            lines = self.picture.part(self.start, low, self.stop, high)
+        return lines[::-1] if self.backwards else lines
+
+
+def _width(lines: _Lines) -> int:
+    """Return how many of the lines are a frame's side."""
     most = int(len(lines) * _MOST_OF_SIDE)
     if most < _LEAST_LINES:
         return 0
-    colour = np.median(lines[:_EDGE_LINES].reshape(-1, 3), axis=0)
-    same = _share(lines[:1], colour)
-    if same[0] < _SAME:
+    edge = lines.read(0, _LEAST_LINES)
+    colour = np.median(edge.reshape(-1, 3), axis=0)
+    if _share(edge, colour)[0] < _SAME:
         return 0
     for start in range(0, most, _LINES_AT_A_TIME):
-        broken = np.flatnonzero(_share(lines[start : min(start + _LINES_AT_A_TIME, most)], colour) < _SAME)
+        stop = min(start + _LINES_AT_A_TIME, most)
+        broken = np.flatnonzero(_share(lines.read(start, stop), colour) < _SAME)
         if len(broken):
-            return _ended(lines, colour, start + int(broken[0]))
+            return _end(lines, colour, start + int(broken[0]))
     return 0
 
 
-def _ended(lines: Pixels, colour: NDArray[np.float64], width: int) -> int:
-    """Return the width if the frame ends there all along, else 0."""
-    behind = 1.0 - _share(lines[width : width + _END_LINES], colour)
-    return width if width >= _LEAST_LINES and bool((behind > _END).any()) else 0
+def _end(lines: _Lines, colour: Colour, broken: int) -> int:
+    """Return where the frame ends all along, if it does within a few lines of the first that is not quite its colour.
+
+    Those few are the compression's: blocks and coarse chroma reach across the end.
+    """
+    behind = 1.0 - _share(lines.read(broken, broken + _END_LINES), colour)
+    ended = np.flatnonzero(behind > _END)
+    return broken + int(ended[0]) if len(ended) and broken >= _LEAST_LINES else 0
 
 
-def _share(lines: Pixels, colour: NDArray[np.float64]) -> NDArray[np.float64]:
+def _share(lines: Pixels, colour: Colour) -> Colour:
     """Return for each line the share of its pixels that have the colour."""
     low, high = (colour - _TOLERANCE).clip(0, 255), (colour + _TOLERANCE).clip(0, 255)
-    near = (lines >= low.astype(np.uint8)) & (lines <= np.ceil(high).astype(np.uint8))
-    return np.asarray(near.all(axis=2).mean(axis=1), dtype=np.float64)
+    near = cv2.inRange(np.ascontiguousarray(lines), low, high)
+    share = cv2.reduce(near, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
+    return np.asarray(share, dtype=np.float64).ravel() / 255.0

@@ -39,20 +39,21 @@ class Duplicates(Filter[NoSettings]):
 
     def measure(self, picture: Picture) -> Measured:
         """Return ``phash``: 16 hexadecimal digits."""
-        return Measured({"phash": f"{perceptual_hash(picture.grey, picture.orientation):016x}"})
+        return Measured({"phash": f"{perceptual_hash(picture.reduced, picture.orientation):016x}"})
 
     def judge(self, measures: Measures, settings: NoSettings) -> Verdict:
         """Keep."""
         return KEEP
 
 
-def perceptual_hash(grey: Pixels, orientation: int = 1) -> int:
+def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int:
     """Return the hash of a picture as it is shown, so that a turned copy has the same.
 
     Args:
-        grey: (height, width).
+        rgb: (height, width, 3), reduced as far as you like.
         orientation: as in EXIF.
     """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     shown = np.ascontiguousarray(upright(np.asarray(small), orientation), dtype=np.float32)
     low = np.asarray(cv2.dct(shown))[:_FREQUENCIES, :_FREQUENCIES]

@@ -1,6 +1,5 @@
 """Grey and toned pictures."""
 
-from itertools import pairwise
 from typing import ClassVar
 
 import cv2
@@ -9,24 +8,26 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from harvest.inspect.base import KEEP, Filter, Measured, Measures, Verdict
-from harvest.inspect.picture import Picture
+from harvest.inspect.picture import Picture, Pixels
 from lightmeter.settings import Section
 
-_COLOURED = 12.0
-_BINS = 32
-_CENTRE = 128.0
+_COLOURED = 12.0  # of 255: a colour, rather than the compression's noise
+_SPREAD = 0.1  # of a tone's strength: how far a strong toning strays
+_BINS = 64
+_LIT = 48  # of 255; what is darker has no colour that one could trust
+_CENTRE = 128  # of both chroma components (ITU-R BT.601)
 
 
 class MonochromeSettings(Section):
-    """How much of a picture may have a colour of its own."""
+    """How much of a picture may have a colour of its own, and how much tone makes a toned picture."""
 
-    max_coloured: float = Field(
-        0.002, ge=0, le=1, description="fraction of the picture; a small coloured object is more"
+    max_coloured: float = Field(0.001, ge=0, le=1, description="share of the picture; a small coloured object is more")
+    max_grey_chroma: float = Field(
+        1.0, ge=0, description="mean distance from grey, of 255, up to which a picture is grey"
     )
-    max_chroma: float = Field(
-        2.0,
-        ge=0,
-        description="mean distance from grey (of 255) up to which a picture without colours is grey, not toned",
+    min_tone_chroma: float = Field(5.0, ge=0, description="the same, from which on one tone is a toning")
+    min_lit: float = Field(
+        0.05, ge=0, le=1, description="share that must be light enough to show a tone; a moon in the night is less"
     )
 
 
@@ -44,41 +45,47 @@ class Monochrome(Filter[MonochromeSettings]):
     Settings = MonochromeSettings
 
     def measure(self, picture: Picture) -> Measured:
-        """Return ``chroma``, ``coloured`` and ``coloured_beside_tone``: a mean distance of 255, two fractions."""
+        """Return the mean distance from grey, of 255 (``chroma``), and shares of the pixels."""
         if picture.is_grey:
-            return Measured({"chroma": 0.0, "coloured": 0.0, "coloured_beside_tone": 0.0})
-        luma, chroma = _split(picture)
-        own = chroma - _tone(luma, chroma)
-        distance = np.hypot(chroma[:, 0], chroma[:, 1])
+            return Measured({"chroma": 0.0, "coloured": 0.0, "coloured_beside_tone": 0.0, "lit": 1.0})
+        pixels: Pixels = np.asarray(cv2.cvtColor(picture.reduced, cv2.COLOR_RGB2YCrCb), dtype=np.uint8)
+        from_grey = _distance(pixels, np.full((256, 2), _CENTRE, dtype=np.uint8))
+        tones = _tones(pixels)
+        strength = np.hypot(*(tones.astype(np.float32) - _CENTRE).T)
+        beside_tone = _distance(pixels, tones) > _COLOURED + _SPREAD * strength[pixels[:, :, 0]]
         return Measured(
             {
-                "chroma": float(distance.mean()),
-                "coloured": float((distance > _COLOURED).mean()),
-                "coloured_beside_tone": float((np.hypot(own[:, 0], own[:, 1]) > _COLOURED).mean()),
+                "chroma": float(from_grey.mean()),
+                "coloured": float((from_grey > _COLOURED).mean()),
+                "coloured_beside_tone": float(beside_tone.mean()),
+                "lit": float((pixels[:, :, 0] >= _LIT).mean()),
             }
         )
 
     def judge(self, measures: Measures, settings: MonochromeSettings) -> Verdict:
         """Drop ``grey`` and ``toned``."""
-        if measures["coloured"] <= settings.max_coloured and measures["chroma"] <= settings.max_chroma:
+        chroma = measures["chroma"]
+        if chroma <= settings.max_grey_chroma and measures["coloured"] <= settings.max_coloured:
             return Verdict("drop", "grey")
-        if measures["coloured_beside_tone"] <= settings.max_coloured:
+        one_tone = measures["coloured_beside_tone"] <= settings.max_coloured
+        if one_tone and chroma >= settings.min_tone_chroma and measures["lit"] >= settings.min_lit:
             return Verdict("drop", "toned")
         return KEEP
 
 
-def _split(picture: Picture) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return luma as bins (n,) and chroma (n, 2) around zero (ITU-R BT.601)."""
-    pixels = np.asarray(cv2.cvtColor(picture.reduced, cv2.COLOR_RGB2YCrCb)).reshape(-1, 3)
-    return pixels[:, 0].astype(np.intp) * _BINS // 256, pixels[:, 1:].astype(np.float32) - _CENTRE
+def _tones(pixels: Pixels) -> Pixels:
+    """Return the median chroma of the lightness that each value of luma belongs to, (256, 2)."""
+    tones = np.empty((256, 2), dtype=np.uint8)
+    for component in (1, 2):
+        counts = cv2.calcHist([pixels], [0, component], None, [_BINS, 256], [0, 256, 0, 256])
+        below = np.asarray(counts).cumsum(axis=1)
+        median = (below * 2 >= below[:, -1:]).argmax(axis=1).astype(np.uint8)
+        tones[:, component - 1] = median.repeat(256 // _BINS)
+    return tones
 
 
-def _tone(luma: NDArray[np.intp], chroma: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median chroma of each pixel's lightness, (n, 2)."""
-    order = np.argsort(luma, kind="stable")
-    edges = np.searchsorted(luma[order], np.arange(_BINS + 1))
-    tones = np.zeros((_BINS, 2), dtype=np.float32)
-    for index, (start, stop) in enumerate(pairwise(edges)):
-        if stop > start:
-            tones[index] = np.median(chroma[order[start:stop]], axis=0)
-    return np.asarray(tones[luma])
+def _distance(pixels: Pixels, tones: Pixels) -> NDArray[np.float32]:
+    """Return how far each pixel's chroma is from its lightness's tone, (height, width)."""
+    luma = pixels[:, :, 0]
+    parts = [cv2.absdiff(cv2.LUT(luma, tones[:, i]), pixels[:, :, i + 1]).astype(np.float32) for i in (0, 1)]
+    return np.asarray(cv2.magnitude(*parts), dtype=np.float32)

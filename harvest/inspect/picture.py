@@ -2,7 +2,6 @@
 
 from functools import cached_property
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,7 +37,7 @@ class Picture:
 
     @cached_property
     def rgb(self) -> Pixels:
-        """All pixels in colour, (height, width, 3)."""
+        """All pixels in colour, (height, width, 3); for what `reduced` and `part` do not serve: it is dear."""
         return np.asarray(self._image.convert("RGB"))
 
     @cached_property
@@ -53,12 +52,14 @@ class Picture:
 
     @cached_property
     def reduced(self) -> Pixels:
-        """The picture in colour, its longer side at most 512 px, by averaging over areas, (h, w, 3)."""
-        scale = _REDUCED_SIDE / max(self.width, self.height)
-        if scale >= 1:
-            return self.rgb
-        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
-        return np.asarray(cv2.resize(self.rgb, size, interpolation=cv2.INTER_AREA))
+        """The picture in colour, its longer side at most 512 px, by averaging over whole pixels, (h, w, 3)."""
+        factor = -(-max(self.width, self.height) // _REDUCED_SIDE)
+        colour = self._image if self._image.mode == "RGB" else self._image.convert("RGB")
+        return np.asarray(colour.reduce(factor) if factor > 1 else colour)
+
+    def part(self, left: int, top: int, right: int, bottom: int) -> Pixels:
+        """A part in colour, (bottom − top, right − left, 3), without making an array of the whole."""
+        return np.asarray(self._image.crop((left, top, right, bottom)).convert("RGB"))
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

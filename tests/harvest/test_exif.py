@@ -1,0 +1,138 @@
+"""Reading EXIF from files and from what sources tell."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+
+from harvest.exif import ExifReading, Privacy, read_exif, read_tags
+
+NOTHING = Privacy()
+EVERYTHING = Privacy(gps=True, serial_numbers=True, names=True)
+
+
+def photograph(kind: str = "JPEG") -> bytes:
+    """Return a picture whose EXIF holds settings and personal data."""
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0110] = "Testmaker", "Test 1"
+    tags[0x013B], tags[0x010E] = "Ansel Someone", "A lake, by Ansel Someone"
+    tags.get_ifd(0x8769).update(
+        {0x829D: IFDRational(28, 10), 0x829A: 0.008, 0x8827: 100, 0x920A: 50.0, 0xA431: "SN-123456"}
+    )
+    tags.get_ifd(0x8769)[0x927C] = b"maker's own, with SN-123456"
+    tags.get_ifd(0x8825).update({1: "N", 2: (46.0, 30.0, 15.0)})
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(file, kind, exif=tags)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_settings_are_read_from_each_kind_of_file(kind: str) -> None:
+    values = read_exif(photograph(kind), keep=NOTHING).values
+    assert (values.make, values.model) == ("Testmaker", "Test 1")
+    assert values.f_number == pytest.approx(2.8)
+    assert values.exposure_time_s == pytest.approx(0.008)
+    assert (values.iso, values.focal_length_mm) == (100.0, 50.0)
+
+
+def test_personal_data_are_left_out_unless_asked_for() -> None:
+    reading = read_exif(photograph(), keep=NOTHING)
+    stored = json.dumps([reading.raw, str(reading.values)])
+    assert not any(secret in stored for secret in ("SN-123456", "Ansel", "46"))
+    assert reading.serial == "SN-123456"
+    assert "SN-123456" not in repr(reading)
+    assert "FNumber" in reading.raw["Exif"]
+
+
+def test_personal_data_are_kept_where_the_settings_say_so() -> None:
+    raw = read_exif(photograph(), keep=EVERYTHING).raw
+    assert raw["IFD0"]["Artist"] == "Ansel Someone"
+    assert raw["Exif"]["BodySerialNumber"] == "SN-123456"
+    assert raw["GPS"]["GPSLatitudeRef"] == "N"
+    assert "MakerNote" not in raw["Exif"]  # opaque, so nobody knows what it would give away
+
+
+def test_raw_tags_are_what_the_file_says() -> None:
+    raw = read_exif(photograph(), keep=NOTHING).raw
+    assert raw["Exif"]["ISOSpeedRatings"] == 100
+    assert raw["Exif"]["FNumber"] in ("28/10", "14/5")
+    json.dumps(raw, allow_nan=False)
+
+
+def test_a_path_is_as_good_as_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photograph())
+    assert read_exif(tmp_path / "a.jpg", keep=NOTHING) == read_exif(photograph(), keep=NOTHING)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"<html>", photograph()[:80], bytes(1000)])
+def test_bad_bytes_give_an_empty_reading(data: bytes) -> None:
+    assert read_exif(data, keep=NOTHING) == ExifReading()
+
+
+def test_a_file_that_is_not_there_gives_an_empty_reading(tmp_path: Path) -> None:
+    assert read_exif(tmp_path / "none.jpg", keep=NOTHING) == ExifReading()
+
+
+def test_tags_that_a_source_tells_are_treated_alike() -> None:
+    told: dict[str, object] = {
+        "IFD0:Make": "NIKON CORPORATION", "ExifIFD:FNumber": "4.0", "ExifIFD:SerialNumber": "3000123",
+        "XMP-dc:Creator": "Ansel Someone", "XMP-dc:Title": "Photo: Ansel Someone", "GPS:GPSLatitude": "46 deg",
+    }  # fmt: skip
+    reading = read_tags(told, keep=NOTHING)
+    assert reading.values.f_number == 4.0
+    assert reading.raw == {"IFD0": {"Make": "NIKON CORPORATION"}, "ExifIFD": {"FNumber": "4.0"}}
+    assert reading.serial == "3000123"
+
+
+def test_a_serial_number_of_zeros_tells_no_bodies_apart() -> None:
+    assert read_tags({"SerialNumber": "0000000"}, keep=NOTHING).serial is None
+
+
+@pytest.mark.shared
+def test_broken_files_never_raise(shared: Path) -> None:
+    for file in sorted((shared / "broken").glob("*/*")):
+        json.dumps(read_exif(file.read_bytes(), keep=EVERYTHING).raw, allow_nan=False)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("file", "column", "value"),
+    [
+        ("good_big_endian", "f_number", 2.8), ("zero_denominators", "f_number", None), ("f_1000", "f_number", None),
+        ("exposure_1e9_s", "exposure_time_s", None), ("exposure_negative", "exposure_time_s", None),
+        ("iso_minus_1", "iso", None), ("iso_65535", "iso", None), ("iso_65535_with_rei", "iso", 102400.0),
+        ("iso_two_values", "iso", 100.0), ("iso_ascii", "iso", 400.0), ("focal_zero", "focal_length_mm", None),
+        ("apex_only", "f_number", 4.0), ("apex_contradicts", "f_number", 2.8), ("apex_negative_shutter", "exposure_time_s", 8.0),
+        ("apex_absurd", "f_number", None), ("tags_in_ifd0", "f_number", 2.8), ("date_zero", "taken_at", None),
+        ("two_exif_segments", "f_number", 2.8), ("orientation_9", "orientation", None), ("orientation_ascii", "orientation", 6),
+        ("model_utf8", "make", "カメラ"), ("model_latin1", "make", "Fabrik Müller"), ("ifd0_loop", "f_number", 2.8),
+    ],
+)  # fmt: skip
+def test_odd_files_give_what_is_credible(shared: Path, file: str, column: str, value: object) -> None:
+    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", keep=NOTHING).values
+    assert getattr(values, column) == value
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("file", ["with_exif.tif", "with_exif.png", "with_exif.webp"])
+def test_other_formats_carry_it_too(shared: Path, file: str) -> None:
+    values = read_exif(shared / "broken" / "formats" / file, keep=NOTHING).values
+    assert (values.f_number, values.exposure_time_s, values.iso, values.focal_length_mm) == (2.8, 0.008, 100.0, 50.0)
+
+
+@pytest.mark.shared
+def test_it_agrees_with_the_reference_reading(shared: Path) -> None:
+    columns = {"f_number": "FNumber", "exposure_time_s": "ExposureTime", "iso": "ISO", "focal_length_mm": "FocalLength"}
+    pairs = []
+    for reference in json.loads((shared / "photos" / "exiftool.json").read_text()):
+        values = read_exif(shared / "photos" / reference["SourceFile"], keep=NOTHING).values
+        for column, tag in columns.items():
+            found, told = getattr(values, column), reference.get(f"ExifIFD:{tag}")
+            if found is not None and told is not None:
+                pairs.append((found, float(str(told).split()[0])))
+    agree = sum(found == pytest.approx(told, rel=1e-6) for found, told in pairs)
+    assert len(pairs) > 500
+    assert agree >= 0.995 * len(pairs)

@@ -1,0 +1,147 @@
+"""Every form in which sources write a setting gives the same number, and nothing absurd gets through."""
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL.TiffImagePlugin import IFDRational
+
+from harvest.exif import ExifValues, normalise, values
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.binary(max_size=40),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=6,
+)  # fmt: skip
+f_numbers = st.integers(7, 640).map(lambda tenths: Fraction(tenths, 10))
+denominators = st.integers(1, 8000)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("50.0 mm", 50.0), ("f/5.6", 5.6), ("F5.6", 5.6), ("1/640", 1 / 640), ("1/640 s", 1 / 640), (b"2.8\0", 2.8),
+        ("0.002 sec (1/640)", 1 / 640), ("28/10", 2.8), ("2,8", 2.8), ("50, 0, 0", 50.0), ((28, 10), 2.8),
+        (((28, 10),), 2.8), (IFDRational(28, 10), 2.8), ([50], 50.0), ("1e-3 s", 0.001), (Fraction(1, 3), 1 / 3),
+        ("2, 29200, 291, 218", None), ("28/0", None), ((1, 0), None), (IFDRational(1, 0), None), ("inf", None),
+        (float("nan"), None), (True, None), (None, None), ("", None), ("1,250", None), ("1.2.3", None), ("12-15 mm", None),
+    ],
+)  # fmt: skip
+def test_a_number_is_read_from_each_form(value: object, number: float | None) -> None:
+    assert values.number(value) == number
+
+
+@given(f_numbers)
+def test_each_form_of_an_f_number_says_the_same(n: Fraction) -> None:
+    forms = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",
+             f"f/{float(n)}", f"F{float(n)}", str(float(n)), f"{float(n)}".replace(".", ",")]  # fmt: skip
+    assert {values.f_number(form) for form in forms} == {float(n)}
+    apex = 2 * math.log2(n)
+    for form in (apex, repr(apex), Fraction(apex).limit_denominator(1 << 16)):
+        assert values.f_number_apex(form) == pytest.approx(float(n), rel=1e-3)
+
+
+@given(denominators)
+def test_each_form_of_an_exposure_time_says_the_same(d: int) -> None:
+    forms = [
+        Fraction(1, d),
+        1 / d,
+        (1, d),
+        (10, 10 * d),
+        f"1/{d}",
+        f"1/{d} s",
+        f"{1 / d:.3g} sec (1/{d})",
+        f"10/{10 * d}",
+    ]
+    assert {values.exposure_time(form) for form in forms} == {1 / d}
+    assert values.exposure_time_apex(math.log2(d)) == pytest.approx(1 / d)
+
+
+@given(st.integers(1, 65_534))
+def test_each_form_of_an_iso_says_the_same(n: int) -> None:
+    forms = [n, (n,), [n, 0, 0], f"{n}", f"{n}, 0, 0", f"ISO {n}", f"{n}/1", Fraction(n)]
+    assert {values.iso(form) for form in forms} == {float(n)}
+
+
+def test_an_iso_that_did_not_fit_is_none() -> None:
+    assert values.iso(65_535) is None
+
+
+@given(anything)
+def test_nothing_raises_and_nothing_absurd_gets_through(value: object) -> None:
+    for parse, (low, high) in (
+        (values.f_number, values.F_NUMBERS), (values.f_number_apex, values.F_NUMBERS),
+        (values.exposure_time, values.EXPOSURE_TIMES_S), (values.exposure_time_apex, values.EXPOSURE_TIMES_S),
+        (values.iso, values.ISOS), (values.focal_length, values.FOCAL_LENGTHS_MM), (values.orientation, (1, 8)),
+    ):  # fmt: skip
+        found = parse(value)
+        assert found is None or low <= found <= high
+    assert values.flash_fired(value) in (None, True, False)
+    words = values.text(value)
+    assert words is None or (words and "\0" not in words and len(words) <= 200)
+    assert values.moment(value) is None or isinstance(values.moment(value), str)
+
+
+@given(st.dictionaries(st.sampled_from([
+    "FNumber", "ExposureTime", "ISO", "Flash", "Orientation", "DateTimeOriginal", "Make", "SensitivityType", "Aperture",
+]) | st.text(max_size=8), anything))  # fmt: skip
+def test_tags_of_any_kind_can_be_normalised(tags: dict[str, object]) -> None:
+    assert isinstance(normalise(tags), ExifValues)
+
+
+@pytest.mark.parametrize(
+    ("value", "offset", "moment"),
+    [
+        ("2020:05:17 12:34:56", None, "2020-05-17T12:34:56"),
+        ("2020:05:17 12:34:56", "+02:00", "2020-05-17T12:34:56+02:00"),
+        ("2020-05-17T12:34:56Z", "+02:00", "2020-05-17T12:34:56+00:00"),
+        ("2020:05:17 12:34:56.25", None, "2020-05-17T12:34:56"),
+        ("2020:05:17", None, "2020-05-17"),
+        ("2020:13:45 12:34:56", None, None),
+        ("0000:00:00 00:00:00", None, None),
+        ("0001:01:01 00:00:00", None, None),
+        ("2020:05:17 12:34:56", "+99:00", "2020-05-17T12:34:56"),
+        ("yesterday", None, None),
+    ],
+)
+def test_dates_become_iso_8601(value: str, offset: str | None, moment: str | None) -> None:
+    assert values.moment(value, offset) == moment
+
+
+@pytest.mark.parametrize(
+    ("value", "fired"),
+    [(0, False), (16, False), (25, True), ("89", True), ("Off, Did not fire", False), ("On, Fired", True),
+     ("Auto, Did not fire", False), ("Flash did not fire", False), ("No Flash", False), (b"?", None), (-1, None)],
+)  # fmt: skip
+def test_flash(value: object, fired: bool | None) -> None:
+    assert values.flash_fired(value) is fired
+
+
+def test_words_lose_what_could_harm_a_terminal_or_a_data_base() -> None:
+    assert values.text("\x1b[31mred\x1b[0m\0\r\n ink ") == "[31mred [0m ink"
+    assert values.text("Kamera M\xc3\xbcller") == "Kamera Müller"  # UTF-8 that was read as Latin-1
+    assert values.text("x" * 60_000) == "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"FNumber": "1.8", "ApertureValue": 99}, {"f_number": 1.8}),
+        ({"ExifIFD:FNumber": 4}, {"f_number": 4.0}),
+        ({"ApertureValue": "4", "ShutterSpeedValue": "7"}, {"f_number": 4.0, "exposure_time_s": 1 / 128}),
+        ({"Aperture": "f/5.6", "Exposure": "0.008 sec (1/125)", "ISO Speed": "400", "Focal Length": "50 mm"},
+         {"f_number": 5.6, "exposure_time_s": 0.008, "iso": 400.0, "focal_length_mm": 50.0}),
+        ({"Aperture": "130/32"}, {"f_number": 2 ** (130 / 64)}),
+        ({"PhotographicSensitivity": 65535, "SensitivityType": 2, "RecommendedExposureIndex": 102400}, {"iso": 102400.0}),
+        ({"ISO": 0, "ISOSpeed": 50}, {"iso": 50.0}),
+        ({"Focal Length (35mm format)": "105 mm", "Flash": "Auto, Did not fire", "Orientation": "Rotate 90 CW"},
+         {"focal_length_35mm": 105.0, "flash_fired": False, "orientation": 6}),
+        ({"DateTimeOriginal": "2020:05:17 12:34:56", "OffsetTimeOriginal": "+02:00"}, {"taken_at": "2020-05-17T12:34:56+02:00"}),
+    ],
+)  # fmt: skip
+def test_tags_are_found_under_the_names_that_sources_give_them(
+    tags: dict[str, object], expected: dict[str, object]
+) -> None:
+    assert normalise(tags) == ExifValues(**expected)  # type: ignore[arg-type]
