@@ -4,8 +4,10 @@ import logging
 from functools import partial
 from typing import Any
 
+from harvest.crawl.budgets import budget_file
 from harvest.crawl.local import Readers
 from harvest.inspect import Plan, inspect
+from harvest.sources.service import SERVICES, Budget
 from harvest.store import PhotoStore
 from lightmeter import __version__, console
 from lightmeter.project import Project
@@ -39,7 +41,10 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
             "file": "harvest.crawl.local.FileHandler",
             **dict.fromkeys(readers, "harvest.crawl.local.SchemeHandler"),
         },
-        "DOWNLOADER_MIDDLEWARES": {"harvest.crawl.addresses.PublicHosts": 50},
+        "DOWNLOADER_MIDDLEWARES": {
+            "harvest.crawl.addresses.PublicHosts": 50,
+            "harvest.crawl.budgets.Budgets": 560,  # behind retries: each try costs one
+        },
         "TWISTED_DNS_RESOLVER": (
             "scrapy.resolver.CachingThreadedResolver"
             if crawl.private_addresses
@@ -54,6 +59,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "ITEM_PIPELINES": {"harvest.crawl.pipeline.Ingest": 500},
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
+        "LIGHTMETER_BUDGETS": [(service, Budget(budget_file(project), service)) for service in SERVICES],
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_STORE": store,

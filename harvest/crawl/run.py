@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Engine, RowMapping, exists, insert, select, u
 
 from harvest.catalogue.session import open_catalogue
 from harvest.catalogue.tables import Run, RunState, Sighting, SightingState
+from harvest.crawl.budgets import budget_file
 from harvest.crawl.job import Job, Options
 from harvest.crawl.local import Readers
 from harvest.crawl.process import Crawl, run_crawl
 from harvest.sources import Source
+from harvest.sources.service import Budget
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.project import Project
@@ -142,7 +144,10 @@ def _crawl_of(project: Project, engine: Engine, row: RowMapping) -> Crawl:
 
 def _source(project: Project, name: str) -> Source:
     kind: type[Source] = plugins.get("sources", name).load()
-    return kind(project.settings)
+    source = kind(project.settings)
+    if source.service is not None:
+        source.budget = Budget(budget_file(project), source.service)
+    return source
 
 
 def _query(source: Source, values: dict[str, Any]) -> Any:

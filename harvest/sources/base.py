@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
+    from harvest.sources.service import Budget, Service
     from lightmeter.settings import Settings
 
 Medium = Literal["film", "digital"]
@@ -84,16 +85,20 @@ class Source:
         summary: one line for ``lightmeter harvest sources``.
         keys: environment variables that must hold this source's keys.
         scheme: a URL scheme of its own; its bytes come from `read` instead of the network.
+        service: whose budget of requests it lives on, if there is one.
+        budget: that budget, set by the engine; call its `wait` before each request of an API.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
+    service: ClassVar["Service | None"] = None
     Query: ClassVar[type[SourceQuery]] = SourceQuery
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
+        self.budget: Budget | None = None
 
     def site(self, query: Any) -> str:
         """Return the name under which sightings stand in the catalogue; a source of many sites adds which one."""

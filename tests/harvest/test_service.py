@@ -1,0 +1,110 @@
+"""Budgets of services, and patience with them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from scrapy import Request
+
+from harvest.crawl.budgets import Budgets
+from harvest.sources.service import FLICKR, Budget, Busy, Service, patiently, retry_after
+from lightmeter.errors import LightmeterError
+
+SERVICE = Service("example", 3600, ("example.org",))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _times(file: Path, clock: Clock, count: int) -> list[float]:
+    """When each of so many requests may be made, if all of them wait as they are told."""
+    budget, times = Budget(file, SERVICE, clock), []
+    for _ in range(count):
+        clock.now += budget.take()
+        times.append(clock.now)
+    return times
+
+
+def test_no_hour_holds_more_than_the_service_allows(tmp_path: Path) -> None:
+    times = _times(tmp_path / "budgets.sqlite", Clock(), 4_500)
+    first = times[0]
+    assert sum(time < first + 3600 for time in times) <= 3600
+    assert times[300] == first  # some may come at once
+    assert times[-1] < first + 2 * 3600  # and it is used up
+
+
+def test_a_restart_brings_no_new_budget(tmp_path: Path) -> None:
+    clock = Clock()
+    _times(tmp_path / "budgets.sqlite", clock, 1_000)
+    before = clock.now
+    _times(tmp_path / "budgets.sqlite", clock, 100)  # another process
+    assert clock.now - before == pytest.approx(100 * 3600 / 3240, rel=0.01)
+
+
+def test_services_do_not_share_one(tmp_path: Path) -> None:
+    clock, file = Clock(), tmp_path / "budgets.sqlite"
+    _times(file, clock, 1_000)
+    assert Budget(file, Service("other", 10, ()), clock).take() == 0
+
+
+def test_media_count_as_the_api_does(tmp_path: Path) -> None:
+    clock = Clock()
+    _times(tmp_path / "budgets.sqlite", clock, 360)
+    slept: list[float] = []
+
+    async def fetch(url: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+
+            async def sleep(seconds: float) -> None:
+                slept.append(seconds)
+
+            patch.setattr(asyncio, "sleep", sleep)
+            await Budgets([(SERVICE, Budget(tmp_path / "budgets.sqlite", SERVICE, clock))]).process_request(
+                Request(url)
+            )
+
+    asyncio.run(fetch("https://media.example.org/1.jpg"))
+    asyncio.run(fetch("https://elsewhere.org/1.jpg"))
+    assert len(slept) == 1
+    assert slept[0] > 0
+
+
+def test_hosts_of_a_service() -> None:
+    assert FLICKR.owns("live.staticflickr.com")
+    assert FLICKR.owns("flickr.com")
+    assert not FLICKR.owns("notflickr.com")
+
+
+def test_patience_waits_as_long_as_it_is_asked_to() -> None:
+    pauses: list[float] = []
+    replies = iter([Busy("a"), Busy("b", 7.0), Busy("c"), "answer"])
+
+    def call() -> str:
+        reply = next(replies)
+        if isinstance(reply, Busy):
+            raise reply
+        return reply
+
+    assert patiently(call, "Example", sleep=pauses.append) == "answer"
+    assert pauses == [1.0, 7.0, 4.0]
+
+
+def test_patience_ends() -> None:
+    def call() -> str:
+        raise Busy("HTTP 503")
+
+    with pytest.raises(LightmeterError, match=r"Example did not answer after 3 attempts \(HTTP 503\)"):
+        patiently(call, "Example", attempts=3, sleep=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [(None, None), ("", None), ("12", 12.0), ("-3", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0), ("soon", None)],
+)
+def test_retry_after_in_both_forms(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, clock=lambda: 1_792_567_620.0) == seconds
