@@ -20,8 +20,6 @@ import tomli_w
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, sha256_of
-from models.architectures import BUILT_IN
-from models.predictor import Predictor
 from models.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
 
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -66,6 +64,8 @@ def make_archive(run: Path, folder: Path, name: str | None = None, version: str 
     Raises:
         UsageError: if the run is damaged, or a name is impossible.
     """
+    from models.predictor import Predictor
+
     try:
         spec = Predictor.load(run).spec
     except BrokenModel as error:
@@ -135,9 +135,11 @@ def _modules(architecture: str) -> dict[str, Path | str]:
     The network of an architecture that another package offers is not among them: that package must be installed
     where the archive is served.
     """
+    from models.architectures import BUILT_IN
+
     wanted = [HANDLER]
     if architecture in BUILT_IN:
-        wanted.append(f"models.architectures.{BUILT_IN[architecture]}")
+        wanted.append(f"models.architectures.{BUILT_IN[architecture].partition(':')[0]}")
     found: dict[str, Path] = {}
     while wanted:
         module = wanted.pop()

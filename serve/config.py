@@ -8,7 +8,7 @@ its sockets and its tokens there, and two servers in one folder stop each other.
 
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +17,7 @@ from typing import Any
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.settings import ServeSection
+from serve.metrics import declaration
 from serve.state import Home, Served
 
 LOOPBACK = "127.0.0.1"
@@ -135,11 +136,12 @@ def _letter(letter: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def declared_metrics() -> Mapping[str, Any]:
-    """Return the metrics that TorchServe declares itself; it shows none that are not declared."""
+def declared_metrics() -> dict[str, Any]:
+    """Return the metrics that TorchServe declares itself and ours; it shows none that are not declared."""
     import yaml
 
-    declared: Mapping[str, Any] = yaml.safe_load(
-        (torchserve_folder() / "configs" / "metrics.yaml").read_text(encoding="utf-8")
-    )
+    own = yaml.safe_load((torchserve_folder() / "configs" / "metrics.yaml").read_text(encoding="utf-8"))
+    declared: dict[str, Any] = own
+    for kind, metrics in declaration().items():
+        declared["model_metrics"].setdefault(kind, []).extend(metrics)
     return declared

@@ -1,4 +1,4 @@
-"""TorchServe's handler: a thin skin over the predictor. It runs inside an archive, without Lightmeter installed."""
+"""TorchServe's handler: a thin skin over the reader. It runs inside an archive, without Lightmeter installed."""
 
 import json
 import logging
@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from models.predictor import Photograph, PhotographError, Predictor
+from models.predictor import PhotographError
 
-from .request import Request, read_request
+from .metrics import Meter, expected_mix
+from .reader import Reader
+from .request import read_request
 
 _FAILED = PhotographError(500, "The prediction failed; the server's log says why.")
 _log = logging.getLogger(__name__)
@@ -24,10 +26,12 @@ class Handler:
         torch.set_num_threads(1)  # workers are processes: more threads would fight for the same cores
         properties = context.system_properties
         gpu = properties.get("gpu_id")
-        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        self.predictor = Predictor.load(Path(properties["model_dir"]) / "run", device)
+        run = Path(properties["model_dir"]) / "run"
+        self.reader = Reader.load(run, f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu")
+        spec = self.reader.predictor.spec
+        self.meter = Meter(context.metrics, spec.name, spec.version, expected_mix(run))
 
-    def handle(self, rows: Sequence[Mapping[str, object]], context: Any) -> list[bytes]:
+    def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with JSON.
 
         Args:
@@ -36,22 +40,24 @@ class Handler:
         """
         return [self._answer(index, row, context) for index, row in enumerate(rows)]
 
-    def _answer(self, index: int, row: Mapping[str, object], context: Any) -> bytes:
+    def _answer(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
         context.set_response_content_type(index, "application/json")
+        explain = context.get_request_header(index, "explain") == "True"
         try:
-            request = read_request(row)
-            document = self._reading(request)
+            answer = self.reader.answer(read_request(row, explain=explain))
         except PhotographError as error:
-            document = self._refusal(index, error, context)
+            return self._refuse(index, error, context)
         except Exception:  # noqa: BLE001 - one bad request must not cost the others of the batch their answers
             _log.exception("Request %s failed.", context.get_request_id(index))
-            document = self._refusal(index, _FAILED, context)
-        return json.dumps(document, ensure_ascii=False).encode()
+            return self._refuse(index, _FAILED, context)
+        self.meter.answered(answer.document, answer.decoding_s, answer.inference_s)
+        return _json(answer.document)
 
-    def _reading(self, request: Request) -> dict[str, Any]:
-        photograph: Photograph = self.predictor.read(request.data)
-        return self.predictor.predict([photograph])[0].as_dict()
-
-    def _refusal(self, index: int, error: PhotographError, context: Any) -> dict[str, Any]:
+    def _refuse(self, index: int, error: PhotographError, context: Any) -> bytes:
+        self.meter.refused(error.status)
         context.set_response_status(code=error.status, phrase="refused", idx=index)
-        return {"error": {"status": error.status, "reason": error.reason}}
+        return _json({"error": {"status": error.status, "reason": error.reason}})
+
+
+def _json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()

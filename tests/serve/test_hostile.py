@@ -34,10 +34,26 @@ def _the_worker_lives_on(served: Server) -> Iterator[None]:
         (b"<html>", {"Content-Type": "image/jpeg"}, 415),
         (b'{"image"', JSON, 415),
         (b"[" * 100_000, JSON, 415),
+        (b'{"image": "' + b"A" * 1_000_000 + b'"}', JSON, 415),
+        (b'{"image": "", "top_k": 1e400}', JSON, 400),
+        (b'{"image": null}', JSON, 400),
         (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 400),
         (b"x", {"Content-Type": "multipart/form-data"}, 415),
     ],
-    ids=["empty", "cut", "zeros", "text", "html", "junk JSON", "deep JSON", "form", "multipart without boundary"],
+    ids=[
+        "empty",
+        "cut",
+        "zeros",
+        "text",
+        "html",
+        "junk JSON",
+        "deep JSON",
+        "zeros in JSON",
+        "infinite top_k",
+        "null",
+        "form",
+        "multipart without boundary",
+    ],
 )
 def test_a_body_that_is_no_photograph(served: Server, body: bytes, headers: dict[str, str], status: int) -> None:
     answer = served.ask("/predictions/tiny", content=body, headers=headers)

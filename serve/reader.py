@@ -1,0 +1,81 @@
+"""From a request to an answer, whichever server has received it. Runs inside an archive."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.predictor import Photograph, PhotographError, Predictor
+
+from .explanation import explain
+from .likeness import unlike
+from .request import Request
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and what it took.
+
+    Attributes:
+        document: as it is sent.
+        decoding_s: time to decode the photograph and to cut what the network is given, in seconds.
+        inference_s: time in the network, in seconds.
+    """
+
+    document: dict[str, Any]
+    decoding_s: float
+    inference_s: float
+
+
+class Reader:
+    """Answers requests with one model.
+
+    Args:
+        predictor: the model.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self._targets = [target.name for target in predictor.spec.targets]
+
+    @classmethod
+    def load(cls, run: Path, device: str = "cpu") -> "Reader":
+        """Load the model of a run folder."""
+        return cls(Predictor.load(run, device))
+
+    def answer(self, request: Request) -> Answer:
+        """Return what is read off a photograph: its prediction, and warnings if it is unlike what the model knows.
+
+        Raises:
+            PhotographError: if it cannot be read, or there is no such target.
+        """
+        for target in request.targets:
+            if target not in self._targets:
+                raise PhotographError(400, f"There is no target '{target}'; there are {', '.join(self._targets)}.")
+        begun = time.perf_counter()
+        photograph = self.predictor.read(request.data)
+        decoded = time.perf_counter()
+        document = self.predictor.predict([photograph])[0].as_dict()
+        done = time.perf_counter()
+        warnings = unlike(request.data, photograph, self.predictor.spec.preprocessing)
+        if warnings:
+            document["warnings"] = warnings
+        if request.explain:
+            document["explanation"] = self._explanation(photograph, document)
+        document["predictions"] = _wanted(document["predictions"], request)
+        return Answer(document, decoded - begun, done - decoded)
+
+    def _explanation(self, photograph: Photograph, document: Mapping[str, Any]) -> dict[str, Any]:
+        classes = {target: found["class"] for target, found in document["predictions"].items()}
+        return explain(self.predictor, photograph, classes)
+
+
+def _wanted(predictions: Mapping[str, dict[str, Any]], request: Request) -> dict[str, dict[str, Any]]:
+    """Return the predictions that were asked for, the most probable classes first where only some are."""
+    chosen = {target: dict(predictions[target]) for target in request.targets or predictions}
+    if request.top_k:
+        for found in chosen.values():
+            ranked = sorted(found["probabilities"].items(), key=lambda pair: -pair[1])
+            found["probabilities"] = dict(ranked[: request.top_k])
+    return chosen

@@ -1,0 +1,192 @@
+"""What a request can ask for, and what an answer holds."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.predictor import PhotographError
+from serve.likeness import jpeg_quality
+from serve.metrics import Mix, expected_mix
+from serve.request import read_request
+from tests.serve.support import Server, make_photograph
+
+PHOTOGRAPH = make_photograph(5)
+ENCODED = base64.b64encode(PHOTOGRAPH).decode()
+
+
+def saved(pixels: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, options.pop("format", "JPEG"), **options)
+    return file.getvalue()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"content": PHOTOGRAPH, "headers": {"Content-Type": "image/jpeg"}},
+        {"files": {"data": PHOTOGRAPH}},
+        {"json": {"image": ENCODED}},
+    ],
+    ids=["plain", "form", "JSON"],
+)
+def test_a_photograph_can_be_sent_in_three_ways(served: Server, request_: dict[str, Any]) -> None:
+    answer = served.ask("/predictions/tiny", **request_)
+
+    assert answer.status_code == 200
+    assert answer.json() == served.ask("/predictions/tiny", content=PHOTOGRAPH, headers={"Content-Type": "a/b"}).json()
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"files": {"data": PHOTOGRAPH}, "data": {"top_k": "1", "targets": "shutter"}},
+        {"json": {"image": ENCODED, "top_k": 1, "targets": ["shutter"]}},
+    ],
+    ids=["form", "JSON"],
+)
+def test_an_answer_can_be_cut_to_targets_and_the_most_probable_classes(
+    served: Server, request_: dict[str, Any]
+) -> None:
+    whole = served.ask("/predictions/tiny", json={"image": ENCODED}).json()["predictions"]["shutter"]
+
+    found = served.ask("/predictions/tiny", **request_).json()["predictions"]
+
+    best = whole["class"]
+    assert found == {"shutter": {**whole, "probabilities": {best: whole["probabilities"][best]}}}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"image": ENCODED, "targets": ["iso"]}, "There is no target 'iso'; there are shutter, medium."),
+        ({"image": ENCODED, "topk": 1}, "There is no option 'topk'"),
+        ({"image": ENCODED, "top_k": -1}, "'top_k' must be"),
+        ({"image": ENCODED, "top_k": True}, "'top_k' must be"),
+        ({"image": ENCODED, "targets": "shutter"}, "'targets' must be"),
+        ({"image": ENCODED, "explain": "yes"}, "'explain' must be"),
+        ({"image": "ÿ"}, "is not base64"),
+        ({"image": 5}, "holds no photograph"),
+        ({}, "holds no photograph"),
+        ([], "The body is JSON"),
+        (5, "The body is JSON"),
+    ],
+)
+def test_wrong_json_is_refused_with_a_reason(served: Server, body: Any, reason: str) -> None:
+    answer = served.ask("/predictions/tiny", json=body)
+
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]["reason"]
+
+
+@pytest.mark.parametrize("text", ["many", "1.5", "[" * 5000, "", "0x1"])
+def test_an_option_of_a_form_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(PhotographError, match="top_k"):
+        read_request({"data": PHOTOGRAPH, "top_k": bytearray(text.encode())})
+
+
+@pytest.mark.server
+def test_explanations_tell_which_patches_counted(served: Server) -> None:
+    answer = served.ask("/explanations/tiny", content=PHOTOGRAPH, headers={"Content-Type": "image/jpeg"})
+    asked = served.ask("/predictions/tiny", json={"image": ENCODED, "explain": True})
+
+    assert asked.json() == answer.json()
+    explanation = answer.json()["explanation"]
+    assert (explanation["width"], explanation["height"]) == (320, 240)
+    assert len(explanation["patches"]) == 2
+    for patch in explanation["patches"]:
+        box = patch["box"]
+        assert 0 <= box["x"] <= 320 - box["width"]
+        assert 0 <= box["y"] <= 240 - box["height"]
+        assert set(patch["counts"]) == set(patch["alone"]) == {"shutter", "medium"}
+    first, second = explanation["patches"]
+    whole = answer.json()["predictions"]["shutter"]
+    assert first["counts"]["shutter"] == pytest.approx(
+        whole["probabilities"][whole["class"]] - second["alone"]["shutter"]
+    )
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("photograph", "kinds"),
+    [
+        (PHOTOGRAPH, []),
+        (saved(np.full((200, 200), 90, np.uint8) + np.arange(200, dtype=np.uint8)), ["monochrome"]),
+        (make_photograph(1, (400, 50)), ["tiny"]),
+        (saved(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), quality=40), ["resaved"]),
+        (saved(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), format="PNG"), []),
+    ],
+    ids=["usual", "grey", "tiny", "compressed", "png"],
+)
+def test_a_photograph_that_is_unlike_others_is_answered_with_a_warning(
+    served: Server, photograph: bytes, kinds: list[str]
+) -> None:
+    document = served.ask("/predictions/tiny", content=photograph, headers={"Content-Type": "a/b"}).json()
+
+    assert [warning["kind"] for warning in document.get("warnings", [])] == kinds
+    assert document["predictions"]
+
+
+@pytest.mark.server
+def test_a_resized_photograph_gives_itself_away_by_its_exif(served: Server) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA002: 4000, 0xA003: 3000})
+    pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+
+    document = served.ask("/predictions/tiny", files={"data": saved(pixels, exif=exif, quality=90)}).json()
+
+    (warning,) = document["warnings"]
+    assert warning["kind"] == "resized"
+    assert "4000 × 3000" in warning["reason"]
+
+
+@pytest.mark.parametrize("quality", [30, 50, 75, 90, 98])
+def test_the_quality_of_a_jpeg_is_read_off_its_table(quality: int) -> None:
+    image = Image.open(io.BytesIO(saved(np.zeros((8, 8, 3), np.uint8), quality=quality)))
+
+    assert abs(jpeg_quality(sum(image.quantization[0])) - quality) <= 1
+
+
+@pytest.mark.server
+def test_metrics_count_requests_classes_and_time(served: Server) -> None:
+    def count(line: str) -> float:
+        return next((float(each.split()[-1]) for each in served.metrics().splitlines() if each.startswith(line)), 0.0)
+
+    model = 'ModelName="tiny",ModelVersion="1.0"'
+    lines = {
+        f'lightmeter_requests{{{model},Outcome="200"': 3,
+        f'lightmeter_requests{{{model},Outcome="415"': 1,
+        f"lightmeter_decoding_seconds_count{{{model}": 3,
+        f"lightmeter_inference_seconds_count{{{model}": 3,
+    }
+    before = {line: count(line) for line in lines}
+    for body in (PHOTOGRAPH, b"no picture", PHOTOGRAPH, PHOTOGRAPH):
+        label = served.ask("/predictions/tiny", content=body, headers={"Content-Type": "a/b"}).json()
+
+    assert {line: count(line) - before[line] for line in lines} == lines
+    best = label["predictions"]["medium"]["class"]
+    assert count(f'lightmeter_predictions{{{model},Target="medium",Class="{best}"') >= 3
+    assert count(f'lightmeter_class_drift{{{model},Target="medium"') > 0
+
+
+def test_drift_is_none_while_answers_come_as_in_validation() -> None:
+    mix = Mix({"a": 0.5, "b": 0.5})
+
+    even = [mix.drift_after("ab"[index % 2]) for index in range(1000)][-1]
+    one_sided = [mix.drift_after("a") for _ in range(3000)][-1]
+
+    assert even < 0.01
+    assert one_sided == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_run_without_figures_has_no_expected_mix(tmp_path: Any) -> None:
+    assert expected_mix(tmp_path) == {}
+    (tmp_path / "metrics.json").write_text(json.dumps({"validation": {"targets": {"x": {}}}}))
+    assert expected_mix(tmp_path) == {}
