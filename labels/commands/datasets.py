@@ -1,0 +1,98 @@
+"""Freezing data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labels.commands.options import Where, catalogue
+from lightmeter import console
+from lightmeter.errors import UsageError
+
+if TYPE_CHECKING:
+    from labels.split import Frozen
+
+app = typer.Typer()
+
+_BAR = 40
+_PARTS = 3
+
+
+@app.command()
+def split(  # noqa: PLR0913, PLR0917 - the options of a command
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    target: Annotated[list[str], typer.Option(help="What to learn; may be given several times.")],
+    ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
+    least: Annotated[int, typer.Option(min=1, help="A class with fewer photographs is left out.")] = 5,
+    where: Where = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
+) -> None:
+    """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
+    from labels.deal import Choices
+    from labels.split import split as freeze
+    from labels.targets.library import find
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    if not name or "/" in name or name.startswith("."):
+        raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
+    choices = Choices(seed=seed, ratios=_ratios(ratios), group=_group(group), least=least, where=where)
+    chosen = [find(one, project) for one in dict.fromkeys(target)]
+    with catalogue(project) as engine:
+        frozen = freeze(engine, project, out or project.datasets / name, chosen, choices)
+    _emit_split(frozen)
+
+
+def _ratios(text: str) -> tuple[float, float, float]:
+    try:
+        parts = [float(part) for part in text.split("/")]
+    except ValueError:
+        parts = []
+    if len(parts) != _PARTS or min(parts) <= 0:
+        raise UsageError(f"--ratios {text} is wrong: give three numbers above 0, such as 80/10/10.")
+    first, second, third = (part / sum(parts) for part in parts)
+    return first, second, third
+
+
+def _group(text: str) -> Any:
+    from labels.groups import GROUP_KEYS
+
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    wrong = [part for part in wanted if part not in GROUP_KEYS]
+    if wrong:
+        raise UsageError(f"--group {wrong[0]} is wrong: choose from {', '.join(GROUP_KEYS)}.")
+    return tuple(key for key in GROUP_KEYS if key in wanted)
+
+
+def _emit_split(frozen: "Frozen") -> None:
+    from labels.card import class_counts
+    from labels.dataset import SPLITS
+
+    dataset = frozen.dataset
+    counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}
+    tables = [
+        console.table(name, ("class", *SPLITS), [(one, *of.values()) for one, of in classes.items()])
+        for name, classes in counts.items()
+    ]
+    said = "" if frozen.new else " It was there already, unchanged."
+    console.current().emit(
+        {
+            "name": dataset.spec.name,
+            "path": dataset.folder,
+            "manifest_sha256": dataset.spec.manifest_sha256,
+            "new": frozen.new,
+            "photographs": dataset.manifest.num_rows,
+            "groups": frozen.dealt.groups,
+            "splits": dataset.spec.counts,
+            "counts": counts,
+            "left_out": [vars(one) for one in frozen.dealt.rare],
+            "notes": frozen.notes,
+        },
+        [
+            *tables,
+            *(f"• {note}" for note in frozen.notes),
+            f"{dataset.manifest.num_rows} photographs in {frozen.dealt.groups} groups: {dataset.folder}{said}",
+        ],
+    )

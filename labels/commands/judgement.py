@@ -1,0 +1,113 @@
+"""Labels by hand, and labels to and from other programs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labels.commands.options import Author, catalogue
+from lightmeter import console
+from lightmeter.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer()
+
+_BAR = 40
+_PARTS = 3
+
+
+@app.command(name="set")
+def set_(
+    words: Annotated[list[str], typer.Argument(metavar="PHOTO... TARGET=VALUE...", help="Photographs, then labels.")],
+    author: Author = None,
+) -> None:
+    """Label photographs by hand; 'TARGET=' takes your earlier label back."""
+    from labels.judgement import author as somebody
+    from labels.judgement import set_labels
+    from labels.targets.library import find
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    photographs = [word for word in words if "=" not in word or Path(word).is_file()]
+    pairs = [word.partition("=") for word in words if word not in photographs]
+    if not photographs or not pairs:
+        raise UsageError("Give at least one photograph and one TARGET=VALUE, such as p001.jpg medium=film.")
+    values = {find(name, project): value or None for name, _, value in pairs}
+    with catalogue(project) as engine:
+        hashes = set_labels(engine, photographs, values, author or somebody())
+    said = {target.name: value for target, value in values.items()}
+    in_words = ", ".join(f"{name} = {value or '(taken back)'}" for name, value in said.items())
+    console.current().emit({"photographs": hashes, "labels": said}, f"{len(hashes)} photographs: {in_words}")
+
+
+@app.command()
+def show(
+    photographs: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="A file, a SHA-256 or a name.")],
+) -> None:
+    """Show what is known of photographs and everything that was said of them."""
+    from labels.judgement import history, when
+    from lightmeter.project import find as find_project
+
+    with catalogue(find_project()) as engine, engine.connect() as connection:
+        found = [history(connection, name) for name in photographs]
+    parts: list[Any] = []
+    for one in found:
+        exif = ", ".join(f"{name} {value}" for name, value in one["exif"].items() if value is not None)
+        names = ", ".join(str(seen["file"]) for seen in one["sightings"])
+        rows = [
+            ("●" if row["counts"] else "", row["target"], row["value"], row["origin"], row["author"], when(row))
+            for row in one["labels"]
+        ]
+        parts += [
+            f"{one['sha256']} ({names})\n{exif or 'no EXIF'}",
+            console.table("", ("counts", "target", "class", "by", "who", "when"), rows),
+        ]
+    console.current().emit(found, parts)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write: .csv, or .json for Label Studio.")],
+    target: Annotated[list[str] | None, typer.Option(help="Only labels of this target; may be repeated.")] = None,
+) -> None:
+    """Write labels with their whole history, to read in another program or another project."""
+    from labels.exchange import export_csv
+    from labels.label_studio import export_label_studio
+    from labels.targets.library import find
+    from labels.targets.library import targets as all_targets
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    names = [find(name, project).name for name in target] if target else list(all_targets(project))
+    if file.suffix not in (".csv", ".json"):
+        raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
+    with catalogue(project) as engine, engine.connect() as connection:
+        if file.suffix == ".csv":
+            count = export_csv(connection, file, names)
+        else:
+            count = export_label_studio(connection, file, names, project.store.resolve())
+    console.current().emit({"file": file, "labels": count}, f"{count} labels: {file}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A .csv file, or Label Studio's .json export.", exists=True)],
+    author: Author = None,
+) -> None:
+    """Add labels from a file; what is known already is not added again."""
+    from labels.exchange import import_labels
+    from labels.judgement import author as somebody
+    from labels.targets.library import targets as all_targets
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    known = {name: entry.target for name, entry in all_targets(project).items()}
+    with catalogue(project) as engine:
+        outcome = import_labels(engine, file, known, author or somebody())
+    console.current().emit(
+        vars(outcome),
+        f"{outcome.added} labels added, {outcome.known} known already, {outcome.strangers} about photographs that the "
+        "catalogue does not have.",
+    )

@@ -1,0 +1,154 @@
+"""Labels to and from other programs: CSV and Label Studio's JSON, with their whole history."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from harvest.catalogue.tables import Image, Label
+from labels.history import COLUMNS, history_rows
+from labels.label_studio import read_label_studio
+from labels.statements import ORIGINS
+from labels.targets.base import Target
+from lightmeter.errors import UsageError
+from lightmeter.files import atomic_path
+from lightmeter.plugins import unknown
+
+_NUMBERS = ("number", "confidence")
+_BATCH = 500
+
+
+@dataclass
+class Imported:
+    """What an import did.
+
+    Attributes:
+        added: statements written.
+        known: statements that the catalogue had already, with the same author and time.
+        strangers: rows about photographs that the catalogue does not have.
+    """
+
+    added: int = 0
+    known: int = 0
+    strangers: int = 0
+
+
+def export_csv(connection: Connection, file: Path, targets: Iterable[str]) -> int:
+    """Write every statement about some targets, one a row, and return their number."""
+    count = 0
+    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for row in history_rows(connection, list(targets)):
+            writer.writerow({**row, "created_at": row["created_at"].isoformat()})
+            count += 1
+    return count
+
+
+def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]], who: str) -> Imported:
+    """Add the statements of a CSV or Label Studio file, all of them or none.
+
+    Rows that name no origin, author or time get ``import``, the given author and now.
+
+    Args:
+        engine: of the catalogue.
+        file: ``.csv`` or ``.json``.
+        targets: by name.
+        who: the author of rows that name none.
+
+    Raises:
+        UsageError: if the file is wrong; the sentence names the row.
+    """
+    read = _readers().get(file.suffix.lower())
+    if read is None:
+        raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
+    now = datetime.now(UTC)
+    rows = [_checked(file, number, row, targets, who, now) for number, row in read(file)]
+    outcome = Imported()
+    with engine.begin() as connection:
+        for start in range(0, len(rows), _BATCH):
+            _add(connection, rows[start : start + _BATCH], outcome)
+    return outcome
+
+
+def _readers() -> dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]]:
+    return {".csv": _read_csv, ".json": read_label_studio}
+
+
+def _read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as rows:
+            reader = csv.DictReader(rows)
+            missing = {"sha256", "target", "value"} - set(reader.fieldnames or ())
+            if missing:
+                raise UsageError(f"{file} has no column {' and no column '.join(sorted(missing))}.")
+            for row in reader:
+                yield reader.line_num, {key: value or None for key, value in row.items() if key in COLUMNS}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file} is no CSV file in UTF-8 ({error}).") from error
+
+
+def _checked(
+    file: Path, number: int, row: dict[str, Any], targets: Mapping[str, Target[Any]], who: str, now: datetime
+) -> dict[str, Any]:
+    """Return a row as the table ``labels`` has it, with the photograph's hash.
+
+    Raises:
+        UsageError: if a value in it is wrong.
+    """
+    where = f"{file}, row {number}"
+    target = targets.get(row["target"] or "")
+    if target is None:
+        raise UsageError(f"{where}: {unknown('target', str(row['target']), list(targets))}")
+    if row["value"] is not None and row["value"] not in target.classes:
+        raise UsageError(f"{where}: {unknown(f'class of {target.name}', str(row['value']), list(target.classes))}")
+    origin = row.get("origin") or "import"
+    if origin not in ORIGINS:
+        raise UsageError(f"{where}: {unknown('origin', origin, list(ORIGINS))}")
+    stops = dict(zip(target.classes, target.stops, strict=False)).get(row["value"] or "")
+    try:
+        numbers = {key: float(row[key]) if row.get(key) is not None else None for key in _NUMBERS}
+        created_at = datetime.fromisoformat(row["created_at"]) if row.get("created_at") else now
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}.") from error
+    return {
+        "sha256": row["sha256"],
+        "target": target.name,
+        "value": row["value"],
+        "number": numbers["number"] if numbers["number"] is not None else stops,
+        "origin": origin,
+        "author": row.get("author") or who,
+        "version": row.get("version"),
+        "confidence": numbers["confidence"],
+        "created_at": created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC),
+    }
+
+
+def _add(connection: Connection, rows: list[dict[str, Any]], outcome: Imported) -> None:
+    hashes = {row["sha256"] for row in rows}
+    found = connection.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(hashes)))
+    images: dict[str, int] = dict(found.all())
+    known = {
+        tuple(row)
+        for row in connection.execute(
+            select(Label.image_id, Label.target, Label.value, Label.origin, Label.author, Label.created_at).where(
+                Label.image_id.in_(images.values())
+            )
+        )
+    }
+    new = []
+    for row in rows:
+        image = images.get(row.pop("sha256"))
+        key = (image, *(row[name] for name in ("target", "value", "origin", "author", "created_at")))
+        outcome.strangers += image is None
+        outcome.known += key in known
+        if image is not None and key not in known:
+            known.add(key)
+            new.append({"image_id": image, **row})
+    outcome.added += len(new)
+    if new:
+        connection.execute(insert(Label), new)

@@ -1,0 +1,154 @@
+"""Labels by hand, and to and from other programs."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select
+
+from harvest.catalogue.tables import Label
+from labels.apply import apply
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+def out_of(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    capsys.readouterr()
+    assert main([*argv, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def fill(catalogue: Any) -> None:
+    for index in range(4):
+        catalogue.photograph(medium="digital", exposure_time_s=1 / 2 ** (index + 3))
+    apply(catalogue.engine, [find("medium"), find("shutter")])
+
+
+def counting(capsys: pytest.CaptureFixture[str], photograph: str) -> dict[str, str]:
+    (found,) = out_of(capsys, "labels", "show", photograph)
+    return {row["target"]: row["value"] for row in found["labels"] if row["counts"]}
+
+
+def test_a_label_by_hand_beats_the_rule_and_can_be_taken_back(
+    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(any_catalogue)
+    assert counting(capsys, "1.jpg")["medium"] == "digital"
+    out_of(capsys, "labels", "set", "1.jpg", "2.jpg", "medium=film", "--author", "ann")
+    assert counting(capsys, "2.jpg") == {"medium": "film", "shutter": "1/15"}
+    out_of(capsys, "labels", "set", "1.jpg", "medium=", "--author", "ann")
+    assert counting(capsys, "1.jpg")["medium"] == "digital"
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert [(row["value"], row["origin"]) for row in found["labels"] if row["target"] == "medium"] == [
+        ("digital", "rule"),
+        ("film", "hand"),
+        (None, "hand"),
+    ]
+
+
+def test_a_class_by_hand_carries_its_stops(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    out_of(capsys, "labels", "set", "1.jpg", "shutter=1/250")
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert found["labels"][-1]["number"] == -8
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["1.jpg", "medium=fim"], "did you mean film"),
+        (["1.jpg", "medum=film"], "did you mean medium"),
+        (["nothing.jpg", "medium=film"], "has no photograph 'nothing.jpg'"),
+        (["1.jpg"], "at least one photograph and one TARGET=VALUE"),
+    ],
+)
+def test_a_wrong_label_is_one_sentence_and_nothing_is_written(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    fill(catalogue)
+    assert main(["labels", "set", "2.jpg", *words]) == 2 if "=" in "".join(words) else True
+    assert main(["labels", "set", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert catalogue.rows(select(func.count()).where(Label.origin == "hand")) == [(0,)]
+
+
+def test_photographs_are_known_by_hash_name_or_file(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fill(catalogue)
+    (by_name,) = out_of(capsys, "labels", "show", "3.jpg")
+    (by_hash,) = out_of(capsys, "labels", "show", by_name["sha256"][:8])
+    (tmp_path / "copy.bin").write_bytes(b"3")  # the hash of the third photograph is that of its number
+    (by_file,) = out_of(capsys, "labels", "show", str(tmp_path / "copy.bin"))
+    assert by_name == by_hash == by_file
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_round_trip_loses_nothing(any_catalogue: Any, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    fill(any_catalogue)
+    for words in (["1.jpg", "medium=film"], ["1.jpg", "medium="], ["2.jpg", "shutter=1/60"]):
+        out_of(capsys, "labels", "set", *words, "--author", "ann")
+    whole = select(*(column for column in Label.__table__.columns if column.name != "id")).order_by(
+        Label.image_id, Label.id
+    )
+    before = any_catalogue.rows(whole)
+    assert out_of(capsys, "labels", "export", f"labels.{form}")["labels"] == len(before)
+    with any_catalogue.engine.begin() as connection:
+        connection.execute(delete(Label))
+    assert out_of(capsys, "labels", "import", f"labels.{form}") == {"added": len(before), "known": 0, "strangers": 0}
+    assert any_catalogue.rows(whole) == before
+    assert out_of(capsys, "labels", "import", f"labels.{form}")["known"] == len(before)
+
+
+def test_a_table_of_hashes_and_classes_is_enough(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    with Path("mine.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows(
+            [("sha256", "target", "value"), (found["sha256"], "medium", "film"), ("0" * 64, "medium", "film")]
+        )
+    assert out_of(capsys, "labels", "import", "mine.csv", "--author", "bob")["strangers"] == 1
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    last = found["labels"][-1]
+    assert (last["origin"], last["author"], last["value"], last["counts"]) == ("import", "bob", "film", True)
+
+
+def test_what_label_studio_adds_is_read(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    out_of(capsys, "labels", "export", "tasks.json", "--target", "medium")
+    tasks = json.loads(Path("tasks.json").read_text())
+    assert tasks[0]["data"]["image"].startswith("/data/local-files/?d=")
+    tasks[0]["annotations"].append(
+        {
+            "completed_by": {"id": 7, "email": "eve@example.org"},
+            "created_at": "2026-01-02T03:04:05Z",
+            "result": [{"from_name": "medium", "to_name": "image", "type": "choices", "value": {"choices": ["film"]}}],
+        }
+    )
+    Path("tasks.json").write_text(json.dumps(tasks))
+    assert out_of(capsys, "labels", "import", "tasks.json")["added"] == 1
+    (found,) = out_of(capsys, "labels", "show", tasks[0]["data"]["sha256"])
+    assert (found["labels"][-1]["author"], found["labels"][-1]["value"]) == ("eve@example.org", "film")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "sha256,target\n", "no column value"),
+        ("a.csv", "sha256,target,value\nab,medium,fim\n", "row 2: There is no class of medium 'fim'"),
+        ("a.csv", "sha256,target,value,origin\nab,medium,film,head\n", "no origin 'head'; did you mean hand"),
+        ("a.csv", "sha256,target,value,number\nab,medium,film,much\n", "row 2"),
+        ("a.json", "{", "no Label Studio export"),
+        ("a.json", "[{}, 3]", "no Label Studio export"),
+        ("a.txt", "", "neither .csv nor .json"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], name: str, content: str, told: str
+) -> None:
+    Path(name).write_text(content)
+    assert main(["labels", "import", name]) == 2
+    assert told in capsys.readouterr().err
