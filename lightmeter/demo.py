@@ -20,9 +20,10 @@ from lightmeter.console import table
 from lightmeter.demo_site import build_site
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
 
-DATASET = "shutter-demo"
-TARGET = "shutter-binary"
+DATASET = "iso-demo"
+TARGET = "iso"
 SHOWN = 6
+HASH_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Chain:
             LightmeterError: if it fails, with its own sentence.
         """
         if not quietly:
-            console.current().note(f"[dim]{project} $[/] lightmeter {' '.join(words)}")
+            shown = " ".join(_short(word) for word in words)
+            console.current().note(f"[dim]{project} $[/] lightmeter {shown}")
         folder = self.root / project
         folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
@@ -151,14 +153,21 @@ def _harvest(chain: Chain, address: str) -> None:
 def _learn(chain: Chain) -> str:
     with chain.step("labels from EXIF, split by photographer and camera") as said:
         chain.run("project", "labels", "apply", TARGET)
-        split = chain.run("project", "labels", "split", DATASET, "--target", TARGET)
-        said.append(", ".join(f"{number} {name}" for name, number in split["counts"].items()))
+        split = chain.run("project", "labels", "split", DATASET, "--target", TARGET, "--ratios", "60/15/25")
+        said.append(", ".join(f"{number} {name}" for name, number in split["splits"].items()))
     with chain.step("model trained"):
         run: str = chain.run("project", "models", "train", "patches", "--data", f"datasets/{DATASET}")["run"]
     with chain.step("model evaluated on photographers it has not seen") as said:
-        metrics = chain.run("project", "models", "evaluate", run)["metrics"]
-        said.append(str(metrics)[:80])
+        found = chain.run("project", "models", "evaluate", run)["metrics"]["test"]["targets"][TARGET]
+        said.append(
+            f"mean error {_figure(found['error_stops'])} stops on {found['photographs']} photographs; "
+            f"always saying the median: {_figure(found['baselines']['median']['error_stops'])}"
+        )
     return run
+
+
+def _figure(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
 
 
 def _serve(chain: Chain, run: str) -> list[Answer]:
@@ -223,6 +232,12 @@ def _conclude(chain: Chain, run: str, answers: list[Answer]) -> None:
             table("Where to look", ("", ""), list(look.items())),
         ],
     )
+
+
+def _short(word: str) -> str:
+    """Return a word of a command line as it is shown: of a stored photograph's path only the beginning of its hash."""
+    path = Path(word)
+    return f"store/{path.parent.name}/{path.name[:8]}…" if len(path.name) == HASH_LENGTH else word
 
 
 @contextmanager
