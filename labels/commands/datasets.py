@@ -1,5 +1,6 @@
 """Freezing data sets."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,14 +21,17 @@ _PARTS = 3
 
 @app.command()
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
-    name: Annotated[str, typer.Argument(help="Name of the data set.")],
-    target: Annotated[list[str], typer.Option(help="What to learn; may be given several times.")],
+    name: Annotated[str, typer.Argument(help="Name of the data set.")] = "",
+    target: Annotated[list[str] | None, typer.Option(help="What to learn; may be given several times.")] = None,
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
     least: Annotated[int, typer.Option(min=1, help="A class with fewer photographs is left out.")] = 5,
     where: Where = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="Freeze nothing: verify this data set, and that nothing in it leaks.")
+    ] = None,
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
     from labels.deal import Choices
@@ -35,7 +39,12 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     from labels.targets.library import find
     from lightmeter.project import find as find_project
 
+    if check is not None:
+        _check(check)
+        return
     project = find_project()
+    if not target:
+        raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
     choices = Choices(seed=seed, ratios=_ratios(ratios), group=_group(group), least=least, where=where)
@@ -43,6 +52,29 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     with catalogue(project) as engine:
         frozen = freeze(engine, project, out or project.datasets / name, chosen, choices)
     _emit_split(frozen)
+
+
+def _check(folder: Path) -> None:
+    from labels.check import check
+    from labels.dataset import read_dataset
+    from lightmeter.project import find_if_any
+
+    project = find_if_any()
+    named = project.datasets / folder if project else folder
+    dataset = read_dataset(named if not folder.exists() and named.exists() else folder)
+    with ExitStack() as stack:
+        engine = stack.enter_context(catalogue(project)) if project else None
+        connection = stack.enter_context(engine.connect()) if engine else None
+        progress = stack.enter_context(console.current().progress())
+        task = progress.add_task("checking", total=dataset.manifest.num_rows)
+        problems = check(dataset, connection, lambda done: progress.advance(task, done))
+    fine = f"{dataset.spec.name} is sound: {dataset.manifest.num_rows} photographs, {dataset.spec.manifest_sha256}"
+    console.current().emit(
+        {"name": dataset.spec.name, "sound": not problems, "problems": [vars(problem) for problem in problems]},
+        [f"✗ {problem.sentence()}" for problem in problems] or fine,
+    )
+    if problems:
+        raise typer.Exit(1)
 
 
 def _ratios(text: str) -> tuple[float, float, float]:

@@ -1,0 +1,80 @@
+"""Checking frozen data sets."""
+
+import hashlib
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import update
+
+from harvest.catalogue.tables import Exif
+from harvest.store import PhotoStore
+from labels.apply import apply
+from labels.dataset import DataSet, read_dataset, write_dataset
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+@pytest.fixture
+def dataset(catalogue: Any) -> DataSet:
+    """A frozen data set whose photographs lie in the store."""
+    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    for index in range(30):
+        catalogue.photograph(owner=str(index // 3), exposure_time_s=(1 / 1000, 1 / 15)[index % 2])
+    apply(catalogue.engine, [find("shutter-binary")])
+    assert main(["labels", "split", "one", "--target", "shutter-binary"]) == 0
+    found = read_dataset(catalogue.project.datasets / "one")
+    by_hash = {hashlib.sha256(str(n).encode()).hexdigest(): str(n).encode() for n in range(1, 31)}
+    for row in found.rows():
+        store.put(row["sha256"], by_hash[row["sha256"]])
+    return found
+
+
+def problems(capsys: pytest.CaptureFixture[str], code: int) -> list[str]:
+    capsys.readouterr()
+    assert main(["labels", "split", "--check", "one", "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert document["sound"] is (code == 0)
+    return [problem["what"] for problem in document["problems"]]
+
+
+def test_a_sound_data_set_passes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert problems(capsys, 0) == []
+
+
+def test_missing_and_changed_files_are_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (dataset.store / row["path"] for row in dataset.rows()[:2])
+    first.unlink()
+    second.chmod(0o644)
+    second.write_bytes(b"other")
+    assert problems(capsys, 1) == ["photographs are not in the store", "photographs have other bytes"]
+
+
+def test_a_leak_is_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    sides = dataset.manifest.column("split").to_pylist()
+    sides[0] = "test" if sides[0] != "test" else "train"
+    place = dataset.manifest.column_names.index("split")
+    leaking = dataset.manifest.set_column(place, "split", pa.array(sides))
+    write_dataset(dataset.folder, dataset.spec, leaking)
+    assert problems(capsys, 1) == ["groups on two sides", "photographers on two sides"]
+
+
+def test_exif_that_changed_since_is_found(catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Exif).where(Exif.image_id == 3).values(make="Other"))
+    assert problems(capsys, 1) == ["photographs have other EXIF in the catalogue"]
+
+
+def test_an_edited_manifest_is_refused(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    with (dataset.folder / "manifest.parquet").open("ab") as file:
+        file.write(b" ")
+    assert main(["labels", "split", "--check", "one"]) == 2
+    assert "is not the manifest that" in capsys.readouterr().err
+
+
+def test_what_is_no_data_set_is_one_sentence(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["labels", "split", "--check", "nothing"]) == 2
+    assert "is no data set" in capsys.readouterr().err
+    assert main(["labels", "split", "one"]) == 2
+    assert "--target" in capsys.readouterr().err
