@@ -115,6 +115,47 @@ def retry(
     _report(retry_failed(find(), where))
 
 
+@app.command()
+def inspect(
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", metavar="NAME", help="Only this filter; may be repeated.")
+    ] = None,
+    where: Annotated[str | None, typer.Option(metavar="QUERY", help="Only photographs that answer to a query.")] = None,
+) -> None:
+    """Look again: decode what a filter has not seen yet, judge the rest by the settings of the day."""
+    from harvest.catalogue.session import open_catalogue
+    from harvest.catalogue.where import parse_where
+    from harvest.crawl.workers import Workers
+    from harvest.inspect import Plan
+    from harvest.reinspection import count, reinspect
+    from lightmeter.project import find
+
+    project = find()
+    settings = project.settings.inspect
+    plan = Plan.of(project.settings, filters)
+    engine, chosen = open_catalogue(project), parse_where(where) if where else None
+    workers = Workers(settings.workers, settings.timeout_s)
+    try:
+        with console.current().progress() as progress:
+            task = progress.add_task("looking again", total=count(engine, chosen))
+            done = reinspect(
+                engine, project.store, plan, workers, where=chosen, advance=lambda n: progress.advance(task, n)
+            )
+    finally:
+        workers.close()
+    document = {
+        "photographs": done.photographs,
+        "decoded": done.decoded,
+        "changed": done.changed,
+        "failed": dict(done.failed),
+    }
+    failed = "".join(f"\n{number} failed: {reason}" for reason, number in done.failed.items())
+    said = f"{done.photographs} photographs: {done.decoded} decoded, {done.changed} verdicts changed."
+    console.current().emit(document, said + failed)
+    if done.stopped:
+        raise Interrupted("Stopped; what is done stays done. Go on with 'lightmeter harvest inspect'.")
+
+
 def _status_tables(document: dict[str, Any]) -> list[Any]:
     """Return runs and reasons to read; a state that no sighting is in has no column."""
     total = document["total"]

@@ -1,5 +1,6 @@
 """One decode for all filters."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +32,18 @@ class Plan:
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod
-    def of(cls, settings: Settings) -> "Plan":
-        """Return a project's plan: all installed filters.
+    def of(cls, settings: Settings, names: Iterable[str] | None = None) -> "Plan":
+        """Return a project's plan.
+
+        Args:
+            settings: the project's.
+            names: of filters; None for all that are installed.
 
         Raises:
-            UsageError: if a filter's settings are wrong.
+            UsageError: if a filter is unknown, or its settings are wrong.
         """
         limits = Limits.of(settings.inspect, settings.crawl.max_bytes)
-        return cls(tuple(load_filters(settings.filters)), limits, Privacy.of(settings.privacy))
+        return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.of(settings.privacy))
 
 
 @dataclass(frozen=True)

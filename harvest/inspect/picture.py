@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Pixels = NDArray[np.uint8]
+Points = NDArray[np.float32]
 
 _REDUCED_SIDE = 512
+_TRANSPOSED, _FLIPPED_DOWN, _FLIPPED_ACROSS = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)  # orientations
 _BITS_16 = 257.0  # 65,535 / 255
 
 
@@ -53,7 +55,11 @@ class Picture:
     @cached_property
     def reduced(self) -> Pixels:
         """The picture in colour, its longer side at most 512 px, by averaging over whole pixels, (h, w, 3)."""
-        factor = -(-max(self.width, self.height) // _REDUCED_SIDE)
+        return self.at_most(_REDUCED_SIDE)
+
+    def at_most(self, side: int) -> Pixels:
+        """The picture in colour, its longer side at most so many pixels, by averaging over whole pixels, (h, w, 3)."""
+        factor = -(-max(self.width, self.height) // side)
         colour = self._image if self._image.mode == "RGB" else self._image.convert("RGB")
         return np.asarray(colour.reduce(factor) if factor > 1 else colour)
 
@@ -62,13 +68,29 @@ class Picture:
         return np.asarray(self._image.crop((left, top, right, bottom)).convert("RGB"))
 
 
+def stored_points(points: Points, size: tuple[int, int], orientation: int) -> Points:
+    """Return where points of the upright picture are in the stored one: the way back from `upright`.
+
+    Args:
+        points: (n, 2), x and y.
+        size: width and height of the upright picture.
+        orientation: as in EXIF.
+    """
+    x, y = points[:, 0], points[:, 1]
+    if orientation in _FLIPPED_ACROSS:
+        x = size[0] - x
+    if orientation in _FLIPPED_DOWN:
+        y = size[1] - y
+    return np.stack((y, x) if orientation in _TRANSPOSED else (x, y), axis=1)
+
+
 def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Return pixels turned as the tag Orientation says."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _TRANSPOSED:
         pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if orientation in _FLIPPED_DOWN:
         pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
+    if orientation in _FLIPPED_ACROSS:
         pixels = pixels[:, ::-1]
     return pixels
 

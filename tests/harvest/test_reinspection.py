@@ -1,0 +1,82 @@
+"""``harvest inspect``: what is missing is decoded, the rest is judged by the settings of the day."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from harvest.catalogue.session import open_catalogue
+from harvest.catalogue.tables import Inspection
+from harvest.crawl.workers import WorkerCrashed, Workers
+from lightmeter.project import Project
+from tests.conftest import Lightmeter
+
+
+@pytest.fixture
+def harvested(project: Path, photographs: Path, lightmeter: Lightmeter) -> Project:
+    """A project with six sound photographs."""
+    lightmeter("harvest", "run", "folder", photographs)
+    return Project(project)
+
+
+def test_nothing_is_decoded_where_all_is_known(harvested: Project, lightmeter: Lightmeter) -> None:
+    assert lightmeter("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 0, "failed": {}}
+
+
+def test_missing_and_outdated_findings_are_made_again(harvested: Project, lightmeter: Lightmeter) -> None:
+    engine = open_catalogue(harvested)
+    with engine.begin() as connection:
+        before = set(connection.execute(select(Inspection.image_id, Inspection.filter)))
+        connection.execute(delete(Inspection).where(Inspection.filter == "borders"))
+        connection.execute(update(Inspection).where(Inspection.image_id == 1).values(version=0))
+    assert lightmeter("harvest", "inspect", "--filter", "borders")["decoded"] == 6
+    assert lightmeter("harvest", "inspect")["decoded"] == 1
+    with engine.connect() as connection:
+        assert set(connection.execute(select(Inspection.image_id, Inspection.filter))) == before
+        assert 0 not in connection.scalars(select(Inspection.version)).all()
+
+
+def test_new_thresholds_need_no_decode(harvested: Project, lightmeter: Lightmeter) -> None:
+    strict = {"LIGHTMETER_FILTERS": '{"quality": {"max_noise": 0.001}}'}
+    assert lightmeter("harvest", "inspect", env=strict) == {"photographs": 6, "decoded": 0, "changed": 6, "failed": {}}
+    with open_catalogue(harvested).connect() as connection:
+        reasons = connection.scalars(select(Inspection.reason).where(Inspection.filter == "quality")).all()
+    assert set(reasons) == {"noisy"}
+
+
+def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project, lightmeter: Lightmeter) -> None:
+    with open_catalogue(harvested).begin() as connection:
+        connection.execute(delete(Inspection))
+    next(path for path in harvested.store.rglob("*") if path.is_file()).unlink()
+    done = lightmeter("harvest", "inspect")
+    assert sum(done["failed"].values()) in (0, 1)
+    assert done["decoded"] + sum(done["failed"].values()) == 6
+
+
+def _die_once(mark: Path) -> str:
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_pool_survives_a_killed_worker(tmp_path: Path) -> None:
+    asyncio.run(_kill_workers(tmp_path))
+
+
+async def _kill_workers(tmp_path: Path) -> None:
+    workers = Workers(1, 30)
+    try:
+        assert await workers.run(_die_once, tmp_path / "mark") == "alive"
+        with pytest.raises(WorkerCrashed):
+            await workers.run(_die)
+        assert await workers.run(abs, -1) == 1
+    finally:
+        workers.close()
