@@ -30,7 +30,7 @@ def recipes() -> None:
 
 
 @app.command(epilog=EVERYWHERE)
-def train(
+def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's .toml file.")],
     data: Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")],
     out: Annotated[Path | None, typer.Option(help="Run folder to make; else runs/NAME of the project.")] = None,
@@ -38,9 +38,12 @@ def train(
     seed: Annotated[int, typer.Option(help="Other seed, other random draws.")] = 0,
     device: Annotated[str, _DEVICE] = "auto",
     set_: Annotated[list[str] | None, typer.Option("--set", help="key=value: change a setting of the recipe.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of an interrupted training.")
+    ] = False,
 ) -> None:
     """Train a recipe on a data set and score it on validation; the test split is left alone."""
-    from models import devices
+    from models import devices, distributed
     from models.recipe import read_recipe
     from models.runs import destination
     from models.train import train as train_recipe
@@ -48,7 +51,9 @@ def train(
     chosen = read_recipe(recipe, set_ or [])
     dataset = _dataset(data)
     folder = destination(out, name, f"{chosen.name}-{dataset.spec.name}")
-    run = train_recipe(chosen, dataset, folder, device=devices.chosen(device), seed=seed)
+    run = train_recipe(chosen, dataset, folder, device=devices.chosen(device), seed=seed, resume=resume)
+    if not distributed.first():
+        return
     console.current().emit(
         {"run": run.folder, "metrics": run.metrics},
         [
@@ -96,6 +101,34 @@ def predict(
     console.current().emit(answers, _answers(answers))
     if all("error" in answer for answer in answers):
         raise typer.Exit(1)
+
+
+@app.command(epilog=EVERYWHERE)
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the others are compared with the first.")],
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+) -> None:
+    """Compare runs photograph by photograph, with intervals of the differences."""
+    from lightmeter.errors import UsageError
+    from models.compare import compare as compare_runs
+    from models.compare import read_scored
+    from models.report import difference_rows
+    from models.runs import find_run, open_run
+
+    if len(runs) < 2:  # noqa: PLR2004 - two are needed to compare
+        raise UsageError("There is nothing to compare with one run; name two or more.")
+    found = compare_runs([read_scored(find_run(run), open_run(run).spec, split) for run in runs])
+    console.current().emit(
+        {"split": split, "reference": open_run(runs[0]).spec.name, "targets": found},
+        [
+            console.table(
+                f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
+                ("figure", *target["runs"]),
+                difference_rows(target),
+            )
+            for name, target in found.items()
+        ],
+    )
 
 
 def _dataset(folder: Path) -> "DataSet":

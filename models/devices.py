@@ -6,6 +6,7 @@ import sys
 import torch
 
 from lightmeter.errors import UsageError
+from models import distributed
 
 
 def chosen(device: str) -> str:
@@ -15,7 +16,7 @@ def chosen(device: str) -> str:
         UsageError: if there is no such device here.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return f"cuda:{distributed.local_rank()}" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
         raise UsageError(f"There is no device '{device}'; there are auto, cpu, cuda and cuda:NUMBER.")

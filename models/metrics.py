@@ -59,15 +59,25 @@ def figures(answers: Answers, seed: int = 0) -> dict[str, Figure]:
 
     Accuracy is exact match: the share of photographs whose one answered class is the true one.
     """
-    sums = _sums_by_group(answers)
-    whole = {name: values.sum(0)[None] for name, values in sums.items()}
-    drawn = _resampled(sums, seed)
-    result = {}
-    for name, figure in _figures_of(answers).items():
-        value = float(figure(whole)[0])
-        low, high = _interval(figure(drawn)) if drawn else (None, None)
-        result[name] = {"value": _finite(value), "low": low, "high": high}
-    return result
+    return {name: _with_interval(value, draws) for name, (value, draws) in _drawn(answers, seed).items()}
+
+
+def differences(first: Answers, second: Answers, seed: int = 0) -> dict[str, Figure]:
+    """Return the second's figures less the first's, with intervals from drawing the same groups for both.
+
+    Args:
+        first: answers about some photographs.
+        second: answers about the same photographs, in the same order.
+        seed: of the resampling.
+    """
+    if not (np.array_equal(first.truth, second.truth) and np.array_equal(first.groups, second.groups)):
+        raise ValueError("answers about different photographs cannot be compared")
+    ours, theirs = _drawn(second, seed), _drawn(first, seed)
+    return {
+        name: _with_interval(ours[name][0] - theirs[name][0], ours[name][1] - theirs[name][1])
+        for name in ours
+        if name in theirs
+    }
 
 
 def confusion(answers: Answers) -> Whole:
@@ -113,6 +123,17 @@ def temperature(logits: NDArray[np.float32], truth: Whole) -> float:
 def group_numbers(groups: Sequence[str]) -> Whole:
     """Return a number for each photograph that is the same within a group."""
     return np.asarray(np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1], np.int64)
+
+
+def _drawn(answers: Answers, seed: int) -> dict[str, tuple[float, Floats]]:
+    """Return every figure and what it is in many draws of the groups (none where there is one group)."""
+    sums = _sums_by_group(answers)
+    whole = {name: values.sum(0)[None] for name, values in sums.items()}
+    draws = _resampled(sums, seed)
+    return {
+        name: (float(figure(whole)[0]), figure(draws) if draws else np.empty(0))
+        for name, figure in _figures_of(answers).items()
+    }
 
 
 def _sums_by_group(answers: Answers) -> dict[str, Floats]:
@@ -197,13 +218,9 @@ def _bin(confidence: Floats) -> Whole:
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
-def _interval(values: Floats) -> tuple[float, float]:
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+def _with_interval(value: float, draws: Floats) -> Figure:
+    low, high = np.percentile(draws, [2.5, 97.5]).tolist() if len(draws) else (None, None)
+    return {"value": value if np.isfinite(value) else None, "low": low, "high": high}
 
 
 def told(figure: Mapping[str, Any], *, percent: bool = True) -> str:

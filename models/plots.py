@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 
 _DPI = 110
 _BLUE, _GREY = "#2b6ca3", "#8a8f98"
+_COLOURS = ("#2b6ca3", "#c4622d", "#3f8f5b", "#8358a5", "#8a6d3b")
 _MANY_CLASSES = 12
 
 
@@ -73,6 +75,27 @@ def stops_plot(rows: Sequence[Mapping[str, Any]], unit: str, title: str) -> byte
     axes.set_xlabel(f"true ({unit})")
     axes.set_ylabel(f"answered ({unit})")
     axes.legend(loc="upper left", frameon=False)
+    return _png(figure)
+
+
+def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return a PNG of what training passed through: losses over epochs, trees or penalties."""
+    (along,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
+    figure, axes = _canvas(5.6, 4.0, "training")
+    parts = dict.fromkeys(row.get("target") for row in history)
+    for part, colour in zip(parts, cycle(_COLOURS), strict=False):
+        rows = [row for row in history if row.get("target") == part]
+        places = [row[along] for row in rows] if along == "penalty" else range(1, len(rows) + 1)
+        for name, style in (("train_loss", "--"), ("validation_loss", "-")):
+            if name in rows[0]:
+                label = " ".join(word for word in (part, name.replace("_", " ")) if word)
+                axes.plot(places, [row[name] for row in rows], style, color=colour, label=label)
+    if along == "penalty":
+        axes.set_xscale("log")
+    axes.set_xlabel(along)
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=8)
     return _png(figure)
 
 

@@ -123,9 +123,13 @@ class Predictor:
     def logits(self, photograph: Photograph) -> dict[str, NDArray[np.float32]]:
         """Return a photograph's uncalibrated logits of shape (C,) by target."""
         with torch.inference_mode(), one_thread():
-            inputs = to_tensors([photograph.inputs], self.spec.preprocessing, self.device)
-            found = self.network(inputs)
+            found = self.network(self.tensors(photograph))
         return {target: values[0].float().cpu().numpy() for target, values in found.items()}
+
+    def tensors(self, photograph: Photograph) -> dict[str, Tensor]:
+        """Return what the network is given for one photograph, with a leading axis of one."""
+        inputs = {name: values[None] for name, values in photograph.inputs.items()}
+        return to_tensors(inputs, self.spec.preprocessing, self.device)
 
     def reading(self, logits: Mapping[str, NDArray[np.float32]]) -> Reading:
         """Return the reading that a photograph's logits amount to."""
@@ -145,14 +149,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def to_tensors(
-    inputs: Sequence[Mapping[str, NDArray[np.uint8]]], settings: Preprocessing, device: torch.device
-) -> dict[str, Tensor]:
-    """Return the inputs of N photographs as float tensors, centred and scaled, with a leading axis of N."""
+def to_tensors(inputs: Mapping[str, NDArray[Any]], settings: Preprocessing, device: torch.device) -> dict[str, Tensor]:
+    """Return inputs as float tensors; pictures (uint8) centred and scaled.
+
+    Args:
+        inputs: by name, each with a leading axis of photographs.
+        settings: mean and deviation.
+        device: where the tensors shall be.
+    """
     mean = torch.tensor(settings.mean, device=device)[:, None, None]
     deviation = torch.tensor(settings.deviation, device=device)[:, None, None]
-    stacked = {name: np.stack([each[name] for each in inputs]) for name in inputs[0]}
-    return {name: (torch.from_numpy(values).to(device).float() - mean) / deviation for name, values in stacked.items()}
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in inputs.items()}
+    return {
+        name: (values.float() - mean) / deviation if values.dtype == torch.uint8 else values
+        for name, values in tensors.items()
+    }
 
 
 def calibrated(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

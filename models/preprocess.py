@@ -11,12 +11,15 @@ import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from .measures import measure
 from .spec import Preprocessing
+from .tags import tag_values
 
 Image.init()
 FORMATS: list[str] = [
@@ -24,6 +27,9 @@ FORMATS: list[str] = [
 ]
 
 _EMPTY_OR_DAMAGED, _TOO_LARGE, _NO_IMAGE, _UNUSABLE = 400, 413, 415, 422
+_TILES, _TILE_SIZE = 64, 64  # of which measures are taken
+_CANDIDATES = 4  # patches looked at for one that is kept
+_GREY, _DARK, _LIGHT = 0.05, 20, 235  # saturation, and levels of 255
 _PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
 _WARNINGS = threading.Lock()
 
@@ -49,12 +55,13 @@ class Photograph:
     Attributes:
         width: of the stored picture, in pixels.
         height: likewise.
-        inputs: by name; ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V).
+        inputs: by name; ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V), ``measures``
+            float32 of shape (M,), ``exif`` float32 of shape (2T,).
     """
 
     width: int
     height: int
-    inputs: Mapping[str, NDArray[np.uint8]] = field(repr=False)
+    inputs: Mapping[str, NDArray[Any]] = field(repr=False)
 
 
 def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
@@ -70,9 +77,14 @@ def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
             _UNUSABLE,
             f"The picture is {width} × {height} pixels; the least side is {settings.smallest_side}.",
         )
-    inputs = {}
+    inputs: dict[str, NDArray[Any]] = {}
     if settings.patches:
-        inputs["patches"] = _patches(image, settings)
+        cut = _coloured if settings.choice == "coloured" else _patches
+        inputs["patches"] = cut(image, settings.patches, settings.patch_size)
+    if settings.measures:
+        inputs["measures"] = measure(_patches(image, _TILES, _TILE_SIZE))
+    if settings.exif:
+        inputs["exif"] = tag_values(image, settings.exif)
     if settings.view:
         inputs["view"] = _channels_first(_rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX))
     return Photograph(width, height, inputs)
@@ -128,16 +140,31 @@ def _check_claim(image: Image.Image, max_pixels: int) -> None:
         )
 
 
-def _patches(image: Image.Image, settings: Preprocessing) -> NDArray[np.uint8]:
-    size = settings.patch_size
+def _patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
     if min(image.size) < size:
         image = _mirrored(image, size)
     return np.stack(
         [
             _channels_first(_rgb(image.crop((left, top, left + size, top + size))))
-            for left, top in positions(*image.size, settings.patches, size)
+            for left, top in positions(*image.size, count, size)
         ]
     )
+
+
+def _coloured(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
+    """Cut patches that are neither nearly black, white nor grey; where there are too few, some are taken twice."""
+    if min(image.size) < size:
+        image = _mirrored(image, size)
+    pixels = np.asarray(_rgb(image))
+    corners = np.asarray(positions(*image.size, count * _CANDIDATES, size))
+    inside = np.arange(size)
+    across, down = corners[:, 0, None, None] + inside[None, None], corners[:, 1, None, None] + inside[None, :, None]
+    patches = pixels[down, across].transpose(0, 3, 1, 2)
+    colours = patches.mean((2, 3))
+    most, least = colours.max(1), colours.min(1)
+    usable = (most - least >= _GREY * np.maximum(most, 1)) & (most >= _DARK) & (least <= _LIGHT)
+    kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
+    return np.ascontiguousarray(patches[np.resize(kept, count)])
 
 
 def _mirrored(image: Image.Image, size: int) -> Image.Image:

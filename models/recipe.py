@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -19,16 +19,74 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Training(_Strict):
-    """How the weights are found.
+class Probe(_Strict):
+    """Compute a frozen trunk's features once, and fit linear heads to them.
 
     Attributes:
-        penalties: strengths of the L2 penalty on a probe's weights that are tried; validation chooses.
+        penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
         class_weights: let every class count the same, however many photographs it has.
     """
 
+    method: Literal["probe"]
     penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
+
+
+class Phase(_Strict):
+    """A stretch of training.
+
+    Attributes:
+        epochs: at most; training stops early when validation no longer improves.
+        learning_rate: of the optimiser.
+        freeze: parts of the network, by the beginning of their parameters' names, that stay as they are.
+    """
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    freeze: list[str] = []
+
+
+class Network(_Strict):
+    """Train a network by gradient descent (Adam with decoupled weight decay).
+
+    Attributes:
+        phases: one after the other; each begins from the best weights of the one before.
+        batch_size: photographs a step, over all devices.
+        weight_decay: shrinks the weights; the authors' L2 penalty where a recipe follows one.
+        class_weights: let every class count the same, however many photographs it has.
+        softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
+        flip: mirror photographs at random.
+        patience: epochs without a lower validation loss after which a phase ends.
+        precision: ``bfloat16`` computes so where the GPU can.
+        compile: let torch compile the network first.
+    """
+
+    method: Literal["network"]
+    phases: list[Phase] = Field(min_length=1)
+    batch_size: int = Field(32, ge=1)
+    weight_decay: float = Field(0.0, ge=0)
+    class_weights: bool = True
+    softness: float = Field(0.0, ge=0)
+    flip: bool = True
+    patience: int = Field(5, ge=1)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    compile: bool = False
+
+
+class Boosting(_Strict):
+    """Gradient boosting of decision trees on measures of a photograph.
+
+    Attributes:
+        learning_rate: what each tree counts.
+        class_weights: let every class count the same, however many photographs it has.
+    """
+
+    method: Literal["boosting"]
+    learning_rate: float = Field(0.05, gt=0)
+    class_weights: bool = True
+
+
+Training = Probe | Network | Boosting
 
 
 class Recipe(_Strict):
@@ -38,9 +96,9 @@ class Recipe(_Strict):
         name: of the recipe; a file's name without its suffix.
         summary: one sentence.
         source: who described it.
-        method: ``probe`` computes a frozen trunk's features once and fits linear heads to them.
         architecture: the plugin that builds the network.
-        weights: that the trunk starts from; empty for random ones.
+        weights: that the trunk starts from: a name, a path or a URL; empty for random ones.
+        weights_sha256: of the file at that path or URL.
         architecture_options: for that plugin.
         preprocessing: fields of `Preprocessing`.
         training: how the weights are found.
@@ -49,12 +107,12 @@ class Recipe(_Strict):
     name: str
     summary: str
     source: str
-    method: Literal["probe"]
     architecture: str
     weights: str = ""
+    weights_sha256: str = ""
     architecture_options: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
-    training: Training = Training()
+    training: Annotated[Training, Field(discriminator="method")]
 
     @field_validator("preprocessing")
     @classmethod
@@ -117,26 +175,30 @@ def _set(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals:
         raise UsageError(f"--set wants key=value, and '{setting}' has no '='.")
-    *tables, last = _full_key(key.strip()).split(".")
-    place = values
+    place: Any = values
+    *tables, last = _full_key(key.strip(), values).split(".")
     for table in tables:
-        place = place.setdefault(table, {})
+        place = place[int(table)] if isinstance(place, list) else place.setdefault(table, {})
     place[last] = _value(text.strip())
 
 
-def _full_key(key: str) -> str:
-    known = [
-        *(f"training.{name}" for name in Training.model_fields),
-        *(f"preprocessing.{name}" for name in Preprocessing.__dataclass_fields__),
-        *("architecture", "weights"),
-    ]
-    if key.startswith("architecture_options.") or key in known:
-        return key
-    full = [name for name in known if name.endswith(f".{key}")]
-    if not full:
-        short = [name.rsplit(".", 1)[-1] for name in known]
-        raise UsageError(plugins.unknown("recipe setting", key, short))
-    return full[0]
+def _full_key(key: str, values: dict[str, Any]) -> str:
+    """Return the whole of a key that a person may have shortened to its last part."""
+    known = ["architecture", "weights", "weights_sha256"]
+    known += [f"preprocessing.{name}" for name in Preprocessing.__dataclass_fields__]
+    known += [f"architecture_options.{name}" for name in values.get("architecture_options", {})]
+    training = values.get("training", {})
+    for method in (Probe, Network, Boosting):
+        if training.get("method") == method.__name__.lower():
+            known += [f"training.{name}" for name in method.model_fields]
+    phases = len(training.get("phases", []))
+    known += [f"training.phases.{number}.{name}" for number in range(phases) for name in Phase.model_fields]
+    full = [name for name in known if name == key or name.endswith(f".{key}")]
+    if len(full) == 1:
+        return full[0]
+    if full:
+        raise UsageError(f"--set {key} could be any of {', '.join(full)}; write it in full.")
+    raise UsageError(plugins.unknown("recipe setting", key, [name.rsplit(".", 1)[-1] for name in known]))
 
 
 def _value(text: str) -> Any:

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from lightmeter.files import write_atomic
 from models.metrics import told
-from models.plots import confusion_plot, reliability_plot, stops_plot
+from models.plots import confusion_plot, history_plot, reliability_plot, stops_plot
 from models.spec import ModelSpec
 
 FIGURES = {
@@ -33,7 +33,11 @@ def write_report(
 ) -> None:
     """Write ``README.md``, ``report.html`` and ``plots/`` into a run folder."""
     splits = [(split, metrics[split]) for split in ("test", "validation") if split in metrics]
+    history = read_history(folder)
     plots = {}
+    curve = history_plot(history) if history else b""
+    if curve:
+        write_atomic(folder / "plots" / "training.png", curve)
     for split, scored in splits:
         for name, target in scored["targets"].items():
             rows = [row for row in predictions if row["split"] == split and row["target"] == name]
@@ -49,6 +53,7 @@ def write_report(
         "rows": figure_rows,
         "facts": _facts(metrics["training"]),
         "plots": plots,
+        "curve": base64.b64encode(curve).decode(),
     }
     templates = Environment(
         loader=PackageLoader("models"),
@@ -69,6 +74,18 @@ def figure_rows(target: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def difference_rows(compared: Mapping[str, Any]) -> list[list[str]]:
+    """Return runs side by side to read: the first one's figures, and of the others also how they differ from it."""
+    rows = []
+    for name, label in FIGURES.items():
+        cells = []
+        for run in compared["runs"].values():
+            difference = run["difference"].get(name)
+            cells.append(_told(name, run) + (f"\nΔ {told(difference, percent=name in _SHARES)}" if difference else ""))
+        rows.append([label, *cells])
+    return rows
+
+
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write ``history.csv``."""
     text = io.StringIO()
@@ -76,6 +93,12 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_atomic(folder / "history.csv", text.getvalue())
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``history.csv``, numbers as numbers."""
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        return [{k: v if k == "target" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _told(name: str, scored: Mapping[str, Any]) -> str:

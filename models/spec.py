@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from .tags import NAMES as TAG_NAMES
+
 SPEC_FILE = "model.toml"
 WEIGHTS_FILE = "model.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-Choice = Literal["spread"]
+Choice = Literal["spread", "coloured"]
 
 _LARGEST = {"patch_size": 1024, "patches": 4096, "view": 1024, "smallest_side": 1024}
 
@@ -32,8 +34,11 @@ class Preprocessing:
     Attributes:
         patches: number of squares cut at native resolution; 0 for none.
         patch_size: their side in pixels.
-        choice: where they are cut; ``spread`` is evenly over the photograph.
+        choice: where they are cut; ``spread`` is evenly over the photograph, ``coloured`` also leaves out what is
+            nearly black, white or grey.
         view: side in pixels of the whole photograph, squeezed into a square; 0 for none.
+        measures: whether measures of quality are taken (`models.measures`).
+        exif: names of EXIF tags that are read (`models.tags`).
         mean: subtracted from each of red, green and blue (0 to 255).
         deviation: then divided by.
         smallest_side: photographs with a shorter side are refused.
@@ -45,6 +50,8 @@ class Preprocessing:
     patch_size: int = 128
     choice: Choice = "spread"
     view: int = 0
+    measures: bool = False
+    exif: tuple[str, ...] = ()
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
     deviation: tuple[float, float, float] = (128.0, 128.0, 128.0)
     smallest_side: int = 32
@@ -167,20 +174,31 @@ def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
     for key, value in values.items():
         if key not in known:
             raise TypeError(f"there is no preprocessing setting '{key}'")
-        if isinstance(known[key], int):
+        if isinstance(known[key], bool):
+            _yes_or_no(key, value)
+        elif isinstance(known[key], int):
             _whole(key, value)
-    chosen = {**known, **values}
+    chosen = {**known, **values, "exif": tuple(values.get("exif", ()))}
     for key in ("mean", "deviation"):
         chosen[key] = _numbers(key, chosen[key])
-        if len(chosen[key]) != 3:  # noqa: PLR2004 - red, green, blue
-            raise ValueError(f"{key} must be three numbers")
-    if min(chosen["deviation"]) <= 0:
+    settings = Preprocessing(**chosen)
+    _check_possible(settings)
+    return settings
+
+
+def _check_possible(settings: Preprocessing) -> None:
+    if len(settings.mean) != 3 or len(settings.deviation) != 3:  # noqa: PLR2004 - red, green, blue
+        raise ValueError("mean and deviation must be three numbers each")
+    if min(settings.deviation) <= 0:
         raise ValueError("deviation must be above zero")
-    if chosen["choice"] not in get_args(Choice):
+    if settings.choice not in get_args(Choice):
         raise ValueError(f"choice must be one of {', '.join(get_args(Choice))}")
-    if not chosen["view"] and not (chosen["patches"] and chosen["patch_size"]):
-        raise ValueError("neither patches nor a view are cut")
-    return Preprocessing(**chosen)
+    for tag in settings.exif:
+        if tag not in TAG_NAMES:
+            raise ValueError(f"there is no EXIF tag '{tag}' to ask for; there are {', '.join(TAG_NAMES)}")
+    cuts = settings.patches and settings.patch_size
+    if not any((cuts, settings.view, settings.measures, settings.exif)):
+        raise ValueError("neither patches nor a view, measures or EXIF tags are asked for")
 
 
 def _target(values: dict[str, Any]) -> Target:
@@ -219,6 +237,11 @@ def _whole(key: str, value: object) -> None:
         raise TypeError(f"{key} must be a whole number")
     if not 0 <= value <= _LARGEST.get(key, 10**9):
         raise ValueError(f"{key} must be between 0 and {_LARGEST.get(key, 10**9)}")
+
+
+def _yes_or_no(key: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{key} must be true or false")
 
 
 def _numbers(key: str, values: object) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Train a recipe on a data set; the result is a run folder."""
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +13,20 @@ import torch
 from labels.dataset import DataSet
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from models import architectures, devices
+from models import architectures, devices, distributed
+from models.boosting import fit_boosting
 from models.data import Row, class_numbers, labelled
+from models.descent import fit_network
 from models.evaluation import predict_split, score
+from models.fitted import Fitted, Work
 from models.predictor import Predictor
 from models.pretrained import load_trunk
-from models.probe import Fitted, fit_probe
-from models.recipe import Recipe
+from models.probe import fit_probe
+from models.recipe import Network, Probe, Recipe, Training
 from models.report import write_history, write_report
 from models.runs import new_run, write_metrics, write_model, write_predictions
 from models.spec import ModelSpec, Target
+from models.tags import DEFINES
 
 _LEAST_CLASSES = 2
 
@@ -39,8 +44,10 @@ class Run:
     metrics: dict[str, Any]
 
 
-def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: int) -> Run:
+def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: int, resume: bool = False) -> Run:
     """Train, score on validation, and write the run folder; the test split is not touched.
+
+    Of several processes (``torchrun``) the first one scores and writes.
 
     Args:
         recipe: what to train.
@@ -48,36 +55,56 @@ def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: 
         folder: of the run; it must not exist.
         device: as torch names it.
         seed: of everything that is drawn.
+        resume: go on from the last checkpoint of a training that was interrupted.
 
     Raises:
         UsageError: if the data set has too little to train or to validate on.
     """
     begun = time.perf_counter()
     rows = _rows(dataset)
+    _check_tags(recipe, dataset)
     torch.manual_seed(seed)
     spec = _spec(recipe, dataset, folder.name)
     network = architectures.build(spec)
     if recipe.weights:
-        load_trunk(network, recipe.weights)
+        load_trunk(network, recipe.weights, recipe.weights_sha256)
     predictor = Predictor(spec, network, device)
-    fitted = fit_probe(predictor, dataset, rows, recipe.training)
-    facts = _facts(predictor, fitted, device, seed, time.perf_counter() - begun)
-    spec = replace(spec, targets=_calibrated(spec.targets, fitted.temperatures), training=facts)
-    predictor = Predictor(spec, network, device)
+    work = Work(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
+    with distributed.together(device):
+        fitted = _fit(predictor, work, recipe.training)
+        if not distributed.first():
+            return Run(folder, {})
+        facts = _facts(predictor, fitted, device, seed, time.perf_counter() - begun)
+        spec = replace(spec, targets=_calibrated(spec.targets, fitted.temperatures), training=facts)
+        metrics = _write(folder, Predictor(spec, network, device), fitted, work)
+    shutil.rmtree(work.partial, ignore_errors=True)
+    return Run(folder, metrics)
+
+
+def _fit(predictor: Predictor, work: Work, training: Training) -> Fitted:
+    if isinstance(training, Probe):
+        return fit_probe(predictor, work, training)
+    if isinstance(training, Network):
+        return fit_network(predictor, work, training)
+    return fit_boosting(predictor, work, training)
+
+
+def _write(folder: Path, predictor: Predictor, fitted: Fitted, work: Work) -> dict[str, Any]:
+    spec = predictor.spec
     with new_run(folder) as temporary:
-        predictions, _ = predict_split(predictor, dataset, "validation")
+        predictions, _ = predict_split(predictor, work.dataset, "validation")
         metrics = {
             "format": 1,
-            "validation": score(predictions, spec.targets, rows["train"], seed),
-            "training": dict(facts),
+            "validation": score(predictions, spec.targets, work.rows["train"], work.seed),
+            "training": dict(spec.training),
             "unreadable": fitted.unreadable,
         }
         write_predictions(temporary, predictions)
         write_history(temporary, fitted.history)
         write_metrics(temporary, metrics)
         write_report(temporary, spec, metrics, predictions)
-        write_model(temporary, spec, network)
-    return Run(folder, metrics)
+        write_model(temporary, spec, predictor.network)
+    return metrics
 
 
 def _rows(dataset: DataSet) -> dict[str, list[Row]]:
@@ -97,6 +124,18 @@ def _rows(dataset: DataSet) -> dict[str, list[Row]]:
                 f"'{target.name}'; freeze a data set with more photographers."
             )
     return rows
+
+
+def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
+    """Refuse to read off a tag what was labelled by that tag."""
+    for target in dataset.spec.targets:
+        told = sorted(DEFINES.get(target.name, set()) & set(recipe.cut.exif))
+        if told:
+            rest = [tag for tag in recipe.cut.exif if tag not in told]
+            raise UsageError(
+                f"The recipe {recipe.name} reads the EXIF tag '{told[0]}', of which the labels of '{target.name}' are "
+                f"made; leave it out: --set 'exif={rest}'."
+            )
 
 
 def _spec(recipe: Recipe, dataset: DataSet, name: str) -> ModelSpec:
@@ -128,5 +167,5 @@ def _facts(predictor: Predictor, fitted: Fitted, device: str, seed: int, seconds
         "peak_memory_mb": round(devices.peak_memory_mb(device)),
         "parameters": sum(parameter.numel() for parameter in predictor.network.parameters()),
         "trained_parameters": fitted.trained_parameters,
-        "penalties": fitted.chosen,
+        **fitted.facts,
     }

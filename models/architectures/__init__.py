@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 Builder = Callable[["ModelSpec"], "nn.Module"]
 
-BUILT_IN = {"efficientnet-lite0": "efficientnet_lite"}
-"""The module of each built-in architecture, with a function ``build``; an archive has no entry points."""
+BUILT_IN = {
+    "efficientnet-lite0": "efficientnet_lite",
+    "fusion": "fusion",
+    "grid-vote": "small",
+    "mobilenet-v2": "mobilenet",
+    "small-cnn": "small",
+    "trees": "trees",
+    "vgg16-patches": "vgg",
+    "vgg16-view": "vgg",
+}
+"""Module of each built-in architecture, with a function ``build``; it stands here as an archive has no entry points."""
 
 
 def build(spec: "ModelSpec") -> "nn.Module":

@@ -28,6 +28,7 @@ def test_training_leaves_a_whole_run_folder(trained: Path) -> None:
         "plots",
     }
     assert {path.name for path in (trained / "plots").iterdir()} == {
+        "training.png",
         "validation-shutter-confusion.png",
         "validation-shutter-reliability.png",
         "validation-shutter-stops.png",
@@ -67,7 +68,7 @@ def test_the_test_split_is_scored_when_asked_and_each_time_is_recorded(
 def test_the_report_is_one_file(run: Path, dataset: DataSet) -> None:
     lightmeter("models", "evaluate", run, "--data", dataset.folder, "--quiet")
     page = (run / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     assert 'src="http' not in page
     assert "<script" not in page
 

@@ -21,8 +21,8 @@ Ask = Callable[..., str]
         (["patches", "--set", "patch_sise=64"], "did you mean patch_size"),
         (["patches", "--set", "patches=-1"], "patches must be between 0 and 4096"),
         (["patches", "--set", "patches=many"], "patches must be a whole number"),
-        (["patches", "--set", "penalties=strong"], "'training.penalties' is wrong"),
-        (["patches", "--set", "weights=vgg"], "There is no set of weights 'vgg'"),
+        (["patches", "--set", "penalties=strong"], "'training.probe.penalties' is wrong"),
+        (["patches", "--set", "weights=vgg"], "There is no file or set of weights 'vgg'"),
         (["patches", "--set", "architecture=resnet"], "There is no architecture 'resnet'"),
         (["patches", "--device", "abacus"], "There is no device 'abacus'"),
         (["patches", "--device", "cuda:99"], "There is no device 'cuda:99' here"),
@@ -68,9 +68,11 @@ def test_prediction_of_nothing_that_can_be_read(trained: Path, tmp_path: Path) -
 
 def test_recipes_of_ones_own(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
     recipe = tmp_path / "mine.toml"
-    recipe.write_text('summary = "x"\nsource = "x"\nmethod = "guess"\narchitecture = "efficientnet-lite0"\n')
+    recipe.write_text(
+        'summary = "x"\nsource = "x"\narchitecture = "efficientnet-lite0"\n[training]\nmethod = "guess"\n'
+    )
     said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
-    assert "'method' is wrong" in said
+    assert "'training' is wrong" in said
     recipe.write_text("summary = ")
     said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "is not valid TOML" in said

@@ -1,0 +1,65 @@
+"""A photograph's EXIF tags, its picture, or both.
+
+The networks of Lederer: a dense network (256, 128, 64, 32) on the tags, a convolutional one on the view, and the two
+joined before the last layer.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .efficientnet_lite import FEATURES, EfficientNetLite0
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
+
+_WIDTHS = (256, 128, 64, 32)
+_PICTURE = 64
+
+
+class Fusion(nn.Module):
+    """What is known from the tags and what is seen, side by side, and a dense layer a target.
+
+    Args:
+        classes: number of classes of each target, by name.
+        tags: number of tags; 0 to do without them.
+        view: whether there is a picture.
+    """
+
+    def __init__(self, classes: Mapping[str, int], tags: int, *, view: bool) -> None:
+        super().__init__()
+        seen = 0
+        if tags:
+            self.tags = nn.Sequential(nn.BatchNorm1d(2 * tags), *_dense((2 * tags, *_WIDTHS)))
+            seen += _WIDTHS[-1]
+        if view:
+            self.trunk = EfficientNetLite0()
+            self.picture = nn.Sequential(nn.Dropout(0.2), *_dense((FEATURES, _PICTURE)))
+            seen += _PICTURE
+        self.heads = nn.ModuleDict({name: nn.Linear(seen, count) for name, count in classes.items()})
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return logits of shape (N, C) by target."""
+        parts = []
+        if "exif" in inputs:
+            parts.append(self.tags(inputs["exif"]))
+        if "view" in inputs:
+            parts.append(self.picture(self.trunk(inputs["view"])))
+        seen = torch.cat(parts, 1)
+        return {name: head(seen) for name, head in self.heads.items()}
+
+
+def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+    return layers
+
+
+def build(spec: "ModelSpec") -> nn.Module:
+    """Return the network of a spec."""
+    cut = spec.preprocessing
+    return Fusion(spec.classes, len(cut.exif), view=cut.view > 0)

@@ -1,0 +1,95 @@
+"""MobileNetV2 on the whole view.
+
+M. Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018 (arXiv:1801.04381). The names of
+the trunk's parameters are torchvision's, so that its published weights load.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
+
+FEATURES = 1280
+_STAGES = (
+    # expansion, channels out, repeats, stride of the first
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def _unit(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve each channel for itself, project; with a shortcut where shapes allow."""
+
+    def __init__(self, channels: int, out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        layers: list[nn.Module] = [_unit(channels, wide)] if expansion > 1 else []
+        layers += [_unit(wide, wide, 3, stride, wide), nn.Conv2d(wide, out, 1, bias=False), nn.BatchNorm2d(out)]
+        self.conv = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and channels == out
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C', H / stride, W / stride)."""
+        x: Tensor = self.conv(inputs)
+        return inputs + x if self.shortcut else x
+
+
+class Trunk(nn.Module):
+    """Pictures in, 1,280 features out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_unit(3, 32, 3, 2)]
+        channels = 32
+        for expansion, out, repeats, first_stride in _STAGES:
+            for repeat in range(repeats):
+                layers.append(InvertedResidual(channels, out, 1 if repeat else first_stride, expansion))
+                channels = out
+        layers.append(_unit(channels, FEATURES))
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return features of shape (N, 1280), averaged over each picture."""
+        maps: Tensor = self.features(pictures)
+        return maps.mean((2, 3))
+
+
+class ViewMobileNet(nn.Module):
+    """MobileNetV2's features of the whole view, a dense layer, and a dense layer a target.
+
+    Args:
+        classes: number of classes of each target, by name.
+        dense: width of the dense layer.
+    """
+
+    def __init__(self, classes: Mapping[str, int], dense: int) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.dense = nn.Sequential(nn.Linear(FEATURES, dense), nn.ReLU(inplace=True), nn.Dropout(0.2))
+        self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return logits of shape (N, C) by target."""
+        seen = self.dense(self.trunk(inputs["view"]))
+        return {name: head(seen) for name, head in self.heads.items()}
+
+
+def build(spec: "ModelSpec") -> nn.Module:
+    """Return the network of a spec."""
+    return ViewMobileNet(spec.classes, int(spec.architecture_options.get("dense", 128)))

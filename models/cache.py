@@ -1,0 +1,109 @@
+"""Inputs cut once and kept in memory-mapped files, so that a device never waits for a decoder.
+
+A cache belongs to one data set and one preprocessing; its name is their hash. It can be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from labels.dataset import DataSet
+from lightmeter import project
+from models.data import Row, each_photograph
+from models.predictor import Predictor
+from models.preprocess import Photograph, PhotographError
+
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a split's photographs.
+
+    Attributes:
+        arrays: by name, each with a leading axis of photographs; memory-mapped.
+        rows: of the photographs that could be read, in the arrays' order.
+        unreadable: the others, with the reason.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    rows: Sequence[Row]
+    unreadable: list[dict[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the inputs of some photographs, by name, copied into memory."""
+        return {name: np.asarray(values[places]) for name, values in self.arrays.items()}
+
+
+def cut_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
+    """Return the inputs of a split, from the cache or by decoding every photograph once.
+
+    Args:
+        predictor: that cuts.
+        dataset: whose photographs are read.
+        rows: of one split, at least one.
+    """
+    split = rows[0]["split"]
+    told = [dataset.spec.manifest_sha256, split, len(rows), asdict(predictor.spec.preprocessing)]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+    folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
+    if not folder.exists():
+        _fill(folder, predictor, dataset, rows)
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    unreadable = {one["sha256"] for one in index["unreadable"]}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["inputs"]}
+    kept = [row for row in rows if row["sha256"] not in unreadable]
+    return Inputs(arrays, kept, index["unreadable"])
+
+
+def _fill(folder: Path, predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
+    try:
+        arrays: dict[str, Any] = {}
+        unreadable = []
+        place = 0
+        for row, found in each_photograph(dataset, rows, predictor.read, f"cutting, {rows[0]['split']}"):
+            if isinstance(found, PhotographError):
+                unreadable.append({"sha256": row["sha256"], "reason": found.reason})
+                continue
+            arrays = arrays or _opened(temporary, found, len(rows))
+            for name, values in found.inputs.items():
+                arrays[name][place] = values
+            place += 1
+        for values in arrays.values():
+            values.flush()
+        (temporary / _INDEX).write_text(json.dumps({"inputs": sorted(arrays), "unreadable": unreadable}), "utf-8")
+        if not folder.exists():
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _opened(folder: Path, first: Photograph, count: int) -> dict[str, Any]:
+    """Return writable arrays for as many photographs as there may be; those not filled stay behind the end."""
+    return {
+        name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(count, *values.shape))
+        for name, values in first.inputs.items()
+    }
+
+
+def cache_root() -> Path:
+    """Return the folder of what can be made or fetched again."""
+    here = project.find_if_any()
+    if here:
+        return here.state / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lightmeter"

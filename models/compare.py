@@ -1,0 +1,80 @@
+"""Runs side by side, on the photographs that all of them answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightmeter.errors import UsageError
+from models.evaluation import answers_of
+from models.metrics import differences, figures
+from models.runs import read_predictions
+from models.spec import ModelSpec, Target
+
+Rows = dict[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run and its answers.
+
+    Attributes:
+        name: of the run.
+        spec: of its model.
+        predictions: rows of ``predictions.parquet``, of one split.
+    """
+
+    name: str
+    spec: ModelSpec
+    predictions: Sequence[Mapping[str, Any]]
+
+
+def read_scored(folder: Path, spec: ModelSpec, split: str) -> Scored:
+    """Read a run's answers on one split.
+
+    Raises:
+        UsageError: if it has none.
+    """
+    rows = [row for row in read_predictions(folder) if row["split"] == split]
+    if not rows:
+        raise UsageError(
+            f"The run {spec.name} has no answers on its {split} split; 'lightmeter models evaluate' makes them."
+        )
+    return Scored(spec.name, spec, rows)
+
+
+def compare(runs: Sequence[Scored]) -> dict[str, Any]:
+    """Return the figures of runs by target, and their differences from the first run's.
+
+    Raises:
+        UsageError: if the runs answered nothing in common.
+    """
+    names = [target.name for target in runs[0].spec.targets]
+    common = [name for name in names if all(name in run.spec.classes for run in runs)]
+    found = {name: _compare_target(runs, name) for name in common}
+    if not any(found.values()):
+        raise UsageError("These runs answered no photograph in common; compare runs of one data set.")
+    return {name: value for name, value in found.items() if value}
+
+
+def _compare_target(runs: Sequence[Scored], name: str) -> dict[str, Any]:
+    targets = [next(target for target in run.spec.targets if target.name == name) for run in runs]
+    if len({target.classes for target in targets}) > 1:
+        raise UsageError(f"These runs have different classes of '{name}'; compare runs of one data set.")
+    answered: list[Rows] = [{row["sha256"]: row for row in run.predictions if row["target"] == name} for run in runs]
+    common = sorted(set.intersection(*(set(rows) for rows in answered)))
+    if not common:
+        return {}
+    answers = [_answers(rows, common, target) for rows, target in zip(answered, targets, strict=True)]
+    result: dict[str, Any] = {"photographs": len(common), "groups": int(answers[0].groups.max()) + 1, "runs": {}}
+    for run, found in zip(runs, answers, strict=True):
+        result["runs"][run.name] = {
+            **figures(found),
+            "difference": {} if run is runs[0] else differences(answers[0], found),
+            "seconds": run.spec.training.get("seconds"),
+        }
+    return result
+
+
+def _answers(rows: Rows, common: Sequence[str], target: Target) -> Any:
+    return answers_of([rows[sha256] for sha256 in common], target)

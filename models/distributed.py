@@ -1,0 +1,60 @@
+"""Several processes that train one network, started by ``torchrun``; one process is the ordinary case."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def rank() -> int:
+    """Return this process's number."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine, which is the number of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world() -> int:
+    """Return the number of processes."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def first() -> bool:
+    """Return whether this process is the one that writes and speaks."""
+    return rank() == 0
+
+
+@contextmanager
+def together(device: str) -> Iterator[None]:
+    """Join the other processes while the block runs."""
+    if world() == 1:
+        yield
+        return
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def first_goes_ahead() -> Iterator[None]:
+    """Let the first process do a block before the others do it."""
+    if world() > 1 and not first():
+        distributed.barrier()
+    yield
+    if world() > 1 and first():
+        distributed.barrier()
+
+
+def shared(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a network whose gradients are averaged over all processes."""
+    if world() == 1:
+        return network
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)

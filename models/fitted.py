@@ -1,0 +1,67 @@
+"""What every way of fitting takes and gives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.dataset import DataSet
+from models.data import Row, class_numbers
+from models.metrics import temperature
+from models.spec import Target
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to fit.
+
+    Attributes:
+        dataset: whose photographs are read.
+        rows: of the splits ``train`` and ``validation``.
+        seed: of everything that is drawn.
+        partial: the folder of checkpoints; it goes when the run is whole.
+        resume: go on from the checkpoint there, if there is one.
+    """
+
+    dataset: DataSet
+    rows: Mapping[str, Sequence[Row]]
+    seed: int
+    partial: Path
+    resume: bool = False
+
+
+@dataclass
+class Fitted:
+    """How a fit went.
+
+    Attributes:
+        temperatures: by target.
+        facts: for ``model.toml``: what was chosen, how long was waited.
+        history: what was tried or passed through, a row each.
+        unreadable: photographs that could not be used, and why.
+        trained_parameters: how many numbers were fitted.
+    """
+
+    temperatures: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    trained_parameters: int = 0
+
+    def calibrate(
+        self, logits: Mapping[str, NDArray[np.float32]], rows: Sequence[Row], targets: Sequence[Target]
+    ) -> None:
+        """Fit the temperatures on validation.
+
+        Args:
+            logits: shape (N, C) by target.
+            rows: of the N photographs.
+            targets: of the model.
+        """
+        for target in targets:
+            truth = class_numbers(rows, target)
+            known = truth >= 0
+            self.temperatures[target.name] = temperature(logits[target.name][known], truth[known])

@@ -1,0 +1,74 @@
+"""What training makes small."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.spec import Target
+
+
+class Loss:
+    """Cross-entropy over every target, photographs without a label left out of it.
+
+    For targets in stops the truth can be a bell over the classes instead of one of them (R. Díaz and A. Marathe, "Soft
+    labels for ordinal regression", CVPR 2019): a wrong answer near the truth then costs less than one far away.
+
+    Args:
+        targets: of the model.
+        classes: true class of every training photograph by target, −1 where it has none; for the class weights.
+        class_weights: let every class count the same.
+        softness: standard deviation of the bell in stops; 0 for one class.
+        device: where it is computed.
+    """
+
+    def __init__(
+        self,
+        targets: tuple[Target, ...],
+        classes: Mapping[str, Tensor],
+        device: torch.device,
+        *,
+        class_weights: bool,
+        softness: float,
+    ) -> None:
+        self.softness = softness
+        self.stops = {target.name: torch.tensor(target.stops, device=device) for target in targets if target.stops}
+        self.weights = {
+            target.name: _weights(classes[target.name], len(target.classes), even=class_weights).to(device)
+            for target in targets
+        }
+
+    def __call__(
+        self, logits: Mapping[str, Tensor], classes: Mapping[str, Tensor], stops: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return the mean loss over targets.
+
+        Args:
+            logits: shape (N, C) by target.
+            classes: shape (N,) by target, −1 where there is none.
+            stops: shape (N,) by target.
+        """
+        losses = [self._one(name, values, classes[name], stops[name]) for name, values in logits.items()]
+        return torch.stack(losses).mean()
+
+    def _one(self, name: str, logits: Tensor, classes: Tensor, stops: Tensor) -> Tensor:
+        known = classes >= 0
+        if not known.any():
+            return logits.sum() * 0.0  # every head takes part in every step, or processes would wait for each other
+        logits, classes, stops = logits[known].float(), classes[known], stops[known]
+        weights = self.weights[name][classes]
+        if self.softness and name in self.stops:
+            distance = self.stops[name][None] - stops[:, None]
+            truth = torch.softmax(-(distance**2) / (2 * self.softness**2), 1)
+            each = -(truth * torch.log_softmax(logits, 1)).sum(1)
+        else:
+            each = functional.cross_entropy(logits, classes, reduction="none")
+        return (each * weights).sum() / weights.sum()
+
+
+def _weights(classes: Tensor, count: int, *, even: bool) -> Tensor:
+    if not even:
+        return torch.ones(count)
+    numbers = torch.bincount(classes[classes >= 0], minlength=count).float()
+    return torch.where(numbers > 0, numbers.sum() / (numbers.clamp(min=1) * (numbers > 0).sum()), 1.0)

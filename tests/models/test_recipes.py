@@ -1,0 +1,197 @@
+"""Every recipe trains, is scored and predicts; trainings stop, go on and are shared."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from labels.dataset import DataSet
+from models.predictor import Predictor
+from models.preprocess import read_photograph
+from models.recipe import names
+from models.spec import Preprocessing
+
+from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, lightmeter, make_dataset
+
+Ask = Callable[..., Any]
+
+TINY = {
+    "patches": SMALL,
+    "quality-features": ["--set", "iterations=20"],
+    "gupta-kannan": [
+        *("--set", "weights=", "--set", "freeze=[]", "--set", "patches=2", "--set", "patch_size=48"),
+        *("--set", "filters=4", "--set", "dense=8", "--set", "epochs=1"),
+    ],
+    "chavez-heras": [
+        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3}]"),
+    ],
+    "haoran-cnn": ["--set", "view=32", "--set", "epochs=2"],
+    "haoran-mobilenet": [
+        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}, {epochs=1, learning_rate=1e-4}]"),
+    ],
+    "lebon-grid": ["--set", "patches=64", "--set", "epochs=2"],
+    "lederer-exif": ["--set", "exif=['f_number', 'iso']", "--set", "epochs=2"],
+    "lederer-image": ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"],
+    "lederer-fusion": [
+        *("--set", "exif=['f_number', 'iso']", "--set", "view=32"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"),
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("recipe", names())
+def test_each_recipe_gives_a_whole_run_that_evaluates_and_predicts(
+    recipe: str, dataset: DataSet, tmp_path: Path, document: Ask
+) -> None:
+    run = tmp_path / "run"
+    small = [*TINY[recipe], "--device", "cpu"]
+    trained = document("models", "train", recipe, "--data", dataset.folder, "--out", run, *small)
+    assert trained["metrics"]["validation"]["photographs"] == 12
+    assert (run / "plots" / "training.png").is_file()
+    metrics = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+    assert metrics["test"]["targets"]["shutter"]["accuracy"]["value"] is not None
+    (answer,) = document("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
+    assert set(answer["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
+    assert not run.with_name("run.partial").exists()
+
+
+def test_boosted_trees_tell_noise(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "both-v1", targets=(SHUTTER, MEDIUM))
+    document("models", "train", "quality-features", "--data", dataset.folder, "--out", tmp_path / "run")
+    metrics = document("models", "evaluate", tmp_path / "run", "--data", dataset.folder)["metrics"]
+    assert metrics["test"]["targets"]["shutter"]["balanced_accuracy"]["value"] == 1.0
+    assert metrics["test"]["targets"]["medium"]["balanced_accuracy"]["value"] == 1.0
+
+
+def test_a_network_learns(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = ["--set", "view=64", "--set", "epochs=25", "--set", "patience=25", "--set", "batch_size=6"]
+    document("models", "train", "haoran-cnn", "--data", dataset.folder, "--out", tmp_path / "run", *options)
+    losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
+    assert min(losses) < 0.7 * losses[0]
+
+
+CNN = ["haoran-cnn", "--set", "view=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    document("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
+    command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(killed)]
+    slow = (
+        "import sys, time; from models import descent; from lightmeter.cli import main; save = descent.Descent._save\n"
+        "def slowly(*a):\n    save(*a); time.sleep(0.5)\n"
+        "descent.Descent._save = slowly; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", slow, *command], stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed.partial" / "checkpoint.pt"
+    for _ in range(600):
+        if checkpoint.is_file():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not killed.exists()
+    document(*command, "--resume")
+    assert history(killed) == history(whole)
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    run = tmp_path / "run"
+    command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(run)]
+    assert lightmeter(*command, "--quiet") == 0
+    partial = tmp_path / "again.partial"
+    partial.mkdir()
+    torch.save({"fingerprint": "another"}, partial / "checkpoint.pt")
+    said = sentence(*command[:-1], tmp_path / "again", "--resume")
+    assert "of another recipe, data set or seed" in said
+    (partial / "checkpoint.pt").write_bytes(b"junk")
+    assert "cannot be read" in sentence(*command[:-1], tmp_path / "again", "--resume")
+
+
+def test_a_loss_that_is_no_number_is_said(dataset: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--set", "learning_rate=1e30", "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert lightmeter("models", "train", *CNN, *options) == 1
+    assert "The loss became nan in phase 1, epoch" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
+    document("models", "train", *options, "--out", tmp_path / "one")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
+    done = subprocess.run(
+        [*launch, "-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(tmp_path / "two")
+    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+        assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+
+
+def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(
+    dataset: DataSet, tmp_path: Path, sentence: Ask
+) -> None:
+    said = sentence("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "reads the EXIF tag 'exposure_time', of which the labels of 'shutter' are made" in said
+
+
+def test_published_weights_load_from_a_file_and_are_checked(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    from models.architectures.mobilenet import Trunk
+
+    weights = tmp_path / "mobile.safetensors"
+    state = {**Trunk().state_dict(), "classifier.1.weight": torch.zeros(10, 1280)}
+    save_file(state, weights)
+    options = ["--data", dataset.folder, "--out", tmp_path / "run", "--device", "cpu"]
+    tiny = [*TINY["haoran-mobilenet"][2:], "--set", f"weights={weights}"]
+    said = sentence("models", "train", "haoran-mobilenet", *options, *tiny, "--set", f"weights_sha256={'0' * 64}")
+    assert "another SHA-256 than expected" in said
+    frozen = [*tiny[:-4], "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]", *tiny[-2:]]
+    assert lightmeter("models", "train", "haoran-mobilenet", *options, *frozen, "--quiet") == 0
+    trained = Predictor.load(tmp_path / "run").network.get_submodule("trunk").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in trained.items())
+    weights.write_bytes(b"junk")
+    assert "holds no weights" in sentence(
+        "models", "train", "haoran-mobilenet", "--data", dataset.folder, "--out", tmp_path / "x", *tiny
+    )
+
+
+def test_coloured_patches_leave_out_borders() -> None:
+    import io
+
+    from PIL import Image
+
+    photograph = Image.open(io.BytesIO(jpeg(noisy=False, seed=2)))
+    framed = Image.new("RGB", (360, 320), "white")
+    framed.paste(photograph, (100, 100))
+    content = io.BytesIO()
+    framed.save(content, "PNG")
+    cut = read_photograph(content.getvalue(), Preprocessing(patches=64, patch_size=6, choice="coloured"))
+    colours = cut.inputs["patches"].reshape(64, 3, -1).mean(2)
+    assert ((colours.max(1) - colours.min(1)) > 5).all()
