@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from lightmeter import console
-from lightmeter.console import EVERYWHERE, table
+from lightmeter.commands import group
+from lightmeter.console import table
 
-app = typer.Typer(help="Upgrade, count and export the SQL catalogue.", no_args_is_help=True, epilog=EVERYWHERE)
+app = group("Upgrade, count and export the SQL catalogue.")
 
 
 @app.command()
