@@ -22,6 +22,7 @@ from harvest.catalogue.tables import RunState, SightingState
 from harvest.crawl.feed import Feed
 from harvest.crawl.job import Job, Outcome
 from harvest.crawl.local import LocalFailure
+from harvest.crawl.placeholders import is_placeholder
 from harvest.crawl.recorder import Recorder
 from harvest.crawl.workers import Workers
 from harvest.sources import Sighting, Source, SpiderSource
@@ -120,6 +121,8 @@ class HarvestSpider(scrapy.Spider):
             self.recorder.record(Outcome(job, SightingState.GONE, f"HTTP {response.status}"))
         elif response.status != _OK:
             self.recorder.record(Outcome(job, SightingState.FAILED, f"HTTP {response.status}"))
+        elif is_placeholder(response.url, response.body):
+            self.recorder.record(Outcome(job, SightingState.GONE, "removed placeholder"))
         else:
             yield Fetched(job, response.body)
 

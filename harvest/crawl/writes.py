@@ -127,15 +127,21 @@ def _first_state(
     seen: Seen, exif: ExifValues | None, options: Options, same_url: dict[str, int]
 ) -> tuple[SightingState, str | None, int | None]:
     """Decide what can be decided before anything is fetched: state, reason, image."""
-    if options.licences and seen.licence not in options.licences:
-        return SightingState.REFUSED, f"licence: {seen.licence or 'none given'}", None
-    missing = _missing(exif, options.require)
-    if exif is not None and missing and seen.exif_origin == "api":
-        return SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}", None
-    if options.metadata_only:
-        return SightingState.SKIPPED, "metadata only", None
-    if not seen.media_url:
-        return SightingState.FAILED, "no media URL", None
+    missing = _missing(exif, options.require) if exif is not None and seen.exif_origin == "api" else ()
+    decided = (
+        (seen.gone is not None, SightingState.GONE, seen.gone),
+        (
+            bool(options.licences) and seen.licence not in options.licences,
+            SightingState.REFUSED,
+            f"licence: {seen.licence or 'none given'}",
+        ),
+        (bool(missing), SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}"),
+        (options.metadata_only, SightingState.SKIPPED, "metadata only"),
+        (not seen.media_url, SightingState.FAILED, "no media URL"),
+    )
+    for applies, state, reason in decided:
+        if applies:
+            return state, reason, None
     if seen.media_url in same_url:
         return SightingState.FETCHED, "same URL as an earlier sighting", same_url[seen.media_url]
     return SightingState.FOUND, None, None

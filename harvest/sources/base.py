@@ -32,6 +32,7 @@ class Sighting:
         licence: an SPDX identifier where there is one (``CC-BY-4.0``), else the source's own word.
         attribution: the line that a user of the photograph must print.
         concepts: what was searched for, or a class folder's name.
+        gone: why the source does not show it any more, if it says so; then nothing is fetched.
         exif: tags that the source itself tells, in its own spelling.
         exif_origin: where those tags come from.
         metadata: whatever else the source tells; kept as it is.
@@ -48,6 +49,7 @@ class Sighting:
     tags: tuple[str, ...] = ()
     medium: Medium | None = None
     concepts: tuple[str, ...] = ()
+    gone: str | None = None
     published_at: datetime | None = None
     exif: dict[str, Any] | None = None
     exif_origin: Literal["api", "sidecar"] = "api"

@@ -1,0 +1,5 @@
+"""Photographs on Reddit."""
+
+from harvest.sources.reddit.source import Reddit
+
+__all__ = ["Reddit"]

@@ -1,0 +1,296 @@
+"""The source ``reddit``: PRAW itself, against a server that speaks Reddit's protocol; and dumps."""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("praw")
+
+from harvest.crawl.placeholders import is_placeholder
+from harvest.sources import Checkpoint, Sighting
+from harvest.sources.reddit import Reddit
+from harvest.sources.reddit.posts import sightings as sightings_of
+from harvest.sources.reddit.titles import tags_of
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.settings import Settings
+from tests.harvest.api import Api, Asked, Reply, serving
+from tests.support import Lightmeter, jpeg
+
+KEY = {"REDDIT_CLIENT_ID": "an-id-nobody-may-see", "REDDIT_CLIENT_SECRET": "a-secret-nobody-may-see"}
+
+
+def post(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"p{number}", "name": f"t3_p{number}", "subreddit": "analog", "author": "ada", "title": f"Fog {number}",
+        "url": f"https://i.redd.it/{number}.jpg", "permalink": f"/r/analog/comments/p{number}/fog/",
+        "created_utc": 1_600_000_000.0 + number, "is_self": False, "is_video": False, **more,
+    }  # fmt: skip
+
+
+class FakeReddit:
+    """Reddit: a token for the right key, and listings of a thousand posts at most, a hundred at a time."""
+
+    def __init__(self) -> None:
+        self.listings: dict[str, list[dict[str, Any]]] = {}
+        self.troubles: list[Reply] = []
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.path == "/api/v1/access_token":
+            sent = base64.b64decode(asked.headers["Authorization"].removeprefix("Basic ")).decode()
+            right = sent == ":".join(KEY.values())
+            token = {"access_token": "token", "token_type": "bearer", "expires_in": 3600, "scope": "*"}
+            return Reply(token) if right else Reply({"error": 401}, 401)
+        assert asked.headers["Authorization"] == "bearer token"
+        if self.troubles:
+            return self.troubles.pop(0)
+        name = asked.path.removeprefix("/r/analog/").removesuffix("/")
+        posts = self.listings.get(f"{name} {asked.words.get('t', '') if name == 'top' else ''}".strip(), [])[:1000]
+        start = next((i + 1 for i, p in enumerate(posts) if p["name"] == asked.words.get("after")), 0)
+        page = posts[start : start + min(int(asked.words.get("limit", 25)), 100)]
+        more = page[-1]["name"] if page and start + len(page) < len(posts) else None
+        children = [{"kind": "t3", "data": one} for one in page]
+        return Reply(
+            {"kind": "Listing", "data": {"children": children, "after": more, "before": None, "dist": len(page)}}
+        )
+
+
+@pytest.fixture
+def reddit() -> FakeReddit:
+    return FakeReddit()
+
+
+@pytest.fixture
+def api(reddit: FakeReddit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    with serving(reddit) as server:
+        for name, value in (KEY | {"REDDIT_URL": server.url}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("harvest.sources.service._FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr("prawcore.sessions.time.sleep", lambda _: None)
+        yield server
+
+
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+    return list(Reddit(Settings()).discover(Reddit.Query(**({"subreddit": "analog"} | options)), cursor))
+
+
+def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
+
+
+class TestListings:
+    def test_all_listings_are_united(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings = {
+            "new": [post(1), post(2)],
+            "hot": [post(3)],
+            "rising": [post(4)],
+            "top year": [post(5)],
+            "top all": [post(6)],
+        }
+        assert {item.source_id for item in found()} == {f"p{n}" for n in range(1, 7)}
+
+    def test_a_listing_is_read_to_its_end(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings["new"] = [post(number) for number in range(250)]
+        assert len(found()) == 250
+
+    def test_a_search_is_read_in_every_order(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings["search"] = [post(1)]
+        items = found(search="leica")
+        assert {item.concepts for item in items} == {("leica",)}
+        orders = {asked.words["sort"] for asked in api.asked if asked.path.endswith("/search/")}
+        assert orders == {"new", "relevance", "top", "comments"}
+
+    def test_what_a_post_tells(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings["new"] = [post(1, title="Fog [Leica M6 | Portra 400]", link_flair_text="Community")]
+        (item,) = found()
+        assert (item.source_id, item.owner, item.media_url) == ("p1", "ada", "https://i.redd.it/1.jpg")
+        assert item.page_url == "https://www.reddit.com/r/analog/comments/p1/fog/"
+        assert item.tags == ("community", "leica m6", "portra 400")
+        assert item.attribution == "Fog [Leica M6 | Portra 400] by u/ada on Reddit"
+        assert item.published_at is not None
+        assert item.licence is None  # a post gives none
+
+    def test_analog_means_film_unless_said_otherwise(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings["new"] = [post(1)]
+        assert found()[0].medium == "film"
+        assert found(medium="digital")[0].medium == "digital"
+
+    def test_discovery_goes_on_at_a_checkpoint(self, reddit: FakeReddit, api: Api) -> None:
+        reddit.listings = {"new": [post(1)], "hot": [post(2)], "top all": [post(3)]}
+        first = next(item for item in discover() if isinstance(item, Checkpoint))
+        assert {item.source_id for item in found(first.cursor)} == {"p2", "p3"}
+
+
+class TestPosts:
+    @pytest.mark.parametrize(
+        ("url", "picture"),
+        [
+            ("https://i.redd.it/abc.jpg", "https://i.redd.it/abc.jpg"),
+            ("http://i.imgur.com/9nqsi0r.jpg", "http://i.imgur.com/9nqsi0r.jpg"),
+            ("http://imgur.com/AmWThvw", "https://i.imgur.com/AmWThvw.jpg"),
+            ("https://www.imgur.com/bcvSSgM.jpg", "https://www.imgur.com/bcvSSgM.jpg"),
+            ("https://farm1.staticflickr.com/691/20664938416_4e4b224684_h.jpg",) * 2,
+            ("http://imgur.com/a/x1y2z3", None),
+            ("http://imgur.com/gallery/x1y2z3", None),
+            ("https://i.imgur.com/abcdefg.gifv", None),
+            ("https://v.redd.it/abc", None),
+            ("https://example.org/a-page", None),
+            ("javascript:alert(1).jpg", None),
+        ],
+    )
+    def test_addresses_of_pictures(self, url: str, picture: str | None) -> None:
+        assert [item.media_url for item in sightings_of(post(1, url=url), None, ())] == [picture] * bool(picture)
+
+    def test_a_preview_where_the_original_cannot_be_had(self) -> None:
+        preview = {"images": [{"source": {"url": "https://preview.redd.it/x.jpg?auto=webp&amp;s=1"}}]}
+        (item,) = sightings_of(post(1, url="https://example.org/page", post_hint="link", preview=preview), None, ())
+        assert item.media_url == "https://preview.redd.it/x.jpg?auto=webp&s=1"
+        assert item.metadata["preview"] is True
+
+    def test_a_gallery_is_its_pictures(self) -> None:
+        media = {
+            "aa": {"status": "valid", "e": "Image", "m": "image/jpg"},
+            "bb": {"status": "valid", "e": "Image", "m": "image/png"},
+            "cc": {"status": "failed"},
+            "dd": {"status": "valid", "e": "AnimatedImage", "m": "image/gif"},
+        }
+        items = {"items": [{"media_id": name} for name in ("bb", "aa", "cc", "dd")]}
+        pictures = list(sightings_of(post(1, is_gallery=True, gallery_data=items, media_metadata=media), None, ()))
+        assert [item.media_url for item in pictures] == [
+            "https://i.redd.it/bb.png",
+            "https://i.redd.it/aa.jpg",
+            None,
+            None,
+        ]
+        assert [item.source_id for item in pictures] == ["p1-bb", "p1-aa", "p1-cc", "p1-dd"]
+        assert [item.gone for item in pictures] == [None, None, "gallery picture is gone", "gallery picture is gone"]
+        assert [item.metadata["place_in_gallery"] for item in pictures] == [1, 2, 3, 4]
+
+    def test_a_crosspost_is_the_post_that_it_repeats(self) -> None:
+        crosspost = post(2, author="bob", crosspost_parent_list=[post(1)])
+        (item,) = sightings_of(crosspost, None, ())
+        assert (item.source_id, item.owner) == ("p1", "ada")
+
+    def test_removed_posts_are_gone(self) -> None:
+        (item,) = sightings_of(post(1, removed_by_category="moderator"), None, ())
+        assert (item.gone, item.media_url) == ("removed by moderator", None)
+
+    def test_who_left_owns_nothing(self) -> None:
+        (item,) = sightings_of(post(1, author="[deleted]"), None, ())
+        assert (item.owner, item.attribution) == (None, None)
+
+    @pytest.mark.parametrize(
+        "name", ["listing_hidden", "listing_top", "moderation_spam", "crosspost_1", "submit_gallery"]
+    )
+    def test_recorded_answers_are_understood(self, shared: Path, name: str) -> None:
+        recorded = json.loads((shared / "fixtures" / "reddit" / f"{name}.json").read_text())
+        listing = recorded[0] if isinstance(recorded, list) else recorded
+        items = [s for child in listing["data"]["children"] for s in sightings_of(child["data"], None, ())]
+        ids = [item.source_id for item in items]
+        assert len(ids) == len(set(ids))
+        assert all(item.gone or str(item.media_url).startswith("http") for item in items)
+        assert len(items) >= {"listing_hidden": 60, "listing_top": 90, "moderation_spam": 5, "submit_gallery": 4}.get(
+            name, 0
+        )
+
+
+@pytest.mark.parametrize(
+    ("title", "tags"),
+    [
+        ("Fog [Leica M6, Summicron 35mm f/2, Portra 400]", ("leica m6", "summicron 35mm f/2", "portra 400")),
+        ("Harbour (Canon AE-1 / 50mm / Kodak Gold 200)", ("canon ae-1", "50mm", "kodak gold 200")),
+        ("Shot on Ilford HP5+ last winter", ("ilford hp5+",)),
+        ("Night, Cinestill 800T", ("cinestill 800t",)),
+        ("Valley [OC][5178 x 2912]", ()),
+        ("No brackets, no film", ()),
+    ],
+)
+def test_titles_name_camera_and_film(title: str, tags: tuple[str, ...]) -> None:
+    assert tags_of(title) == tags
+
+
+class TestTroubles:
+    @pytest.mark.parametrize("trouble", [Reply({}, 429, {"Retry-After": "0"}), Reply({}, 503), Reply({}, promised=999)])
+    def test_a_passing_one_is_waited_out(self, reddit: FakeReddit, api: Api, trouble: Reply) -> None:
+        reddit.listings["new"] = [post(1)]
+        reddit.troubles = [trouble]
+        assert len(found()) == 1
+
+    @pytest.mark.parametrize(("status", "says"), [(403, "private"), (404, "no such subreddit")])
+    def test_a_subreddit_that_cannot_be_read(self, reddit: FakeReddit, api: Api, status: int, says: str) -> None:
+        reddit.troubles = [Reply({}, status)]
+        with pytest.raises(LightmeterError, match=says):
+            found()
+
+    def test_a_wrong_key(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("REDDIT_CLIENT_ID", "wrong")
+        with pytest.raises(LightmeterError, match="REDDIT_CLIENT_ID"):
+            found()
+
+    def test_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
+        with pytest.raises(UsageError, match="--dump"):
+            found()
+
+
+class TestDumps:
+    @pytest.fixture
+    def lines(self) -> bytes:
+        other = post(3, subreddit="pics")
+        posts = [post(1), other, post(2, subreddit="Analog", created_utc="1600000002")]
+        return b"\n".join([*(json.dumps(one).encode() for one in posts), b"{cut", b"3"])
+
+    @pytest.mark.parametrize("suffix", ["jsonl", "gz", "zst"])
+    def test_a_dump_needs_no_key(self, lines: bytes, tmp_path: Path, suffix: str) -> None:
+        file = tmp_path / f"dump.{suffix}"
+        if suffix == "zst":
+            zstd = pytest.importorskip("backports.zstd")
+            lines = zstd.compress(lines)
+        file.write_bytes(gzip.compress(lines) if suffix == "gz" else lines)
+        items = found(dump=file)
+        assert [item.source_id for item in items] == ["p1", "p2"]
+        assert {item.medium for item in items} == {"film"}
+
+    def test_it_goes_on_at_a_checkpoint(self, tmp_path: Path) -> None:
+        file = tmp_path / "dump.jsonl"
+        file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
+        places = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
+        whole = discover(dump=file)
+        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, Sighting)]
+        rest = [item.source_id for item in found(whole[places[0]].cursor, dump=file)]
+        assert seen + rest == [f"p{number}" for number in range(1200)]
+
+    def test_a_damaged_one_is_one_sentence(self, lines: bytes, tmp_path: Path) -> None:
+        file = tmp_path / "dump.gz"
+        file.write_bytes(gzip.compress(lines)[:-30])
+        with pytest.raises(UsageError, match=r"dump\.gz"):
+            found(dump=file)
+
+
+def test_placeholders_are_known_by_address_and_by_bytes() -> None:
+    assert is_placeholder("https://i.imgur.com/removed.png", b"anything")
+    assert not is_placeholder("https://i.imgur.com/abc.png", b"anything")
+
+
+def test_from_a_dump_to_the_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+    with serving(
+        lambda asked: Reply(
+            jpeg(int(asked.path[1])) if "jpg" in asked.path else b"", 200 if "jpg" in asked.path else 404
+        )
+    ) as media:
+        posts = [
+            post(1, url=f"{media.url}/1.jpg"),
+            post(2, url=f"{media.url}/2.jpg"),
+            post(3, removed_by_category="moderator"),
+        ]
+        file = tmp_path / "dump.jsonl"
+        file.write_text("\n".join(json.dumps(one) for one in posts))
+        env = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
+        counts = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
+        assert {name: counts[name] for name in ("found", "fetched", "gone")} == {"found": 3, "fetched": 2, "gone": 1}
+        again = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
+        assert (again["found"], again["known"]) == (0, 3)
