@@ -2,13 +2,14 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.tables import Image, Sighting
+from labels.baselines import Baseline
 from labels.dataset import SPLITS, Spec, TargetSpec, label_column
 from labels.plots import plot_classes, plot_values
 from lightmeter.files import atomic_path, write_atomic
@@ -18,7 +19,9 @@ _BATCH = 500
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
 
-def write(folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str]) -> None:
+def write(
+    folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
+) -> None:
     """Write ``README.md`` and the pictures in ``plots/``.
 
     Args:
@@ -26,11 +29,12 @@ def write(folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str]) ->
         spec: of the data set.
         manifest: of the data set.
         notes: what a person should know, a sentence each.
+        cheats: for each target, how well it is told without the picture.
     """
     for target in spec.targets:
         plot_classes(folder / "plots" / f"{target.name}-classes.png", target, manifest)
         plot_values(folder / "plots" / f"{target.name}-values.png", target, manifest)
-    write_atomic(folder / "README.md", "\n".join(_card(folder, spec, manifest, notes)) + "\n")
+    write_atomic(folder / "README.md", "\n".join(_card(folder, spec, manifest, notes, cheats)) + "\n")
 
 
 def write_attribution(folder: Path, connection: Connection, image_ids: Sequence[int]) -> None:
@@ -68,7 +72,9 @@ def _cell(value: object) -> str:
     return "–" if value is None else " ".join(str(value).replace("|", "\\|").split())
 
 
-def _card(folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str]) -> Iterator[str]:
+def _card(
+    folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
+) -> Iterator[str]:
     photographs = manifest.num_rows
     yield f"# {spec.name}"
     yield ""
@@ -84,6 +90,7 @@ def _card(folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str]) ->
         yield from ["## What to know", "", *(f"- {note}" for note in notes), ""]
     for target in spec.targets:
         yield from _target(folder, target, manifest)
+        yield from _cheats(cheats[target.name])
     yield from _tops(manifest)
     yield "Everyone to thank stands in `ATTRIBUTION.csv`."
 
@@ -98,6 +105,17 @@ def _target(folder: Path, target: TargetSpec, manifest: pa.Table) -> Iterator[st
     for plot in (f"{target.name}-classes.png", f"{target.name}-values.png"):
         if (folder / "plots" / plot).is_file():
             yield from [f"![{plot.removesuffix('.png')}](plots/{plot})", ""]
+
+
+def _cheats(found: Sequence[Baseline]) -> Iterator[str]:
+    yield from ["What a model could cheat with: accuracy without the picture, cross-validated over groups.", ""]
+    rows = [(one.name, _percent(one.accuracy), f"{_percent(one.low)} to {_percent(one.high)}") for one in found]
+    yield from markdown_table(("known", "accuracy in %", "95 % interval"), rows)
+    yield ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
 
 
 def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[str, int]]:

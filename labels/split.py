@@ -12,6 +12,7 @@ from sqlalchemy import Engine, insert
 
 from harvest.catalogue.tables import DataSet as DataSetRow
 from labels import card
+from labels.baselines import Baseline, baselines, warnings_of
 from labels.dataset import SPEC_FILE, SPLITS, DataSet, Spec, TargetSpec, label_column, read_dataset, write_dataset
 from labels.deal import Choices, Dealt, deal
 from labels.differences import differences
@@ -31,12 +32,14 @@ class Frozen:
         dealt: how the photographs were dealt out.
         new: False where the folder held the very same data set before.
         notes: what a person should know of it, a sentence each.
+        cheats: for each target, how well it is told without the picture.
     """
 
     dataset: DataSet
     dealt: Dealt
     new: bool
     notes: tuple[str, ...]
+    cheats: dict[str, list[Baseline]]
 
 
 def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Target[Any]], choices: Choices) -> Frozen:
@@ -55,19 +58,23 @@ def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Targ
     with engine.connect() as connection:
         gathered = gather(connection, targets, choices.where)
     dealt = deal(gathered, choices)
-    notes = tuple(_notes(gathered, dealt, choices))
+    cheats = {target.name: _baselines(target, dealt) for target in gathered.targets}
+    notes = (
+        *(warning for name, found in cheats.items() for warning in warnings_of(found, name)),
+        *_notes(gathered, dealt, choices),
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
         draft = Path(made) / folder.name
         spec = write_dataset(draft, _spec(gathered, dealt, choices, folder, project), dealt.manifest)
         if _is_there(folder, DataSet(draft, spec, dealt.manifest)):
-            return Frozen(read_dataset(folder), dealt, new=False, notes=notes)
-        card.write(draft, spec, dealt.manifest, notes)
+            return Frozen(read_dataset(folder), dealt, new=False, notes=notes, cheats=cheats)
+        card.write(draft, spec, dealt.manifest, notes, cheats)
         with engine.connect() as connection:
             card.write_attribution(draft, connection, dealt.image_ids)
         draft.rename(folder)
     _record(engine, folder, spec)
-    return Frozen(read_dataset(folder), dealt, new=True, notes=notes)
+    return Frozen(read_dataset(folder), dealt, new=True, notes=notes, cheats=cheats)
 
 
 def _is_there(folder: Path, draft: DataSet) -> bool:
@@ -112,6 +119,11 @@ def _spec(gathered: Gathered, dealt: Dealt, choices: Choices, folder: Path, proj
         },
         counts={side: sides[side] for side in SPLITS},
     )
+
+
+def _baselines(target: Target[Any], dealt: Dealt) -> list[Baseline]:
+    spec = _target(target, dealt.classes[target.name])
+    return baselines(dealt.manifest, spec, (*target.columns, *target.related))
 
 
 def _target(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:

@@ -120,6 +120,7 @@ def _emit_split(frozen: "Frozen") -> None:
             "splits": dataset.spec.counts,
             "counts": counts,
             "left_out": [vars(one) for one in frozen.dealt.rare],
+            "baselines": {name: [vars(one) for one in found] for name, found in frozen.cheats.items()},
             "notes": frozen.notes,
         },
         [

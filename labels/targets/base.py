@@ -87,12 +87,14 @@ class Target(ABC, Generic[D]):
     Attributes:
         reads: what its definition files may say.
         columns: the normalised EXIF columns that it needs.
+        related: further EXIF columns that give its class away, such as the focal length in millimetres for its equivalent.
         sightings: whether it needs what the sources say.
         unit: what its numbers count; empty if it has none.
     """
 
     reads: ClassVar[type[Definition]] = Definition
     columns: ClassVar[tuple[str, ...]] = ()
+    related: ClassVar[tuple[str, ...]] = ()
     sightings: ClassVar[bool] = False
     unit: ClassVar[str] = ""
 

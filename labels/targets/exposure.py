@@ -37,6 +37,7 @@ class FocalLength(Numeric):
     """The focal length that gives the same angle of view on 24 mm × 36 mm film, in millimetres."""
 
     columns: ClassVar = ("focal_length_35mm",)
+    related: ClassVar = ("focal_length_mm",)
     unit: ClassVar = "mm"
     what: ClassVar = "35-mm-equivalent focal length"
 

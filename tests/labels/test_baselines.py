@@ -1,0 +1,57 @@
+"""What the card says of confounds."""
+
+import json
+from typing import Any
+
+import pytest
+
+from labels.apply import apply
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+def split(capsys: pytest.CaptureFixture[str], target: str) -> Any:
+    capsys.readouterr()
+    assert main(["labels", "split", "one", "--target", target, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def fill(catalogue: Any, target: str, of_film: dict[str, Any], of_digital: dict[str, Any]) -> None:
+    for index in range(60):
+        medium = ("film", "digital")[index % 2]
+        settings = of_film if medium == "film" else of_digital
+        catalogue.photograph(owner=str(index), medium=medium, exposure_time_s=(1 / 1000, 1 / 15)[index % 2], **settings)
+    apply(catalogue.engine, [find(target)])
+
+
+def test_film_from_one_source_only_is_called_out(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue, "medium", {"source": "lab"}, {"source": "camera"})
+    found = split(capsys, "medium")
+    by_name = {one["name"]: one for one in found["baselines"]["medium"]}
+    assert by_name["source"]["accuracy"] == 1.0
+    assert by_name["majority"]["accuracy"] == pytest.approx(0.5, abs=0.05)
+    warning = "Beware: medium can be told with 100 % accuracy from source alone"
+    assert any(note.startswith(warning) for note in found["notes"])
+    assert warning in (catalogue.project.datasets / "one" / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_a_confound_nothing_is_called_out(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue, "medium", {}, {})
+    found = split(capsys, "medium")
+    assert not [note for note in found["notes"] if note.startswith("Beware") and "EXIF" not in note]
+
+
+def test_a_baseline_never_sees_the_targets_own_tags(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue, "shutter-binary", {}, {})
+    by_name = {one["name"]: one for one in split(capsys, "shutter-binary")["baselines"]["shutter-binary"]}
+    assert by_name["other EXIF"]["accuracy"] < 0.65
+
+
+def test_settings_that_go_along_with_the_class_are_called_out(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(catalogue, "shutter-binary", {"iso": 100.0}, {"iso": 3200.0})
+    found = split(capsys, "shutter-binary")
+    by_name = {one["name"]: one for one in found["baselines"]["shutter-binary"]}
+    assert by_name["other EXIF"]["low"] > 0.9
+    assert by_name["picture size and JPEG tables"]["low"] <= by_name["majority"]["accuracy"] + 0.2
