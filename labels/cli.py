@@ -1,6 +1,7 @@
 """``lightmeter labels``: decide what each photograph is an example of, and freeze data sets."""
 
 from labels.commands import datasets, judgement, rules
+from lightmeter.commands import group
 
 app = group("Decide what each photograph is an example of, and freeze data sets that do not leak.")
 for commands in (rules.app, judgement.app, datasets.app):

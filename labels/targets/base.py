@@ -87,7 +87,7 @@ class Target(ABC, Generic[D]):
     Attributes:
         reads: what its definition files may say.
         columns: the normalised EXIF columns that it needs.
-        related: further EXIF columns that give its class away, such as the focal length in millimetres for its equivalent.
+        related: further EXIF columns that give its class away; a baseline must not see them.
         sightings: whether it needs what the sources say.
         unit: what its numbers count; empty if it has none.
     """
