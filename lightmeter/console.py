@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-EVERYWHERE = "Everywhere: --project DIR, --json, --quiet, --debug."
-"""The line under the help of every group of commands."""
-
-
 @dataclass
 class Console:
     """Where one command's output goes.

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightmeter import console
-from lightmeter.console import EVERYWHERE
+from lightmeter.commands import group
 
 if TYPE_CHECKING:
     from labels.dataset import DataSet
 
-app = typer.Typer(help="Learn to tell how a photograph was made.", no_args_is_help=True, epilog=EVERYWHERE)
+app = group("Learn to tell how a photograph was made.")
 
 _RUN = typer.Argument(help="A run folder, or the name of a run of this project.")
 _DEVICE = typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def recipes() -> None:
     """List the recipes."""
     from models.recipe import names, read_recipe
@@ -29,7 +29,7 @@ def recipes() -> None:
     )
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's .toml file.")],
     data: Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")],
@@ -63,7 +63,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     )
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def evaluate(
     run: Annotated[Path, _RUN],
     data: Annotated[
@@ -86,7 +86,7 @@ def evaluate(
     )
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def predict(
     run: Annotated[Path, _RUN],
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
@@ -103,7 +103,7 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the others are compared with the first.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
