@@ -1,23 +1,24 @@
 """The commands under ``lightmeter serve``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lightmeter import console
-from lightmeter.console import EVERYWHERE
+from lightmeter.commands import group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
     from serve.state import Home
 
-app = typer.Typer(help="Serve what was learned, through TorchServe.", no_args_is_help=True, epilog=EVERYWHERE)
+app = group("Serve what was learned, through TorchServe.")
 
 _SERVER = typer.Option("--server", help="Name of the server, where a project has several.")
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def archive(
     run: Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")],
     name: Annotated[str | None, typer.Option(help="Name of the served model; else the run's.")] = None,
@@ -43,12 +44,14 @@ def archive(
     )
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def start(
     archives: Annotated[
         list[Path] | None, typer.Argument(metavar="[MAR]...", help="Archives; else all of the project's.")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="To send photographs to; 0: a free one.")] = 0,
+    model_api: Annotated[bool, typer.Option("--model-api", help="Let models be added later, with 'roll'.")] = False,
+    python: Annotated[Path | None, typer.Option(help="Python of the workers; else this one.")] = None,
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Start TorchServe, and wait until its models are ready."""
@@ -59,7 +62,8 @@ def start(
     here = project.find()
     chosen = [_archive(here, each) for each in archives] if archives else _all_archives(here)
     console.current().note(f"Starting TorchServe with {len(chosen)} archive(s) …")
-    state = torchserve.start(here, chosen, server, port)
+    options = torchserve.Options(server, port, model_api, python or Path(sys.executable))
+    state = torchserve.start(here, chosen, options)
     place = home(here, server)
     first = state.models[0].name
     call = (
@@ -73,7 +77,7 @@ def start(
     )
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def status(server: Annotated[str, _SERVER] = "main") -> None:
     """Show what is served, and whether it is ready; exit code 1 if the server does not run."""
     from lightmeter import project
@@ -86,7 +90,7 @@ def status(server: Annotated[str, _SERVER] = "main") -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
 def predict(
     name: Annotated[str, typer.Argument(help="A served model.")],
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
@@ -104,7 +108,42 @@ def predict(
         raise typer.Exit(1)
 
 
-@app.command(epilog=EVERYWHERE)
+@app.command()
+def roll(
+    archive: Annotated[Path, typer.Argument(metavar="MAR", help="Archive of a new version of a served model.")],
+    keep: Annotated[bool, typer.Option("--keep", help="Go on serving the old version, beside the new one.")] = False,
+    server: Annotated[str, _SERVER] = "main",
+) -> None:
+    """Put a new version in an old one's place while requests come in; none fails."""
+    from lightmeter import project
+    from serve.rolling import roll as roll_out
+    from serve.state import home
+
+    here = project.find()
+    place = home(here, server)
+    roll_out(place, here.settings.serve, _archive(here, archive), keep=keep)
+    document = _status(place)
+    console.current().emit(document, _models_table(document))
+
+
+@app.command()
+def logs(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 40,
+    access: Annotated[bool, typer.Option("--access", help="The requests, instead of what the models wrote.")] = False,
+    server: Annotated[str, _SERVER] = "main",
+) -> None:
+    """Show the last lines of a server's log, also after it was stopped."""
+    from rich.markup import escape
+
+    from lightmeter import project
+    from serve.logs import last_lines
+    from serve.state import home
+
+    found = last_lines(home(project.find(), server), lines, access=access)
+    console.current().emit({"server": server, "lines": found}, [escape(line) for line in found])
+
+
+@app.command()
 def stop(server: Annotated[str, _SERVER] = "main") -> None:
     """Stop a server and every process that it started."""
     from lightmeter import project

@@ -8,13 +8,14 @@ from typing import Any, Literal, Self
 import httpx
 
 from lightmeter.errors import LightmeterError
+from lightmeter.settings import ServeSection
 from serve.state import Home, State
 
 Purpose = Literal["inference", "management"]
 
-_ATTEMPTS = 8
 _FIRST_PAUSE_S = 0.05
-_BUSY = 503
+_RETRIES = {503: 8, 507: 1}
+"""How often an answer's request is sent again: 503 is a full queue or no worker, 507 a worker that died of it."""
 _BAD_REQUEST = 400
 _OK = 200
 
@@ -73,6 +74,40 @@ class Client:
                 described += answer.json()
         return described
 
+    def waiting(self, name: str, version: str) -> int:
+        """Return how many requests wait for a version of a model."""
+        described = [model for model in self.models() if (model["modelName"], model["modelVersion"]) == (name, version)]
+        return sum(int(model["jobQueueStatus"]["pendingRequests"]) for model in described)
+
+    def register(self, archive: str, settings: ServeSection) -> None:
+        """Load a model from the server's folder of archives, and wait until its workers are ready.
+
+        Raises:
+            LightmeterError: if it does not load.
+        """
+        options = {
+            "url": archive,
+            "initial_workers": settings.workers,
+            "batch_size": settings.batch_size,
+            "max_batch_delay": settings.max_batch_delay_ms,
+            "synchronous": "true",
+        }
+        self._manage("POST", "/models", params=options)
+
+    def make_default(self, name: str, version: str) -> None:
+        """Send requests that name no version to this one."""
+        self._manage("PUT", f"/models/{name}/{version}/set-default")
+
+    def unregister(self, name: str, version: str) -> None:
+        """Remove a version of a model."""
+        self._manage("DELETE", f"/models/{name}/{version}")
+
+    def _manage(self, method: str, path: str, **content: Any) -> None:
+        answer = self._send(method, self._state.management + path, "management", **content)
+        if answer.status_code != _OK:
+            reason = _document(answer)["error"]["reason"]
+            raise LightmeterError(f"TorchServe did not do {method} {path}: {reason}")
+
     def ready(self, workers: int) -> bool:
         """Tell whether every model has that many workers ready."""
         try:
@@ -85,15 +120,15 @@ class Client:
     def _send(self, method: str, url: str, purpose: Purpose, **content: Any) -> httpx.Response:
         """Send a request; again with a fresh token if it is refused, and later if the server is busy."""
         token = self._token(purpose)
-        renewed = False
-        for attempt in range(_ATTEMPTS):
+        answer = self._once(method, url, token, content)
+        if _refuses_token(answer):
+            token = self._fresh(purpose, token)
             answer = self._once(method, url, token, content)
-            if _refuses_token(answer) and not renewed:
-                token, renewed = self._fresh(purpose, token), True
-                continue
-            if answer.status_code != _BUSY:
-                return answer
+        attempt = 0
+        while attempt < _RETRIES.get(answer.status_code, 0):
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
+            attempt += 1
+            answer = self._once(method, url, token, content)
         return answer
 
     def _once(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:

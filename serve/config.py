@@ -82,7 +82,9 @@ def url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def properties(home: Home, settings: ServeSection, ports: Ports, models: Sequence[Served]) -> str:
+def properties(
+    home: Home, settings: ServeSection, ports: Ports, models: Sequence[Served], *, model_api: bool = False
+) -> str:
     """Return ``config.properties``."""
     values: dict[str, object] = {
         "inference_address": url(settings.host, ports.inference),
@@ -99,6 +101,7 @@ def properties(home: Home, settings: ServeSection, ports: Ports, models: Sequenc
         "metrics_config": home.metrics,
         "disable_system_metrics": "true",
         "enable_envvars_config": "false",
+        "enable_model_api": str(model_api).lower(),
         "install_py_dep_per_model": "false",
         "job_queue_size": 1000,
         "max_request_size": settings.max_request_bytes,

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError, UsageError
@@ -23,7 +24,6 @@ from serve.client import Client
 from serve.config import (
     LOOPBACK,
     START_TIMEOUT_S,
-    Ports,
     choose_ports,
     declared_metrics,
     properties,
@@ -31,7 +31,7 @@ from serve.config import (
     url,
 )
 from serve.java import Java, find_java
-from serve.state import Home, Served, State, home
+from serve.state import DEFAULT, Home, Served, State, home
 
 _DIED = "Backend worker process died."
 _TRACEBACK_S = 0.5  # how long a worker may take to write the rest of its traceback
@@ -39,30 +39,59 @@ _LOGGED = re.compile(r"W-\d+-(?P<model>\S+)-stdout MODEL_LOG - (?P<text>.*)")
 _ERROR = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?")
 
 
-def start(project: Project, archives: Sequence[Path], name: str, port: int = 0) -> State:
+@dataclass(frozen=True)
+class Options:
+    """How a server is started.
+
+    Attributes:
+        name: in the project.
+        port: that photographs are sent to; 0 for a free one.
+        model_api: whether models can be added and removed through the management address, as `roll` needs.
+        python: that the workers run in; else this one.
+    """
+
+    name: str = DEFAULT
+    port: int = 0
+    model_api: bool = False
+    python: Path = Path(sys.executable)
+
+
+def start(project: Project, archives: Sequence[Path], options: Options) -> State:
     """Start a server and wait until every model has all its workers ready.
 
     Args:
         project: whose server it is.
         archives: what it serves.
-        name: the server's name in the project.
-        port: that photographs are sent to; 0 for a free one.
+        options: how.
 
     Raises:
         UsageError: if such a server runs, the port is taken, or an archive is no good.
         LightmeterError: if TorchServe or a model does not start; the sentence holds the worker's own error.
     """
-    place = home(project, name)
+    place = home(project, options.name)
     _make_way(place)
     checked = [check_archive(archive) for archive in archives]
     models = _served(checked)
     java = find_java()
     settings = project.settings.serve
-    ports = choose_ports(settings.host, port)
+    ports = choose_ports(settings.host, options.port)
     _furnish(place, checked, models)
-    write_atomic(place.configuration, properties(place, settings, ports, models))
+    written = properties(place, settings, ports, models, model_api=options.model_api)
+    write_atomic(place.configuration, written)
     reached = LOOPBACK if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
-    state = _launch(place, java, ports, reached, models)
+    temporary = tempfile.mkdtemp(prefix="lightmeter-")  # short, since a socket's path has 107 bytes at most
+    state = State(
+        pid=_launch(place, java, options.python, temporary),
+        inference=url(reached, ports.inference),
+        management=url(LOOPBACK, ports.management),
+        metrics=url(LOOPBACK, ports.metrics),
+        grpc=f"{LOOPBACK}:{ports.grpc_inference}",
+        temporary=temporary,
+        java=f"{java.path} ({java.version})",
+        model_api=options.model_api,
+        models=tuple(models),
+    )
+    place.write(state)
     try:
         _wait(place, state, settings.workers)
     except BaseException:
@@ -138,12 +167,8 @@ def _furnish(place: Home, archives: Sequence[Archive], models: Sequence[Served])
     write_atomic(place.metrics, json.dumps(declared_metrics(), indent=2))  # JSON is YAML
 
 
-def _launch(place: Home, java: Java, ports: Ports, host: str, models: Sequence[Served]) -> State:
-    """Start Java in a session of its own.
-
-    The temporary folder is not in the project: sockets lie in it, whose paths may have 107 bytes at most.
-    """
-    temporary = tempfile.mkdtemp(prefix="lightmeter-")
+def _launch(place: Home, java: Java, python: Path, temporary: str) -> int:
+    """Start Java in a session of its own and return its process id."""
     folder = torchserve_folder()
     command = [
         str(java.path),
@@ -152,7 +177,7 @@ def _launch(place: Home, java: Java, ports: Ports, host: str, models: Sequence[S
         "-cp",
         f"{folder / 'frontend'}/*",
         "org.pytorch.serve.ModelServer",
-        *("--python", sys.executable),
+        *("--python", str(python)),
         *("-f", str(place.configuration)),
         *("-s", str(place.archives)),
         "-ncs",
@@ -168,19 +193,8 @@ def _launch(place: Home, java: Java, ports: Ports, host: str, models: Sequence[S
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    state = State(
-        pid=process.pid,
-        inference=url(host, ports.inference),
-        management=url(LOOPBACK, ports.management),
-        metrics=url(LOOPBACK, ports.metrics),
-        grpc=f"{LOOPBACK}:{ports.grpc_inference}",
-        temporary=temporary,
-        java=f"{java.path} ({java.version})",
-        models=tuple(models),
-    )
-    process.returncode = 0  # it outlives this command on purpose
-    place.write(state)
-    return state
+    process.returncode = 0  # it outlives this command on purpose; Python need not warn of it
+    return process.pid
 
 
 def _wait(place: Home, state: State, workers: int) -> None:

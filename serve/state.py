@@ -34,6 +34,7 @@ class State:
         grpc: host and port of gRPC inference.
         temporary: the server's own temporary folder.
         java: the Java it runs on, and its version.
+        model_api: whether models can be added and removed while it runs.
         models: what it serves.
     """
 
@@ -44,6 +45,7 @@ class State:
     grpc: str
     temporary: str
     java: str
+    model_api: bool
     models: tuple[Served, ...]
 
     def as_dict(self) -> dict[str, object]:

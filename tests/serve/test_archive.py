@@ -2,36 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from lightmeter.project import Project, create
-from tests.serve.support import make_photograph, make_run, say
-
-PROGRAM = """
-import json, sys, pathlib
-allowed = {"torch", "numpy", "PIL", "safetensors", "models", "serve"}
-class Gate:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"lightmeter", "harvest", "labels", "pydantic", "typer", "rich", "yaml", "tomli_w"}:
-            raise ImportError(f"an archive must not need {name}")
-sys.meta_path.insert(0, Gate())
-sys.path.insert(0, sys.argv[1])
-from serve.handler import Handler
-import models
-assert models.__file__.startswith(sys.argv[1]), models.__file__
-class Context:
-    system_properties = {"model_dir": sys.argv[1], "gpu_id": None}
-    def set_response_content_type(self, index, kind): pass
-    def set_response_status(self, **status): pass
-handler = Handler()
-handler.initialize(Context())
-print(handler.handle([{"body": pathlib.Path(sys.argv[2]).read_bytes()}], Context())[0].decode())
-"""
+from tests.serve.support import make_run, say
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -69,25 +46,6 @@ def test_name_and_version_can_be_chosen_and_stand_in_the_answers(place: Project,
 
     assert (made["archive"], made["name"], made["version"]) == (str(tmp_path / "other.mar"), "other", "2.1")
     assert b'name = "other"\nversion = "2.1"' in members(tmp_path / "other.mar")["run/model.toml"]
-
-
-def test_an_archive_needs_torch_numpy_pillow_and_safetensors_alone(place: Project, tmp_path: Path) -> None:
-    with zipfile.ZipFile(place.archives / "tiny.mar") as archive:
-        archive.extractall(tmp_path / "unpacked")
-    photograph = tmp_path / "photograph.jpg"
-    photograph.write_bytes(make_photograph())
-
-    answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "unpacked", photograph],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-
-    assert answer.returncode == 0, answer.stderr
-    here = say("models", "predict", "tiny", photograph, project=place.root).document
-    assert {"file": str(photograph), **json.loads(answer.stdout)} == here[0]
 
 
 def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""Put a new version of a model in the place of the old one, without a request that fails."""
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.settings import ServeSection
+from serve.archive import check_archive
+from serve.client import Client
+from serve.config import ANSWER_TIMEOUT_S
+from serve.server import running
+from serve.state import Home, Served, State
+
+_SETTLED_S = 0.5
+
+
+def roll(place: Home, settings: ServeSection, archive: Path, *, keep: bool) -> State:
+    """Load a new version, send requests to it, and then retire the version they went to before.
+
+    Args:
+        place: the server's folder.
+        settings: how many workers it gets, and so on.
+        archive: of the new version.
+        keep: whether the old version stays, at its own address.
+
+    Raises:
+        UsageError: if the server was not started for this, or the version is served already.
+        LightmeterError: if the new version does not load; the old one is served as before.
+    """
+    state = running(place)
+    checked = check_archive(archive)
+    new = Served(checked.name, checked.version, f"{checked.name}-{checked.version}.mar", checked.sha256)
+    _check(state, new)
+    shutil.copyfile(archive, place.archives / new.archive)
+    with Client(place, state) as client:
+        client.register(new.archive, settings)
+        client.make_default(new.name, new.version)
+        old = [model for model in state.models if model.name == new.name and not keep]
+        for model in old:
+            _retire(client, model)
+    rest = [model for model in state.models if model not in old]
+    rolled = replace(state, models=(*rest, new))
+    place.write(rolled)
+    return rolled
+
+
+def _check(state: State, new: Served) -> None:
+    if not state.model_api:
+        raise UsageError("This server takes no new models; stop it and start it with 'serve start --model-api'.")
+    if any((model.name, model.version) == (new.name, new.version) for model in state.models):
+        raise UsageError(
+            f"Version {new.version} of {new.name} is served already; archive the new one with another --version."
+        )
+
+
+def _retire(client: Client, model: Served) -> None:
+    """Remove a version when nothing has waited for it for a while."""
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    while client.waiting(model.name, model.version):
+        if time.monotonic() > deadline:
+            raise LightmeterError(f"Version {model.version} of {model.name} is still asked for; it is served on.")
+        time.sleep(_SETTLED_S)
+    time.sleep(_SETTLED_S)
+    client.unregister(model.name, model.version)

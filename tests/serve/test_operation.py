@@ -1,0 +1,141 @@
+"""A server in operation: tokens that expire, workers that die, versions that follow each other, logs."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lightmeter.project import Project, create
+from tests.serve.support import Said, Server, make_photograph, make_run, say
+
+pytestmark = pytest.mark.server
+
+PHOTOGRAPH = make_photograph(9)
+OCTETS = {"Content-Type": "application/octet-stream"}
+
+
+@contextmanager
+def load(server: Server, clients: int = 4) -> Iterator[list[httpx.Response]]:
+    """Send one photograph over and over while the block runs; yield the answers."""
+    answers: list[httpx.Response] = []
+    over = threading.Event()
+
+    def send() -> None:
+        while not over.is_set():
+            answers.append(server.ask("/predictions/tiny", content=PHOTOGRAPH, headers=OCTETS))
+
+    threads = [threading.Thread(target=send) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_token_that_is_no_longer_good_is_renewed(
+    served: Server, command: Callable[..., Said], photograph: Path
+) -> None:
+    before = served.key()
+    httpx.get(
+        f"{served.state.management}/token?type=inference",
+        headers={"Authorization": f"Bearer {served.key('API')}"},
+        trust_env=False,
+    )
+    keys = served.project.state / "serve" / "main" / "key_file.json"
+    keys.write_text(keys.read_text().replace(served.key(), before))  # as another client has read it an hour ago
+
+    said = command("serve", "predict", "tiny", photograph)
+
+    assert said.code == 0
+    assert "error" not in said.document[0]
+    assert served.key() != before
+
+
+def test_logs_show_what_a_server_wrote(served: Server, command: Callable[..., Said]) -> None:
+    lines = command("serve", "logs", "-n", 5).document["lines"]
+    requests = command("serve", "logs", "--access").document["lines"]
+
+    assert len(lines) == 5
+    assert not any("[METRICS]" in line for line in lines)
+    assert all("HTTP/1.1" in line for line in requests)
+    assert command("serve", "logs", "--server", "never").code == 1
+
+
+def test_a_worker_that_is_killed_under_load_comes_back_and_answers_nothing_wrong(served: Server) -> None:
+    right = served.ask("/predictions/tiny", content=PHOTOGRAPH, headers=OCTETS).json()
+
+    with load(served) as answers:
+        wait_for(lambda: len(answers) > 10)
+        os.kill(served.worker(), signal.SIGKILL)
+        killed = time.monotonic()
+        died = len(answers)
+        wait_for(lambda: sum(answer.status_code == 200 for answer in answers[died + 8 :]) > 10)
+        back_s = time.monotonic() - killed
+
+    assert back_s < 20
+    assert {answer.status_code for answer in answers} <= {200, 500, 503, 507}
+    assert all(answer.json() == right for answer in answers if answer.status_code == 200)
+
+
+@pytest.fixture
+def growing(tmp_path: Path) -> Iterator[Server]:
+    """A server that takes new models."""
+    project = create(tmp_path / "project")
+    make_run(project.runs / "tiny", "tiny")
+    make_run(project.runs / "next", "tiny", seed=1)
+    say("serve", "archive", "tiny", project=project.root)
+    assert say("serve", "start", "--model-api", project=project.root).code == 0
+    yield Server(project)
+    say("serve", "stop", project=project.root)
+
+
+def archived(project: Project, version: str) -> Path:
+    out = project.root / f"{version}.mar"
+    say("serve", "archive", "next", "--version", version, "--out", out, project=project.root)
+    return out
+
+
+def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) -> None:
+    def answered_by(version: str) -> bool:
+        return bool(answers) and answers[-1].json()["version"] == version
+
+    second, third = archived(growing.project, "2.0"), archived(growing.project, "3.0")
+    with load(growing) as answers:
+        wait_for(lambda: answered_by("1.0"))
+        rolled = say("serve", "roll", second, project=growing.project.root)
+        wait_for(lambda: answered_by("2.0"))
+        both = say("serve", "roll", third, "--keep", project=growing.project.root)
+        wait_for(lambda: answered_by("3.0"))
+
+    assert {answer.status_code for answer in answers} == {200}
+    versions = [answer.json()["version"] for answer in answers]
+    assert set(versions) == {"1.0", "2.0", "3.0"}
+    assert [model["version"] for model in rolled.document["models"]] == ["2.0"]
+    assert sorted(model["version"] for model in both.document["models"]) == ["2.0", "3.0"]
+    old = growing.ask("/predictions/tiny/2.0", content=PHOTOGRAPH, headers=OCTETS)
+    assert old.json()["version"] == "2.0"
+    again = say("serve", "roll", third, project=growing.project.root)
+    assert "is served already" in again.document["error"]
+
+
+def test_a_server_takes_new_models_only_if_it_was_started_for_it(served: Server) -> None:
+    said = say("serve", "roll", served.project.archives / "tiny.mar", project=served.project.root)
+
+    assert said.code == 2
+    assert "--model-api" in said.document["error"]
