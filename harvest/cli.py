@@ -6,15 +6,14 @@ import typer
 from typer.core import TyperGroup
 
 from lightmeter import console, plugins
-from lightmeter.console import EVERYWHERE, table
+from lightmeter.commands import Group, group
+from lightmeter.console import table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
 
 if TYPE_CHECKING:
     from harvest.crawl.run import Ended
 
-app = typer.Typer(
-    help="Find photographs, fetch them byte for byte, look at them.", no_args_is_help=True, epilog=EVERYWHERE
-)
+app = group("Find photographs, fetch them byte for byte, look at them.")
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Find so many new photographs at most.", rich_help_panel="Run")]
 MetadataOnly = Annotated[
@@ -50,7 +49,7 @@ class _Sources(TyperGroup):
         return _command_of(cmd_name, source)
 
 
-run = typer.Typer(cls=_Sources, help="Ask a source and fetch what it finds.", no_args_is_help=True)
+run = Group(cls=_Sources, help="Ask a source and fetch what it finds.", no_args_is_help=True)
 app.add_typer(run, name="run")
 
 
@@ -187,7 +186,7 @@ def _command_of(name: str, source: Any) -> Any:
         options = Options(limit, metadata_only, _columns(require), tuple(licence or ()))
         _report(start_run(find(), name, query, options))
 
-    single = typer.Typer(add_completion=False)
+    single = Group(add_completion=False)
     single.command(name=name, help=f"{source.summary[:1].upper()}{source.summary[1:]}.")(
         with_options(command, source.Query)
     )
@@ -195,7 +194,7 @@ def _command_of(name: str, source: Any) -> Any:
 
 
 def _broken(name: str, sentence: str) -> Any:
-    single = typer.Typer(add_completion=False)
+    single = Group(add_completion=False)
 
     @single.command(name=name, help="(cannot be imported)", context_settings={"ignore_unknown_options": True})
     def command(_words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:

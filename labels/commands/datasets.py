@@ -8,12 +8,13 @@ import typer
 
 from labels.commands.options import Where, catalogue
 from lightmeter import console
+from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
     from labels.split import Frozen
 
-app = typer.Typer()
+app = Group()
 
 _BAR = 40
 _PARTS = 3

@@ -7,12 +7,13 @@ import typer
 
 from labels.commands.options import Author, catalogue
 from lightmeter import console
+from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
     pass
 
-app = typer.Typer()
+app = Group()
 
 _BAR = 40
 _PARTS = 3

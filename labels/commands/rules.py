@@ -6,11 +6,12 @@ import typer
 
 from labels.commands.options import Where, catalogue
 from lightmeter import console
+from lightmeter.commands import Group
 
 if TYPE_CHECKING:
     from labels.apply import Outcome
 
-app = typer.Typer()
+app = Group()
 
 _BAR = 40
 _PARTS = 3
