@@ -5,7 +5,6 @@ transform of the picture reduced to 32 × 32, each against their median (C. Zaun
 Perceptual Image Hash Functions, 2010, chapter 3.2.1).
 """
 
-from collections.abc import Iterator
 from itertools import combinations
 from typing import ClassVar
 
@@ -72,44 +71,46 @@ def group(hashes: Hashes, radius: int = 4) -> Labels:
 
     Returns:
         (n,): the index of each group's first member.
-    """
-    unique, first, place = np.unique(hashes, return_index=True, return_inverse=True)
-    labels = np.arange(len(unique), dtype=np.int64)
-    for one, other in near_pairs(unique, radius):
-        labels = _join(labels, one, other)
-    smallest = np.full(len(unique), len(hashes), dtype=np.int64)
-    np.minimum.at(smallest, labels, first)
-    return np.asarray(smallest[labels][place.reshape(-1)], dtype=np.int64)
-
-
-def near_pairs(hashes: Hashes, radius: int) -> Iterator[tuple[Labels, Labels]]:
-    """Yield all pairs of indices of hashes at most ``radius`` bits apart, in batches; a pair may come more than once.
 
     Raises:
         ValueError: if the radius is not from 0 to 7.
     """
     if not 0 <= radius <= MOST_RADIUS:
         raise ValueError(f"the radius must be from 0 to {MOST_RADIUS} bits, not {radius}")
-    octets = hashes.astype(">u8").view(np.uint8).reshape(-1, _BYTES).astype(np.uint16)
-    shared = min(2, _BYTES - radius)
-    for columns in combinations(range(_BYTES), shared):
+    unique, first, place = np.unique(hashes, return_index=True, return_inverse=True)
+    labels = np.arange(len(unique), dtype=np.int64)
+    octets = unique.astype(">u8").view(np.uint8).reshape(-1, _BYTES).astype(np.uint16)
+    for columns in combinations(range(_BYTES), min(2, _BYTES - radius)):
         key = octets[:, columns[0]] * 256 + octets[:, columns[-1]]
-        yield from _near_in_buckets(hashes, np.asarray(key, dtype=np.uint16), radius)
+        labels = _join_buckets(labels, unique, np.asarray(key, dtype=np.uint16), radius)
+    smallest = np.full(len(unique), len(hashes), dtype=np.int64)
+    np.minimum.at(smallest, labels, first)
+    return np.asarray(smallest[labels][place.reshape(-1)], dtype=np.int64)
 
 
-def _near_in_buckets(hashes: Hashes, key: NDArray[np.uint16], radius: int) -> Iterator[tuple[Labels, Labels]]:
+def _join_buckets(labels: Labels, hashes: Hashes, key: NDArray[np.uint16], radius: int) -> Labels:
     """Compare each hash with those of its bucket: with the next in order of the key, the next but one, …."""
     order = np.argsort(key, kind="stable")
     key, hashes = key[order], hashes[order]
     here = np.arange(len(order))
     for distance in range(1, len(order)):
+        if distance.bit_count() == 1:  # now and then: a bucket that is one group already needs no more
+            here = here[_is_open(labels[order], key)[here]]
         here = here[here + distance < len(order)]
         here = here[key[here] == key[here + distance]]
         if not len(here):
-            return
+            break
         near = here[np.bitwise_count(hashes[here] ^ hashes[here + distance]) <= radius]
         if len(near):
-            yield order[near], order[near + distance]
+            labels = _join(labels, order[near], order[near + distance])
+    return labels
+
+
+def _is_open(labels: Labels, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Return for each place whether its bucket, a run of equal keys, holds more than one label."""
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    several = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
+    return np.asarray(several.repeat(np.diff(np.r_[starts, len(key)])))
 
 
 def _join(labels: Labels, one: Labels, other: Labels) -> Labels:
