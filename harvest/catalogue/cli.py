@@ -1,7 +1,7 @@
 """``lightmeter catalogue``: the SQL catalogue."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +10,9 @@ from lightmeter.commands import group
 from lightmeter.console import table
 
 app = group("Upgrade, count and export the SQL catalogue.")
+
+
+_LEAST_WRITTEN_S = 0.3  # shorter times are written as fractions
 
 
 @app.command()
@@ -63,4 +66,68 @@ def export(
     console.current().emit(
         {"file": target.absolute(), "rows": number, "columns": columns},
         f"{number} photographs written to {target}.",
+    )
+
+
+@app.command()
+def show(
+    photograph: Annotated[
+        str, typer.Argument(help="SHA-256 or its beginning, name or id at the source, or a file.", metavar="PHOTO")
+    ],
+) -> None:
+    """Print everything known about one photograph, and where it comes from."""
+    from harvest.catalogue.session import open_catalogue
+    from harvest.catalogue.show import show as look_up
+    from lightmeter.project import find
+
+    document = look_up(open_catalogue(find()), photograph)
+    console.current().emit(document, _tables_of(document))
+
+
+def _tables_of(document: dict[str, Any]) -> list[Any]:
+    """Return what is known of a photograph, to read."""
+    image, nominal = document["image"], document["nominal"]
+    size = f"{image['width']} × {image['height']}, {image['file_size']:,} bytes"
+    exif = [
+        (
+            column,
+            told["value"],
+            _named(column, nominal.get(column)),
+            told["origin"],
+            ", ".join(f"{other['origin']}: {other['value']}" for other in told["disagree"]),
+        )
+        for column, told in document["exif"].items()
+    ]
+    seen = [
+        (row["source"], row["file"], row["owner"], row["licence"], row["page_url"]) for row in document["sightings"]
+    ]
+    said = [
+        (row["filter"], row["verdict"], row["reason"], _measures(row["measures"])) for row in document["inspections"]
+    ]
+    boxes = [
+        (row["kind"], row["x"], row["y"], row["width"], row["height"], row["score"]) for row in document["regions"]
+    ]
+    labels = [(row["target"], row["value"], row["origin"], row["author"]) for row in document["labels"]]
+    tables = [
+        table("Seen", ("source", "file", "owner", "licence", "page"), seen),
+        table("EXIF", ("", "value", "nominal", "from", "others say"), exif),
+        table("Filters", ("filter", "verdict", "reason", "measures"), said),
+        table("Regions", ("kind", "x", "y", "width", "height", "score"), boxes),
+        table("Labels", ("target", "value", "from", "author"), labels),
+    ]
+    return [f"{image['sha256']}: {image['format']}, {size}", *(one for one in tables if one.row_count)]
+
+
+def _named(column: str, value: float | None) -> str | None:
+    """Return a nominal setting as cameras write it."""
+    if value is None:
+        return None
+    if column == "exposure_time_s" and value < _LEAST_WRITTEN_S:
+        return f"1/{round(1 / value)}"
+    return f"f/{value:g}" if column == "f_number" else f"{value:g}"
+
+
+def _measures(measures: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in measures.items()
     )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from harvest.catalogue.resolve import EXIF_COLUMNS, resolved_exif
 from harvest.catalogue.tables import Image, Inspection, Sighting
 from lightmeter import console
+from lightmeter.exposure import nominal_settings
 from lightmeter.files import atomic_path
 
 Format = Literal["csv", "parquet"]
@@ -19,9 +20,11 @@ Rows = list[dict[str, Any]]
 
 SEEN = ("source", "source_id", "page_url", "owner", "licence", "attribution")
 SIZE = ("width", "height")
+NOMINAL = {"nominal_f_number": "f_number", "nominal_exposure_time_s": "exposure_time_s", "nominal_iso": "iso"}
+"""The settings as cameras name them, to the third of a stop, beside the exact ones."""
 _PAGE = 2_000
 _KINDS = {"flash_fired": pa.bool_(), "width": pa.int32(), "height": pa.int32()} | dict.fromkeys(
-    ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm"), pa.float64()
+    ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", *NOMINAL), pa.float64()
 )
 
 
@@ -42,7 +45,7 @@ def export(engine: Engine, target: Path, form: Format) -> tuple[int, list[str]]:
         console.current().progress() as progress,
     ):
         measures = _measure_columns(connection)
-        columns = ["sha256", *SEEN, *EXIF_COLUMNS, *SIZE, "file", *measures]
+        columns = ["sha256", *SEEN, *EXIF_COLUMNS, *SIZE, "file", *NOMINAL, *measures]
         task = progress.add_task("exporting", total=None)
         number = 0
 
@@ -88,7 +91,12 @@ def _filled(connection: Connection, page: Rows) -> Rows:
         measures.setdefault(image, {}).update(
             {f"{name}_{key}": value for key, value in values.items() if _is_plain(value)}
         )
-    return [row | exif.get(row["image_id"], {}) | measures.get(row["image_id"], {}) for row in page]
+    return [_with_nominal(row | exif.get(row["image_id"], {}) | measures.get(row["image_id"], {})) for row in page]
+
+
+def _with_nominal(row: dict[str, Any]) -> dict[str, Any]:
+    nominal = nominal_settings(**{exact: row.get(exact) for exact in NOMINAL.values()})
+    return row | {name: nominal[exact] for name, exact in NOMINAL.items()}
 
 
 def _measure_columns(connection: Connection) -> list[str]:
