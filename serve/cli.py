@@ -1,6 +1,7 @@
 """The commands under ``lightmeter serve``."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,6 +142,24 @@ def logs(
 
     found = last_lines(home(project.find(), server), lines, access=access)
     console.current().emit({"server": server, "lines": found}, [escape(line) for line in found])
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: a free one.")] = 0,
+    server: Annotated[str, _SERVER] = "main",
+) -> None:
+    """Put up a local page on which a person drops a photograph and sees the reading; Ctrl-C takes it down."""
+    from lightmeter import project
+    from serve.demonstration import page
+    from serve.state import home
+
+    here = project.find()
+    with page(home(here, server), port, here.settings.serve.max_request_bytes) as put_up:
+        console.current().emit({"page": put_up.address}, f"Open {put_up.address} (Ctrl-C takes it down)")
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            put_up.serve_forever()
 
 
 @app.command()

@@ -18,6 +18,7 @@ _RETRIES = {503: 8, 507: 1}
 """How often an answer's request is sent again: 503 is a full queue or no worker, 507 a worker that died of it."""
 _BAD_REQUEST = 400
 _OK = 200
+_UNEXPLAINED = 422
 
 
 class Client:
@@ -60,10 +61,17 @@ class Client:
         Raises:
             LightmeterError: if the server does not answer.
         """
-        path = f"/predictions/{name}" + (f"/{version}" if version else "")
+        return self._read(f"/predictions/{name}" + (f"/{version}" if version else ""), data)
+
+    def explained(self, name: str, data: bytes) -> dict[str, Any]:
+        """Return what `predict` does, with which patches counted where the model can tell."""
+        answer = self._read(f"/explanations/{name}", data)
+        unexplained = answer.get("error", {}).get("status") == _UNEXPLAINED
+        return self.predict(name, data) if unexplained else answer
+
+    def _read(self, path: str, data: bytes) -> dict[str, Any]:
         headers = {"Content-Type": "application/octet-stream"}
-        answer = self._send("POST", self._state.inference + path, "inference", content=data, headers=headers)
-        return _document(answer)
+        return _document(self._send("POST", self._state.inference + path, "inference", content=data, headers=headers))
 
     def models(self) -> list[dict[str, Any]]:
         """Return what TorchServe says of each version of each model."""

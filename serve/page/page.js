@@ -1,0 +1,114 @@
+"use strict";
+
+const by = (id) => document.getElementById(id);
+const NAMES = { shutter: "shutter speed", iso: "ISO", focal_length: "focal length", medium: "film or digital" };
+let picture = null;
+let patches = [];
+
+function cell(row, text, kind) {
+  const made = row.insertCell();
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function tell(text, wrong = false) {
+  by("state").textContent = text;
+  by("state").classList.toggle("wrong", wrong);
+}
+
+function clear() {
+  by("reading").hidden = by("legend").hidden = true;
+  by("reading").tBodies[0].replaceChildren();
+  by("warnings").replaceChildren();
+  by("shown").replaceChildren();
+  patches = [];
+}
+
+async function show(file) {
+  const canvas = by("picture");
+  picture = new Image();
+  picture.src = URL.createObjectURL(file);
+  try {
+    await picture.decode();
+  } catch {
+    picture = null; // a format that the browser does not know; the model may
+  }
+  canvas.hidden = picture === null;
+  by("hint").hidden = picture !== null;
+  draw();
+}
+
+function draw() {
+  if (!picture) return;
+  const canvas = by("picture");
+  const scale = Math.min(1, 1200 / picture.naturalWidth);
+  canvas.width = Math.round(picture.naturalWidth * scale);
+  canvas.height = Math.round(picture.naturalHeight * scale);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const target = by("shown").value;
+  const most = Math.max(...patches.map((patch) => Math.abs(patch.counts[target] ?? 0)), 1e-9);
+  const style = getComputedStyle(document.documentElement);
+  for (const { box, counts } of patches) {
+    if (!(target in counts)) continue;
+    pen.strokeStyle = style.getPropertyValue(counts[target] >= 0 ? "--for" : "--against");
+    pen.lineWidth = 1 + 5 * Math.abs(counts[target]) / most;
+    pen.strokeRect(box.x * scale, box.y * scale, box.width * scale, box.height * scale);
+  }
+}
+
+function report(answer) {
+  for (const reading of answer.readings) {
+    for (const [target, found] of Object.entries(reading.predictions)) {
+      const row = by("reading").tBodies[0].insertRow();
+      const sure = found.probabilities[found.class];
+      cell(row, NAMES[target] ?? target);
+      cell(row, found.class, "class");
+      const meter = document.createElement("meter");
+      meter.value = sure;
+      cell(row, "", "certainty").append(meter, `${Math.round(100 * sure)} %`);
+      cell(row, answer.exif[target] ?? "–");
+    }
+    for (const { reason } of reading.warnings ?? []) {
+      const item = document.createElement("li");
+      item.textContent = reason;
+      by("warnings").append(item);
+    }
+    for (const target of Object.keys(reading.explanation?.patches[0]?.counts ?? {})) {
+      by("shown").add(new Option(NAMES[target] ?? target, target));
+    }
+    patches.push(...(reading.explanation?.patches ?? []));
+  }
+  by("reading").hidden = false;
+  by("legend").hidden = patches.length === 0;
+  draw();
+}
+
+async function read(file) {
+  clear();
+  tell("Reading …");
+  await show(file);
+  try {
+    const answer = await fetch("read", { method: "POST", body: file, headers: { "X-Lightmeter": "page" } });
+    const document_ = await answer.json();
+    if (document_.error) tell(document_.error.reason, true);
+    else {
+      report(document_);
+      tell(`${file.name}: read by ${document_.readings.map((each) => `${each.model} ${each.version}`).join(", ")}.`);
+    }
+  } catch {
+    tell("The page's server does not answer; is it still running?", true);
+  }
+}
+
+const drop = by("drop");
+by("file").addEventListener("change", (event) => event.target.files[0] && read(event.target.files[0]));
+by("shown").addEventListener("change", draw);
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  drop.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files[0]) read(event.dataTransfer.files[0]);
+  });
+}

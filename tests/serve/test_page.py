@@ -1,0 +1,152 @@
+"""``lightmeter serve demo``: the page on which a person drops a photograph, in a real browser."""
+
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import IFDRational
+
+from serve.demonstration import Page, page
+from serve.picture import exif_of, upright
+from serve.state import home
+from tests.browser import Browser, chromium
+from tests.serve.support import Server, make_photograph, say
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture(scope="module")
+def put_up(served: Server) -> Iterator[Page]:
+    with page(home(served.project, "main"), 0, 1_000_000) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+def photograph_with_exif(orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769).update({0x829A: IFDRational(1, 250), 0x829D: 2.8, 0x8827: 400, 0x920A: 35.0})
+    file = io.BytesIO()
+    Image.open(io.BytesIO(make_photograph())).save(file, "JPEG", quality=90, exif=exif)
+    return file.getvalue()
+
+
+def test_a_person_chooses_a_photograph_and_sees_the_reading_beside_the_exif(
+    put_up: Page, browser: Browser, served: Server, tmp_path: Path
+) -> None:
+    photograph = tmp_path / "<b>photograph.jpg"
+    photograph.write_bytes(photograph_with_exif())
+    (answer,) = say("serve", "predict", "tiny", photograph, project=served.project.root).document
+
+    browser.open(put_up.address)
+    browser.type("#file", str(photograph))
+    browser.wait("!document.getElementById('reading').hidden")
+
+    found = answer["predictions"]["shutter"]
+    row = browser.text("#reading tbody tr")
+    assert row.startswith(f"shutter speed {found['class']}")
+    assert f"{round(100 * found['probabilities'][found['class']])} %" in row
+    assert row.endswith("1/250 s")
+    assert "<b>photograph.jpg: read by tiny 1.0" in browser.text("#state")
+    assert browser.run("return document.querySelectorAll('#shown option').length") == 2
+    assert browser.run("const c = document.getElementById('picture'); return [c.width, c.height]") == [320, 240]
+    assert browser.complaints() == []
+
+
+def test_the_patches_are_drawn_on_the_picture(put_up: Page, browser: Browser, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (400, 300), (128, 128, 128)).save(grey)
+
+    browser.open(put_up.address)
+    browser.type("#file", str(grey))
+    browser.wait("!document.getElementById('legend').hidden")
+
+    coloured = browser.run(
+        "const c = document.getElementById('picture');"
+        "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        "let n = 0; for (let i = 0; i < d.length; i += 4) n += Math.abs(d[i] - d[i + 1]) > 20; return n"
+    )
+    assert coloured > 2 * 4 * 50
+    assert "black and white" in browser.text("#warnings")
+
+
+def test_a_file_that_is_no_photograph_is_answered_with_the_reason(
+    put_up: Page, browser: Browser, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.jpg"
+    words.write_text("no picture")
+
+    browser.open(put_up.address)
+    browser.type("#file", str(words))
+
+    browser.wait("document.getElementById('state').classList.contains('wrong')")
+    assert "no image" in browser.text("#state")
+    assert browser.run("return document.getElementById('reading').hidden") is True
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({"X-Lightmeter": "page"}, "/read", 200),
+        ({}, "/read", 404),
+        ({"X-Lightmeter": "page", "Host": "elsewhere.example"}, "/read", 404),
+        ({"X-Lightmeter": "page"}, "/../key_file.json", 404),
+    ],
+    ids=["the page itself", "another site", "another name", "another path"],
+)
+def test_the_page_reads_only_what_it_sent_itself(put_up: Page, headers: dict[str, str], path: str, status: int) -> None:
+    answer = httpx.post(put_up.address.rstrip("/") + path, content=make_photograph(), headers=headers, trust_env=False)
+
+    assert answer.status_code == status
+
+
+def test_the_page_refuses_what_is_too_large(put_up: Page) -> None:
+    answer = httpx.post(
+        put_up.address + "read", content=bytes(1_000_001), headers={"X-Lightmeter": "page"}, trust_env=False
+    )
+
+    assert answer.status_code == 413
+
+
+def test_exif_is_written_as_photographers_write_it() -> None:
+    assert exif_of(photograph_with_exif(6)) == (
+        {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "400", "focal_length": "35 mm"},
+        6,
+    )
+    assert exif_of(b"no picture") == ({}, 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_turn_with_the_picture(orientation: int) -> None:
+    box = {"x": 30, "y": 10, "width": 20, "height": 20}
+    pixels = np.zeros((60, 100), np.uint8)
+    pixels[10:30, 30:50] = 255
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+
+    shown = np.asarray(ImageOps.exif_transpose(image))
+
+    turned = upright(box, 100, 60, orientation)
+    x, y = turned["x"], turned["y"]
+    assert (shown[y : y + turned["height"], x : x + turned["width"]] == 255).all()
+
+
+def test_without_a_server_there_is_no_page(tmp_path: Path, served: Server) -> None:
+    said = say("serve", "demo", "--server", "never", project=served.project.root)
+
+    assert said.code == 1
+    assert "serve start" in said.document["error"]
