@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 app = group("Learn to tell how a photograph was made.")
 
 _RUN = typer.Argument(help="A run folder, or the name of a run of this project.")
+_TRAINED_ON = typer.Option(help="The data set it was trained on; else the project's one of that name.")
+_TARGET = typer.Option(help="One of the model's targets; else its first.")
 _DEVICE = typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")
 
 
@@ -66,9 +68,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
 @app.command()
 def evaluate(
     run: Annotated[Path, _RUN],
-    data: Annotated[
-        Path | None, typer.Option(help="The data set it was trained on; else the project's one of that name.")
-    ] = None,
+    data: Annotated[Path | None, _TRAINED_ON] = None,
     device: Annotated[str, _DEVICE] = "auto",
 ) -> None:
     """Score a run on the test split of its data set, once; how often that was done stays in the run."""
@@ -129,6 +129,93 @@ def compare(
             for name, target in found.items()
         ],
     )
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, _RUN],
+    files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    target: Annotated[str | None, _TARGET] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("explained"),
+) -> None:
+    """Show which patches and pixels counted for an answer."""
+    from models.runs import open_run
+    from models.studies import explain_files
+
+    told = explain_files(open_run(run), files, target, out)
+    rows = [(one["file"], one["target"], one["class"], one["picture"]) for one in told]
+    console.current().emit(told, console.table("", ("photograph", "target", "answer", "picture"), rows))
+
+
+@app.command()
+def attack(
+    run: Annotated[Path, _RUN],
+    data: Annotated[Path | None, _TRAINED_ON] = None,
+    target: Annotated[str | None, _TARGET] = None,
+    levels: Annotated[str, typer.Option(help="Greatest changes of a pixel, of 255.")] = "0,0.25,0.5,1,2,4,8",
+    limit: Annotated[int, typer.Option(min=1, help="Photographs of the test split.")] = 100,
+) -> None:
+    """Mislead a model by small changes of pixels (FGSM and PGD), and show how its accuracy falls."""
+    from models.runs import find_run, open_run
+    from models.studies import attack_split, write_attack
+
+    predictor = open_run(run)
+    dataset = _dataset(data or Path(str(predictor.spec.data.get("name", ""))))
+    found = attack_split(predictor, dataset, target, _levels(levels), limit)
+    picture = write_attack(find_run(run), found)
+    rows = list(zip(found["levels"], found["fgsm"], found["pgd"], strict=True))
+    console.current().emit(
+        {**found, "picture": picture},
+        [console.table("accuracy under attack", ("levels of 255", "FGSM", "PGD"), rows), f"Plot: {picture}"],
+    )
+
+
+@app.command()
+def series(
+    run: Annotated[Path, _RUN],
+    files: Annotated[list[Path], typer.Argument(help="Photographs of one scene, one setting varied.")],
+    target: Annotated[str | None, _TARGET] = None,
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("series.png"),
+) -> None:
+    """Predict a controlled series, and show the answers along the true setting."""
+    from models.probing import target_of
+    from models.runs import open_run
+    from models.studies import series as predict_series
+    from models.studies import write_series
+
+    predictor = open_run(run)
+    found = predict_series(predictor, files, target)
+    write_series(out, found, target_of(predictor, target))
+    rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found]
+    console.current().emit(
+        {"series": found, "picture": out},
+        [console.table("", ("photograph", "true stops", "answered stops", "class"), rows), f"Plot: {out}"],
+    )
+
+
+@app.command()
+def similar(
+    run: Annotated[Path, _RUN],
+    file: Annotated[Path, typer.Argument(help="A photograph.")],
+    data: Annotated[Path, typer.Option(help="Data set to search.")],
+    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 10,
+) -> None:
+    """Find the photographs of a data set that a model sees most alike."""
+    from models.runs import open_run
+    from models.studies import similar as find_similar
+
+    found = find_similar(open_run(run), file, _dataset(data), count)
+    rows = [(one["likeness"], one["split"], one["file"]) for one in found]
+    console.current().emit(found, console.table("", ("likeness", "split", "photograph"), rows))
+
+
+def _levels(text: str) -> list[float]:
+    from lightmeter.errors import UsageError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--levels wants numbers with commas between, not '{text}'.") from error
 
 
 def _dataset(folder: Path) -> "DataSet":

@@ -9,11 +9,25 @@ from torch.nn import functional
 from models.spec import Target
 
 
+def bell(stops: Tensor, centres: Tensor, width: float) -> Tensor:
+    """Return the truth about settings as a bell over the classes instead of one of them.
+
+    A wrong answer near the truth then costs less than one far away (R. Díaz and A. Marathe, "Soft labels for ordinal
+    regression", CVPR 2019).
+
+    Args:
+        stops: true settings, shape (N,).
+        centres: of the classes, shape (C,).
+        width: standard deviation in stops.
+
+    Returns:
+        Shares of the classes, shape (N, C).
+    """
+    return torch.softmax(-((centres[None] - stops[:, None]) ** 2) / (2 * width**2), 1)
+
+
 class Loss:
     """Cross-entropy over every target, photographs without a label left out of it.
-
-    For targets in stops the truth can be a bell over the classes instead of one of them (R. Díaz and A. Marathe, "Soft
-    labels for ordinal regression", CVPR 2019): a wrong answer near the truth then costs less than one far away.
 
     Args:
         targets: of the model.
@@ -59,8 +73,7 @@ class Loss:
         logits, classes, stops = logits[known].float(), classes[known], stops[known]
         weights = self.weights[name][classes]
         if self.softness and name in self.stops:
-            distance = self.stops[name][None] - stops[:, None]
-            truth = torch.softmax(-(distance**2) / (2 * self.softness**2), 1)
+            truth = bell(stops, self.stops[name], self.softness)
             each = -(truth * torch.log_softmax(logits, 1)).sum(1)
         else:
             each = functional.cross_entropy(logits, classes, reduction="none")

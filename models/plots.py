@@ -3,16 +3,21 @@
 import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+if TYPE_CHECKING:
+    from models.preprocess import Photograph
+    from models.probing import Explained
+
 _DPI = 110
 _BLUE, _GREY = "#2b6ca3", "#8a8f98"
 _COLOURS = ("#2b6ca3", "#c4622d", "#3f8f5b", "#8358a5", "#8a6d3b")
 _MANY_CLASSES = 12
+_PAIRS = 4  # pictures in a row of an explanation
 
 
 def confusion_plot(scored: Mapping[str, Any], title: str) -> bytes:
@@ -97,6 +102,47 @@ def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8)
     return _png(figure)
+
+
+def explanation_plot(photograph: "Photograph", found: "Explained", title: str) -> bytes:
+    """Return a PNG of what the model saw, most telling patches first, each beside the pixels that moved its answer."""
+    pictures: list[tuple[Any, Any, str]] = []
+    if "view" in found.maps:
+        pictures.append((photograph.inputs["view"], found.maps["view"], "the view"))
+    for number in np.argsort(-found.shares):
+        patch, strength = photograph.inputs["patches"][number], found.maps["patches"][number]
+        pictures.append((patch, strength, f"patch {number + 1}: {found.shares[number]:+.2f}"))
+    rows = -(-len(pictures) // _PAIRS)
+    figure = Figure(figsize=(2.6 * _PAIRS, 1.55 * rows + 0.4), dpi=_DPI, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(rows, 2 * _PAIRS, squeeze=False)
+    for one in axes.flat:
+        one.set_axis_off()
+    for place, (picture, strength, label) in enumerate(pictures):
+        left, right = axes.flat[2 * place : 2 * place + 2]
+        left.imshow(picture.transpose(1, 2, 0))
+        left.set_title(label, fontsize=7, loc="left")
+        right.imshow(strength, cmap="magma", vmin=0, vmax=1)
+    return _png(figure)
+
+
+def attack_plot(found: Mapping[str, Any]) -> bytes:
+    """Return a PNG of accuracy against the strength of attacks."""
+    figure, axes = _canvas(5.2, 4.0, f"{found['target']}: accuracy under attack, {found['photographs']} photographs")
+    for name, colour in zip(("fgsm", "pgd"), _COLOURS, strict=False):
+        axes.plot(found["levels"], found[name], "o-", color=colour, label=name.upper())
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel("greatest change of a pixel (of 255)")
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def series_plot(found: Sequence[Mapping[str, Any]], unit: str, title: str) -> bytes:
+    """Return a PNG of answers along a controlled series."""
+    rows = [{"true_stops": one["truth"], "predicted_stops": one["stops"]} for one in found]
+    return stops_plot(rows, unit, title)
 
 
 def _write_counts(axes: Axes, counts: Any, shares: Any) -> None:

@@ -10,8 +10,9 @@ from torch.nn import functional
 
 from labels.dataset import TargetSpec
 from lightmeter import console
-from models.data import Row, class_numbers, each_photograph
+from models.data import Row, class_numbers, each_photograph, stops_of
 from models.fitted import Fitted, Work
+from models.losses import bell
 from models.predictor import Predictor
 from models.preprocess import PhotographError
 from models.recipe import Probe
@@ -21,10 +22,17 @@ _ITERATIONS = 200
 
 @dataclass(frozen=True)
 class _Task:
-    """One target's features and classes, of one split, without the photographs that lack a label."""
+    """What one target's head is fitted to or judged by: the photographs of a split that have a label.
+
+    Attributes:
+        features: shape (N, F).
+        truth: shares of the classes, shape (N, C).
+        weights: what each photograph counts, shape (N,).
+    """
 
     features: Tensor
-    classes: Tensor
+    truth: Tensor
+    weights: Tensor
 
 
 def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
@@ -46,11 +54,9 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
     chosen, logits = {}, {}
+    standard = {split: (values - centre) / scale for split, values in features.items()}
     for target in work.dataset.spec.targets:
-        standard = {split: (values - centre) / scale for split, values in features.items()}
-        train, validation = (
-            _task(standard[split], class_numbers(kept[split], target)) for split in ("train", "validation")
-        )
+        train, validation = (_task(standard[split], kept[split], target, training) for split in ("train", "validation"))
         parameters, chosen[target.name] = _choose(train, validation, target, training, fitted)
         heads.get_parameter(f"targets.{target.name}.weight").data.copy_(parameters[:, :-1])
         heads.get_parameter(f"targets.{target.name}.bias").data.copy_(parameters[:, -1])
@@ -79,9 +85,16 @@ def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> t
     return torch.from_numpy(np.stack(found)).double(), kept
 
 
-def _task(features: Tensor, classes: NDArray[np.int64]) -> _Task:
-    known = torch.from_numpy(classes >= 0)
-    return _Task(features[known], torch.from_numpy(classes)[known])
+def _task(features: Tensor, rows: list[Row], target: TargetSpec, training: Probe) -> _Task:
+    classes = torch.from_numpy(class_numbers(rows, target))
+    known = classes >= 0
+    truth = functional.one_hot(classes[known], len(target.classes)).double()
+    if training.softness and target.ordinal:
+        stops = torch.from_numpy(stops_of(rows, target))[known]
+        truth = bell(stops, torch.tensor(target.stops, dtype=torch.float64), training.softness)
+    counts = torch.bincount(classes[known], minlength=len(target.classes)).double()
+    weights = 1 / counts[classes[known]] if training.class_weights else torch.ones(int(known.sum())).double()
+    return _Task(features[known], truth, weights / weights.sum())
 
 
 def _choose(
@@ -92,8 +105,8 @@ def _choose(
     parameters = torch.zeros(count, train.features.shape[1] + 1, dtype=torch.float64)
     best, chosen, least = parameters, 0.0, float("inf")
     for penalty in sorted(training.penalties, reverse=True):
-        parameters = _fit(parameters, train, penalty, class_weights=training.class_weights)
-        losses = [_loss(parameters, task, class_weights=training.class_weights).item() for task in (train, validation)]
+        parameters = _fit(parameters, train, penalty)
+        losses = [_loss(parameters, task).item() for task in (train, validation)]
         fitted.history.append(
             {"target": target.name, "penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]}
         )
@@ -103,7 +116,7 @@ def _choose(
     return best, chosen
 
 
-def _fit(start: Tensor, task: _Task, penalty: float, *, class_weights: bool) -> Tensor:
+def _fit(start: Tensor, task: _Task, penalty: float) -> Tensor:
     parameters = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [parameters], max_iter=_ITERATIONS, tolerance_change=1e-9, line_search_fn="strong_wolfe"
@@ -111,7 +124,7 @@ def _fit(start: Tensor, task: _Task, penalty: float, *, class_weights: bool) -> 
 
     def closure() -> float:
         optimiser.zero_grad()
-        loss = _loss(parameters, task, class_weights=class_weights)
+        loss = _loss(parameters, task)
         loss = loss + penalty / 2 * parameters[:, :-1].square().sum()
         loss.backward()
         return loss.item()
@@ -124,10 +137,7 @@ def _logits(parameters: Tensor, features: Tensor) -> Tensor:
     return functional.linear(features, parameters[:, :-1], parameters[:, -1])
 
 
-def _loss(parameters: Tensor, task: _Task, *, class_weights: bool) -> Tensor:
-    """Cross-entropy; with class weights the mean over the classes that occur."""
-    weight = None
-    if class_weights:
-        counts = torch.bincount(task.classes, minlength=len(parameters)).double()
-        weight = torch.where(counts > 0, 1 / counts.clamp(min=1), 0)
-    return functional.cross_entropy(_logits(parameters, task.features), task.classes, weight)
+def _loss(parameters: Tensor, task: _Task) -> Tensor:
+    """Cross-entropy between true and answered shares."""
+    found = torch.log_softmax(_logits(parameters, task.features), 1)
+    return -((task.truth * found).sum(1) * task.weights).sum()

@@ -25,11 +25,13 @@ class Probe(_Strict):
     Attributes:
         penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
         class_weights: let every class count the same, however many photographs it has.
+        softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
     """
 
     method: Literal["probe"]
     penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
+    softness: float = Field(0.0, ge=0)
 
 
 class Phase(_Strict):

@@ -21,6 +21,7 @@ BUILT_IN = {
     "efficientnet-lite0": "efficientnet_lite",
     "fusion": "fusion",
     "grid-vote": "small",
+    "lightmeter": "lightmeter",
     "mobilenet-v2": "mobilenet",
     "small-cnn": "small",
     "trees": "trees",

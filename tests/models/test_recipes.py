@@ -27,6 +27,7 @@ Ask = Callable[..., Any]
 
 TINY = {
     "patches": SMALL,
+    "lightmeter": [*SMALL, "--set", "view=64"],
     "quality-features": ["--set", "iterations=20"],
     "gupta-kannan": [
         *("--set", "weights=", "--set", "freeze=[]", "--set", "patches=2", "--set", "patch_size=48"),

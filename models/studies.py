@@ -1,0 +1,135 @@
+"""Studies of a trained model: explanations, attacks, controlled series, photographs that are alike."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labels.dataset import DataSet, label_column
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
+from lightmeter.files import write_atomic
+from models import probing
+from models.data import each_photograph
+from models.plots import attack_plot, explanation_plot, series_plot
+from models.predictor import Predictor
+from models.preprocess import Photograph, PhotographError, read_photograph
+from models.spec import Preprocessing, Target
+
+_TAGS = {"aperture": "f_number", "shutter": "exposure_time", "iso": "iso"}
+_STOPS = {"aperture": aperture_stops, "shutter": shutter_stops, "iso": iso_stops}
+
+
+def read(predictor: Predictor, file: Path) -> Photograph:
+    """Read one file.
+
+    Raises:
+        UsageError: if it is not there.
+        LightmeterError: if it is no usable photograph.
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    try:
+        return predictor.read(file.read_bytes())
+    except PhotographError as error:
+        raise LightmeterError(f"{file}: {error.reason}") from error
+
+
+def explain_files(predictor: Predictor, files: Sequence[Path], target: str | None, out: Path) -> list[dict[str, Any]]:
+    """Explain the answers about files, and write one PNG for each into a folder."""
+    chosen = probing.target_of(predictor, target)
+    told = []
+    for file in files:
+        photograph = read(predictor, file)
+        found = probing.explain(predictor, photograph, chosen.name)
+        picture = out / f"{file.stem}-{chosen.name}.png"
+        write_atomic(picture, explanation_plot(photograph, found, f"{file.name}: {chosen.name} {found.label}"))
+        told.append(
+            {
+                "file": str(file),
+                "target": chosen.name,
+                "class": found.label,
+                "patches": found.shares.tolist(),
+                "picture": str(picture),
+            }
+        )
+    return told
+
+
+def attack_split(
+    predictor: Predictor, dataset: DataSet, target: str | None, levels: Sequence[float], limit: int
+) -> dict[str, Any]:
+    """Attack a model on photographs of the test split, and return its accuracy by strength of each attack."""
+    chosen = probing.target_of(predictor, target)
+    place = {name: index for index, name in enumerate(chosen.classes)}
+    rows = [row for row in dataset.rows("test") if row[label_column(chosen.name)] is not None][:limit]
+    right: dict[probing.Attack, list[list[bool]]] = {"fgsm": [], "pgd": []}
+    truths = iter([place[row[label_column(chosen.name)]] for row in rows])
+    for _, photograph in each_photograph(dataset, rows, predictor.read, "attacking"):
+        truth = next(truths)
+        if isinstance(photograph, PhotographError):
+            continue
+        for attack, answers in right.items():
+            found = probing.attacked(predictor, photograph, chosen.name, truth, levels, attack)
+            answers.append([answer == truth for answer in found])
+    if not right["fgsm"]:
+        raise UsageError(f"The test split of {dataset.spec.name} has no readable photograph of '{chosen.name}'.")
+    return {
+        "target": chosen.name,
+        "photographs": len(right["fgsm"]),
+        "levels": list(levels),
+        **{attack: np.mean(answers, axis=0).tolist() for attack, answers in right.items()},
+    }
+
+
+def write_attack(folder: Path, found: dict[str, Any]) -> Path:
+    """Write the accuracy curve of an attack into a run's plots."""
+    picture = folder / "plots" / f"attack-{found['target']}.png"
+    write_atomic(picture, attack_plot(found))
+    return picture
+
+
+def series(predictor: Predictor, files: Sequence[Path], target: str | None) -> list[dict[str, Any]]:
+    """Predict a controlled series and return answers beside the truth of the files' EXIF, from few stops to many.
+
+    Raises:
+        UsageError: if the target has no stops, or a file lacks the tag.
+    """
+    chosen = probing.target_of(predictor, target)
+    if not chosen.stops or chosen.name not in _TAGS:
+        raise UsageError(
+            f"'{chosen.name}' is no setting that is counted in stops; a series needs aperture, shutter or iso."
+        )
+    told = []
+    for file in files:
+        photograph = read(predictor, file)
+        answer = predictor.predict([photograph])[0].predictions[chosen.name]
+        told.append({"file": str(file), "truth": _truth(file, chosen), "stops": answer.stops, "class": answer.label})
+    return sorted(told, key=lambda one: one["truth"])
+
+
+def write_series(picture: Path, found: Sequence[dict[str, Any]], target: Target) -> None:
+    """Write the plot of a series."""
+    write_atomic(picture, series_plot(found, target.unit, f"{target.name} along a series"))
+
+
+def similar(predictor: Predictor, file: Path, dataset: DataSet, count: int) -> list[dict[str, Any]]:
+    """Return the photographs of a data set that the model sees most alike a file, nearest first."""
+    wanted = probing.embedding(predictor, read(predictor, file))
+
+    found: list[dict[str, Any]] = []
+    for row, photograph in each_photograph(dataset, dataset.rows(), predictor.read, "comparing"):
+        if not isinstance(photograph, PhotographError):
+            likeness = float(probing.embedding(predictor, photograph) @ wanted)
+            path = str(dataset.store / row["path"])
+            found.append({"file": path, "sha256": row["sha256"], "split": row["split"], "likeness": likeness})
+    return sorted(found, key=lambda one: -one["likeness"])[:count]
+
+
+def _truth(file: Path, target: Target) -> float:
+    tags = read_photograph(file.read_bytes(), Preprocessing(patches=0, exif=(_TAGS[target.name],))).inputs["exif"]
+    value, there = tags.tolist()
+    if not there:
+        raise UsageError(f"{file} does not say its {target.name} in its EXIF.")
+    return float(_STOPS[target.name](2.0**value))
