@@ -1,5 +1,6 @@
 """``lightmeter harvest``: find photographs, fetch them, look at them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -153,6 +154,28 @@ def inspect(
     console.current().emit(document, said + failed)
     if done.stopped:
         raise Interrupted("Stopped; what is done stays done. Go on with 'lightmeter harvest inspect'.")
+
+
+@app.command("contact-sheet")
+def contact_sheet(
+    name: Annotated[str, typer.Option("--filter", metavar="NAME", help="Filter to look at.")],
+    where: Annotated[str | None, typer.Option(metavar="QUERY", help="Only photographs that answer to a query.")] = None,
+    each: Annotated[int, typer.Option(min=1, max=500, help="Photographs shown of either kind, at most.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="contact-sheet-NAME.jpg")] = None,
+) -> None:
+    """Write a picture of what a filter kept and dropped, with its measures."""
+    from harvest.catalogue.session import open_catalogue
+    from harvest.catalogue.where import parse_where
+    from harvest.contact_sheet import contact_sheet as write
+    from lightmeter.project import find
+
+    plugins.get("filters", name)
+    project, target = find(), out or Path(f"contact-sheet-{name}.jpg")
+    chosen = parse_where(where) if where else None
+    counts = write(open_catalogue(project), project.store, target, name, where=chosen, each=each)
+    console.current().emit(
+        {"file": target.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {target}."
+    )
 
 
 def _status_tables(document: dict[str, Any]) -> list[Any]:

@@ -15,6 +15,8 @@ from PIL import Image, ImageOps, ImageStat
 from harvest.inspect import Finding, Picture, Plan, inspect, load_filters
 from harvest.inspect.borders import SIDES
 from harvest.inspect.duplicates import group, perceptual_hash
+from harvest.inspect.faces import crop, find_faces
+from harvest.inspect.picture import upright
 from harvest.inspect.quality import jpeg_quality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -194,3 +196,50 @@ def test_real_photographs_are_judged_as_a_person_does(shared: Path) -> None:
                 assert [results["borders"].measures[side] for side in SIDES] == pytest.approx(widths, abs=1), name
             if name not in left_out["monochrome"]:
                 assert (results["monochrome"].reason or "no") == truth["monochrome"], name
+
+
+@pytest.mark.shared
+def test_faces_are_found_in_stored_pixels_however_the_picture_is_turned(shared: Path) -> None:
+    image = Image.open(shared / "photos" / "p113.jpg")
+    upright_face = find_faces(Picture(image.convert("RGB")))[0]
+    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    for orientation, turn in turns.items():  # stored turned the other way, so that the tag puts it right
+        stored = Picture(image.convert("RGB").transpose(turn), orientation)
+        face = find_faces(stored)[0]
+        shown = upright(stored.part(face.x, face.y, face.x + face.width, face.y + face.height), orientation)
+        box = (
+            upright_face.x,
+            upright_face.y,
+            upright_face.x + upright_face.width,
+            upright_face.y + upright_face.height,
+        )
+        expected = np.asarray(image.convert("RGB").crop(box).resize(shown.shape[1::-1]))
+        assert np.abs(shown.astype(int) - expected).mean() < 15  # a pixel aside
+        assert crop(stored, face, 0.3).shape[0] > shown.shape[0]
+
+
+@pytest.mark.shared
+def test_faces_are_found_in_real_photographs(shared: Path) -> None:
+    (faces,) = load_filters({}, ["faces"])
+    found = told = right = 0
+    with (shared / "photos" / "truth.csv").open() as file:
+        for truth in csv.DictReader(file):
+            if int(truth["faces"]) >= 0:
+                measures = (
+                    inspect((shared / "photos" / truth["file"]).read_bytes(), Plan((faces,))).results["faces"].measures
+                )
+                number = sum(s >= 0.8 and z >= 36 for s, z in zip(measures["scores"], measures["sizes"], strict=True))
+                found, told, right = (
+                    found + number,
+                    told + int(truth["faces"]),
+                    right + min(number, int(truth["faces"])),
+                )
+    assert right / told >= 0.9
+    assert right / found >= 0.8
+
+
+def test_faces_can_be_asked_for() -> None:
+    finding = look(jpeg(scene()), "faces")
+    assert (finding.verdict, finding.measures["scores"]) == ("keep", [])
+    (wanted,) = load_filters({"faces": {"min_faces": 1}}, ["faces"])
+    assert wanted.judge(finding.measures, wanted.settings).reason == "too few faces"
