@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, and_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, select, true
 
 from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Image, Sighting
@@ -12,6 +13,7 @@ from labels.targets.base import Evidence
 
 BATCH = 5_000
 """Photographs that are read at a time."""
+_SPARSE = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Span:
     def last(self) -> int:
         """The highest id."""
         return self.ids[-1]
+
+    def holds(self, column: Any) -> ColumnElement[bool]:
+        """Return the condition that a column is one of the ids: a range, or a list where few in the range are meant."""
+        dense = self.last - self.first < _SPARSE * len(self.ids)
+        inside: ColumnElement[bool] = column.between(self.first, self.last) if dense else column.in_(self.ids)
+        return inside
 
 
 def spans(connection: Connection, where: str = "", size: int = BATCH) -> Iterator[Span]:

@@ -32,7 +32,7 @@ class Statement(NamedTuple):
 def read(connection: Connection, span: Span, targets: Collection[str], origin: str | None = None) -> list[Statement]:
     """Return the statements about a span's images, oldest first."""
     query = select(*(getattr(Label, column) for column in Statement._fields)).where(
-        Label.target.in_(targets), Label.image_id.between(span.first, span.last)
+        Label.target.in_(targets), span.holds(Label.image_id)
     )
     if origin is not None:
         query = query.where(Label.origin == origin)

@@ -1,11 +1,12 @@
 """Labels by hand, and labels to and from other programs."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.commands.options import Author, catalogue
+from labels.commands.options import Author, Where, catalogue
 from lightmeter import console
 from lightmeter.commands import Group
 from lightmeter.errors import UsageError
@@ -66,6 +67,35 @@ def show(
             console.table("", ("counts", "target", "class", "by", "who", "when"), rows),
         ]
     console.current().emit(found, parts)
+
+
+@app.command()
+def review(
+    name: Annotated[str, typer.Argument(metavar="TARGET", help="What to judge.")],
+    where: Where = "",
+    queue: Annotated[str, typer.Option(help="all, unjudged, disagreements (file and source) or suspects.")] = "all",
+    sample: Annotated[int | None, typer.Option(min=1, help="So many photographs, drawn at random.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")] = 0,
+    author: Author = None,
+) -> None:
+    """Judge photographs from the keyboard, on a page that this machine alone can open."""
+    from labels.judgement import author as somebody
+    from labels.review.actions import Session
+    from labels.review.queue import chosen_queue
+    from labels.review.server import ReviewServer
+    from labels.targets.library import find
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    target = find(name, project)
+    with catalogue(project) as engine:
+        with engine.connect() as connection:
+            chosen = chosen_queue(connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed)
+        with ReviewServer(project, chosen, Session(engine, target, author or somebody()), port) as server:
+            console.current().emit({"url": server.url}, f"Open {server.url}\nCtrl-C ends; labels are kept at once.")
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
 
 
 @app.command()

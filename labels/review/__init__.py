@@ -1,0 +1,1 @@
+"""The review page: judging photographs from the keyboard, on this machine alone."""
