@@ -17,6 +17,7 @@ from harvest.exif import values
 from harvest.exif.normalise import normalise, plain_name
 from harvest.exif.privacy import without_personal
 from harvest.exif.reading import ExifReading, Privacy
+from harvest.exif.xmp import xmp_tags
 
 _MOST_TAGS = 512
 _MOST_ITEMS = 64
@@ -58,7 +59,10 @@ def read_image(image: Image.Image, *, keep: Privacy) -> ExifReading:
             with _Patience():
                 names = ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS
                 ifds[name] = dict(_named(exif.get_ifd(pointer), names))
-    return _reading(ifds, ("Exif", "IFD0"), keep)
+    packet = image.info.get("xmp")
+    xmp = xmp_tags(packet) if isinstance(packet, bytes) else {}
+    ifds |= {group: {name: plain(value) for name, value in tags.items()} for group, tags in xmp.items()}
+    return _reading(ifds, ("Exif", "IFD0", *xmp), keep)
 
 
 def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifReading:
@@ -68,6 +72,12 @@ def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifReading:
         group, _, tag = str(name).rpartition(":")
         ifds.setdefault(group[:_LONGEST_TEXT] or "tags", {})[tag[:_LONGEST_TEXT]] = plain(value)
     return _reading(ifds, list(ifds), keep)
+
+
+def read_xmp(data: bytes, *, keep: Privacy) -> ExifReading:
+    """Read an XMP sidecar."""
+    groups = xmp_tags(data)
+    return read_tags({f"{group}:{name}": v for group, tags in groups.items() for name, v in tags.items()}, keep=keep)
 
 
 def plain(value: object) -> object:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.exif import ExifReading, Privacy, read_exif, read_tags
+from harvest.exif import ExifReading, Privacy, read_exif, read_tags, read_xmp
 
 NOTHING = Privacy()
 EVERYTHING = Privacy(gps=True, serial_numbers=True, names=True)
@@ -136,3 +136,31 @@ def test_it_agrees_with_the_reference_reading(shared: Path) -> None:
     agree = sum(found == pytest.approx(told, rel=1e-6) for found, told in pairs)
     assert len(pairs) > 500
     assert agree >= 0.995 * len(pairs)
+
+
+XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
+<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>
+<rdf:Description xmlns:exif='http://ns.adobe.com/exif/1.0/' xmlns:aux='http://ns.adobe.com/exif/1.0/aux/'
+ xmlns:dc='http://purl.org/dc/elements/1.1/' exif:FNumber='28/10' exif:ExposureTime='1/125' aux:SerialNumber='SN-9'
+ aux:Lens='EF50mm f/1.8' exif:GPSLatitude='46,30N' dc:creator='Ansel Someone'>
+<exif:ISOSpeedRatings><rdf:Seq><rdf:li>400</rdf:li></rdf:Seq></exif:ISOSpeedRatings>
+<exif:Flash exif:Fired='True' exif:Mode='1'/></rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+def test_xmp_is_read_where_exif_says_nothing() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(file, "JPEG", xmp=XMP)
+    reading = read_exif(file.getvalue(), keep=NOTHING)
+    assert reading == read_xmp(XMP, keep=NOTHING)
+    values = reading.values
+    assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")
+    assert values.flash_fired is True
+    assert reading.serial == "SN-9"
+    assert not any(secret in json.dumps(reading.raw) for secret in ("SN-9", "46,30N", "Ansel"))
+
+
+@pytest.mark.parametrize(
+    "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
+)
+def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
+    assert read_xmp(packet, keep=NOTHING) == ExifReading()
