@@ -163,6 +163,31 @@ def demo(
 
 
 @app.command()
+def litserve(
+    run: Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+) -> None:
+    """Serve a run through LitServe instead (an extra), until Ctrl-C."""
+    from models.runs import find_run
+    from models.spec import BrokenModel, read_spec
+
+    try:
+        from serve.litserve import run_server
+    except ImportError as error:
+        raise UsageError("LitServe is not installed; pip install 'lightmeter[litserve]'.") from error
+    try:
+        spec = read_spec(find_run(run))
+    except BrokenModel as error:
+        raise UsageError(str(error)) from error
+    call = f"http://{host}:{port}/predictions/{spec.name}"
+    console.current().emit({"name": spec.name, "address": call}, f"{spec.name} {spec.version} at {call}")
+    sys.stdout.flush()
+    run_server(find_run(run), spec, host=host, port=port, workers=workers)
+
+
+@app.command()
 def stop(server: Annotated[str, _SERVER] = "main") -> None:
     """Stop a server and every process that it started."""
     from lightmeter import project

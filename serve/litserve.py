@@ -1,0 +1,59 @@
+"""The same model behind LitServe, for whoever wants to leave TorchServe: the extra ``lightmeter[litserve]``.
+
+Requests are the JSON documents that the TorchServe handler takes, at the same addresses, and readings are equal; an
+error lies in ``detail`` instead of ``error``. LitServe has no tokens: put it behind a proxy that has.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from fastapi import HTTPException
+from litserve import LitAPI, LitServer
+
+from models.predictor import PhotographError
+from models.spec import ModelSpec
+from serve.reader import Reader
+from serve.request import Request, read_request
+
+
+class Api(LitAPI):
+    """What LitServe asks of a model.
+
+    Args:
+        run: the run folder.
+        spec: what it holds.
+    """
+
+    def __init__(self, run: Path, spec: ModelSpec) -> None:
+        super().__init__(api_path=f"/predictions/{spec.name}")
+        self._run = run
+
+    def setup(self, device: str) -> None:
+        """Load the model, once in each worker."""
+        torch.set_num_threads(1)
+        self._reader = Reader.load(self._run, device)
+
+    def decode_request(self, request: dict[str, Any]) -> Request:
+        """Return the request that a JSON document holds."""
+        try:
+            return read_request({"body": request})
+        except PhotographError as error:
+            raise _refusal(error) from error
+
+    def predict(self, x: Request) -> dict[str, Any]:
+        """Return the reading."""
+        try:
+            return self._reader.answer(x).document
+        except PhotographError as error:
+            raise _refusal(error) from error
+
+
+def run_server(run: Path, spec: ModelSpec, *, host: str, port: int, workers: int) -> None:
+    """Serve a run until the process is stopped."""
+    server = LitServer(Api(run, spec), accelerator="auto", workers_per_device=workers, timeout=120)
+    server.run(host=host, port=port, num_api_servers=1, generate_client_file=False, log_level="warning")
+
+
+def _refusal(error: PhotographError) -> HTTPException:
+    return HTTPException(error.status, {"status": error.status, "reason": error.reason})
