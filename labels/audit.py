@@ -1,0 +1,142 @@
+"""Auditing labels: contradictions, near-identical pictures with different labels, and labels that a model doubts."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from labels import statements
+from labels.apply import decisions
+from labels.duplicates import near_duplicates
+from labels.evidence import spans
+from labels.gather import Gathered, gather
+from labels.statements import Statement
+from labels.targets.base import Target
+
+_SETTINGS = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
+_MOST_SETTINGS_MISSING = 2
+
+
+@dataclass
+class Suspect:
+    """A photograph whose label may be wrong.
+
+    Attributes:
+        label: the class that counts.
+        reasons: why it is suspected, in words.
+        doubt: 1 − the probability that a model gives to the label, where a model was asked.
+    """
+
+    image_id: int
+    sha256: str
+    label: str
+    reasons: list[str] = field(default_factory=list)
+    doubt: float | None = None
+
+
+def audit(engine: Engine, target: Target[Any], doubts: Mapping[str, float], where: str = "") -> list[Suspect]:
+    """Return the suspects, those with the most reasons first.
+
+    Args:
+        engine: of the catalogue.
+        target: whose labels are audited.
+        doubts: by SHA-256, how much a model doubts a label that it counts as likely wrong.
+        where: a query that chooses photographs; empty for all.
+    """
+    with engine.connect() as connection:
+        gathered = gather(connection, [target], where)
+        reasons = _Reasons()
+        for found in (
+            _different_words(connection, target, where),
+            _film_with_settings(gathered, target),
+            _same_settings(gathered, target),
+            _same_picture(gathered, target),
+        ):
+            reasons.take(found)
+    suspects = []
+    for index, photograph in enumerate(gathered.photographs):
+        sha256, label = gathered.columns["sha256"][index], gathered.classes[target.name][index]
+        why = reasons.of(photograph.image_id)
+        if sha256 in doubts:
+            why.append(f"a model doubts it ({100 * doubts[sha256]:.0f} % against)")
+        if why:
+            suspects.append(Suspect(photograph.image_id, sha256, str(label), why, doubts.get(sha256)))
+    return sorted(suspects, key=lambda one: (-len(one.reasons), -(one.doubt or 0.0), one.image_id))
+
+
+class _Reasons:
+    def __init__(self) -> None:
+        self._by_image: defaultdict[int, list[str]] = defaultdict(list)
+
+    def take(self, found: Iterator[tuple[int, str]]) -> None:
+        for image, reason in found:
+            self._by_image[image].append(reason)
+
+    def of(self, image: int) -> list[str]:
+        return list(self._by_image.get(image, ()))
+
+
+def _different_words(connection: Connection, target: Target[Any], where: str) -> Iterator[tuple[int, str]]:
+    """Yield photographs of which hand, import and rule say different things, by what they say now."""
+    for span in spans(connection, where):
+        said: defaultdict[int, dict[tuple[str, str], Statement]] = defaultdict(dict)
+        for one in statements.read(connection, span, [target.name]):
+            said[one.image_id][one.origin, one.author] = one
+        rule = {known.image_id: decision.value for known, _, decision in decisions(connection, span, [target])}
+        for image, words in said.items():
+            values = {key: str(one.value) for key, one in words.items() if one.value and one.origin != "rule"}
+            if rule.get(image):
+                values["rule", ""] = str(rule[image])
+            if len(set(values.values())) > 1:
+                yield image, f"contradiction ({_told(values)})"
+
+
+def _told(values: Mapping[tuple[str, str], str]) -> str:
+    return ", ".join(f"{' '.join(who).strip()}: {value}" for who, value in sorted(values.items()))
+
+
+def _film_with_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
+    """Yield film photographs whose EXIF knows the exposure: scanners do not, digital cameras do."""
+    scanned = getattr(target.definition, "scanned", None)
+    columns = gathered.columns
+    for index, value in enumerate(gathered.classes[target.name]):
+        if scanned is not None and value == scanned and columns["exposure_time_s"][index] is not None:
+            seconds = columns["exposure_time_s"][index]
+            yield gathered.photographs[index].image_id, f"{scanned} with an exposure of {seconds:.4g} s in EXIF"
+
+
+def _same_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
+    """Yield photographs that one photographer took with identical settings and that have different labels."""
+    columns = gathered.columns
+
+    def key(index: int) -> tuple[Any, ...] | None:
+        settings = tuple(columns[name][index] for name in _SETTINGS)
+        owners = gathered.photographs[index].owners
+        known = owners and settings.count(None) <= _MOST_SETTINGS_MISSING
+        return (owners[0], *settings) if known else None
+
+    yield from _different(gathered, target, [key(index) for index in range(len(gathered))], "identical settings")
+
+
+def _same_picture(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
+    """Yield near-identical pictures with different labels."""
+    alike = near_duplicates([one.phash for one in gathered.photographs])
+    yield from _different(
+        gathered, target, [alike.get(index) for index in range(len(gathered))], "near-identical picture"
+    )
+
+
+def _different(gathered: Gathered, target: Target[Any], key_of: Sequence[Any], what: str) -> Iterator[tuple[int, str]]:
+    """Yield the members of each group whose labels differ, the groups being those with the same key."""
+    members: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, key in enumerate(key_of):
+        if key is not None:
+            members[key].append(index)
+    values = gathered.classes[target.name]
+    for group in members.values():
+        for index in group if len({values[one] for one in group}) > 1 else ():
+            other = next(one for one in group if values[one] != values[index])
+            named = gathered.columns["sha256"][other][:12]
+            yield gathered.photographs[index].image_id, f"{what} is {values[other]} ({named})"

@@ -1,0 +1,101 @@
+"""Finding labels that may be wrong, and how far people agree."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import insert
+
+from harvest.catalogue.tables import Inspection
+from labels.agreement import kappa
+from labels.apply import apply
+from labels.review.queue import chosen_queue
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    capsys.readouterr()
+    assert main([*argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def suspects(capsys: pytest.CaptureFixture[str], *options: str) -> dict[int, str]:
+    return {one["image_id"]: "; ".join(one["reasons"]) for one in out_of(capsys, "labels", "audit", "medium", *options)}
+
+
+def test_contradictions_are_found_and_become_a_review_queue(
+    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = any_catalogue.photograph(medium="digital", owner="ann", make="Canon", model="EOS", f_number=2.8, iso=100.0)
+    overruled = any_catalogue.photograph(medium="digital", owner="bob")
+    exposed = any_catalogue.photograph(medium="film", exposure_time_s=0.01)
+    same = {"owner": "eve", "make": "Canon", "model": "EOS", "f_number": 4.0, "exposure_time_s": 0.01, "iso": 200.0}
+    twins = [any_catalogue.photograph(medium=medium, **same) for medium in ("film", "digital")]
+    pair = [any_catalogue.photograph(medium=medium, phash="00ff00ff00ff00ff") for medium in ("film", "digital")]
+    apply(any_catalogue.engine, [find("medium")])
+    out_of(capsys, "labels", "set", "2.jpg", "medium=film", "--author", "ann")
+    found = suspects(capsys, "--no-model")
+    assert found.keys() == {overruled, exposed, *twins, *pair}
+    assert found[overruled] == "contradiction (hand ann: film, rule: digital)"
+    assert found[exposed] == "film with an exposure of 0.01 s in EXIF"
+    assert "identical settings is film" in found[twins[1]]
+    assert "near-identical picture is digital" in found[pair[0]]
+    with any_catalogue.engine.connect() as connection:
+        queue = chosen_queue(connection, any_catalogue.project, "medium", kind="suspects")
+        assert {row["id"] for row in queue.page(connection, 0, 99)} == found.keys()
+    assert fine not in suspects(capsys, "--no-model", "--where", "owner = ann")
+
+
+def test_a_model_doubts_planted_errors(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    rows = []
+    for index in range(120):
+        film = index % 2 == 0
+        planted = index in {10, 33, 72}
+        image = catalogue.photograph(medium="film" if film != planted else "digital", owner=str(index))
+        measures = {"noise": float(random.normal(8 if film else 2, 0.5))}
+        rows.append({"image_id": image, "filter": "quality", "version": 1, "verdict": "keep", "measures": measures})
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Inspection), rows)
+    apply(catalogue.engine, [find("medium")])
+    assert set(suspects(capsys)) == {11, 34, 73}
+
+
+def test_an_audit_without_a_run_or_of_nothing(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert suspects(capsys) == {}
+    assert main(["labels", "audit", "medium", "--run", "nowhere"]) == 2
+    assert "holds no predictions of medium" in capsys.readouterr().err
+    assert main(["labels", "review", "iso", "--queue", "suspects"]) == 2
+    assert "run 'lightmeter labels audit iso'" in capsys.readouterr().err
+
+
+def test_two_people_agree_so_far(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    for index in range(1, 21):
+        catalogue.photograph()
+        out_of(
+            capsys, "labels", "set", f"{index}.jpg", f"medium={'film' if index <= 10 else 'digital'}", "--author", "ann"
+        )
+        if index <= 18:
+            said = "film" if index <= 12 else "digital"
+            out_of(capsys, "labels", "set", f"{index}.jpg", f"medium={said}", "--author", "bob")
+    found = out_of(capsys, "labels", "agree", "medium", "ann", "bob")
+    assert found["photographs"] == 18
+    assert found["confusion"] == {"digital": {"digital": 6, "film": 2}, "film": {"digital": 0, "film": 10}}
+    assert found["kappa"] == pytest.approx((16 / 18 - 168 / 324) / (1 - 168 / 324))
+    assert found["interval"][0] < found["kappa"] < found["interval"][1] <= 1
+    assert main(["labels", "agree", "medium", "ann", "eve"]) == 2
+    assert "no photograph of which both" in capsys.readouterr().err
+
+
+def test_kappa_agrees_with_scikit_learn() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    random = np.random.default_rng(1)
+    first = random.integers(4, size=300)
+    second = np.where(random.random(300) < 0.6, first, random.integers(4, size=300))
+    table = np.zeros((4, 4), dtype=np.int64)
+    np.add.at(table, (first, second), 1)
+    assert kappa(table) == pytest.approx(cohen_kappa_score(first, second))
