@@ -20,6 +20,23 @@ if TYPE_CHECKING:
 Medium = Literal["film", "digital"]
 
 
+@dataclass(frozen=True, slots=True)
+class ToldRegion:
+    """A box that a source says is in a photograph, in its stored pixels.
+
+    Attributes:
+        kind: ``face``, say.
+        details: whatever else the source tells of it: landmarks, say.
+    """
+
+    kind: str
+    x: int
+    y: int
+    width: int
+    height: int
+    details: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighting:
     """A photograph that exists at a source.
@@ -35,6 +52,7 @@ class Sighting:
         gone: why the source does not show it any more, if it says so; then nothing is fetched.
         exif: tags that the source itself tells, in its own spelling.
         exif_origin: where those tags come from.
+        regions: boxes in it that the source tells.
         metadata: whatever else the source tells; kept as it is.
     """
 
@@ -53,6 +71,7 @@ class Sighting:
     published_at: datetime | None = None
     exif: dict[str, Any] | None = None
     exif_origin: Literal["api", "sidecar"] = "api"
+    regions: tuple[ToldRegion, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,6 +106,7 @@ class Source:
         summary: one line for ``lightmeter harvest sources``.
         keys: environment variables that must hold this source's keys.
         scheme: a URL scheme of its own; its bytes come from `read` instead of the network.
+        schemes: what its media URLs may begin with. A source that tells what strangers wrote must not name ``file``.
         service: whose budget of requests it lives on, if there is one.
         budget: that budget, set by the engine; call its `wait` before each request of an API.
     """
@@ -95,6 +115,7 @@ class Source:
     summary: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
+    schemes: ClassVar[frozenset[str]] = frozenset({"http", "https"})
     service: ClassVar["Service | None"] = None
     Query: ClassVar[type[SourceQuery]] = SourceQuery
 

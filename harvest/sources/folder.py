@@ -19,6 +19,7 @@ class Folder(Source):
 
     name = "folder"
     summary = "photographs in a folder"
+    schemes = frozenset({"file"})
 
     class Query(SourceQuery):
         """What is walked, and what the folders' names mean."""

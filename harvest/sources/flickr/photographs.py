@@ -63,6 +63,24 @@ def built_url(photo: dict[str, Any], wanted: str) -> str:
     return f"https://live.staticflickr.com/{photo['server']}/{photo['id']}_{photo['secret']}{letter}.jpg"
 
 
+def listed_form(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return what photos.getInfo tells of a photograph in the form in which listings tell it."""
+    photo: dict[str, Any] = answer["photo"]
+    owner = photo.get("owner") or {}
+    tags = (photo.get("tags") or {}).get("tag") or []
+    return {
+        "id": photo["id"],
+        "secret": photo.get("secret"),
+        "server": photo.get("server"),
+        "owner": owner.get("nsid"),
+        "ownername": owner.get("realname") or owner.get("username"),
+        "license": photo.get("license"),
+        "dateupload": photo.get("dateuploaded"),
+        "title": _content(photo.get("title")),
+        "tags": " ".join(str(_content(tag)) for tag in tags),
+    }
+
+
 def exif_tags(answer: dict[str, Any]) -> dict[str, Any]:
     """Return the tags of a getExif answer, ``tagspace:tag`` to raw value; the first of several counts."""
     tags: dict[str, Any] = {}

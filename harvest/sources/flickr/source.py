@@ -15,6 +15,7 @@ from harvest.sources.flickr.photographs import (
     SIZES,
     built_url,
     exif_tags,
+    listed_form,
     media_url,
     nearest_size,
     sighting,
@@ -84,7 +85,7 @@ class Flickr(Source):
 
     def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
         """Yield photographs page by page, with a checkpoint behind each."""
-        client = self._client()
+        client = connect(self)
         saved = Saved(query.save_metadata) if query.save_metadata else None
         for photos, place in self._photos(client, query, cursor):
             for concepts, photo in photos:
@@ -94,13 +95,6 @@ class Flickr(Source):
             if saved:
                 saved.write()
             yield Checkpoint(place)
-
-    def _client(self) -> "Client":
-        try:
-            from harvest.sources.flickr.client import Client
-        except ModuleNotFoundError as error:
-            raise LightmeterError("flickrapi is not installed; run: pip install 'lightmeter[flickr]'") from error
-        return Client(self.budget, self.settings.crawl.timeout_s)
 
     def _photos(
         self, client: "Client", query: Any, cursor: dict[str, Any] | None
@@ -135,6 +129,32 @@ class Flickr(Source):
         exif, hidden = _exif(client, photo) if query.exif else (None, False)
         url = media_url(photo, query.size) or _url_of_known(client, photo, query.size)
         return sighting(photo, url, concepts=concepts, medium=query.medium, exif=exif, hidden=hidden)
+
+
+def connect(source: Source) -> "Client":
+    """Return what asks Flickr for a source, within that source's budget.
+
+    Raises:
+        LightmeterError: if flickrapi is not there.
+    """
+    try:
+        from harvest.sources.flickr.client import Client
+    except ModuleNotFoundError as error:
+        raise LightmeterError("flickrapi is not installed; run: pip install 'lightmeter[flickr]'") from error
+    return Client(source.budget, source.settings.crawl.timeout_s)
+
+
+def sighting_of_id(client: "Client", number: str, medium: Medium | None) -> Sighting:
+    """Return the photograph of a Flickr id, with its original's address, EXIF, owner and licence; it may be gone."""
+    from harvest.sources.flickr.client import Refused
+
+    try:
+        photo = listed_form(client.ask("photos.getInfo", photo_id=number))
+    except Refused as refused:
+        return Sighting(source_id=number, gone=f"not on Flickr: {refused}", medium=medium)
+    exif, hidden = _exif(client, photo)
+    url = _url_of_known(client, photo, "o")
+    return sighting(photo, url, concepts=(), medium=medium, exif=exif, hidden=hidden)
 
 
 def _listing(client: "Client", query: Any) -> "Listing":
