@@ -177,4 +177,5 @@ def _sentence(error: Exception) -> str:
         return f"{wording()} See '{context.command_path if context else 'lightmeter'} --help'."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
-    return f"{type(error).__name__}: {error} (run again with --debug to see where)."
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said} (run again with --debug to see where)."

@@ -50,6 +50,7 @@ class CrawlSection(Section):
     delay_s: float = Field(0.0, ge=0, description="least pause between two requests to one host, in seconds")
     attempts: int = Field(3, ge=1, description="how often a photograph is tried before it counts as failed")
     timeout_s: float = Field(60.0, gt=0, description="longest wait for one answer, in seconds")
+    longest_pause_s: float = Field(600.0, ge=0, description="longest Retry-After that is waited for, in seconds")
     max_bytes: int = Field(200_000_000, gt=0, description="largest file that is fetched")
     private_addresses: bool = Field(default=False, description="fetch from private and loopback addresses too")
 

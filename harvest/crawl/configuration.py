@@ -43,14 +43,21 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         },
         "DOWNLOADER_MIDDLEWARES": {
             "harvest.crawl.addresses.PublicHosts": 50,
-            "harvest.crawl.budgets.Budgets": 560,  # behind retries: each try costs one
+            "harvest.crawl.manners.Pauses": 555,  # behind retries (550): each try waits
+            "harvest.crawl.manners.OptOuts": 556,
+            "harvest.crawl.budgets.Budgets": 560,  # each try costs one
         },
         "TWISTED_DNS_RESOLVER": (
             "scrapy.resolver.CachingThreadedResolver"
             if crawl.private_addresses
             else "harvest.crawl.addresses.PublicResolver"
         ),
+        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_START_DELAY": crawl.delay_s,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": crawl.per_host,
+        "REDIRECT_MAX_TIMES": 5,
         "RETRY_TIMES": crawl.attempts - 1,
+        "HTTPERROR_ALLOW_ALL": True,  # every answer is an outcome
         "RETRY_HTTP_CODES": _HTTP_TRY_AGAIN,
         "COOKIES_ENABLED": False,
         "REFERER_ENABLED": False,
@@ -60,6 +67,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "LIGHTMETER_BUDGETS": [(service, Budget(budget_file(project), service)) for service in SERVICES],
+        "LIGHTMETER_LONGEST_PAUSE_S": crawl.longest_pause_s,
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_STORE": store,
@@ -76,9 +84,7 @@ def log_to_file(project: Project) -> None:
     """Send what Scrapy and the sources log to a file of the project; nothing of it reaches the terminal."""
     folder = project.state / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=folder / "harvest.log",
-        level=logging.DEBUG if console.current().debug else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+    handler = logging.FileHandler(folder / "harvest.log", encoding="utf-8", delay=True)
+    handler.setLevel(logging.DEBUG if console.current().debug else logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().handlers = [handler]

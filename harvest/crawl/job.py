@@ -24,6 +24,19 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run's sightings come from.
+
+    Attributes:
+        site: the name under which they stand in the catalogue.
+        schemes: what their media URLs may begin with.
+    """
+
+    site: str
+    schemes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A sighting that stands in the catalogue and waits for its bytes.
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from harvest.catalogue.tables import RunState
 from harvest.crawl.configuration import log_to_file, scrapy_settings
 from harvest.crawl.feed import Feed
-from harvest.crawl.job import Job, Options
+from harvest.crawl.job import Job, Options, Origin
 from harvest.crawl.local import Readers
 from harvest.crawl.progress import showing
 from harvest.crawl.recorder import Recorder
@@ -42,9 +42,12 @@ class Crawl:
     readers: Readers
 
     @property
-    def site(self) -> str:
-        """The name under which its sightings stand in the catalogue."""
-        return self.source.site(self.query) if self.source else ""
+    def origin(self) -> Origin:
+        """Where its sightings come from."""
+        if self.source is None:
+            return Origin("", frozenset())
+        own = {self.source.scheme} if self.source.scheme else set()
+        return Origin(self.source.site(self.query), self.source.schemes | own)
 
     @property
     def total(self) -> int | None:
@@ -61,7 +64,7 @@ def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState,
         How it ended, and the reason if it did not finish.
     """
     settings = project.settings
-    recorder = Recorder(engine, crawl.run, crawl.site, crawl.options, settings.project.salt)
+    recorder = Recorder(engine, crawl.run, crawl.origin, crawl.options, settings.project.salt)
     workers = Workers(settings.inspect.workers, settings.inspect.timeout_s)
     feed = Feed(crawl.source, crawl.query, crawl.cursor, crawl.options.limit, recorder)
     log_to_file(project)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from harvest.catalogue.tables import SightingState
 from harvest.crawl import writes
-from harvest.crawl.job import Options, Outcome
+from harvest.crawl.job import Options, Origin, Outcome
 from harvest.crawl.writes import Registered
 from harvest.sources import Sighting
 
@@ -32,7 +32,7 @@ class Recorder:
     Args:
         engine: of the catalogue.
         run: the run's number.
-        site: name of the source in the catalogue.
+        origin: where the run's sightings come from.
         options: of the run.
         salt: of the project.
 
@@ -42,11 +42,11 @@ class Recorder:
         failure: why the thread gave up, if it did.
     """
 
-    def __init__(self, engine: Engine, run: int, site: str, options: Options, salt: str) -> None:
+    def __init__(self, engine: Engine, run: int, origin: Origin, options: Options, salt: str) -> None:
         self.counts: Counter[str] = Counter()
         self.known = 0
         self.failure: BaseException | None = None
-        self._engine, self._run, self._site, self._options, self._salt = engine, run, site, options, salt
+        self._engine, self._run, self._origin, self._options, self._salt = engine, run, origin, options, salt
         self._inbox: queue.SimpleQueue[Outcome | tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
         self._outcomes: list[Outcome] = []
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
@@ -57,7 +57,7 @@ class Recorder:
         future: Future[Registered] = Future()
 
         def work(connection: Connection) -> Registered:
-            done = writes.register(connection, self._run, self._site, sightings, self._options, cursor)
+            done = writes.register(connection, self._run, self._origin, sightings, self._options, cursor)
             self.known += done.known
             self.counts.update(done.new)
             return done

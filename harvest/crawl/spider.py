@@ -30,6 +30,10 @@ from harvest.sources import Sighting, Source, SpiderSource
 _GONE = {404, 410}
 _OK = 200
 _SOURCE_FAILED = "source failed"
+_IGNORED = {  # Scrapy's own words
+    "Forbidden by robots.txt": (SightingState.REFUSED, "robots.txt"),
+    "max redirections reached": (SightingState.FAILED, "too many redirects"),
+}
 _FAILURES: dict[type[Exception], str] = {
     DownloadCancelledError: "too many bytes",
     DownloadTimeoutError: "timeout",
@@ -146,7 +150,7 @@ class HarvestSpider(scrapy.Spider):
             errback=self.photograph_failed,
             cb_kwargs={"job": job},
             headers={"Accept-Encoding": "identity"},  # bytes exactly as they are kept there
-            meta={"handle_httpstatus_all": True, "dont_obey_robotstxt": _is_local(job.media_url)},
+            meta={"dont_obey_robotstxt": _is_local(job.media_url)},
             dont_filter=True,
         )
 
@@ -158,7 +162,7 @@ def _is_local(url: str) -> bool:
 def _outcome_of(error: BaseException | None) -> tuple[SightingState, str]:
     """Return the state and reason that an exception stands for."""
     if isinstance(error, IgnoreRequest):
-        return SightingState.REFUSED, "robots.txt" if "robots.txt" in str(error) else str(error)
+        return _IGNORED.get(str(error), (SightingState.REFUSED, str(error)))
     if isinstance(error, LocalFailure):
         return SightingState.FAILED, str(error)
     for kind, reason in _FAILURES.items():

@@ -12,7 +12,7 @@ from harvest.catalogue.queries import run_counts
 from harvest.catalogue.revisions import head, revision_of, upgrade
 from harvest.catalogue.session import engine_for, open_catalogue
 from harvest.catalogue.tables import Exif, Image, Run, Sighting, SightingState, Table
-from harvest.crawl.job import Job, Options, Outcome, Photograph
+from harvest.crawl.job import Job, Options, Origin, Outcome, Photograph
 from harvest.crawl.writes import record, register
 from harvest.inspect import Plan
 from harvest.inspect import inspect as look_at
@@ -20,6 +20,8 @@ from harvest.sources import Sighting as Seen
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
 from tests.support import jpeg
+
+ORIGIN = Origin("site", frozenset({"https"}))
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def _seen(*names: str, **more: object) -> list[Seen]:
 
 def _register(engine: Engine, run: int, seen: list[Seen], options: Options | None = None) -> list[Job]:
     with engine.begin() as connection:
-        return register(connection, run, "site", seen, options or Options(), {"page": 1}).jobs
+        return register(connection, run, ORIGIN, seen, options or Options(), {"page": 1}).jobs
 
 
 def _photograph(seed: int) -> Photograph:
@@ -100,7 +102,7 @@ def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
         record(connection, [Outcome(jobs[0], SightingState.FETCHED, None, _photograph(2))], "salt")
-        done = register(connection, run, "elsewhere", _seen("a"), Options(), None)
+        done = register(connection, run, Origin("elsewhere", ORIGIN.schemes), _seen("a"), Options(), None)
     assert done.jobs == []
     assert done.new == [SightingState.FETCHED]
 

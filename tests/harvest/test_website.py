@@ -91,6 +91,61 @@ def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Si
     assert lightmeter("harvest", "retry", "--where", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 
 
+def test_a_busy_site_is_left_alone_for_as_long_as_it_says(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    asked: list[float] = []
+
+    def busy_at_first(times: int) -> tuple[int, dict[str, str], bytes]:
+        asked.append(time.monotonic())
+        return (429, {"Retry-After": "2"}, b"") if times == 0 else (200, {}, jpeg(1))
+
+    site.answers["/1.jpg"] = busy_at_first
+    assert lightmeter("harvest", "run", "website", club, env=LOOPBACK)["fetched"] == 3
+    assert asked[1] - asked[0] >= 2
+
+
+def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    site.answers["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert site.asked["/1.jpg"] == 1
+    assert "HTTP 429" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+
+
+@pytest.mark.parametrize(
+    "header", [{"X-Robots-Tag": "noindex, noai"}, {"X-Robots-Tag": "lightmeter: noimageai"}, {"TDM-Reservation": "1"}]
+)
+def test_what_owners_reserve_is_refused(
+    lightmeter: Lightmeter, site: Site, club: Path, project: Path, header: dict[str, str]
+) -> None:
+    site.answers["/1.jpg"] = (200, header, jpeg(1))
+    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert (counts["fetched"], counts["refused"]) == (2, 2)
+    assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+
+
+def test_a_page_cannot_name_files_of_this_machine(
+    lightmeter: Lightmeter, site: Site, club: Path, project: Path
+) -> None:
+    secret = project / "secret.jpg"
+    secret.write_bytes(jpeg(9))
+    site.page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
+    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert (counts["found"], counts["refused"], counts["fetched"]) == (2, 2, 0)
+
+
+def test_redirects_are_followed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    site.answers["/1.jpg"] = (302, {"Location": "/2.jpg"}, b"")
+    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert counts["fetched"] == 3
+
+
+def test_redirects_end(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    site.answers["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
+    site.answers["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
+    lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    assert site.asked["/1.jpg"] < 8
+    assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+
+
 def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.photograph("/1.jpg", jpeg(1) + bytes(1_000_000))
     lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
