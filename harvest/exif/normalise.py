@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 from harvest.exif import values
@@ -57,6 +58,7 @@ def normalise(raw_tags: Tags) -> ExifValues:
     )
 
 
+@lru_cache(maxsize=4096)
 def plain_name(name: str) -> str:
     """Return a tag's name without group, case, blanks and signs: ``ExifIFD:FNumber`` gives ``fnumber``."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"^(?:(?:EXIF|Image|Thumbnail) (?=[A-Z])|.*:)", "", name[:200]).lower())

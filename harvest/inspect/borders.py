@@ -113,6 +113,11 @@ class _Lines:
     def __len__(self) -> int:
         return self.picture.width if self.across else self.picture.height
 
+    def first_in_grey(self) -> Pixels:
+        """Return the outermost line, (stop − start,)."""
+        grey = self.picture.grey.T if self.across else self.picture.grey
+        return grey[-1 if self.backwards else 0, self.start : self.stop]
+
     def read(self, first: int, last: int) -> Pixels:
         """Return some lines, (last − first, stop − start, 3)."""
         last = min(last, len(self))
@@ -124,10 +129,21 @@ class _Lines:
         return lines[::-1] if self.backwards else lines
 
 
+def _is_even(line: Pixels) -> bool:
+    """Return whether a line in grey could be of one colour: a quick look that spares most photographs the exact one."""
+    levels = np.sort(line)
+    middle = int(levels[len(levels) // 2])
+    low = np.searchsorted(levels, max(0, middle - 2 * _TOLERANCE))
+    high = np.searchsorted(levels, min(255, middle + 2 * _TOLERANCE), side="right")
+    return bool(high - low >= _SAME * len(levels))
+
+
 def _width(lines: _Lines) -> int:
     """Return how many of the lines are a frame's side."""
     most = int(len(lines) * _MOST_OF_SIDE)
     if most < _LEAST_LINES:
+        return 0
+    if not _is_even(lines.first_in_grey()):
         return 0
     edge = lines.read(0, _LEAST_LINES)
     colour = np.median(edge.reshape(-1, 3), axis=0)

@@ -1,5 +1,6 @@
 """Grey and toned pictures."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import cv2
@@ -11,11 +12,13 @@ from harvest.inspect.base import KEEP, Filter, Measured, Measures, Verdict
 from harvest.inspect.picture import Picture, Pixels
 from lightmeter.settings import Section
 
-_COLOURED = 12.0  # of 255: a colour, rather than the compression's noise
+_COLOURED = 10  # of 255: a colour, rather than the compression's noise
 _SPREAD = 0.1  # of a tone's strength: how far a strong toning strays
 _BINS = 64
 _LIT = 48  # of 255; what is darker has no colour that one could trust
 _CENTRE = 128  # of both chroma components (ITU-R BT.601)
+
+Planes = Sequence[cv2.typing.MatLike]
 
 
 class MonochromeSettings(Section):
@@ -25,7 +28,7 @@ class MonochromeSettings(Section):
     max_grey_chroma: float = Field(
         1.0, ge=0, description="mean distance from grey, of 255, up to which a picture is grey"
     )
-    min_tone_chroma: float = Field(5.0, ge=0, description="the same, from which on one tone is a toning")
+    min_tone_chroma: float = Field(6.0, ge=0, description="the same, from which on one tone is a toning")
     min_lit: float = Field(
         0.05, ge=0, le=1, description="share that must be light enough to show a tone; a moon in the night is less"
     )
@@ -48,17 +51,18 @@ class Monochrome(Filter[MonochromeSettings]):
         """Return the mean distance from grey, of 255 (``chroma``), and shares of the pixels."""
         if picture.is_grey:
             return Measured({"chroma": 0.0, "coloured": 0.0, "coloured_beside_tone": 0.0, "lit": 1.0})
-        pixels: Pixels = np.asarray(cv2.cvtColor(picture.reduced, cv2.COLOR_RGB2YCrCb), dtype=np.uint8)
-        from_grey = _distance(pixels, np.full((256, 2), _CENTRE, dtype=np.uint8))
-        tones = _tones(pixels)
-        strength = np.hypot(*(tones.astype(np.float32) - _CENTRE).T)
-        beside_tone = _distance(pixels, tones) > _COLOURED + _SPREAD * strength[pixels[:, :, 0]]
+        luma, *chroma = cv2.split(cv2.cvtColor(picture.reduced, cv2.COLOR_RGB2YCrCb))
+        tones = _tones(luma, chroma)
+        strength = np.abs(tones.astype(np.int16) - _CENTRE).max(axis=0)
+        limit = (_COLOURED + _SPREAD * strength).astype(np.uint8)
+        from_grey = _distance(chroma, [np.full_like(luma, _CENTRE)] * 2)
+        from_tone = _distance(chroma, [cv2.LUT(luma, tone) for tone in tones])
         return Measured(
             {
-                "chroma": float(from_grey.mean()),
-                "coloured": float((from_grey > _COLOURED).mean()),
-                "coloured_beside_tone": float(beside_tone.mean()),
-                "lit": float((pixels[:, :, 0] >= _LIT).mean()),
+                "chroma": cv2.mean(from_grey)[0],
+                "coloured": _share(from_grey > _COLOURED),
+                "coloured_beside_tone": _share(from_tone > cv2.LUT(luma, limit)),
+                "lit": _share(luma >= _LIT),
             }
         )
 
@@ -73,19 +77,21 @@ class Monochrome(Filter[MonochromeSettings]):
         return KEEP
 
 
-def _tones(pixels: Pixels) -> Pixels:
-    """Return the median chroma of the lightness that each value of luma belongs to, (256, 2)."""
-    tones = np.empty((256, 2), dtype=np.uint8)
-    for component in (1, 2):
-        counts = cv2.calcHist([pixels], [0, component], None, [_BINS, 256], [0, 256, 0, 256])
+def _tones(luma: cv2.typing.MatLike, chroma: Planes) -> Pixels:
+    """Return both components' median chroma of the lightness that each value of luma belongs to, (2, 256)."""
+    tones = np.empty((2, 256), dtype=np.uint8)
+    for tone, component in zip(tones, chroma, strict=True):
+        counts = cv2.calcHist([luma, component], [0, 1], None, [_BINS, 256], [0, 256, 0, 256])
         below = np.asarray(counts).cumsum(axis=1)
-        median = (below * 2 >= below[:, -1:]).argmax(axis=1).astype(np.uint8)
-        tones[:, component - 1] = median.repeat(256 // _BINS)
+        tone[:] = (below * 2 >= below[:, -1:]).argmax(axis=1).repeat(256 // _BINS)
     return tones
 
 
-def _distance(pixels: Pixels, tones: Pixels) -> NDArray[np.float32]:
-    """Return how far each pixel's chroma is from its lightness's tone, (height, width)."""
-    luma = pixels[:, :, 0]
-    parts = [cv2.absdiff(cv2.LUT(luma, tones[:, i]), pixels[:, :, i + 1]).astype(np.float32) for i in (0, 1)]
-    return np.asarray(cv2.magnitude(*parts), dtype=np.float32)
+def _distance(chroma: Planes, tone: Planes) -> cv2.typing.MatLike:
+    """Return each pixel's larger difference in the two components of chroma, (height, width)."""
+    red, blue = (cv2.absdiff(here, there) for here, there in zip(chroma, tone, strict=True))
+    return cv2.max(red, blue)
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(mask) / mask.size)

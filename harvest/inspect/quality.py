@@ -14,7 +14,6 @@ from harvest.inspect.base import KEEP, Filter, Measured, Measures, Verdict
 from harvest.inspect.picture import Picture, Pixels
 from lightmeter.settings import Section
 
-_LEVELS = np.arange(256, dtype=np.float64)
 _BLOCK = 8
 _WINDOW = 1024
 _LEAST_STEP = 1e-3
@@ -77,19 +76,11 @@ class Quality(Filter[QualitySettings]):
 def light(grey: Pixels) -> dict[str, float]:
     """Return mean (``brightness``), root mean square (``rms_brightness``) and standard deviation (``contrast``).
 
-    These are ``mean``, ``rms`` and ``stddev`` of Pillow's ``ImageStat`` on mode ``L``, from the same histogram.
+    These are ``mean``, ``rms`` and ``stddev`` of Pillow's ``ImageStat`` on mode ``L``.
     """
-    counts = np.zeros(256)
-    for top in range(0, len(grey), _ROWS_AT_A_TIME):  # a histogram of floats counts no further than 2^24
-        strip = grey[top : top + _ROWS_AT_A_TIME]
-        counts += np.asarray(cv2.calcHist([strip], [0], None, [256], [0, 256])).ravel()
-    total, square = float(counts @ _LEVELS), float(counts @ _LEVELS**2)
-    variance = max(0.0, square - total * total / grey.size) / grey.size
-    return {
-        "brightness": total / grey.size,
-        "rms_brightness": math.sqrt(square / grey.size),
-        "contrast": math.sqrt(variance),
-    }
+    means, deviations = cv2.meanStdDev(grey)
+    mean, deviation = float(means[0, 0]), float(deviations[0, 0])
+    return {"brightness": mean, "rms_brightness": math.hypot(mean, deviation), "contrast": deviation}
 
 
 def texture(grey: Pixels) -> dict[str, float | None]:

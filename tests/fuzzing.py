@@ -1,0 +1,156 @@
+"""Mutated photographs, for the EXIF reader and the inspector to survive.
+
+python -m tests.fuzzing [--count 100000] [--seed 0]
+"""
+
+import argparse
+import io
+import json
+import pickle
+import random
+import resource
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from harvest.exif import Privacy, read_exif
+from harvest.inspect import Limits, Plan, inspect, load_filters
+
+ODD_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+LIMITS = Limits(max_pixels=4_000_000, timeout_s=5.0)
+
+
+def seeds() -> list[bytes]:
+    """Return small sound files of each format, with EXIF and XMP where the format has them."""
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0110], tags[0x0112] = "Testmaker", "Test 1", 6
+    exif = {0x829D: 2.8, 0x829A: 0.008, 0x8827: 100, 0x920A: 50.0, 0x9003: "2020:05:17 12:34:56", 0xA431: "SN-1"}
+    tags.get_ifd(0x8769).update({**exif, 0x927C: bytes(range(256)), 0x9286: b"UNICODE\0a\0b\0"})
+    tags.get_ifd(0x8825).update({1: "N", 2: (46.0, 30.0, 15.0)})
+    xmp = (
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        b"<rdf:Description xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:FNumber='28/10'/></rdf:RDF></x:xmpmeta>"
+    )
+    plain = {
+        "JPEG": {"exif": tags, "xmp": xmp}, "PNG": {"exif": tags}, "WEBP": {"exif": tags, "xmp": xmp},
+        "TIFF": {"exif": tags}, "GIF": {}, "BMP": {}, "AVIF": {"exif": tags}, "JPEG2000": {}, "ICO": {},
+    }  # fmt: skip
+    files = [_saved(picture, kind, **options) for kind, options in plain.items() if kind in _writable()]
+    files += [_saved(picture, "JPEG", progressive=True), _saved(picture.convert("CMYK"), "JPEG")]
+    files += [_saved(picture.convert("L"), "TIFF", compression="tiff_lzw"), _saved(picture.convert("P"), "PNG")]
+    return files
+
+
+def mutants(seed: int) -> Iterator[bytes]:
+    """Yield mutated files for ever, the same for the same seed."""
+    rng = random.Random(seed)
+    sound = seeds()
+    weights = [4 if data[:2] == b"\xff\xd8" else 1 for data in sound]
+    while True:
+        data = bytearray(rng.choices(sound, weights)[0])
+        for _ in range(rng.choice((1, 1, 2, 4, 8))):
+            rng.choice(MUTATIONS)(data, rng, sound)
+        yield bytes(data)
+
+
+def survive(data: bytes, plan: Plan) -> str:
+    """Read and inspect; return the outcome.
+
+    Raises:
+        AssertionError: if anything but an answer in time came back.
+    """
+    start = time.monotonic()
+    reading = read_exif(data, keep=plan.privacy)
+    json.dumps(reading.raw, allow_nan=False)
+    inspected = inspect(data, plan)
+    pickle.dumps(inspected)
+    assert time.monotonic() - start < 4 * LIMITS.timeout_s
+    return (inspected.problem or "sound").partition(":")[0]
+
+
+def plan() -> Plan:
+    names = ["borders", "duplicates", "faces", "monochrome", "quality"]
+    return Plan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    what, outcomes, slowest = plan(), Counter[str](), 0.0
+    for number, data in zip(range(options.count), mutants(options.seed), strict=False):
+        start = time.monotonic()
+        try:
+            outcomes[survive(data, what)] += 1
+        except BaseException:
+            print(f"file {number} of seed {options.seed}: {data[:60]!r}")
+            raise
+        slowest = max(slowest, time.monotonic() - start)
+        if (number + 1) % 10_000 == 0:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(f"{number + 1}: {dict(outcomes)}, slowest {slowest:.2f} s, peak {peak:.0f} MB", flush=True)
+
+
+def _flip(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    if data:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+
+
+def _flip_early(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    if data:
+        data[rng.randrange(min(len(data), 700))] = rng.randrange(256)
+
+
+def _number(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    """Put an odd number where a count, an offset or a size may be."""
+    place = rng.randrange(max(1, min(len(data), 1200) - 4))
+    form = rng.choice(("<H", ">H", "<I", ">I"))
+    data[place : place + struct.calcsize(form)] = struct.pack(
+        form, rng.choice(ODD_NUMBERS) & (0xFFFF if form[1] == "H" else 0xFFFFFFFF)
+    )
+
+
+def _cut(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    del data[rng.randrange(len(data) + 1) :]
+
+
+def _remove(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    start = rng.randrange(len(data) + 1)
+    del data[start : start + rng.choice((1, 2, 7, 64, 500))]
+
+
+def _repeat(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    start = rng.randrange(len(data) + 1)
+    piece = data[start : start + rng.choice((1, 12, 100, 1000))]
+    data[start:start] = piece * rng.choice((1, 2, 20))
+
+
+def _splice(data: bytearray, rng: random.Random, sound: list[bytes]) -> None:
+    """Go on with another file's rest."""
+    other = rng.choice(sound)
+    data[rng.randrange(len(data) + 1) :] = other[rng.randrange(len(other)) :]
+
+
+MUTATIONS = (_flip, _flip_early, _flip_early, _number, _number, _number, _cut, _remove, _repeat, _splice)
+
+
+def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _writable() -> set[str]:
+    Image.init()
+    return set(Image.SAVE)
+
+
+if __name__ == "__main__":
+    main()
