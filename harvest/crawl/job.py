@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from harvest.catalogue.tables import SightingState
+from harvest.exif import Privacy
 from harvest.inspect import Inspected
 
 
@@ -30,10 +31,12 @@ class Origin:
     Attributes:
         site: the name under which they stand in the catalogue.
         schemes: what their media URLs may begin with.
+        privacy: which personal data of the EXIF that the source tells are kept.
     """
 
     site: str
     schemes: frozenset[str]
+    privacy: Privacy = Privacy()
 
 
 @dataclass(frozen=True, slots=True)

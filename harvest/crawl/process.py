@@ -64,7 +64,8 @@ def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState,
         How it ended, and the reason if it did not finish.
     """
     settings = project.settings
-    recorder = Recorder(engine, crawl.run, crawl.origin, crawl.options, settings.project.salt)
+    origin = replace(crawl.origin, privacy=Privacy.of(settings.privacy))
+    recorder = Recorder(engine, crawl.run, origin, crawl.options, settings.project.salt)
     workers = Workers(settings.inspect.workers, settings.inspect.timeout_s)
     feed = Feed(crawl.source, crawl.query, crawl.cursor, crawl.options.limit, recorder)
     log_to_file(project)

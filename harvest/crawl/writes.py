@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from harvest.catalogue.tables import Exif, Image, Inspection, Region, Run, Sighting, SightingState
-from harvest.crawl.job import Job, Options, Outcome, Photograph
-from harvest.exif import ExifValues, normalise
+from harvest.crawl.job import Job, Options, Origin, Outcome, Photograph
+from harvest.crawl.told import insert_regions, with_regions
+from harvest.exif import ExifReading, ExifValues, read_tags
 from harvest.inspect import Inspected
 from harvest.sources import Sighting as Seen
 
@@ -33,7 +34,7 @@ class Registered:
 def register(
     connection: Connection,
     run: int,
-    site: str,
+    origin: Origin,
     seen: Sequence[Seen],
     options: Options,
     cursor: dict[str, Any] | None,
@@ -43,17 +44,19 @@ def register(
     A sighting that an earlier run left waiting is taken over by this one; otherwise a known sighting stays as it is.
 
     Args:
-        site: the name under which the sightings stand in the catalogue.
+        origin: where the sightings come from.
         cursor: the source's checkpoint, if it gave one after these sightings.
     """
     unique = {sighting.source_id: sighting for sighting in seen}
-    known = _known(connection, site, list(unique))
+    known = _known(connection, origin.site, list(unique))
     fresh = [sighting for key, sighting in unique.items() if key not in known]
-    read = {sighting.source_id: normalise(sighting.exif) for sighting in fresh if sighting.exif}
+    told = {one.source_id: read_tags(one.exif, keep=origin.privacy) for one in fresh if one.exif}
+    read = {key: reading.values for key, reading in told.items()}
     same_url = _fetched_urls(connection, [sighting.media_url for sighting in fresh if sighting.media_url])
-    rows = [_sighting_row(run, site, s, _first_state(s, read.get(s.source_id), options, same_url)) for s in fresh]
+    first = [_first_state(one, read.get(one.source_id), options, origin, same_url) for one in fresh]
+    rows = [_sighting_row(run, origin.site, one, state) for one, state in zip(fresh, first, strict=True)]
     ids = _insert_sightings(connection, rows)
-    _insert_told_exif(connection, fresh, ids, read)
+    _insert_told_exif(connection, fresh, ids, told)
     waiting = [key for key, (_, state) in known.items() if state == SightingState.FOUND]
     _take_over(connection, run, [known[key][0] for key in waiting])
     changes: dict[str, Any] = {"known": Run.known + len(known) - len(waiting)}
@@ -98,6 +101,8 @@ def record(connection: Connection, outcomes: Sequence[Outcome], salt: str) -> No
             for outcome in outcomes
         ],
     )
+    seen = {o.job.sighting_id: images[o.photograph.sha256] for o in outcomes if o.photograph}
+    insert_regions(connection, seen)
 
 
 def body_hash(salt: str, values: ExifValues, serial: str | None) -> str | None:
@@ -124,7 +129,7 @@ def _fetched_urls(connection: Connection, urls: list[str]) -> dict[str, int]:
 
 
 def _first_state(
-    seen: Seen, exif: ExifValues | None, options: Options, same_url: dict[str, int]
+    seen: Seen, exif: ExifValues | None, options: Options, origin: Origin, same_url: dict[str, int]
 ) -> tuple[SightingState, str | None, int | None]:
     """Decide what can be decided before anything is fetched: state, reason, image."""
     missing = _missing(exif, options.require) if exif is not None and seen.exif_origin == "api" else ()
@@ -138,6 +143,11 @@ def _first_state(
         (bool(missing), SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}"),
         (options.metadata_only, SightingState.SKIPPED, "metadata only"),
         (not seen.media_url, SightingState.FAILED, "no media URL"),
+        (
+            (seen.media_url or "").partition(":")[0] not in origin.schemes,
+            SightingState.REFUSED,
+            f"address: {(seen.media_url or '')[:100]}",
+        ),
     )
     for applies, state, reason in decided:
         if applies:
@@ -167,7 +177,7 @@ def _sighting_row(
         "medium": seen.medium,
         "concepts": list(seen.concepts) or None,
         "published_at": seen.published_at,
-        "source_metadata": seen.metadata or None,
+        "source_metadata": with_regions(seen),
         "state": state,
         "reason": reason,
         "attempts": 0,
@@ -185,17 +195,17 @@ def _insert_sightings(connection: Connection, rows: list[dict[str, Any]]) -> dic
 
 
 def _insert_told_exif(
-    connection: Connection, fresh: Sequence[Seen], ids: dict[str, int], read: dict[str, ExifValues]
+    connection: Connection, fresh: Sequence[Seen], ids: dict[str, int], told: dict[str, ExifReading]
 ) -> None:
     rows = [
         {
             "sighting_id": ids[seen.source_id],
             "origin": seen.exif_origin,
-            "raw": {"source": seen.exif},
-            **asdict(read[seen.source_id]),
+            "raw": told[seen.source_id].raw,
+            **asdict(told[seen.source_id].values),
         }
         for seen in fresh
-        if seen.source_id in read
+        if seen.source_id in told
     ]
     if rows:
         connection.execute(insert(Exif), rows)
