@@ -12,6 +12,7 @@ from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
+    from labels.dataset import DataSet
     from labels.split import Frozen
 
 app = Group()
@@ -55,14 +56,55 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     _emit_split(frozen)
 
 
-def _check(folder: Path) -> None:
-    from labels.check import check
+@app.command()
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="A data set: its folder, or its name.")],
+    form: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the pack; else packs/NAME-FORMAT.")] = None,
+    crop: Annotated[str | None, typer.Option(help="Parts as PNG instead of whole files: inside or face.")] = None,
+    any_licence: Annotated[bool, typer.Option("--any-licence", help="Also what may not be passed on.")] = False,
+) -> None:
+    """Pack a data set with its pictures, for other programs and other people."""
+    from labels.packs.items import CROPS, boxes_of
+    from labels.packs.pack import pack as write_pack
+    from lightmeter.project import find as find_project
+
+    project = find_project()
+    dataset = _dataset(folder)
+    boxes = None
+    if crop is not None:
+        if crop not in CROPS:
+            raise UsageError(f"--crop {crop} is wrong: choose from {', '.join(CROPS)}.")
+        with catalogue(project) as engine, engine.connect() as connection:
+            boxes = boxes_of(connection, dataset.manifest.column("sha256").to_pylist(), crop)
+    target = out or project.root / "packs" / f"{dataset.spec.name}-{form}"
+    with console.current().progress() as progress:
+        task = progress.add_task("packing", total=dataset.manifest.num_rows)
+        packed = write_pack(
+            dataset, target, form, boxes=boxes, any_licence=any_licence, advance=lambda n: progress.advance(task, n)
+        )
+    lines = [f"{sum(packed.pictures.values())} pictures: {packed.folder}"]
+    lines += [f"{packed.withheld} photographs left out: no licence lets anyone pass them on."] * bool(packed.withheld)
+    lines += [f"{packed.without_crop} photographs left out: no {crop} in them."] * bool(packed.without_crop)
+    console.current().emit(vars(packed), "\n".join(lines))
+
+
+def _dataset(folder: Path) -> "DataSet":
+    """Read a data set by its folder or, in a project, by its name."""
     from labels.dataset import read_dataset
     from lightmeter.project import find_if_any
 
     project = find_if_any()
     named = project.datasets / folder if project else folder
-    dataset = read_dataset(named if not folder.exists() and named.exists() else folder)
+    return read_dataset(named if not folder.exists() and named.exists() else folder)
+
+
+def _check(folder: Path) -> None:
+    from labels.check import check
+    from lightmeter.project import find_if_any
+
+    project = find_if_any()
+    dataset = _dataset(folder)
     with ExitStack() as stack:
         engine = stack.enter_context(catalogue(project)) if project else None
         connection = stack.enter_context(engine.connect()) if engine else None

@@ -1,0 +1,102 @@
+"""Writing a pack: a folder that appears whole, with its card and with everyone to thank."""
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labels.dataset import SPEC_FILE, SPLITS, DataSet
+from labels.packs.formats import FORMATS
+from labels.packs.items import Boxes, Item, items, may_be_shared, split_rows
+from lightmeter.errors import UsageError
+from lightmeter.plugins import unknown
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A pack that was written.
+
+    Attributes:
+        folder: where it lies.
+        pictures: by side.
+        withheld: photographs that their licence does not let anyone pass on.
+        without_crop: photographs without a region to crop to.
+    """
+
+    folder: Path
+    pictures: dict[str, int]
+    withheld: int
+    without_crop: int
+
+
+def pack(
+    dataset: DataSet,
+    folder: Path,
+    form: str,
+    *,
+    boxes: Boxes | None = None,
+    any_licence: bool = False,
+    advance: Callable[[int], object] = lambda _: None,
+) -> Packed:
+    """Write a pack.
+
+    Args:
+        dataset: what is packed.
+        folder: of the pack; it must not exist.
+        form: ``webdataset``, ``imagefolder`` or ``parquet``.
+        boxes: crops by SHA-256 instead of whole photographs.
+        any_licence: pack photographs that may not be passed on, too.
+        advance: told after each picture.
+
+    Raises:
+        UsageError: if the form is unknown, the folder exists, or nothing is left to pack.
+    """
+    if form not in FORMATS:
+        raise UsageError(unknown("format", form, list(FORMATS)))
+    if folder.exists():
+        raise UsageError(f"{folder} is there already; choose another --out.")
+    rows = dataset.rows()
+    free = {row["sha256"] for row in rows if any_licence or may_be_shared(row["licence"], cropped=boxes is not None)}
+    if not free:
+        raise UsageError(
+            f"No licence of the {len(rows)} photographs lets anyone pass them on, and without one nobody may; "
+            "--any-licence packs them for your own use."
+        )
+    keep = free if boxes is None else free & boxes.keys()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
+        draft = Path(made) / folder.name
+        draft.mkdir()
+        pictures: dict[str, int] = {
+            side: FORMATS[form](
+                draft, dataset.spec, side, _told(items(dataset, split_rows(dataset, side, keep), boxes), advance)
+            )
+            for side in SPLITS
+        }
+        _companions(dataset, draft, keep)
+        draft.rename(folder)
+    return Packed(folder, pictures, len(rows) - len(free), len(free) - len(keep))
+
+
+def _told(pictures: Iterator[Item], advance: Callable[[int], object]) -> Iterator[Item]:
+    for item in pictures:
+        yield item
+        advance(1)
+
+
+def _companions(dataset: DataSet, draft: Path, keep: set[str]) -> None:
+    """Copy card and spec, and the attributions of what is in the pack."""
+    shutil.copy(dataset.folder / SPEC_FILE, draft / SPEC_FILE)
+    shutil.copy(dataset.folder / "README.md", draft / "README.md")
+    if (dataset.folder / "plots").is_dir():
+        shutil.copytree(dataset.folder / "plots", draft / "plots")
+    with (
+        (dataset.folder / "ATTRIBUTION.csv").open(newline="", encoding="utf-8") as source,
+        (draft / "ATTRIBUTION.csv").open("w", newline="", encoding="utf-8") as target,
+    ):
+        reader = csv.DictReader(source)
+        writer = csv.DictWriter(target, reader.fieldnames or ())
+        writer.writeheader()
+        writer.writerows(row for row in reader if row["sha256"] in keep)

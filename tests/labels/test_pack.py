@@ -1,0 +1,144 @@
+"""Packs, read back with the libraries that they are for."""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Picture
+from sqlalchemy import insert, select, update
+
+from harvest.catalogue.tables import Image, Region
+from harvest.store import PhotoStore
+from labels.apply import apply
+from labels.dataset import SPLITS, DataSet, read_dataset
+from labels.packs.items import may_be_shared
+from labels.targets.library import find
+from lightmeter.cli import main
+
+
+@pytest.fixture
+def dataset(catalogue: Any) -> DataSet:
+    """Thirty drawn photographs in ten groups; two may not be passed on."""
+    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    for index in range(30):
+        image = catalogue.photograph(
+            owner=str(index // 3),
+            exposure_time_s=(1 / 1000, 1 / 15)[index % 2],
+            licence=None if index == 4 else "All rights reserved" if index == 5 else "CC-BY-4.0",
+        )
+        out = io.BytesIO()
+        Picture.new("RGB", (64, 48), (index * 8, 100, 50)).save(out, "JPEG")
+        sha256 = hashlib.sha256(out.getvalue()).hexdigest()
+        store.put(sha256, out.getvalue())
+        with catalogue.engine.begin() as connection:
+            connection.execute(update(Image).where(Image.id == image).values(sha256=sha256))
+    apply(catalogue.engine, [find("shutter")])
+    assert main(["labels", "split", "one", "--target", "shutter"]) == 0
+    return read_dataset(catalogue.project.datasets / "one")
+
+
+def pack(capsys: pytest.CaptureFixture[str], form: str, *options: str) -> Any:
+    capsys.readouterr()
+    assert main(["labels", "pack", "one", "--format", form, *options, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def truth(dataset: DataSet, side: str) -> dict[str, str]:
+    free = [row for row in dataset.rows(side) if row["licence"] == "CC-BY-4.0"]  # type: ignore[arg-type]
+    return {row["sha256"]: row["label_shutter"] for row in free}
+
+
+# webdataset leaves its shards open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_webdataset_shards_hold_the_original_bytes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    found = pack(capsys, "webdataset")
+    assert (sum(found["pictures"].values()), found["withheld"]) == (28, 2)
+    for side in SPLITS:
+        shards = [str(file) for file in sorted(Path(found["folder"]).glob(f"{side}-*.tar"))]
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False))
+        facts = [json.loads(sample["json"]) for sample in samples]
+        assert {one["sha256"]: one["labels"]["shutter"] for one in facts} == truth(dataset, side)
+        for sample in samples:
+            assert hashlib.sha256(sample["jpg"]).hexdigest() == sample["__key__"]
+
+
+def test_parquet_is_a_hugging_face_data_set(
+    dataset: DataSet, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    found = pack(capsys, "parquet", "--any-licence")
+    assert (sum(found["pictures"].values()), found["withheld"]) == (30, 0)
+    files = {side: f"{found['folder']}/data/{side}.parquet" for side in SPLITS}
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert {side: len(loaded[side]) for side in SPLITS} == dataset.spec.counts
+    labels = loaded["train"].features["label_shutter"]
+    assert tuple(labels.names) == dataset.spec.targets[0].classes
+    first = loaded["train"][0]
+    assert first["image"].size == (64, 48)
+    by_hash = {row["sha256"]: row["label_shutter"] for row in dataset.rows()}
+    assert labels.int2str(first["label_shutter"]) == by_hash[first["sha256"]]
+
+
+def test_folders_stand_for_classes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+    found = pack(capsys, "imagefolder")
+    for side in SPLITS:
+        files = list((Path(found["folder"]) / side).glob("*/*.jpg"))
+        assert Counter(file.parent.name for file in files) == Counter(
+            name.replace("/", "-") for name in truth(dataset, side).values()
+        )
+    thanks = (Path(found["folder"]) / "ATTRIBUTION.csv").read_text(encoding="utf-8")
+    assert thanks.count("CC-BY-4.0") == 28
+    assert "All rights reserved" not in thanks
+
+
+def test_crops_are_lossless_and_those_by_hand_count(
+    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (image, sha256), *_ = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
+    box = {"image_id": image, "kind": "face", "width": 20, "height": 10}
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Region), [{**box, "origin": "faces", "x": 0, "y": 0}])
+        connection.execute(insert(Region), [{**box, "origin": "hand", "x": 5, "y": 7}])
+    found = pack(capsys, "imagefolder", "--crop", "face")
+    assert (sum(found["pictures"].values()), found["without_crop"]) == (1, 27)
+    (file,) = Path(found["folder"]).glob("*/*/*.png")
+    assert file.name == f"{sha256}-0.png"
+    with Picture.open(dataset.store / sha256[:2] / sha256) as whole, Picture.open(file) as part:
+        assert part.tobytes() == whole.crop((5, 7, 25, 17)).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("licence", "whole", "cropped"),
+    [
+        ("CC0-1.0", True, True),
+        ("CC-BY-SA-4.0", True, True),
+        ("CC-BY-NC-ND-2.0", True, False),
+        ("Public domain", True, True),
+        ("All rights reserved", False, False),
+        (None, False, False),
+        ("ask me", False, False),
+    ],
+)
+def test_what_a_licence_lets_pass(licence: str | None, whole: bool, cropped: bool) -> None:
+    assert may_be_shared(licence, cropped=False) is whole
+    assert may_be_shared(licence, cropped=True) is cropped
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--format", "zip"], "There is no format 'zip'"),
+        (["--format", "parquet", "--crop", "nose"], "choose from inside, face"),
+        (["--format", "parquet", "--out", "."], "is there already"),
+    ],
+)
+def test_wrong_options_are_one_sentence(
+    dataset: DataSet, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    assert main(["labels", "pack", "one", *options]) == 2
+    assert told in capsys.readouterr().err
