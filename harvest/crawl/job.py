@@ -1,6 +1,6 @@
 """What passes through the engine: a job for each sighting, and its outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harvest.catalogue.tables import SightingState
 from harvest.exif import Privacy
@@ -36,7 +36,7 @@ class Origin:
 
     site: str
     schemes: frozenset[str]
-    privacy: Privacy = Privacy()
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One Scrapy crawl in this process."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scrapy.crawler import AsyncCrawlerProcess
@@ -16,6 +16,7 @@ from harvest.crawl.progress import showing
 from harvest.crawl.recorder import Recorder
 from harvest.crawl.spider import HarvestSpider
 from harvest.crawl.workers import Workers
+from harvest.exif import Privacy
 from harvest.sources import Source
 from lightmeter.project import Project
 

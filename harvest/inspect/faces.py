@@ -72,6 +72,7 @@ def find_faces(picture: Picture) -> tuple[Region, ...]:
     detector.setInputSize((width, height))
     _, found = detector.detect(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
     rows = np.zeros((0, 15), dtype=np.float32) if found is None else np.asarray(found, dtype=np.float32)
+    rows = rows[np.isfinite(rows).all(axis=1)]  # odd pictures make the network answer with infinities
     scale = max(picture.width, picture.height) / max(width, height)
     faces = [_region(row, (width, height), scale, picture) for row in rows]
     return tuple(sorted(faces, key=lambda face: -(face.score or 0.0)))

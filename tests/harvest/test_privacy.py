@@ -1,0 +1,77 @@
+"""Personal data in EXIF are nowhere in the catalogue file, whoever told them, unless the settings ask for them."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sqlalchemy import insert, select
+
+from harvest.catalogue.session import open_catalogue
+from harvest.catalogue.tables import Exif, Run
+from harvest.catalogue.tables import Image as Photograph
+from harvest.crawl.job import Options, Origin
+from harvest.crawl.writes import register
+from harvest.sources import Sighting
+from lightmeter.project import Project
+from tests.conftest import Lightmeter
+from tests.support import jpeg
+
+SECRETS = ("SN-4711-0815", "LENS-4711-0815", "Berenice Nobody", "46.50417")
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A folder with a photograph that tells everything."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    with Image.open(io.BytesIO(jpeg(1))) as image:
+        tags = image.getexif()
+        tags[0x013B] = tags[0x8298] = "Berenice Nobody"
+        tags[0x010E] = "A bridge, by Berenice Nobody"
+        tags.get_ifd(0x8769).update({0xA431: "SN-4711-0815", 0xA435: "LENS-4711-0815", 0xA430: "Berenice Nobody"})
+        tags.get_ifd(0x8769)[0x927C] = b"\0maker's own SN-4711-0815"
+        tags.get_ifd(0x8825).update({1: "N", 2: (46.50417, 0.0, 0.0)})
+        image.save(folder / "told.jpg", exif=tags)
+    return folder
+
+
+def _catalogue_bytes(project: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in project.glob("catalogue.sqlite*"))
+
+
+def test_a_file_s_personal_data_stay_out(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
+    lightmeter("harvest", "run", "folder", photograph)
+    stored = _catalogue_bytes(project)
+    assert b"Lightmeter Works" in stored  # the rest is there
+    assert [secret for secret in SECRETS if secret.encode() in stored] == []
+    with open_catalogue(Project(project)).connect() as connection:
+        body = connection.scalars(select(Photograph.body)).one()
+    assert len(body or "") == 64
+
+
+def test_they_are_kept_where_the_settings_ask_for_them(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
+    keep = {"LIGHTMETER_PRIVACY__KEEP_SERIAL_NUMBERS": "true", "LIGHTMETER_PRIVACY__KEEP_NAMES": "true"}
+    lightmeter("harvest", "run", "folder", photograph, env=keep)
+    stored = _catalogue_bytes(project)
+    assert b"SN-4711-0815" in stored
+    assert b"Berenice Nobody" in stored
+
+
+def test_what_a_source_tells_is_treated_alike(project: Path) -> None:
+    told = {
+        "ExifIFD:FNumber": "4.0",
+        "ExifIFD:SerialNumber": SECRETS[0],
+        "XMP-dc:Creator": SECRETS[2],
+        "GPS:GPSLatitude": SECRETS[3],
+    }
+    seen = Sighting(source_id="1", media_url="https://example.org/1.jpg", exif=told, exif_origin="api")
+    engine = open_catalogue(Project(project))
+    with engine.begin() as connection:
+        run = insert(Run).values(source="x", query={}, options={}).returning(Run.id)
+        number = connection.execute(run).scalar_one()
+        register(connection, number, Origin("x", frozenset({"https"})), [seen], Options(), None)
+        (raw,) = connection.scalars(select(Exif.raw))
+    assert raw == {"ExifIFD": {"FNumber": "4.0"}}
+    engine.dispose()
+    assert [secret for secret in SECRETS if secret.encode() in _catalogue_bytes(project)] == []
