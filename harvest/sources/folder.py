@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import field_validator
 
 from harvest.sources.base import Argument, Checkpoint, Medium, Option, Sighting, Source, SourceQuery
+from harvest.sources.sidecars import Sidecar, read_sidecars
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif"}
@@ -29,8 +30,12 @@ class Folder(Source):
         owner_from_folders: bool = Option(
             default=False, description="The folder that a photograph lies in is its photographer."
         )
+        concepts_from_folders: bool = Option(
+            default=False, description="The folders that a photograph lies in are its classes: animal/dog."
+        )
+        sidecars: bool = Option(default=True, description="Read gallery-dl's JSON and XMP files beside photographs.")
         medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
-        assume_licence: str | None = Option(None, "Licence of all of them, as an SPDX identifier.")
+        assume_licence: str | None = Option(None, "Licence of those whose sidecar names none, as SPDX names it.")
 
         @field_validator("path")
         @classmethod
@@ -57,11 +62,21 @@ def _folders(top: Path, *, recursive: bool) -> list[Path]:
 
 
 def _sighting(path: Path, query: Any) -> Sighting:
+    beside = read_sidecars(path) if query.sidecars else Sidecar()
     return Sighting(
         source_id=str(path),
         media_url=path.as_uri(),
+        page_url=beside.page_url,
         file=path.name,
-        owner=path.parent.name if query.owner_from_folders else None,
-        licence=query.assume_licence,
+        owner=path.parent.name if query.owner_from_folders else beside.owner,
+        licence=beside.licence or query.assume_licence,
+        attribution=beside.attribution,
+        title=beside.title,
+        tags=beside.tags,
         medium=query.medium,
+        concepts=path.parent.relative_to(query.path).parts if query.concepts_from_folders else (),
+        published_at=beside.published_at,
+        exif=beside.exif or None,
+        exif_origin="sidecar",
+        metadata=beside.metadata,
     )
