@@ -135,8 +135,10 @@ def project(scene: Scene, settings: Settings, width_mm: float, hand: Hand, lumin
         hand: that holds the camera.
         luminance: average of the scene, in cd/m²; lamps do not count.
     """
-    view = np.zeros((scene.size[1], scene.size[0], 3), np.float32)
-    for layer in scene.layers:
+    background, *others = scene.layers
+    kernel = point_spread(scene, background, settings, width_mm, hand)
+    view = _filtered(np.ascontiguousarray(background.paint[..., :3]), kernel)
+    for layer in others:
         _lay(view, layer, point_spread(scene, layer, settings, width_mm, hand))
     light = np.array(scene.tint, np.float32) * np.float32(luminance / view.mean())
     return view * (light * optics.falloff(scene.size, width_mm, settings.focal_length_mm))
@@ -161,11 +163,17 @@ def _lay(view: Array, layer: Layer, kernel: Array) -> None:
     last = [min(ends[axis] + reach[axis], view.shape[1 - axis]) for axis in (0, 1)]
     (left, top), (right, bottom) = first, last
     around = (layer.corner[1] - top, bottom - ends[1], layer.corner[0] - left, right - ends[0])
-    wide = cv2.copyMakeBorder(layer.paint, *around, cv2.BORDER_REPLICATE)
-    wide = cv2.filter2D(wide, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REPLICATE)
+    wide = np.asarray(cv2.copyMakeBorder(layer.paint, *around, cv2.BORDER_REPLICATE), np.float32)
+    wide = _filtered(wide, kernel)
     clear = 1 - wide[..., 3]
     behind = view[top:bottom, left:right]
     behind[:] = cv2.multiply(behind, cv2.merge((clear, clear, clear))) + wide[..., :3]
+
+
+def _filtered(paint: Array, kernel: Array) -> Array:
+    if kernel.size == 1:
+        return paint.copy()
+    return np.asarray(cv2.filter2D(paint, -1, kernel[::-1, ::-1], borderType=cv2.BORDER_REPLICATE))
 
 
 def _generator(seed: int) -> np.random.Generator:

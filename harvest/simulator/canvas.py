@@ -11,7 +11,8 @@ from harvest.simulator.sensor import decode_srgb
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-_SHIFT = 4  # cv2 takes points in 1/16 pixels
+_SHIFT = 4
+_FINE = 1 << _SHIFT  # cv2 takes points in 1/16 pixels
 _LINEAR = decode_srgb(np.arange(256) / 255).astype(np.float32)
 
 
@@ -34,7 +35,7 @@ class Canvas:
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         """Draw a filled polygon."""
-        corners = np.round(np.asarray(points, np.float64) * (1 << _SHIFT)).astype(np.int32)
+        corners = np.round(np.asarray(points, np.float64) * _FINE).astype(np.int32)
         cv2.fillPoly(self.paint, [corners], colour, cv2.LINE_AA, _SHIFT)
         cv2.fillPoly(self.cover, [corners], 255, cv2.LINE_AA, _SHIFT)
 
@@ -44,9 +45,9 @@ class Canvas:
 
     def ellipse(self, centre: Point, radii: Point, colour: Colour, angle: float = 0.0) -> None:
         """Draw a filled ellipse, turned by an angle in degrees."""
-        across, down = (max(round(radius), 1) for radius in radii)
-        corners = cv2.ellipse2Poly(_pixel(centre), (across, down), round(angle), 0, 360, 12)
-        self.polygon([(x, y) for x, y in corners], colour)
+        middle, half = _fine(centre), tuple(max(one, _FINE // 2) for one in _fine(radii))
+        for sheet, paint in ((self.paint, colour), (self.cover, 255)):
+            cv2.ellipse(sheet, middle, half, angle, 0, 360, paint, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def line(self, start: Point, end: Point, colour: Colour, width: float) -> None:
         """Draw a line with round ends."""
@@ -106,3 +107,7 @@ def some_colour(rng: np.random.Generator, saturation: float = 0.6, value: float 
 
 def _pixel(point: Point) -> tuple[int, int]:
     return round(point[0]), round(point[1])
+
+
+def _fine(point: Point) -> tuple[int, int]:
+    return round(point[0] * _FINE), round(point[1] * _FINE)
