@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from harvest.exif import values
+from harvest.exif.crop import crop_factor
 from harvest.exif.reading import ExifValues
 
 Value = TypeVar("Value")
@@ -45,13 +46,7 @@ def normalise(raw_tags: Tags) -> ExifValues:
         or _first(tags, values.exposure_time_apex, "shutterspeedvalue", "shutterspeed"),
         iso=_iso(tags),
         focal_length_mm=_first(tags, values.focal_length, "focallength"),
-        focal_length_35mm=_first(
-            tags,
-            values.focal_length,
-            "focallengthin35mmfilm",
-            "focallengthin35mmformat",
-            "focallength35mmformat",
-        ),
+        focal_length_35mm=_focal_length_35mm(tags),
         flash_fired=_first(tags, values.flash_fired, "flash"),
         taken_at=_taken_at(tags),
         orientation=_first(tags, values.orientation, "orientation"),
@@ -83,6 +78,15 @@ def _iso(tags: Tags) -> float | None:
     plain = ("photographicsensitivity", "isospeedratings", "iso")
     older = ("isospeed", "isosetting", "baseiso", "exposureindex")
     return _first(tags, values.iso, *plain, *named, *older)
+
+
+def _focal_length_35mm(tags: Tags) -> float | None:
+    """Return the tag's value, else what a crop factor known beyond doubt makes of the focal length."""
+    names = ("focallengthin35mmfilm", "focallengthin35mmformat", "focallength35mmformat")
+    told = _first(tags, values.focal_length, *names)
+    own, model = _first(tags, values.focal_length, "focallength"), _first(tags, values.text, "model")
+    factor = crop_factor(model) if model else None
+    return round(own * factor, 1) if told is None and own and factor else told
 
 
 def _aperture_label(value: object) -> float | None:

@@ -145,3 +145,18 @@ def test_tags_are_found_under_the_names_that_sources_give_them(
     tags: dict[str, object], expected: dict[str, object]
 ) -> None:
     assert normalise(tags) == ExifValues(**expected)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("model", "equivalent"),
+    [
+        ("Canon EOS 350D DIGITAL", 80.0), ("Canon EOS 7D Mark II", 80.0), ("Canon EOS-1D Mark III", 65.0),
+        ("Canon EOS 5D Mark II", 50.0), ("E-M10", 100.0), ("DMC-GF1", 100.0), ("X-T30", 75.0),
+        ("Canon PowerShot G6", None), ("NIKON D800", None), ("iPhone 6s", None), ("DMC-LX3", None), ("E5700", None),
+    ],
+)  # fmt: skip
+def test_an_equivalent_that_is_not_told_comes_from_a_known_crop_factor_or_not_at_all(
+    model: str, equivalent: float | None
+) -> None:
+    assert normalise({"Model": model, "FocalLength": "50 mm"}).focal_length_35mm == equivalent
+    assert normalise({"Model": model, "FocalLength": 50, "FocalLengthIn35mmFilm": 77}).focal_length_35mm == 77.0
