@@ -13,7 +13,6 @@ from harvest.sources.commons import Commons, _sighting
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.settings import Settings
 from tests.harvest.api import Api, Asked, Reply, serving
-from tests.support import Lightmeter, jpeg
 
 EXIF = [
     {"name": "Make", "value": "Nikon"},
@@ -197,17 +196,3 @@ def test_recorded_answers_are_understood(shared: Path) -> None:
     assert item.attribution == "Photo by PtrQs, CC BY-SA 4.0, via Wikimedia Commons"
     assert item.media_url is not None
     assert item.media_url.endswith("DSC07971_PtrQs.jpg")
-
-
-def test_from_the_command_line_to_the_catalogue(
-    wiki: FakeWiki, api: Api, lightmeter: Lightmeter, project: Path
-) -> None:
-    with serving(
-        lambda asked: Reply(jpeg(3) if "jpg" in asked.path else b"", 200 if "jpg" in asked.path else 404)
-    ) as media:
-        wiki.files["Fog"] = [file(number, media.url) for number in (1, 2)]
-        env = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true", "LIGHTMETER_CRAWL__CONTACT": "ada@example.org"}
-        words = ("harvest", "run", "commons", "--category", "Fog", "--api", f"{api.url}/w/api.php")
-        counts = lightmeter(*words, env=env)
-        assert (counts["found"], counts["fetched"]) == (2, 2)
-        assert lightmeter(*words, env=env)["known"] == 2

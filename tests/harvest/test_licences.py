@@ -28,3 +28,10 @@ from harvest.licences import normalise
 )
 def test_one_name_each(said: str | None, named: str | None) -> None:
     assert normalise(said) == named
+    assert normalise(named) == named  # a name of ours stays as it is
+
+
+def test_flickr_s_licences_are_named_as_all_others() -> None:
+    from harvest.sources.flickr.photographs import LICENCES
+
+    assert all(normalise(licence) == licence for licence in LICENCES.values())

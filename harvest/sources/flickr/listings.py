@@ -50,15 +50,17 @@ class Listing:
 
 
 def pages(client: Client, listing: Listing, first: int, count: int | None, **further: Any) -> Iterator[Page]:
-    """Yield pages, at most ``count``; the cursor is the next page's number."""
+    """Yield pages, at most ``count``; the cursor is the next page's number, 0 behind the last one.
+
+    A page beyond the last must not be asked for: Flickr answers with one that it has shown.
+    """
     number = first
-    while count is None or number < first + count:
+    while number and (count is None or number < first + count):
         listed = listing.page(client, number, **further)
         whose = {key: listed[key] for key in ("owner", "ownername") if listed.get(key)}  # an album says it once
-        yield Page([whose | photo for photo in listed["photo"]], {"page": number + 1})
-        if number >= int(listed["pages"]) or not listed["photo"]:
-            return
-        number += 1
+        last = number >= int(listed["pages"]) or not listed["photo"]
+        number = 0 if last else number + 1
+        yield Page([whose | photo for photo in listed["photo"]], {"page": number})
 
 
 def sliced(client: Client, listing: Listing, cursor: dict[str, Any] | None, now: float | None = None) -> Iterator[Page]:

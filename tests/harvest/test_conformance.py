@@ -1,0 +1,84 @@
+"""Lightmeter's own sources pass the tests that authors of plugins are given."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flickrapi")
+
+from harvest.sources.commons import Commons
+from harvest.sources.flickr import Flickr
+from harvest.sources.reddit import Reddit
+from harvest.sources.simulator import Simulator
+from lightmeter.testing import SourceTests, photograph, served
+from tests.harvest.api import Asked, Reply, serving
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[str]:
+    """Two photographs on a server; yields its address."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.jpg").write_bytes(photograph(number))
+    with served(folder) as service:
+        yield service.address
+
+
+class TestSimulator(SourceTests):
+    source = Simulator
+
+    @pytest.fixture
+    def query(self) -> dict[str, Any]:
+        return {"count": 3, "size": "96x64", "film_share": 0.5}
+
+
+class TestFlickr(SourceTests):
+    source = Flickr
+
+    @pytest.fixture
+    def query(self, media: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+        photos = [
+            {"id": str(n), "owner": "1@N00", "license": "4", "title": "Fog", "url_o": f"{media}/{n}.jpg"}
+            for n in (1, 2)
+        ]
+
+        def flickr(asked: Asked) -> Reply:
+            return Reply({"stat": "ok", "photos": {"page": 1, "pages": 1, "total": 2, "photo": photos}})
+
+        with serving(flickr) as api:
+            for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():
+                monkeypatch.setenv(f"FLICKR_API_{name}", value)
+            yield {"search": "fog"}
+
+
+class TestCommons(SourceTests):
+    source = Commons
+
+    @pytest.fixture
+    def query(self, media: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+        monkeypatch.setenv("LIGHTMETER_CRAWL__CONTACT", "ada@example.org")
+        about = {"Artist": {"value": "Ada"}, "License": {"value": "cc-by-sa-4.0"}}
+        files = [
+            {"pageid": n, "title": f"File:{n}.jpg", "imageinfo": [{"url": f"{media}/{n}.jpg", "mime": "image/jpeg", "extmetadata": about}]}
+            for n in (1, 2)
+        ]  # fmt: skip
+        with serving(lambda _: Reply({"batchcomplete": True, "query": {"pages": files}})) as api:
+            yield {"search": "fog", "api": f"{api.url}/w/api.php"}
+
+
+class TestReddit(SourceTests):
+    source = Reddit
+
+    @pytest.fixture
+    def query(self, media: str, tmp_path: Path) -> dict[str, Any]:
+        posts = [
+            {"id": f"p{n}", "subreddit": "analog", "author": "ada", "title": "Fog", "url": f"{media}/{n}.jpg"}
+            for n in (1, 2)
+        ]
+        dump = tmp_path / "dump.jsonl"
+        dump.write_text("\n".join(json.dumps(post) for post in posts))
+        return {"subreddit": "analog", "dump": str(dump)}
