@@ -178,6 +178,30 @@ def contact_sheet(
     )
 
 
+@app.command()
+def crops(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    kind: Annotated[str, typer.Option(help="Regions to cut out: face, inside (of a frame).")] = "face",
+    margin: Annotated[float, typer.Option(min=0, max=5, help="On each side, as a share of the longer side.")] = 0.3,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Leave out regions below.")] = 0.8,
+    where: Annotated[str | None, typer.Option(metavar="QUERY", help="Only photographs that answer to a query.")] = None,
+) -> None:
+    """Cut faces, or what lies inside frames, out of their photographs."""
+    from harvest.catalogue.session import open_catalogue
+    from harvest.catalogue.where import parse_where
+    from harvest.crops import Wanted, write_crops
+    from lightmeter.project import find
+
+    project, chosen = find(), parse_where(where) if where else None
+    with console.current().progress() as progress:
+        task = progress.add_task("cutting", total=None)
+        wanted = Wanted(kind, margin, min_score, chosen)
+        number = write_crops(
+            open_catalogue(project), project.store, folder, wanted, lambda n: progress.advance(task, n)
+        )
+    console.current().emit({"folder": folder.absolute(), "crops": number}, f"{number} crops written to {folder}.")
+
+
 def _status_tables(document: dict[str, Any]) -> list[Any]:
     """Return runs and reasons to read; a state that no sighting is in has no column."""
     total = document["total"]
