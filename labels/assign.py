@@ -44,7 +44,7 @@ def assign(counts: Counts, ratios: Sequence[float], names: Sequence[str], seed: 
     sizes = counts.sum(axis=1)
     order = sorted(range(len(counts)), key=lambda group: (-sizes[group], _shuffled(seed, names[group])))
     for group in order:
-        sides.put(group, min(range(len(ratios)), key=lambda side: sides.cost(group, side)))
+        sides.put(group, sides.cheapest(group))
     for side in range(len(ratios)):
         for label in np.flatnonzero(sides.missing(side)):
             sides.fetch(int(label), side)
@@ -76,11 +76,20 @@ class _Sides:
                 self.holders[before][label] -= 1
         self.side_of[group] = side
 
+    def cheapest(self, group: int) -> int:
+        """Return the side to which a group goes at the least cost."""
+        labels = self._labels(group)
+        costs = [self._growth(labels, side) for side in range(len(self.have))]
+        return costs.index(min(costs))
+
     def cost(self, group: int, side: int) -> float:
         """Return how much chi-square grows if a group goes to a side."""
+        return self._growth(self._labels(group), side)
+
+    def _growth(self, labels: list[tuple[int, int]], side: int) -> float:
         have, wanted = self.have[side], self.wanted[side]
         growth: float = sum(
-            count * (2 * (have[label] - wanted[label]) + count) / wanted[label] for label, count in self._labels(group)
+            count * (2 * (have[label] - wanted[label]) + count) / wanted[label] for label, count in labels
         )
         return growth
 

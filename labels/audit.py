@@ -56,13 +56,14 @@ def audit(engine: Engine, target: Target[Any], doubts: Mapping[str, float], wher
         ):
             reasons.take(found)
     suspects = []
-    for index, photograph in enumerate(gathered.photographs):
-        sha256, label = gathered.columns["sha256"][index], gathered.classes[target.name][index]
-        why = reasons.of(photograph.image_id)
+    for sha256, image, label in zip(
+        gathered.column("sha256"), gathered.image_ids, gathered.classes[target.name], strict=True
+    ):
+        why = reasons.of(image)
         if sha256 in doubts:
             why.append(f"a model doubts it ({100 * doubts[sha256]:.0f} % against)")
         if why:
-            suspects.append(Suspect(photograph.image_id, sha256, str(label), why, doubts.get(sha256)))
+            suspects.append(Suspect(image, sha256, str(label), why, doubts.get(sha256)))
     return sorted(suspects, key=lambda one: (-len(one.reasons), -(one.doubt or 0.0), one.image_id))
 
 
@@ -100,20 +101,19 @@ def _told(values: Mapping[tuple[str, str], str]) -> str:
 def _film_with_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield film photographs whose EXIF knows the exposure: scanners do not, digital cameras do."""
     scanned = getattr(target.definition, "scanned", None)
-    columns = gathered.columns
-    for index, value in enumerate(gathered.classes[target.name]):
-        if scanned is not None and value == scanned and columns["exposure_time_s"][index] is not None:
-            seconds = columns["exposure_time_s"][index]
-            yield gathered.photographs[index].image_id, f"{scanned} with an exposure of {seconds:.4g} s in EXIF"
+    times = gathered.column("exposure_time_s")
+    for image, value, seconds in zip(gathered.image_ids, gathered.classes[target.name], times, strict=True):
+        if scanned is not None and value == scanned and seconds is not None:
+            yield image, f"{scanned} with an exposure of {seconds:.4g} s in EXIF"
 
 
 def _same_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield photographs that one photographer took with identical settings and that have different labels."""
-    columns = gathered.columns
+    columns = {name: gathered.column(name) for name in _SETTINGS}
 
     def key(index: int) -> tuple[Any, ...] | None:
         settings = tuple(columns[name][index] for name in _SETTINGS)
-        owners = gathered.photographs[index].owners
+        owners = gathered.owners[index]
         known = owners and settings.count(None) <= _MOST_SETTINGS_MISSING
         return (owners[0], *settings) if known else None
 
@@ -122,7 +122,7 @@ def _same_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[in
 
 def _same_picture(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield near-identical pictures with different labels."""
-    alike = near_duplicates([one.phash for one in gathered.photographs])
+    alike = near_duplicates(gathered.phashes)
     yield from _different(
         gathered, target, [alike.get(index) for index in range(len(gathered))], "near-identical picture"
     )
@@ -134,9 +134,8 @@ def _different(gathered: Gathered, target: Target[Any], key_of: Sequence[Any], w
     for index, key in enumerate(key_of):
         if key is not None:
             members[key].append(index)
-    values = gathered.classes[target.name]
+    values, hashes = gathered.classes[target.name], gathered.column("sha256")
     for group in members.values():
         for index in group if len({values[one] for one in group}) > 1 else ():
             other = next(one for one in group if values[one] != values[index])
-            named = gathered.columns["sha256"][other][:12]
-            yield gathered.photographs[index].image_id, f"{what} is {values[other]} ({named})"
+            yield gathered.image_ids[index], f"{what} is {values[other]} ({hashes[other][:12]})"

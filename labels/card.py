@@ -1,7 +1,6 @@
 """The card of a data set: what is in it, in words and tables, and whom to thank."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +9,14 @@ from sqlalchemy import Connection, select
 
 from harvest.catalogue.tables import Image, Sighting
 from labels.baselines import Baseline
-from labels.dataset import SPLITS, Spec, TargetSpec, label_column
+from labels.counts import class_counts
+from labels.dataset import SPLITS, Spec, TargetSpec
+from labels.evidence import Span
 from labels.plots import plot_classes, plot_values
 from lightmeter.files import atomic_path, write_atomic
 
 _TOP = 15
-_BATCH = 500
+_BATCH = 5_000
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
 
@@ -55,7 +56,7 @@ def write_attribution(folder: Path, connection: Connection, image_ids: Sequence[
         for start in range(0, len(image_ids), _BATCH):
             batch = image_ids[start : start + _BATCH]
             query = select(Image.sha256, *columns).join(Sighting, Sighting.image_id == Image.id)
-            query = query.where(Image.id.in_(batch)).order_by(Image.id, Sighting.id)
+            query = query.where(Span(batch).holds(Image.id)).order_by(Image.id, Sighting.id)
             writer.writerows(tuple(row) for row in connection.execute(query))
 
 
@@ -118,15 +119,6 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[str, int]]:
-    """Return the photographs of each class on each side."""
-    pairs = zip(
-        manifest.column(label_column(target.name)).to_pylist(), manifest.column("split").to_pylist(), strict=True
-    )
-    found = Counter(pairs)
-    return {name: {side: found[name, side] for side in SPLITS} for name in target.classes}
-
-
 def _shares(of: dict[str, int]) -> str:
     total = sum(of.values())
     return " / ".join(f"{100 * count / total:.0f}" for count in of.values()) if total else "–"
@@ -139,8 +131,9 @@ def _tops(manifest: pa.Table) -> Iterator[str]:
         ("Cameras", ("make", "model")),
         ("Photographers", ("owner",)),
     ):
-        found = Counter(zip(*(manifest.column(name).to_pylist() for name in columns), strict=True))
-        ordered = sorted(found.items(), key=lambda item: (-item[1], [str(part) for part in item[0]]))
+        counted = manifest.group_by(list(columns)).aggregate([([], "count_all")]).to_pylist()
+        found = [(tuple(row[name] for name in columns), row["count_all"]) for row in counted]
+        ordered = sorted(found, key=lambda item: (-item[1], [str(part) for part in item[0]]))
         yield from [f"## {title}", ""]
         rows = [(" ".join(str(part) for part in parts if part) or None, count) for parts, count in ordered]
         yield from markdown_table((title.lower().rstrip("s"), "photographs"), rows[:_TOP])

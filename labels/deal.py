@@ -1,11 +1,12 @@
 """Dealing gathered photographs out to train, validation and test, without leaks and with every class on each side."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from labels.assign import assign, class_counts
@@ -86,30 +87,35 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
     classes, rare = _common_classes(gathered, group_of, choices.least)
     numbered, total = _numbered(gathered, classes)
     kept = np.flatnonzero((numbered >= 0).any(axis=1))
-    group_of, group_names = _named(gathered, group_of[kept], kept)
+    hashes = gathered.column("sha256")
+    group_of, group_names = _named(hashes, group_of[kept], kept)
     _need_groups(group_of, len(kept))
     sides = assign(class_counts(group_of, numbered[kept], total), choices.ratios, group_names, choices.seed)
-    table = _table(gathered, kept, [group_names[g] for g in group_of], [SPLITS[sides[g]] for g in group_of])
-    for target in gathered.targets:
-        table = _with_labels(table, gathered, target.name, kept, set(classes[target.name]))
-    image_ids = [gathered.photographs[index].image_id for index in kept]
-    return Dealt(table.sort_by("sha256"), classes, image_ids, len(group_names), key_counts, rare)
+    order = np.argsort(np.asarray(hashes)[kept], kind="stable")
+    in_order = group_of[order].tolist()
+    names_in_order, sides_in_order = [group_names[g] for g in in_order], [SPLITS[sides[g]] for g in in_order]
+    manifest = _manifest(gathered, kept[order], names_in_order, sides_in_order, classes)
+    image_ids = [gathered.image_ids[index] for index in kept]
+    return Dealt(manifest, classes, image_ids, len(group_names), key_counts, rare)
 
 
 def _groups(gathered: Gathered, by: Sequence[GroupKey]) -> tuple[NDArray[np.int64], Counter[str]]:
-    alike = near_duplicates([one.phash for one in gathered.photographs]) if "duplicates" in by else {}
-    keys_of = [
-        keys(
-            by,
-            owners=one.owners,
-            body=one.body,
-            camera=(one.columns["make"], one.columns["model"]),
-            duplicates=alike.get(index),
-        )
-        for index, one in enumerate(gathered.photographs)
-    ]
-    counts = Counter(kind for found in keys_of for kind in {key.split(" ", 1)[0] for key in found})
-    return np.asarray(connect(keys_of), dtype=np.int64), counts
+    counts: Counter[str] = Counter()
+
+    def keys_of() -> Iterator[list[str]]:
+        for found in _keys(gathered, by):
+            counts.update({key.split(" ", 1)[0] for key in found})
+            yield found
+
+    return np.asarray(connect(keys_of()), dtype=np.int64), counts
+
+
+def _keys(gathered: Gathered, by: Sequence[GroupKey]) -> Iterator[list[str]]:
+    alike = near_duplicates(gathered.phashes) if "duplicates" in by else {}
+    cameras = zip(gathered.column("make"), gathered.column("model"), strict=True)
+    for index, camera in enumerate(cameras):
+        owners, body = gathered.owners[index], gathered.bodies[index]
+        yield keys(by, owners=owners, body=body, camera=camera, duplicates=alike.get(index))
 
 
 def _need_groups(group_of: NDArray[np.int64], photographs: int) -> None:
@@ -167,32 +173,30 @@ def _numbered(gathered: Gathered, classes: dict[str, tuple[str, ...]]) -> tuple[
 
 
 def _named(
-    gathered: Gathered, group_of: NDArray[np.int64], kept: NDArray[np.intp]
+    hashes: Sequence[str], group_of: NDArray[np.int64], kept: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Number the groups from 0, and name each by the smallest hash in it: row numbers play no part."""
     _, numbers = np.unique(group_of, return_inverse=True)
     names = [""] * (int(numbers.max()) + 1)
-    for group, index in zip(numbers, kept, strict=True):
-        sha256 = gathered.columns["sha256"][index]
-        names[group] = min(names[group] or sha256, sha256)
+    for group, index in zip(numbers.tolist(), kept.tolist(), strict=True):
+        names[group] = min(names[group] or hashes[index], hashes[index])
     return numbers.astype(np.int64), [name[:16] for name in names]
 
 
-def _table(gathered: Gathered, kept: NDArray[np.intp], groups: list[str], sides: Sequence[str]) -> pa.Table:
-    columns = {name: [values[index] for index in kept] for name, values in gathered.columns.items()}
-    columns |= {"split": list(sides), "group": groups}
-    return pa.table({name: columns[name] for name in MANIFEST_COLUMNS.names}, schema=MANIFEST_COLUMNS)
-
-
-def _with_labels(
-    table: pa.Table, gathered: Gathered, target: str, kept: NDArray[np.intp], classes: set[str]
+def _manifest(
+    gathered: Gathered, rows: NDArray[np.intp], groups: list[str], sides: list[str], classes: dict[str, tuple[str, ...]]
 ) -> pa.Table:
-    values = [gathered.classes[target][index] for index in kept]
-    has = [value in classes for value in values]
-    numbers = [gathered.numbers[target][index] for index in kept]
-    table = table.append_column(
-        label_column(target), pa.array([v if h else None for v, h in zip(values, has, strict=True)], pa.string())
-    )
-    return table.append_column(
-        stops_column(target), pa.array([n if h else None for n, h in zip(numbers, has, strict=True)], pa.float64())
-    )
+    """Return the manifest's rows in the given order."""
+    table = gathered.table.take(pa.array(rows))
+    columns = {name: table.column(name) for name in table.column_names}
+    paths = pc.binary_join_element_wise(pc.utf8_slice_codeunits(columns["sha256"], 0, 2), columns["sha256"], "/")
+    columns |= {"path": paths, "split": pa.array(sides, pa.string()), "group": pa.array(groups, pa.string())}
+    manifest = pa.table([columns[name] for name in MANIFEST_COLUMNS.names], schema=MANIFEST_COLUMNS)
+    for target, names in classes.items():
+        values = [gathered.classes[target][row] for row in rows.tolist()]
+        numbers = [gathered.numbers[target][row] for row in rows.tolist()]
+        labels = [value if value in names else None for value in values]
+        stops = [number if label else None for number, label in zip(numbers, labels, strict=True)]
+        manifest = manifest.append_column(label_column(target), pa.array(labels, pa.string()))
+        manifest = manifest.append_column(stops_column(target), pa.array(stops, pa.float64()))
+    return manifest

@@ -81,10 +81,11 @@ def from_measures(connection: Connection, gathered: Gathered, target: Target[Any
     if len(rows) < _LEAST:
         return {}
     features = _features(connection, gathered, (*target.columns, *target.related))[rows]
-    owners = [gathered.photographs[row].owners or (f"#{row}",) for row in rows]
+    owners = [gathered.owners[row] or (f"#{row}",) for row in rows]
     groups = np.unique([names[0] for names in owners], return_inverse=True)[1]
     found = doubts(truth, _out_of_fold(features, truth, groups))
-    return {gathered.columns["sha256"][rows[row]]: doubt for row, doubt in found.items()}
+    hashes = gathered.column("sha256")
+    return {hashes[rows[row]]: doubt for row, doubt in found.items()}
 
 
 def _truth(gathered: Gathered, target: Target[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -112,7 +113,7 @@ def _out_of_fold(
 
 def _features(connection: Connection, gathered: Gathered, hidden: Sequence[str]) -> NDArray[np.float64]:
     """Return what is measured of each photograph, −1 where it is missing, shape (photographs, measures)."""
-    ids = [photograph.image_id for photograph in gathered.photographs]
+    ids = gathered.image_ids
     measured: dict[int, dict[str, float]] = {image: {} for image in ids}
     for start in range(0, len(ids), _BATCH):
         span = Span(ids[start : start + _BATCH])
@@ -122,6 +123,6 @@ def _features(connection: Connection, gathered: Gathered, hidden: Sequence[str])
                 measured[image] |= {f"{name}.{key}": v for key, v in measures.items() if isinstance(v, int | float)}
     names = sorted({name for one in measured.values() for name in one})
     of_filters = [[measured[image].get(name, -1.0) for name in names] for image in ids]
-    of_exif = [gathered.columns[name] for name in _EXIF if name not in hidden]
+    of_exif = [gathered.column(name) for name in _EXIF if name not in hidden]
     exif = np.asarray([[-1.0 if value is None else value for value in column] for column in of_exif], dtype=np.float64)
     return np.hstack([np.asarray(of_filters, dtype=np.float64).reshape(len(ids), -1), exif.T])

@@ -1,41 +1,54 @@
 """Gathering what a data set is made of: photographs that have a label, their labels, and whom they belong with."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Connection
 
 from labels import statements
+from labels.dataset import MANIFEST_COLUMNS
 from labels.evidence import Span, spans
 from labels.photographs import Photograph, photographs
 from labels.statements import Statement
 from labels.targets.base import Target
 
+COLUMNS = pa.schema([field_ for field_ in MANIFEST_COLUMNS if field_.name not in ("path", "split", "group")])
+"""The manifest's columns that come from the catalogue."""
+
 
 @dataclass
 class Gathered:
-    """Labelled photographs, column by column.
+    """Labelled photographs, column by column; words that recur are kept once.
 
     Attributes:
-        columns: manifest columns that come from the catalogue.
+        parts: manifest columns that come from the catalogue, in batches.
+        image_ids: in the catalogue.
+        owners: everyone whom a source names as a photographer.
+        bodies: hashes of camera bodies' serial numbers.
+        phashes: 64-bit perceptual hashes.
         classes: for each target the class of each photograph, or None.
         numbers: for each target the number of each photograph, or None.
-        photographs: whom each belongs with.
         origins: for each target the labels by origin.
         strange: for each target the labels whose class its definition does not have; they are left out.
         outdated: for each target the rule labels of another version of its definition.
     """
 
     targets: Sequence[Target[Any]]
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    parts: list[pa.RecordBatch] = field(default_factory=list)
+    image_ids: list[int] = field(default_factory=list)
+    owners: list[tuple[str, ...]] = field(default_factory=list)
+    bodies: list[str | None] = field(default_factory=list)
+    phashes: list[int | None] = field(default_factory=list)
     classes: dict[str, list[str | None]] = field(default_factory=dict)
     numbers: dict[str, list[float | None]] = field(default_factory=dict)
-    photographs: list[Photograph] = field(default_factory=list)
     origins: dict[str, Counter[str]] = field(default_factory=dict)
     strange: dict[str, Counter[str]] = field(default_factory=dict)
     outdated: Counter[str] = field(default_factory=Counter)
+
+    _words: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for target in self.targets:
@@ -43,16 +56,35 @@ class Gathered:
             self.origins[target.name], self.strange[target.name] = Counter(), Counter()
 
     def __len__(self) -> int:
-        return len(self.photographs)
+        return len(self.image_ids)
 
-    def add(self, photograph: Photograph, labels: dict[str, Statement]) -> None:
-        """Take in one photograph and the labels that count."""
-        for name, value in photograph.columns.items():
-            self.columns.setdefault(name, []).append(value)
-        self.photographs.append(photograph)
+    @property
+    def table(self) -> pa.Table:
+        """The manifest columns that come from the catalogue."""
+        return pa.Table.from_batches(self.parts, COLUMNS)
+
+    def column(self, name: str) -> list[Any]:
+        """Return one of the columns that come from the catalogue."""
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
+
+    def add(self, found: Sequence[Photograph], labels: Mapping[int, dict[str, Statement]]) -> None:
+        """Take in photographs and the labels that count."""
+        self.parts.append(pa.RecordBatch.from_pylist([one.columns for one in found], COLUMNS))
+        for photograph in found:
+            self.image_ids.append(photograph.image_id)
+            self.owners.append(self._once(photograph.owners))
+            self.bodies.append(self._once(photograph.body))
+            self.phashes.append(photograph.phash)
+            self._add_labels(labels[photograph.image_id])
+
+    def _once(self, word: Any) -> Any:
+        return self._words.setdefault(word, word)
+
+    def _add_labels(self, labels: Mapping[str, Statement]) -> None:
         for target in self.targets:
             label = labels.get(target.name)
-            self.classes[target.name].append(label.value if label else None)
+            self.classes[target.name].append(self._once(label.value) if label else None)
             self.numbers[target.name].append(label.number if label else None)
             if label:
                 self.origins[target.name][label.origin] += 1
@@ -70,8 +102,7 @@ def gather(connection: Connection, targets: Sequence[Target[Any]], where: str = 
     gathered = Gathered(targets)
     for span in spans(connection, where):
         labels = _labels(connection, span, gathered)
-        for photograph in photographs(connection, span, labels.keys() & set(span.ids)):
-            gathered.add(photograph, labels[photograph.image_id])
+        gathered.add(list(photographs(connection, span, labels.keys() & set(span.ids))), labels)
     return gathered
 
 

@@ -52,7 +52,6 @@ def photographs(connection: Connection, span: Span, wanted: Collection[int]) -> 
             continue
         seen = sightings.get(row["id"], [])
         columns = {key: value for key, value in row.items() if key not in ("id", "body")}
-        columns["path"] = f"{row['sha256'][:2]}/{row['sha256']}"
         columns |= dict(zip(("source", "owner", "licence"), seen[0] if seen else (None,) * 3, strict=True))
         values = exif.get(row["id"], {})
         columns |= {name: values.get(name) for name in EXIF_COLUMNS}

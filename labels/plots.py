@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from labels.dataset import SPLITS, TargetSpec, label_column, stops_column
+from labels.counts import class_counts
+from labels.dataset import SPLITS, TargetSpec, stops_column
 from lightmeter.files import atomic_path
 
 if TYPE_CHECKING:
@@ -19,13 +20,12 @@ _BINS = 60
 
 def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     """Draw how many photographs each class has on each side."""
-    values = np.asarray(manifest.column(label_column(target.name)).to_pylist(), dtype=object)
-    sides = np.asarray(manifest.column("split").to_pylist(), dtype=object)
+    counts = class_counts(manifest, target)
     figure = _figure()
     axes = figure.subplots()
     bottom = np.zeros(len(target.classes))
     for side in SPLITS:
-        heights = np.asarray([np.sum((values == name) & (sides == side)) for name in target.classes])
+        heights = np.asarray([counts[name][side] for name in target.classes])
         axes.bar(target.classes, heights, bottom=bottom, label=side, color=_COLOURS[side])
         bottom += heights
     axes.set(title=f"{target.name}: photographs by class and side", ylabel="photographs")

@@ -1,7 +1,6 @@
 """Freezing a data set: a folder that appears whole and never changes."""
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from os.path import relpath
@@ -13,7 +12,8 @@ from sqlalchemy import Engine, insert
 from harvest.catalogue.tables import DataSet as DataSetRow
 from labels import card
 from labels.baselines import Baseline, baselines, warnings_of
-from labels.dataset import SPEC_FILE, SPLITS, DataSet, Spec, TargetSpec, label_column, read_dataset, write_dataset
+from labels.counts import class_counts
+from labels.dataset import SPEC_FILE, SPLITS, DataSet, Spec, TargetSpec, read_dataset, write_dataset
 from labels.deal import Choices, Dealt, deal
 from labels.differences import differences
 from labels.gather import Gathered, gather
@@ -74,7 +74,7 @@ def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Targ
             card.write_attribution(draft, connection, dealt.image_ids)
         draft.rename(folder)
     _record(engine, folder, spec)
-    return Frozen(read_dataset(folder), dealt, new=True, notes=notes, cheats=cheats)
+    return Frozen(DataSet(folder, spec, dealt.manifest), dealt, new=True, notes=notes, cheats=cheats)
 
 
 def _is_there(folder: Path, draft: DataSet) -> bool:
@@ -101,7 +101,7 @@ def _is_there(folder: Path, draft: DataSet) -> bool:
 def _spec(gathered: Gathered, dealt: Dealt, choices: Choices, folder: Path, project: Project) -> Spec:
     store = project.store.resolve()
     inside = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
-    sides = Counter(dealt.manifest.column("split").to_pylist())
+    sides = {row["values"]: row["counts"] for row in dealt.manifest.column("split").value_counts().to_pylist()}
     return Spec(
         name=folder.name,
         manifest_sha256="",
@@ -117,7 +117,7 @@ def _spec(gathered: Gathered, dealt: Dealt, choices: Choices, folder: Path, proj
             "left_out": [asdict(one) for one in dealt.rare],
             "lightmeter": __version__,
         },
-        counts={side: sides[side] for side in SPLITS},
+        counts={side: sides.get(side, 0) for side in SPLITS},
     )
 
 
@@ -162,10 +162,8 @@ def _notes(gathered: Gathered, dealt: Dealt, choices: Choices) -> Iterator[str]:
 
 
 def _missing(dealt: Dealt, target: str) -> Iterator[str]:
-    sides = dealt.manifest.column("split").to_pylist()
-    values = dealt.manifest.column(label_column(target)).to_pylist()
-    there = set(zip(sides, values, strict=True))
+    counts = class_counts(dealt.manifest, TargetSpec(target, "", dealt.classes[target]))
     for side in SPLITS:
-        lacking = [name for name in dealt.classes[target] if (side, name) not in there]
+        lacking = [name for name, of in counts.items() if not of[side]]
         if lacking:
             yield f"The side {side} has no photograph of {target} {', '.join(lacking)}: its groups are entangled."

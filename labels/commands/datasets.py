@@ -142,7 +142,7 @@ def _group(text: str) -> Any:
 
 
 def _emit_split(frozen: "Frozen") -> None:
-    from labels.card import class_counts
+    from labels.counts import class_counts
     from labels.dataset import SPLITS
 
     dataset = frozen.dataset
