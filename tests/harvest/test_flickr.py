@@ -315,6 +315,15 @@ class TestTroubles:
         with pytest.raises(UsageError, match="set FLICKR_API_KEY and FLICKR_API_SECRET"):
             sightings(search="x")
 
+    def test_the_most_talkative_log_holds_no_key(
+        self, flickr: FakeFlickr, api: Api, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        flickr.photos = [photo(1)]
+        with caplog.at_level("DEBUG"):
+            sightings(search="x")
+        assert caplog.text
+        assert "nobody-may-see" not in caplog.text
+
     def test_a_group_that_does_not_exist(self, flickr: FakeFlickr, api: Api) -> None:
         flickr.troubles = [fail(1, "Group not found")]
         with pytest.raises(LightmeterError, match="Group not found"):

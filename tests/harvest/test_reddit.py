@@ -231,6 +231,15 @@ class TestTroubles:
         with pytest.raises(LightmeterError, match="REDDIT_CLIENT_ID"):
             found()
 
+    def test_the_most_talkative_log_holds_no_key(
+        self, reddit: FakeReddit, api: Api, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        reddit.listings["new"] = [post(1)]
+        with caplog.at_level("DEBUG"):
+            found()
+        assert caplog.text
+        assert "nobody-may-see" not in caplog.text
+
     def test_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
         with pytest.raises(UsageError, match="--dump"):

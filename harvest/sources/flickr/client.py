@@ -1,6 +1,7 @@
 """Flickr's API, asked through flickrapi: signed, patient, and within one budget."""
 
 import json
+import logging
 import os
 from typing import Any
 
@@ -14,6 +15,9 @@ from lightmeter.errors import LightmeterError, UsageError
 KEYS = ("FLICKR_API_KEY", "FLICKR_API_SECRET")
 URL_VARIABLE = "FLICKR_API_URL"
 """Names another address that speaks Flickr's protocol, a proxy for instance."""
+
+_LOG_KEYS = ("oauthlib", "requests_oauthlib", "flickrapi")
+"""Libraries that write keys and signatures into their debug log."""
 
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _TEMPORARY_CODES = {0, 10, 105, 106}
@@ -86,6 +90,8 @@ class Client:
             key, secret = (os.environ.get(name, "") for name in KEYS)
             if not key or not secret:
                 raise UsageError(f"This needs a Flickr key: set {' and '.join(KEYS)}; see docs/sources/flickr.md.")
+            for talkative in _LOG_KEYS:
+                logging.getLogger(talkative).setLevel(logging.WARNING)
             self._api = FlickrAPI(key, secret, store_token=False, timeout=self._timeout_s)
             self._api.REST_URL = os.environ.get(URL_VARIABLE, FlickrAPI.REST_URL)
             self._api.flickr_oauth.session.hooks["response"].append(self._remember)
