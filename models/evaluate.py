@@ -9,6 +9,7 @@ from lightmeter import console
 from lightmeter.errors import UsageError
 from models.data import labelled
 from models.evaluation import predict_split, score
+from models.mistakes import write_mistakes
 from models.predictor import Predictor
 from models.report import write_report
 from models.runs import read_metrics, read_predictions, write_metrics, write_predictions
@@ -53,6 +54,8 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
         console.current().note(
             f"{spec.name} was scored on its test split {len(metrics['evaluations'])} times now; its report says so."
         )
+    for target in spec.targets:
+        write_mistakes(folder, target, found, dataset)
     write_predictions(folder, [*before, *found])
     write_report(folder, spec, metrics, [*before, *found])
     write_metrics(folder, metrics)

@@ -14,6 +14,8 @@ from models.predictor import Predictor, calibrated
 from models.preprocess import PhotographError
 from models.spec import Target
 
+_PARTS, _LEAST_PART = 15, 5  # of a breakdown: how many, and how many photographs each
+
 PREDICTIONS = pa.schema(
     [
         ("sha256", pa.string()),
@@ -116,9 +118,32 @@ def _score_target(
         **figures(answers, seed),
         "temperature": target.temperature,
         "baselines": _baselines(answers, rows, target, training, seed),
+        "breakdown": {
+            "source": _breakdown(answers, [row["source"] or "unknown" for row in rows]),
+            "camera": _breakdown(answers, [_camera(row) for row in rows]),
+        },
         "confusion": confusion(answers).tolist(),
         "reliability": [] if confidence is None else reliability(confidence, correct),
     }
+
+
+def _breakdown(answers: Answers, parts: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Return accuracy and error in stops within each part that has photographs enough, most photographs first."""
+    named = np.asarray(parts, dtype=object)
+    names, counts = np.unique(named.astype(str), return_counts=True)
+    result = {}
+    for index in np.argsort(-counts, kind="stable")[:_PARTS]:
+        if counts[index] >= _LEAST_PART:
+            here = named == names[index]
+            right = (answers.truth == answers.predicted)[here]
+            result[str(names[index])] = {"photographs": int(counts[index]), "accuracy": float(right.mean())}
+            if answers.error_stops is not None:
+                result[str(names[index])]["error_stops"] = float(answers.error_stops[here].mean())
+    return result
+
+
+def _camera(row: Mapping[str, Any]) -> str:
+    return " ".join(part for part in (row["make"], row["model"]) if part) or "unknown"
 
 
 def _baselines(

@@ -126,6 +126,20 @@ def explanation_plot(photograph: "Photograph", found: "Explained", title: str) -
     return _png(figure)
 
 
+def contact_sheet(shown: Sequence[tuple["Photograph", str]], title: str) -> bytes:
+    """Return a PNG of photographs (their views, in their own proportions) with captions."""
+    rows = -(-len(shown) // _PAIRS)
+    figure = Figure(figsize=(2.4 * _PAIRS, 2.1 * rows + 0.4), dpi=_DPI, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(rows, _PAIRS, squeeze=False)
+    for one in axes.flat:
+        one.set_axis_off()
+    for one, (photograph, caption) in zip(axes.flat, shown, strict=False):
+        one.imshow(photograph.inputs["view"].transpose(1, 2, 0), extent=(0, photograph.width, 0, photograph.height))
+        one.set_title(caption, fontsize=7, loc="left")
+    return _png(figure)
+
+
 def attack_plot(found: Mapping[str, Any]) -> bytes:
     """Return a PNG of accuracy against the strength of attacks."""
     figure, axes = _canvas(5.2, 4.0, f"{found['target']}: accuracy under attack, {found['photographs']} photographs")

@@ -1,6 +1,7 @@
 """A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,11 +18,11 @@ from models.predictor import Predictor
 from models.preprocess import PhotographError
 from models.recipe import Probe
 
-_ITERATIONS = 200
+_ITERATIONS = 100
 
 
 @dataclass(frozen=True)
-class _Task:
+class HeadTask:
     """What one target's head is fitted to or judged by: the photographs of a split that have a label.
 
     Attributes:
@@ -56,12 +57,16 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
     chosen, logits = {}, {}
     standard = {split: (values - centre) / scale for split, values in features.items()}
     for target in work.dataset.spec.targets:
-        train, validation = (_task(standard[split], kept[split], target, training) for split in ("train", "validation"))
-        parameters, chosen[target.name] = _choose(train, validation, target, training, fitted)
+        train, validation = (
+            head_task(standard[split], kept[split], target, training) for split in ("train", "validation")
+        )
+        parameters, chosen[target.name], tried = choose_head(train, validation, training.penalties)
+        fitted.history += [{"target": target.name, **one} for one in tried]
+        console.current().note(f"{target.name}: penalty {chosen[target.name]:g} is best on validation")
         heads.get_parameter(f"targets.{target.name}.weight").data.copy_(parameters[:, :-1])
         heads.get_parameter(f"targets.{target.name}.bias").data.copy_(parameters[:, -1])
         fitted.trained_parameters += parameters.numel()
-        logits[target.name] = _logits(parameters, standard["validation"]).float().numpy()
+        logits[target.name] = head_logits(parameters, standard["validation"]).float().numpy()
     fitted.calibrate(logits, kept["validation"], predictor.spec.targets)
     fitted.facts["penalties"] = chosen
     return fitted
@@ -85,7 +90,8 @@ def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> t
     return torch.from_numpy(np.stack(found)).double(), kept
 
 
-def _task(features: Tensor, rows: list[Row], target: TargetSpec, training: Probe) -> _Task:
+def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, training: Probe) -> HeadTask:
+    """Return what a head is fitted to: features of shape (N, F) and the labels of the same photographs."""
     classes = torch.from_numpy(class_numbers(rows, target))
     known = classes >= 0
     truth = functional.one_hot(classes[known], len(target.classes)).double()
@@ -94,32 +100,50 @@ def _task(features: Tensor, rows: list[Row], target: TargetSpec, training: Probe
         truth = bell(stops, torch.tensor(target.stops, dtype=torch.float64), training.softness)
     counts = torch.bincount(classes[known], minlength=len(target.classes)).double()
     weights = 1 / counts[classes[known]] if training.class_weights else torch.ones(int(known.sum())).double()
-    return _Task(features[known], truth, weights / weights.sum())
+    return HeadTask(features[known], truth, weights / weights.sum())
 
 
-def _choose(
-    train: _Task, validation: _Task, target: TargetSpec, training: Probe, fitted: Fitted
-) -> tuple[Tensor, float]:
-    """Fit with each penalty; return the parameters best on validation, shape (C, F + 1), bias last, and the penalty."""
-    count = len(target.classes)
-    parameters = torch.zeros(count, train.features.shape[1] + 1, dtype=torch.float64)
+def choose_head(
+    train: HeadTask, validation: HeadTask, penalties: Sequence[float]
+) -> tuple[Tensor, float, list[dict[str, float]]]:
+    """Fit a head with each penalty, strongest first.
+
+    Returns:
+        The parameters that are best on validation, shape (C, F + 1), bias last; their penalty; what was tried.
+    """
+    basis = _row_space(train.features)
+    train, validation = (replace(task, features=task.features @ basis) for task in (train, validation))
+    parameters = torch.zeros(train.truth.shape[1], basis.shape[1] + 1, dtype=torch.float64)
     best, chosen, least = parameters, 0.0, float("inf")
-    for penalty in sorted(training.penalties, reverse=True):
+    tried = []
+    for penalty in sorted(penalties, reverse=True):
         parameters = _fit(parameters, train, penalty)
         losses = [_loss(parameters, task).item() for task in (train, validation)]
-        fitted.history.append(
-            {"target": target.name, "penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]}
-        )
+        tried.append({"penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]})
         if losses[1] < least:
             best, chosen, least = parameters.clone(), penalty, losses[1]
-    console.current().note(f"{target.name}: penalty {chosen:g} is best on validation")
-    return best, chosen
+    return torch.cat([best[:, :-1] @ basis.T, best[:, -1:]], 1), chosen, tried
 
 
-def _fit(start: Tensor, task: _Task, penalty: float) -> Tensor:
+def _row_space(features: Tensor) -> Tensor:
+    """Return an orthonormal basis of what features of shape (N, F) span, shape (F, min(N, F)).
+
+    Penalised weights have no part outside of it (the representer theorem), so with more features than photographs the
+    fit is the same in fewer dimensions.
+    """
+    count, width = features.shape
+    if width <= count:
+        return torch.eye(width, dtype=features.dtype)
+    values, vectors = torch.linalg.eigh(features @ features.T)
+    kept = values > values[-1] * 1e-10
+    basis: Tensor = features.T @ (vectors[:, kept] / values[kept].sqrt())
+    return basis
+
+
+def _fit(start: Tensor, task: HeadTask, penalty: float) -> Tensor:
     parameters = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
-        [parameters], max_iter=_ITERATIONS, tolerance_change=1e-9, line_search_fn="strong_wolfe"
+        [parameters], max_iter=_ITERATIONS, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
     )
 
     def closure() -> float:
@@ -133,11 +157,12 @@ def _fit(start: Tensor, task: _Task, penalty: float) -> Tensor:
     return parameters.detach()
 
 
-def _logits(parameters: Tensor, features: Tensor) -> Tensor:
+def head_logits(parameters: Tensor, features: Tensor) -> Tensor:
+    """Return logits of shape (N, C) for features of shape (N, F)."""
     return functional.linear(features, parameters[:, :-1], parameters[:, -1])
 
 
-def _loss(parameters: Tensor, task: _Task) -> Tensor:
+def _loss(parameters: Tensor, task: HeadTask) -> Tensor:
     """Cross-entropy between true and answered shares."""
-    found = torch.log_softmax(_logits(parameters, task.features), 1)
+    found = torch.log_softmax(head_logits(parameters, task.features), 1)
     return -((task.truth * found).sum(1) * task.weights).sum()

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from lightmeter.files import write_atomic
 from models.metrics import told
+from models.mistakes import mistakes_file
 from models.plots import confusion_plot, history_plot, reliability_plot, stops_plot
 from models.spec import ModelSpec
 
@@ -44,6 +45,9 @@ def write_report(
             pictures = dict(_plots(split, name, target, rows, spec))
             for file, content in pictures.items():
                 write_atomic(folder / "plots" / file, content)
+            sheet = folder / "plots" / mistakes_file(split, name)
+            if sheet.is_file():
+                pictures[sheet.name] = sheet.read_bytes()
             plots[split, name] = [(file, base64.b64encode(png).decode()) for file, png in pictures.items()]
     values = {
         "spec": spec,

@@ -1,0 +1,43 @@
+"""The worst mistakes of a model, to look at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from labels.dataset import DataSet
+from lightmeter.files import write_atomic
+from models.plots import contact_sheet
+from models.preprocess import PhotographError, read_photograph
+from models.spec import Preprocessing, Target
+
+_SHOWN = 12
+_SIDE = 192
+
+
+def mistakes_file(split: str, target: str) -> str:
+    """Return the name of a contact sheet in ``plots``."""
+    return f"{split}-{target}-mistakes.png"
+
+
+def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[str, Any]], dataset: DataSet) -> None:
+    """Write a contact sheet of the photographs of the test split that were answered wrongly with most confidence.
+
+    Args:
+        folder: of the run.
+        target: whose answers are looked at.
+        predictions: rows of ``predictions.parquet``, of the test split.
+        dataset: that holds the photographs.
+    """
+    wrong = [row for row in predictions if row["target"] == target.name and row["truth"] != row["predicted"]]
+    shown = []
+    for row in sorted(wrong, key=lambda row: -max(row["probabilities"]))[:_SHOWN]:
+        try:
+            data = (dataset.store / row["path"]).read_bytes()
+            photograph = read_photograph(data, Preprocessing(patches=0, view=_SIDE))
+        except PhotographError:
+            continue
+        caption = f"{row['truth']}, answered {row['predicted']} ({max(row['probabilities']):.0%})"
+        shown.append((photograph, caption))
+    if shown:
+        title = f"{target.name}: wrong with most confidence"
+        write_atomic(folder / "plots" / mistakes_file("test", target.name), contact_sheet(shown, title))
