@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from lightmeter.project import Project, create
@@ -91,6 +92,21 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_answers_nothing_wrong
     assert back_s < 20
     assert {answer.status_code for answer in answers} <= {200, 500, 503, 507}
     assert all(answer.json() == right for answer in answers if answer.status_code == 200)
+
+
+def test_memory_does_not_grow_with_requests(served: Server) -> None:
+    def held() -> int:
+        return psutil.Process(served.worker()).memory_info().rss
+
+    def send(count: int) -> None:
+        for number in range(count):
+            served.ask("/predictions/tiny", content=PHOTOGRAPH if number % 2 else PHOTOGRAPH[:3000], headers=OCTETS)
+
+    send(40)
+    before = held()
+    send(120)
+
+    assert held() - before < 20_000_000
 
 
 @pytest.fixture
