@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 from PIL import Image
 
 from harvest.exif import ExifReading, Privacy, read_image
@@ -71,6 +72,7 @@ class Inspected:
 
 def inspect(data: bytes, plan: Plan) -> Inspected:
     """Look at a photograph. Whatever the bytes are, an answer comes back, within the plan's limits."""
+    cv2.setNumThreads(1)  # photographs are spread over processes
     seen: dict[str, Any] = {}
     try:
         with time_limit(plan.limits.timeout_s):
