@@ -9,14 +9,10 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from labels import statements
-from labels.dataset import MANIFEST_COLUMNS
 from labels.evidence import Span, spans
-from labels.photographs import Photograph, photographs
+from labels.photographs import COLUMNS, Photograph, photographs
 from labels.statements import Statement
 from labels.targets.base import Target
-
-COLUMNS = pa.schema([field_ for field_ in MANIFEST_COLUMNS if field_.name not in ("path", "split", "group")])
-"""The manifest's columns that come from the catalogue."""
 
 
 @dataclass
@@ -70,7 +66,11 @@ class Gathered:
 
     def add(self, found: Sequence[Photograph], labels: Mapping[int, dict[str, Statement]]) -> None:
         """Take in photographs and the labels that count."""
-        self.parts.append(pa.RecordBatch.from_pylist([one.columns for one in found], COLUMNS))
+        if not found:
+            return
+        columns = zip(*(one.columns for one in found), strict=True)
+        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, COLUMNS, strict=True)]
+        self.parts.append(pa.RecordBatch.from_arrays(arrays, schema=COLUMNS))
         for photograph in found:
             self.image_ids.append(photograph.image_id)
             self.owners.append(self._once(photograph.owners))

@@ -5,15 +5,29 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Image, Inspection, Sighting
+from labels.dataset import MANIFEST_COLUMNS
 from labels.evidence import Span
 
 EXIF_COLUMNS = (
     "make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "flash_fired",
 )  # fmt: skip
+COLUMNS = pa.schema(
+    [
+        MANIFEST_COLUMNS.field(name)
+        for name in (
+            "sha256", "source", "owner", "licence", "format", "width", "height", "file_size", "quantisation",
+            *EXIF_COLUMNS,
+        )
+    ]
+)  # fmt: skip
+"""The manifest's columns that come from the catalogue."""
+
+_UNSEEN: list[tuple[str | None, str | None, str | None]] = [(None, None, None)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +35,14 @@ class Photograph:
     """One photograph of a data set.
 
     Attributes:
-        columns: the manifest's columns that come from the catalogue.
+        columns: values of `COLUMNS`.
         owners: everyone whom a source names as its photographer.
         body: hash of the camera body's serial number.
         phash: 64-bit perceptual hash.
     """
 
     image_id: int
-    columns: dict[str, Any]
+    columns: tuple[Any, ...]
     owners: tuple[str, ...]
     body: str | None
     phash: int | None
@@ -47,16 +61,13 @@ def photographs(connection: Connection, span: Span, wanted: Collection[int]) -> 
         .where(Image.id.between(span.first, span.last), Image.problem.is_(None))
         .order_by(Image.id)
     )  # fmt: skip
-    for row in connection.execute(query).mappings():
-        if row["id"] not in wanted:
-            continue
-        seen = sightings.get(row["id"], [])
-        columns = {key: value for key, value in row.items() if key not in ("id", "body")}
-        columns |= dict(zip(("source", "owner", "licence"), seen[0] if seen else (None,) * 3, strict=True))
-        values = exif.get(row["id"], {})
-        columns |= {name: values.get(name) for name in EXIF_COLUMNS}
-        owners = tuple(owner for _, owner, _ in seen if owner)
-        yield Photograph(row["id"], columns, owners, row["body"], hashes.get(row["id"]))
+    for image, body, sha256, *of_file in connection.execute(query):
+        if image in wanted:
+            seen = sightings.get(image, _UNSEEN)
+            values = exif.get(image, {})
+            columns = (sha256, *seen[0], *of_file, *map(values.get, EXIF_COLUMNS))
+            owners = tuple(owner for _, owner, _ in seen if owner)
+            yield Photograph(image, columns, owners, body, hashes.get(image))
 
 
 def _sightings(connection: Connection, span: Span) -> dict[int, list[tuple[str | None, str | None, str | None]]]:
