@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,11 +62,13 @@ class Site:
     Attributes:
         answers: by path; a function is called with the number of times the path was asked before.
         asked: how often each path was asked.
+        log: when each request came, on `time.monotonic`'s clock, and its path.
     """
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer | Callable[[int], Answer]] = {}
         self.asked: Counter[str] = Counter()
+        self.log: list[tuple[float, str]] = []
         self.agents: set[str] = set()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -90,6 +93,7 @@ class Site:
             def do_GET(self) -> None:
                 site.agents.add(self.headers.get("User-Agent", ""))
                 times = site.asked[self.path]
+                site.log.append((time.monotonic(), self.path))
                 site.asked[self.path] += 1
                 answer = site.answers.get(self.path, (404, {}, b"not here"))
                 status, headers, body = answer(times) if callable(answer) else answer

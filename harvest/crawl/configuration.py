@@ -45,6 +45,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
             "harvest.crawl.addresses.PublicHosts": 50,
             "harvest.crawl.manners.Pauses": 555,  # behind retries (550): each try waits
             "harvest.crawl.manners.OptOuts": 556,
+            "harvest.crawl.room.Door": 557,
             "harvest.crawl.budgets.Budgets": 560,  # each try costs one
         },
         "TWISTED_DNS_RESOLVER": (

@@ -37,7 +37,9 @@ class Ingest:
             outcome = Outcome(item.job, SightingState.FAILED, f"inspection failed: {crash}")
         except OSError as error:
             outcome = Outcome(item.job, SightingState.FAILED, f"store: {error.strerror}")
-        self._spider.recorder.record(outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes the outcome
+            outcome = Outcome(item.job, SightingState.FAILED, f"internal error: {type(error).__name__}: {error}")
+        self._spider.settle(outcome)
         return item
 
     async def _outcome(self, item: Fetched) -> Outcome:

@@ -80,6 +80,7 @@ def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState,
         workers=workers,
         feed=feed,
         left_over=crawl.left_over,
+        room=settings.crawl.concurrency + 2 * workers.count,
     )
     try:
         with showing(recorder, crawl.total):

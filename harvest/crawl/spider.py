@@ -24,6 +24,7 @@ from harvest.crawl.job import Job, Outcome
 from harvest.crawl.local import LocalFailure
 from harvest.crawl.placeholders import is_placeholder
 from harvest.crawl.recorder import Recorder
+from harvest.crawl.room import Room
 from harvest.crawl.workers import Workers
 from harvest.sources import Sighting, Source, SpiderSource
 
@@ -61,6 +62,7 @@ class HarvestSpider(scrapy.Spider):
         workers: the process pool.
         feed: jobs found by the source's `discover`; a `SpiderSource` has none.
         left_over: jobs that an earlier run left waiting.
+        room: photographs in hand at most.
     """
 
     name = "harvest"
@@ -74,11 +76,13 @@ class HarvestSpider(scrapy.Spider):
         workers: Workers,
         feed: Feed,
         left_over: Iterator[Job],
+        room: int,
     ) -> None:
         super().__init__()
         self.source, self.query, self.recorder, self.workers = source, query, recorder, workers
         self.feed = feed
         self._left_over = left_over
+        self.room = Room(room)
         self._problem: str | None = None
 
     async def start(self) -> AsyncIterator[Request]:
@@ -122,18 +126,23 @@ class HarvestSpider(scrapy.Spider):
     def photograph(self, response: Response, job: Job) -> Iterator[Fetched]:
         """Pass a photograph's bytes on, or record why there are none."""
         if response.status in _GONE:
-            self.recorder.record(Outcome(job, SightingState.GONE, f"HTTP {response.status}"))
+            self.settle(Outcome(job, SightingState.GONE, f"HTTP {response.status}"))
         elif response.status != _OK:
-            self.recorder.record(Outcome(job, SightingState.FAILED, f"HTTP {response.status}"))
+            self.settle(Outcome(job, SightingState.FAILED, f"HTTP {response.status}"))
         elif is_placeholder(response.url, response.body):
-            self.recorder.record(Outcome(job, SightingState.GONE, "removed placeholder"))
+            self.settle(Outcome(job, SightingState.GONE, "removed placeholder"))
         else:
             yield Fetched(job, response.body)
 
     def photograph_failed(self, failure: Failure) -> None:
         """Record why a photograph could not be had."""
         job: Job = failure.request.cb_kwargs["job"]  # type: ignore[attr-defined]
-        self.recorder.record(Outcome(job, *_outcome_of(failure.value)))
+        self.settle(Outcome(job, *_outcome_of(failure.value)))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Record what became of a job, and make room for another."""
+        self.recorder.record(outcome)
+        self.room.leave(outcome.job)
 
     def closed(self, reason: str) -> None:
         """Settle how the run ended: Scrapy says ``finished``, ``shutdown`` (Ctrl-C) or what `start` gave."""

@@ -23,10 +23,13 @@ class Workers:
     Args:
         count: processes; 0 for one a core.
         timeout_s: longest time for one piece of work, in seconds.
+
+    Attributes:
+        count: processes.
     """
 
     def __init__(self, count: int, timeout_s: float) -> None:
-        self._count = count or os.cpu_count() or 1
+        self.count = count or os.cpu_count() or 1
         self._timeout_s = timeout_s
         self._pool = self._new_pool()
 
@@ -40,7 +43,7 @@ class Workers:
             pool = self._pool
             try:
                 future = asyncio.wrap_future(pool.submit(work, *args))
-                return await asyncio.wait_for(future, self._timeout_s * self._count * 2)
+                return await asyncio.wait_for(future, self._timeout_s * self.count * 2)
             except (BrokenProcessPool, TimeoutError):
                 self._replace(pool)
         raise WorkerCrashed("the worker process died")
@@ -56,7 +59,7 @@ class Workers:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would copy the reactor and its threads
-        return ProcessPoolExecutor(self._count, mp_context=context, initializer=_ignore_interrupts)
+        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:

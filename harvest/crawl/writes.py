@@ -57,9 +57,10 @@ def register(
     rows = [_sighting_row(run, origin.site, one, state) for one, state in zip(fresh, first, strict=True)]
     ids = _insert_sightings(connection, rows)
     _insert_told_exif(connection, fresh, ids, told)
-    waiting = [key for key, (_, state) in known.items() if state == SightingState.FOUND]
+    earlier = [key for key, (_, _, found_by) in known.items() if found_by != run]  # this run's own are under way
+    waiting = [key for key in earlier if known[key][1] == SightingState.FOUND]
     _take_over(connection, run, [known[key][0] for key in waiting])
-    changes: dict[str, Any] = {"known": Run.known + len(known) - len(waiting)}
+    changes: dict[str, Any] = {"known": Run.known + len(earlier) - len(waiting)}
     if cursor is not None:
         changes["cursor"] = cursor
     connection.execute(update(Run).where(Run.id == run).values(changes))
@@ -68,7 +69,7 @@ def register(
         Job(ids[key], str(unique[key].media_url), _missing(read.get(key), options.require))
         for key in [row["source_id"] for row in rows if row["state"] == SightingState.FOUND] + waiting
     ]
-    return Registered(jobs, [row["state"] for row in rows], len(known) - len(waiting))
+    return Registered(jobs, [row["state"] for row in rows], len(earlier) - len(waiting))
 
 
 def record(connection: Connection, outcomes: Sequence[Outcome], salt: str) -> None:
@@ -113,11 +114,12 @@ def body_hash(salt: str, values: ExifValues, serial: str | None) -> str | None:
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def _known(connection: Connection, site: str, keys: list[str]) -> dict[str, tuple[int, SightingState]]:
-    query = select(Sighting.source_id, Sighting.id, Sighting.state).where(
+def _known(connection: Connection, site: str, keys: list[str]) -> dict[str, tuple[int, SightingState, int]]:
+    """Return the sightings that are there already, by their ids: number, state, and the run that they belong to."""
+    query = select(Sighting.source_id, Sighting.id, Sighting.state, Sighting.run_id).where(
         Sighting.source == site, Sighting.source_id.in_(keys)
     )
-    return {key: (number, state) for key, number, state in connection.execute(query)}
+    return {key: (number, state, run) for key, number, state, run in connection.execute(query)}
 
 
 def _fetched_urls(connection: Connection, urls: list[str]) -> dict[str, int]:

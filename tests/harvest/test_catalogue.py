@@ -36,6 +36,10 @@ def engine(catalogue_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def run(engine: Engine) -> int:
     """A run to write into."""
+    return _new_run(engine)
+
+
+def _new_run(engine: Engine) -> int:
     with engine.begin() as connection:
         row = {"source": "folder", "query": {}, "options": {"require": []}}
         return connection.execute(insert(Run).values(row).returning(Run.id)).scalar_one()
@@ -89,13 +93,19 @@ def test_a_known_sighting_is_no_new_job(engine: Engine, run: int) -> None:
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
         record(connection, [Outcome(jobs[0], SightingState.FAILED, "timeout")], "salt")
-    assert _register(engine, run, _seen("a")) == []
+    assert _register(engine, _new_run(engine), _seen("a")) == []
     assert run_counts(engine)["total"]["known"] == 1
 
 
-def test_a_sighting_left_waiting_is_taken_over(engine: Engine, run: int) -> None:
+def test_a_sighting_that_another_run_left_waiting_is_taken_over(engine: Engine, run: int) -> None:
     first = _register(engine, run, _seen("a"))
-    assert _register(engine, run, _seen("a")) == first
+    assert _register(engine, _new_run(engine), _seen("a")) == first
+
+
+def test_a_sighting_met_twice_in_one_run_is_one_job(engine: Engine, run: int) -> None:
+    _register(engine, run, _seen("a"))
+    assert _register(engine, run, _seen("a")) == []
+    assert run_counts(engine)["total"]["known"] == 0
 
 
 def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int) -> None:

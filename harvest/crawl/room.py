@@ -1,0 +1,54 @@
+"""How much may be in hand at a time: fetched, and not yet recorded."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+
+from harvest.crawl.job import Job
+
+if TYPE_CHECKING:
+    from harvest.crawl.spider import HarvestSpider
+
+
+class Room:
+    """Bounds the photographs between fetching and recording, so that memory and what a kill can lose stay small.
+
+    Args:
+        size: photographs in hand at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._free = asyncio.Semaphore(size)
+        self._in_hand: set[int] = set()
+
+    async def enter(self, job: Job) -> None:
+        """Wait until there is room for a job; one that is tried again keeps its place."""
+        if job.sighting_id not in self._in_hand:
+            await self._free.acquire()
+            self._in_hand.add(job.sighting_id)
+
+    def leave(self, job: Job) -> None:
+        """Make room: the job's outcome is recorded."""
+        if job.sighting_id in self._in_hand:
+            self._in_hand.remove(job.sighting_id)
+            self._free.release()
+
+
+class Door:
+    """Downloader middleware that lets a photograph be fetched when there is room for it."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "Door":
+        """Keep the crawler, whose spider has the room."""
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        """Wait, if the request is for a photograph."""
+        job = request.cb_kwargs.get("job")
+        if job is not None:
+            await cast("HarvestSpider", self._crawler.spider).room.enter(job)
