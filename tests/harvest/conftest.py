@@ -1,11 +1,18 @@
 """A web site on loopback, and photographs to put on it."""
 
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import Site, jpeg
+from lightmeter.cli import main
+from lightmeter.project import Project, create
+from tests.support import Lightmeter, Site, jpeg
+
+Here = Callable[..., Any]
 
 
 @pytest.fixture
@@ -16,10 +23,44 @@ def site() -> Iterator[Site]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: Lightmeter) -> Path:
+    """A folder with ``photographs`` and a ``project`` that has harvested them; copied for each test that asks."""
+    home = tmp_path_factory.mktemp("harvested")
+    photographs = take_photographs(home / "photographs")
+    create(home / "project")
+    lightmeter("harvest", "run", "folder", photographs, "--project", home / "project")
+    return home
+
+
+@pytest.fixture
+def harvested(harvested_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with six sound photographs (and one that is cut), which is the working directory."""
+    shutil.copytree(harvested_once / "project", tmp_path / "harvested")
+    monkeypatch.chdir(tmp_path / "harvested")
+    return Project(tmp_path / "harvested")
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Here:
+    """The ``lightmeter`` command in this process, which is faster; it returns the document that it prints."""
+
+    def run(*words: object, code: int = 0) -> Any:
+        capsys.readouterr()
+        assert main([*map(str, words), "--json"]) == code
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """A folder with two photographers' photographs and some files that are none."""
-    folder = tmp_path / "photographs"
+    return take_photographs(tmp_path / "photographs")
+
+
+def take_photographs(folder: Path) -> Path:
+    """Make that folder."""
     for number in range(6):
         path = folder / ("ansel" if number % 2 else "berenice") / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

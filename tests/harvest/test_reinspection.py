@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -12,46 +14,40 @@ from harvest.catalogue.session import open_catalogue
 from harvest.catalogue.tables import Inspection
 from harvest.crawl.workers import WorkerCrashed, Workers
 from lightmeter.project import Project
-from tests.conftest import Lightmeter
+
+Here = Callable[..., Any]
 
 
-@pytest.fixture
-def harvested(project: Path, photographs: Path, lightmeter: Lightmeter) -> Project:
-    """A project with six sound photographs."""
-    lightmeter("harvest", "run", "folder", photographs)
-    return Project(project)
+def test_nothing_is_decoded_where_all_is_known(harvested: Project, here: Here) -> None:
+    assert here("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 0, "failed": {}}
 
 
-def test_nothing_is_decoded_where_all_is_known(harvested: Project, lightmeter: Lightmeter) -> None:
-    assert lightmeter("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 0, "failed": {}}
-
-
-def test_missing_and_outdated_findings_are_made_again(harvested: Project, lightmeter: Lightmeter) -> None:
+def test_missing_and_outdated_findings_are_made_again(harvested: Project, here: Here) -> None:
     engine = open_catalogue(harvested)
     with engine.begin() as connection:
         before = set(connection.execute(select(Inspection.image_id, Inspection.filter)))
         connection.execute(delete(Inspection).where(Inspection.filter == "borders"))
         connection.execute(update(Inspection).where(Inspection.image_id == 1).values(version=0))
-    assert lightmeter("harvest", "inspect", "--filter", "borders")["decoded"] == 6
-    assert lightmeter("harvest", "inspect")["decoded"] == 1
+    assert here("harvest", "inspect", "--filter", "borders")["decoded"] == 6
+    assert here("harvest", "inspect")["decoded"] == 1
     with engine.connect() as connection:
         assert set(connection.execute(select(Inspection.image_id, Inspection.filter))) == before
         assert 0 not in connection.scalars(select(Inspection.version)).all()
 
 
-def test_new_thresholds_need_no_decode(harvested: Project, lightmeter: Lightmeter) -> None:
-    strict = {"LIGHTMETER_FILTERS": '{"quality": {"max_noise": 0.001}}'}
-    assert lightmeter("harvest", "inspect", env=strict) == {"photographs": 6, "decoded": 0, "changed": 6, "failed": {}}
+def test_new_thresholds_need_no_decode(harvested: Project, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTMETER_FILTERS", '{"quality": {"max_noise": 0.001}}')
+    assert here("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 6, "failed": {}}
     with open_catalogue(harvested).connect() as connection:
         reasons = connection.scalars(select(Inspection.reason).where(Inspection.filter == "quality")).all()
     assert set(reasons) == {"noisy"}
 
 
-def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project, lightmeter: Lightmeter) -> None:
+def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project, here: Here) -> None:
     with open_catalogue(harvested).begin() as connection:
         connection.execute(delete(Inspection))
     next(path for path in harvested.store.rglob("*") if path.is_file()).unlink()
-    done = lightmeter("harvest", "inspect")
+    done = here("harvest", "inspect")
     assert sum(done["failed"].values()) in (0, 1)
     assert done["decoded"] + sum(done["failed"].values()) == 6
 

@@ -1,8 +1,10 @@
 """``catalogue show`` and what is exported: everything known, where it comes from, who says otherwise."""
 
 import csv
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -11,41 +13,36 @@ from harvest.catalogue.session import open_catalogue
 from harvest.catalogue.tables import Exif
 from lightmeter.exposure import EXPOSURE_TIMES_S, F_NUMBERS, ISOS, nominal_settings
 from lightmeter.project import Project
-from tests.conftest import Lightmeter
+
+Here = Callable[..., Any]
 
 
-@pytest.fixture
-def harvested(project: Path, photographs: Path, lightmeter: Lightmeter) -> Project:
-    lightmeter("harvest", "run", "folder", photographs)
-    return Project(project)
-
-
-def test_all_that_is_known_is_shown(harvested: Project, photographs: Path, lightmeter: Lightmeter) -> None:
-    by_path = lightmeter("catalogue", "show", photographs / "berenice" / "0.jpg")
-    assert by_path == lightmeter("catalogue", "show", by_path["image"]["sha256"][:12])
+def test_all_that_is_known_is_shown(harvested: Project, harvested_once: Path, here: Here) -> None:
+    by_path = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")
+    assert by_path == here("catalogue", "show", by_path["image"]["sha256"][:12])
     assert by_path["exif"]["f_number"] == {"value": 2.8, "origin": "file", "disagree": []}
     assert by_path["nominal"] == {"f_number": 2.8, "exposure_time_s": 1 / 125, "iso": 200.0}
     assert {row["filter"] for row in by_path["inspections"]} >= {"borders", "quality"}
     assert [row["source"] for row in by_path["sightings"]] == ["folder"]
 
 
-def test_disagreement_is_told(harvested: Project, photographs: Path, lightmeter: Lightmeter) -> None:
-    sighting = lightmeter("catalogue", "show", photographs / "berenice" / "0.jpg")["sightings"][0]["id"]
+def test_disagreement_is_told(harvested: Project, harvested_once: Path, here: Here) -> None:
+    sighting = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["sightings"][0]["id"]
     with open_catalogue(harvested).begin() as connection:
         told = {"sighting_id": sighting, "origin": "api", "f_number": 8.0, "iso": 200.0, "lens": "A lens", "raw": {}}
         connection.execute(insert(Exif).values(told))
-    exif = lightmeter("catalogue", "show", photographs / "berenice" / "0.jpg")["exif"]
+    exif = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["exif"]
     assert exif["f_number"]["disagree"] == [{"origin": "api", "value": 8.0}]
     assert exif["iso"]["disagree"] == []
     assert exif["lens"] == {"value": "A lens", "origin": "api", "disagree": []}
 
 
-def test_a_photograph_that_is_not_there_is_one_sentence(project: Path, lightmeter: Lightmeter) -> None:
-    assert "No photograph 'x'" in lightmeter("catalogue", "show", "x", code=2)["error"]
+def test_a_photograph_that_is_not_there_is_one_sentence(project: Path, here: Here) -> None:
+    assert "No photograph 'x'" in here("catalogue", "show", "x", code=2)["error"]
 
 
-def test_the_export_has_exact_and_nominal_settings(harvested: Project, lightmeter: Lightmeter) -> None:
-    lightmeter("catalogue", "export", "all.csv")
+def test_the_export_has_exact_and_nominal_settings(harvested: Project, here: Here) -> None:
+    here("catalogue", "export", "all.csv")
     with Path("all.csv").open() as file:
         row = next(csv.DictReader(file))
     assert (row["f_number"], row["nominal_f_number"], row["nominal_iso"]) == ("2.8", "2.8", "200.0")
