@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from labels.assign import assign, class_counts
+from labels.assign import Counts, assign, class_counts
 from labels.dataset import MANIFEST_COLUMNS, SPLITS, label_column, stops_column
 from labels.duplicates import near_duplicates
 from labels.gather import Gathered
 from labels.groups import GROUP_KEYS, GroupKey, connect, keys
 from lightmeter.errors import UsageError
+from lightmeter.plugins import unknown
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Choices:
         group: what holds photographs together.
         least: a class with fewer photographs is left out.
         where: a query that chooses photographs; empty for all.
+        folds: for cross-validation, of how many folds; 0 for a single split by ratios.
+        fold: which fold is the test side, counted from 1; the next one is the validation side.
+        holdout_source: the photographs of this source are the test side, with all that belong to them.
     """
 
     seed: int = 0
@@ -34,6 +38,9 @@ class Choices:
     group: tuple[GroupKey, ...] = GROUP_KEYS
     least: int = 5
     where: str = ""
+    folds: int = 0
+    fold: int = 0
+    holdout_source: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,20 +90,52 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
     if not len(gathered):
         raise UsageError(f"No photograph has a label of {names}; run 'lightmeter labels apply {names}' first.")
     group_of, key_counts = _groups(gathered, choices.group)
-    _need_groups(group_of, len(gathered))
+    _need_groups(group_of, len(gathered), choices.folds)
     classes, rare = _common_classes(gathered, group_of, choices.least)
     numbered, total = _numbered(gathered, classes)
     kept = np.flatnonzero((numbered >= 0).any(axis=1))
     hashes = gathered.column("sha256")
     group_of, group_names = _named(hashes, group_of[kept], kept)
-    _need_groups(group_of, len(kept))
-    sides = assign(class_counts(group_of, numbered[kept], total), choices.ratios, group_names, choices.seed)
+    _need_groups(group_of, len(kept), choices.folds)
+    counts = class_counts(group_of, numbered[kept], total)
+    held_out = {int(group_of[row]) for row in _held_out(gathered, choices, kept)}
+    sides = _sides(counts, group_names, choices, held_out)
     order = np.argsort(np.asarray(hashes)[kept], kind="stable")
     in_order = group_of[order].tolist()
-    names_in_order, sides_in_order = [group_names[g] for g in in_order], [SPLITS[sides[g]] for g in in_order]
+    names_in_order, sides_in_order = [group_names[g] for g in in_order], [sides[g] for g in in_order]
     manifest = _manifest(gathered, kept[order], names_in_order, sides_in_order, classes)
     image_ids = [gathered.image_ids[index] for index in kept]
     return Dealt(manifest, classes, image_ids, len(group_names), key_counts, rare)
+
+
+def _sides(counts: Counts, names: list[str], choices: Choices, held_out: set[int]) -> list[str]:
+    """Return the side of each group."""
+    if choices.folds:
+        dealt = assign(counts, [1 / choices.folds] * choices.folds, names, choices.seed)
+        after = choices.fold % choices.folds
+        to_side = {choices.fold - 1: "test", after: "validation"}
+        return [to_side.get(fold, "train") for fold in dealt]
+    if not choices.holdout_source:
+        return [SPLITS[side] for side in assign(counts, choices.ratios, names, choices.seed)]
+    rest = [group for group in range(len(names)) if group not in held_out]
+    if len(rest) < len(SPLITS) - 1:
+        raise UsageError(f"Beside the source '{choices.holdout_source}' there are too few groups to train on.")
+    train, validation, _ = choices.ratios
+    shares = (train / (train + validation), validation / (train + validation))
+    dealt = assign(counts[rest], shares, [names[group] for group in rest], choices.seed)
+    of_rest = {group: SPLITS[side] for group, side in zip(rest, dealt, strict=True)}
+    return [of_rest.get(group, "test") for group in range(len(names))]
+
+
+def _held_out(gathered: Gathered, choices: Choices, kept: NDArray[np.intp]) -> list[int]:
+    """Return which of the kept photographs come from the source that is held out."""
+    if not choices.holdout_source:
+        return []
+    sources = gathered.column("source")
+    found = [row for row, index in enumerate(kept.tolist()) if sources[index] == choices.holdout_source]
+    if not found:
+        raise UsageError(unknown("source in these photographs", choices.holdout_source, sorted(set(sources))))
+    return found
 
 
 def _groups(gathered: Gathered, by: Sequence[GroupKey]) -> tuple[NDArray[np.int64], Counter[str]]:
@@ -118,13 +157,13 @@ def _keys(gathered: Gathered, by: Sequence[GroupKey]) -> Iterator[list[str]]:
         yield keys(by, owners=owners, body=body, camera=camera, duplicates=alike.get(index))
 
 
-def _need_groups(group_of: NDArray[np.int64], photographs: int) -> None:
-    groups = len(np.unique(group_of))
-    if groups < len(SPLITS):
+def _need_groups(group_of: NDArray[np.int64], photographs: int, folds: int) -> None:
+    groups, needed = len(np.unique(group_of)), max(len(SPLITS), folds)
+    if groups < needed:
         raise UsageError(
             f"The {photographs} photographs form {groups} group{'s' * (groups != 1)} that must stay together (same "
-            "photographer, camera body or near-identical pictures), and a split needs at least 3; harvest from more "
-            "photographers, or choose other keys with --group."
+            f"photographer, camera body or near-identical pictures); this split needs at least {needed}. Harvest from "
+            "more photographers, or choose other keys with --group."
         )
 
 

@@ -113,6 +113,8 @@ def _spec(gathered: Gathered, dealt: Dealt, choices: Choices, folder: Path, proj
             "group": list(choices.group),
             "least": choices.least,
             "where": choices.where,
+            **({"folds": choices.folds, "fold": choices.fold} if choices.folds else {}),
+            **({"holdout_source": choices.holdout_source} if choices.holdout_source else {}),
             "groups": dealt.groups,
             "left_out": [asdict(one) for one in dealt.rare],
             "lightmeter": __version__,
@@ -139,12 +141,14 @@ def _record(engine: Engine, folder: Path, spec: Spec) -> None:
 
 
 def _notes(gathered: Gathered, dealt: Dealt, choices: Choices) -> Iterator[str]:
-    for one in dealt.rare:
-        yield (
-            f"Class {one.name} of {one.target} is left out: {one.photographs} "
-            f"photograph{'s' * (one.photographs != 1)} in {one.groups} group{'s' * (one.groups != 1)}; "
-            f"a class needs {choices.least} in 3."
-        )
+    for target in gathered.targets:
+        rare = [one for one in dealt.rare if one.target == target.name]
+        if rare:
+            said = ", ".join(f"{one.name} ({one.photographs} in {one.groups})" for one in rare)
+            yield (
+                f"Classes of {target.name} that are left out, with their photographs and groups: {said}; a class needs "
+                f"{choices.least} photographs in 3 groups."
+            )
     for target in gathered.targets:
         for value, count in sorted(gathered.strange[target.name].items()):
             yield f"{count} labels of {target.name} say '{value}', which is none of its classes; they are left out."

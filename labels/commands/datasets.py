@@ -30,12 +30,16 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
     least: Annotated[int, typer.Option(min=1, help="A class with fewer photographs is left out.")] = 5,
     where: Where = "",
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validation: so many data sets NAME/fold-1, ….")] = 0,
+    holdout_source: Annotated[str, typer.Option(help="The photographs of this source are the test side.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
     check: Annotated[
         Path | None, typer.Option(help="Freeze nothing: verify this data set, and that nothing in it leaks.")
     ] = None,
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
+    from dataclasses import replace
+
     from labels.deal import Choices
     from labels.split import split as freeze
     from labels.targets.library import find
@@ -49,11 +53,16 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
     if not name or "/" in name or name.startswith("."):
         raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
-    choices = Choices(seed=seed, ratios=_ratios(ratios), group=_group(group), least=least, where=where)
+    if folds and (folds < _PARTS or holdout_source):
+        raise UsageError(f"--folds must be at least {_PARTS}, and cannot go with --holdout-source.")
+    choices = Choices(seed, _ratios(ratios), _group(group), least, where, folds, int(folds > 0), holdout_source)
     chosen = [find(one, project) for one in dict.fromkeys(target)]
+    folder = out or project.datasets / name
     with catalogue(project) as engine:
-        frozen = freeze(engine, project, out or project.datasets / name, chosen, choices)
-    _emit_split(frozen)
+        parts = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, folds + 1)} or {folder: choices}
+        frozen = [freeze(engine, project, place, chosen, part) for place, part in parts.items()]
+    documents, shown = zip(*(_shown(one) for one in frozen), strict=True)
+    console.current().emit({"folds": documents} if folds else documents[0], [part for parts in shown for part in parts])
 
 
 @app.command()
@@ -141,7 +150,8 @@ def _group(text: str) -> Any:
     return tuple(key for key in GROUP_KEYS if key in wanted)
 
 
-def _emit_split(frozen: "Frozen") -> None:
+def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
+    """Return a data set as JSON has it and as a person reads it."""
     from labels.counts import class_counts
     from labels.dataset import SPLITS
 
@@ -152,7 +162,7 @@ def _emit_split(frozen: "Frozen") -> None:
         for name, classes in counts.items()
     ]
     said = "" if frozen.new else " It was there already, unchanged."
-    console.current().emit(
+    return (
         {
             "name": dataset.spec.name,
             "path": dataset.folder,

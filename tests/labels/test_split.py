@@ -149,7 +149,10 @@ def test_a_rare_class_is_left_out_and_the_card_says_so(catalogue: Any) -> None:
     assert dataset.spec.targets[0].classes == ("1/1000", "1/15")
     assert dataset.spec.targets[0].stops == (-10, -4)
     assert dataset.spec.split["left_out"] == [{"target": "shutter", "name": "30", "photographs": 1, "groups": 1}]
-    assert "Class 30 of shutter is left out: 1 photograph in 1 group" in (dataset.folder / "README.md").read_text()
+    assert (
+        "Classes of shutter that are left out, with their photographs and groups: 30 (1 in 1)"
+        in (dataset.folder / "README.md").read_text()
+    )
 
 
 def test_two_targets_in_one_data_set(any_catalogue: Any) -> None:
@@ -236,3 +239,32 @@ def test_a_folder_that_is_something_else_is_left_alone(
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     told = refused(capsys, "x", "--target", "shutter-binary", "--out", str(tmp_path / "mine"))
     assert "no data set" in told
+
+
+def test_cross_validation_tests_each_photograph_once(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    capsys.readouterr()
+    assert main(["labels", "split", "cv", "--target", "shutter-binary", "--folds", "4", "--json"]) == 0
+    found = [read_dataset(Path(one["path"])) for one in json.loads(capsys.readouterr().out)["folds"]]
+    assert [one.spec.split["fold"] for one in found] == [1, 2, 3, 4]
+    tested = [row["sha256"] for one in found for row in one.rows("test")]
+    assert len(tested) == len(set(tested)) == 60
+    for one in found:
+        assert all(len(sides) == 1 for sides in sides_by(one, "owner").values())
+        assert {row["label_shutter-binary"] for row in one.rows("validation")} == {"fast", "slow"}
+
+
+def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(catalogue)
+    for index in range(6):
+        owner = "person 0" if index == 0 else f"stranger {index}"
+        catalogue.photograph(owner=owner, source="flickr", exposure_time_s=(FAST, SLOW)[index % 2])
+    apply(catalogue.engine, [find("shutter-binary")])
+    dataset = freeze("--holdout-source", "flickr")
+    assert {row["owner"] for row in dataset.rows("test")} == {"person 0", *(f"stranger {n}" for n in range(1, 6))}
+    assert {row["source"] for row in dataset.rows("train")} == {"folder"}
+    assert dataset.spec.counts["validation"] > 0
+    assert "did you mean flickr" in refused(capsys, "x", "--target", "shutter-binary", "--holdout-source", "flicker")
+    assert "at least 3" in refused(capsys, "x", "--target", "shutter-binary", "--folds", "2")
