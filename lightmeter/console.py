@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+
 @dataclass
 class Console:
     """Where one command's output goes.
