@@ -227,13 +227,14 @@ def _models_table(document: dict[str, Any]) -> Any:
             model["version"],
             f"{model['ready_workers']} of {model['workers']}",
             model["queue"],
+            None if model["latency_ms"] is None else round(model["latency_ms"], 1),
             model["batch_size"],
             None if model["memory_bytes"] is None else round(model["memory_bytes"] / 1e6),
         )
         for model in document["models"]
     ]
     title = f"Server {document['server']} at {document['addresses']['inference']}"
-    return console.table(title, ("model", "version", "ready", "queue", "batch", "memory MB"), rows)
+    return console.table(title, ("model", "version", "ready", "queue", "latency ms", "batch", "memory MB"), rows)
 
 
 def _answers(answers: list[dict[str, Any]]) -> Any:

@@ -82,6 +82,10 @@ class Client:
                 described += answer.json()
         return described
 
+    def metrics(self) -> str:
+        """Return what Prometheus would be told."""
+        return self._send("GET", f"{self._state.metrics}/metrics", "inference").text
+
     def waiting(self, name: str, version: str) -> int:
         """Return how many requests wait for a version of a model."""
         described = [model for model in self.models() if (model["modelName"], model["modelVersion"]) == (name, version)]

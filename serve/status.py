@@ -1,10 +1,15 @@
 """What ``lightmeter serve status`` tells."""
 
+import re
 from typing import Any
 
 from serve import processes
 from serve.client import Client, ready_workers
 from serve.state import Home
+
+_COUNTED = re.compile(
+    r'^ts_inference_(latency_microseconds|requests_total)\{model_name="([^"]*)".*\} (\S+)$', re.MULTILINE
+)
 
 
 def describe(place: Home) -> dict[str, Any]:
@@ -13,7 +18,8 @@ def describe(place: Home) -> dict[str, Any]:
     if state is None or not processes.is_alive(state):
         return {"server": place.name, "running": False, "models": [], "addresses": {}, "java": None}
     with Client(place, state) as client:
-        models = [_model(described) for described in client.models()]
+        latencies = mean_latencies(client.metrics())
+        models = [_model(described, latencies) for described in client.models()]
     return {
         "server": place.name,
         "running": True,
@@ -32,7 +38,19 @@ def describe(place: Home) -> dict[str, Any]:
     }
 
 
-def _model(described: dict[str, Any]) -> dict[str, Any]:
+def mean_latencies(metrics: str) -> dict[str, float]:
+    """Return how long each model's answers took on average since the start, in milliseconds, from its counters."""
+    sums: dict[tuple[str, str], float] = {}
+    for counter, name, value in _COUNTED.findall(metrics):
+        sums[counter, name] = sums.get((counter, name), 0.0) + float(value)
+    return {
+        name: microseconds / 1000 / sums["requests_total", name]
+        for (counter, name), microseconds in sums.items()
+        if counter == "latency_microseconds" and sums.get(("requests_total", name))
+    }
+
+
+def _model(described: dict[str, Any], latencies: dict[str, float]) -> dict[str, Any]:
     workers = described["workers"]
     memory = [processes.resident_bytes(worker["pid"]) for worker in workers]
     ready = ready_workers(described)
@@ -43,6 +61,7 @@ def _model(described: dict[str, Any]) -> dict[str, Any]:
         "ready": bool(workers) and ready == len(workers),
         "ready_workers": ready,
         "queue": described.get("jobQueueStatus", {}).get("pendingRequests"),
+        "latency_ms": latencies.get(described["modelName"]),
         "batch_size": described["batchSize"],
         "max_batch_delay_ms": described["maxBatchDelay"],
         "memory_bytes": sum(each for each in memory if each) or None,

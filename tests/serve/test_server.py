@@ -59,6 +59,15 @@ def test_status_tells_models_addresses_and_java(served: Server, command: Callabl
     assert document["addresses"]["inference"].startswith("http://127.0.0.1:")
     assert "java" in document["java"]
     assert model["memory_bytes"] > 50_000_000
+    assert model["queue"] == 0
+
+
+def test_status_tells_how_long_answers_take(served: Server, command: Callable[..., Said], photograph: Path) -> None:
+    command("serve", "predict", "tiny", photograph)
+
+    (model,) = command("serve", "status").document["models"]
+
+    assert 0 < model["latency_ms"] < 60_000
 
 
 def test_everything_listens_on_loopback_alone(served: Server) -> None:
