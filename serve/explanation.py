@@ -15,7 +15,7 @@ def explain(predictor: Predictor, photograph: Photograph, classes: Mapping[str, 
 
     A patch counts by what is lost without it: the probability that all patches give the class, less the one that all
     the others give it (leave-one-out; the occlusion of Zeiler and Fergus 2014, with nothing painted over). ``alone`` is
-    the probability that the patch gives by itself.
+    the probability that the patch gives by itself. What else the model is given (EXIF tags, measures) stays as it is.
 
     Args:
         predictor: the model.
@@ -26,7 +26,7 @@ def explain(predictor: Predictor, photograph: Photograph, classes: Mapping[str, 
         PhotographError: if the model does not look at patches whose places are known.
     """
     settings = predictor.spec.preprocessing
-    if set(photograph.inputs) != {"patches"} or settings.choice != "spread":
+    if "patches" not in photograph.inputs or settings.choice != "spread":
         raise PhotographError(422, "This model does not look at patches that are spread over a photograph.")
     patches = photograph.inputs["patches"]
     size = settings.patch_size
@@ -51,7 +51,7 @@ def _probabilities(
 ) -> dict[str, float]:
     if not len(patches):
         return dict.fromkeys(classes, 0.0)
-    reading = predictor.predict([replace(photograph, inputs={"patches": patches})])[0]
+    reading = predictor.predict([replace(photograph, inputs={**photograph.inputs, "patches": patches})])[0]
     return {target: reading.predictions[target].probabilities[label] for target, label in classes.items()}
 
 
