@@ -50,9 +50,7 @@ def upgrade() -> None:
         sa.Column("options", sa.JSON(), nullable=False),
         sa.Column(
             "state",
-            sa.Enum(
-                "running", "finished", "stopped", "failed", name="runstate", native_enum=False, length=16
-            ),
+            sa.Enum("running", "finished", "stopped", "failed", name="runstate", native_enum=False, length=16),
             nullable=False,
         ),
         sa.Column("reason", sa.Text(), nullable=True),
@@ -75,12 +73,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inspections")),
     )
     with op.batch_alter_table("inspections", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_inspections_filter_verdict"), ["filter", "verdict"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_inspections_image_id_filter"), ["image_id", "filter"], unique=True
-        )
+        batch_op.create_index(batch_op.f("ix_inspections_filter_verdict"), ["filter", "verdict"], unique=False)
+        batch_op.create_index(batch_op.f("ix_inspections_image_id_filter"), ["image_id", "filter"], unique=True)
 
     op.create_table(
         "labels",
@@ -170,12 +164,8 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_sightings_image_id"), ["image_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_media_url"), ["media_url"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_owner"), ["owner"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_sightings_run_id_state_id"), ["run_id", "state", "id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_sightings_source_source_id"), ["source", "source_id"], unique=True
-        )
+        batch_op.create_index(batch_op.f("ix_sightings_run_id_state_id"), ["run_id", "state", "id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_sightings_source_source_id"), ["source", "source_id"], unique=True)
         batch_op.create_index(batch_op.f("ix_sightings_state_reason"), ["state", "reason"], unique=False)
 
     op.create_table(
@@ -198,16 +188,12 @@ def upgrade() -> None:
         sa.Column("orientation", sa.Integer(), nullable=True),
         sa.Column("raw", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_exif_image_id_images")),
-        sa.ForeignKeyConstraint(
-            ["sighting_id"], ["sightings.id"], name=op.f("fk_exif_sighting_id_sightings")
-        ),
+        sa.ForeignKeyConstraint(["sighting_id"], ["sightings.id"], name=op.f("fk_exif_sighting_id_sightings")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exif")),
     )
     with op.batch_alter_table("exif", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_exif_image_id_origin"), ["image_id", "origin"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_exif_sighting_id_origin"), ["sighting_id", "origin"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_exif_sighting_id_origin"), ["sighting_id", "origin"], unique=False)
 
     # ### end Alembic commands ###
 
