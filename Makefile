@@ -9,7 +9,7 @@ demo: install  ## run the whole chain on photographs that it makes itself
 	$(BIN)/lightmeter demo
 
 test: install-test  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install-test  ## what a commit must pass: style, types, import order
 	$(BIN)/ruff check .

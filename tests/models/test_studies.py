@@ -1,11 +1,13 @@
 """Comparing runs, and looking into one."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import piexif
 import pytest
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
 from labels.dataset import DataSet
 
@@ -63,8 +65,10 @@ def test_a_series_is_predicted_along_its_truth(trained: Path, tmp_path: Path, do
     files = []
     for number, time in enumerate(((1, 1000), (1, 30))):
         file = tmp_path / f"{number}.jpg"
-        file.write_bytes(jpeg(noisy=number == 1, seed=600))
-        piexif.insert(piexif.dump({"Exif": {piexif.ExifIFD.ExposureTime: time}}), str(file))
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = IFDRational(*time)
+        with Image.open(io.BytesIO(jpeg(noisy=number == 1, seed=600))) as picture:
+            picture.save(file, quality="keep", exif=exif)
         files.append(file)
     found = document("models", "series", trained, *files[::-1], "--out", tmp_path / "series.png")["series"]
     assert [round(one["truth"], 2) for one in found] == [-9.97, -4.91]
