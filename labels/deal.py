@@ -183,7 +183,7 @@ def _common_classes(
         bad = [one for one in counted if one.photographs < least or one.groups < len(SPLITS)]
         common[target.name] = tuple(one.name for one in counted if one not in bad)
         rare += bad
-        if len(common[target.name]) < 2:  # noqa: PLR2004 - nothing to tell apart
+        if len(common[target.name]) < 2:
             raise UsageError(_too_few_classes(target.name, common[target.name], bad, least))
     return common, rare
 

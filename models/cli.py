@@ -115,7 +115,7 @@ def compare(
     from models.report import difference_rows
     from models.runs import find_run, open_run
 
-    if len(runs) < 2:  # noqa: PLR2004 - two are needed to compare
+    if len(runs) < 2:
         raise UsageError("There is nothing to compare with one run; name two or more.")
     found = compare_runs([read_scored(find_run(run), open_run(run).spec, split) for run in runs])
     console.current().emit(

@@ -168,7 +168,7 @@ class Descent:
                 taken = coming.pop().result()
                 self.waited += time.perf_counter() - begun
                 coming += [reader.submit(self.data[split].take, after) for after in batches[number + 1 : number + 2]]
-                if flip is not None and self.training.flip and flip.random() < 0.5:  # noqa: PLR2004 - a fair coin
+                if flip is not None and self.training.flip and flip.random() < 0.5:
                     taken = {name: _mirrored(values) for name, values in taken.items()}
                 yield batch, to_tensors(taken, self.predictor.spec.preprocessing, self.device)
 

@@ -161,7 +161,7 @@ def series_plot(found: Sequence[Mapping[str, Any]], unit: str, title: str) -> by
 
 def _write_counts(axes: Axes, counts: Any, shares: Any) -> None:
     for (row, column), count in np.ndenumerate(counts):
-        dark = shares[row, column] > 0.5  # noqa: PLR2004 - half of the colour scale
+        dark = shares[row, column] > 0.5
         axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
 
 

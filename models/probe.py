@@ -51,7 +51,7 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
         features[split], kept[split] = _features(predictor, work, split, fitted)
     centre = features["train"].mean(0)
     scale = features["train"].std(0, correction=0)
-    scale[scale < 1e-6] = 1.0  # noqa: PLR2004 - a feature that never changes
+    scale[scale < 1e-6] = 1.0
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
     chosen, logits = {}, {}

@@ -187,7 +187,7 @@ def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
 
 
 def _check_possible(settings: Preprocessing) -> None:
-    if len(settings.mean) != 3 or len(settings.deviation) != 3:  # noqa: PLR2004 - red, green, blue
+    if len(settings.mean) != 3 or len(settings.deviation) != 3:
         raise ValueError("mean and deviation must be three numbers each")
     if min(settings.deviation) <= 0:
         raise ValueError("deviation must be above zero")
@@ -211,7 +211,7 @@ def _target(values: dict[str, Any]) -> Target:
     classes = tuple(_text("classes", value) for value in values["classes"])
     stops = _numbers("stops", values.get("stops", ()))
     (temperature,) = _numbers("temperature", [values.get("temperature", 1.0)])
-    if len(classes) < 2 or len(set(classes)) < len(classes):  # noqa: PLR2004 - nothing to tell apart
+    if len(classes) < 2 or len(set(classes)) < len(classes):
         raise ValueError(f"the target {name} must have two classes or more, each with a name of its own")
     if stops and len(stops) != len(classes):
         raise ValueError(f"the target {name} must have one number of stops a class")

@@ -86,7 +86,7 @@ def jpeg_quality(total: int) -> int:
     (jcparam.c, ``jpeg_quality_scaling``). Entries end at 255, so below 25 this is a little high.
     """
     percent = 100 * total / _STANDARD_SUM
-    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent  # noqa: PLR2004 - per cent
+    quality = (200 - percent) / 2 if percent <= 100 else 5000 / percent
     return min(100, max(1, round(quality)))
 
 

@@ -38,12 +38,12 @@ def _number(value: object) -> float | None:
         number = float(value[0] if isinstance(value, tuple) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    return number if 0 < number < 1e9 else None  # noqa: PLR2004 - nothing that a camera sets is larger
+    return number if 0 < number < 1e9 else None
 
 
 def _written(target: str, number: float) -> str:
     if target == "shutter":
-        return f"{number:g} s" if number >= 0.3 else f"1/{round(1 / Fraction(number))} s"  # noqa: PLR2004 - as cameras do
+        return f"{number:g} s" if number >= 0.3 else f"1/{round(1 / Fraction(number))} s"
     return {"aperture": f"f/{number:g}", "iso": f"{number:.0f}", "focal_length": f"{number:g} mm"}[target]
 
 
@@ -67,5 +67,5 @@ def upright(box: dict[str, int], width: int, height: int, orientation: int) -> d
         7: (bottom, right),
         8: (top, right),
     }.get(orientation, (left, top))
-    sides = (box["width"], box["height"]) if orientation < 5 else (box["height"], box["width"])  # noqa: PLR2004
+    sides = (box["width"], box["height"]) if orientation < 5 else (box["height"], box["width"])
     return {"x": corner[0], "y": corner[1], "width": sides[0], "height": sides[1]}

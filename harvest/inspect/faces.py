@@ -66,7 +66,7 @@ def find_faces(picture: Picture) -> tuple[Region, ...]:
     """Return faces in stored pixels, best first."""
     shown = np.ascontiguousarray(upright(picture.at_most(_SIDE), picture.orientation))
     height, width = shown.shape[:2]
-    if min(width, height) < 2:  # noqa: PLR2004 - the network halves its input
+    if min(width, height) < 2:
         return ()
     detector = _detector()
     detector.setInputSize((width, height))

@@ -92,7 +92,7 @@ def texture(grey: Pixels) -> dict[str, float | None]:
     Computer Vision and Image Understanding 64(2), 1996). Fine texture counts as noise in it.
     """
     height, width = grey.shape
-    if min(height, width) < 3:  # noqa: PLR2004 - both kernels are 3 × 3
+    if min(height, width) < 3:
         return {"laplacian_variance": None, "noise_sigma": None}
     total = square = deviation = 0.0
     for top in range(0, height, _ROWS_AT_A_TIME):
@@ -146,5 +146,5 @@ def jpeg_quality(quantisation: Mapping[int, Sequence[int]]) -> int | None:
 def _ijg_tables() -> NDArray[np.int64]:
     """Return the 100 tables, (100, 64), each sorted, so that the order of storage does not matter."""
     quality = np.arange(1, 101)
-    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)  # noqa: PLR2004 - jpeg_quality_scaling()
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     return np.asarray(((np.sort(_IJG_LUMINANCE) * scale[:, None] + 50) // 100).clip(1, 255), dtype=np.int64)

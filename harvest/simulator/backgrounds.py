@@ -58,12 +58,12 @@ def evening(canvas: Canvas, rng: Rng) -> None:
         canvas.rectangle(left, top, left + wide, foot, shaded((70, 64, 74), rng.uniform(0.7, 1.4)))
         for x in range(int(left) + 12, int(left + wide) - 12, 26):
             for y in range(int(top) + 14, int(foot) - 20, 34):
-                lit = rng.random() < 0.35  # noqa: PLR2004 - who is at home
+                lit = rng.random() < 0.35
                 canvas.rectangle(x, y, x + 13, y + 19, (250, 210, 140) if lit else (44, 46, 58))
         left += wide
     for _ in range(26):
         at, size = (rng.uniform(0, canvas.width), foot - rng.uniform(10, canvas.height * 0.45)), rng.uniform(1, 3)
-        canvas.ellipse(at, (size, size), LAMP if rng.random() < 0.7 else some_colour(rng, 0.8, 1.0))  # noqa: PLR2004
+        canvas.ellipse(at, (size, size), LAMP if rng.random() < 0.7 else some_colour(rng, 0.8, 1.0))
 
 
 def _sky(canvas: Canvas, rng: Rng) -> None:

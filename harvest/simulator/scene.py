@@ -91,7 +91,7 @@ def draw_scene(seed: int, size: tuple[int, int] = (640, 480)) -> Scene:
     kind, rng = _kind(seed)
     width_m = rng.uniform(*kind.width_m)
     layers = [_background(kind, rng, size), *_movers(kind, rng, size, width_m), _subject(kind, rng, size)]
-    if rng.random() < 0.5:  # noqa: PLR2004 - every other scene is seen past something near
+    if rng.random() < 0.5:
         layers.append(_near(kind, rng, size))
     tint = tuple(float(channel * rng.uniform(0.96, 1.04)) for channel in kind.tint)
     return Scene(kind.title, size, width_m, tuple(layers), (tint[0], tint[1], tint[2]))

@@ -117,7 +117,7 @@ def books(canvas: Canvas, rng: Rng, x: float, foot: float, height: float) -> Non
         left, cover = x - wide / 2 + rng.normal(0, height * 0.04), some_colour(rng, 0.6, 0.6)
         canvas.rectangle(left, bottom - thick + 1, left + wide, bottom, cover)
         for letter in range(int(wide // 7)):
-            if rng.random() < 0.7:  # noqa: PLR2004 - a word now and then ends
+            if rng.random() < 0.7:
                 at = left + wide * 0.08 + letter * 6
                 canvas.line((at, bottom - thick * 0.65), (at, bottom - thick * 0.35), shaded(cover, 2.2), 2)
 
