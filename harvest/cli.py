@@ -206,12 +206,12 @@ def _status_tables(document: dict[str, Any]) -> list[Any]:
     """Return runs and reasons to read; a state that no sighting is in has no column."""
     total = document["total"]
     always = ("found", "fetched")
-    states = [state for state, number in total.items() if number or state in always]
+    states = [state for state, number in total.items() if isinstance(number, int) and (number or state in always)]
     lines = [(run["run"], run["source"], run["state"], *(run[state] for state in states)) for run in document["runs"]]
     whole = ("", "all", "", *(total[state] for state in states))
     shown = [table("", ("run", "source", "ended", *states), [*lines, whole])]
-    if document["reasons"]:
-        reasons = [(row["state"], row["reason"], row["count"]) for row in document["reasons"]]
+    if total["reasons"]:
+        reasons = [(row["state"], row["reason"], row["count"]) for row in total["reasons"]]
         shown.append(table("", ("state", "reason", "sightings"), reasons))
     return shown
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select
 
 from harvest.catalogue.tables import Exif, Image, Inspection, Label, Run, Sighting, SightingState
 
@@ -12,52 +12,42 @@ _ENDED = tuple(state for state in SightingState if state is not SightingState.FO
 
 
 def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
-    """Count sightings by state: for each run, and in total.
+    """Count sightings by state and by reason: for each run, and in total.
 
     ``found`` is every sighting that a run added; it is the sum of the states that follow it and of ``pending``.
     ``known`` counts sightings met again that an earlier run had added; they are in no other number.
 
     Args:
+        engine: of the catalogue.
         run: one run; None for all.
     """
     chosen = Run.id == run if run is not None else Run.id > 0
-    counted = (
-        select(Sighting.run_id, Sighting.state, func.count())
-        .join(Run)
-        .where(chosen)
-        .group_by(Sighting.run_id, Sighting.state)
-    )
-    why = (
-        select(Sighting.state, Sighting.reason, func.count())
-        .join(Run)
-        .where(chosen, Sighting.reason.is_not(None))
-        .group_by(Sighting.state, Sighting.reason)
-    )
+    of_runs = select(Run.id, Run.source, Run.state, Run.reason, Run.known).where(chosen).order_by(Run.id)
     with engine.connect() as connection:
-        rows = connection.execute(counted).all()
-        runs = connection.execute(
-            select(Run.id, Run.source, Run.state, Run.reason, Run.known).where(chosen).order_by(Run.id)
+        rows = connection.execute(_counted(Sighting.state).where(chosen)).all()
+        reasons = connection.execute(
+            _counted(Sighting.state, Sighting.reason).where(chosen, Sighting.reason.is_not(None))
         ).all()
-        reasons = connection.execute(why).all()
-    by_run = {number: _states([row for row in rows if row[0] == number]) for number, *_ in runs}
-    total = Counter[str]()
-    for counts in by_run.values():
-        total.update(counts)
-    return {
-        "runs": [
-            {
-                "run": number,
-                "source": source,
-                "state": state,
-                "reason": reason,
-                **by_run[number],
-                "known": known,
-            }
-            for number, source, state, reason, known in runs
-        ],
-        "total": {**_states([]), **total, "known": sum(row.known for row in runs)},
-        "reasons": _grouped(reasons),
-    }
+        runs = connection.execute(of_runs).all()
+    documents = [
+        {
+            "run": number,
+            "source": source,
+            "state": state,
+            "reason": why,
+            **_states(row for row in rows if row[0] == number),
+            "known": known,
+            "reasons": _grouped(row for row in reasons if row[0] == number),
+        }
+        for number, source, state, why, known in runs
+    ]
+    total = {**_states(rows), "known": sum(row.known for row in runs), "reasons": _grouped(reasons)}
+    return {"runs": documents, "total": total}
+
+
+def _counted(*columns: Any) -> Select[Any]:
+    """Return the query that counts the sightings of each run by columns."""
+    return select(Sighting.run_id, *columns, func.count()).join(Run).group_by(Sighting.run_id, *columns)
 
 
 def catalogue_info(engine: Engine) -> dict[str, int]:
@@ -78,15 +68,17 @@ def catalogue_info(engine: Engine) -> dict[str, int]:
 
 
 def _states(rows: Iterable[Any]) -> dict[str, int]:
-    counts = {state: number for _, state, number in rows}
-    pending = counts.get(SightingState.FOUND, 0)
-    ended = {str(state): counts.get(state, 0) for state in _ENDED}
-    return {"found": pending + sum(ended.values()), **ended, "pending": pending}
+    """Add up rows of (run, state, number)."""
+    counts = Counter[str]()
+    for _, state, number in rows:
+        counts[state] += number
+    ended = {str(state): counts[state] for state in _ENDED}
+    return {"found": counts.total(), **ended, "pending": counts[SightingState.FOUND]}
 
 
-def _grouped(reasons: Iterable[Any]) -> list[dict[str, Any]]:
-    """Add up reasons by their term, the part before the colon, most frequent first."""
+def _grouped(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Add up rows of (run, state, reason, number) by the term before the reason's colon, most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
-    for state, reason, number in reasons:
+    for _, state, reason, number in rows:
         counts[str(state), reason.partition(":")[0]] += number
     return [{"state": state, "reason": reason, "count": number} for (state, reason), number in counts.most_common()]

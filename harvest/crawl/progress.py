@@ -1,6 +1,7 @@
 """What a person sees while a run goes on."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,19 +16,26 @@ _OTHERS = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, Sig
 
 @contextmanager
 def showing(recorder: Recorder, total: int | None) -> Iterator[None]:
-    """Show found, fetched and the other states while the block runs.
+    """Show found, fetched, photographs a second and the other states while the block runs.
 
     Args:
         total: photographs to come, if that is known.
     """
-    columns = ("{task.fields[found]} found", *(f"{{task.fields[{state}]}} {state}" for state in _OTHERS))
+    columns = (
+        "{task.fields[found]} found",
+        "{task.fields[rate]:.0f}/s",
+        *(f"{{task.fields[{state}]}} {state}" for state in _OTHERS),
+    )
     over = threading.Event()
+    began = time.monotonic()
     with console.current().progress(*columns) as progress:
-        task = progress.add_task("fetching", total=total, **_fields(recorder))
+        task = progress.add_task("fetching", total=total, rate=0.0, **_fields(recorder))
 
         def follow() -> None:
             while not over.wait(_EVERY_S):
-                progress.update(task, completed=_done(recorder), **_fields(recorder))
+                done = _done(recorder)
+                rate = done / (time.monotonic() - began)
+                progress.update(task, completed=done, rate=rate, **_fields(recorder))
 
         thread = threading.Thread(target=follow, name="progress", daemon=True)
         thread.start()

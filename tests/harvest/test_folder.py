@@ -19,7 +19,7 @@ def test_every_file_ends_in_a_state_with_a_reason(lightmeter: Lightmeter, projec
     assert counts["fetched"] == 6
     assert counts["failed"] == 3
     status = lightmeter("harvest", "status")
-    assert {(r["state"], r["reason"]) for r in status["reasons"]} == {
+    assert {(r["state"], r["reason"]) for r in status["total"]["reasons"]} == {
         ("failed", "empty"),
         ("failed", "truncated"),
         ("failed", "not an image"),
@@ -73,7 +73,7 @@ def test_options_of_the_source_reach_the_catalogue(lightmeter: Lightmeter, proje
 def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     counts = lightmeter("harvest", "run", "folder", photographs / "berenice", "--limit", "2", "--require", "lens,iso")
     assert (counts["found"], counts["skipped"], counts["fetched"]) == (2, 2, 0)
-    assert lightmeter("harvest", "status")["reasons"][0]["reason"] == "required EXIF missing"
+    assert lightmeter("harvest", "status")["total"]["reasons"][0]["reason"] == "required EXIF missing"
 
 
 @pytest.mark.parametrize(

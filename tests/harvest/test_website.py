@@ -87,7 +87,7 @@ def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Si
     site.answers["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "2"})
     assert (counts["fetched"], counts["failed"]) == (1, 3)
-    reasons = {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+    reasons = {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
     assert {"HTTP 503", "connection cut", "not an image"} <= reasons
     site.photograph("/3.jpg", jpeg(3))
     assert lightmeter("harvest", "retry", "--where", "HTTP 503", env=LOOPBACK)["fetched"] == 2
@@ -109,7 +109,7 @@ def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightm
     site.answers["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.asked["/1.jpg"] == 1
-    assert "HTTP 429" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+    assert "HTTP 429" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_owners_reserve_is_refused(
     site.answers["/1.jpg"] = (200, header, jpeg(1))
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (2, 2)
-    assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+    assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
 def test_a_page_cannot_name_files_of_this_machine(
@@ -145,14 +145,14 @@ def test_redirects_end(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.answers["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.asked["/1.jpg"] < 8
-    assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["reasons"]}
+    assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
 def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.photograph("/1.jpg", jpeg(1) + bytes(1_000_000))
     lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
     assert ("failed", "too many bytes") in {
-        (r["state"], r["reason"]) for r in lightmeter("harvest", "status")["reasons"]
+        (r["state"], r["reason"]) for r in lightmeter("harvest", "status")["total"]["reasons"]
     }
 
 
