@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Image
-from labels.dataset import DataSet
+from labels.dataset import MANIFEST_FILE, DataSet
 from labels.photographs import EXIF_COLUMNS
 from lightmeter.files import sha256_of
 
@@ -53,7 +54,7 @@ def check(
     missing, changed = _files(dataset, rows, advance)
     found += [("photographs are not in the store", missing), ("photographs have other bytes", changed)]
     if connection is not None:
-        found.append(("photographs have other EXIF in the catalogue", _other_exif(connection, rows)))
+        found.append(("photographs have other EXIF in the catalogue", _other_exif(dataset, connection, rows)))
     return [Problem(what, len(which), tuple(which[:_SHOWN])) for what, which in found if which]
 
 
@@ -79,9 +80,12 @@ def _files(
     return missing, changed
 
 
-def _other_exif(connection: Connection, rows: list[dict[str, Any]]) -> list[str]:
-    manifest = {row["sha256"]: {name: row[name] for name in EXIF_COLUMNS} for row in rows}
-    return sorted(sha256 for sha256, exif in _catalogued(connection, sorted(manifest)) if exif != manifest[sha256])
+def _other_exif(dataset: DataSet, connection: Connection, rows: list[dict[str, Any]]) -> list[str]:
+    frozen = pq.read_schema(dataset.folder / MANIFEST_FILE).names  # older manifests hold fewer columns
+    columns = [name for name in EXIF_COLUMNS if name in frozen]
+    manifest = {row["sha256"]: [row[name] for name in columns] for row in rows}
+    found = _catalogued(connection, sorted(manifest))
+    return sorted(sha256 for sha256, exif in found if [exif[name] for name in columns] != manifest[sha256])
 
 
 def _catalogued(connection: Connection, hashes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,11 +1,14 @@
 """The data set folder: what labels hands to models. Reading one needs neither catalogue nor SQL.
 
-A folder holds ``dataset.toml`` (this module's `Spec`), ``manifest.parquet`` (one row a photograph), ``README.md`` (the
-card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for each target: its
-class (`label_column`) and its number (`stops_column`); both are null where a photograph has no label.
+A folder holds ``dataset.toml`` (this module's `Spec`), ``manifest.parquet`` (one row a photograph, or one a crop),
+``README.md`` (the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for
+each target: its class (`label_column`) and its number (`stops_column`); both are null where a photograph has no label.
+Of a target with several labels a photograph (`TargetSpec.multiple`) the first is a list of classes, in the target's
+order, and there is no second.
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,8 +48,14 @@ MANIFEST_COLUMNS = pa.schema(
         ("focal_length_mm", pa.float64()),
         ("focal_length_35mm", pa.float64()),
         ("flash_fired", pa.bool_()),
+        ("taken_at", pa.string()),  # ISO 8601, local time
+        ("crop_x", pa.int32()),  # the part that is meant, in stored pixels; null for the whole photograph
+        ("crop_y", pa.int32()),
+        ("crop_width", pa.int32()),
+        ("crop_height", pa.int32()),
     ]
 )
+CROP_COLUMNS = ("crop_x", "crop_y", "crop_width", "crop_height")
 
 
 def label_column(target: str) -> str:
@@ -59,6 +68,12 @@ def stops_column(target: str) -> str:
     return f"stops_{target}"
 
 
+def crop_of(row: Mapping[str, Any]) -> tuple[int, int, int, int] | None:
+    """Return the box of a row's crop (x, y, width, height, in stored pixels), or None for the whole photograph."""
+    x, y, width, height = (row[name] for name in CROP_COLUMNS)
+    return None if x is None else (x, y, width, height)
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """One target of a data set.
@@ -69,6 +84,7 @@ class TargetSpec:
         classes: in order; for an ordinal target from few stops to many.
         stops: one number a class (its nominal value) for an ordinal target, else empty.
         unit: what the numbers count, for example ``log2 s``; empty if there are none.
+        multiple: whether a photograph can have several classes at once.
     """
 
     name: str
@@ -76,6 +92,7 @@ class TargetSpec:
     classes: tuple[str, ...]
     stops: tuple[float, ...] = ()
     unit: str = ""
+    multiple: bool = False
 
     @property
     def ordinal(self) -> bool:
@@ -173,7 +190,15 @@ def read_dataset(folder: Path) -> DataSet:
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
         raise UsageError(f"{manifest} is not the manifest that {SPEC_FILE} names; freeze the data set again.")
-    return DataSet(folder, spec, pq.read_table(manifest))
+    return DataSet(folder, spec, _whole(pq.read_table(manifest)))
+
+
+def _whole(manifest: pa.Table) -> pa.Table:
+    """Return a manifest with the columns that older ones lack, empty."""
+    for column in MANIFEST_COLUMNS:
+        if column.name not in manifest.column_names:
+            manifest = manifest.append_column(column, pa.nulls(manifest.num_rows, column.type))
+    return manifest
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from labels.assign import Counts, assign, class_counts
-from labels.dataset import MANIFEST_COLUMNS, SPLITS, label_column, stops_column
+from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, SPLITS, label_column, stops_column
 from labels.duplicates import near_duplicates
 from labels.gather import Gathered
 from labels.groups import GROUP_KEYS, GroupKey, connect, keys
@@ -230,6 +230,7 @@ def _manifest(
     columns = {name: table.column(name) for name in table.column_names}
     paths = pc.binary_join_element_wise(pc.utf8_slice_codeunits(columns["sha256"], 0, 2), columns["sha256"], "/")
     columns |= {"path": paths, "split": pa.array(sides, pa.string()), "group": pa.array(groups, pa.string())}
+    columns |= {name: pa.nulls(len(rows), MANIFEST_COLUMNS.field(name).type) for name in CROP_COLUMNS}
     manifest = pa.table([columns[name] for name in MANIFEST_COLUMNS.names], schema=MANIFEST_COLUMNS)
     for target, names in classes.items():
         values = [gathered.classes[target][row] for row in rows.tolist()]

@@ -15,6 +15,7 @@ from labels.evidence import Span
 
 EXIF_COLUMNS = (
     "make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "flash_fired",
+    "taken_at",
 )  # fmt: skip
 COLUMNS = pa.schema(
     [
