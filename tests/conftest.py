@@ -5,10 +5,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import Lightmeter
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
@@ -43,6 +47,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def lightmeter() -> Lightmeter:
     """The ``lightmeter`` command."""
     return Lightmeter()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Chrome"]:
+    """A headless Chromium (see `tests.browser`)."""
+    from tests.browser import chromium, programs
+
+    if None in programs():
+        lacking("Chromium with its driver")
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

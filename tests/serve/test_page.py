@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
+from selenium.webdriver import Chrome
 
 from serve.demonstration import Page, page
 from serve.picture import exif_of, upright
 from serve.state import home
-from tests.browser import Browser, chromium
+from tests.browser import complaints, until
 from tests.serve.support import Server, make_photograph, say
 
 pytestmark = pytest.mark.server
@@ -30,10 +31,10 @@ def put_up(served: Server) -> Iterator[Page]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
+def choose(browser: Chrome, put_up: Page, file: Path) -> None:
+    """Open the page and choose a file on it."""
+    browser.get(put_up.address)
+    browser.find_element("id", "file").send_keys(str(file))
 
 
 def photograph_with_exif(orientation: int = 1) -> bytes:
@@ -46,56 +47,54 @@ def photograph_with_exif(orientation: int = 1) -> bytes:
 
 
 def test_a_person_chooses_a_photograph_and_sees_the_reading_beside_the_exif(
-    put_up: Page, browser: Browser, served: Server, tmp_path: Path
+    put_up: Page, browser: Chrome, served: Server, tmp_path: Path
 ) -> None:
     photograph = tmp_path / "<b>photograph.jpg"
     photograph.write_bytes(photograph_with_exif())
     (answer,) = say("serve", "predict", "tiny", photograph, project=served.project.root).document
 
-    browser.open(put_up.address)
-    browser.type("#file", str(photograph))
-    browser.wait("!document.getElementById('reading').hidden")
+    choose(browser, put_up, photograph)
+    until(browser.find_element("id", "reading").is_displayed)
 
     found = answer["predictions"]["shutter"]
-    row = browser.text("#reading tbody tr")
+    row = browser.find_element("css selector", "#reading tbody tr").text
     assert row.startswith(f"shutter speed {found['class']}")
     assert f"{round(100 * found['probabilities'][found['class']])} %" in row
     assert row.endswith("1/250 s")
-    assert "<b>photograph.jpg: read by tiny 1.0" in browser.text("#state")
-    assert browser.run("return document.querySelectorAll('#shown option').length") == 2
-    assert browser.run("const c = document.getElementById('picture'); return [c.width, c.height]") == [320, 240]
-    assert browser.complaints() == []
+    assert "<b>photograph.jpg: read by tiny 1.0" in browser.find_element("id", "state").text
+    assert len(browser.find_elements("css selector", "#shown option")) == 2
+    assert browser.find_element("id", "picture").size == {"width": 320, "height": 240}
+    assert complaints(browser) == []
 
 
-def test_the_patches_are_drawn_on_the_picture(put_up: Page, browser: Browser, tmp_path: Path) -> None:
+def test_the_patches_are_drawn_on_the_picture(put_up: Page, browser: Chrome, tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("RGB", (400, 300), (128, 128, 128)).save(grey)
 
-    browser.open(put_up.address)
-    browser.type("#file", str(grey))
-    browser.wait("!document.getElementById('legend').hidden")
+    choose(browser, put_up, grey)
+    until(browser.find_element("id", "legend").is_displayed)
 
-    coloured = browser.run(
+    coloured = browser.execute_script(
         "const c = document.getElementById('picture');"
         "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
         "let n = 0; for (let i = 0; i < d.length; i += 4) n += Math.abs(d[i] - d[i + 1]) > 20; return n"
     )
     assert coloured > 2 * 4 * 50
-    assert "black and white" in browser.text("#warnings")
+    assert "black and white" in browser.find_element("id", "warnings").text
 
 
 def test_a_file_that_is_no_photograph_is_answered_with_the_reason(
-    put_up: Page, browser: Browser, tmp_path: Path
+    put_up: Page, browser: Chrome, tmp_path: Path
 ) -> None:
     words = tmp_path / "words.jpg"
     words.write_text("no picture")
 
-    browser.open(put_up.address)
-    browser.type("#file", str(words))
+    choose(browser, put_up, words)
 
-    browser.wait("document.getElementById('state').classList.contains('wrong')")
-    assert "no image" in browser.text("#state")
-    assert browser.run("return document.getElementById('reading').hidden") is True
+    state = browser.find_element("id", "state")
+    until(lambda: "no image" in state.text)
+    assert state.get_attribute("class") == "wrong"
+    assert not browser.find_element("id", "reading").is_displayed()
 
 
 @pytest.mark.parametrize(
