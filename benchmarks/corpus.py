@@ -22,12 +22,13 @@ from harvest.exif import Privacy, read_exif
 from labels.dataset import TargetSpec
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from models import architectures
-from models.metrics import Answers, figures, group_numbers, temperature, told
+from models.metrics import Answers, temperature
 from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
 from models.pretrained import load_trunk
 from models.probe import choose_head, head_logits, head_task
 from models.recipe import Probe, Recipe, read_recipe
+from models.resampling import figures, group_numbers, told
 from models.spec import ModelSpec, Target
 
 PHONES = (

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from labels.dataset import DataSet
 from lightmeter import project
-from models.data import Row, each_photograph
+from models.data import Row, each_photograph, unreadable
 from models.predictor import Predictor
 from models.preprocess import Photograph, PhotographError
 
+_FORMAT = 2  # of the folder; one of another format is filled anew
 _INDEX = "index.json"
 
 
@@ -38,7 +39,7 @@ class Inputs:
 
     arrays: Mapping[str, NDArray[Any]]
     rows: Sequence[Row]
-    unreadable: list[dict[str, str]]
+    unreadable: list[dict[str, Any]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,16 +58,14 @@ def cut_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inp
         rows: of one split, at least one.
     """
     split = rows[0]["split"]
-    told = [dataset.spec.manifest_sha256, split, len(rows), asdict(predictor.spec.preprocessing)]
+    told = [_FORMAT, dataset.spec.manifest_sha256, split, len(rows), asdict(predictor.spec.preprocessing)]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():
         _fill(folder, predictor, dataset, rows)
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    unreadable = {one["sha256"] for one in index["unreadable"]}
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["inputs"]}
-    kept = [row for row in rows if row["sha256"] not in unreadable]
-    return Inputs(arrays, kept, index["unreadable"])
+    return Inputs(arrays, [rows[number] for number in index["kept"]], index["unreadable"])
 
 
 def _fill(folder: Path, predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> None:
@@ -74,19 +73,21 @@ def _fill(folder: Path, predictor: Predictor, dataset: DataSet, rows: Sequence[R
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     try:
         arrays: dict[str, Any] = {}
-        unreadable = []
-        place = 0
-        for row, found in each_photograph(dataset, rows, predictor.read, f"cutting, {rows[0]['split']}"):
+        kept: list[int] = []
+        broken = []
+        found_all = each_photograph(dataset, rows, predictor.read, f"cutting, {rows[0]['split']}")
+        for number, (row, found) in enumerate(found_all):
             if isinstance(found, PhotographError):
-                unreadable.append({"sha256": row["sha256"], "reason": found.reason})
+                broken.append(unreadable(row, found))
                 continue
             arrays = arrays or _opened(temporary, found, len(rows))
             for name, values in found.inputs.items():
-                arrays[name][place] = values
-            place += 1
+                arrays[name][len(kept)] = values
+            kept.append(number)
         for values in arrays.values():
             values.flush()
-        (temporary / _INDEX).write_text(json.dumps({"inputs": sorted(arrays), "unreadable": unreadable}), "utf-8")
+        index = {"inputs": sorted(arrays), "kept": kept, "unreadable": broken}
+        (temporary / _INDEX).write_text(json.dumps(index), "utf-8")
         if not folder.exists():
             temporary.rename(folder)
     finally:

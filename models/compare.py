@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
-from models.evaluation import answers_of
-from models.metrics import differences, figures
+from models.metrics import Answers
+from models.resampling import differences, figures
 from models.runs import read_predictions
+from models.scoring import answers_of, photograph_of
+from models.several import SetAnswers
 from models.spec import ModelSpec, Target
 
-Rows = dict[str, Mapping[str, Any]]
+Rows = dict[tuple[str, ...], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ def _compare_target(runs: Sequence[Scored], name: str) -> dict[str, Any]:
     targets = [next(target for target in run.spec.targets if target.name == name) for run in runs]
     if len({target.classes for target in targets}) > 1:
         raise UsageError(f"These runs have different classes of '{name}'; compare runs of one data set.")
-    answered: list[Rows] = [{row["sha256"]: row for row in run.predictions if row["target"] == name} for run in runs]
+    answered: list[Rows] = [
+        {photograph_of(row): row for row in run.predictions if row["target"] == name} for run in runs
+    ]
     common = sorted(set.intersection(*(set(rows) for rows in answered)))
     if not common:
         return {}
@@ -76,5 +80,5 @@ def _compare_target(runs: Sequence[Scored], name: str) -> dict[str, Any]:
     return result
 
 
-def _answers(rows: Rows, common: Sequence[str], target: Target) -> Any:
-    return answers_of([rows[sha256] for sha256 in common], target)
+def _answers(rows: Rows, common: Sequence[tuple[str, ...]], target: Target) -> Answers | SetAnswers:
+    return answers_of([rows[photograph] for photograph in common], target)

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.dataset import DataSet, TargetSpec, label_column, stops_column
+from labels.dataset import DataSet, TargetSpec, crop_of, label_column, stops_column
 from lightmeter import console
 from lightmeter.errors import UsageError
 from models.predictor import one_thread
-from models.preprocess import PhotographError
+from models.preprocess import Box, PhotographError
 from models.spec import Target
 
 Row = dict[str, Any]
@@ -25,7 +25,7 @@ _AHEAD = 4  # photographs under way for each worker; more would only fill memory
 
 
 def each_photograph(
-    dataset: DataSet, rows: Sequence[Row], work: Callable[[bytes], Result], doing: str
+    dataset: DataSet, rows: Sequence[Row], work: Callable[[bytes, Box | None], Result], doing: str
 ) -> Iterator[tuple[Row, Result | PhotographError]]:
     """Work on photographs in several threads, and yield the results in the rows' order.
 
@@ -34,7 +34,7 @@ def each_photograph(
     Args:
         dataset: whose store holds them.
         rows: of its manifest.
-        work: what is done with the bytes of each.
+        work: what is done with the bytes of each, and the box of the part that is meant.
         doing: what the progress bar says.
 
     Raises:
@@ -43,7 +43,7 @@ def each_photograph(
 
     def one(row: Row) -> Result | PhotographError:
         try:
-            return work(_bytes(dataset, row))
+            return work(_bytes(dataset, row), crop_of(row))
         except PhotographError as error:
             return error
 
@@ -73,10 +73,25 @@ def class_numbers(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[n
     return np.asarray([number.get(row[label_column(target.name)], -1) for row in rows], dtype=np.int64)
 
 
+def class_sets(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
+    """Return which classes each row has, where there can be several, shape (N, C); NaN where it is not labelled."""
+    sets = np.full((len(rows), len(target.classes)), np.nan)
+    for place, row in enumerate(rows):
+        having = row[label_column(target.name)]
+        if having is not None:
+            sets[place] = [name in having for name in target.classes]
+    return sets
+
+
 def stops_of(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
     """Return each row's setting in stops, NaN where it has none."""
-    column = stops_column(target.name)
-    return np.asarray([np.nan if row[column] is None else row[column] for row in rows], dtype=np.float64)
+    found = [row.get(stops_column(target.name)) for row in rows]
+    return np.asarray([np.nan if value is None else value for value in found], dtype=np.float64)
+
+
+def unreadable(row: Row, error: PhotographError) -> dict[str, Any]:
+    """Return what the metrics say of a photograph that cannot be read."""
+    return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": error.reason}
 
 
 def _bytes(dataset: DataSet, row: Row) -> bytes:

@@ -19,11 +19,12 @@ from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.files import atomic_path
 from models import distributed
 from models.cache import Inputs, cut_once
-from models.data import class_numbers, stops_of
+from models.data import class_numbers, class_sets, stops_of
 from models.fitted import Fitted, Work
 from models.losses import Loss
 from models.predictor import Predictor, to_tensors
 from models.recipe import Network, Phase
+from models.spec import Target
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -183,7 +184,7 @@ class Descent:
     def _truth(self, inputs: Inputs) -> Truth:
         targets = self.predictor.spec.targets
         return {
-            "classes": {t.name: torch.from_numpy(class_numbers(inputs.rows, t)) for t in targets},
+            "classes": {t.name: _classes(inputs, t) for t in targets},
             "stops": {t.name: torch.from_numpy(stops_of(inputs.rows, t)).float() for t in targets},
         }
 
@@ -270,6 +271,12 @@ def _read_checkpoint(file: Path) -> dict[str, Any]:
     except Exception as error:
         raise UsageError(f"The checkpoint {file} cannot be read; train without --resume.") from error
     return content
+
+
+def _classes(inputs: Inputs, target: Target) -> Tensor:
+    if target.multiple:
+        return torch.from_numpy(class_sets(inputs.rows, target)).float()
+    return torch.from_numpy(class_numbers(inputs.rows, target))
 
 
 def _free(network: nn.Module, freeze: Sequence[str]) -> list[tuple[str, nn.Parameter]]:

@@ -8,11 +8,12 @@ from labels.dataset import DataSet
 from lightmeter import console
 from lightmeter.errors import UsageError
 from models.data import labelled
-from models.evaluation import predict_split, score
+from models.evaluation import predict_split
 from models.mistakes import write_mistakes
 from models.predictor import Predictor
 from models.report import write_report
 from models.runs import read_metrics, read_predictions, write_metrics, write_predictions
+from models.scoring import score
 
 
 def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
         raise UsageError(f"No photograph in the test split of {dataset.spec.name} can be read.")
     seed = int(spec.training.get("seed", 0))
     metrics["test"] = score(found, spec.targets, dataset.rows("train"), seed)
-    metrics["unreadable"] = [*metrics.get("unreadable", []), *unreadable]
+    known = [one for one in metrics.get("unreadable", []) if one["split"] != "test"]
+    metrics["unreadable"] = [*known, *unreadable]
     metrics["evaluations"] = [
         *metrics.get("evaluations", []),
         {"split": "test", "time": datetime.now(UTC).isoformat(timespec="seconds")},

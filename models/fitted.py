@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.dataset import DataSet
-from models.data import Row, class_numbers
+from models.data import Row, class_numbers, class_sets
 from models.metrics import temperature
+from models.several import temperature_of_sets
 from models.spec import Target
 
 
@@ -48,7 +49,7 @@ class Fitted:
     temperatures: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
-    unreadable: list[dict[str, str]] = field(default_factory=list)
+    unreadable: list[dict[str, Any]] = field(default_factory=list)
     trained_parameters: int = 0
 
     def calibrate(
@@ -62,6 +63,12 @@ class Fitted:
             targets: of the model.
         """
         for target in targets:
-            truth = class_numbers(rows, target)
-            known = truth >= 0
-            self.temperatures[target.name] = temperature(logits[target.name][known], truth[known])
+            found = logits[target.name]
+            if target.multiple:
+                sets = class_sets(rows, target)
+                known = np.isfinite(sets[:, 0])
+                self.temperatures[target.name] = temperature_of_sets(found[known], sets[known])
+            else:
+                truth = class_numbers(rows, target)
+                known = truth >= 0
+                self.temperatures[target.name] = temperature(found[known], truth[known])

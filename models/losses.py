@@ -29,10 +29,13 @@ def bell(stops: Tensor, centres: Tensor, width: float) -> Tensor:
 class Loss:
     """Cross-entropy over every target, photographs without a label left out of it.
 
+    Where a photograph can have several classes at once, it is the mean of one cross-entropy a class. Those are not
+    weighted: a class is said from a probability of one half on, so probabilities must not be shifted.
+
     Args:
         targets: of the model.
-        classes: true class of every training photograph by target, −1 where it has none; for the class weights.
-        class_weights: let every class count the same.
+        classes: of every training photograph by target, as `__call__` takes them; for the class weights.
+        class_weights: let every class count the same, where a photograph has one.
         softness: standard deviation of the bell in stops; 0 for one class.
         device: where it is computed.
     """
@@ -51,6 +54,7 @@ class Loss:
         self.weights = {
             target.name: _weights(classes[target.name], len(target.classes), even=class_weights).to(device)
             for target in targets
+            if not target.multiple
         }
 
     def __call__(
@@ -60,10 +64,16 @@ class Loss:
 
         Args:
             logits: shape (N, C) by target.
-            classes: shape (N,) by target, −1 where there is none.
+            classes: shape (N,) by target, −1 where there is none; for several at once 1 or 0 of shape (N, C), NaN
+                where there are none.
             stops: shape (N,) by target.
         """
-        losses = [self._one(name, values, classes[name], stops[name]) for name, values in logits.items()]
+        losses = [
+            self._one(name, values, classes[name], stops[name])
+            if name in self.weights
+            else _of_sets(values, classes[name])
+            for name, values in logits.items()
+        ]
         return torch.stack(losses).mean()
 
     def _one(self, name: str, logits: Tensor, classes: Tensor, stops: Tensor) -> Tensor:
@@ -78,6 +88,13 @@ class Loss:
         else:
             each = functional.cross_entropy(logits, classes, reduction="none")
         return (each * weights).sum() / weights.sum()
+
+
+def _of_sets(logits: Tensor, sets: Tensor) -> Tensor:
+    known = sets[:, 0].isfinite()
+    if not known.any():
+        return logits.sum() * 0.0
+    return functional.binary_cross_entropy_with_logits(logits[known].float(), sets[known])
 
 
 def _weights(classes: Tensor, count: int, *, even: bool) -> Tensor:

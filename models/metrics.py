@@ -1,31 +1,25 @@
-"""Figures of merit, by photograph, each with a 95 % interval from resampling whole groups.
+"""Figures of merit for answers of one class a photograph."""
 
-Photographs of one photographer resemble each other, so they are drawn together: an interval over
-photographs would pretend to know more than it does (Efron and Tibshirani 1993, chapter 8: resample the
-units that are independent).
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
-Figure = dict[str, float | None]
+from models.predictor import calibrated
+from models.resampling import BINS, Drawn, Floats, Whole, bin_of, draws_of_groups, mean_where
 
-RESAMPLES = 2000
-BINS = 10
 TEMPERATURES = (0.2, 20.0)
 """Least and greatest; a small validation split without a mistake would otherwise ask for endless confidence."""
-_LEAST_GROUPS = 2
+
+Formula = Callable[[Mapping[str, Floats]], Floats]
 
 
 @dataclass(frozen=True)
 class Answers:
     """What was answered about one target, and what is true.
+
+    Accuracy is exact match: the share of photographs whose one answered class is the true one.
 
     Attributes:
         truth: index of the true class, shape (N,). predicted: index of the answered class, shape (N,).
@@ -53,50 +47,19 @@ class Answers:
         if not len(self.truth) == len(self.predicted) == len(self.groups):
             raise ValueError("truth, predicted and groups must be equally long")
 
-
-def figures(answers: Answers, seed: int = 0) -> dict[str, Figure]:
-    """Return every figure that the answers allow, each as ``{"value", "low", "high"}``.
-
-    Accuracy is exact match: the share of photographs whose one answered class is the true one.
-    """
-    return {name: _with_interval(value, draws) for name, (value, draws) in _drawn(answers, seed).items()}
-
-
-def differences(first: Answers, second: Answers, seed: int = 0) -> dict[str, Figure]:
-    """Return the second's figures less the first's, with intervals from drawing the same groups for both.
-
-    Args:
-        first: answers about some photographs.
-        second: answers about the same photographs, in the same order.
-        seed: of the resampling.
-    """
-    if not (np.array_equal(first.truth, second.truth) and np.array_equal(first.groups, second.groups)):
-        raise ValueError("answers about different photographs cannot be compared")
-    ours, theirs = _drawn(second, seed), _drawn(first, seed)
-    return {
-        name: _with_interval(ours[name][0] - theirs[name][0], ours[name][1] - theirs[name][1])
-        for name in ours
-        if name in theirs
-    }
+    def drawn(self, seed: int) -> Drawn:
+        """Return every figure that the answers allow, in many draws of the groups."""
+        sums = _sums_by_group(self)
+        whole = {name: values.sum(0)[None] for name, values in sums.items()}
+        draws = draws_of_groups(len(sums["confusion"]), seed)
+        drawn = {name: np.tensordot(draws, values, 1) for name, values in sums.items()}
+        return {name: (float(formula(whole)[0]), formula(drawn)) for name, formula in _formulas(self).items()}
 
 
 def confusion(answers: Answers) -> Whole:
     """Return how often each true class (row) was answered as each class (column), shape (C, C)."""
     counts = np.bincount(answers.truth * answers.classes + answers.predicted, minlength=answers.classes**2)
     return counts.reshape(answers.classes, answers.classes)
-
-
-def reliability(confidence: Floats, correct: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """Return confidence and accuracy in each of ten bins of confidence that hold photographs."""
-    bins = _bin(confidence)
-    return [
-        {
-            "photographs": int((bins == index).sum()),
-            "confidence": float(confidence[bins == index].mean()),
-            "accuracy": float(correct[bins == index].mean()),
-        }
-        for index in np.unique(bins)
-    ]
 
 
 def temperature(logits: NDArray[np.float32], truth: Whole) -> float:
@@ -108,32 +71,22 @@ def temperature(logits: NDArray[np.float32], truth: Whole) -> float:
     """
     values = logits.astype(np.float64)
     true = values[np.arange(len(truth)), truth]
+    return halved(lambda degree: ((calibrated(logits, degree) * values).sum(1) - true).mean() > 0)
+
+
+def halved(too_sure: Callable[[float], bool]) -> float:
+    """Return the temperature above which a model is no longer too sure.
+
+    The likelihood has one peak in 1/T; a model is too sure if it expects higher logits than the truth gets.
+    """
     coldest, warmest = TEMPERATURES
-    while warmest / coldest > 1 + 1e-6:  # the likelihood has one peak in 1/T: halve the range that holds it
+    while warmest / coldest > 1 + 1e-6:
         middle = float(np.sqrt(coldest * warmest))
-        powers = np.exp((values - values.max(1, keepdims=True)) / middle)
-        expected = (powers * values).sum(1) / powers.sum(1)
-        if (expected - true).mean() > 0:  # too sure: expects higher logits than the truth gets
+        if too_sure(middle):
             coldest = middle
         else:
             warmest = middle
     return float(np.sqrt(coldest * warmest))
-
-
-def group_numbers(groups: Sequence[str]) -> Whole:
-    """Return a number for each photograph that is the same within a group."""
-    return np.asarray(np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1], np.int64)
-
-
-def _drawn(answers: Answers, seed: int) -> dict[str, tuple[float, Floats]]:
-    """Return every figure and what it is in many draws of the groups (none where there is one group)."""
-    sums = _sums_by_group(answers)
-    whole = {name: values.sum(0)[None] for name, values in sums.items()}
-    draws = _resampled(sums, seed)
-    return {
-        name: (float(figure(whole)[0]), figure(draws) if draws else np.empty(0))
-        for name, figure in _figures_of(answers).items()
-    }
 
 
 def _sums_by_group(answers: Answers) -> dict[str, Floats]:
@@ -147,7 +100,7 @@ def _sums_by_group(answers: Answers) -> dict[str, Floats]:
     for name in ("confidence", "raw_confidence"):
         confidence = getattr(answers, name)
         if confidence is not None:
-            place = answers.groups * BINS + _bin(confidence)
+            place = answers.groups * BINS + bin_of(confidence)
             sums[name] = _sum(place, correct - confidence, count * BINS).reshape(count, BINS)
     if answers.error_stops is not None:
         near = (answers.error_stops <= 1.0).astype(np.float64)
@@ -160,17 +113,8 @@ def _sum(place: Whole, values: Floats, size: int) -> Floats:
     return np.asarray(np.bincount(place, weights=values, minlength=size), np.float64)
 
 
-def _resampled(sums: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
-    """Return the sums of many draws of groups with replacement; leading axis of draws."""
-    count = len(sums["confusion"])
-    if count < _LEAST_GROUPS:
-        return {}
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    return {name: np.tensordot(draws.astype(np.float64), values, 1) for name, values in sums.items()}
-
-
-def _figures_of(answers: Answers) -> dict[str, Callable[[Mapping[str, Floats]], Floats]]:
-    chosen: dict[str, Callable[[Mapping[str, Floats]], Floats]] = {
+def _formulas(answers: Answers) -> dict[str, Formula]:
+    chosen: dict[str, Formula] = {
         "accuracy": _accuracy,
         "balanced_accuracy": _balanced_accuracy,
         "macro_f1": _macro_f1,
@@ -193,42 +137,16 @@ def _accuracy(sums: Mapping[str, Floats]) -> Floats:
 def _balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:
     """Mean recall over the classes that occur."""
     table = sums["confusion"]
-    return _mean_where(np.diagonal(table, axis1=1, axis2=2), table.sum(2))
+    return mean_where(np.diagonal(table, axis1=1, axis2=2), table.sum(2))
 
 
 def _macro_f1(sums: Mapping[str, Floats]) -> Floats:
     """Mean F1 over the classes that occur or were answered."""
     table = sums["confusion"]
     hits = np.diagonal(table, axis1=1, axis2=2)
-    return _mean_where(2 * hits, table.sum(2) + table.sum(1))
+    return mean_where(2 * hits, table.sum(2) + table.sum(1))
 
 
 def _calibration_error(sums: Mapping[str, Floats], name: str) -> Floats:
     """Expected calibration error: the mean gap of accuracy and confidence over bins of confidence."""
     return np.asarray(np.abs(sums[name]).sum(1) / sums["confusion"].sum((1, 2)))
-
-
-def _mean_where(above: Floats, below: Floats) -> Floats:
-    counted = below > 0
-    ratios = np.divide(above, below, out=np.zeros_like(below), where=counted)
-    return np.asarray(ratios.sum(1) / counted.sum(1))
-
-
-def _bin(confidence: Floats) -> Whole:
-    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-
-
-def _with_interval(value: float, draws: Floats) -> Figure:
-    low, high = np.percentile(draws, [2.5, 97.5]).tolist() if len(draws) else (None, None)
-    return {"value": value if np.isfinite(value) else None, "low": low, "high": high}
-
-
-def told(figure: Mapping[str, Any], *, percent: bool = True) -> str:
-    """Return a figure with its interval as people write it, for example ``81.4 % [70.9, 87.4]``."""
-    if figure["value"] is None:
-        return "–"
-    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
-    text = f"{figure['value'] * scale:.{digits}f}{unit}"
-    if figure["low"] is None:
-        return text
-    return f"{text} [{figure['low'] * scale:.{digits}f}, {figure['high'] * scale:.{digits}f}]"

@@ -6,6 +6,7 @@ from typing import Any
 
 from labels.dataset import DataSet
 from lightmeter.files import write_atomic
+from models.evaluation import BETWEEN
 from models.plots import contact_sheet
 from models.preprocess import PhotographError, read_photograph
 from models.spec import Preprocessing, Target
@@ -30,14 +31,28 @@ def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[s
     """
     wrong = [row for row in predictions if row["target"] == target.name and row["truth"] != row["predicted"]]
     shown = []
-    for row in sorted(wrong, key=lambda row: -max(row["probabilities"]))[:_SHOWN]:
+    for row in sorted(wrong, key=lambda row: -_sureness(row, target))[:_SHOWN]:
         try:
             data = (dataset.store / row["path"]).read_bytes()
-            photograph = read_photograph(data, Preprocessing(patches=0, view=_SIDE))
+            photograph = read_photograph(data, Preprocessing(patches=0, view=_SIDE), row["crop"])
         except PhotographError:
             continue
-        caption = f"{row['truth']}, answered {row['predicted']} ({max(row['probabilities']):.0%})"
-        shown.append((photograph, caption))
+        shown.append((photograph, _caption(row, target)))
     if shown:
         title = f"{target.name}: wrong with most confidence"
         write_atomic(folder / "plots" / mistakes_file("test", target.name), contact_sheet(shown, title))
+
+
+def _sureness(row: Mapping[str, Any], target: Target) -> float:
+    """Return how probable the answer seemed; of several classes, the most mistaken one."""
+    shares: list[float] = row["probabilities"]
+    if not target.multiple:
+        return max(shares)
+    having = row["truth"].split(BETWEEN)
+    return max(1 - share if name in having else share for name, share in zip(target.classes, shares, strict=True))
+
+
+def _caption(row: Mapping[str, Any], target: Target) -> str:
+    truth, answer = (row[key].replace(BETWEEN, ", ") or "none" for key in ("truth", "predicted"))
+    sure = "" if target.multiple else f" ({max(row['probabilities']):.0%})"
+    return f"{truth}, answered {answer}{sure}"

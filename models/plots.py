@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.probing import Explained
 
 _DPI = 110
-_BLUE, _GREY = "#2b6ca3", "#8a8f98"
+_BLUE, _LIGHT_BLUE, _GREY = "#2b6ca3", "#9bbcd8", "#8a8f98"
 _COLOURS = ("#2b6ca3", "#c4622d", "#3f8f5b", "#8358a5", "#8a6d3b")
 _MANY_CLASSES = 12
 _PAIRS = 4  # pictures in a row of an explanation
@@ -43,6 +43,25 @@ def confusion_plot(scored: Mapping[str, Any], title: str) -> bytes:
     return _png(figure)
 
 
+def classes_plot(scored: Mapping[str, Any], title: str) -> bytes:
+    """Return a PNG of how well each of several classes is told: average precision and F1, and how often it occurs."""
+    found = scored["by_class"]
+    places = np.arange(len(found))[::-1]
+    figure, axes = _canvas(6.4, 1.3 + 0.34 * len(found), title)
+    for key, label, offset, colour in (
+        ("average_precision", "average precision", 0.18, _BLUE),
+        ("f1", "F1", -0.18, _LIGHT_BLUE),
+    ):
+        axes.barh(places + offset, [one[key] or 0 for one in found.values()], 0.34, color=colour, label=label)
+    shares = [one["photographs"] / scored["photographs"] for one in found.values()]
+    axes.scatter(shares, places, marker="|", s=160, color="black", label="share of the photographs", zorder=3)
+    axes.set_yticks(places, [f"{name} ({one['photographs']})" for name, one in found.items()])
+    axes.set_xlim(0, 1.02)
+    axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return _png(figure)
+
+
 def reliability_plot(scored: Mapping[str, Any], title: str) -> bytes:
     """Return a PNG of accuracy against confidence; the area of a dot is its number of photographs."""
     figure, axes = _canvas(4.6, 4.4, title)
@@ -59,8 +78,9 @@ def reliability_plot(scored: Mapping[str, Any], title: str) -> bytes:
     )
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_xlabel("confidence of the answer")
-    axes.set_ylabel("share that is right")
+    several = "by_class" in scored
+    axes.set_xlabel("probability of a class" if several else "confidence of the answer")
+    axes.set_ylabel("share that has it" if several else "share that is right")
     axes.grid(alpha=0.3)
     return _png(figure)
 

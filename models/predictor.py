@@ -21,10 +21,15 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from . import architectures
-from .preprocess import Photograph, PhotographError, read_photograph
+from .preprocess import Box, Photograph, PhotographError, read_photograph
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
 __all__ = ["BrokenModel", "Photograph", "PhotographError", "Prediction", "Predictor", "Reading", "to_tensors"]
+
+HALF = 0.5
+"""The probability from which on a photograph is said to have a class, where it can have several."""
+
+_STEEPEST = 500.0  # beyond, exp overflows
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,19 @@ class Prediction:
         label: the most probable class.
         probabilities: by class, calibrated.
         stops: the expected number of stops, for ordinal targets.
+        labels: the classes that are more probable than not, for targets with several at once; else None.
     """
 
     label: str
     probabilities: Mapping[str, float]
     stops: float | None = None
+    labels: tuple[str, ...] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON has it."""
+        answer = {"class": self.label} if self.labels is None else {"classes": list(self.labels)}
+        stops = {} if self.stops is None else {"stops": self.stops}
+        return {**answer, "probabilities": dict(self.probabilities), **stops}
 
 
 @dataclass(frozen=True)
@@ -64,14 +77,7 @@ class Reading:
             "model": self.model,
             "version": self.version,
             "dataset": self.dataset,
-            "predictions": {
-                target: {
-                    "class": found.label,
-                    "probabilities": dict(found.probabilities),
-                    **({} if found.stops is None else {"stops": found.stops}),
-                }
-                for target, found in self.predictions.items()
-            },
+            "predictions": {target: found.as_dict() for target, found in self.predictions.items()},
         }
 
 
@@ -108,13 +114,13 @@ class Predictor:
             raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {first}.") from error
         return cls(spec, network, device)
 
-    def read(self, data: bytes) -> Photograph:
-        """Decode a photograph and cut what the network is given.
+    def read(self, data: bytes, box: Box | None = None) -> Photograph:
+        """Decode a photograph, or the part of it in a box, and cut what the network is given.
 
         Raises:
             PhotographError: if it cannot be read; it has a status as HTTP says it, and a reason.
         """
-        return read_photograph(data, self.spec.preprocessing)
+        return read_photograph(data, self.spec.preprocessing, box)
 
     def predict(self, photographs: Sequence[Photograph]) -> list[Reading]:
         """Return one reading a photograph, in their order."""
@@ -166,20 +172,23 @@ def to_tensors(inputs: Mapping[str, NDArray[Any]], settings: Preprocessing, devi
     }
 
 
-def calibrated(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return probabilities: the softmax of logits of shape (..., C) divided by a temperature."""
+def calibrated(logits: NDArray[np.float32], temperature: float, *, multiple: bool = False) -> NDArray[np.float64]:
+    """Return probabilities for logits of shape (..., C): softmax, or sigmoid for several classes at once."""
     scaled = logits.astype(np.float64) / temperature
+    if multiple:
+        return np.asarray(1 / (1 + np.exp(-scaled.clip(-_STEEPEST, _STEEPEST))))
     powers = np.exp(scaled - scaled.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
 def _prediction(target: Target, logits: NDArray[np.float32]) -> Prediction:
-    probabilities = calibrated(logits, target.temperature)
-    stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
+    probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
+    by_class = dict(zip(target.classes, probabilities.tolist(), strict=True))
     return Prediction(
         label=target.classes[int(probabilities.argmax())],
-        probabilities=dict(zip(target.classes, probabilities.tolist(), strict=True)),
-        stops=stops,
+        probabilities=by_class,
+        stops=float(probabilities @ np.asarray(target.stops)) if target.stops else None,
+        labels=tuple(name for name, share in by_class.items() if share >= HALF) if target.multiple else None,
     )
 
 

@@ -34,6 +34,10 @@ _PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
 _WARNINGS = threading.Lock()
 
 
+Box = tuple[int, int, int, int]
+"""A part of a picture: left, top, width and height in pixels as they are stored."""
+
+
 class PhotographError(ValueError):
     """A photograph cannot be read.
 
@@ -64,13 +68,19 @@ class Photograph:
     inputs: Mapping[str, NDArray[Any]] = field(repr=False)
 
 
-def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
+def read_photograph(data: bytes, settings: Preprocessing, box: Box | None = None) -> Photograph:
     """Decode a photograph and cut from it what the settings ask for; the same bytes give the same pixels.
+
+    Args:
+        data: the bytes of its file.
+        settings: what is asked for.
+        box: the part that is meant, a face for example; None for all of it.
 
     Raises:
         PhotographError: if it cannot be read or used.
     """
-    image = _decoded(data, settings)
+    whole = _decoded(data, settings)
+    image = _part(whole, box) if box else whole
     width, height = image.size
     if min(width, height) < settings.smallest_side:
         raise PhotographError(
@@ -84,7 +94,7 @@ def read_photograph(data: bytes, settings: Preprocessing) -> Photograph:
     if settings.measures:
         inputs["measures"] = measure(_patches(image, _TILES, _TILE_SIZE))
     if settings.exif:
-        inputs["exif"] = tag_values(image, settings.exif)
+        inputs["exif"] = tag_values(whole, settings.exif)
     if settings.view:
         inputs["view"] = _channels_first(_rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX))
     return Photograph(width, height, inputs)
@@ -138,6 +148,14 @@ def _check_claim(image: Image.Image, max_pixels: int) -> None:
         raise PhotographError(
             _TOO_LARGE, f"The picture claims {width} × {height} pixels; at most {max_pixels} are decoded."
         )
+
+
+def _part(image: Image.Image, box: Box) -> Image.Image:
+    left, top, width, height = box
+    right, bottom = left + width, top + height
+    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+        raise PhotographError(_UNUSABLE, f"The part {list(box)} is not within {image.width} × {image.height} pixels.")
+    return image.crop((left, top, right, bottom))
 
 
 def _patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:

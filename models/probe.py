@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from labels.dataset import TargetSpec
 from lightmeter import console
-from models.data import Row, class_numbers, each_photograph, stops_of
+from models.data import Row, class_numbers, class_sets, each_photograph, stops_of, unreadable
 from models.fitted import Fitted, Work
 from models.losses import bell
 from models.predictor import Predictor
-from models.preprocess import PhotographError
+from models.preprocess import Box, PhotographError
 from models.recipe import Probe
 
 _ITERATIONS = 100
@@ -27,13 +27,15 @@ class HeadTask:
 
     Attributes:
         features: shape (N, F).
-        truth: shares of the classes, shape (N, C).
+        truth: shares of the classes, shape (N, C); where a photograph can have several, 1 for each it has.
         weights: what each photograph counts, shape (N,).
+        multiple: whether a photograph can have several classes at once.
     """
 
     features: Tensor
     truth: Tensor
     weights: Tensor
+    multiple: bool = False
 
 
 def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
@@ -75,15 +77,15 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
 def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> tuple[Tensor, list[Row]]:
     """Return the features of every photograph that can be read, shape (N, F), and their rows."""
 
-    def one(data: bytes) -> NDArray[np.float32]:
+    def one(data: bytes, box: Box | None) -> NDArray[np.float32]:
         with torch.inference_mode():
-            found: Tensor = predictor.network.features(predictor.tensors(predictor.read(data)))  # type: ignore[operator]
+            found: Tensor = predictor.network.features(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
         return found[0].cpu().numpy()
 
     found, kept = [], []
     for row, result in each_photograph(work.dataset, work.rows[split], one, f"features, {split}"):
         if isinstance(result, PhotographError):
-            fitted.unreadable.append({"sha256": row["sha256"], "reason": result.reason})
+            fitted.unreadable.append(unreadable(row, result))
         else:
             found.append(result)
             kept.append(row)
@@ -92,6 +94,11 @@ def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> t
 
 def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, training: Probe) -> HeadTask:
     """Return what a head is fitted to: features of shape (N, F) and the labels of the same photographs."""
+    if target.multiple:
+        sets = torch.from_numpy(class_sets(rows, target))
+        known = sets[:, 0].isfinite()
+        even = torch.ones(int(known.sum())).double()
+        return HeadTask(features[known], sets[known], even / even.sum(), multiple=True)
     classes = torch.from_numpy(class_numbers(rows, target))
     known = classes >= 0
     truth = functional.one_hot(classes[known], len(target.classes)).double()
@@ -163,6 +170,10 @@ def head_logits(parameters: Tensor, features: Tensor) -> Tensor:
 
 
 def _loss(parameters: Tensor, task: HeadTask) -> Tensor:
-    """Cross-entropy between true and answered shares."""
-    found = torch.log_softmax(head_logits(parameters, task.features), 1)
+    """Cross-entropy between true and answered shares; with several classes at once, the mean of one a class."""
+    logits = head_logits(parameters, task.features)
+    if task.multiple:
+        each = functional.binary_cross_entropy_with_logits(logits, task.truth, reduction="none")
+        return (each.mean(1) * task.weights).sum()
+    found = torch.log_softmax(logits, 1)
     return -((task.truth * found).sum(1) * task.weights).sum()

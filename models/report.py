@@ -10,21 +10,25 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from lightmeter.files import write_atomic
-from models.metrics import told
 from models.mistakes import mistakes_file
-from models.plots import confusion_plot, history_plot, reliability_plot, stops_plot
+from models.plots import classes_plot, confusion_plot, history_plot, reliability_plot, stops_plot
+from models.resampling import told
 from models.spec import ModelSpec
 
 FIGURES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
+    "mean_average_precision": "mean average precision",
     "error_stops": "mean error in stops",
     "within_one_stop": "within one stop",
     "ece_before": "ECE, uncalibrated",
     "ece": "ECE",
 }
 """Every figure that is reported, and how it is called."""
+
+PARTS = {"accuracy": "accuracy", "macro_f1": "macro F1", "error_stops": "error in stops"}
+"""What is told of a source or a camera."""
 
 _SHARES = ("accuracy", "balanced_accuracy", "within_one_stop")
 
@@ -55,6 +59,7 @@ def write_report(
         "splits": splits,
         "evaluated": "test" in metrics,
         "rows": figure_rows,
+        "part_rows": part_rows,
         "facts": _facts(metrics["training"]),
         "plots": plots,
         "curve": base64.b64encode(curve).decode(),
@@ -76,6 +81,16 @@ def figure_rows(target: Mapping[str, Any]) -> list[list[str]]:
         for name, label in FIGURES.items()
         if name in target
     ]
+
+
+def part_rows(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the figures of sources or cameras to read: headings, and a row each."""
+    shown = [name for name in PARTS if name in next(iter(parts.values()))]
+    rows = []
+    for part, figures in parts.items():
+        cells = [told({"value": figures[name], "low": None}, percent=name in _SHARES) for name in shown]
+        rows.append([part, str(figures["photographs"]), *cells])
+    return ["photographs", *(PARTS[name] for name in shown)], rows
 
 
 def difference_rows(compared: Mapping[str, Any]) -> list[list[str]]:
@@ -112,7 +127,10 @@ def _told(name: str, scored: Mapping[str, Any]) -> str:
 def _plots(
     split: str, name: str, target: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: ModelSpec
 ) -> Iterator[tuple[str, bytes]]:
-    yield f"{split}-{name}-confusion.png", confusion_plot(target, f"{name}, {split}: answers")
+    if "confusion" in target:
+        yield f"{split}-{name}-confusion.png", confusion_plot(target, f"{name}, {split}: answers")
+    else:
+        yield f"{split}-{name}-classes.png", classes_plot(target, f"{name}, {split}: classes")
     yield f"{split}-{name}-reliability.png", reliability_plot(target, f"{name}, {split}: reliability")
     (unit,) = [one.unit for one in spec.targets if one.name == name]
     if "error_stops" in target:

@@ -68,7 +68,8 @@ class Target:
         classes: in order.
         stops: one number a class for an ordinal target, else empty.
         unit: what the numbers count, for example ``log2 s``.
-        temperature: logits are divided by it before the softmax (Guo et al. 2017).
+        temperature: logits are divided by it before the softmax, or the sigmoid (Guo et al. 2017).
+        multiple: whether a photograph can have several classes at once; each then has a probability of its own.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Target:
     stops: tuple[float, ...] = ()
     unit: str = ""
     temperature: float = 1.0
+    multiple: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,11 @@ def _target(values: dict[str, Any]) -> Target:
         raise ValueError(f"the target {name} must have one number of stops a class")
     if temperature <= 0:
         raise ValueError("temperature must be above zero")
-    return Target(name, classes, stops, _text("unit", values.get("unit", "")), temperature)
+    multiple = values.get("multiple", False)
+    _yes_or_no("multiple", multiple)
+    if stops and multiple:
+        raise ValueError(f"the target {name} has stops, so a photograph has one of its classes only")
+    return Target(name, classes, stops, _text("unit", values.get("unit", "")), temperature, multiple)
 
 
 def _text(key: str, value: object) -> str:

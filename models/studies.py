@@ -62,6 +62,8 @@ def attack_split(
 ) -> dict[str, Any]:
     """Attack a model on photographs of the test split, and return its accuracy by strength of each attack."""
     chosen = probing.target_of(predictor, target)
+    if chosen.multiple:
+        raise UsageError(f"'{chosen.name}' has several classes a photograph; attacks are for targets with one.")
     place = {name: index for index, name in enumerate(chosen.classes)}
     rows = [row for row in dataset.rows("test") if row[label_column(chosen.name)] is not None][:limit]
     right: dict[probing.Attack, list[list[bool]]] = {"fgsm": [], "pgd": []}

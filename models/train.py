@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from labels.dataset import DataSet
+from labels.dataset import DataSet, TargetSpec, label_column
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from models import architectures, devices, distributed
 from models.boosting import fit_boosting
-from models.data import Row, class_numbers, labelled
+from models.data import Row, labelled
 from models.descent import fit_network
-from models.evaluation import predict_split, score
+from models.evaluation import predict_split
 from models.fitted import Fitted, Work
 from models.predictor import Predictor
 from models.pretrained import load_trunk
@@ -25,6 +24,7 @@ from models.probe import fit_probe
 from models.recipe import Network, Probe, Recipe, Training
 from models.report import write_history, write_report
 from models.runs import new_run, write_metrics, write_model, write_predictions
+from models.scoring import score
 from models.spec import ModelSpec, Target
 from models.tags import DEFINES
 
@@ -111,19 +111,25 @@ def _rows(dataset: DataSet) -> dict[str, list[Row]]:
     """Return the labelled rows to learn from, or say what is missing."""
     rows = {split: labelled(dataset.rows(split), dataset.spec.targets) for split in ("train", "validation")}
     for target in dataset.spec.targets:
-        known = {split: class_numbers(some, target) for split, some in rows.items()}
-        present = np.unique(known["train"][known["train"] >= 0])
-        if len(present) < _LEAST_CLASSES:
+        present = {split: _present(some, target) for split, some in rows.items()}
+        if len(present["train"]) < _LEAST_CLASSES:
             raise UsageError(
                 f"The training split of {dataset.spec.name} has photographs of fewer than two classes of "
                 f"'{target.name}'; there is nothing to tell apart."
             )
-        if not (known["validation"] >= 0).any():
+        if not present["validation"]:
             raise UsageError(
                 f"The validation split of {dataset.spec.name} has no photograph with a label for "
                 f"'{target.name}'; freeze a data set with more photographers."
             )
     return rows
+
+
+def _present(rows: Sequence[Row], target: TargetSpec) -> set[str]:
+    """Return the classes of a target that photographs have."""
+    having = [row[label_column(target.name)] for row in rows]
+    found = {name for value in having if value is not None for name in (value if target.multiple else [value])}
+    return found & set(target.classes)
 
 
 def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
@@ -148,7 +154,8 @@ def _spec(recipe: Recipe, dataset: DataSet, name: str) -> ModelSpec:
         architecture_options=recipe.architecture_options,
         preprocessing=recipe.cut,
         targets=tuple(
-            Target(target.name, target.classes, target.stops, target.unit) for target in dataset.spec.targets
+            Target(target.name, target.classes, target.stops, target.unit, multiple=target.multiple)
+            for target in dataset.spec.targets
         ),
         data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
     )

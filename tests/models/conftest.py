@@ -28,6 +28,7 @@ from lightmeter.cli import main
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s")
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
+CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multiple=True)
 STOPS = {"fast": -10.0, "slow": -4.0}
 
 
@@ -51,7 +52,7 @@ def make_dataset(
     Args:
         folder: of the data set; its store lies beside it.
         count: number of photographs.
-        targets: of SHUTTER and MEDIUM; every fifth photograph lacks a medium.
+        targets: of SHUTTER, MEDIUM and CONCEPT; every fifth photograph lacks a medium and concepts.
         damaged: indices of photographs whose file is cut off.
     """
     store = folder.parent / "store"
@@ -76,6 +77,7 @@ def make_dataset(
                 label_column("shutter"): shutter,
                 stops_column("shutter"): STOPS[shutter],
                 label_column("medium"): None if index % 5 == 0 else ("film" if noisy else "digital"),
+                label_column("concept"): None if index % 5 == 0 else _concepts(index, noisy=noisy),
             }
         )
     rows.sort(key=lambda row: str(row["sha256"]))
@@ -84,16 +86,19 @@ def make_dataset(
     return read_dataset(folder)
 
 
+def _concepts(index: int, *, noisy: bool) -> list[str]:
+    """Return what a photograph shows: grain or calm is to be seen, dawn is not."""
+    return (["grain"] if noisy else []) + (["dawn"] if index % 3 == 0 else []) + ([] if noisy else ["calm"])
+
+
 def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa.Table:
     """Return rows as a data set's manifest has them."""
-    labels = [
-        field
-        for target in targets
-        for field in (
-            pa.field(label_column(target.name), pa.string()),
-            pa.field(stops_column(target.name), pa.float64()),
-        )
-    ]
+    labels = []
+    for target in targets:
+        kind = pa.list_(pa.string()) if target.multiple else pa.string()
+        labels.append(pa.field(label_column(target.name), kind))
+        if not target.multiple:
+            labels.append(pa.field(stops_column(target.name), pa.float64()))
     schema = pa.schema([*MANIFEST_COLUMNS, *labels])
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
 

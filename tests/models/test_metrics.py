@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from models.metrics import Answers, confusion, figures, group_numbers, reliability, temperature, told
+from models.metrics import Answers, confusion, temperature
+from models.resampling import figures, group_numbers, reliability, told
 
 
 def draw(count: int = 300, classes: int = 4, seed: int = 0) -> Answers:

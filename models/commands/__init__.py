@@ -1,0 +1,1 @@
+"""The commands under ``lightmeter models``, by what they are for."""

@@ -1,0 +1,32 @@
+"""Options that several commands take."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from labels.dataset import DataSet
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")]
+TrainedOn = Annotated[
+    Path | None, typer.Option("--data", help="The data set it was trained on; else the project's one of that name.")
+]
+TargetName = Annotated[str | None, typer.Option("--target", help="One of the model's targets; else its first.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's .toml file.")]
+DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value: change a setting of the recipe.")]
+Seed = Annotated[int, typer.Option(help="Other seed, other random draws.")]
+
+
+def open_dataset(folder: Path) -> "DataSet":
+    """Return a data set that is given as a path or by its name in the project."""
+    from labels.dataset import read_dataset
+    from lightmeter import project
+
+    if not folder.exists() and len(folder.parts) == 1:
+        here = project.find_if_any()
+        if here and (here.datasets / folder).is_dir():
+            folder = here.datasets / folder
+    return read_dataset(folder)

@@ -1,0 +1,99 @@
+"""Looking into a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightmeter import console
+from lightmeter.commands import Group
+from models.commands.options import RunFolder, TargetName, TrainedOn, open_dataset
+
+app = Group()
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    target: TargetName = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("explained"),
+) -> None:
+    """Show which patches and pixels counted for an answer."""
+    from models.runs import open_run
+    from models.studies import explain_files
+
+    told = explain_files(open_run(run), files, target, out)
+    rows = [(one["file"], one["target"], one["class"], one["picture"]) for one in told]
+    console.current().emit(told, console.table("", ("photograph", "target", "answer", "picture"), rows))
+
+
+@app.command()
+def attack(
+    run: RunFolder,
+    data: TrainedOn = None,
+    target: TargetName = None,
+    levels: Annotated[str, typer.Option(help="Greatest changes of a pixel, of 255.")] = "0,0.25,0.5,1,2,4,8",
+    limit: Annotated[int, typer.Option(min=1, help="Photographs of the test split.")] = 100,
+) -> None:
+    """Mislead a model by small changes of pixels (FGSM and PGD), and show how its accuracy falls."""
+    from models.runs import find_run, open_run
+    from models.studies import attack_split, write_attack
+
+    predictor = open_run(run)
+    dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
+    found = attack_split(predictor, dataset, target, _levels(levels), limit)
+    picture = write_attack(find_run(run), found)
+    rows = list(zip(found["levels"], found["fgsm"], found["pgd"], strict=True))
+    console.current().emit(
+        {**found, "picture": picture},
+        [console.table("accuracy under attack", ("levels of 255", "FGSM", "PGD"), rows), f"Plot: {picture}"],
+    )
+
+
+@app.command()
+def series(
+    run: RunFolder,
+    files: Annotated[list[Path], typer.Argument(help="Photographs of one scene, one setting varied.")],
+    target: TargetName = None,
+    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("series.png"),
+) -> None:
+    """Predict a controlled series, and show the answers along the true setting."""
+    from models.probing import target_of
+    from models.runs import open_run
+    from models.studies import series as predict_series
+    from models.studies import write_series
+
+    predictor = open_run(run)
+    found = predict_series(predictor, files, target)
+    write_series(out, found, target_of(predictor, target))
+    rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found]
+    console.current().emit(
+        {"series": found, "picture": out},
+        [console.table("", ("photograph", "true stops", "answered stops", "class"), rows), f"Plot: {out}"],
+    )
+
+
+@app.command()
+def similar(
+    run: RunFolder,
+    file: Annotated[Path, typer.Argument(help="A photograph.")],
+    data: Annotated[Path, typer.Option(help="Data set to search.")],
+    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 10,
+) -> None:
+    """Find the photographs of a data set that a model sees most alike."""
+    from models.runs import open_run
+    from models.studies import similar as find_similar
+
+    found = find_similar(open_run(run), file, open_dataset(data), count)
+    rows = [(one["likeness"], one["split"], one["file"]) for one in found]
+    console.current().emit(found, console.table("", ("likeness", "split", "photograph"), rows))
+
+
+def _levels(text: str) -> list[float]:
+    from lightmeter.errors import UsageError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--levels wants numbers with commas between, not '{text}'.") from error

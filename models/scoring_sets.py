@@ -1,0 +1,85 @@
+"""The figures of a target of which a photograph can have several classes at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.breakdown import breakdown
+from models.data import Row, class_sets
+from models.evaluation import BETWEEN
+from models.predictor import HALF, calibrated
+from models.resampling import figures, group_numbers, reliability
+from models.several import SetAnswers
+from models.spec import Target
+
+
+def set_answers_of(rows: Sequence[Mapping[str, Any]], target: Target) -> SetAnswers:
+    """Return what was answered about a target, for rows of ``predictions.parquet``."""
+    probabilities = np.asarray([row["probabilities"] for row in rows], np.float64)
+    logits = np.asarray([row["logits"] for row in rows], np.float32)
+    having = [row["truth"].split(BETWEEN) for row in rows]
+    return SetAnswers(
+        truth=np.asarray([[name in names for name in target.classes] for names in having]),
+        predicted=probabilities >= HALF,
+        probabilities=probabilities,
+        groups=group_numbers([row["group"] for row in rows]),
+        raw_probabilities=calibrated(logits, 1.0, multiple=True),
+    )
+
+
+def score_sets(rows: Sequence[Mapping[str, Any]], target: Target, training: Sequence[Row], seed: int) -> dict[str, Any]:
+    """Return the figures of one target, beside a constant baseline."""
+    answers = set_answers_of(rows, target)
+    return {
+        "support": answers.truth.sum(0).tolist(),
+        **figures(answers, seed),
+        "baselines": {"constant": _constant(answers, target, training, seed)},
+        "breakdown": breakdown(rows, lambda here: _figures_within(answers, here)),
+        "by_class": _by_class(answers, target),
+        "reliability": reliability(answers.probabilities.ravel(), answers.truth.ravel()),
+    }
+
+
+def _constant(answers: SetAnswers, target: Target, training: Sequence[Row], seed: int) -> dict[str, Any]:
+    """Return what a model scores that never looks: it gives each class its share of the training photographs.
+
+    It says every class of every photograph, which of all constant answers has the greatest macro F1.
+    """
+    sets = class_sets(training, target)
+    shares = np.nanmean(sets, 0)
+    constant = SetAnswers(
+        truth=answers.truth,
+        predicted=np.ones_like(answers.predicted),
+        probabilities=np.broadcast_to(shares, answers.probabilities.shape),
+        groups=answers.groups,
+    )
+    return {"shares": dict(zip(target.classes, shares.tolist(), strict=True)), **figures(constant, seed)}
+
+
+def _figures_within(answers: SetAnswers, here: NDArray[np.bool_]) -> dict[str, float | None]:
+    some = SetAnswers(
+        answers.truth[here], answers.predicted[here], answers.probabilities[here], np.zeros(int(here.sum()), np.int64)
+    )
+    return {"macro_f1": figures(some)["macro_f1"]["value"]}
+
+
+def _by_class(answers: SetAnswers, target: Target) -> dict[str, dict[str, float | None]]:
+    """Return F1 and average precision of each class that occurs."""
+    found = {}
+    for number, name in enumerate(target.classes):
+        one = slice(number, number + 1)
+        alone = SetAnswers(
+            answers.truth[:, one],
+            answers.predicted[:, one],
+            answers.probabilities[:, one],
+            np.zeros_like(answers.groups),
+        )
+        told = figures(alone)
+        found[name] = {
+            "photographs": int(alone.truth.sum()),
+            "f1": told["macro_f1"]["value"],
+            "average_precision": told["mean_average_precision"]["value"],
+        }
+    return found

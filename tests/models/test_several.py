@@ -1,0 +1,136 @@
+"""Photographs that can have several classes at once."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+
+from models.resampling import figures
+from models.several import SetAnswers, temperature_of_sets
+
+from .conftest import CONCEPT, SHUTTER, SMALL, lightmeter, make_dataset
+
+Ask = Callable[..., Any]
+
+RECIPES = {
+    "patches": SMALL,
+    "quality-features": ["--set", "iterations=20"],
+    "haoran-cnn": ["--set", "view=32", "--set", "epochs=2"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def answers(count: int = 200, seed: int = 0) -> SetAnswers:
+    random = np.random.default_rng(seed)
+    truth = random.random((count, 3)) < (0.1, 0.3, 0.5)
+    shares = np.round((truth + random.random((count, 3))) / 2, 1)  # rounded: many are alike
+    return SetAnswers(truth, shares >= 0.5, shares, np.arange(count) % 20, shares)
+
+
+def test_figures_agree_with_scikit_learn() -> None:
+    some = answers()
+    found = figures(some)
+    assert found["macro_f1"]["value"] == pytest.approx(f1_score(some.truth, some.predicted, average="macro"))
+    expected = np.mean([average_precision_score(some.truth[:, c], some.probabilities[:, c]) for c in range(3)])
+    assert found["mean_average_precision"]["value"] == pytest.approx(expected)
+    for name in ("macro_f1", "mean_average_precision"):
+        assert found[name]["low"] < found[name]["value"] < found[name]["high"]
+
+
+def test_a_model_that_always_says_no_is_worth_nothing() -> None:
+    """Of 30 classes a photograph has one: nearly all cells of the table are right, and every figure is near zero."""
+    truth = np.eye(30, dtype=np.bool_)[np.arange(300) % 30]
+    never = np.zeros_like(truth)
+    found = figures(SetAnswers(truth, never, never.astype(np.float64), np.arange(300) % 10))
+    assert set(found) == {"macro_f1", "mean_average_precision"}
+    assert found["macro_f1"]["value"] == 0.0
+    assert found["mean_average_precision"]["value"] == pytest.approx(1 / 30)
+
+
+def test_photographs_of_one_group_count_once() -> None:
+    some = answers(20)
+    copies = SetAnswers(
+        *(np.repeat(values, 50, 0) for values in (some.truth, some.predicted, some.probabilities)),
+        np.repeat(np.arange(20), 50),
+    )
+    alone = SetAnswers(some.truth, some.predicted, some.probabilities, np.arange(20))
+    for name, figure in figures(alone).items():
+        assert figures(copies)[name] == pytest.approx(figure)
+
+
+def test_temperature_undoes_a_scale() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (4000, 3))
+    truth = (random.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float64)
+    assert temperature_of_sets((3 * logits).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_recipes_answer_with_all_classes_that_are_probable(recipe: str, tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(SHUTTER, CONCEPT))
+    run = tmp_path / "run"
+    options = ["--data", dataset.folder, "--out", run, *RECIPES[recipe]]
+    metrics = document("models", "train", recipe, *options)["metrics"]
+    assert metrics["validation"]["targets"]["concept"]["photographs"] == 10
+    scored = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["concept"]
+    assert not {"accuracy", "balanced_accuracy", "confusion"} & set(scored)
+    assert scored["baselines"]["constant"]["macro_f1"]["value"] > 0
+    assert list(scored["by_class"]) == ["grain", "dawn", "calm"]
+    (answer,) = document("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
+    concept, shutter = answer["predictions"]["concept"], answer["predictions"]["shutter"]
+    assert concept["classes"] == [name for name, share in concept["probabilities"].items() if share >= 0.5]
+    assert "class" not in concept
+    assert "class" in shutter
+    assert lightmeter("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"]) == 0
+    assert {path.name for path in (run / "plots").glob("test-concept-*")} >= {
+        "test-concept-classes.png",
+        "test-concept-reliability.png",
+    }
+
+
+def test_what_can_be_seen_is_found(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
+    document("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    scored = document("models", "evaluate", tmp_path / "run", "--data", dataset.folder)["metrics"]["test"]
+    by_class = scored["targets"]["concept"]["by_class"]
+    assert by_class["grain"]["average_precision"] == by_class["calm"]["average_precision"] == 1.0
+    rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
+    assert {"grain", "calm", "grain|dawn", "dawn|calm"} >= {row["truth"] for row in rows}
+
+
+def test_runs_are_compared_by_their_f1(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
+    runs = []
+    for seed in (0, 1):
+        runs.append(tmp_path / f"run{seed}")
+        options = ["--data", dataset.folder, "--out", runs[-1], "--seed", seed, *RECIPES["haoran-cnn"]]
+        document("models", "train", "haoran-cnn", *options)
+    found = document("models", "compare", *runs, "--split", "validation")["targets"]["concept"]["runs"]
+    assert set(found["run1"]["difference"]) >= {"macro_f1", "mean_average_precision"}
+
+
+def test_attacks_are_for_one_class_a_photograph(tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
+    run = tmp_path / "run"
+    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet") == 0
+    assert "has several classes a photograph" in sentence("models", "attack", run, "--data", dataset.folder)
+
+
+def test_damaged_specs_are_refused(tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
+    run = tmp_path / "run"
+    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet") == 0
+    spec = (run / "model.toml").read_text()
+    photograph = next(dataset.store.iterdir())
+    (run / "model.toml").write_text(spec.replace("multiple = true", 'multiple = "yes"'))
+    assert "multiple must be true or false" in sentence("models", "predict", run, photograph)
+    assert json.loads((run / "metrics.json").read_text())["format"] == 1
