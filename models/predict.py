@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
+from models.likeness import unlike
 from models.predictor import Predictor
 from models.preprocess import PhotographError
+from models.tags import Tags
+from models.told import told_of
 
 
-def predict_files(predictor: Predictor, files: Sequence[Path]) -> list[dict[str, Any]]:
+def predict_files(predictor: Predictor, files: Sequence[Path], exif: Path | None = None) -> list[dict[str, Any]]:
     """Return one answer a file, in their order; a file that is no usable photograph is answered with an error.
+
+    Args:
+        predictor: that reads them.
+        files: photographs.
+        exif: JSON file of tags that are told beside them.
 
     Raises:
         UsageError: if a file is not there; nothing is predicted then.
@@ -18,12 +26,16 @@ def predict_files(predictor: Predictor, files: Sequence[Path]) -> list[dict[str,
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}.")
-    return [{"file": str(file), **_answer(predictor, file)} for file in files]
+    told = told_of(exif, files)
+    return [{"file": str(file), **_answer(predictor, file, tags)} for file, tags in zip(files, told, strict=True)]
 
 
-def _answer(predictor: Predictor, file: Path) -> dict[str, Any]:
+def _answer(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
+    data = file.read_bytes()
     try:
-        photograph = predictor.read(file.read_bytes())
+        photograph = predictor.read(data, exif=exif)
     except PhotographError as error:
         return {"error": {"status": error.status, "reason": error.reason}}
-    return predictor.predict([photograph])[0].as_dict()
+    reading = predictor.predict([photograph])[0].as_dict()
+    warnings = unlike(data, photograph, predictor.spec)
+    return {**reading, "warnings": warnings} if warnings else reading

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from . import architectures
 from .preprocess import Box, Photograph, PhotographError, read_photograph
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
+from .tags import Tags
 
 __all__ = ["BrokenModel", "Photograph", "PhotographError", "Prediction", "Predictor", "Reading", "to_tensors"]
 
@@ -114,13 +115,18 @@ class Predictor:
             raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {first}.") from error
         return cls(spec, network, device)
 
-    def read(self, data: bytes, box: Box | None = None) -> Photograph:
+    def read(self, data: bytes, box: Box | None = None, exif: Tags | None = None) -> Photograph:
         """Decode a photograph, or the part of it in a box, and cut what the network is given.
+
+        Args:
+            data: the bytes of its file.
+            box: the part that is meant; None for all of it.
+            exif: tags that are told beside the file; they win over those in it.
 
         Raises:
             PhotographError: if it cannot be read; it has a status as HTTP says it, and a reason.
         """
-        return read_photograph(data, self.spec.preprocessing, box)
+        return read_photograph(data, self.spec.preprocessing, box, exif)
 
     def predict(self, photographs: Sequence[Photograph]) -> list[Reading]:
         """Return one reading a photograph, in their order."""

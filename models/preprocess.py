@@ -9,7 +9,7 @@ readout) belong to the sensor's own axes.
 import io
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from .measures import measure
 from .spec import Preprocessing
-from .tags import tag_values
+from .tags import Tags, tag_values
 
 Image.init()
 FORMATS: list[str] = [
@@ -68,13 +68,16 @@ class Photograph:
     inputs: Mapping[str, NDArray[Any]] = field(repr=False)
 
 
-def read_photograph(data: bytes, settings: Preprocessing, box: Box | None = None) -> Photograph:
+def read_photograph(
+    data: bytes, settings: Preprocessing, box: Box | None = None, exif: Tags | None = None
+) -> Photograph:
     """Decode a photograph and cut from it what the settings ask for; the same bytes give the same pixels.
 
     Args:
         data: the bytes of its file.
         settings: what is asked for.
         box: the part that is meant, a face for example; None for all of it.
+        exif: tags that are told beside the file; they win over those in it.
 
     Raises:
         PhotographError: if it cannot be read or used.
@@ -94,7 +97,7 @@ def read_photograph(data: bytes, settings: Preprocessing, box: Box | None = None
     if settings.measures:
         inputs["measures"] = measure(_patches(image, _TILES, _TILE_SIZE))
     if settings.exif:
-        inputs["exif"] = tag_values(whole, settings.exif)
+        inputs["exif"] = _tags(whole, settings.exif, exif or {})
     if settings.view:
         inputs["view"] = _channels_first(_rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX))
     return Photograph(width, height, inputs)
@@ -120,15 +123,20 @@ def positions(width: int, height: int, count: int, size: int) -> list[tuple[int,
     return list(zip(lefts.tolist(), tops.tolist(), strict=True))
 
 
+def opened(data: bytes) -> Image.Image:
+    """Return a picture of which no more than the header was read; what it says of itself may be wrong."""
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
 def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
     if not data:
         raise PhotographError(_EMPTY_OR_DAMAGED, "The file is empty.")
     if len(data) > settings.max_bytes:
         raise PhotographError(_TOO_LARGE, f"The file has {len(data)} bytes; at most {settings.max_bytes} are read.")
     try:
-        with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = opened(data)
         _check_claim(image, settings.max_pixels)
         image.load()
     except PhotographError:
@@ -140,6 +148,13 @@ def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
     except Exception as error:  # decoders of hostile files raise nearly anything
         raise PhotographError(_EMPTY_OR_DAMAGED, f"The picture is damaged and cannot be decoded ({error}).") from error
     return image
+
+
+def _tags(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray[np.float32]:
+    try:
+        return tag_values(image, wanted, told)
+    except ValueError as error:
+        raise PhotographError(_EMPTY_OR_DAMAGED, str(error)) from error
 
 
 def _check_claim(image: Image.Image, max_pixels: int) -> None:

@@ -93,6 +93,7 @@ class ModelSpec:
         architecture_options: for that plugin.
         data: name and manifest_sha256 of the data set that it was trained on.
         training: how it went: seed, device, seconds and so on.
+        ranges: where most of the training photographs lie, by trait (`models.traits`): from, to.
         weights_sha256: of the weights' file.
     """
 
@@ -106,6 +107,7 @@ class ModelSpec:
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     weights_sha256: str = ""
 
     @property
@@ -161,6 +163,7 @@ def spec_from(values: dict[str, Any]) -> ModelSpec:
         architecture_options=_table("architecture_options", values.get("architecture_options", {})),
         data=_table("data", values.get("data", {})),
         training=_table("training", values.get("training", {})),
+        ranges={name: _range(name, ends) for name, ends in _table("ranges", values.get("ranges", {})).items()},
         weights_sha256=_text("weights_sha256", values.get("weights_sha256", "")),
     )
 
@@ -224,6 +227,13 @@ def _target(values: dict[str, Any]) -> Target:
     if stops and multiple:
         raise ValueError(f"the target {name} has stops, so a photograph has one of its classes only")
     return Target(name, classes, stops, _text("unit", values.get("unit", "")), temperature, multiple)
+
+
+def _range(name: str, ends: object) -> tuple[float, float]:
+    low, *rest = _numbers(f"the range of {name}", ends) or (0.0,)
+    if len(rest) != 1 or low > rest[0]:
+        raise ValueError(f"the range of {name} must be two numbers, the lower one first")
+    return low, rest[0]
 
 
 def _text(key: str, value: object) -> str:

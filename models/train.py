@@ -21,6 +21,7 @@ from models.fitted import Fitted, Work
 from models.predictor import Predictor
 from models.pretrained import load_trunk
 from models.probe import fit_probe
+from models.ranges import ranges_of
 from models.recipe import Network, Probe, Recipe, Training
 from models.report import write_history, write_report
 from models.runs import new_run, write_metrics, write_model, write_predictions
@@ -75,7 +76,9 @@ def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: 
         if not distributed.first():
             return Run(folder, {})
         facts = _facts(predictor, fitted, device, seed, time.perf_counter() - begun)
-        spec = replace(spec, targets=_calibrated(spec.targets, fitted.temperatures), training=facts)
+        ranges = ranges_of(predictor, dataset, rows["train"])
+        targets = _calibrated(spec.targets, fitted.temperatures)
+        spec = replace(spec, targets=targets, training=facts, ranges=ranges)
         metrics = _write(folder, Predictor(spec, network, device), fitted, work)
     shutil.rmtree(work.partial, ignore_errors=True)
     return Run(folder, metrics)

@@ -10,6 +10,7 @@ import typer
 from lightmeter import console
 from lightmeter.commands import group
 from lightmeter.errors import UsageError
+from models.commands.options import ExifFile
 
 if TYPE_CHECKING:
     from serve.state import Home
@@ -96,15 +97,17 @@ def predict(
     name: Annotated[str, typer.Argument(help="A served model.")],
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
     version: Annotated[str | None, typer.Option(help="Of the model; else the one that is served by default.")] = None,
+    exif: ExifFile = None,
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Ask a running server how photographs were made; one that cannot be read is answered with the reason."""
     from lightmeter import project
+    from models.commands.show import shown_answers
     from serve.predict import predict_files
     from serve.state import home
 
-    answers = predict_files(home(project.find(), server), name, files, version)
-    console.current().emit(answers, _answers(answers))
+    answers = predict_files(home(project.find(), server), name, files, version, exif)
+    console.current().emit(answers, shown_answers(answers))
     if all("error" in answer for answer in answers):
         raise typer.Exit(1)
 
@@ -235,15 +238,3 @@ def _models_table(document: dict[str, Any]) -> Any:
     ]
     title = f"Server {document['server']} at {document['addresses']['inference']}"
     return console.table(title, ("model", "version", "ready", "queue", "latency ms", "batch", "memory MB"), rows)
-
-
-def _answers(answers: list[dict[str, Any]]) -> Any:
-    rows: list[tuple[object, ...]] = []
-    for answer in answers:
-        if "error" in answer:
-            rows.append((answer["file"], "–", answer["error"]["reason"], None, None))
-            continue
-        for target, found in answer["predictions"].items():
-            probability = found["probabilities"][found["class"]]
-            rows.append((answer["file"], target, found["class"], probability, found.get("stops")))
-    return console.table("", ("photograph", "target", "answer", "probability", "stops"), rows)

@@ -9,6 +9,7 @@ import httpx
 
 from lightmeter.errors import LightmeterError
 from lightmeter.settings import ServeSection
+from models.tags import Tags
 from serve.state import Home, State
 
 Purpose = Literal["inference", "management"]
@@ -47,13 +48,14 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def predict(self, name: str, data: bytes, version: str | None = None) -> dict[str, Any]:
+    def predict(self, name: str, data: bytes, version: str | None = None, exif: Tags | None = None) -> dict[str, Any]:
         """Return what a model reads off a photograph.
 
         Args:
             name: the model.
             data: the file's bytes.
             version: of the model; else the default one.
+            exif: tags that are told beside the file.
 
         Returns:
             A reading, or ``{"error": {"status", "reason"}}``.
@@ -61,7 +63,7 @@ class Client:
         Raises:
             LightmeterError: if the server does not answer.
         """
-        return self._read(f"/predictions/{name}" + (f"/{version}" if version else ""), data)
+        return self._read(f"/predictions/{name}" + (f"/{version}" if version else ""), data, exif)
 
     def explained(self, name: str, data: bytes) -> dict[str, Any]:
         """Return what `predict` does, with which patches counted where the model can tell."""
@@ -69,9 +71,11 @@ class Client:
         unexplained = answer.get("error", {}).get("status") == _UNEXPLAINED
         return self.predict(name, data) if unexplained else answer
 
-    def _read(self, path: str, data: bytes) -> dict[str, Any]:
-        headers = {"Content-Type": "application/octet-stream"}
-        return _document(self._send("POST", self._state.inference + path, "inference", content=data, headers=headers))
+    def _read(self, path: str, data: bytes, exif: Tags | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"content": data, "headers": {"Content-Type": "application/octet-stream"}}
+        if exif:
+            body = {"files": {"data": data}, "data": {"exif": json.dumps(exif)}}
+        return _document(self._send("POST", self._state.inference + path, "inference", **body))
 
     def models(self) -> list[dict[str, Any]]:
         """Return what TorchServe says of each version of each model."""

@@ -65,7 +65,8 @@ class Meter:
         for warning in document.get("warnings", ()):
             self._report("lightmeter_warnings", 1, warning["kind"])
         for target, found in document["predictions"].items():
-            self._report("lightmeter_predictions", 1, target, found["class"])
+            for label in found.get("classes") or [found.get("class", "none")]:
+                self._report("lightmeter_predictions", 1, target, label)
             if target in self._mixes:
                 self._report("lightmeter_class_drift", self._mixes[target].drift_after(found["class"]), target)
 
@@ -100,7 +101,8 @@ def expected_mix(run: Path) -> dict[str, dict[str, float]]:
     """Return the share of validation photographs that each class was answered for, by target; {} if it is not known."""
     try:
         targets = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]["targets"]
-        answered = {name: np.asarray(found["confusion"], float).sum(0) for name, found in targets.items()}
+        told = {name: found for name, found in targets.items() if "confusion" in found}  # one class a photograph
+        answered = {name: np.asarray(found["confusion"], float).sum(0) for name, found in told.items()}
         return {
             name: dict(zip(targets[name]["classes"], (counts / counts.sum()).tolist(), strict=True))
             for name, counts in answered.items()

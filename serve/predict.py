@@ -8,6 +8,8 @@ from typing import Any
 from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown
+from models.tags import Tags
+from models.told import told_of
 from serve.client import Client
 from serve.server import running
 from serve.state import Home, State
@@ -15,7 +17,9 @@ from serve.state import Home, State
 _AT_A_TIME = 8
 
 
-def predict_files(place: Home, name: str, files: Sequence[Path], version: str | None = None) -> list[dict[str, Any]]:
+def predict_files(
+    place: Home, name: str, files: Sequence[Path], version: str | None = None, exif: Path | None = None
+) -> list[dict[str, Any]]:
     """Return one answer a file, in their order.
 
     Args:
@@ -23,6 +27,7 @@ def predict_files(place: Home, name: str, files: Sequence[Path], version: str | 
         name: the model.
         files: photographs.
         version: of the model; else the default one.
+        exif: JSON file of tags that are told beside them.
 
     Raises:
         UsageError: if there is no such model, version or file.
@@ -33,17 +38,18 @@ def predict_files(place: Home, name: str, files: Sequence[Path], version: str | 
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}.")
+    told = told_of(exif, files)
     with (
         Client(place, state) as client,
         ThreadPoolExecutor(_AT_A_TIME) as pool,
         console.current().progress() as progress,
     ):
-        asked = pool.map(lambda file: _answer(client, name, version, file), files)
+        asked = pool.map(lambda file, tags: _answer(client, name, version, file, tags), files, told)
         return list(progress.track(asked, total=len(files), description="photographs"))
 
 
-def _answer(client: Client, name: str, version: str | None, file: Path) -> dict[str, Any]:
-    return {"file": str(file), **client.predict(name, file.read_bytes(), version)}
+def _answer(client: Client, name: str, version: str | None, file: Path, exif: Tags | None) -> dict[str, Any]:
+    return {"file": str(file), **client.predict(name, file.read_bytes(), version, exif)}
 
 
 def _check(state: State, name: str, version: str | None) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.predictor import Photograph, PhotographError, Predictor
+from models.likeness import unlike
+from models.predictor import PhotographError, Predictor
 
 from .explanation import explain
-from .likeness import unlike
 from .request import Request
 
 
@@ -54,21 +54,19 @@ class Reader:
             if target not in self._targets:
                 raise PhotographError(400, f"There is no target '{target}'; there are {', '.join(self._targets)}.")
         begun = time.perf_counter()
-        photograph = self.predictor.read(request.data)
+        photograph = self.predictor.read(request.data, exif=request.exif)
         decoded = time.perf_counter()
-        document = self.predictor.predict([photograph])[0].as_dict()
+        reading = self.predictor.predict([photograph])[0]
+        document = reading.as_dict()
         done = time.perf_counter()
-        warnings = unlike(request.data, photograph, self.predictor.spec.preprocessing)
+        warnings = unlike(request.data, photograph, self.predictor.spec)
         if warnings:
             document["warnings"] = warnings
         if request.explain:
-            document["explanation"] = self._explanation(photograph, document)
+            classes = {target: found.label for target, found in reading.predictions.items()}
+            document["explanation"] = explain(self.predictor, photograph, classes)
         document["predictions"] = _wanted(document["predictions"], request)
         return Answer(document, decoded - begun, done - decoded)
-
-    def _explanation(self, photograph: Photograph, document: Mapping[str, Any]) -> dict[str, Any]:
-        classes = {target: found["class"] for target, found in document["predictions"].items()}
-        return explain(self.predictor, photograph, classes)
 
 
 def _wanted(predictions: Mapping[str, dict[str, Any]], request: Request) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,8 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import Group
-from models.commands.options import Device, RunFolder
-from models.commands.show import answers_table
+from models.commands.options import Device, ExifFile, RunFolder
+from models.commands.show import shown_answers
 
 app = Group()
 
@@ -17,6 +17,7 @@ app = Group()
 def predict(
     run: RunFolder,
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    exif: ExifFile = None,
     device: Device = "auto",
 ) -> None:
     """Say how photographs were made; one that cannot be read is answered with the reason."""
@@ -24,8 +25,8 @@ def predict(
     from models.predict import predict_files
     from models.runs import open_run
 
-    answers = predict_files(open_run(run, devices.chosen(device)), files)
-    console.current().emit(answers, answers_table(answers))
+    answers = predict_files(open_run(run, devices.chosen(device)), files, exif)
+    console.current().emit(answers, shown_answers(answers))
     if all("error" in answer for answer in answers):
         raise typer.Exit(1)
 

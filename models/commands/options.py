@@ -18,6 +18,10 @@ RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's
 DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value: change a setting of the recipe.")]
 Seed = Annotated[int, typer.Option(help="Other seed, other random draws.")]
+ExifFile = Annotated[
+    Path | None,
+    typer.Option("--exif", help="JSON with EXIF tags, for models that read them; as 'exiftool -n -json' writes it."),
+]
 
 
 def open_dataset(folder: Path) -> "DataSet":

@@ -20,8 +20,16 @@ def scored_tables(metrics: dict[str, Any], split: str) -> list[Any]:
     ]
 
 
-def answers_table(answers: list[dict[str, Any]]) -> Any:
-    """Return what was answered about files, a row a target; of several classes, those more probable than not."""
+def shown_answers(answers: list[dict[str, Any]]) -> list[Any]:
+    """Return what was answered about files, and below it what speaks against trusting an answer."""
+    from rich.markup import escape
+
+    warned = [(answer["file"], warning["reason"]) for answer in answers for warning in answer.get("warnings", ())]
+    return [_table(answers), *(escape(f"{file}: {reason}") for file, reason in warned)]
+
+
+def _table(answers: list[dict[str, Any]]) -> Any:
+    """Return a row a target; of several classes at once, those more probable than not."""
     rows: list[tuple[object, ...]] = []
     for answer in answers:
         if "error" in answer:

@@ -166,6 +166,8 @@ def change(run: Path, before: str, after: str) -> None:
         ("temperature", "warmth", "a target has no 'warmth'"),
         ('architecture = "efficientnet-lite0"', 'architecture = "os.system"', "no architecture 'os.system'"),
         ('recipe = "patches"\n', "", "'recipe' is missing"),
+        ("[ranges]", "[ranges]\nblur = [2.0, 1.0]", "the range of blur must be two numbers"),
+        ("[ranges]", "[ranges]\nblur = [1.0, nan]", "the range of blur must be numbers"),
     ],
 )
 def test_a_spec_that_is_wrong(run: Path, before: str, after: str, said: str) -> None:

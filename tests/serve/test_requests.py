@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from models.predictor import PhotographError
-from serve.likeness import jpeg_quality
 from serve.metrics import Mix, expected_mix
 from serve.request import read_request
 from tests.serve.support import Server, make_photograph
@@ -145,13 +144,6 @@ def test_a_resized_photograph_gives_itself_away_by_its_exif(served: Server) -> N
     (warning,) = document["warnings"]
     assert warning["kind"] == "resized"
     assert "4000 × 3000" in warning["reason"]
-
-
-@pytest.mark.parametrize("quality", [30, 50, 75, 90, 98])
-def test_the_quality_of_a_jpeg_is_read_off_its_table(quality: int) -> None:
-    image = Image.open(io.BytesIO(saved(np.zeros((8, 8, 3), np.uint8), quality=quality)))
-
-    assert abs(jpeg_quality(sum(image.quantization[0])) - quality) <= 1
 
 
 @pytest.mark.server

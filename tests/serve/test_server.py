@@ -162,6 +162,7 @@ def test_two_projects_serve_side_by_side_and_stop_leaves_nothing(
 
     assert [answer.document for answer in answers] == [answer.document for answer in here]
     assert answers[0].document != answers[1].document
+    assert state.grpc != served.state.grpc
     assert stopped.document["stopped"] == 2
     assert processes.belonging(state) == []
     assert not Path(state.temporary).exists()
