@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from harvest.catalogue.tables import Label
 from labels import statements
 from labels.evidence import spans
 from labels.targets.base import Target
@@ -82,7 +83,7 @@ def _pairs(connection: Connection, target: Target[Any], one: str, other: str) ->
     pairs = []
     for span in spans(connection):
         said: dict[tuple[int, str], str | None] = {}
-        for statement in statements.read(connection, span, [target.name]):
+        for statement in statements.read(connection, span.covers(Label.image_id), [target.name]):
             if statement.author in (one, other):
                 said[statement.image_id, statement.author] = statement.value
         for image in span.ids:

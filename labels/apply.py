@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from harvest.catalogue.tables import Image
+from harvest.catalogue.tables import Image, Label
 from labels import statements
 from labels.evidence import Span, evidence, spans
 from labels.statements import Statement
@@ -83,7 +83,7 @@ def _news(
 ) -> Iterator[Statement]:
     said = {
         (one.image_id, one.target): one
-        for one in statements.read(connection, span, [target.name for target in targets], "rule")
+        for one in statements.read(connection, span.covers(Label.image_id), [target.name for target in targets], "rule")
     }
     for known, target, decision in decisions(connection, span, targets):
         outcome = outcomes[target.name]

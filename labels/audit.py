@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from harvest.catalogue.tables import Label
 from labels import statements
 from labels.apply import decisions
 from labels.duplicates import near_duplicates
@@ -57,7 +58,7 @@ def audit(engine: Engine, target: Target[Any], doubts: Mapping[str, float], wher
             reasons.take(found)
     suspects = []
     for sha256, image, label in zip(
-        gathered.column("sha256"), gathered.image_ids, gathered.classes[target.name], strict=True
+        gathered.column("sha256"), gathered.column("image_id"), gathered.labels(target), strict=True
     ):
         why = reasons.of(image)
         if sha256 in doubts:
@@ -83,7 +84,7 @@ def _different_words(connection: Connection, target: Target[Any], where: str) ->
     """Yield photographs of which hand, import and rule say different things, by what they say now."""
     for span in spans(connection, where):
         said: defaultdict[int, dict[tuple[str, str], Statement]] = defaultdict(dict)
-        for one in statements.read(connection, span, [target.name]):
+        for one in statements.read(connection, span.covers(Label.image_id), [target.name]):
             said[one.image_id][one.origin, one.author] = one
         rule = {known.image_id: decision.value for known, _, decision in decisions(connection, span, [target])}
         for image, words in said.items():
@@ -102,7 +103,7 @@ def _film_with_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tup
     """Yield film photographs whose EXIF knows the exposure: scanners do not, digital cameras do."""
     scanned = getattr(target.definition, "scanned", None)
     times = gathered.column("exposure_time_s")
-    for image, value, seconds in zip(gathered.image_ids, gathered.classes[target.name], times, strict=True):
+    for image, value, seconds in zip(gathered.column("image_id"), gathered.labels(target), times, strict=True):
         if scanned is not None and value == scanned and seconds is not None:
             yield image, f"{scanned} with an exposure of {seconds:.4g} s in EXIF"
 
@@ -110,10 +111,11 @@ def _film_with_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tup
 def _same_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield photographs that one photographer took with identical settings and that have different labels."""
     columns = {name: gathered.column(name) for name in _SETTINGS}
+    owners_of = gathered.column("owners")
 
     def key(index: int) -> tuple[Any, ...] | None:
         settings = tuple(columns[name][index] for name in _SETTINGS)
-        owners = gathered.owners[index]
+        owners = owners_of[index]
         known = owners and settings.count(None) <= _MOST_SETTINGS_MISSING
         return (owners[0], *settings) if known else None
 
@@ -122,7 +124,8 @@ def _same_settings(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[in
 
 def _same_picture(gathered: Gathered, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield near-identical pictures with different labels."""
-    alike = near_duplicates(gathered.phashes)
+    rows, groups = near_duplicates(gathered.table["phash"])
+    alike = dict(zip(rows.tolist(), groups.tolist(), strict=True))
     yield from _different(
         gathered, target, [alike.get(index) for index in range(len(gathered))], "near-identical picture"
     )
@@ -134,8 +137,8 @@ def _different(gathered: Gathered, target: Target[Any], key_of: Sequence[Any], w
     for index, key in enumerate(key_of):
         if key is not None:
             members[key].append(index)
-    values, hashes = gathered.classes[target.name], gathered.column("sha256")
+    values, hashes, images = gathered.labels(target), gathered.column("sha256"), gathered.column("image_id")
     for group in members.values():
         for index in group if len({values[one] for one in group}) > 1 else ():
             other = next(one for one in group if values[one] != values[index])
-            yield gathered.image_ids[index], f"{what} is {values[other]} ({hashes[other][:12]})"
+            yield images[index], f"{what} is {values[other]} ({hashes[other][:12]})"

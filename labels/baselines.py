@@ -1,24 +1,26 @@
 """What a model could cheat with: how well a class can be told without looking at the picture.
 
 Each baseline is a decision tree (scikit-learn's CART) on a few columns of the manifest, cross-validated over the data
-set's groups, so that it is scored on photographers and cameras that it has not seen. Intervals are bootstrapped over
+set's groups, so that it is scored on photographers and cameras that it has not seen. Where photographs have one class
+the score is the accuracy; where they can have several it is the macro F1, 2 TP / (2 TP + FP + FN) averaged over the
+classes, and the majority's place takes whoever says every class of every photograph. Intervals are bootstrapped over
 groups.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from labels.assign import assign, count
 from labels.dataset import TargetSpec, label_column
 
 FOLDS = 5
 SUSPICIOUS = 0.10
-"""By how much a baseline's accuracy must exceed the majority's for a warning."""
+"""By how much a baseline's score must exceed the majority's for a warning."""
 EXIF = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "flash_fired")
 FILE = ("format", "width", "height", "quantisation")
 
@@ -27,26 +29,32 @@ _RESAMPLES = 1_000
 _MOST_VALUES = 64
 _LEAF = 3
 
+Numbers = NDArray[np.int64]
+Truth = NDArray[np.bool_]
+"""Which photograph has which class, shape (photographs, classes)."""
+
 
 @dataclass(frozen=True)
 class Baseline:
-    """How often one baseline is right.
+    """How good one baseline is.
 
     Attributes:
         name: what it looks at.
-        accuracy: on photographs of groups that it has not learnt from.
+        score: on photographs of groups that it has not learnt from.
         low: lower end of the 95 % interval.
         high: upper end.
+        measure: what the score is: ``accuracy`` or ``macro F1``.
     """
 
     name: str
-    accuracy: float
+    score: float
     low: float
     high: float
+    measure: str = "accuracy"
 
 
 def baselines(manifest: pa.Table, target: TargetSpec, determined_by: Sequence[str]) -> list[Baseline]:
-    """Return the majority's accuracy and what each kind of confound reaches, in that order.
+    """Return the majority's score and what each kind of confound reaches, in that order.
 
     Args:
         manifest: of the data set.
@@ -55,58 +63,69 @@ def baselines(manifest: pa.Table, target: TargetSpec, determined_by: Sequence[st
     """
     labelled = manifest.filter(pc.is_valid(manifest.column(label_column(target.name))))
     labelled = labelled.slice(0, _MOST)  # rows are in the order of hashes, so the first are a random sample
-    truth = labelled.column(label_column(target.name)).to_numpy(zero_copy_only=False)
-    groups = np.unique(labelled.column("group").to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    folds = _folds(truth, groups)
+    truth = _truth(labelled, target)
+    names, groups = np.unique(labelled.column("group").to_numpy(zero_copy_only=False), return_inverse=True)
+    folds = _folds(truth, groups, names.tolist())
     kinds: Mapping[str, Sequence[str]] = {
         "majority": (),
         "source": ("source",),
         "picture size and JPEG tables": FILE,
         "other EXIF": [name for name in EXIF if name not in determined_by],
     }
-    return [_baseline(name, _right(labelled, truth, columns, folds), groups) for name, columns in kinds.items()]
+    return [
+        _baseline(name, truth, _told(labelled, truth, columns, folds, target), groups, target)
+        for name, columns in kinds.items()
+    ]
 
 
 def warnings_of(found: Sequence[Baseline], target: str) -> list[str]:
     """Return a sentence for each baseline that is suspiciously good."""
     majority, *others = found
     return [
-        f"Beware: {target} can be told with {100 * one.accuracy:.0f} % accuracy from {one.name} alone, "
-        f"{100 * (one.accuracy - majority.accuracy):.0f} points above the majority ({100 * majority.accuracy:.0f} %). "
+        f"Beware: {target} can be told with {100 * one.score:.0f} % {one.measure} from {one.name} alone, "
+        f"{100 * (one.score - majority.score):.0f} points above the majority ({100 * majority.score:.0f} %). "
         "A model may learn that instead of the picture."
         for one in others
-        if one.accuracy - majority.accuracy > SUSPICIOUS
+        if one.score - majority.score > SUSPICIOUS
     ]
 
 
-def _folds(truth: NDArray[Any], groups: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    from sklearn.model_selection import StratifiedGroupKFold
+def _truth(table: pa.Table, target: TargetSpec) -> Truth:
+    labels = table.column(label_column(target.name)).to_pylist()
+    return np.asarray(
+        [[name in label if target.multiple else name == label for name in target.classes] for label in labels]
+    )
 
-    _, counts = np.unique(truth, return_counts=True)
-    splitter = StratifiedGroupKFold(max(2, min(FOLDS, counts.min(), groups.max() + 1)), shuffle=True, random_state=0)
-    return list(splitter.split(truth, truth, groups))
+
+def _folds(truth: Truth, groups: Numbers, names: Sequence[str]) -> Numbers:
+    """Return the fold in which each photograph is asked, as data sets are dealt out."""
+    rows, classes = np.nonzero(truth)
+    number = int(max(2, min(FOLDS, truth.sum(axis=0).min(), len(names))))
+    of_group = assign(count(groups, rows, classes, truth.shape[1]), [1 / number] * number, names, seed=0)
+    return np.asarray(of_group, dtype=np.int64)[groups]
 
 
-def _right(
-    table: pa.Table,
-    truth: NDArray[Any],
-    columns: Sequence[str],
-    folds: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> NDArray[np.bool_]:
-    """Return which photographs a baseline answers rightly when it has not learnt from their group."""
+def _told(table: pa.Table, truth: Truth, columns: Sequence[str], folds: Numbers, target: TargetSpec) -> Truth:
+    """Return what a baseline says of photographs when it has not learnt from their group."""
     features = _features(table, columns)
-    right = np.zeros(len(truth), dtype=bool)
-    for learn, ask in folds:
-        right[ask] = _answers(features[learn], truth[learn], features[ask]) == truth[ask]
-    return right
+    told = np.zeros_like(truth)
+    for fold in np.unique(folds):
+        learn, ask = folds != fold, folds == fold
+        if not columns:
+            told[ask] = True if target.multiple else np.arange(truth.shape[1]) == truth[learn].sum(axis=0).argmax()
+        elif target.multiple:
+            told[ask] = _answers(features[learn], truth[learn], features[ask])
+        else:
+            answers = _answers(features[learn], truth[learn].argmax(axis=1), features[ask])
+            told[ask] = np.arange(truth.shape[1]) == answers[:, None]
+    return told
 
 
-def _answers(features: NDArray[np.float64], truth: NDArray[Any], asked: NDArray[np.float64]) -> NDArray[Any]:
-    from sklearn.dummy import DummyClassifier
+def _answers(features: NDArray[np.float64], truth: NDArray[np.generic], asked: NDArray[np.float64]) -> Numbers:
     from sklearn.tree import DecisionTreeClassifier
 
-    model = DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0) if features.shape[1] else DummyClassifier()
-    answers: NDArray[Any] = model.fit(features, truth).predict(asked)
+    model = DecisionTreeClassifier(min_samples_leaf=_LEAF, random_state=0)
+    answers: Numbers = model.fit(features, truth).predict(asked)
     return answers
 
 
@@ -125,11 +144,26 @@ def _features(table: pa.Table, columns: Sequence[str]) -> NDArray[np.float64]:
     return np.hstack(parts)
 
 
-def _baseline(name: str, right: NDArray[np.bool_], groups: NDArray[np.int64]) -> Baseline:
-    sizes = np.bincount(groups)
-    hits = np.bincount(groups, weights=right)
-    random = np.random.default_rng(0)
-    draws = (random.integers(len(sizes), size=len(sizes)) for _ in range(_RESAMPLES))
-    accuracies = [hits[drawn].sum() / sizes[drawn].sum() for drawn in draws]
-    low, high = np.quantile(accuracies, (0.025, 0.975))
-    return Baseline(name, float(right.mean()), float(low), float(high))
+def _baseline(name: str, truth: Truth, told: Truth, groups: Numbers, target: TargetSpec) -> Baseline:
+    """Score a baseline, with an interval over resamples of the groups."""
+    if target.multiple:
+        counted, score, measure = np.hstack((truth & told, truth | told)), _macro_f1, "macro F1"
+    else:
+        right = (truth & told).any(axis=1)
+        counted, score, measure = np.stack((right, np.ones_like(right)), axis=1), _share, "accuracy"
+    of_groups = np.zeros((int(groups.max()) + 1, counted.shape[1]))
+    np.add.at(of_groups, groups, counted)
+    random, number = np.random.default_rng(0), len(of_groups)
+    weights = [np.bincount(random.integers(number, size=number), minlength=number) for _ in range(_RESAMPLES)]
+    low, high = np.quantile([score(drawn @ of_groups) for drawn in weights], (0.025, 0.975))
+    return Baseline(name, score(of_groups.sum(axis=0)), float(low), float(high), measure)
+
+
+def _share(counted: NDArray[np.float64]) -> float:
+    return float(counted[0] / counted[1])
+
+
+def _macro_f1(counted: NDArray[np.float64]) -> float:
+    """Return the mean F1 from each class's photographs that have it and are told so, and those that do either."""
+    both, either = np.split(counted, 2)
+    return float(np.mean(2 * both / np.maximum(both + either, 1)))

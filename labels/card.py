@@ -3,20 +3,19 @@
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.tables import Image, Sighting
 from labels.baselines import Baseline
-from labels.counts import class_counts
+from labels.counts import Facet, class_counts, facets
 from labels.dataset import SPLITS, Spec, TargetSpec
-from labels.evidence import Span
-from labels.plots import plot_classes, plot_values
+from labels.evidence import spans
+from labels.plots import TOP, plot_classes, plot_facet, plot_values
 from lightmeter.files import atomic_path, write_atomic
 
-_TOP = 15
-_BATCH = 5_000
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
 
@@ -35,6 +34,8 @@ def write(
     for target in spec.targets:
         plot_classes(folder / "plots" / f"{target.name}-classes.png", target, manifest)
         plot_values(folder / "plots" / f"{target.name}-values.png", target, manifest)
+    for facet in facets(manifest):
+        plot_facet(folder / "plots" / f"{facet.title.lower()}.png", facet)
     write_atomic(folder / "README.md", "\n".join(_card(folder, spec, manifest, notes, cheats)) + "\n")
 
 
@@ -53,11 +54,11 @@ def write_attribution(folder: Path, connection: Connection, image_ids: Sequence[
     ):
         writer = csv.writer(file)
         writer.writerow(("sha256", *_ATTRIBUTION))
-        for start in range(0, len(image_ids), _BATCH):
-            batch = image_ids[start : start + _BATCH]
-            query = select(Image.sha256, *columns).join(Sighting, Sighting.image_id == Image.id)
-            query = query.where(Span(batch).holds(Image.id)).order_by(Image.id, Sighting.id)
-            writer.writerows(tuple(row) for row in connection.execute(query))
+        wanted = set(image_ids)
+        for span in spans(connection):
+            query = select(Image.id, Image.sha256, *columns).join(Sighting, Sighting.image_id == Image.id)
+            query = query.where(span.covers(Image.id)).order_by(Image.id, Sighting.id)
+            writer.writerows(row[1:] for row in connection.execute(query) if row[0] in wanted)
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
@@ -79,8 +80,9 @@ def _card(
     photographs = manifest.num_rows
     yield f"# {spec.name}"
     yield ""
+    what = f"{photographs} crops ({spec.split['crop']})" if "crop" in spec.split else f"{photographs} photographs"
     yield (
-        f"{photographs} photographs in {spec.split['groups']} groups that never fall on two sides of the split "
+        f"{what} in {spec.split['groups']} groups that never fall on two sides of the split "
         f"(kept together by: {', '.join(spec.split['group'])}). Seed {spec.split['seed']}, ratios "
         f"{'/'.join(f'{100 * ratio:g}' for ratio in spec.split['ratios'])}."
     )
@@ -92,7 +94,8 @@ def _card(
     for target in spec.targets:
         yield from _target(folder, target, manifest)
         yield from _cheats(cheats[target.name])
-    yield from _tops(manifest)
+    for facet in facets(manifest):
+        yield from _facet(folder, facet)
     yield "Everyone to thank stands in `ATTRIBUTION.csv`."
 
 
@@ -109,9 +112,10 @@ def _target(folder: Path, target: TargetSpec, manifest: pa.Table) -> Iterator[st
 
 
 def _cheats(found: Sequence[Baseline]) -> Iterator[str]:
-    yield from ["What a model could cheat with: accuracy without the picture, cross-validated over groups.", ""]
-    rows = [(one.name, _percent(one.accuracy), f"{_percent(one.low)} to {_percent(one.high)}") for one in found]
-    yield from markdown_table(("known", "accuracy in %", "95 % interval"), rows)
+    measure = found[0].measure
+    yield from [f"What a model could cheat with: {measure} without the picture, cross-validated over groups.", ""]
+    rows = [(one.name, _percent(one.score), f"{_percent(one.low)} to {_percent(one.high)}") for one in found]
+    yield from markdown_table(("known", f"{measure} in %", "95 % interval"), rows)
     yield ""
 
 
@@ -124,19 +128,18 @@ def _shares(of: dict[str, int]) -> str:
     return " / ".join(f"{100 * count / total:.0f}" for count in of.values()) if total else "–"
 
 
-def _tops(manifest: pa.Table) -> Iterator[str]:
-    for title, columns in (
-        ("Licences", ("licence",)),
-        ("Sources", ("source",)),
-        ("Cameras", ("make", "model")),
-        ("Photographers", ("owner",)),
-    ):
-        counted = manifest.group_by(list(columns)).aggregate([([], "count_all")]).to_pylist()
-        found = [(tuple(row[name] for name in columns), row["count_all"]) for row in counted]
-        ordered = sorted(found, key=lambda item: (-item[1], [str(part) for part in item[0]]))
-        yield from [f"## {title}", ""]
-        rows = [(" ".join(str(part) for part in parts if part) or None, count) for parts, count in ordered]
-        yield from markdown_table((title.lower().rstrip("s"), "photographs"), rows[:_TOP])
-        if len(rows) > _TOP:
-            yield from ["", f"and {len(rows) - _TOP} more."]
-        yield ""
+def _facet(folder: Path, facet: Facet) -> Iterator[str]:
+    yield from [f"## {facet.title}", ""]
+    rows: list[tuple[Any, ...]] = [(name, sum(of.values()), *of.values()) for name, of in facet.rows]
+    shown = rows if facet.title == "Years" else rows[:TOP]
+    yield from markdown_table((facet.title.lower().rstrip("s"), "photographs", *SPLITS), shown)
+    if len(rows) > len(shown):
+        rest = sum(row[1] for row in rows) - sum(row[1] for row in shown)
+        yield from [
+            "",
+            f"and {len(rows) - len(shown)} more, with {rest} photographs.",
+        ]
+    yield ""
+    plot = f"{facet.title.lower()}.png"
+    if (folder / "plots" / plot).is_file():
+        yield from [f"![{facet.title}](plots/{plot})", ""]

@@ -1,20 +1,27 @@
 """Checking a data set that was frozen before: is it still what it says, and does nothing leak?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from harvest.catalogue.resolve import resolved_exif
-from harvest.catalogue.tables import Image
 from labels.dataset import MANIFEST_FILE, DataSet
-from labels.photographs import EXIF_COLUMNS
+from labels.evidence import spans
+from labels.groups import links
+from labels.photographs import EXIF_COLUMNS, SCHEMA, photographs
 from lightmeter.files import sha256_of
 
 _SHOWN = 3
-_BATCH = 500
+_KINDS = {
+    "owner": "photographers on two sides",
+    "body": "camera bodies on two sides",
+    "camera": "photographers' cameras on two sides",
+    "duplicates": "near-identical pictures on two sides",
+}
 
 
 @dataclass(frozen=True)
@@ -44,54 +51,75 @@ def check(
 
     Args:
         dataset: as read.
-        connection: to the catalogue; None where there is none, and EXIF is not compared.
+        connection: to the catalogue; None where there is none: then EXIF is not compared, and who belongs with whom is
+            taken from the manifest.
         advance: told how many photographs were hashed.
     """
-    rows = dataset.rows()
-    found = [("groups on two sides", _on_two_sides(rows, "group"))]
-    if "photographer" in dataset.spec.split.get("group", ()):
-        found.append(("photographers on two sides", _on_two_sides(rows, "owner")))
-    missing, changed = _files(dataset, rows, advance)
+    manifest = dataset.manifest
+    by = dataset.spec.split.get("group", ())
+    found = [("groups on two sides", _on_two_sides(manifest["group"], manifest["split"]))]
+    if connection is None:
+        owners = _on_two_sides(manifest["owner"], manifest["split"]) if "photographer" in by else []
+        found.append((_KINDS["owner"], owners))
+    else:
+        catalogued = _catalogued(connection, manifest)
+        found += _leaks(catalogued, manifest, by)
+        found.append(("photographs have other EXIF in the catalogue", _other_exif(dataset, catalogued)))
+    missing, changed = _files(dataset, advance)
     found += [("photographs are not in the store", missing), ("photographs have other bytes", changed)]
-    if connection is not None:
-        found.append(("photographs have other EXIF in the catalogue", _other_exif(dataset, connection, rows)))
     return [Problem(what, len(which), tuple(which[:_SHOWN])) for what, which in found if which]
 
 
-def _on_two_sides(rows: list[dict[str, Any]], column: str) -> list[str]:
-    sides: dict[str, set[str]] = {}
-    for row in rows:
-        if row[column] is not None:
-            sides.setdefault(row[column], set()).add(row["split"])
-    return sorted(key for key, found in sides.items() if len(found) > 1)
+def _on_two_sides(keys: pa.ChunkedArray, sides: pa.ChunkedArray) -> list[str]:
+    pairs = pa.table({"key": keys, "side": sides}).filter(keys.is_valid())
+    counted = pairs.group_by("key").aggregate([("side", "count_distinct")])
+    several = counted.filter(pc.greater(counted["side_count_distinct"], 1))
+    return sorted(map(str, several["key"].to_pylist()))
 
 
-def _files(
-    dataset: DataSet, rows: list[dict[str, Any]], advance: Callable[[int], object]
-) -> tuple[list[str], list[str]]:
+def _catalogued(connection: Connection, manifest: pa.Table) -> pa.Table:
+    """Return what the catalogue says today of a data set's photographs."""
+    wanted = pc.unique(manifest["sha256"])
+    parts = [SCHEMA.empty_table()]
+    for span in spans(connection):
+        found = photographs(connection, span)
+        parts.append(found.filter(pc.is_in(found["sha256"], wanted)))
+    return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def _leaks(catalogued: pa.Table, manifest: pa.Table, by: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield, by kind of key, a photograph of each key that stands on two sides: whatever group the manifest names."""
+    place = pc.index_in(catalogued["sha256"], value_set=manifest["sha256"].combine_chunks())
+    sides = manifest["split"].take(place)
+    for kind, (rows, keys) in links(
+        catalogued, [key for key in ("photographer", "camera", "duplicates") if key in by]
+    ).items():
+        leaking = _on_two_sides(pa.chunked_array([pa.array(keys)]), sides.take(pa.array(rows)))
+        names = catalogued["owner" if kind == "owner" else "sha256"]
+        firsts = (int(rows[np.flatnonzero(keys == int(key))[0]]) for key in leaking)
+        yield _KINDS[kind], sorted(str(names[row].as_py()) for row in firsts)
+
+
+def _files(dataset: DataSet, advance: Callable[[int], object]) -> tuple[list[str], list[str]]:
     missing, changed = [], []
-    for row in rows:
-        file = dataset.store / row["path"]
+    for path in pc.unique(dataset.manifest["path"]).to_pylist():
+        file = dataset.store / path
         if not file.is_file():
-            missing.append(row["sha256"])
-        elif sha256_of(file) != row["sha256"]:
-            changed.append(row["sha256"])
+            missing.append(file.name)
+        elif sha256_of(file) != file.name:
+            changed.append(file.name)
         advance(1)
     return missing, changed
 
 
-def _other_exif(dataset: DataSet, connection: Connection, rows: list[dict[str, Any]]) -> list[str]:
+def _other_exif(dataset: DataSet, catalogued: pa.Table) -> list[str]:
     frozen = pq.read_schema(dataset.folder / MANIFEST_FILE).names  # older manifests hold fewer columns
-    columns = [name for name in EXIF_COLUMNS if name in frozen]
-    manifest = {row["sha256"]: [row[name] for name in columns] for row in rows}
-    found = _catalogued(connection, sorted(manifest))
-    return sorted(sha256 for sha256, exif in found if [exif[name] for name in columns] != manifest[sha256])
-
-
-def _catalogued(connection: Connection, hashes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for start in range(0, len(hashes), _BATCH):
-        batch = hashes[start : start + _BATCH]
-        query = select(Image.sha256, Image.id).where(Image.sha256.in_(batch)).order_by(Image.id)
-        for sha256, image in connection.execute(query):
-            found = resolved_exif(connection, image, image, EXIF_COLUMNS).get(image, {})
-            yield sha256, {name: found.get(name) for name in EXIF_COLUMNS}
+    place = pc.index_in(catalogued["sha256"], value_set=dataset.manifest["sha256"].combine_chunks())
+    before = dataset.manifest.take(place)
+    other = np.zeros(catalogued.num_rows, dtype=bool)
+    for name in EXIF_COLUMNS:
+        if name in frozen:
+            was, now = before[name], catalogued[name].cast(before[name].type)
+            same = pc.fill_null(pc.equal(was, now), fill_value=False)
+            other |= ~pc.or_(same, pc.and_(was.is_null(), now.is_null())).to_numpy()
+    return sorted(catalogued["sha256"].filter(pa.array(other)).to_pylist())

@@ -1,13 +1,61 @@
 """Counting a data set's photographs."""
 
+from typing import NamedTuple
+
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labels.dataset import SPLITS, TargetSpec, label_column
 
 
+def labels_with(manifest: pa.Table, target: TargetSpec, column: str) -> pa.Table:
+    """Return the columns ``label`` and another of the manifest, a row for each class that a photograph has."""
+    labels = manifest.column(label_column(target.name))
+    if not target.multiple:
+        return pa.table({"label": labels, column: manifest.column(column)}).filter(labels.is_valid())
+    lists = labels.combine_chunks()
+    values = manifest.column(column).take(pc.list_parent_indices(lists))
+    return pa.table({"label": pc.list_flatten(lists), column: values})
+
+
 def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[str, int]]:
-    """Return the photographs of each class on each side."""
-    column = label_column(target.name)
-    counted = manifest.group_by([column, "split"]).aggregate([([], "count_all")]).to_pylist()
-    found = {(row[column], row["split"]): row["count_all"] for row in counted}
+    """Return the photographs of each class on each side; one that has several classes counts in each."""
+    counted = labels_with(manifest, target, "split").group_by(["label", "split"]).aggregate([([], "count_all")])
+    found = {(row["label"], row["split"]): row["count_all"] for row in counted.to_pylist()}
     return {name: {side: found.get((name, side), 0) for side in SPLITS} for name in target.classes}
+
+
+class Facet(NamedTuple):
+    """How photographs spread over something else than their classes.
+
+    Attributes:
+        title: of what, in the plural.
+        rows: what there is, None for unknown, with its photographs by side; the commonest first, years in order.
+    """
+
+    title: str
+    rows: list[tuple[str | None, dict[str, int]]]
+
+
+def facets(manifest: pa.Table) -> list[Facet]:
+    """Count photographs by licence, source, camera, photographer and year."""
+    make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
+    camera = pc.utf8_trim_whitespace(pc.binary_join_element_wise(make, model, " "))
+    columns = {
+        "Licences": manifest["licence"],
+        "Sources": manifest["source"],
+        "Cameras": pc.if_else(pc.equal(camera, ""), None, camera),
+        "Photographers": manifest["owner"],
+        "Years": pc.utf8_slice_codeunits(manifest["taken_at"], 0, 4),
+    }
+    return [Facet(title, _spread(values, manifest["split"], title)) for title, values in columns.items()]
+
+
+def _spread(values: pa.ChunkedArray, sides: pa.ChunkedArray, title: str) -> list[tuple[str | None, dict[str, int]]]:
+    counted = pa.table({"value": values, "split": sides}).group_by(["value", "split"]).aggregate([([], "count_all")])
+    found: dict[str | None, dict[str, int]] = {}
+    for row in counted.to_pylist():
+        found.setdefault(row["value"], dict.fromkeys(SPLITS, 0))[row["split"]] = row["count_all"]
+    if title == "Years":
+        return sorted(found.items(), key=lambda item: (item[0] is None, item[0]))
+    return sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0] is None, str(item[0])))

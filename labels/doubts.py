@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.tables import Inspection
-from labels.evidence import Span
+from labels.evidence import spans
 from labels.gather import Gathered
 from labels.targets.base import Target
 from lightmeter.errors import UsageError
@@ -20,7 +20,6 @@ from lightmeter.errors import UsageError
 _FOLDS = 5
 _LEAST = 50
 _TREES = 100
-_BATCH = 5_000
 _EXIF = ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "width", "height", "file_size")
 
 
@@ -81,7 +80,8 @@ def from_measures(connection: Connection, gathered: Gathered, target: Target[Any
     if len(rows) < _LEAST:
         return {}
     features = _features(connection, gathered, (*target.columns, *target.related))[rows]
-    owners = [gathered.owners[row] or (f"#{row}",) for row in rows]
+    owners = gathered.column("owners")
+    owners = [owners[row] or (f"#{row}",) for row in rows]
     groups = np.unique([names[0] for names in owners], return_inverse=True)[1]
     found = doubts(truth, _out_of_fold(features, truth, groups))
     hashes = gathered.column("sha256")
@@ -90,10 +90,10 @@ def from_measures(connection: Connection, gathered: Gathered, target: Target[Any
 
 def _truth(gathered: Gathered, target: Target[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return class numbers and rows of the photographs of classes that every fold can hold."""
-    values = np.asarray(gathered.classes[target.name], dtype=object)
-    names, counts = np.unique(values.astype(str), return_counts=True)
-    rows = np.flatnonzero(np.isin(values.astype(str), names[counts >= _FOLDS]))
-    return np.unique(values[rows].astype(str), return_inverse=True)[1].astype(np.int64), rows.astype(np.int64)
+    values = np.asarray(gathered.labels(target), dtype=np.str_)
+    names, counts = np.unique(values, return_counts=True)
+    rows = np.flatnonzero(np.isin(values, names[counts >= _FOLDS]))
+    return np.unique(values[rows], return_inverse=True)[1].astype(np.int64), rows.astype(np.int64)
 
 
 def _out_of_fold(
@@ -113,12 +113,11 @@ def _out_of_fold(
 
 def _features(connection: Connection, gathered: Gathered, hidden: Sequence[str]) -> NDArray[np.float64]:
     """Return what is measured of each photograph, −1 where it is missing, shape (photographs, measures)."""
-    ids = gathered.image_ids
+    ids = gathered.column("image_id")
     measured: dict[int, dict[str, float]] = {image: {} for image in ids}
-    for start in range(0, len(ids), _BATCH):
-        span = Span(ids[start : start + _BATCH])
+    for span in spans(connection):
         query = select(Inspection.image_id, Inspection.filter, Inspection.measures)
-        for image, name, measures in connection.execute(query.where(span.holds(Inspection.image_id))):
+        for image, name, measures in connection.execute(query.where(span.covers(Inspection.image_id))):
             if image in measured:
                 measured[image] |= {f"{name}.{key}": v for key, v in measures.items() if isinstance(v, int | float)}
     names = sorted({name for one in measured.values() for name in one})

@@ -1,18 +1,17 @@
 """Near-identical pictures among the photographs of a data set."""
 
-from collections.abc import Sequence
-
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from harvest.inspect.duplicates import group
 
 
-def near_duplicates(hashes: Sequence[int | None]) -> dict[int, int]:
-    """Return the number of its group for each photograph that has a perceptual hash.
+def near_duplicates(hashes: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return which photographs have a perceptual hash, and for each of them the number of its group.
 
     Args:
-        hashes: 64-bit perceptual hashes, or None where a photograph has none.
+        hashes: 64-bit perceptual hashes, null where a photograph has none.
     """
-    known = [index for index, one in enumerate(hashes) if one is not None]
-    groups = group(np.asarray([hashes[index] for index in known], dtype=np.uint64))
-    return dict(zip(known, groups.tolist(), strict=True))
+    rows = np.flatnonzero(hashes.is_valid().to_numpy()).astype(np.int64)
+    return rows, group(hashes.drop_null().to_numpy().astype(np.uint64))

@@ -4,21 +4,20 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
 from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Image, Sighting
 from harvest.catalogue.where import parse_where
 from labels.targets.base import Evidence
 
-BATCH = 5_000
-"""Photographs that are read at a time."""
-_SPARSE = 4
+BATCH = 10_000
+"""How many image ids are looked at a time."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Consecutive images of the catalogue that can be decoded.
+    """Images of the catalogue that can be decoded, out of a range of at most `BATCH` ids.
 
     Attributes:
         ids: ascending.
@@ -36,33 +35,30 @@ class Span:
         """The highest id."""
         return self.ids[-1]
 
-    def holds(self, column: Any) -> ColumnElement[bool]:
-        """Return the condition that a column is one of the ids: a range, or a list where few in the range are meant."""
-        dense = self.last - self.first < _SPARSE * len(self.ids)
-        inside: ColumnElement[bool] = column.between(self.first, self.last) if dense else column.in_(self.ids)
+    def covers(self, column: Any) -> ColumnElement[bool]:
+        """Return the condition that a column is in the range from the first id to the last."""
+        inside: ColumnElement[bool] = column.between(self.first, self.last)
         return inside
 
 
 def spans(connection: Connection, where: str = "", size: int = BATCH) -> Iterator[Span]:
-    """Page through the images without a problem, by their ids.
+    """Page through the images without a problem, by ranges of their ids, however few of them are meant.
 
     Args:
         connection: to the catalogue.
         where: a query; empty for all photographs.
-        size: how many images make a span.
+        size: how many ids make a range.
 
     Raises:
         UsageError: if the query is wrong.
     """
     condition = and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
-    last = 0
-    while True:
-        query = select(Image.id).where(Image.id > last, condition).order_by(Image.id).limit(size)
+    last = connection.scalar(select(func.max(Image.id))) or 0
+    for start in range(0, last, size):
+        query = select(Image.id).where(Image.id > start, Image.id <= start + size, condition).order_by(Image.id)
         ids = connection.scalars(query).all()
-        if not ids:
-            return
-        yield Span(ids)
-        last = ids[-1]
+        if ids:
+            yield Span(ids)
 
 
 def evidence(connection: Connection, span: Span, *, columns: Collection[str], sightings: bool) -> Iterator[Evidence]:
@@ -81,19 +77,19 @@ def evidence(connection: Connection, span: Span, *, columns: Collection[str], si
         yield Evidence(image_id, exif.get(image_id, {}), mediums, concepts)
 
 
-def _said(connection: Connection, span: Span) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+def _said(connection: Connection, span: Span) -> dict[int, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]]:
     query = (
         select(Sighting.image_id, Sighting.medium, Sighting.concepts)
-        .where(Sighting.image_id.between(span.first, span.last))
+        .where(span.covers(Sighting.image_id))
         .order_by(Sighting.image_id, Sighting.id)
     )
-    said: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+    said: dict[int, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {}
     for image_id, medium, concepts in connection.execute(query):
         if image_id is None:
             continue
-        mediums, all_concepts = said.get(image_id, ((), ()))
+        mediums, paths = said.get(image_id, ((), ()))
         said[image_id] = (
             (*mediums, medium) if medium else mediums,
-            tuple(dict.fromkeys([*all_concepts, *(concepts or ())])),
+            (*paths, tuple(concepts)) if concepts else paths,
         )
     return said

@@ -104,12 +104,13 @@ def _checked(
     target = targets.get(row["target"] or "")
     if target is None:
         raise UsageError(f"{where}: {unknown('target', str(row['target']), list(targets))}")
-    if row["value"] is not None and row["value"] not in target.classes:
-        raise UsageError(f"{where}: {unknown(f'class of {target.name}', str(row['value']), list(target.classes))}")
+    try:
+        value = None if row["value"] is None else target.value_of(str(row["value"]))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
     origin = row.get("origin") or "import"
     if origin not in ORIGINS:
         raise UsageError(f"{where}: {unknown('origin', origin, list(ORIGINS))}")
-    stops = dict(zip(target.classes, target.stops, strict=False)).get(row["value"] or "")
     try:
         numbers = {key: float(row[key]) if row.get(key) is not None else None for key in _NUMBERS}
         created_at = datetime.fromisoformat(row["created_at"]) if row.get("created_at") else now
@@ -118,8 +119,8 @@ def _checked(
     return {
         "sha256": row["sha256"],
         "target": target.name,
-        "value": row["value"],
-        "number": numbers["number"] if numbers["number"] is not None else stops,
+        "value": value,
+        "number": numbers["number"] if numbers["number"] is not None else target.number_of(value),
         "origin": origin,
         "author": row.get("author") or who,
         "version": row.get("version"),

@@ -1,122 +1,121 @@
 """Gathering what a data set is made of: photographs that have a label, their labels, and whom they belong with."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection
 
+from harvest.catalogue.tables import Label
 from labels import statements
+from labels.crops import CropKind, crop
+from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, label_column, stops_column
 from labels.evidence import Span, spans
-from labels.photographs import COLUMNS, Photograph, photographs
-from labels.statements import Statement
-from labels.targets.base import Target
+from labels.photographs import SCHEMA, WORD, aligned, beside, photographs
+from labels.targets.base import Target, classes_in
 
 
 @dataclass
 class Gathered:
-    """Labelled photographs, column by column; words that recur are kept once.
+    """Labelled photographs as columns.
 
     Attributes:
-        parts: manifest columns that come from the catalogue, in batches.
-        image_ids: in the catalogue.
-        owners: everyone whom a source names as a photographer.
-        bodies: hashes of camera bodies' serial numbers.
-        phashes: 64-bit perceptual hashes.
-        classes: for each target the class of each photograph, or None.
-        numbers: for each target the number of each photograph, or None.
+        table: in the order of the photographs' hashes, a row for each photograph (or crop): the columns of
+            `labels.photographs`, those of the crop, and for each target its label as the catalogue has it and its
+            number, null where there is none.
         origins: for each target the labels by origin.
-        strange: for each target the labels whose class its definition does not have; they are left out.
+        strange: for each target the labels that name a class its definition does not have; they are left out.
         outdated: for each target the rule labels of another version of its definition.
+        without_crop: labelled photographs without the part that was asked for.
     """
 
     targets: Sequence[Target[Any]]
-    parts: list[pa.RecordBatch] = field(default_factory=list)
-    image_ids: list[int] = field(default_factory=list)
-    owners: list[tuple[str, ...]] = field(default_factory=list)
-    bodies: list[str | None] = field(default_factory=list)
-    phashes: list[int | None] = field(default_factory=list)
-    classes: dict[str, list[str | None]] = field(default_factory=dict)
-    numbers: dict[str, list[float | None]] = field(default_factory=dict)
-    origins: dict[str, Counter[str]] = field(default_factory=dict)
-    strange: dict[str, Counter[str]] = field(default_factory=dict)
+    table: pa.Table = field(init=False)
+    origins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    strange: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     outdated: Counter[str] = field(default_factory=Counter)
-
-    _words: dict[Any, Any] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        for target in self.targets:
-            self.classes[target.name], self.numbers[target.name] = [], []
-            self.origins[target.name], self.strange[target.name] = Counter(), Counter()
+    without_crop: int = 0
 
     def __len__(self) -> int:
-        return len(self.image_ids)
-
-    @property
-    def table(self) -> pa.Table:
-        """The manifest columns that come from the catalogue."""
-        return pa.Table.from_batches(self.parts, COLUMNS)
+        return int(self.table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """Return one of the columns that come from the catalogue."""
+        """Return a column as Python's own values."""
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
-    def add(self, found: Sequence[Photograph], labels: Mapping[int, dict[str, Statement]]) -> None:
-        """Take in photographs and the labels that count."""
-        if not found:
-            return
-        columns = zip(*(one.columns for one in found), strict=True)
-        arrays = [pa.array(values, kind.type) for values, kind in zip(columns, COLUMNS, strict=True)]
-        self.parts.append(pa.RecordBatch.from_arrays(arrays, schema=COLUMNS))
-        for photograph in found:
-            self.image_ids.append(photograph.image_id)
-            self.owners.append(self._once(photograph.owners))
-            self.bodies.append(self._once(photograph.body))
-            self.phashes.append(photograph.phash)
-            self._add_labels(labels[photograph.image_id])
+    def labels(self, target: Target[Any]) -> list[str | None]:
+        """Return the label of each photograph."""
+        return self.column(label_column(target.name))
 
-    def _once(self, word: Any) -> Any:
-        return self._words.setdefault(word, word)
-
-    def _add_labels(self, labels: Mapping[str, Statement]) -> None:
-        for target in self.targets:
-            label = labels.get(target.name)
-            self.classes[target.name].append(self._once(label.value) if label else None)
-            self.numbers[target.name].append(label.number if label else None)
-            if label:
-                self.origins[target.name][label.origin] += 1
-                self.outdated[target.name] += label.origin == "rule" and label.version != target.version
+    def known(self, said: pa.Table, target: Target[Any]) -> pa.Table:
+        """Return the labels whose classes a target has, and count where they come from and what the others are."""
+        words = pc.unique(said["value"]).to_pylist()
+        good = [word for word in words if not target.classes or {*classes_in(word)} <= {*target.classes}]
+        fine = pc.is_in(said["value"], pa.array(good, pa.string()))
+        self.strange[target.name].update(_count(said.filter(pc.invert(fine))["value"]))
+        said = said.filter(fine)
+        self.origins[target.name].update(_count(said["origin"]))
+        ruled = said.filter(pc.equal(said["origin"], "rule"))
+        self.outdated[target.name] += ruled.num_rows - _count(ruled["version"]).get(target.version, 0)
+        return said
 
 
-def gather(connection: Connection, targets: Sequence[Target[Any]], where: str = "") -> Gathered:
+def _count(words: pa.ChunkedArray) -> dict[str, int]:
+    return {found["values"]: found["counts"] for found in words.value_counts().to_pylist()}
+
+
+def gather(
+    connection: Connection, targets: Sequence[Target[Any]], where: str = "", kind: CropKind | None = None
+) -> Gathered:
     """Read every photograph that has a label of one of the targets; damaged ones stay out.
 
     Args:
         connection: to the catalogue.
         targets: of the data set.
         where: a query that chooses photographs; empty for all.
+        kind: of the parts that are meant instead of whole photographs.
     """
     gathered = Gathered(targets)
+    parts = [_schema(targets).empty_table()]
     for span in spans(connection, where):
-        labels = _labels(connection, span, gathered)
-        gathered.add(list(photographs(connection, span, labels.keys() & set(span.ids))), labels)
+        photographs_with_labels = _labelled(connection, span, gathered)
+        if kind is None:
+            parts.append(photographs_with_labels)
+        else:
+            cropped, without = crop(connection, span, photographs_with_labels, kind)
+            gathered.without_crop += without
+            parts.append(cropped)
+    table = pa.concat_tables(parts, promote_options="default").unify_dictionaries().combine_chunks()
+    gathered.table = table.take(pc.sort_indices(table["sha256"]))  # crops of one photograph stay in their order
     return gathered
 
 
-def _labels(connection: Connection, span: Span, gathered: Gathered) -> dict[int, dict[str, Statement]]:
-    by_image: dict[int, dict[str, Statement]] = {}
-    for label in _known(statements.read(connection, span, [t.name for t in gathered.targets]), gathered):
-        by_image.setdefault(label.image_id, {})[label.target] = label
-    return by_image
+def _schema(targets: Sequence[Target[Any]]) -> pa.Schema:
+    labels = [
+        field
+        for target in targets
+        for field in ((label_column(target.name), WORD), (stops_column(target.name), pa.float64()))
+    ]
+    return pa.schema([*SCHEMA, *labels, *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
 
 
-def _known(found: list[Statement], gathered: Gathered) -> Iterator[Statement]:
-    classes = {target.name: set(target.classes) for target in gathered.targets}
-    for label in statements.resolve(found).values():
-        if label.value in classes[label.target]:
-            yield label
-        else:
-            gathered.strange[label.target][str(label.value)] += 1
+def _labelled(connection: Connection, span: Span, gathered: Gathered) -> pa.Table:
+    """Return the photographs of a span that have a label, with their labels."""
+    found = photographs(connection, span)
+    ids = found["image_id"].to_numpy()
+    said = statements.read_counting(connection, span.covers(Label.image_id), [one.name for one in gathered.targets])
+    said = said.filter(pc.is_in(said["image_id"], pa.array(ids)))
+    has = np.zeros(len(ids), dtype=bool)
+    for target in gathered.targets:
+        known = gathered.known(said.filter(pc.equal(said["target"], target.name)), target)
+        labels = aligned(known.select(["image_id", "value", "number"]), ids)
+        words = labels["value"].dictionary_encode()
+        has |= words.is_valid().to_numpy()
+        names = [label_column(target.name), stops_column(target.name)]
+        found = beside(found, pa.table([words, labels["number"]], names=names))
+    return found.filter(pa.array(has))

@@ -1,67 +1,97 @@
 """Which photographs belong together: connected by a photographer, a camera body or near-identical pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from harvest.inspect.duplicates import join
+from labels.duplicates import near_duplicates
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)
 
+Numbers = NDArray[np.int64]
+Links = dict[str, tuple[Numbers, Numbers]]
+"""By kind: rows and the keys that they have, each of the same shape (links,)."""
 
-def connect(keys_of: Iterable[Iterable[str]]) -> list[int]:
+
+def connect(count: int, links: Links) -> Numbers:
     """Return for each photograph the number of its group; whoever shares a key, directly or by way of others, is one.
 
-    Disjoint sets with path halving (Tarjan, 1975).
-
     Args:
-        keys_of: each photograph's keys.
+        count: of photographs.
+        links: their keys.
 
     Returns:
-        Group numbers, counted from 0 in the order in which groups first appear.
+        Group numbers, shape (count,), in the order in which groups first appear.
     """
-    parent: list[int] = []
-    first_with: dict[str, int] = {}
-    for index, keys in enumerate(keys_of):
-        parent.append(index)
-        for key in keys:
-            one, other = _root(parent, index), _root(parent, first_with.setdefault(key, index))
-            parent[max(one, other)] = min(one, other)
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(_root(parent, index), len(numbers)) for index in range(len(parent))]
+    labels = np.arange(count, dtype=np.int64)
+    ones, others = [labels[:0]], [labels[:0]]
+    for rows, keys in links.values():
+        _, first, key = np.unique(keys, return_index=True, return_inverse=True)
+        ones.append(rows)
+        others.append(rows[first[key]])
+    joined = join(labels, np.concatenate(ones), np.concatenate(others))
+    return np.unique(joined, return_inverse=True)[1].astype(np.int64)
 
 
-def _root(parent: list[int], index: int) -> int:
-    while parent[index] != index:
-        parent[index] = parent[parent[index]]
-        index = parent[index]
-    return index
+def links(photographs: pa.Table, by: Sequence[GroupKey]) -> Links:
+    """Return the keys that photographs share with others of their group.
 
-
-def keys(
-    by: Sequence[GroupKey],
-    *,
-    owners: Iterable[str],
-    body: str | None,
-    camera: tuple[str | None, str | None],
-    duplicates: int | None,
-) -> list[str]:
-    """Return the keys that a photograph shares with others of its group.
+    A camera is known by the hash of its body's serial number. Without one, owner, make and model stand for a body; make
+    and model alone are no key, since many people own the same model.
 
     Args:
+        photographs: as `labels.photographs` gives them.
         by: the kinds of key that count.
-        owners: everyone whom a source names as its photographer.
-        body: hash of the camera body's serial number.
-        camera: make and model. With an owner they stand for a body without a serial number; alone they are no group,
-            since many people own the same model.
-        duplicates: number of its group of near-identical pictures.
     """
-    people = sorted({owner.strip().casefold() for owner in owners} - {""})
-    found: list[str] = []
+    found: Links = {}
     if "photographer" in by:
-        found += [f"owner {person}" for person in people]
-    if "camera" in by and body:
-        found.append(f"body {body}")
-    elif "camera" in by and all(camera):
-        found += [f"camera {person}\n{camera[0]}\n{camera[1]}" for person in people]
-    if "duplicates" in by and duplicates is not None:
-        found.append(f"duplicates {duplicates}")
+        found["owner"] = _people(photographs)
+    if "camera" in by:
+        found["body"] = _words(photographs, "body")
+        found["camera"] = _cameras(photographs)
+    if "duplicates" in by:
+        found["duplicates"] = near_duplicates(photographs["phash"])
     return found
+
+
+def key_counts(links: Links) -> Counter[str]:
+    """Return how many photographs have a key of each kind."""
+    return Counter({kind: len(np.unique(rows)) for kind, (rows, _) in links.items()})
+
+
+def _people(photographs: pa.Table) -> tuple[Numbers, Numbers]:
+    """Return who has which owners; letters of any size and blanks around them make no other owner."""
+    owners = photographs["owners"].combine_chunks()
+    rows, names = pc.list_parent_indices(owners).to_numpy(), pc.list_flatten(owners).dictionary_encode()
+    known: dict[str, int] = {"": -1}
+    numbers = [known.setdefault(name.strip().casefold(), len(known)) for name in names.dictionary.to_pylist()]
+    people = np.asarray(numbers, dtype=np.int64)[names.indices.to_numpy()]
+    return rows[people >= 0], people[people >= 0]
+
+
+def _words(photographs: pa.Table, column: str) -> tuple[Numbers, Numbers]:
+    """Return which photographs have a word in a column, and the word's number."""
+    words = photographs[column].combine_chunks()
+    rows = np.flatnonzero(words.is_valid().to_numpy(zero_copy_only=False))
+    return rows, words.indices.drop_null().to_numpy().astype(np.int64)
+
+
+def _cameras(photographs: pa.Table) -> tuple[Numbers, Numbers]:
+    rows, people = _people(photographs)
+    parts = [people]
+    nameless = photographs["body"].is_null().to_numpy()[rows]
+    for column in ("make", "model"):
+        having, words = _words(photographs, column)
+        of_row = np.full(photographs.num_rows, -1, dtype=np.int64)
+        of_row[having] = words
+        nameless &= of_row[rows] >= 0
+        parts.append(of_row[rows])
+    keys = np.unique(np.stack(parts, axis=1)[nameless], axis=0, return_inverse=True)[1]
+    return rows[nameless], keys.reshape(-1).astype(np.int64)

@@ -13,8 +13,6 @@ from labels import statements
 from labels.lookup import image_of
 from labels.statements import Statement
 from labels.targets.base import Target
-from lightmeter.errors import UsageError
-from lightmeter.plugins import unknown
 
 
 def author() -> str:
@@ -31,17 +29,16 @@ def by_hand(image_id: int, target: Target[Any], value: str | None, who: str, ori
     Args:
         image_id: of the photograph.
         target: what is labelled.
-        value: a class; None takes back what the same person said before.
+        value: a class, or several with "|" between them where the target allows it; None takes back what the same
+            person said before.
         who: the person.
         origin: ``hand`` or ``import``.
 
     Raises:
         UsageError: if the target has no such class.
     """
-    if value is not None and value not in target.classes:
-        raise UsageError(unknown(f"class of {target.name}", value, list(target.classes)))
-    number = dict(zip(target.classes, target.stops, strict=False)).get(value or "")
-    return Statement(image_id, target.name, value, number, origin, who, None)
+    value = None if value is None else target.value_of(value)
+    return Statement(image_id, target.name, value, target.number_of(value), origin, who, None)
 
 
 def set_labels(

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from harvest.store import path_of
 from labels.history import COLUMNS, history_rows
+from labels.targets.base import classes_in, together
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 
@@ -58,7 +59,7 @@ def _row_of(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapp
     return {
         "sha256": data["sha256"],
         "target": result["from_name"],
-        "value": choices[0] if choices else None,
+        "value": together(choices) if choices else None,
         **{key: value for key, value in known.items() if value is not None},
         **{key: value for key, value in result.get("meta", {}).items() if key in COLUMNS},
     }
@@ -85,7 +86,7 @@ def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
         "from_name": row["target"],
         "to_name": "image",
         "type": "choices",
-        "value": {"choices": [row["value"]] if row["value"] is not None else []},
+        "value": {"choices": classes_in(row["value"]) if row["value"] is not None else ()},
         "meta": kept,
     }
     return {"created_at": row["created_at"].isoformat(), "result": [result]}

@@ -1,14 +1,12 @@
-"""What a data set says of each photograph beside its labels, read from the catalogue span by span."""
+"""What a data set says of each photograph beside its labels, read from the catalogue as columns, span by span."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
-
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from harvest.catalogue.resolve import resolved_exif
+from harvest.catalogue.resolve import read_table, resolved_exif_table
 from harvest.catalogue.tables import Image, Inspection, Sighting
 from labels.dataset import MANIFEST_COLUMNS
 from labels.evidence import Span
@@ -17,79 +15,90 @@ EXIF_COLUMNS = (
     "make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "flash_fired",
     "taken_at",
 )  # fmt: skip
-COLUMNS = pa.schema(
-    [
-        MANIFEST_COLUMNS.field(name)
-        for name in (
-            "sha256", "source", "owner", "licence", "format", "width", "height", "file_size", "quantisation",
-            *EXIF_COLUMNS,
-        )
-    ]
-)  # fmt: skip
+_FILE_COLUMNS = ("sha256", "format", "width", "height", "file_size", "quantisation")
+_SEEN_COLUMNS = ("source", "owner", "licence")
+COLUMNS = (*_FILE_COLUMNS, *_SEEN_COLUMNS, *EXIF_COLUMNS)
 """The manifest's columns that come from the catalogue."""
 
-_UNSEEN: list[tuple[str | None, str | None, str | None]] = [(None, None, None)]
+WORD = pa.dictionary(pa.int32(), pa.string())
+"""Words that recur, each kept once."""
+
+_ID = pa.field("image_id", pa.int64())
+_IMAGES = pa.schema([_ID, *map(MANIFEST_COLUMNS.field, _FILE_COLUMNS), ("body", pa.string())])
+_SEEN = pa.schema([_ID, *map(MANIFEST_COLUMNS.field, _SEEN_COLUMNS)])
+_WORDS = ("format", "quantisation", "source", "owner", "licence", "make", "model", "body")
+SCHEMA = pa.schema(
+    [_ID]
+    + [pa.field(name, WORD if name in _WORDS else MANIFEST_COLUMNS.field(name).type) for name in COLUMNS]
+    + [("owners", pa.list_(pa.string())), ("body", WORD), ("phash", pa.uint64())]
+)
+"""The columns of `photographs`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """One photograph of a data set.
+def photographs(connection: Connection, span: Span) -> pa.Table:
+    """Return the images of a span, a row for each, in the order of their ids.
 
-    Attributes:
-        columns: values of `COLUMNS`.
-        owners: everyone whom a source names as its photographer.
-        body: hash of the camera body's serial number.
-        phash: 64-bit perceptual hash.
+    The columns are those of `SCHEMA`: `COLUMNS`, ``owners`` (everyone whom a source names as the photographer),
+    ``body`` (hash of the camera body's serial number) and ``phash`` (64-bit perceptual hash).
     """
+    columns = [getattr(Image, name) for name in ("id", *_FILE_COLUMNS, "body")]
+    query = select(*columns).where(span.covers(Image.id), Image.problem.is_(None)).order_by(Image.id)
+    images = read_table(connection, query, _IMAGES)
+    images = images.filter(pc.is_in(images["image_id"], pa.array(span.ids, pa.int64())))
+    ids = images["image_id"].to_numpy()
+    for part in (
+        *_seen(connection, span),
+        resolved_exif_table(connection, span.first, span.last, EXIF_COLUMNS),
+        _hashes(connection, span),
+    ):
+        images = beside(images, aligned(part, ids))
+    encoded = [images[name].dictionary_encode() if name in _WORDS else images[name] for name in SCHEMA.names]
+    return pa.table(encoded, schema=SCHEMA)
 
-    image_id: int
-    columns: tuple[Any, ...]
-    owners: tuple[str, ...]
-    body: str | None
-    phash: int | None
+
+def aligned(table: pa.Table, ids: NDArray[np.int64]) -> pa.Table:
+    """Return the rows of some images, with nulls for those that a table lacks.
+
+    Args:
+        table: in the order of its column ``image_id``, which is left out.
+        ids: shape (N,).
+    """
+    known = table["image_id"].to_numpy()
+    rest = table.drop_columns(["image_id"])
+    if not len(known):
+        return pa.table([pa.nulls(len(ids), kind.type) for kind in rest.schema], schema=rest.schema)
+    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return rest.take(pa.array(place, mask=known[place] != ids))
 
 
-def photographs(connection: Connection, span: Span, wanted: Collection[int]) -> Iterator[Photograph]:
-    """Yield the wanted images of a span, by their ids."""
-    exif = resolved_exif(connection, span.first, span.last, EXIF_COLUMNS)
-    sightings = _sightings(connection, span)
-    hashes = _hashes(connection, span)
+def beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    """Return two tables of as many rows side by side."""
+    return pa.table([*left.columns, *right.columns], names=[*left.column_names, *right.column_names])
+
+
+def _seen(connection: Connection, span: Span) -> tuple[pa.Table, pa.Table]:
+    """Return what the first sighting of each image says, and all its owners."""
+    query = select(Sighting.image_id, *(getattr(Sighting, name) for name in _SEEN_COLUMNS))
+    query = query.where(span.covers(Sighting.image_id)).order_by(Sighting.image_id, Sighting.id)
+    seen = read_table(connection, query, _SEEN)
+    first = np.unique(seen["image_id"].to_numpy(), return_index=True)[1]
+    named = seen.filter(pc.is_valid(seen["owner"]))
+    ids, starts = np.unique(named["image_id"].to_numpy(), return_index=True)
+    offsets = pa.array(np.r_[starts, named.num_rows], pa.int32())
+    owners = pa.ListArray.from_arrays(offsets, named["owner"].combine_chunks())
+    return seen.take(pa.array(first)), pa.table({"image_id": pa.array(ids, pa.int64()), "owners": owners})
+
+
+def _hashes(connection: Connection, span: Span) -> pa.Table:
     query = (
-        select(
-            Image.id, Image.body, Image.sha256, Image.format, Image.width, Image.height, Image.file_size,
-            Image.quantisation,
-        )
-        .where(Image.id.between(span.first, span.last), Image.problem.is_(None))
-        .order_by(Image.id)
-    )  # fmt: skip
-    for image, body, sha256, *of_file in connection.execute(query):
-        if image in wanted:
-            seen = sightings.get(image, _UNSEEN)
-            values = exif.get(image, {})
-            columns = (sha256, *seen[0], *of_file, *map(values.get, EXIF_COLUMNS))
-            owners = tuple(owner for _, owner, _ in seen if owner)
-            yield Photograph(image, columns, owners, body, hashes.get(image))
-
-
-def _sightings(connection: Connection, span: Span) -> dict[int, list[tuple[str | None, str | None, str | None]]]:
-    query = (
-        select(Sighting.image_id, Sighting.source, Sighting.owner, Sighting.licence)
-        .where(Sighting.image_id.between(span.first, span.last))
-        .order_by(Sighting.image_id, Sighting.id)
+        select(Inspection.image_id, Inspection.measures["phash"].as_string())
+        .where(span.covers(Inspection.image_id), Inspection.filter == "duplicates")
+        .order_by(Inspection.image_id)
     )
-    found: defaultdict[int, list[tuple[str | None, str | None, str | None]]] = defaultdict(list)
-    for image_id, source, owner, licence in connection.execute(query):
-        if image_id is not None:
-            found[image_id].append((source, owner, licence))
-    return found
-
-
-def _hashes(connection: Connection, span: Span) -> dict[int, int]:
-    query = select(Inspection.image_id, Inspection.measures).where(
-        Inspection.image_id.between(span.first, span.last), Inspection.filter == "duplicates"
+    found = connection.execute(query).all()
+    return pa.table(
+        {
+            "image_id": pa.array([image_id for image_id, _ in found], pa.int64()),
+            "phash": pa.array([int(digits, 16) if digits else None for _, digits in found], pa.uint64()),
+        }
     )
-    return {
-        image_id: int(measures["phash"], 16)
-        for image_id, measures in connection.execute(query)
-        if measures.get("phash")
-    }

@@ -1,20 +1,26 @@
-"""Pictures of a data set."""
+"""Pictures of labels and of data sets."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from labels.counts import class_counts
+from labels.counts import Facet, class_counts
 from labels.dataset import SPLITS, TargetSpec, stops_column
+from labels.stats import Statistics
+from labels.targets.base import Target
 from lightmeter.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
-_CROWDED = 8
+TOP = 15
+"""Of what is many, so many are shown."""
+_CROWDED, _VERY_CROWDED = 8, 20
 _BINS = 60
 
 
@@ -23,21 +29,70 @@ def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     counts = class_counts(manifest, target)
     figure = _figure()
     axes = figure.subplots()
-    bottom = np.zeros(len(target.classes))
-    for side in SPLITS:
-        heights = np.asarray([counts[name][side] for name in target.classes])
-        axes.bar(target.classes, heights, bottom=bottom, label=side, color=_COLOURS[side])
-        bottom += heights
+    crowded = len(counts) > _CROWDED
+    for side, heights, below in _stacked(counts):
+        axes.bar(list(counts), heights, bottom=below, label=side, color=_COLOURS[side])
     axes.set(title=f"{target.name}: photographs by class and side", ylabel="photographs")
-    axes.tick_params(axis="x", rotation=45 if len(target.classes) > _CROWDED else 0)
+    axes.tick_params(axis="x", rotation=90 if len(counts) > _VERY_CROWDED else 45 if crowded else 0)
     axes.legend()
     _save(figure, file)
 
 
+def plot_statistics(file: Path, target: Target[Any], found: Statistics) -> None:
+    """Draw the values of a target before they were binned, where it has numbers, and its classes after."""
+    figure = _figure()
+    axes = figure.subplots(1 + bool(found.binned or found.unbinned), squeeze=False)[:, 0]
+    if len(axes) > 1:
+        edges, binned, unbinned = found.histogram(_BINS)
+        axes[0].stairs(binned + unbinned, edges, fill=True, color="#d62728", label="left out")
+        axes[0].stairs(binned, edges, fill=True, color="#1f77b4", label="in a class")
+        for stops in target.stops:
+            axes[0].axvline(stops, color="#7f7f7f", linewidth=0.6)
+        axes[0].set(title=f"{target.name}: values before binning", xlabel=target.unit, ylabel="photographs")
+        axes[0].legend()
+    axes[-1].bar(list(found.classes), list(found.classes.values()), color="#1f77b4")
+    axes[-1].set(title=f"{target.name}: classes", ylabel="photographs")
+    axes[-1].tick_params(axis="x", rotation=90 if len(found.classes) > _CROWDED else 0)
+    _save(figure, file)
+
+
+def plot_facet(file: Path, facet: Facet) -> None:
+    """Draw how many photographs there are of the commonest of something, or of each year, by side."""
+    years = facet.title == "Years"
+    rows = {name or "unknown": of for name, of in (facet.rows if years else facet.rows[:TOP])}
+    figure = _figure()
+    axes = figure.subplots()
+    for side, lengths, before in _stacked(rows):
+        if years:
+            axes.bar(list(rows), lengths, bottom=before, label=side, color=_COLOURS[side])
+        else:
+            axes.barh(list(rows), lengths, left=before, label=side, color=_COLOURS[side])
+    if years:
+        axes.set(title="Years: photographs by side", ylabel="photographs")
+        axes.tick_params(axis="x", rotation=90 if len(rows) > _CROWDED else 0)
+    else:
+        axes.invert_yaxis()
+        more = f", the {TOP} commonest of {len(facet.rows)}" if len(facet.rows) > TOP else ""
+        axes.set(title=f"{facet.title}: photographs by side{more}", xlabel="photographs")
+    axes.legend()
+    _save(figure, file)
+
+
+def _stacked(counts: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield each side with its numbers and the sums of those before it."""
+    before = np.zeros(len(counts), dtype=np.int64)
+    for side in SPLITS:
+        numbers = np.asarray([of[side] for of in counts.values()], dtype=np.int64)
+        yield side, numbers, before
+        before = before + numbers
+
+
 def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     """Draw the measured values before they were binned, with the classes' numbers; nothing if there are none."""
+    if not target.unit:
+        return
     numbers = manifest.column(stops_column(target.name)).drop_null().to_numpy()
-    if not target.unit or not len(numbers):
+    if not len(numbers):
         return
     figure = _figure()
     axes = figure.subplots()

@@ -4,10 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import ColumnElement, Connection, insert, select
 
+from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Label
-from labels.evidence import Span
 
 ORIGINS = ("hand", "import", "rule", "model")
 """Where a label can come from; an earlier one beats a later one."""
@@ -29,14 +32,55 @@ class Statement(NamedTuple):
     version: str | None
 
 
-def read(connection: Connection, span: Span, targets: Collection[str], origin: str | None = None) -> list[Statement]:
-    """Return the statements about a span's images, oldest first."""
-    query = select(*(getattr(Label, column) for column in Statement._fields)).where(
-        Label.target.in_(targets), span.holds(Label.image_id)
-    )
+_COLUMNS = pa.schema(
+    [
+        ("image_id", pa.int64()),
+        ("target", pa.string()),
+        ("value", pa.string()),
+        ("number", pa.float64()),
+        ("origin", pa.string()),
+        ("author", pa.string()),
+        ("version", pa.string()),
+    ]
+)
+
+
+def read(
+    connection: Connection, about: ColumnElement[bool], targets: Collection[str], origin: str | None = None
+) -> list[Statement]:
+    """Return statements, oldest first.
+
+    Args:
+        connection: to the catalogue.
+        about: the condition on the table ``labels`` that says which images.
+        targets: of these alone.
+        origin: of this one alone, if given.
+    """
+    query = select(*(getattr(Label, column) for column in Statement._fields)).where(about, Label.target.in_(targets))
     if origin is not None:
         query = query.where(Label.origin == origin)
     return [Statement(*row) for row in connection.execute(query.order_by(Label.id))]
+
+
+def read_counting(connection: Connection, about: ColumnElement[bool], targets: Collection[str]) -> pa.Table:
+    """Return the statements that count, as columns; those of one target are in the order of their images.
+
+    Args:
+        connection: to the catalogue.
+        about: the condition on the table ``labels`` that says which images.
+        targets: of these alone.
+    """
+    query = select(*(getattr(Label, column) for column in Statement._fields)).where(about, Label.target.in_(targets))
+    said = read_table(connection, query.order_by(Label.target, Label.image_id, Label.id), _COLUMNS)
+    image, target = said["image_id"].to_numpy(), said["target"].combine_chunks().dictionary_encode().indices.to_numpy()
+    again = (image[1:] == image[:-1]) & (target[1:] == target[:-1])
+    disputed = np.r_[False, again] | np.r_[again, False]  # most images have one statement: there is nothing to resolve
+    alone = said.filter(pc.and_(pa.array(~disputed), pc.is_valid(said["value"])))
+    if not disputed.any():
+        return alone
+    counting = resolve(Statement(**row) for row in said.filter(pa.array(disputed)).to_pylist())
+    resolved = pa.Table.from_pylist([one._asdict() for one in counting.values()], _COLUMNS)
+    return pa.concat_tables([alone, resolved]).sort_by([("target", "ascending"), ("image_id", "ascending")])
 
 
 def resolve(statements: Iterable[Statement]) -> dict[tuple[int, str], Statement]:

@@ -1,15 +1,22 @@
-"""Counting labels: those that count, by class and origin, and what the rule leaves out."""
+"""Counting labels: those that count, by class and origin, the values behind them, and what is left out and why."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, select
 
+from harvest.catalogue.tables import Inspection, Label
 from labels import statements
 from labels.apply import decisions
-from labels.evidence import spans
-from labels.targets.base import Target
+from labels.evidence import Span, spans
+from labels.targets.base import Target, classes_in
+
+BINS = 24
+
+Values = NDArray[np.float64]
 
 
 @dataclass
@@ -18,20 +25,31 @@ class Statistics:
 
     Attributes:
         photographs: that could have one.
-        classes: labels by class, in the target's order.
+        labelled: that have one.
+        classes: labels by class, in the target's order; open classes from the commonest on.
         origins: labels by origin.
-        left_out: photographs without a label, by the reason that the rule gives.
+        left_out: photographs without a label, by the reason that the rule gives: ambiguity bands, missing EXIF.
+        filtered: labelled photographs that each filter would drop.
+        binned: the numbers that the rule puts into a class, in the target's unit.
+        unbinned: the numbers that lie in no class.
     """
 
     photographs: int = 0
+    labelled: int = 0
     classes: dict[str, int] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    filtered: Counter[str] = field(default_factory=Counter)
+    binned: list[float] = field(default_factory=list, repr=False)
+    unbinned: list[float] = field(default_factory=list, repr=False)
 
-    @property
-    def labelled(self) -> int:
-        """Photographs with a label."""
-        return sum(self.classes.values())
+    def histogram(self, bins: int = BINS) -> tuple[Values, Values, Values]:
+        """Return the numbers before binning: the bins' edges, and how many there are in a class and in none."""
+        edges = np.histogram_bin_edges([*self.binned, *self.unbinned], bins)
+        binned, unbinned = (
+            np.histogram(values, edges)[0].astype(np.float64) for values in (self.binned, self.unbinned)
+        )
+        return edges, binned, unbinned
 
 
 def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statistics:
@@ -45,13 +63,28 @@ def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statisti
     result = Statistics(classes=dict.fromkeys(target.classes, 0))
     with engine.connect() as connection:
         for span in spans(connection, where):
-            labels = statements.resolve(statements.read(connection, span, [target.name]))
-            for known, _, decision in decisions(connection, span, [target]):
-                result.photographs += 1
-                label = labels.get((known.image_id, target.name))
-                if label and label.value:
-                    result.classes[label.value] = result.classes.get(label.value, 0) + 1
-                    result.origins[label.origin] += 1
-                else:
-                    result.left_out[decision.reason or "the rule was not applied yet"] += 1
+            _count_span(connection, span, target, result)
+    if not target.classes:
+        result.classes = dict(sorted(result.classes.items(), key=lambda item: (-item[1], item[0])))
     return result
+
+
+def _count_span(connection: Connection, span: Span, target: Target[Any], result: Statistics) -> None:
+    labels = statements.resolve(statements.read(connection, span.covers(Label.image_id), [target.name]))
+    labelled = set()
+    for known, _, decision in decisions(connection, span, [target]):
+        result.photographs += 1
+        if decision.number is not None:
+            (result.binned if decision.value else result.unbinned).append(decision.number)
+        label = labels.get((known.image_id, target.name))
+        if label is None or label.value is None:
+            result.left_out[decision.reason or "the rule was not applied yet"] += 1
+            continue
+        labelled.add(known.image_id)
+        result.origins[label.origin] += 1
+        for name in classes_in(label.value):
+            result.classes[name] = result.classes.get(name, 0) + 1
+    result.labelled += len(labelled)
+    dropped = select(Inspection.image_id, Inspection.filter).where(Inspection.verdict == "drop")
+    for image_id, name in connection.execute(dropped.where(span.covers(Inspection.image_id))):
+        result.filtered[name] += image_id in labelled

@@ -32,7 +32,7 @@ class Duplicates(Filter[NoSettings]):
     """Keeps everything: which of several near-duplicates to use is for labels to choose."""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "64-bit perceptual hash, by which near-duplicates are found"
     Settings = NoSettings
 
@@ -102,7 +102,7 @@ def _join_buckets(labels: Labels, hashes: Hashes, key: NDArray[np.uint16], radiu
             break
         near = here[np.bitwise_count(hashes[here] ^ hashes[here + distance]) <= radius]
         if len(near):
-            labels = _join(labels, order[near], order[near + distance])
+            labels = join(labels, order[near], order[near + distance])
     return labels
 
 
@@ -113,8 +113,14 @@ def _is_open(labels: Labels, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
     return np.asarray(several.repeat(np.diff(np.r_[starts, len(key)])))
 
 
-def _join(labels: Labels, one: Labels, other: Labels) -> Labels:
-    """Merge the groups that pairs join: each label points at the smallest of its group in the end."""
+def join(labels: Labels, one: Labels, other: Labels) -> Labels:
+    """Merge the groups that pairs join: each label is the smallest member of its group in the end.
+
+    Args:
+        labels: (n,): of each thing the smallest member of its group so far; changed in place.
+        one: (pairs,): first things of the pairs.
+        other: (pairs,): second things of the pairs.
+    """
     while True:
         a, b = labels[one], labels[other]
         apart = a != b

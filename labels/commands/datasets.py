@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 app = Group()
 
-_BAR = 40
 _PARTS = 3
 
 
@@ -28,10 +27,16 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
     group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
-    least: Annotated[int, typer.Option(min=1, help="A class with fewer photographs is left out.")] = 5,
+    least: Annotated[
+        int | None, typer.Option(min=1, help="A class with fewer photographs is left out; else as its target says.")
+    ] = None,
     where: Where = "",
     folds: Annotated[int, typer.Option(min=0, help="Cross-validation: so many data sets NAME/fold-1, ….")] = 0,
     holdout_source: Annotated[str, typer.Option(help="The photographs of this source are the test side.")] = "",
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Leave photographs out until every class has as many on each side.")
+    ] = False,
+    crop: Annotated[str | None, typer.Option(help="Parts instead of whole photographs: face or border-free.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
     check: Annotated[
         Path | None, typer.Option(help="Freeze nothing: verify this data set, and that nothing in it leaks.")
@@ -55,8 +60,12 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
     if folds and (folds < _PARTS or holdout_source):
         raise UsageError(f"--folds must be at least {_PARTS}, and cannot go with --holdout-source.")
-    choices = Choices(seed, _ratios(ratios), _group(group), least, where, folds, int(folds > 0), holdout_source)
     chosen = [find(one, project) for one in dict.fromkeys(target)]
+    if balance and (len(chosen) > 1 or chosen[0].multiple):
+        raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
+    choices = Choices(
+        seed, _ratios(ratios), _group(group), least, where, folds, int(folds > 0), holdout_source, balance, _crop(crop)
+    )
     folder = out or project.datasets / name
     with catalogue(project) as engine:
         parts = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, folds + 1)} or {folder: choices}
@@ -70,31 +79,20 @@ def pack(
     folder: Annotated[Path, typer.Argument(metavar="DATASET", help="A data set: its folder, or its name.")],
     form: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
     out: Annotated[Path | None, typer.Option(help="Folder of the pack; else packs/NAME-FORMAT.")] = None,
-    crop: Annotated[str | None, typer.Option(help="Parts as PNG instead of whole files: inside or face.")] = None,
     any_licence: Annotated[bool, typer.Option("--any-licence", help="Also what may not be passed on.")] = False,
 ) -> None:
     """Pack a data set with its pictures, for other programs and other people."""
-    from labels.packs.items import CROPS, boxes_of
     from labels.packs.pack import pack as write_pack
     from lightmeter.project import find as find_project
 
     project = find_project()
     dataset = _dataset(folder)
-    boxes = None
-    if crop is not None:
-        if crop not in CROPS:
-            raise UsageError(f"--crop {crop} is wrong: choose from {', '.join(CROPS)}.")
-        with catalogue(project) as engine, engine.connect() as connection:
-            boxes = boxes_of(connection, dataset.manifest.column("sha256").to_pylist(), crop)
     target = out or project.root / "packs" / f"{dataset.spec.name}-{form}"
     with console.current().progress() as progress:
         task = progress.add_task("packing", total=dataset.manifest.num_rows)
-        packed = write_pack(
-            dataset, target, form, boxes=boxes, any_licence=any_licence, advance=lambda n: progress.advance(task, n)
-        )
+        packed = write_pack(dataset, target, form, any_licence=any_licence, advance=lambda n: progress.advance(task, n))
     lines = [f"{sum(packed.pictures.values())} pictures: {packed.folder}"]
-    lines += [f"{packed.withheld} photographs left out: no licence lets anyone pass them on."] * bool(packed.withheld)
-    lines += [f"{packed.without_crop} photographs left out: no {crop} in them."] * bool(packed.without_crop)
+    lines += [f"{packed.withheld} pictures left out: no licence lets anyone pass them on."] * bool(packed.withheld)
     console.current().emit(vars(packed), "\n".join(lines))
 
 
@@ -150,6 +148,14 @@ def _group(text: str) -> Any:
     return tuple(key for key in GROUP_KEYS if key in wanted)
 
 
+def _crop(text: str | None) -> Any:
+    from labels.crops import CROP_KINDS
+
+    if text is not None and text not in CROP_KINDS:
+        raise UsageError(f"--crop {text} is wrong: choose from {', '.join(CROP_KINDS)}.")
+    return text
+
+
 def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
     from labels.counts import class_counts
@@ -173,6 +179,7 @@ def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
             "splits": dataset.spec.counts,
             "counts": counts,
             "left_out": [vars(one) for one in frozen.dealt.rare],
+            "thinned": frozen.dealt.thinned,
             "baselines": {name: [vars(one) for one in found] for name, found in frozen.cheats.items()},
             "notes": frozen.notes,
         },

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 app = Group()
 
-_BAR = 40
-_PARTS = 3
-
 
 @app.command(name="set")
 def set_(

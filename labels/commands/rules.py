@@ -1,5 +1,6 @@
 """Targets, the rules that apply them, and how the labels spread."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,14 +8,19 @@ import typer
 from labels.commands.options import Where, catalogue
 from lightmeter import console
 from lightmeter.commands import Group
+from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
     from labels.apply import Outcome
+    from labels.stats import Statistics
 
 app = Group()
 
 _BAR = 40
-_PARTS = 3
 
 
 @app.command()
@@ -30,6 +36,8 @@ def targets() -> None:
             "version": entry.target.version,
             "summary": entry.target.definition.summary,
             "classes": entry.target.classes,
+            "least": entry.target.definition.least,
+            "multiple": entry.target.multiple,
             "unit": entry.target.unit,
             "origin": entry.origin,
             "file": entry.file,
@@ -80,22 +88,70 @@ def _outcome(name: str, outcome: "Outcome") -> str:
 def stats(
     name: Annotated[str, typer.Argument(metavar="TARGET", help="A target.")],
     where: Where = "",
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: a file that ends in .png.")] = None,
 ) -> None:
-    """Show how the labels of a target spread, and what is left out and why."""
+    """Show how the values and labels of a target spread, and what is left out and why."""
     from labels.stats import statistics
     from labels.targets.library import find
     from lightmeter.project import find as find_project
 
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot} is wrong: the file's name must end in .png.")
     project = find_project()
     target = find(name, project)
     with catalogue(project) as engine:
         found = statistics(engine, target, where)
+    if plot is not None:
+        from labels.plots import plot_statistics
+
+        plot_statistics(plot, target, found)
+    values = _values(found)
+    known = {key: value for key, value in vars(found).items() if key not in ("binned", "unbinned")}
+    console.current().emit(
+        {"target": name, "version": target.version, **known, "unit": target.unit, "values": values, "plot": plot},
+        [*_shown_values(target.unit, values), *_shown_classes(f"{name} {target.version}", found, plot)],
+    )
+
+
+def _values(found: "Statistics") -> list[dict[str, float]]:
+    """Return the histogram of the values before binning."""
+    if not found.binned and not found.unbinned:
+        return []
+    edges, binned, unbinned = found.histogram()
+    rows = zip(edges[:-1].tolist(), edges[1:].tolist(), binned.tolist(), unbinned.tolist(), strict=True)
+    return [{"from": low, "to": high, "in_a_class": int(here), "left_out": int(out)} for low, high, here, out in rows]
+
+
+def _shown_values(unit: str, values: list[dict[str, float]]) -> "Iterator[Table]":
+    if values:
+        most = max(row["in_a_class"] + row["left_out"] for row in values)
+        rows = [
+            (
+                f"{row['from']:.2f} to {row['to']:.2f}",
+                int(row["in_a_class"]),
+                int(row["left_out"]),
+                _bar(row["in_a_class"], most) + _bar(row["left_out"], most, "░"),
+            )
+            for row in values
+        ]
+        yield console.table("before binning", (unit, "in a class", "left out", ""), rows)
+
+
+def _shown_classes(title: str, found: "Statistics", plot: Path | None) -> "Iterator[Table | str]":
     most = max([*found.classes.values(), 1])
-    rows = [(one, count, "█" * round(_BAR * count / most)) for one, count in found.classes.items()]
+    rows = [(one, count, _bar(count, most)) for one, count in found.classes.items()]
+    yield console.table(title, ("class", "photographs", ""), rows)
     lines = [f"{found.labelled} of {found.photographs} photographs are labelled."]
     lines += [f"  by {origin}: {count}" for origin, count in found.origins.most_common()]
     lines += [f"  left out: {count} {reason}" for reason, count in found.left_out.most_common()]
-    console.current().emit(
-        {"target": name, "version": target.version, "labelled": found.labelled, **vars(found)},
-        [console.table(f"{name} {target.version}", ("class", "photographs", ""), rows), "\n".join(lines)],
-    )
+    lines += [
+        f"  the filter {one} would drop {count} of the labelled (--where 'not {one}' leaves them out)"
+        for one, count in found.filtered.most_common()
+        if count
+    ]
+    lines += [f"Drawn in {plot}."] * bool(plot)
+    yield "\n".join(lines)
+
+
+def _bar(count: float, most: float, mark: str = "█") -> str:
+    return mark * round(_BAR * count / most)

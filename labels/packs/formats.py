@@ -56,12 +56,14 @@ def write_imagefolder(folder: Path, spec: Spec, side: str, pictures: Iterable[It
     """Write ``SIDE/CLASS/KEY.jpg``; a pack of this form has one target.
 
     Raises:
-        UsageError: if the data set has several targets.
+        UsageError: if the data set has several targets, or one with several classes a photograph.
     """
     if len(spec.targets) != 1:
         names = ", ".join(target.name for target in spec.targets)
         raise UsageError(f"Folders can stand for the classes of one target only; this data set has {names}.")
     target = spec.targets[0].name
+    if spec.targets[0].multiple:
+        raise UsageError(f"A photograph lies in one folder, and of {target} it can have several classes.")
     count = 0
     for item in pictures:
         place = folder / side / folder_name(str(item.labels[target]))
@@ -98,8 +100,12 @@ def _row(spec: Spec, item: Item) -> dict[str, Any]:
     row: dict[str, Any] = {"image": {"bytes": item.data, "path": f"{item.key}.{item.suffix}"}, **item.facts}
     for target in spec.targets:
         label = item.labels[target.name]
-        row[f"label_{target.name}"] = None if label is None else target.classes.index(label)
-        row[f"stops_{target.name}"] = item.stops[target.name]
+        if isinstance(label, list):
+            row[f"label_{target.name}"] = [target.classes.index(one) for one in label]
+        else:
+            row[f"label_{target.name}"] = None if label is None else target.classes.index(label)
+        if not target.multiple:
+            row[f"stops_{target.name}"] = item.stops[target.name]
     return row
 
 
@@ -110,8 +116,13 @@ def _schema(spec: Spec) -> pa.Schema:
         fields.append((name, pa.string()))
         features[name] = {"dtype": "string", "_type": "Value"}
     for target in spec.targets:
+        one_class = {"names": list(target.classes), "_type": "ClassLabel"}
+        if target.multiple:
+            fields.append((f"label_{target.name}", pa.list_(pa.int64())))
+            features[f"label_{target.name}"] = {"feature": one_class, "_type": "Sequence"}
+            continue
         fields += [(f"label_{target.name}", pa.int64()), (f"stops_{target.name}", pa.float64())]
-        features[f"label_{target.name}"] = {"names": list(target.classes), "_type": "ClassLabel"}
+        features[f"label_{target.name}"] = one_class
         features[f"stops_{target.name}"] = {"dtype": "float64", "_type": "Value"}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 

@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from labels.dataset import SPEC_FILE, SPLITS, DataSet
+from labels.dataset import SPEC_FILE, SPLITS, DataSet, Split
 from labels.packs.formats import FORMATS
-from labels.packs.items import Boxes, Item, items, may_be_shared, split_rows
+from labels.packs.items import Item, is_free, items
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown
 
@@ -21,14 +22,12 @@ class Packed:
     Attributes:
         folder: where it lies.
         pictures: by side.
-        withheld: photographs that their licence does not let anyone pass on.
-        without_crop: photographs without a region to crop to.
+        withheld: pictures that their licence does not let anyone pass on.
     """
 
     folder: Path
     pictures: dict[str, int]
     withheld: int
-    without_crop: int
 
 
 def pack(
@@ -36,17 +35,15 @@ def pack(
     folder: Path,
     form: str,
     *,
-    boxes: Boxes | None = None,
     any_licence: bool = False,
     advance: Callable[[int], object] = lambda _: None,
 ) -> Packed:
-    """Write a pack.
+    """Write a pack: original bytes, or crops as lossless PNG where the data set consists of crops.
 
     Args:
         dataset: what is packed.
         folder: of the pack; it must not exist.
         form: ``webdataset``, ``imagefolder`` or ``parquet``.
-        boxes: crops by SHA-256 instead of whole photographs.
         any_licence: pack photographs that may not be passed on, too.
         advance: told after each picture.
 
@@ -58,26 +55,27 @@ def pack(
     if folder.exists():
         raise UsageError(f"{folder} is there already; choose another --out.")
     rows = dataset.rows()
-    free = {row["sha256"] for row in rows if any_licence or may_be_shared(row["licence"], cropped=boxes is not None)}
-    if not free:
+    keep = [row for row in rows if any_licence or is_free(row)]
+    if not keep:
         raise UsageError(
             f"No licence of the {len(rows)} photographs lets anyone pass them on, and without one nobody may; "
             "--any-licence packs them for your own use."
         )
-    keep = free if boxes is None else free & boxes.keys()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
         draft = Path(made) / folder.name
         draft.mkdir()
-        pictures: dict[str, int] = {
-            side: FORMATS[form](
-                draft, dataset.spec, side, _told(items(dataset, split_rows(dataset, side, keep), boxes), advance)
-            )
-            for side in SPLITS
-        }
-        _companions(dataset, draft, keep)
+        pictures: dict[str, int] = {side: _write_side(dataset, draft, form, side, keep, advance) for side in SPLITS}
+        _companions(dataset, draft, {row["sha256"] for row in keep})
         draft.rename(folder)
-    return Packed(folder, pictures, len(rows) - len(free), len(free) - len(keep))
+    return Packed(folder, pictures, len(rows) - len(keep))
+
+
+def _write_side(
+    dataset: DataSet, draft: Path, form: str, side: Split, rows: list[dict[str, Any]], advance: Callable[[int], object]
+) -> int:
+    pictures = items(dataset, [row for row in rows if row["split"] == side])
+    return FORMATS[form](draft, dataset.spec, side, _told(pictures, advance))
 
 
 def _told(pictures: Iterator[Item], advance: Callable[[int], object]) -> Iterator[Item]:

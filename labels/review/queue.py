@@ -12,7 +12,6 @@ from harvest.catalogue.resolve import resolved_exif
 from harvest.catalogue.tables import Exif, Image, Label, Region, Sighting
 from harvest.catalogue.where import parse_where
 from labels import statements
-from labels.evidence import Span
 from labels.review.boxes import Box, Size, seen_size, to_seen
 from labels.suspects import read_suspects
 from lightmeter.errors import UsageError
@@ -132,7 +131,7 @@ def _disagreements() -> ColumnElement[bool]:
 def _labels(connection: Connection, ids: Sequence[int], target: str) -> dict[int, dict[str, Any]]:
     if not ids:
         return {}
-    found = statements.resolve(statements.read(connection, Span(ids), [target]))
+    found = statements.resolve(statements.read(connection, Label.image_id.in_(ids), [target]))
     return {image: {"label": one.value, "origin": one.origin} for (image, _), one in found.items()}
 
 

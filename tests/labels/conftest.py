@@ -33,6 +33,7 @@ class Catalogue:
         medium: str | None = None,
         source: str = "folder",
         licence: str | None = "CC0",
+        concepts: list[str] | None = None,
         api: dict[str, Any] | None = None,
         sidecar: dict[str, Any] | None = None,
         **exif: Any,
@@ -63,6 +64,7 @@ class Catalogue:
                 owner=owner,
                 licence=licence,
                 medium=medium,
+                concepts=concepts,
                 state=SightingState.FETCHED,
                 image_id=image.id,
             )

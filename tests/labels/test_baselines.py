@@ -28,8 +28,8 @@ def test_film_from_one_source_only_is_called_out(catalogue: Any, capsys: pytest.
     fill(catalogue, "medium", {"source": "lab"}, {"source": "camera"})
     found = split(capsys, "medium")
     by_name = {one["name"]: one for one in found["baselines"]["medium"]}
-    assert by_name["source"]["accuracy"] == 1.0
-    assert by_name["majority"]["accuracy"] == pytest.approx(0.5, abs=0.05)
+    assert by_name["source"]["score"] == 1.0
+    assert by_name["majority"]["score"] == pytest.approx(0.5, abs=0.05)
     warning = "Beware: medium can be told with 100 % accuracy from source alone"
     assert any(note.startswith(warning) for note in found["notes"])
     assert warning in (catalogue.project.datasets / "one" / "README.md").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ def test_without_a_confound_nothing_is_called_out(catalogue: Any, capsys: pytest
 def test_a_baseline_never_sees_the_targets_own_tags(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fill(catalogue, "shutter-binary", {}, {})
     by_name = {one["name"]: one for one in split(capsys, "shutter-binary")["baselines"]["shutter-binary"]}
-    assert by_name["other EXIF"]["accuracy"] < 0.65
+    assert by_name["other EXIF"]["score"] < 0.65
 
 
 def test_settings_that_go_along_with_the_class_are_called_out(
@@ -54,4 +54,4 @@ def test_settings_that_go_along_with_the_class_are_called_out(
     found = split(capsys, "shutter-binary")
     by_name = {one["name"]: one for one in found["baselines"]["shutter-binary"]}
     assert by_name["other EXIF"]["low"] > 0.9
-    assert by_name["picture size and JPEG tables"]["low"] <= by_name["majority"]["accuracy"] + 0.2
+    assert by_name["picture size and JPEG tables"]["low"] <= by_name["majority"]["score"] + 0.2

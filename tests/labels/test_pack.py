@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, update
 from harvest.catalogue.tables import Image, Region
 from harvest.store import PhotoStore
 from labels.apply import apply
-from labels.dataset import SPLITS, DataSet, read_dataset
+from labels.dataset import SPLITS, DataSet, crop_of, read_dataset
 from labels.packs.items import may_be_shared
 from labels.targets.library import find
 from lightmeter.cli import main
@@ -41,10 +41,17 @@ def dataset(catalogue: Any) -> DataSet:
     return read_dataset(catalogue.project.datasets / "one")
 
 
-def pack(capsys: pytest.CaptureFixture[str], form: str, *options: str) -> Any:
+def pack(capsys: pytest.CaptureFixture[str], form: str, *options: str, name: str = "one") -> Any:
     capsys.readouterr()
-    assert main(["labels", "pack", "one", "--format", form, *options, "--json"]) == 0
+    assert main(["labels", "pack", name, "--format", form, *options, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def sides_of(dataset: DataSet) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = {}
+    for row in dataset.rows():
+        sides.setdefault(row["sha256"], set()).add(row["split"])
+    return sides
 
 
 def truth(dataset: DataSet, side: str) -> dict[str, str]:
@@ -99,17 +106,41 @@ def test_folders_stand_for_classes(dataset: DataSet, capsys: pytest.CaptureFixtu
 def test_crops_are_lossless_and_those_by_hand_count(
     catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (image, sha256), *_ = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
-    box = {"image_id": image, "kind": "face", "width": 20, "height": 10}
+    images = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
+    box = {"kind": "face", "width": 20, "height": 10, "y": 7}
+    rows = [{**box, "image_id": image, "origin": "faces", "x": x} for image, _ in images[:28] for x in (0, 40)]
     with catalogue.engine.begin() as connection:
-        connection.execute(insert(Region), [{**box, "origin": "faces", "x": 0, "y": 0}])
-        connection.execute(insert(Region), [{**box, "origin": "hand", "x": 5, "y": 7}])
-    found = pack(capsys, "imagefolder", "--crop", "face")
-    assert (sum(found["pictures"].values()), found["without_crop"]) == (1, 27)
-    (file,) = Path(found["folder"]).glob("*/*/*.png")
-    assert file.name == f"{sha256}-0.png"
-    with Picture.open(dataset.store / sha256[:2] / sha256) as whole, Picture.open(file) as part:
+        connection.execute(insert(Region), [*rows, {**box, "image_id": images[0][0], "origin": "hand", "x": 5}])
+    capsys.readouterr()
+    assert main(["labels", "split", "faces", "--target", "shutter", "--crop", "face"]) == 0
+    assert "2 photographs with a label are left out: there is no face in them" in capsys.readouterr().out
+    faces = read_dataset(catalogue.project.datasets / "faces")
+    assert faces.manifest.num_rows == 1 + 2 * 27
+    for side in sides_of(faces).values():
+        assert len(side) == 1
+    found = pack(capsys, "imagefolder", name="faces")
+    assert (sum(found["pictures"].values()), found["withheld"]) == (1 + 2 * 25, 4)
+    sha256 = images[0][1]
+    (by_hand,) = Path(found["folder"]).glob(f"*/*/{sha256}-*.png")
+    with Picture.open(dataset.store / sha256[:2] / sha256) as whole, Picture.open(by_hand) as part:
         assert part.tobytes() == whole.crop((5, 7, 25, 17)).tobytes()
+    second = images[1][1]
+    assert {file.name for file in Path(found["folder"]).glob(f"*/*/{second}-*.png")} == {
+        f"{second}-0.png", f"{second}-1.png",
+    }  # fmt: skip
+    assert main(["labels", "split", "--check", "faces"]) == 0
+
+
+def test_without_their_borders_all_photographs_stay(catalogue: Any, dataset: DataSet) -> None:
+    images = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
+    box = {"image_id": images[0][0], "kind": "inside", "origin": "borders", "x": 4, "y": 4, "width": 10**4, "height": 9}
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Region), [box])
+    assert main(["labels", "split", "free", "--target", "shutter", "--crop", "border-free"]) == 0
+    rows = {row["sha256"]: crop_of(row) for row in read_dataset(catalogue.project.datasets / "free").rows()}
+    assert len(rows) == 30
+    assert rows.pop(images[0][1]) == (4, 4, 636, 9)  # a box ends where the picture ends
+    assert set(rows.values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +164,6 @@ def test_what_a_licence_lets_pass(licence: str | None, whole: bool, cropped: boo
     ("options", "told"),
     [
         (["--format", "zip"], "There is no format 'zip'"),
-        (["--format", "parquet", "--crop", "nose"], "choose from inside, face"),
         (["--format", "parquet", "--out", "."], "is there already"),
     ],
 )

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
 from sqlalchemy import func, insert, select
 
 from harvest.catalogue.tables import DataSet as DataSetRow
 from harvest.catalogue.tables import Label
 from labels.apply import apply
-from labels.assign import assign, class_counts
+from labels.assign import assign, count
 from labels.dataset import SPLITS, DataSet, read_dataset
-from labels.groups import connect, keys
+from labels.groups import connect
 from labels.targets.library import find
 from lightmeter.cli import main
 
@@ -79,10 +81,17 @@ def test_near_identical_pictures_of_two_people_stay_on_one_side(any_catalogue: A
     assert groups["left"] == groups["right"]
 
 
-def test_the_same_camera_model_is_no_group() -> None:
-    assert keys(("camera",), owners=(), body=None, camera=("Canon", "EOS"), duplicates=None) == []
-    assert keys(("camera",), owners=("a",), body="1", camera=("Canon", "EOS"), duplicates=None) == ["body 1"]
-    assert len(keys(("photographer", "camera"), owners=("A ", "a"), body=None, camera=("C", "E"), duplicates=3)) == 2
+def test_the_same_camera_model_is_no_group_but_with_its_owner_it_is(catalogue: Any) -> None:
+    for index in range(24):
+        owner = (None, None, "Ann ", "ann")[index % 4] if index < 8 else None
+        body = "b0d1" if index == 3 else None
+        seconds = (FAST, SLOW)[index // 4 % 2]
+        catalogue.photograph(owner=owner, body=body, make="Canon", model="EOS", exposure_time_s=seconds)
+    apply(catalogue.engine, [find("shutter-binary")])
+    by_camera = {row["sha256"]: row["group"] for row in freeze("--group", "camera").rows()}
+    assert len(set(by_camera.values())) == 24 - 2  # three of Ann's are one camera, her other one has a serial number
+    by_person = {row["sha256"]: row["group"] for row in freeze("--group", "photographer", name="two").rows()}
+    assert len(set(by_person.values())) == 24 - 3
 
 
 @settings(deadline=None, max_examples=60)
@@ -93,22 +102,46 @@ def test_the_same_camera_model_is_no_group() -> None:
     seed=st.integers(0, 1000),
 )
 def test_whatever_shares_a_key_is_on_one_side(photographs: list[tuple[list[int], int]], seed: int) -> None:
-    keys_of = [[str(key) for key in found] for found, _ in photographs]
-    group_of = connect(keys_of)
-    counts = class_counts(np.asarray(group_of), np.asarray([[label] for _, label in photographs]), 4)
-    sides = assign(counts, (0.8, 0.1, 0.1), [f"{group}" for group in range(len(counts))], seed)
+    keys_of = [found for found, _ in photographs]
+    pairs = [(index, key) for index, found in enumerate(keys_of) for key in found]
+    rows, keys = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
+    group_of = connect(len(photographs), {"some": (rows, keys)})
+    labels = np.asarray([label for _, label in photographs])
+    labelled = np.flatnonzero(labels >= 0)
+    counts = count(group_of, labelled, labels[labelled], 4)
+    sides = assign(counts, (0.8, 0.1, 0.1), [f"{group}" for group in range(counts.group_total)], seed)
     assert set(sides) <= {0, 1, 2}
     for key in {key for found in keys_of for key in found}:
-        members = {group_of[index] for index, found in enumerate(keys_of) if key in found}
+        members = {int(group_of[index]) for index, found in enumerate(keys_of) if key in found}
         assert len(members) == 1
 
 
 def test_a_class_of_three_groups_is_on_every_side_beside_a_giant() -> None:
-    counts = np.asarray([[500, 400], [1, 0], [1, 0], [0, 1], [0, 2]])
-    sides = assign(counts, (0.8, 0.1, 0.1), list("abcde"), 0)
+    of_groups = ([500, 400], [1, 0], [1, 0], [0, 1], [0, 2])
+    group_of = np.repeat(np.arange(5), [sum(numbers) for numbers in of_groups])
+    labels = np.concatenate([np.repeat((0, 1), numbers) for numbers in of_groups])
+    sides = assign(count(group_of, np.arange(len(labels)), labels, 2), (0.8, 0.1, 0.1), list("abcde"), 0)
     assert sides[0] == 0
     for label in (0, 1):
-        assert {sides[group] for group in np.flatnonzero(counts[:, label])} == {0, 1, 2}
+        assert {sides[group] for group, numbers in enumerate(of_groups) if numbers[label]} == {0, 1, 2}
+
+
+def test_classes_get_their_shares_as_nearly_as_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    people = np.minimum(random.zipf(1.5, 20_000), 3_000)
+    labels = (people + random.integers(4, size=len(people))) % 7  # photographers differ in what they like
+    names, group_of = np.unique(people, return_inverse=True)
+    counts = count(group_of.astype(np.int64), np.arange(len(labels)), labels, 7)
+    ours = np.asarray(assign(counts, [0.1] * 10, [str(name) for name in names], 0))[group_of]
+    theirs = np.zeros(len(labels), dtype=int)
+    for fold, (_, members) in enumerate(StratifiedGroupKFold(10).split(labels, labels, group_of)):
+        theirs[members] = fold
+
+    def off(folds: NDArray[np.int64]) -> float:
+        shares = np.stack([np.bincount(labels[folds == fold], minlength=7) for fold in range(10)])
+        return float(np.abs(shares / shares.sum(axis=0) - 0.1).mean())
+
+    assert off(ours) <= off(theirs)
 
 
 def test_the_same_inputs_and_seed_give_the_same_bytes_and_another_seed_others(catalogue: Any, tmp_path: Path) -> None:
@@ -133,8 +166,13 @@ def test_the_folder_holds_card_attribution_plots_and_paths_into_the_store(any_ca
     assert dataset.spec.manifest_sha256 in card
     assert "| Canon EOS | 60 |" in card
     assert {plot.name for plot in (dataset.folder / "plots").iterdir()} == {
+        "cameras.png",
+        "licences.png",
+        "photographers.png",
         "shutter-binary-classes.png",
         "shutter-binary-values.png",
+        "sources.png",
+        "years.png",
     }
     assert any_catalogue.rows(select(DataSetRow.name, DataSetRow.manifest_sha256)) == [
         ("one", dataset.spec.manifest_sha256)

@@ -76,6 +76,35 @@ def test_medium_is_what_the_source_says_else_film_where_a_scanner_is_named(
     assert find("medium").decide(Evidence(1, exif, mediums)).value == expected
 
 
+@pytest.mark.parametrize(
+    ("make", "model", "maker", "camera"),
+    [
+        ("NIKON CORPORATION", "NIKON D90", "Nikon", "Nikon D90"),
+        ("Canon", "Canon EOS 5D", "Canon", "Canon EOS 5D"),
+        ("OLYMPUS IMAGING CORP.  ", "E-M5", "Olympus", "Olympus E-M5"),
+        ("EASTMAN KODAK COMPANY", "KODAK DC4800 ZOOM", "Kodak", "Kodak DC4800 ZOOM"),
+        ("Arca|Swiss  Works", "Box", "Arca Swiss Works", "Arca Swiss Works Box"),
+        (None, "X100", None, "X100"),
+        ("FUJIFILM", None, "Fujifilm", None),
+    ],
+)
+def test_cameras_go_by_one_name_however_they_write_it(
+    make: str | None, model: str | None, maker: str | None, camera: str | None
+) -> None:
+    assert decide("camera-make", make=make, model=model)[0] == maker
+    assert decide("camera-model", make=make, model=model)[0] == camera
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [("concept", "animals|dogs|street"), ("super-concept", "animals|street"), ("sub-concept", "dogs")],
+)
+def test_concepts_are_those_of_all_sightings_from_the_widest_to_the_narrowest(target: str, expected: str) -> None:
+    seen = Evidence(1, concepts=(("Animals", "Dogs"), ("street",), ("animals ",)))
+    assert find(target).decide(seen).value == expected
+    assert find(target).decide(Evidence(1)).reason == f"no {target}"
+
+
 def test_every_definition_that_ships_is_sound() -> None:
     for name, entry in targets().items():
         assert name == entry.file.stem

@@ -1,0 +1,78 @@
+"""Parts of photographs that a data set can consist of: faces, and what a frame leaves."""
+
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, select
+
+from harvest.catalogue.resolve import read_table
+from harvest.catalogue.tables import Region
+from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS
+from labels.evidence import Span
+from labels.photographs import beside
+
+CropKind = Literal["face", "border-free"]
+CROP_KINDS: tuple[CropKind, ...] = get_args(CropKind)
+
+_REGIONS: dict[CropKind, str] = {"face": "face", "border-free": "inside"}
+_BOXES = pa.schema([("image_id", pa.int64()), ("by_hand", pa.bool_()), *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
+
+
+def crop(connection: Connection, span: Span, photographs: pa.Table, kind: CropKind) -> tuple[pa.Table, int]:
+    """Return a row for each crop, with its box; and how many photographs have none and are left out.
+
+    Of faces there are as many as were found, or as a person drew: where a person drew some, only those count. Without
+    its border every photograph is one row: the newest box by hand or that of the filter, or all of it where there is
+    no border.
+
+    Args:
+        connection: to the catalogue.
+        span: that the photographs are from.
+        photographs: a row each, in the order of ``image_id``.
+        kind: of crop.
+    """
+    ids = photographs["image_id"].to_numpy()
+    boxes = _inside(_boxes(connection, span, kind), photographs)
+    box_ids = boxes["image_id"].to_numpy()
+    first, behind = np.searchsorted(box_ids, ids), np.searchsorted(box_ids, ids, side="right")
+    found = behind - first
+    wanted = found if kind == "face" else np.ones_like(found)
+    rows = np.repeat(np.arange(len(ids)), wanted)
+    numbers = first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    places = boxes.select(CROP_COLUMNS).take(pa.array(numbers, mask=found[rows] == 0))
+    return beside(photographs.take(pa.array(rows)), places), int((wanted == 0).sum())
+
+
+def _boxes(connection: Connection, span: Span, kind: CropKind) -> pa.Table:
+    """Return the boxes that count, in the order of their images."""
+    by_hand = Region.origin == "hand"
+    query = select(Region.image_id, by_hand, Region.x, Region.y, Region.width, Region.height)
+    query = query.where(span.covers(Region.image_id), Region.kind == _REGIONS[kind])
+    if kind == "face":
+        query = query.order_by(Region.image_id, Region.x, Region.y, Region.width, Region.height)
+    else:
+        query = query.order_by(Region.image_id, by_hand.desc(), Region.id.desc())
+    boxes = read_table(connection, query, _BOXES)
+    ids = boxes["image_id"].to_numpy()
+    if kind == "border-free":
+        return boxes.take(pa.array(np.unique(ids, return_index=True)[1]))
+    hand = boxes["by_hand"].to_numpy()
+    return boxes.filter(pa.array(hand | ~np.isin(ids, ids[hand])))
+
+
+def _inside(boxes: pa.Table, photographs: pa.Table) -> pa.Table:
+    """Return the boxes of some photographs, cut where the picture ends; those outside it are left out."""
+    boxes = boxes.filter(pc.is_in(boxes["image_id"], photographs["image_id"].combine_chunks()))
+    place = pa.array(np.searchsorted(photographs["image_id"].to_numpy(), boxes["image_id"].to_numpy()))
+    size = photographs.select(["width", "height"]).take(place)
+    columns = [boxes["image_id"]]
+    left, top, width, height = (boxes[name].to_numpy() for name in CROP_COLUMNS)
+    right, bottom = (
+        np.minimum(left + width, size["width"].to_numpy()),
+        np.minimum(top + height, size["height"].to_numpy()),
+    )
+    left, top = np.maximum(left, 0), np.maximum(top, 0)
+    columns += [pa.array(values, pa.int32()) for values in (left, top, right - left, bottom - top)]
+    return pa.table(columns, names=["image_id", *CROP_COLUMNS]).filter(pa.array((right > left) & (bottom > top)))

@@ -1,0 +1,112 @@
+"""What a person should know of a data set that is being frozen, a sentence each."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+
+from harvest.catalogue.tables import DataSet as DataSetRow
+from labels.classes import RareClass
+from labels.counts import class_counts
+from labels.dataset import SPLITS, DataSet, TargetSpec, read_dataset
+from labels.deal import Choices, Dealt
+from labels.differences import differences
+from labels.gather import Gathered
+from lightmeter.errors import UsageError
+
+
+def notes_on(gathered: Gathered, dealt: Dealt, targets: Sequence[TargetSpec], choices: Choices) -> Iterator[str]:
+    """Yield what was left out, and where the split is weak.
+
+    Args:
+        gathered: what there was.
+        dealt: what became of it.
+        targets: of the data set.
+        choices: how it was dealt out.
+    """
+    for target in gathered.targets:
+        rare = [one for one in dealt.rare if one.target == target.name]
+        if rare:
+            yield _rare(target.name, rare, choices.least_of(target))
+        yield from _doubtful(gathered, target.name)
+    if gathered.without_crop:
+        yield f"{gathered.without_crop} photographs with a label are left out: there is no {choices.crop} in them."
+    if choices.balance:
+        yield f"{dealt.thinned} photographs are left out so that every class has as many on each side as the rarest."
+    for spec in targets:
+        yield from _missing(dealt, spec)
+    if not any(dealt.keys[kind] for kind in ("owner", "body", "camera")) and "photographer" in choices.group:
+        yield (
+            "No photograph names its photographer or camera body, so only near-identical pictures are kept together; "
+            "harvest with --owner-from-folders or from sources that name owners to rule out that leak."
+        )
+
+
+def changes_since_previous(engine: Engine, folder: Path, dataset: DataSet) -> Iterator[str]:
+    """Yield in what a data set differs from its previous version: the newest of a like name with the same targets.
+
+    Args:
+        engine: of the catalogue.
+        folder: where the data set is going to lie; ``shutter-v1`` and ``shutter-v2`` are versions of one.
+        dataset: as it was made now.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(select(DataSetRow.name, DataSetRow.path).order_by(DataSetRow.id.desc())).all()
+    names = [target.name for target in dataset.spec.targets]
+    for name, path in rows:
+        before = _readable(Path(path))
+        if before is None or Path(path) == folder.resolve() or _stem(name) != _stem(folder.name):
+            continue
+        if [target.name for target in before.spec.targets] == names:
+            ways = [*_other_choices(before, dataset), *differences(before.manifest, dataset.manifest)]
+            yield f"Against {name}: {'; '.join(ways) or 'nothing differs'}."
+            return
+
+
+def _readable(folder: Path) -> DataSet | None:
+    try:
+        return read_dataset(folder)
+    except UsageError:
+        return None
+
+
+def _stem(name: str) -> str:
+    """Return a name without the number of its version."""
+    return re.sub(r"[-_.]?v?\d+$", "", name)
+
+
+def _other_choices(before: DataSet, after: DataSet) -> Iterator[str]:
+    old, new = before.spec.split, after.spec.split
+    for key in ("seed", "ratios", "group", "least", "where", "holdout_source", "balance", "crop"):
+        if old.get(key) != new.get(key):
+            yield f"another {key.replace('_', ' ')} ({old.get(key)} → {new.get(key)})"
+    for one, other in zip(before.spec.targets, after.spec.targets, strict=True):
+        if one.version != other.version:
+            yield f"another definition of {one.name} ({one.version} → {other.version})"
+
+
+def _rare(target: str, rare: Sequence[RareClass], least: int) -> str:
+    said = ", ".join(f"{one.name} ({one.photographs} in {one.groups})" for one in rare)
+    return (
+        f"Classes of {target} that are left out, with their photographs and groups: {said}; a class needs {least} "
+        "photographs in 3 groups."
+    )
+
+
+def _doubtful(gathered: Gathered, target: str) -> Iterator[str]:
+    for value, count in sorted(gathered.strange[target].items()):
+        yield f"{count} labels of {target} say '{value}', which is none of its classes; they are left out."
+    if gathered.outdated[target]:
+        yield (
+            f"{gathered.outdated[target]} labels of {target} were made by another version of its definition; "
+            f"'lightmeter labels apply {target}' renews them."
+        )
+
+
+def _missing(dealt: Dealt, target: TargetSpec) -> Iterator[str]:
+    counts = class_counts(dealt.manifest, target)
+    for side in SPLITS:
+        lacking = [name for name, of in counts.items() if not of[side]]
+        if lacking:
+            yield f"The side {side} has no photograph of {target.name} {', '.join(lacking)}: its groups are entangled."
