@@ -80,6 +80,7 @@ class ServeSection(Section):
     max_batch_delay_ms: int = Field(5, ge=0, description="longest wait for a batch to fill, in milliseconds")
     max_request_bytes: int = Field(50_000_000, gt=0, description="largest request that is answered")
 
+    token_minutes: float = Field(60.0, gt=0, description="how long a token is good; commands renew theirs")
 
 class Settings(BaseSettings):
     """Everything that can be set; see ``docs/settings.md``."""

@@ -105,6 +105,7 @@ def properties(
         "install_py_dep_per_model": "false",
         "job_queue_size": 1000,
         "max_request_size": settings.max_request_bytes,
+        "token_expiration_min": settings.token_minutes,
         "default_startup_timeout": START_TIMEOUT_S,
         "default_response_timeout": ANSWER_TIMEOUT_S,
     }

@@ -9,6 +9,8 @@ import numpy as np
 from models.predictor import Photograph, PhotographError, Predictor
 from models.preprocess import positions
 
+_MOST = 64
+
 
 def explain(predictor: Predictor, photograph: Photograph, classes: Mapping[str, str]) -> dict[str, Any]:
     """Return, for each patch, where it is and what it did to the probability of the answered class.
@@ -23,12 +25,15 @@ def explain(predictor: Predictor, photograph: Photograph, classes: Mapping[str, 
         classes: the answered class of each target.
 
     Raises:
-        PhotographError: if the model does not look at patches whose places are known.
+        PhotographError: if the model does not look at patches whose places are known, or at too many to leave each
+            out in turn.
     """
     settings = predictor.spec.preprocessing
     if "patches" not in photograph.inputs or settings.choice != "spread":
         raise PhotographError(422, "This model does not look at patches that are spread over a photograph.")
     patches = photograph.inputs["patches"]
+    if len(patches) > _MOST:
+        raise PhotographError(422, f"This model looks at {len(patches)} patches; at most {_MOST} are explained.")
     size = settings.patch_size
     corners = positions(max(photograph.width, size), max(photograph.height, size), len(patches), size)
     every = _probabilities(predictor, photograph, patches, classes)

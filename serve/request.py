@@ -40,7 +40,7 @@ def read_request(parts: Mapping[str, Any], *, explain: bool = False) -> Request:
     """Return the request that a body holds: the photograph itself, a form, or JSON with the photograph as base64.
 
     Args:
-        parts: the body's parts and the address's parameters by name, bytes or text, or a JSON object already read.
+        parts: the body's parts by name, bytes or text, or a JSON object already read.
         explain: whether it was sent to where explanations are asked for.
 
     Raises:

@@ -12,6 +12,12 @@ function cell(row, text, kind) {
   return made;
 }
 
+function item(text) {
+  const made = document.createElement("li");
+  made.textContent = text;
+  return made;
+}
+
 function tell(text, wrong = false) {
   by("state").textContent = text;
   by("state").classList.toggle("wrong", wrong);
@@ -58,28 +64,32 @@ function draw() {
   }
 }
 
+function certainty(label, probability, named) {
+  const made = document.createElement("div");
+  const meter = document.createElement("meter");
+  meter.value = probability;
+  made.append(meter, `${Math.round(100 * probability)} %${named ? ` ${label}` : ""}`);
+  return made;
+}
+
 function report(answer) {
+  const warnings = new Set();
   for (const reading of answer.readings) {
     for (const [target, found] of Object.entries(reading.predictions)) {
       const row = by("reading").tBodies[0].insertRow();
-      const sure = found.probabilities[found.class];
+      const labels = found.classes ?? [found.class];
       cell(row, NAMES[target] ?? target);
-      cell(row, found.class, "class");
-      const meter = document.createElement("meter");
-      meter.value = sure;
-      cell(row, "", "certainty").append(meter, `${Math.round(100 * sure)} %`);
+      cell(row, labels.join(", ") || "none", "class");
+      cell(row, "", "certainty").append(...labels.map((label) => certainty(label, found.probabilities[label], labels.length > 1)));
       cell(row, answer.exif[target] ?? "–");
     }
-    for (const { reason } of reading.warnings ?? []) {
-      const item = document.createElement("li");
-      item.textContent = reason;
-      by("warnings").append(item);
-    }
+    for (const { reason } of reading.warnings ?? []) warnings.add(reason);
     for (const target of Object.keys(reading.explanation?.patches[0]?.counts ?? {})) {
       by("shown").add(new Option(NAMES[target] ?? target, target));
     }
     patches.push(...(reading.explanation?.patches ?? []));
   }
+  by("warnings").append(...[...warnings].map(item));
   by("reading").hidden = false;
   by("legend").hidden = patches.length === 0;
   draw();

@@ -7,14 +7,15 @@ import pytest
 
 from lightmeter.project import Project, create
 from serve import processes
-from tests.serve.support import Said, Server, make_photograph, make_run, say
+from tests.serve.support import Said, Server, make_fusion, make_photograph, make_run, say
 
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with one run and its archive; for tests that do not change it."""
+    """A project with two runs and the archive of one; for tests that do not change it."""
     project = create(tmp_path_factory.mktemp("serve") / "project")
     make_run(project.runs / "tiny", "tiny")
+    make_fusion(project.runs / "fusion")
     assert say("serve", "archive", "tiny", project=project.root).code == 0
     return project
 
@@ -22,12 +23,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture(scope="session")
 def served(place: Project) -> Iterator[Server]:
     """A real TorchServe that serves the project's model."""
-    said = say("serve", "start", project=place.root)
+    yield from _serving(place, "main")
+
+
+@pytest.fixture(scope="session")
+def fusion(place: Project) -> Iterator[Server]:
+    """Another one, beside it, that serves the project's model ``fusion``."""
+    archive = place.root / "fusion.mar"
+    assert say("serve", "archive", "fusion", "--out", archive, project=place.root).code == 0
+    yield from _serving(place, "second", archive)
+
+
+def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
+    said = say("serve", "start", *archives, "--server", name, project=place.root)
     assert said.code == 0, said.error
-    server = Server(place)
+    server = Server(place, name)
     state = server.state
     yield server
-    say("serve", "stop", project=place.root)
+    say("serve", "stop", "--server", name, project=place.root)
     assert processes.belonging(state) == []
 
 

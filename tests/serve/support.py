@@ -52,9 +52,7 @@ def make_run(folder: Path, name: str, seed: int = 0) -> Path:
         ),
         data={"name": "made-up", "manifest_sha256": "ab" * 32},
     )
-    torch.manual_seed(seed)
-    folder.mkdir(parents=True)
-    write_model(folder, spec, architectures.build(spec))
+    _write(folder, spec, seed)
     mix = {
         "shutter": {"classes": ["slow", "middle", "fast"], "confusion": [[5, 1, 0], [0, 5, 1], [0, 0, 6]]},
         "medium": {"classes": ["digital", "film"], "confusion": [[5, 1], [2, 4]]},
@@ -62,6 +60,31 @@ def make_run(folder: Path, name: str, seed: int = 0) -> Path:
     (folder / "metrics.json").write_text(json.dumps({"validation": {"targets": mix}}), encoding="utf-8")
     (folder / "README.md").write_text("# A model that nobody has trained\n", encoding="utf-8")
     return folder
+
+
+def make_fusion(folder: Path) -> Path:
+    """Make the run folder of a model that is given EXIF tags too, and tells several classes at once."""
+    spec = ModelSpec(
+        name="fusion",
+        version="1.0",
+        lightmeter="0",
+        recipe="lederer-fusion",
+        architecture="fusion",
+        preprocessing=Preprocessing(patches=0, view=64, exif=("f_number", "iso")),
+        targets=(
+            Target("concept", ("portrait", "street", "night"), multiple=True),
+            Target("medium", ("digital", "film")),
+        ),
+        ranges={"long_side": (300.0, 400.0)},
+    )
+    _write(folder, spec, 8)
+    return folder
+
+
+def _write(folder: Path, spec: ModelSpec, seed: int) -> None:
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True)
+    write_model(folder, spec, architectures.build(spec))
 
 
 def make_photograph(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:

@@ -68,6 +68,26 @@ def test_a_token_that_is_no_longer_good_is_renewed(
     assert served.key() != before
 
 
+def test_a_token_that_has_expired_is_refused_and_renewed(
+    place: Project, photograph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHTMETER_SERVE__TOKEN_MINUTES", "0.05")
+    brief = Server(place, "brief")
+    assert say("serve", "start", "--server", "brief", project=place.root).code == 0
+    first = brief.key()
+
+    def asked(key: str) -> httpx.Response:
+        return brief.ask("/predictions/tiny", key, content=PHOTOGRAPH, headers=OCTETS)
+
+    wait_for(lambda: asked(first).status_code == 400)
+    refused = asked(first)
+    said = say("serve", "predict", "tiny", photograph, "--server", "brief", project=place.root)
+    say("serve", "stop", "--server", "brief", project=place.root)
+
+    assert refused.json()["type"] == "InvalidKeyException"
+    assert "predictions" in said.document[0]
+
+
 def test_logs_show_what_a_server_wrote(served: Server, command: Callable[..., Said]) -> None:
     lines = command("serve", "logs", "-n", 5).document["lines"]
     requests = command("serve", "logs", "--access").document["lines"]

@@ -99,7 +99,7 @@ def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        said = command("serve", "start", "--port", port, "--server", "second")
+        said = command("serve", "start", "--port", port, "--server", "other")
 
     assert said.code == 2
     assert f"port {port}" in said.document["error"]
@@ -111,7 +111,7 @@ def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
         (["predict", "tinny", "x.jpg"], "There is no model 'tinny'; did you mean tiny?"),
         (["predict", "tiny", "nowhere.jpg"], "There is no file nowhere.jpg."),
         (["predict", "tiny", "nowhere.jpg", "--version", "9"], "There is no version of tiny '9'"),
-        (["start", "nowhere.mar", "--server", "second"], "There is no archive nowhere.mar"),
+        (["start", "nowhere.mar", "--server", "other"], "There is no archive nowhere.mar"),
     ],
 )
 def test_wrong_words_are_one_sentence(
