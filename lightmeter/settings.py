@@ -61,6 +61,9 @@ class InspectSection(Section):
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     max_pixels: int = Field(200_000_000, gt=0, description="largest picture that is decoded, in pixels")
     timeout_s: float = Field(30.0, gt=0, description="longest time for one photograph, in seconds")
+    later: tuple[str, ...] = Field(
+        (), description="filters that fetching does not wait for: 'harvest inspect' does them"
+    )
 
 
 class PrivacySection(Section):
@@ -79,8 +82,8 @@ class ServeSection(Section):
     batch_size: int = Field(8, ge=1, description="photographs a worker takes at a time, at most")
     max_batch_delay_ms: int = Field(5, ge=0, description="longest wait for a batch to fill, in milliseconds")
     max_request_bytes: int = Field(50_000_000, gt=0, description="largest request that is answered")
-
     token_minutes: float = Field(60.0, gt=0, description="how long a token is good; commands renew theirs")
+
 
 class Settings(BaseSettings):
     """Everything that can be set; see ``docs/settings.md``."""

@@ -1,6 +1,8 @@
 """The EXIF value that counts where several origins tell one: file, then API, then sidecar."""
 
-from collections.abc import Collection
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -60,9 +62,22 @@ def resolved_exif_table(connection: Connection, first: int, last: int, columns: 
 
 def read_table(connection: Connection, query: Executable, schema: pa.Schema) -> pa.Table:
     """Return a query's rows as columns of the given types, in the query's order."""
-    values = zip(*connection.execute(query).all(), strict=True)
-    arrays = [pa.array(column, kind.type) for column, kind in zip(values, schema, strict=False)]
+    with _no_collection():
+        values = zip(*connection.execute(query).all(), strict=True)
+        arrays = [pa.array(column, kind.type) for column, kind in zip(values, schema, strict=False)]
     return pa.Table.from_arrays(arrays, schema=schema) if arrays else schema.empty_table()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no reference cycles in a block: rows have none, and looking took a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _type(column: str) -> pa.DataType:

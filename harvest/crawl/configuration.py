@@ -1,12 +1,12 @@
 """Scrapy, configured: polite, bounded, honest about who asks, and silent on the terminal."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from harvest.crawl.budgets import budget_file
+from harvest.crawl.intake import Intake
 from harvest.crawl.local import Readers
-from harvest.inspect import Plan, inspect
+from harvest.inspect import Plan
 from harvest.sources.service import SERVICES, Budget
 from harvest.store import PhotoStore
 from lightmeter import __version__, console
@@ -19,7 +19,7 @@ _HTTP_TRY_AGAIN = [429, 500, 502, 503, 504, 522, 524, 408]
 def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
     """Return Scrapy's settings for a run.
 
-    Besides Scrapy's own there are ``LIGHTMETER_…`` objects: the store, what to do with a photograph's bytes, and what
+    Besides Scrapy's own there are ``LIGHTMETER_…`` objects, among them what takes photographs in, and what
     reads the URLs of sources' own schemes.
     """
     settings = project.settings
@@ -63,6 +63,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "COOKIES_ENABLED": False,
         "REFERER_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
+        "CONCURRENT_ITEMS": 1,  # a response gives one; Scrapy starts as many tasks for each response
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
         "ITEM_PIPELINES": {"harvest.crawl.pipeline.Ingest": 500},
         "LOG_ENABLED": False,
@@ -71,8 +72,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "LIGHTMETER_LONGEST_PAUSE_S": crawl.longest_pause_s,
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
-        "LIGHTMETER_STORE": store,
-        "LIGHTMETER_LOOK": partial(inspect, plan=Plan.of(settings)),
+        "LIGHTMETER_INTAKE": Intake(store, Plan.while_fetching(settings)),
     }
 
 

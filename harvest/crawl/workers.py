@@ -1,8 +1,11 @@
 """The process pool in which photographs are read and looked at, never in Scrapy's reactor."""
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
+import platform
+import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +14,9 @@ from typing import Any, TypeVar
 from lightmeter.errors import LightmeterError
 
 Result = TypeVar("Result")
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_KEPT_BYTES = 32 << 20
 
 
 class WorkerCrashed(LightmeterError):
@@ -59,7 +65,7 @@ class Workers:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would copy the reactor and its threads
-        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_ignore_interrupts)
+        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_settle_in)
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -68,8 +74,14 @@ def _kill(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent, which lets work in hand finish."""
-    import signal
+def _settle_in() -> None:
+    """Prepare a worker process.
 
+    Ctrl-C is left to the parent, which lets work in hand finish. And the C library keeps some memory that is freed:
+    giving each picture's pixels back and asking for them anew costs a third of the time of a small one.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)

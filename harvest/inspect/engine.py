@@ -21,6 +21,7 @@ from harvest.inspect.decode import (
 )
 from harvest.inspect.picture import Picture
 from harvest.inspect.plugins import load_filters
+from lightmeter import plugins
 from lightmeter.settings import Settings
 
 
@@ -45,6 +46,16 @@ class Plan:
         """
         limits = Limits.of(settings.inspect, settings.crawl.max_bytes)
         return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.of(settings.privacy))
+
+    @classmethod
+    def while_fetching(cls, settings: Settings) -> "Plan":
+        """Return the plan for photographs as they come: all filters but those that the settings put off.
+
+        Raises:
+            UsageError: if a filter is unknown, or its settings are wrong.
+        """
+        later = {plugins.get("filters", name).name for name in settings.inspect.later}
+        return cls.of(settings, plugins.installed("filters").keys() - later)
 
 
 @dataclass(frozen=True)

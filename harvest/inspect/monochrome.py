@@ -12,7 +12,7 @@ from harvest.inspect.base import KEEP, Filter, Measured, Measures, Verdict
 from harvest.inspect.picture import Picture, Pixels
 from lightmeter.settings import Section
 
-_COLOURED = 10  # of 255: a colour, rather than the compression's noise
+_COLOURED = 8  # of 255: a colour, rather than the compression's noise
 _SPREAD = 0.1  # of a tone's strength: how far a strong toning strays
 _BINS = 64
 _LIT = 48  # of 255; what is darker has no colour that one could trust
@@ -43,7 +43,7 @@ class Monochrome(Filter[MonochromeSettings]):
     """
 
     name: ClassVar[str] = "monochrome"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "grey and toned pictures"
     Settings = MonochromeSettings
 

@@ -9,7 +9,7 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-_REDUCED_SIDE = 512
+_REDUCED_SIDE = 256
 _TRANSPOSED, _FLIPPED_DOWN, _FLIPPED_ACROSS = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)  # orientations
 _BITS_16 = 257.0  # 65,535 / 255
 
@@ -54,7 +54,7 @@ class Picture:
 
     @cached_property
     def reduced(self) -> Pixels:
-        """The picture in colour, its longer side at most 512 px, by averaging over whole pixels, (h, w, 3)."""
+        """The picture in colour, its longer side at most 256 px, by averaging over whole pixels, (h, w, 3)."""
         return self.at_most(_REDUCED_SIDE)
 
     def at_most(self, side: int) -> Pixels:

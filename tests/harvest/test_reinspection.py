@@ -13,7 +13,9 @@ from sqlalchemy import delete, select, update
 from harvest.catalogue.session import open_catalogue
 from harvest.catalogue.tables import Inspection
 from harvest.crawl.workers import WorkerCrashed, Workers
-from lightmeter.project import Project
+from lightmeter.cli import main
+from lightmeter.project import SETTINGS_FILE, Project, create
+from tests.support import Lightmeter
 
 Here = Callable[..., Any]
 
@@ -33,6 +35,25 @@ def test_missing_and_outdated_findings_are_made_again(harvested: Project, here: 
     with engine.connect() as connection:
         assert set(connection.execute(select(Inspection.image_id, Inspection.filter))) == before
         assert 0 not in connection.scalars(select(Inspection.version)).all()
+
+
+def test_filters_that_fetching_does_not_wait_for_are_done_later(
+    photographs: Path, tmp_path: Path, lightmeter: Lightmeter
+) -> None:
+    project = create(tmp_path / "project")
+    with (project.root / SETTINGS_FILE).open("a") as file:
+        file.write('\n[inspect]\nlater = ["faces"]\n')
+    lightmeter("harvest", "run", "folder", photographs, "--project", project.root)
+    with open_catalogue(project).connect() as connection:
+        assert set(connection.scalars(select(Inspection.filter))) == {"borders", "duplicates", "monochrome", "quality"}
+    assert lightmeter("harvest", "inspect", "--project", project.root)["decoded"] == 6
+    with open_catalogue(project).connect() as connection:
+        assert "faces" in connection.scalars(select(Inspection.filter)).all()
+
+
+def test_a_filter_put_off_must_exist(photographs: Path, harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTMETER_INSPECT__LATER", '["face"]')
+    assert main(["harvest", "run", "folder", str(photographs)]) == 2
 
 
 def test_new_thresholds_need_no_decode(harvested: Project, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
