@@ -82,6 +82,8 @@ def hostile(path: Path, change: str) -> Path:
     out = path.with_name(f"{change}.mar")
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in good.items():
+            if change == "greedy" and name.endswith("model.toml"):
+                content = content.replace(b"patches = 2", b"patches = 10000")
             if not (change == "no-manifest" and name.startswith("MAR-INF")):
                 archive.writestr(name, content)
         if change == "up":
@@ -103,7 +105,7 @@ def hostile(path: Path, change: str) -> Path:
     return out
 
 
-@pytest.mark.parametrize("change", ["no-manifest", "up", "absolute", "link", "cut", "text", "flipped"])
+@pytest.mark.parametrize("change", ["no-manifest", "up", "absolute", "link", "cut", "text", "flipped", "greedy"])
 def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Path, change: str) -> None:
     say("serve", "archive", "tiny", "--out", tmp_path, project=place.root)
     bad = hostile(tmp_path / "tiny.mar", change)

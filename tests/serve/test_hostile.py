@@ -1,18 +1,26 @@
 """Whatever is sent, the answer is a clean 4xx, and the next photograph is answered as if nothing had been."""
 
+import base64
 import json
-from collections.abc import Iterator
+import random
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.serve.support import Server, make_photograph
 
 pytestmark = pytest.mark.server
 
+DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "serve.md"
 OCTETS = {"Content-Type": "application/octet-stream"}
-JSON = {"Content-Type": "application/json"}
+
+Ask = Callable[[Server], httpx.Response]
 
 
 @pytest.fixture(autouse=True)
@@ -24,42 +32,77 @@ def _the_worker_lives_on(served: Server) -> Iterator[None]:
     assert served.worker() == before
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "status"),
-    [
-        (b"", OCTETS, 400),
-        (make_photograph()[:2000], OCTETS, 400),
-        (b"\xff\xd8\xff" + b"\x00" * 5000, OCTETS, 415),
-        (b"no picture", {"Content-Type": "text/plain"}, 415),
-        (b"<html>", {"Content-Type": "image/jpeg"}, 415),
-        (b'{"image"', JSON, 415),
-        (b"[" * 100_000, JSON, 415),
-        (b'{"image": "' + b"A" * 1_000_000 + b'"}', JSON, 415),
-        (b'{"image": "", "top_k": 1e400}', JSON, 400),
-        (b'{"image": null}', JSON, 400),
-        (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"}, 400),
-        (b"x", {"Content-Type": "multipart/form-data"}, 415),
-    ],
-    ids=[
-        "empty",
-        "cut",
-        "zeros",
-        "text",
-        "html",
-        "junk JSON",
-        "deep JSON",
-        "zeros in JSON",
-        "infinite top_k",
-        "null",
-        "form",
-        "multipart without boundary",
-    ],
-)
-def test_a_body_that_is_no_photograph(served: Server, body: bytes, headers: dict[str, str], status: int) -> None:
-    answer = served.ask("/predictions/tiny", content=body, headers=headers)
+def form(**parts: bytes) -> dict[str, Any]:
+    return {"files": {name: (None, value) for name, value in parts.items()}}
 
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"].startswith("application/json")
+
+def plain(body: bytes, kind: str = "application/octet-stream") -> dict[str, Any]:
+    return {"content": body, "headers": {"Content-Type": kind}}
+
+
+def bomb() -> bytes:
+    """Return a PNG of some thousand bytes that claims 30,000 × 30,000 pixels."""
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1_000_000))), (b"IEND", b""))
+    body = b"".join(struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+PHOTOGRAPH = make_photograph()
+ENCODED = base64.b64encode(PHOTOGRAPH).decode()
+
+HOSTILE: dict[str, tuple[int, list[dict[str, Any]]]] = {
+    "an empty body, an empty part": (400, [plain(b""), form(data=b"")]),
+    "a form without a photograph": (400, [form(a=b"b"), plain(b"a=b", "application/x-www-form-urlencoded")]),
+    "a photograph that is cut off": (400, [plain(PHOTOGRAPH[:2000]), form(data=PHOTOGRAPH[:-2000])]),
+    "a JPEG's first bytes, then zeros": (415, [plain(b"\xff\xd8\xff" + bytes(5000))]),
+    "text, HTML, bytes by chance": (
+        415,
+        [plain(b"no picture", "text/plain"), plain(b"<html>", "image/jpeg"), plain(random.Random(0).randbytes(50_000))],
+    ),
+    "JSON that is none": (415, [plain(b'{"image"', "application/json"), plain(b"[" * 100_000, "application/json")]),
+    "JSON without a photograph": (400, [{"json": {}}, {"json": []}, {"json": {"image": None}}, {"json": 5}]),
+    "base64 that is none": (400, [{"json": {"image": "ÿ"}}, {"json": {"image": "?"}}]),
+    "base64 of a megabyte of zeros": (415, [{"json": {"image": "A" * 1_000_000}}]),
+    "an option of another type": (
+        400,
+        [
+            {"json": {"image": ENCODED, "top_k": "many"}},
+            plain(b'{"image": "", "top_k": 1e400}', "application/json"),
+            form(data=PHOTOGRAPH, top_k=b"-1"),
+            {"json": {"image": ENCODED, "exif": [1]}},
+        ],
+    ),
+    "an option that does not exist, such as 10,000 patches": (
+        400,
+        [{"json": {"image": ENCODED, "patches": 10_000}}, form(data=PHOTOGRAPH, patches=b"10000")],
+    ),
+    "a target that the model does not have": (400, [{"json": {"image": ENCODED, "targets": ["../iso"]}}]),
+    "a form without its boundary": (415, [plain(b"x", "multipart/form-data")]),
+    "a picture that claims 900 million pixels": (413, [plain(bomb()), form(data=bomb())]),
+    "a body larger than `max_request_bytes`": (413, [plain(bytes(50_000_001))]),
+    "a picture smaller than the model can use": (422, [plain(make_photograph(0, (20, 20)))]),
+}
+"""What is sent, by the words of the documentation, with the status that answers it."""
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_request_that_cannot_be_answered(served: Server, what: str) -> None:
+    status, requests = HOSTILE[what]
+    for request in requests:
+        answer = served.ask("/predictions/tiny", **request)
+
+        assert answer.status_code == status, answer.text
+        if answer.content:  # TorchServe says nothing of a body that is too large
+            assert answer.headers["content-type"].startswith("application/json")
+            assert answer.json()["error"]["status"] == status
+
+
+def test_the_documentation_lists_them() -> None:
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+
+    for what, (status, _) in (HOSTILE | OUTSIDE).items():
+        assert f"| {what} | {status} |\n" in text
 
 
 @pytest.mark.parametrize("part", ["data", "body", "image", "file"])
@@ -84,36 +127,53 @@ def test_in_a_batch_one_bad_photograph_costs_the_others_nothing(served: Server) 
     assert [answer.json() for answer in together] == [answer.json() for answer in alone]
 
 
-def test_a_body_that_is_too_large_is_refused(served: Server) -> None:
-    limit = served.project.settings.serve.max_request_bytes
-
-    answer = served.ask("/predictions/tiny", content=bytes(limit + 1), headers=OCTETS)
-
-    assert answer.status_code == 413
+def without_token(server: Server) -> httpx.Response:
+    return httpx.post(f"{server.state.inference}/predictions/tiny", content=PHOTOGRAPH, trust_env=False)
 
 
-@pytest.mark.parametrize("key", ["wrong", "-", "x" * 5000, "../key_file.json"])
-def test_a_wrong_token_is_refused(served: Server, key: str) -> None:
-    answer = served.ask("/predictions/tiny", key=key, content=make_photograph(), headers=OCTETS)
-
-    assert answer.status_code == 400
-    assert "predictions" not in answer.json()
+def with_token(key: str) -> Ask:
+    return lambda server: server.ask("/predictions/tiny", key=key, **plain(PHOTOGRAPH))
 
 
-@pytest.mark.parametrize("name", ["nope", "..%2f..%2fetc%2fpasswd", "tiny/9.9", "tiny%00", "%F0%9F%93%B7"])
-def test_a_model_that_does_not_exist(served: Server, name: str) -> None:
-    answer = served.ask(f"/predictions/{name}", content=make_photograph(), headers=OCTETS)
-
-    assert answer.status_code in {400, 404}
+def to(path: str) -> Ask:
+    return lambda server: server.ask(path, **plain(PHOTOGRAPH))
 
 
-def test_models_cannot_be_registered_from_outside(served: Server) -> None:
-    import httpx
+def managed(method: str, path: str, purpose: str = "management") -> Ask:
+    return lambda server: httpx.request(
+        method,
+        server.state.management + path,
+        headers={"Authorization": f"Bearer {server.key(purpose)}"},
+        trust_env=False,
+    )
 
-    headers = {"Authorization": f"Bearer {served.key('management')}"}
-    answer = httpx.post(f"{served.state.management}/models?url=tiny.mar", headers=headers, trust_env=False)
 
-    assert answer.status_code == 405
+OUTSIDE: dict[str, tuple[int, list[Ask]]] = {
+    "no token": (400, [without_token]),
+    "a wrong token": (400, [with_token(key) for key in ("wrong", "-", "x" * 5000, "../key_file.json")]),
+    "the token of inference, for management": (400, [managed("GET", "/models/tiny", "inference")]),
+    "a model or a version that does not exist": (404, [to("/predictions/nope"), to("/predictions/tiny/9.9")]),
+    "a name like a path": (
+        404,
+        [to("/predictions/..%2f..%2fetc%2fpasswd"), to("/predictions/%2e%2e/tiny"), to("/predictions/tiny%00")],
+    ),
+    "a model to register, by name, path or address": (
+        405,
+        [managed("POST", f"/models?url={url}") for url in ("tiny.mar", "/etc/passwd", "http://127.0.0.1:1/x.mar")],
+    ),
+    "a model to remove": (405, [managed("DELETE", "/models/tiny/1.0")]),
+}
+"""What is asked of the server itself, likewise."""
+
+
+@pytest.mark.parametrize("what", OUTSIDE)
+def test_what_the_server_does_not_do(served: Server, what: str) -> None:
+    status, requests = OUTSIDE[what]
+    for ask in requests:
+        answer = ask(served)
+
+        assert answer.status_code == status, answer.text
+        assert "predictions" not in answer.json()
 
 
 @pytest.mark.shared
