@@ -13,6 +13,9 @@ from models.scoring import answers_of, photograph_of
 from models.several import SetAnswers
 from models.spec import ModelSpec, Target
 
+EFFORT = ("seconds", "energy_joules")
+"""What training took; energy only where it could be measured."""
+
 Rows = dict[tuple[str, ...], Mapping[str, Any]]
 
 
@@ -71,14 +74,31 @@ def _compare_target(runs: Sequence[Scored], name: str) -> dict[str, Any]:
         return {}
     answers = [_answers(rows, common, target) for rows, target in zip(answered, targets, strict=True)]
     result: dict[str, Any] = {"photographs": len(common), "groups": int(answers[0].groups.max()) + 1, "runs": {}}
-    for run, found in zip(runs, answers, strict=True):
-        result["runs"][run.name] = {
+    for label, run, found in zip(_labels(runs), runs, answers, strict=True):
+        result["runs"][label] = {
             **figures(found),
             "difference": {} if run is runs[0] else differences(answers[0], found),
-            "seconds": run.spec.training.get("seconds"),
+            **_effort(run, runs[0]),
         }
     return result
 
 
 def _answers(rows: Rows, common: Sequence[tuple[str, ...]], target: Target) -> Answers | SetAnswers:
     return answers_of([rows[photograph] for photograph in common], target)
+
+
+def _labels(runs: Sequence[Scored]) -> list[str]:
+    """Return the runs' names, numbered where two have one name."""
+    names = [run.name for run in runs]
+    return [name if names.count(name) == 1 else f"{name} ({number + 1})" for number, name in enumerate(names)]
+
+
+def _effort(run: Scored, reference: Scored) -> dict[str, Any]:
+    """Return what training took, and by how many percent that is more or less than the reference took."""
+    found: dict[str, Any] = {}
+    for key in EFFORT:
+        ours, theirs = run.spec.training.get(key), reference.spec.training.get(key)
+        found[key] = ours
+        if run is not reference and ours and theirs:
+            found[f"{key}_difference_percent"] = 100 * (ours / theirs - 1)
+    return found

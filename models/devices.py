@@ -4,9 +4,12 @@ import resource
 import sys
 
 import torch
+from torch import nn
 
 from lightmeter.errors import UsageError
 from models import distributed
+
+_PICTURE_AXES = 4
 
 
 def chosen(device: str) -> str:
@@ -23,6 +26,13 @@ def chosen(device: str) -> str:
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UsageError(f"There is no device '{device}' here; use --device cpu.")
     return device
+
+
+def arrange(network: nn.Module, memory_format: torch.memory_format) -> None:
+    """Lay out a network's convolutions in memory; pictures that they are given follow."""
+    for parameter in network.parameters():
+        if parameter.dim() == _PICTURE_AXES:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
 
 
 def describe(device: str) -> str:

@@ -44,6 +44,7 @@ class Fitted:
         history: what was tried or passed through, a row each.
         unreadable: photographs that could not be used, and why.
         trained_parameters: how many numbers were fitted.
+        earlier_seconds: how long training had gone before it was interrupted, if it was.
     """
 
     temperatures: dict[str, float] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Fitted:
     history: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, Any]] = field(default_factory=list)
     trained_parameters: int = 0
+    earlier_seconds: float = 0.0
 
     def calibrate(
         self, logits: Mapping[str, NDArray[np.float32]], rows: Sequence[Row], targets: Sequence[Target]

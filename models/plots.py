@@ -103,6 +103,27 @@ def stops_plot(rows: Sequence[Mapping[str, Any]], unit: str, title: str) -> byte
     return _png(figure)
 
 
+def comparison_plot(runs: Mapping[str, Mapping[str, Any]], figure: str, label: str, target: str) -> bytes:
+    """Return a PNG of one figure of several runs, with intervals, and of how far they are from the first."""
+    drawing = Figure(figsize=(8.4, 1.5 + 0.42 * len(runs)), dpi=_DPI, layout="constrained")
+    drawing.suptitle(f"{target}: {label}, with 95 % intervals", fontsize=10)
+    left, right = drawing.subplots(1, 2, sharey=True)
+    places = range(len(runs))[::-1]
+    first = next(iter(runs))
+    for place, (name, run) in zip(places, runs.items(), strict=True):
+        _interval(left, place, run[figure], _BLUE)
+        if name != first:
+            _interval(right, place, run["difference"][figure], _COLOURS[1])
+    left.set_yticks(places, list(runs))
+    left.set_xlabel(label)
+    right.axvline(0, color=_GREY, linewidth=1, linestyle="--")
+    right.set_xlabel(f"difference from {first}")
+    for axes in (left, right):
+        axes.set_ylim(-0.6, len(runs) - 0.4)
+        axes.grid(axis="x", alpha=0.3)
+    return _png(drawing)
+
+
 def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Return a PNG of what training passed through: losses over epochs, trees or penalties."""
     (along,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
@@ -177,6 +198,13 @@ def series_plot(found: Sequence[Mapping[str, Any]], unit: str, title: str) -> by
     """Return a PNG of answers along a controlled series."""
     rows = [{"true_stops": one["truth"], "predicted_stops": one["stops"]} for one in found]
     return stops_plot(rows, unit, title)
+
+
+def _interval(axes: Axes, place: int, told: Mapping[str, Any], colour: str) -> None:
+    if told["value"] is not None:
+        low, high = (told["value"] if told[end] is None else told[end] for end in ("low", "high"))
+        axes.plot([low, high], [place, place], color=colour, linewidth=2, alpha=0.6)
+        axes.plot(told["value"], place, "o", color=colour)
 
 
 def _write_counts(axes: Axes, counts: Any, shares: Any) -> None:

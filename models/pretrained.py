@@ -1,5 +1,6 @@
 """Published weights that networks start from."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,10 @@ from lightmeter.files import atomic_path, sha256_of
 from lightmeter.plugins import unknown
 from models.cache import cache_root
 
-NAMES = ["efficientnet-lite0-imagenet", "vgg16-imagenet", "mobilenet-v2-imagenet"]
+NAMES = ["efficientnet-lite0-imagenet", "vgg16-imagenet", "mobilenet-v2-imagenet", "timm"]
+
+_SHA256 = re.compile("[0-9A-Fa-f]{64}")
+_OTHERS = "name a file with --set weights=PATH, or begin without: --set weights="
 
 _PUBLISHED = {  # torchvision's files; a name ends in the beginning of the SHA-256
     "vgg16-imagenet": "https://download.pytorch.org/models/vgg16-397923af.pth",
@@ -26,7 +30,7 @@ def load_trunk(network: nn.Module, weights: str, sha256: str = "") -> None:
 
     Args:
         network: with a sub-module ``trunk``.
-        weights: a name, the path of a file, or an https address.
+        weights: a name, the path of a file, or an address; ``timm`` for those that timm publishes for its backbone.
         sha256: of the file; needed for an address that is not built in.
 
     Raises:
@@ -34,25 +38,45 @@ def load_trunk(network: nn.Module, weights: str, sha256: str = "") -> None:
         LightmeterError: if they cannot be fetched or do not fit the network.
     """
     trunk = network.get_submodule("trunk")
-    state = _state(_file(weights, sha256))
+    state = _timm_state(trunk) if weights == "timm" else _state(_file(weights, sha256))
     wanted = trunk.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted}
     try:
         missing = [name for name in wanted if name not in fitting and not name.endswith("num_batches_tracked")]
         trunk.load_state_dict(fitting, strict=False)
     except RuntimeError as error:
-        raise LightmeterError(f"The weights {weights} do not fit this architecture.") from error
+        raise LightmeterError(f"The weights {weights} do not fit this architecture; {_OTHERS}.") from error
     if missing:
-        raise LightmeterError(f"The weights {weights} do not fit this architecture; they lack {missing[0]}.")
+        raise LightmeterError(f"The weights {weights} do not fit this architecture: they lack {missing[0]}; {_OTHERS}.")
+
+
+def _timm_state(trunk: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights that timm publishes for a backbone of its own, fetched on first use."""
+    name = getattr(trunk, "pretrained_cfg", {}).get("architecture")
+    if name is None:
+        raise UsageError("Only timm's backbones have weights of timm's; set one with --set backbone=NAME.")
+    import timm
+
+    console.current().note(f"timm fetches the weights of {name}, unless it has them")
+    try:
+        state: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:
+        first = str(error).strip().splitlines()[0].rstrip(".")
+        raise LightmeterError(f"timm's weights of {name} cannot be fetched ({first}); {_OTHERS}.") from error
+    return state
 
 
 def _file(weights: str, sha256: str) -> Path:
     """Return the file of weights, fetched if need be."""
     if weights == "efficientnet-lite0-imagenet":
         return bundled_file()
-    address = _PUBLISHED.get(weights, weights)
-    if address.startswith("https://"):
+    if weights in _PUBLISHED:
+        address = _PUBLISHED[weights]
         return _fetched(weights, address, sha256 or address.rsplit("-", 1)[-1].removesuffix(".pth"))
+    if weights.startswith(("https://", "http://")):
+        if not _SHA256.fullmatch(sha256):
+            raise UsageError(f"Weights from {weights} need their SHA-256: --set weights_sha256=… (64 digits).")
+        return _fetched(weights, weights, sha256)
     file = Path(weights)
     if not file.is_file():
         raise UsageError(unknown("file or set of weights", weights, NAMES))
@@ -62,7 +86,7 @@ def _file(weights: str, sha256: str) -> Path:
 
 def _fetched(weights: str, address: str, sha256: str) -> Path:
     """Return the cached file of an address, fetched on first use."""
-    file = cache_root() / "weights" / address.rsplit("/", 1)[-1]
+    file = cache_root() / "weights" / f"{sha256[:16].lower()}-{address.rsplit('/', 1)[-1]}"
     if not file.is_file():
         console.current().note(f"fetching {address}")
         try:
@@ -71,9 +95,10 @@ def _fetched(weights: str, address: str, sha256: str) -> Path:
                 _check(temporary, weights, sha256)
         except httpx.HTTPError as error:
             raise LightmeterError(
-                f"The weights {weights} cannot be fetched from {address} ({error}); fetch that file elsewhere and name "
-                "it with --set weights=PATH, or begin without: --set weights=''."
+                f"The weights {weights} cannot be fetched from {address} ({error}); {_OTHERS}."
             ) from error
+    else:
+        _check(file, weights, sha256)
     return file
 
 

@@ -41,11 +41,13 @@ class Phase(_Strict):
         epochs: at most; training stops early when validation no longer improves.
         learning_rate: of the optimiser.
         freeze: parts of the network, by the beginning of their parameters' names, that stay as they are.
+        freeze_first: the share of the trunk's parameters, counted from the picture on, that stay as they are too.
     """
 
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     freeze: list[str] = []
+    freeze_first: float = Field(0.0, ge=0, le=1)
 
 
 class Network(_Strict):
@@ -60,18 +62,20 @@ class Network(_Strict):
         flip: mirror photographs at random.
         patience: epochs without a lower validation loss after which a phase ends.
         precision: ``bfloat16`` computes so where the GPU can.
+        channels_last: keep the channels of a pixel side by side in memory while training.
         compile: let torch compile the network first.
     """
 
     method: Literal["network"]
     phases: list[Phase] = Field(min_length=1)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(32, ge=2)
     weight_decay: float = Field(0.0, ge=0)
     class_weights: bool = True
     softness: float = Field(0.0, ge=0)
     flip: bool = True
     patience: int = Field(5, ge=1)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+    channels_last: bool = True
     compile: bool = False
 
 

@@ -30,7 +30,7 @@ FIGURES = {
 PARTS = {"accuracy": "accuracy", "macro_f1": "macro F1", "error_stops": "error in stops"}
 """What is told of a source or a camera."""
 
-_SHARES = ("accuracy", "balanced_accuracy", "within_one_stop")
+SHARES = ("accuracy", "balanced_accuracy", "within_one_stop")
 
 
 def write_report(
@@ -64,20 +64,25 @@ def write_report(
         "plots": plots,
         "curve": base64.b64encode(curve).decode(),
     }
+    for file in ("README.md", "report.html"):
+        write_atomic(folder / file, filled(file, values))
+
+
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """Return one of this floor's templates, filled in."""
     templates = Environment(
         loader=PackageLoader("models"),
         autoescape=select_autoescape(("html.jinja",)),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    for file in ("README.md", "report.html"):
-        write_atomic(folder / file, templates.get_template(f"{file}.jinja").render(values))
+    return templates.get_template(f"{template}.jinja").render(values)
 
 
 def figure_rows(target: Mapping[str, Any]) -> list[list[str]]:
     """Return the figures of one target to read: what it is, this model's, each baseline's."""
     return [
-        [label, *(_told(name, scored) for scored in (target, *target["baselines"].values()))]
+        [label, *(figure_told(name, scored) for scored in (target, *target["baselines"].values()))]
         for name, label in FIGURES.items()
         if name in target
     ]
@@ -88,21 +93,9 @@ def part_rows(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[l
     shown = [name for name in PARTS if name in next(iter(parts.values()))]
     rows = []
     for part, figures in parts.items():
-        cells = [told({"value": figures[name], "low": None}, percent=name in _SHARES) for name in shown]
+        cells = [told({"value": figures[name], "low": None}, percent=name in SHARES) for name in shown]
         rows.append([part, str(figures["photographs"]), *cells])
     return ["photographs", *(PARTS[name] for name in shown)], rows
-
-
-def difference_rows(compared: Mapping[str, Any]) -> list[list[str]]:
-    """Return runs side by side to read: the first one's figures, and of the others also how they differ from it."""
-    rows = []
-    for name, label in FIGURES.items():
-        cells = []
-        for run in compared["runs"].values():
-            difference = run["difference"].get(name)
-            cells.append(_told(name, run) + (f"\nΔ {told(difference, percent=name in _SHARES)}" if difference else ""))
-        rows.append([label, *cells])
-    return rows
 
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -120,8 +113,9 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return [{k: v if k == "target" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-def _told(name: str, scored: Mapping[str, Any]) -> str:
-    return told(scored[name], percent=name in _SHARES) if name in scored else "–"
+def figure_told(name: str, scored: Mapping[str, Any]) -> str:
+    """Return a figure to read, a dash where there is none."""
+    return told(scored[name], percent=name in SHARES) if name in scored else "–"
 
 
 def _plots(
@@ -141,8 +135,13 @@ def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = []
     for key, value in training.items():
         if isinstance(value, Mapping):
-            facts += [(f"{key.replace('_', ' ')}, {part}", f"{inner:g}") for part, inner in value.items()]
+            facts += [(f"{key.replace('_', ' ')}, {part}", _fact(part, inner)) for part, inner in value.items()]
         else:
-            text = f"{value:,}" if isinstance(value, int) and key != "seed" else str(value)
-            facts.append((key.replace("_", " "), text))
+            facts.append((key.replace("_", " "), _fact(key, value)))
     return facts
+
+
+def _fact(key: str, value: object) -> str:
+    if isinstance(value, int) and key != "seed":
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

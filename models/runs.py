@@ -22,7 +22,7 @@ from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, write_atomic
 from models.evaluation import PREDICTIONS
 from models.predictor import Predictor
-from models.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec
+from models.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
 
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
@@ -119,6 +119,18 @@ def open_run(run: Path, device: str = "cpu") -> Predictor:
     """
     try:
         return Predictor.load(find_run(run), device)
+    except BrokenModel as error:
+        raise UsageError(str(error)) from error
+
+
+def spec_of(run: Path) -> ModelSpec:
+    """Return what a run's ``model.toml`` says, without its weights.
+
+    Raises:
+        UsageError: if the folder is no run or is damaged.
+    """
+    try:
+        return read_spec(find_run(run))
     except BrokenModel as error:
         raise UsageError(str(error)) from error
 

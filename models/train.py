@@ -1,7 +1,7 @@
 """Train a recipe on a data set; the result is a run folder."""
 
 import shutil
-import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from models import architectures, devices, distributed
 from models.boosting import fit_boosting
 from models.data import Row, labelled
 from models.descent import fit_network
+from models.effort import Effort
 from models.evaluation import predict_split
 from models.fitted import Fitted, Work
 from models.predictor import Predictor
@@ -61,27 +62,38 @@ def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: 
     Raises:
         UsageError: if the data set has too little to train or to validate on.
     """
-    begun = time.perf_counter()
     rows = _rows(dataset)
     _check_tags(recipe, dataset)
-    torch.manual_seed(seed)
-    spec = _spec(recipe, dataset, folder.name)
-    network = architectures.build(spec)
-    if recipe.weights:
-        load_trunk(network, recipe.weights, recipe.weights_sha256)
-    predictor = Predictor(spec, network, device)
     work = Work(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
+    predictor = _untrained(recipe, dataset, folder.name, device, seed)
     with distributed.together(device):
-        fitted = _fit(predictor, work, recipe.training)
+        effort = Effort()
+        with effort.measured():
+            fitted = _fit(predictor, work, recipe.training)
         if not distributed.first():
             return Run(folder, {})
-        facts = _facts(predictor, fitted, device, seed, time.perf_counter() - begun)
-        ranges = ranges_of(predictor, dataset, rows["train"])
-        targets = _calibrated(spec.targets, fitted.temperatures)
-        spec = replace(spec, targets=targets, training=facts, ranges=ranges)
-        metrics = _write(folder, Predictor(spec, network, device), fitted, work)
+        spec = replace(
+            predictor.spec,
+            targets=_calibrated(predictor.spec.targets, fitted.temperatures),
+            training={**_facts(recipe, predictor, work, fitted), **effort.told(fitted.earlier_seconds, device)},
+            ranges=ranges_of(predictor, dataset, rows["train"]),
+        )
+        metrics = _write(folder, Predictor(spec, predictor.network, device), fitted, work)
     shutil.rmtree(work.partial, ignore_errors=True)
     return Run(folder, metrics)
+
+
+def _untrained(recipe: Recipe, dataset: DataSet, name: str, device: str, seed: int) -> Predictor:
+    """Return a predictor whose network is as it begins: random, or with published weights in its trunk."""
+    torch.manual_seed(seed)
+    spec = _spec(recipe, dataset, name)
+    try:
+        network = architectures.build(spec)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"The network of {recipe.name} cannot be built: {error.args[0]}.") from error
+    if recipe.weights:
+        load_trunk(network, recipe.weights, recipe.weights_sha256)
+    return Predictor(spec, network, device)
 
 
 def _fit(predictor: Predictor, work: Work, training: Training) -> Fitted:
@@ -130,9 +142,13 @@ def _rows(dataset: DataSet) -> dict[str, list[Row]]:
 
 def _present(rows: Sequence[Row], target: TargetSpec) -> set[str]:
     """Return the classes of a target that photographs have."""
+    return set(_labels(rows, target)) & set(target.classes)
+
+
+def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
+    """Return every label of a target, of all photographs."""
     having = [row[label_column(target.name)] for row in rows]
-    found = {name for value in having if value is not None for name in (value if target.multiple else [value])}
-    return found & set(target.classes)
+    return [name for value in having if value is not None for name in (value if target.multiple else [value])]
 
 
 def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
@@ -168,13 +184,25 @@ def _calibrated(targets: Sequence[Target], temperatures: Mapping[str, float]) ->
     return tuple(replace(target, temperature=temperatures[target.name]) for target in targets)
 
 
-def _facts(predictor: Predictor, fitted: Fitted, device: str, seed: int, seconds: float) -> dict[str, Any]:
+def _balance(work: Work, recipe: Recipe) -> dict[str, Any]:
+    """Say how uneven the classes of training are, and what is done about it."""
+    counts = {target.name: Counter(_labels(work.rows["train"], target)) for target in work.dataset.spec.targets}
     return {
-        "seed": seed,
-        "device": devices.describe(device),
+        "photographs": {
+            target: ", ".join(f"{name} {count}" for name, count in found.most_common())
+            for target, found in counts.items()
+        },
+        "class_weights": "every class counts the same" if recipe.training.class_weights else "none",
+    }
+
+
+def _facts(recipe: Recipe, predictor: Predictor, work: Work, fitted: Fitted) -> dict[str, Any]:
+    return {
+        "seed": work.seed,
+        **_balance(work, recipe),
+        "device": devices.describe(str(predictor.device)),
         "torch": torch.__version__,
-        "seconds": round(seconds, 1),
-        "peak_memory_mb": round(devices.peak_memory_mb(device)),
+        "processes": distributed.world(),
         "parameters": sum(parameter.numel() for parameter in predictor.network.parameters()),
         "trained_parameters": fitted.trained_parameters,
         **fitted.facts,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Builder = Callable[["ModelSpec"], "nn.Module"]
 
 BUILT_IN = {
-    "efficientnet-lite0": "efficientnet_lite",
+    "efficientnet-lite0": "photograph",
     "fusion": "fusion",
     "grid-vote": "small",
     "lightmeter": "lightmeter",

@@ -5,17 +5,8 @@ M. Tan and Q. V. Le, "EfficientNet: Rethinking model scaling for convolutional n
 those under which converted ImageNet weights are published, so that these load as they are.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from .heads import Heads, mean_and_deviation
-
-if TYPE_CHECKING:
-    from models.spec import ModelSpec
 
 FEATURES = 1280
 _STAGES = (
@@ -101,34 +92,3 @@ class EfficientNetLite0(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """Return features of shape (N, 1280), averaged over each picture."""
         return self.maps(pictures).mean((2, 3))
-
-
-class PhotographNet(nn.Module):
-    """A trunk on each patch, and on the view where there is one; pooled over the photograph; linear heads."""
-
-    def __init__(self, classes: Mapping[str, int], *, patches: bool, view: bool) -> None:
-        super().__init__()
-        self.trunk = EfficientNetLite0()
-        self.heads = Heads(FEATURES * (2 * patches + view), classes)
-
-    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return what the heads see, of shape (N, F)."""
-        parts = []
-        if "patches" in inputs:
-            patches = inputs["patches"]
-            each = self.trunk(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
-            parts.append(mean_and_deviation(each))
-        if "view" in inputs:
-            parts.append(self.trunk(inputs["view"]))
-        return torch.cat(parts, 1)
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        logits: dict[str, Tensor] = self.heads(self.features(inputs))
-        return logits
-
-
-def build(spec: "ModelSpec") -> nn.Module:
-    """Return the network of a spec."""
-    cut = spec.preprocessing
-    return PhotographNet(spec.classes, patches=cut.patches > 0, view=cut.view > 0)

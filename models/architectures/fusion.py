@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .efficientnet_lite import FEATURES, EfficientNetLite0
+from .trunks import build_trunk
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
@@ -26,18 +26,18 @@ class Fusion(nn.Module):
     Args:
         classes: number of classes of each target, by name.
         tags: number of tags; 0 to do without them.
-        view: whether there is a picture.
+        trunk: what sees the picture, and how many features it gives; None to do without it.
     """
 
-    def __init__(self, classes: Mapping[str, int], tags: int, *, view: bool) -> None:
+    def __init__(self, classes: Mapping[str, int], tags: int, trunk: tuple[nn.Module, int] | None) -> None:
         super().__init__()
         seen = 0
         if tags:
             self.tags = nn.Sequential(nn.BatchNorm1d(2 * tags), *_dense((2 * tags, *_WIDTHS)))
             seen += _WIDTHS[-1]
-        if view:
-            self.trunk = EfficientNetLite0()
-            self.picture = nn.Sequential(nn.Dropout(0.2), *_dense((FEATURES, _PICTURE)))
+        if trunk:
+            self.trunk, width = trunk
+            self.picture = nn.Sequential(nn.Dropout(0.2), *_dense((width, _PICTURE)))
             seen += _PICTURE
         self.heads = nn.ModuleDict({name: nn.Linear(seen, count) for name, count in classes.items()})
 
@@ -62,4 +62,4 @@ def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
 def build(spec: "ModelSpec") -> nn.Module:
     """Return the network of a spec."""
     cut = spec.preprocessing
-    return Fusion(spec.classes, len(cut.exif), view=cut.view > 0)
+    return Fusion(spec.classes, len(cut.exif), build_trunk(spec) if cut.view else None)

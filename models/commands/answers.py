@@ -35,19 +35,24 @@ def predict(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the others are compared with the first.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    out: Annotated[Path | None, typer.Option(help="Page to write, with plots.")] = None,
 ) -> None:
-    """Compare runs photograph by photograph, with intervals of the differences."""
+    """Compare runs photograph by photograph: figures with intervals of differences, time and energy of training."""
     from lightmeter.errors import UsageError
     from models.compare import compare as compare_runs
     from models.compare import read_scored
-    from models.report import difference_rows
-    from models.runs import find_run, open_run
+    from models.compared import difference_rows, write_page
+    from models.runs import find_run, spec_of
 
     if len(runs) < 2:
         raise UsageError("There is nothing to compare with one run; name two or more.")
-    found = compare_runs([read_scored(find_run(run), open_run(run).spec, split) for run in runs])
+    scored = [read_scored(find_run(run), spec_of(run), split) for run in runs]
+    found = compare_runs(scored)
+    document = {"split": split, "reference": scored[0].name, "targets": found}
+    if out:
+        write_page(out, document)
     console.current().emit(
-        {"split": split, "reference": open_run(runs[0]).spec.name, "targets": found},
+        document,
         [
             console.table(
                 f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
@@ -55,5 +60,6 @@ def compare(
                 difference_rows(target),
             )
             for name, target in found.items()
-        ],
+        ]
+        + ([f"Page: {out}"] if out else []),
     )

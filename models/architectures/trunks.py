@@ -1,0 +1,36 @@
+"""What sees a picture, by name: EfficientNet-Lite0, or any backbone of timm's.
+
+timm (R. Wightman, "PyTorch image models") is not installed along; a model built on it needs it wherever it runs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .efficientnet_lite import FEATURES, EfficientNetLite0
+
+if TYPE_CHECKING:
+    from models.spec import ModelSpec
+
+BUILT_IN = "efficientnet-lite0"
+
+
+def build_trunk(spec: "ModelSpec") -> tuple[nn.Module, int]:
+    """Return the network that the option ``backbone`` names, and how many features it gives a picture.
+
+    Raises:
+        LookupError: if timm is needed and not installed, or has no such backbone.
+    """
+    name = str(spec.architecture_options.get("backbone", BUILT_IN))
+    if name == BUILT_IN:
+        return EfficientNetLite0(), FEATURES
+    try:
+        import timm
+    except ImportError as error:
+        raise LookupError(f"the backbone '{name}' needs timm: pip install 'lightmeter[timm]'") from error
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:3]
+        hint = f"; there are {', '.join(near)} and others" if near else ""
+        raise LookupError(f"timm has no backbone '{name}'{hint}")
+    trunk: Any = timm.create_model(name, pretrained=False, num_classes=0)
+    return trunk, int(trunk.num_features)

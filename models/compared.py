@@ -1,0 +1,59 @@
+"""Runs side by side, to read: tables, and one self-contained page."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightmeter.files import write_atomic
+from models.plots import comparison_plot
+from models.report import FIGURES, SHARES, figure_told, filled
+from models.resampling import told
+
+EFFORT = {"seconds": "training, seconds", "energy_joules": "energy of training, joules"}
+"""What training took, and how it is called."""
+
+_FIRST = ("macro_f1", "balanced_accuracy", "mean_average_precision", "error_stops")  # of which there is a plot
+
+
+def difference_rows(compared: Mapping[str, Any]) -> list[list[str]]:
+    """Return runs side by side to read: the first one's figures, and of the others also how they differ from it."""
+    runs = list(compared["runs"].values())
+    rows = []
+    for name, label in FIGURES.items():
+        if any(name in run for run in runs):
+            rows.append([label, *(figure_told(name, run) + _difference(name, run) for run in runs)])
+    for name, label in EFFORT.items():
+        if any(run[name] is not None for run in runs):
+            rows.append([label, *(_effort(name, run) for run in runs)])
+    return rows
+
+
+def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
+    """Write the comparison as one self-contained page.
+
+    Args:
+        file: to be written.
+        comparison: the document of ``models compare``.
+    """
+    plots = {
+        name: [
+            base64.b64encode(comparison_plot(target["runs"], figure, FIGURES[figure], name)).decode()
+            for figure in _FIRST
+            if all(figure in run for run in target["runs"].values())
+        ]
+        for name, target in comparison["targets"].items()
+    }
+    write_atomic(file, filled("comparison.html", {"comparison": comparison, "rows": difference_rows, "plots": plots}))
+
+
+def _difference(name: str, run: Mapping[str, Any]) -> str:
+    difference = run["difference"].get(name)
+    return f"\nΔ {told(difference, percent=name in SHARES)}" if difference else ""
+
+
+def _effort(name: str, run: Mapping[str, Any]) -> str:
+    if run[name] is None:
+        return "–"
+    difference = run.get(f"{name}_difference_percent")
+    return f"{run[name]:,.1f}" + ("" if difference is None else f"\nΔ {difference:+.1f} %")

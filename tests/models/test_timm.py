@@ -1,0 +1,92 @@
+"""Backbones of timm's, by name."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from labels.dataset import DataSet
+from models.predictor import Predictor
+
+from .conftest import lightmeter
+
+Ask = Callable[..., Any]
+TINY = ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]", "--device", "cpu"]
+BACKBONE = "mobilenetv2_050"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def timm() -> Any:
+    """The package timm; where torchvision's compiled operators do not fit, their names are enough for it."""
+    if not hasattr(torch.ops.torchvision, "nms"):
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return pytest.importorskip("timm")
+
+
+def train(dataset: DataSet, run: Path, *settings: str, recipe: str = "lederer-image") -> list[object]:
+    """Return the words that train on a backbone."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    return ["models", "train", recipe, "--data", dataset.folder, "--out", run, *TINY, *words]
+
+
+@pytest.mark.parametrize("backbone", [BACKBONE, "efficientnet_b0"])
+def test_a_recipe_takes_a_backbone_by_name(
+    timm: Any, backbone: str, dataset: DataSet, tmp_path: Path, document: Ask
+) -> None:
+    document(*train(dataset, tmp_path / "run", f"backbone={backbone}", "weights="))
+    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    (answer,) = document("models", "predict", tmp_path / "run", photograph)
+    assert set(answer["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
+
+
+def test_its_weights_come_from_a_file(timm: Any, dataset: DataSet, tmp_path: Path) -> None:
+    state = timm.create_model(BACKBONE, pretrained=False, num_classes=10).state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    words = train(dataset, tmp_path / "run", f"backbone={BACKBONE}", f"weights={tmp_path / 'weights.safetensors'}")
+    assert lightmeter(*words, "--quiet") == 0
+    trained = Predictor.load(tmp_path / "run").network.get_submodule("trunk").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in trained.items())
+
+
+def test_without_a_network_its_published_weights_are_missed_in_a_sentence(
+    timm: Any, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert lightmeter(*train(dataset, tmp_path / "run", f"backbone={BACKBONE}", "weights=timm")) == 1
+    said = capsys.readouterr().err
+    assert f"timm's weights of {BACKBONE} cannot be fetched" in said
+    assert "--set weights=PATH" in said
+    assert "Traceback" not in said
+
+
+def test_wrong_names_are_said(timm: Any, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    said = sentence(*train(dataset, tmp_path / "run", "backbone=mobilenet_v9", "weights="))
+    assert "timm has no backbone 'mobilenet_v9'; there are mobilenet" in said
+    said = sentence(*train(dataset, tmp_path / "run", "weights=timm"))
+    assert "Only timm's backbones have weights of timm's" in said
+
+
+def test_without_timm_a_sentence_says_what_is_missing(
+    timm: Any, dataset: DataSet, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    assert lightmeter(*train(dataset, run, f"backbone={BACKBONE}", "weights="), "--quiet") == 0
+    monkeypatch.setitem(sys.modules, "timm", None)
+    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    assert f"the backbone '{BACKBONE}' needs timm: pip install 'lightmeter[timm]'" in sentence(
+        "models", "predict", run, photograph
+    )
+    assert "needs timm" in sentence(*train(dataset, tmp_path / "other", f"backbone={BACKBONE}", "weights="))
