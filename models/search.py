@@ -26,7 +26,7 @@ from models.varied import Varied, read_varied
 JOURNAL = "search.journal"
 RECIPE = "recipe.toml"
 SEARCH = "search.json"
-_PATIENCE_S = 2  # with the lock that a search leaves behind when it is killed
+_PATIENCE_S = 3  # with the lock that a search leaves behind when it is killed
 _REASON = "reason"  # why a trial failed
 _LESS_IS_BETTER = {"error_stops", "ece", "ece_before"}
 
@@ -112,7 +112,7 @@ def _try(study: optuna.Study, varied: Sequence[Varied], task: Search, dataset: D
 def _study(task: Search, dataset: DataSet, folder: Path) -> optuna.Study:
     told = {**vars(task), "device": "", "data": dataset.spec.manifest_sha256}
     fingerprint = json.dumps(told, sort_keys=True, default=list)
-    journal = str(folder / JOURNAL)
+    journal = str(folder.resolve() / JOURNAL)  # a lock that is a link to a relative path is never given up
     study = optuna.create_study(
         study_name="search",
         storage=JournalStorage(JournalFileBackend(journal, JournalFileSymlinkLock(journal, _PATIENCE_S))),
