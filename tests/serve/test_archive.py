@@ -82,10 +82,9 @@ def hostile(path: Path, change: str) -> Path:
     out = path.with_name(f"{change}.mar")
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in good.items():
-            if change == "greedy" and name.endswith("model.toml"):
-                content = content.replace(b"patches = 2", b"patches = 10000")
             if not (change == "no-manifest" and name.startswith("MAR-INF")):
-                archive.writestr(name, content)
+                many = change == "greedy" and name == "run/model.toml"
+                archive.writestr(name, content.replace(b"patches = 2", b"patches = 10000") if many else content)
         if change == "up":
             archive.writestr("../up.py", "")
         if change == "absolute":

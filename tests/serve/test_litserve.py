@@ -30,7 +30,18 @@ def address(place: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("litserve") / "log"
-    command = [sys.executable, "-m", "lightmeter", "--project", place.root, "serve", "litserve", "tiny", "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "lightmeter",
+        "--project",
+        place.root,
+        "serve",
+        "litserve",
+        "fusion",
+        "--port",
+        port,
+    ]
     with log.open("w") as out:
         process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out, start_new_session=True)
     deadline = time.monotonic() + 60
@@ -39,7 +50,7 @@ def address(place: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}/predictions/tiny"
+        yield f"http://127.0.0.1:{port}/predictions/fusion"
     finally:
         os.killpg(process.pid, signal.SIGINT)
         try:
@@ -59,12 +70,17 @@ def _healthy(port: int) -> bool:
 def test_readings_are_those_made_in_process(address: str, place: Project, tmp_path: Path) -> None:
     photograph = tmp_path / "photograph.jpg"
     photograph.write_bytes(PHOTOGRAPH)
-    (here,) = say("models", "predict", "tiny", photograph, project=place.root).document
+    exif = tmp_path / "exif.json"
+    exif.write_text('{"FNumber": 2.8, "ISO": "400"}')
+    (plain,) = say("models", "predict", "fusion", photograph, project=place.root).document
+    (told,) = say("models", "predict", "fusion", photograph, "--exif", exif, project=place.root).document
 
-    answer = httpx.post(address, json={"image": ENCODED}, trust_env=False)
+    for here, further in ((plain, {}), (told, {"exif": {"FNumber": 2.8, "ISO": "400"}})):
+        answer = httpx.post(address, json={"image": ENCODED, **further}, trust_env=False)
 
-    assert answer.status_code == 200
-    assert {"file": str(photograph), **answer.json()} == here
+        assert answer.status_code == 200
+        assert {"file": str(photograph), **answer.json()} == here
+    assert plain["predictions"] != told["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +90,7 @@ def test_readings_are_those_made_in_process(address: str, place: Project, tmp_pa
         (b'{"image": ""}', 400),
         (b'{"image": "?"}', 400),
         (b"{}", 400),
+        (b'{"image": "AAAA", "patches": 10000}', 400),
         (b'{"image"', 422),
         (b"[]", 422),
     ],

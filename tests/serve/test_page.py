@@ -23,7 +23,12 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def put_up(served: Server) -> Iterator[Page]:
-    with page(home(served.project, "main"), 0, 1_000_000) as server:
+    yield from showing(served)
+
+
+def showing(behind: Server) -> Iterator[Page]:
+    """Put up the page of a server."""
+    with page(home(behind.project, behind.name), 0, 1_000_000) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -81,6 +86,32 @@ def test_the_patches_are_drawn_on_the_picture(put_up: Page, browser: Chrome, tmp
     )
     assert coloured > 2 * 4 * 50
     assert "black and white" in browser.find_element("id", "warnings").text
+
+
+@pytest.fixture(scope="module")
+def other_page(fusion: Server) -> Iterator[Page]:
+    yield from showing(fusion)
+
+
+def test_several_classes_are_shown_each_with_its_certainty(
+    other_page: Page, browser: Chrome, fusion: Server, tmp_path: Path
+) -> None:
+    photograph = tmp_path / "wide.jpg"
+    photograph.write_bytes(make_photograph(0, (1000, 300)))
+    found = fusion.ask("/predictions/fusion", content=photograph.read_bytes(), headers={"Content-Type": "a/b"}).json()
+    concept = found["predictions"]["concept"]
+
+    choose(browser, other_page, photograph)
+    until(browser.find_element("id", "reading").is_displayed)
+
+    row = browser.find_element("css selector", "#reading tbody tr").text
+    assert len(concept["classes"]) > 1
+    assert row.startswith(f"concept {', '.join(concept['classes'])}")
+    for label in concept["classes"]:
+        assert f"{round(100 * concept['probabilities'][label])} % {label}" in row
+    assert browser.find_element("id", "warnings").text == found["warnings"][0]["reason"]
+    assert not browser.find_element("id", "legend").is_displayed()
+    assert complaints(browser) == []
 
 
 def test_a_file_that_is_no_photograph_is_answered_with_the_reason(
