@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from labels.dataset import DataSet
+from labels.dataset import DataSet, crop_of
 from lightmeter import project
 from models.data import Row, each_photograph, unreadable
 from models.predictor import Predictor
@@ -58,7 +58,8 @@ def cut_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inp
         rows: of one split, at least one.
     """
     split = rows[0]["split"]
-    told = [_FORMAT, dataset.spec.manifest_sha256, split, len(rows), asdict(predictor.spec.preprocessing)]
+    which = [(row["sha256"], crop_of(row)) for row in rows]
+    told = [_FORMAT, dataset.spec.manifest_sha256, which, asdict(predictor.spec.preprocessing)]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():

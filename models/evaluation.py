@@ -62,14 +62,15 @@ def predict_split(
             broken.append(unreadable(row, logits))
         else:
             found += [
-                _row(row, target, logits[target.name])
+                prediction_row(row, target, logits[target.name])
                 for target in predictor.spec.targets
                 if row[label_column(target.name)] is not None
             ]
     return found, broken
 
 
-def _row(row: Row, target: Target, logits: NDArray[np.float32]) -> dict[str, Any]:
+def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dict[str, Any]:
+    """Return a row of ``predictions.parquet``: what is true and what was answered about one target."""
     probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
     truth = row[label_column(target.name)]
     if target.multiple:

@@ -12,6 +12,6 @@ def needed(extra: str, package: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != package:
+        if (error.name or "").partition(".")[0] != package:
             raise
         raise UsageError(f"This needs {package}: pip install 'lightmeter[{extra}]'.") from error

@@ -183,7 +183,8 @@ def contact_sheet(shown: Sequence[tuple["Photograph", str]], title: str) -> byte
 
 def attack_plot(found: Mapping[str, Any]) -> bytes:
     """Return a PNG of accuracy against the strength of attacks."""
-    figure, axes = _canvas(5.2, 4.0, f"{found['target']}: accuracy under attack, {found['photographs']} photographs")
+    title = f"{found['target']}: accuracy under attack, {found['photographs']} photographs of {found['split']}"
+    figure, axes = _canvas(5.2, 4.0, title)
     for name, colour in zip(("fgsm", "pgd"), _COLOURS, strict=False):
         axes.plot(found["levels"], found[name], "o-", color=colour, label=name.upper())
     axes.set_ylim(-0.02, 1.02)
@@ -191,6 +192,21 @@ def attack_plot(found: Mapping[str, Any]) -> bytes:
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    return _png(figure)
+
+
+def importance_plot(found: Mapping[str, Any]) -> bytes:
+    """Return a PNG of what macro F1 loses by each input that is shuffled."""
+    drops = found["drops"]
+    title = f"{found['target']}, {found['split']}: what macro F1 ({found['macro_f1']['value']:.2f}) loses by shuffling"
+    figure, axes = _canvas(6.4, 1.2 + 0.3 * len(drops), title)
+    places = range(len(drops))[::-1]
+    for place, drop in zip(places, drops.values(), strict=True):
+        _interval(axes, place, drop, _BLUE)
+    axes.axvline(0, color=_GREY, linewidth=1, linestyle="--")
+    axes.set_yticks(places, [name.replace("_", " ") for name in drops])
+    axes.set_xlabel("loss, with 95 % interval")
+    axes.grid(axis="x", alpha=0.3)
     return _png(figure)
 
 

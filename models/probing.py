@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightmeter.errors import UsageError
+from lightmeter.plugins import unknown
+from models.maps import MAPS, Asked
 from models.predictor import Predictor, one_thread
 from models.preprocess import Photograph
 
@@ -26,7 +28,7 @@ class Explained:
     Attributes:
         label: the answer.
         shares: of each patch, by how much the answer's logit falls if the patch is made grey; shape (K,).
-        maps: how strongly each pixel moves the logit, by input; shape (..., H, W), at most 1.
+        maps: how strongly each pixel counts, by input; shape (..., H, W), at most 1.
     """
 
     label: str
@@ -34,26 +36,25 @@ class Explained:
     maps: dict[str, NDArray[np.float32]]
 
 
-def explain(predictor: Predictor, photograph: Photograph, target: str) -> Explained:
+def explain(predictor: Predictor, photograph: Photograph, target: str, kind: str = "gradient") -> Explained:
     """Say which patches and which pixels counted for a target's answer.
 
-    Patches are judged by occlusion (M. D. Zeiler and R. Fergus, ECCV 2014), pixels by the gradient of the answer's
-    logit (K. Simonyan et al., arXiv:1312.6034).
+    Patches are judged by occlusion (M. D. Zeiler and R. Fergus, ECCV 2014), pixels by one of `MAPS`.
 
     Raises:
         UsageError: if the model sees no pictures, or has no such target.
     """
     inputs, names = _pictures(predictor, photograph)
     classes = _classes(predictor, target)
-    for name in names:
-        inputs[name].requires_grad_()
+    if kind not in MAPS:
+        raise UsageError(unknown("kind of map", kind, list(MAPS)))
     with one_thread():
-        logits = predictor.network(inputs)[target][0]
+        with torch.inference_mode():
+            logits = predictor.network(inputs)[target][0]
         answer = int(logits.argmax())
-        gradients = torch.autograd.grad(logits[answer], [inputs[name] for name in names])
-        falls = _occluded(predictor, inputs, target, answer, float(logits[answer].detach()))
-    strengths = [gradient[0].abs().amax(-3) for gradient in gradients]
-    maps = {name: (found / found.max().clamp(min=1e-12)).numpy() for name, found in zip(names, strengths, strict=True)}
+        found = MAPS[kind](Asked(predictor, inputs, names, target, answer))
+        falls = _occluded(predictor, inputs, target, answer, float(logits[answer]))
+    maps = {name: (values / values.max().clamp(min=1e-12)).cpu().numpy() for name, values in found.items()}
     return Explained(classes[answer], falls, maps)
 
 

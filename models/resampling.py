@@ -39,7 +39,7 @@ class Scorable(Protocol):
 
 def figures(answers: Scorable, seed: int = 0) -> dict[str, Figure]:
     """Return every figure that the answers allow, each as ``{"value", "low", "high"}``."""
-    return {name: _with_interval(value, draws) for name, (value, draws) in answers.drawn(seed).items()}
+    return {name: with_interval(value, draws) for name, (value, draws) in answers.drawn(seed).items()}
 
 
 def differences(first: Scorable, second: Scorable, seed: int = 0) -> dict[str, Figure]:
@@ -54,7 +54,7 @@ def differences(first: Scorable, second: Scorable, seed: int = 0) -> dict[str, F
         raise ValueError("answers about different photographs cannot be compared")
     ours, theirs = second.drawn(seed), first.drawn(seed)
     return {
-        name: _with_interval(ours[name][0] - theirs[name][0], ours[name][1] - theirs[name][1])
+        name: with_interval(ours[name][0] - theirs[name][0], ours[name][1] - theirs[name][1])
         for name in ours
         if name in theirs
     }
@@ -113,7 +113,8 @@ def told(figure: Mapping[str, Any], *, percent: bool = True) -> str:
     return f"{text} [{figure['low'] * scale:.{digits}f}, {figure['high'] * scale:.{digits}f}]"
 
 
-def _with_interval(value: float, draws: Floats) -> Figure:
+def with_interval(value: float, draws: Floats) -> Figure:
+    """Return a figure with the middle 95 % of what it is in many draws."""
     known = draws[np.isfinite(draws)]
     low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) else (None, None)
     return {"value": float(value) if np.isfinite(value) else None, "low": low, "high": high}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labels.dataset import DataSet, label_column
+from labels.dataset import DataSet, Split, label_column
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
@@ -36,20 +36,23 @@ def read(predictor: Predictor, file: Path) -> Photograph:
         raise LightmeterError(f"{file}: {error.reason}") from error
 
 
-def explain_files(predictor: Predictor, files: Sequence[Path], target: str | None, out: Path) -> list[dict[str, Any]]:
-    """Explain the answers about files, and write one PNG for each into a folder."""
+def explain_files(
+    predictor: Predictor, files: Sequence[Path], target: str | None, kind: str, out: Path
+) -> list[dict[str, Any]]:
+    """Explain the answers about files by maps of a kind, and write one PNG for each into a folder."""
     chosen = probing.target_of(predictor, target)
     told = []
     for file in files:
         photograph = read(predictor, file)
-        found = probing.explain(predictor, photograph, chosen.name)
-        picture = out / f"{file.stem}-{chosen.name}.png"
-        write_atomic(picture, explanation_plot(photograph, found, f"{file.name}: {chosen.name} {found.label}"))
+        found = probing.explain(predictor, photograph, chosen.name, kind)
+        picture = out / f"{file.stem}-{chosen.name}-{kind}.png"
+        write_atomic(picture, explanation_plot(photograph, found, f"{file.name}: {chosen.name} {found.label}, {kind}"))
         told.append(
             {
                 "file": str(file),
                 "target": chosen.name,
                 "class": found.label,
+                "map": kind,
                 "patches": found.shares.tolist(),
                 "picture": str(picture),
             }
@@ -58,14 +61,14 @@ def explain_files(predictor: Predictor, files: Sequence[Path], target: str | Non
 
 
 def attack_split(
-    predictor: Predictor, dataset: DataSet, target: str | None, levels: Sequence[float], limit: int
+    predictor: Predictor, dataset: DataSet, split: Split, target: str | None, levels: Sequence[float], limit: int
 ) -> dict[str, Any]:
-    """Attack a model on photographs of the test split, and return its accuracy by strength of each attack."""
+    """Attack a model on photographs of a split, and return its accuracy by strength of each attack."""
     chosen = probing.target_of(predictor, target)
     if chosen.multiple:
         raise UsageError(f"'{chosen.name}' has several classes a photograph; attacks are for targets with one.")
     place = {name: index for index, name in enumerate(chosen.classes)}
-    rows = [row for row in dataset.rows("test") if row[label_column(chosen.name)] is not None][:limit]
+    rows = [row for row in dataset.rows(split) if row[label_column(chosen.name)] is not None][:limit]
     right: dict[probing.Attack, list[list[bool]]] = {"fgsm": [], "pgd": []}
     truths = iter([place[row[label_column(chosen.name)]] for row in rows])
     for _, photograph in each_photograph(dataset, rows, predictor.read, "attacking"):
@@ -76,9 +79,10 @@ def attack_split(
             found = probing.attacked(predictor, photograph, chosen.name, truth, levels, attack)
             answers.append([answer == truth for answer in found])
     if not right["fgsm"]:
-        raise UsageError(f"The test split of {dataset.spec.name} has no readable photograph of '{chosen.name}'.")
+        raise UsageError(f"The {split} split of {dataset.spec.name} has no readable photograph of '{chosen.name}'.")
     return {
         "target": chosen.name,
+        "split": split,
         "photographs": len(right["fgsm"]),
         "levels": list(levels),
         **{attack: np.mean(answers, axis=0).tolist() for attack, answers in right.items()},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from labels.dataset import DataSet
+    from labels.dataset import DataSet, Split
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")]
 TrainedOn = Annotated[
@@ -22,6 +22,21 @@ ExifFile = Annotated[
     Path | None,
     typer.Option("--exif", help="JSON with EXIF tags, for models that read them; as 'exiftool -n -json' writes it."),
 ]
+SplitName = Annotated[str, typer.Option(help="validation, or test once that was evaluated.")]
+
+
+def seen_split(run: Path, split: str) -> "Split":
+    """Return the split that a study may look at: test only after ``models evaluate`` has."""
+    from lightmeter.errors import UsageError
+    from models.runs import find_run, read_metrics
+
+    if split == "validation":
+        return "validation"
+    if split != "test":
+        raise UsageError(f"There is no split '{split}' to look at; there are validation and test.")
+    if "test" not in read_metrics(find_run(run)):
+        raise UsageError("The test split is not looked at before 'lightmeter models evaluate' has scored it.")
+    return "test"
 
 
 def open_dataset(folder: Path) -> "DataSet":

@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import Group
-from models.commands.options import RunFolder, TargetName, TrainedOn, open_dataset
+from models.commands.options import RunFolder, SplitName, TargetName, TrainedOn, open_dataset, seen_split
 
 app = Group()
 
@@ -17,13 +17,17 @@ def explain(
     run: RunFolder,
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
     target: TargetName = None,
+    kind: Annotated[
+        str,
+        typer.Option("--map", help="gradient, activations, or with the extra captum: integrated, smooth."),
+    ] = "gradient",
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("explained"),
 ) -> None:
     """Show which patches and pixels counted for an answer."""
     from models.runs import open_run
     from models.studies import explain_files
 
-    told = explain_files(open_run(run), files, target, out)
+    told = explain_files(open_run(run), files, target, kind, out)
     rows = [(one["file"], one["target"], one["class"], one["picture"]) for one in told]
     console.current().emit(told, console.table("", ("photograph", "target", "answer", "picture"), rows))
 
@@ -34,7 +38,8 @@ def attack(
     data: TrainedOn = None,
     target: TargetName = None,
     levels: Annotated[str, typer.Option(help="Greatest changes of a pixel, of 255.")] = "0,0.25,0.5,1,2,4,8",
-    limit: Annotated[int, typer.Option(min=1, help="Photographs of the test split.")] = 100,
+    split: SplitName = "validation",
+    limit: Annotated[int, typer.Option(min=1, help="Photographs to take.")] = 100,
 ) -> None:
     """Mislead a model by small changes of pixels (FGSM and PGD), and show how its accuracy falls."""
     from models.runs import find_run, open_run
@@ -42,12 +47,36 @@ def attack(
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    found = attack_split(predictor, dataset, target, _levels(levels), limit)
+    found = attack_split(predictor, dataset, seen_split(run, split), target, _levels(levels), limit)
     picture = write_attack(find_run(run), found)
     rows = list(zip(found["levels"], found["fgsm"], found["pgd"], strict=True))
     console.current().emit(
         {**found, "picture": picture},
         [console.table("accuracy under attack", ("levels of 255", "FGSM", "PGD"), rows), f"Plot: {picture}"],
+    )
+
+
+@app.command()
+def importance(
+    run: RunFolder,
+    data: TrainedOn = None,
+    target: TargetName = None,
+    split: SplitName = "validation",
+    repeats: Annotated[int, typer.Option(min=1, help="How often each is shuffled.")] = 10,
+) -> None:
+    """Show how much worse a model gets when one EXIF tag, or one measure, is shuffled among the photographs."""
+    from models.importance import importance_of, write_importance
+    from models.resampling import told
+    from models.runs import find_run, open_run
+
+    predictor = open_run(run)
+    dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
+    found = importance_of(predictor, dataset, seen_split(run, split), target, repeats)
+    picture = write_importance(find_run(run), found)
+    rows = [(name, told(drop, percent=False)) for name, drop in found["drops"].items()]
+    title = f"{found['target']}, {split}: what macro F1 loses of {told(found['macro_f1'], percent=False)}"
+    console.current().emit(
+        {**found, "picture": picture}, [console.table(title, ("shuffled", "loss"), rows), f"Plot: {picture}"]
     )
 
 

@@ -32,20 +32,31 @@ CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multiple=True)
 STOPS = {"fast": -10.0, "slow": -4.0}
 
 
-def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
-    """Return a photograph-like JPEG: soft blobs of colour, with strong sensor noise or without."""
+def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120), exif: bool = False) -> bytes:
+    """Return a photograph-like JPEG: soft blobs of colour, with strong sensor noise or without.
+
+    Its EXIF, if it has any, says ISO 3200 of noisy pictures and 100 of smooth ones, and some f-number.
+    """
     rng = np.random.default_rng(seed)
     blobs = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
     pixels = np.asarray(blobs.filter(ImageFilter.GaussianBlur(2)), np.float64)
     if noisy:
         pixels = pixels + rng.normal(0, 30, pixels.shape)
     content = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=92)
+    tags = Image.Exif()
+    if exif:
+        tags.get_ifd(0x8769).update({0x8827: 3200 if noisy else 100, 0x829D: float(rng.choice([2.8, 4, 8]))})
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=92, exif=tags)
     return content.getvalue()
 
 
 def make_dataset(
-    folder: Path, *, count: int = 36, targets: Sequence[TargetSpec] = (SHUTTER,), damaged: Sequence[int] = ()
+    folder: Path,
+    *,
+    count: int = 36,
+    targets: Sequence[TargetSpec] = (SHUTTER,),
+    damaged: Sequence[int] = (),
+    exif: bool = False,
 ) -> DataSet:
     """Freeze a data set in which noise tells a slow shutter; six photographers, two a split.
 
@@ -54,13 +65,14 @@ def make_dataset(
         count: number of photographs.
         targets: of SHUTTER, MEDIUM and CONCEPT; every fifth photograph lacks a medium and concepts.
         damaged: indices of photographs whose file is cut off.
+        exif: whether the photographs have EXIF.
     """
     store = folder.parent / "store"
     store.mkdir(parents=True, exist_ok=True)
     rows = []
     for index in range(count):
         noisy = index % 2 == 1
-        data = jpeg(noisy=noisy, seed=index)
+        data = jpeg(noisy=noisy, seed=index, exif=exif)
         data = data[: len(data) // 3] if index in damaged else data
         sha256 = hashlib.sha256(data).hexdigest()
         (store / sha256).write_bytes(data)

@@ -1,6 +1,7 @@
 """Comparing runs, and looking into one."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from labels.dataset import DataSet
+from models.predictor import Predictor
+from models.probing import explain
 
-from .conftest import jpeg, lightmeter
+from .conftest import jpeg, lightmeter, make_dataset
 
 Ask = Callable[..., Any]
 
@@ -39,7 +42,12 @@ def test_runs_are_compared_photograph_by_photograph(
     difference = runs["grid"]["difference"]["accuracy"]
     assert difference["value"] == runs["grid"]["accuracy"]["value"] - runs["noise"]["accuracy"]["value"]
     assert difference["low"] <= difference["value"] <= difference["high"]
-    assert lightmeter("models", "compare", run, other, "--quiet") == 0
+    assert runs["grid"]["seconds"] > 0
+    assert runs["grid"]["seconds_difference_percent"] is not None
+    page = tmp_path / "comparison.html"
+    assert lightmeter("models", "compare", run, other, "--quiet", "--out", page) == 0
+    assert page.read_text().count("data:image/png;base64,") == 3
+    assert "training, seconds" in page.read_text()
 
 
 def test_one_run_cannot_be_compared(run: Path, sentence: Ask) -> None:
@@ -53,12 +61,71 @@ def test_an_answer_is_explained(trained: Path, photograph: Path, tmp_path: Path,
     assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("kind", ["gradient", "activations", "integrated", "smooth"])
+def test_maps_show_where_an_answer_comes_from(
+    kind: str, trained: Path, photograph: Path, tmp_path: Path, document: Ask
+) -> None:
+    if kind in ("integrated", "smooth"):
+        pytest.importorskip("captum")
+    (told,) = document("models", "explain", trained, photograph, "--map", kind, "--out", tmp_path / "explained")
+    assert told["map"] == kind
+    with Image.open(told["picture"]) as picture:
+        assert min(picture.size) > 100
+
+
+def test_maps_that_cannot_be_had_are_said(
+    trained: Path, photograph: Path, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["models", "explain", trained, photograph, "--out", tmp_path / "explained", "--map"]
+    assert "did you mean gradient?" in sentence(*words, "gradients")
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    assert "pip install 'lightmeter[captum]'" in sentence(*words, "smooth")
+
+
+def test_activations_of_gupta_kannan(dataset: DataSet, photograph: Path, tmp_path: Path, document: Ask) -> None:
+    """Its maps brighten where the network answers, one for each patch."""
+    small = ["weights=", "freeze=[]", "patches=3", "patch_size=64", "filters=4", "dense=8", "epochs=1"]
+    settings = [word for setting in small for word in ("--set", setting)]
+    run = tmp_path / "run"
+    document("models", "train", "gupta-kannan", "--data", dataset.folder, "--out", run, *settings)
+    predictor = Predictor.load(run)
+    found = explain(predictor, predictor.read(photograph.read_bytes()), "shutter", "activations")
+    assert found.maps["patches"].shape == (3, 64, 64)
+    assert 0 <= found.maps["patches"].min() <= found.maps["patches"].max() == pytest.approx(1.0)
+
+
+def test_the_tag_that_tells_is_the_one_that_is_missed(
+    run: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tagged = make_dataset(tmp_path / "data" / "tagged-v1", exif=True)
+    reader = tmp_path / "reader"
+    settings = ["--set", "exif=['f_number', 'iso']", "--set", "epochs=40", "--set", "batch_size=4"]
+    document("models", "train", "lederer-exif", "--data", tagged.folder, "--out", reader, *settings)
+    found = document("models", "importance", reader, "--data", tagged.folder, "--repeats", "5")
+    assert (found["target"], found["split"]) == ("shutter", "validation")
+    assert found["drops"]["iso"]["value"] > 0.2 > found["drops"]["f_number"]["value"]
+    assert list(found["drops"]) == ["iso", "f_number"]
+    assert Path(found["picture"]).is_file()
+    assert "neither EXIF tags nor measures" in sentence("models", "importance", run, "--data", dataset.folder)
+
+
 def test_an_attack_lowers_accuracy(run: Path, dataset: DataSet, document: Ask) -> None:
     found = document("models", "attack", run, "--data", dataset.folder, "--levels", "0,8", "--limit", "4")
-    assert found["photographs"] == 4
+    assert (found["photographs"], found["split"]) == (4, "validation")
     assert found["fgsm"][0] == found["pgd"][0] == 1.0
     assert found["pgd"][1] < 1.0
     assert (run / "plots" / "attack-shutter.png").is_file()
+
+
+def test_the_test_split_is_studied_after_it_was_evaluated_only(
+    run: Path, dataset: DataSet, document: Ask, sentence: Ask
+) -> None:
+    words = ["models", "attack", run, "--data", dataset.folder, "--levels", "0", "--limit", "2", "--split"]
+    assert "is not looked at before" in sentence(*words, "test")
+    assert "There is no split 'all'" in sentence(*words, "all")
+    document("models", "evaluate", run, "--data", dataset.folder)
+    assert document(*words, "test")["split"] == "test"
 
 
 def test_a_series_is_predicted_along_its_truth(trained: Path, tmp_path: Path, document: Ask, sentence: Ask) -> None:

@@ -1,0 +1,37 @@
+"""Energy, from counters as Linux has them."""
+
+from pathlib import Path
+
+from models.energy import Meter
+
+
+def package(counters: Path, number: int, microjoules: int) -> Path:
+    folder = counters / f"intel-rapl:{number}"
+    folder.mkdir(exist_ok=True)
+    (folder / "energy_uj").write_text(f"{microjoules}\n")
+    (folder / "max_energy_range_uj").write_text("1000000\n")
+    return folder
+
+
+def test_all_packages_count_and_their_parts_do_not(tmp_path: Path) -> None:
+    package(tmp_path, 0, 100)
+    package(tmp_path, 1, 500)
+    (tmp_path / "intel-rapl:0:0").mkdir()
+    (tmp_path / "intel-rapl:0:0" / "energy_uj").write_text("7")
+    meter = Meter(tmp_path)
+    package(tmp_path, 0, 2_100)
+    package(tmp_path, 1, 3_500)
+    assert meter.joules == 0.005
+
+
+def test_a_counter_that_begins_again_is_followed(tmp_path: Path) -> None:
+    package(tmp_path, 0, 999_000)
+    meter = Meter(tmp_path)
+    package(tmp_path, 0, 1_000)
+    assert meter.joules == 0.002
+
+
+def test_what_cannot_be_read_is_not_guessed(tmp_path: Path) -> None:
+    assert Meter(tmp_path).joules is None
+    (package(tmp_path, 0, 1) / "energy_uj").unlink()
+    assert Meter(tmp_path).joules is None
