@@ -1,7 +1,7 @@
 """Dealing groups of photographs out to the sides of a split so that each class gets its share on every side."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,21 +77,21 @@ def assign(counts: Counts, ratios: Sequence[float], names: Sequence[str], seed: 
         seed: another seed gives another split.
     """
     sides = _Sides(counts, ratios)
-    sizes = counts.sizes.tolist()
-    order = sorted(range(counts.group_total), key=lambda group: (-sizes[group], shuffled(seed, names[group])))
-    large = sum(size > 1 for size in sizes)
-    for group in order[:large]:
+    order = np.lexsort((shuffled(seed, names), -counts.sizes))
+    large = int((counts.sizes > 1).sum())
+    for group in order[:large].tolist():
         sides.put(group, sides.cheapest(group))
-    sides.put_singles(np.asarray(order[large:], dtype=np.int64))
+    sides.put_singles(order[large:])
     for side in range(len(ratios)):
         for label in sides.missing(side):
             sides.fetch(label, side)
     return sides.side_of
 
 
-def shuffled(seed: int, name: str) -> bytes:
-    """Return what puts names in an order that looks random and that the seed decides."""
-    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+def shuffled(seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
+    """Return numbers that put names in an order that looks random and that the seed decides, shape (names,)."""
+    hashes = (hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in names)
+    return np.frombuffer(b"".join(hashes), dtype=np.uint64)
 
 
 class _Sides:

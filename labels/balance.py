@@ -23,9 +23,8 @@ def balanced(strata: Numbers, classes: Numbers, groups: Numbers, names: Sequence
         names: what tells it from the others, so that row numbers play no part.
         seed: another seed keeps others.
     """
-    order = np.asarray(sorted(range(len(names)), key=lambda row: shuffled(seed, names[row])), dtype=np.int64)
     place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
+    place[np.argsort(shuffled(seed, names), kind="stable")] = np.arange(len(names))
     rank = _rank(np.stack((strata, classes, groups)), place)
     within = _rank(np.stack((strata, classes)), rank * len(names) + place)
     cells, members = np.unique(strata * (classes.max(initial=0) + 1) + classes, return_counts=True)

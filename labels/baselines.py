@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from labels.assign import assign, count
@@ -61,8 +60,9 @@ def baselines(manifest: pa.Table, target: TargetSpec, determined_by: Sequence[st
         target: whose classes are told.
         determined_by: EXIF columns that say the class outright; no baseline sees them.
     """
-    labelled = manifest.filter(pc.is_valid(manifest.column(label_column(target.name))))
-    labelled = labelled.slice(0, _MOST)  # rows are in the order of hashes, so the first are a random sample
+    has_label = manifest.column(label_column(target.name)).is_valid().to_numpy()
+    # The rows are in the order of the hashes, so the first are a random sample.
+    labelled = manifest.take(pa.array(np.flatnonzero(has_label)[:_MOST]))
     truth = _truth(labelled, target)
     names, groups = np.unique(labelled.column("group").to_numpy(zero_copy_only=False), return_inverse=True)
     folds = _folds(truth, groups, names.tolist())

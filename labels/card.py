@@ -1,13 +1,16 @@
 """The card of a data set: what is in it, in words and tables, and whom to thank."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
 from sqlalchemy import Connection, select
 
+from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Image, Sighting
 from labels.baselines import Baseline
 from labels.counts import Facet, class_counts, facets
@@ -39,7 +42,7 @@ def write(
     write_atomic(folder / "README.md", "\n".join(_card(folder, spec, manifest, notes, cheats)) + "\n")
 
 
-def write_attribution(folder: Path, connection: Connection, image_ids: Sequence[int]) -> None:
+def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[np.int64]) -> None:
     """Write ``ATTRIBUTION.csv``: every sighting of every photograph.
 
     Args:
@@ -47,18 +50,18 @@ def write_attribution(folder: Path, connection: Connection, image_ids: Sequence[
         connection: to the catalogue.
         image_ids: the photographs.
     """
+    texts = ("sha256", *_ATTRIBUTION)
+    schema = pa.schema([("image_id", pa.int64()), *((name, pa.string()) for name in texts)])
     columns = [getattr(Sighting, name) for name in _ATTRIBUTION]
     with (
         atomic_path(folder / "ATTRIBUTION.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        csv.CSVWriter(temporary, pa.schema([schema.field(name) for name in texts])) as writer,
     ):
-        writer = csv.writer(file)
-        writer.writerow(("sha256", *_ATTRIBUTION))
-        wanted = set(image_ids)
         for span in spans(connection):
             query = select(Image.id, Image.sha256, *columns).join(Sighting, Sighting.image_id == Image.id)
             query = query.where(span.covers(Image.id)).order_by(Image.id, Sighting.id)
-            writer.writerows(row[1:] for row in connection.execute(query) if row[0] in wanted)
+            seen = read_table(connection, query, schema)
+            writer.write_table(seen.filter(pa.array(np.isin(seen["image_id"], image_ids))).select(texts))
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:

@@ -1,26 +1,67 @@
 """Parts of photographs that a data set can consist of: faces, and what a frame leaves."""
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Region
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS
 from labels.evidence import Span
 from labels.photographs import beside
+from lightmeter.settings import Settings
 
 CropKind = Literal["face", "border-free"]
 CROP_KINDS: tuple[CropKind, ...] = get_args(CropKind)
 
 _REGIONS: dict[CropKind, str] = {"face": "face", "border-free": "inside"}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which parts of photographs are meant.
+
+    Attributes:
+        kind: of part.
+        least_score: from which a face that was found counts, 0 to 1; one without a score always does.
+        least_size: longer side from which one counts, in pixels.
+    """
+
+    kind: CropKind
+    least_score: float = 0.0
+    least_size: int = 0
+
+    @property
+    def region(self) -> str:
+        """The kind of region in the catalogue."""
+        return _REGIONS[self.kind]
+
+    @property
+    def counts(self) -> ColumnElement[bool]:
+        """The condition that a region is one that is meant; those by hand always are."""
+        large = (Region.width >= self.least_size) | (Region.height >= self.least_size)
+        certain = Region.score.is_(None) | ((Region.score >= self.least_score) & large)
+        return and_(Region.kind == self.region, (Region.origin == "hand") | certain)
+
+
+def crop_for(kind: CropKind, settings: Settings) -> Crop:
+    """Return a crop with the thresholds that a project sets for the filter that finds faces."""
+    if kind != "face":
+        return Crop(kind)
+    from harvest.inspect import load_filters
+
+    (faces,) = load_filters(settings.filters, ["faces"])
+    return Crop(kind, faces.settings.min_score, faces.settings.min_size)
+
+
 _BOXES = pa.schema([("image_id", pa.int64()), ("by_hand", pa.bool_()), *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
 
 
-def crop(connection: Connection, span: Span, photographs: pa.Table, kind: CropKind) -> tuple[pa.Table, int]:
+def cropped(connection: Connection, span: Span, photographs: pa.Table, crop: Crop) -> tuple[pa.Table, int]:
     """Return a row for each crop, with its box; and how many photographs have none and are left out.
 
     Of faces there are as many as were found, or as a person drew: where a person drew some, only those count. Without
@@ -31,32 +72,32 @@ def crop(connection: Connection, span: Span, photographs: pa.Table, kind: CropKi
         connection: to the catalogue.
         span: that the photographs are from.
         photographs: a row each, in the order of ``image_id``.
-        kind: of crop.
+        crop: which parts are meant.
     """
     ids = photographs["image_id"].to_numpy()
-    boxes = _inside(_boxes(connection, span, kind), photographs)
+    boxes = _inside(_boxes(connection, span, crop), photographs)
     box_ids = boxes["image_id"].to_numpy()
     first, behind = np.searchsorted(box_ids, ids), np.searchsorted(box_ids, ids, side="right")
     found = behind - first
-    wanted = found if kind == "face" else np.ones_like(found)
+    wanted = found if crop.kind == "face" else np.ones_like(found)
     rows = np.repeat(np.arange(len(ids)), wanted)
     numbers = first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
     places = boxes.select(CROP_COLUMNS).take(pa.array(numbers, mask=found[rows] == 0))
     return beside(photographs.take(pa.array(rows)), places), int((wanted == 0).sum())
 
 
-def _boxes(connection: Connection, span: Span, kind: CropKind) -> pa.Table:
+def _boxes(connection: Connection, span: Span, crop: Crop) -> pa.Table:
     """Return the boxes that count, in the order of their images."""
     by_hand = Region.origin == "hand"
     query = select(Region.image_id, by_hand, Region.x, Region.y, Region.width, Region.height)
-    query = query.where(span.covers(Region.image_id), Region.kind == _REGIONS[kind])
-    if kind == "face":
+    query = query.where(span.covers(Region.image_id), crop.counts)
+    if crop.kind == "face":
         query = query.order_by(Region.image_id, Region.x, Region.y, Region.width, Region.height)
     else:
         query = query.order_by(Region.image_id, by_hand.desc(), Region.id.desc())
     boxes = read_table(connection, query, _BOXES)
     ids = boxes["image_id"].to_numpy()
-    if kind == "border-free":
+    if crop.kind == "border-free":
         return boxes.take(pa.array(np.unique(ids, return_index=True)[1]))
     hand = boxes["by_hand"].to_numpy()
     return boxes.filter(pa.array(hand | ~np.isin(ids, ids[hand])))

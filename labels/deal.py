@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from labels.assign import Counts, assign, count
 from labels.balance import balanced
 from labels.classes import Members, RareClass, common, label_columns, members, names_in
-from labels.crops import CropKind
+from labels.crops import Crop
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, SPLITS
 from labels.gather import Gathered
 from labels.groups import GROUP_KEYS, GroupKey, connect, key_counts, links
@@ -50,7 +50,7 @@ class Choices:
     fold: int = 0
     holdout_source: str = ""
     balance: bool = False
-    crop: CropKind | None = None
+    crop: Crop | None = None
 
     def least_of(self, target: Target[Any]) -> int:
         """Return how many photographs a class of a target must have."""
@@ -74,7 +74,7 @@ class Dealt:
 
     manifest: pa.Table
     classes: dict[str, tuple[str, ...]]
-    image_ids: list[int]
+    image_ids: Numbers
     groups: int
     keys: Counter[str]
     rare: list[RareClass] = field(default_factory=list)
@@ -99,7 +99,7 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
     labelled = np.zeros(len(gathered), dtype=bool)
     for target in gathered.targets:
         labelled[members(gathered.table, target, classes[target.name]).rows] = True
-    table = gathered.table.filter(pa.array(labelled))
+    table = _only(gathered.table, labelled)
     first, group_of = np.unique(group_of[labelled], return_index=True, return_inverse=True)[1:]
     _need_groups(group_of, choices.folds)
     # The smallest hash in a group names it, and the rows are in the order of the hashes: row numbers play no part.
@@ -107,11 +107,10 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
     side_of = np.asarray(_sides(table, gathered.targets, classes, group_of, names, choices))[group_of]
     kept = _thinned(table, gathered.targets, classes, group_of, side_of, choices)
     manifest = _manifest(table, gathered.targets, classes, pa.array(names).take(pa.array(group_of)), side_of)
-    left = pa.array(kept)
     return Dealt(
-        manifest.filter(left),
+        _only(manifest, kept),
         classes,
-        table["image_id"].filter(left).to_pylist(),
+        table["image_id"].to_numpy()[kept],
         len(np.unique(group_of[kept])),
         key_counts(keys),
         rare,
@@ -119,12 +118,19 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
     )
 
 
+def _only(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
+    """Return some rows of a table; the table itself where all are meant, since a copy is large."""
+    return table if rows.all() else table.filter(pa.array(rows))
+
+
 def _need_photographs(gathered: Gathered, choices: Choices) -> None:
     names = " ".join(target.name for target in gathered.targets)
     if len(gathered):
         return
-    if gathered.without_crop:
-        raise UsageError(f"None of the {gathered.without_crop} photographs with a label has a crop ({choices.crop}).")
+    if choices.crop and gathered.without_crop:
+        raise UsageError(
+            f"Of the {gathered.without_crop} photographs with a label none has a {choices.crop.kind} to crop to."
+        )
     if choices.where:
         raise UsageError(f"No photograph that the query chooses has a label of {names}; see 'lightmeter labels stats'.")
     raise UsageError(f"No photograph has a label of {names}; run 'lightmeter labels apply {names}' first.")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from harvest.catalogue.tables import Label
 from labels import statements
-from labels.crops import CropKind, crop
+from labels.crops import Crop, cropped
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, label_column, stops_column
 from labels.evidence import Span, spans
 from labels.photographs import SCHEMA, WORD, aligned, beside, photographs
@@ -70,7 +70,7 @@ def _count(words: pa.ChunkedArray) -> dict[str, int]:
 
 
 def gather(
-    connection: Connection, targets: Sequence[Target[Any]], where: str = "", kind: CropKind | None = None
+    connection: Connection, targets: Sequence[Target[Any]], where: str = "", crop: Crop | None = None
 ) -> Gathered:
     """Read every photograph that has a label of one of the targets; damaged ones stay out.
 
@@ -78,21 +78,28 @@ def gather(
         connection: to the catalogue.
         targets: of the data set.
         where: a query that chooses photographs; empty for all.
-        kind: of the parts that are meant instead of whole photographs.
+        crop: the parts that are meant instead of whole photographs.
     """
     gathered = Gathered(targets)
     parts = [_schema(targets).empty_table()]
     for span in spans(connection, where):
         photographs_with_labels = _labelled(connection, span, gathered)
-        if kind is None:
+        if crop is None:
             parts.append(photographs_with_labels)
         else:
-            cropped, without = crop(connection, span, photographs_with_labels, kind)
+            crops, without = cropped(connection, span, photographs_with_labels, crop)
             gathered.without_crop += without
-            parts.append(cropped)
-    table = pa.concat_tables(parts, promote_options="default").unify_dictionaries().combine_chunks()
-    gathered.table = table.take(pc.sort_indices(table["sha256"]))  # crops of one photograph stay in their order
+            parts.append(crops)
+    gathered.table = _joined(parts)
     return gathered
+
+
+def _joined(parts: list[pa.Table]) -> pa.Table:
+    """Return one table in the order of the hashes; the parts go, so that there are two copies at most."""
+    table = pa.concat_tables(parts, promote_options="default")
+    parts.clear()
+    table = table.unify_dictionaries().combine_chunks()
+    return table.take(pc.sort_indices(table["sha256"]))  # crops of one photograph stay in their order
 
 
 def _schema(targets: Sequence[Target[Any]]) -> pa.Schema:

@@ -30,8 +30,8 @@ def notes_on(gathered: Gathered, dealt: Dealt, targets: Sequence[TargetSpec], ch
         if rare:
             yield _rare(target.name, rare, choices.least_of(target))
         yield from _doubtful(gathered, target.name)
-    if gathered.without_crop:
-        yield f"{gathered.without_crop} photographs with a label are left out: there is no {choices.crop} in them."
+    if choices.crop and gathered.without_crop:
+        yield f"{gathered.without_crop} photographs with a label are left out: there is no {choices.crop.kind} in them."
     if choices.balance:
         yield f"{dealt.thinned} photographs are left out so that every class has as many on each side as the rarest."
     for spec in targets:

@@ -117,7 +117,7 @@ def _spec(targets: Iterable[TargetSpec], dealt: Dealt, choices: Choices, folder:
             **({"folds": choices.folds, "fold": choices.fold} if choices.folds else {}),
             **({"holdout_source": choices.holdout_source} if choices.holdout_source else {}),
             **({"balance": True, "thinned": dealt.thinned} if choices.balance else {}),
-            **({"crop": choices.crop} if choices.crop else {}),
+            **({"crop": choices.crop.kind} if choices.crop else {}),
             "groups": dealt.groups,
             "left_out": [asdict(one) for one in dealt.rare],
             "lightmeter": __version__,

@@ -12,8 +12,10 @@ from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
+    from labels.crops import Crop
     from labels.dataset import DataSet
     from labels.split import Frozen
+    from lightmeter.project import Project
 
 app = Group()
 
@@ -64,7 +66,16 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     if balance and (len(chosen) > 1 or chosen[0].multiple):
         raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
     choices = Choices(
-        seed, _ratios(ratios), _group(group), least, where, folds, int(folds > 0), holdout_source, balance, _crop(crop)
+        seed,
+        _ratios(ratios),
+        _group(group),
+        least,
+        where,
+        folds,
+        int(folds > 0),
+        holdout_source,
+        balance,
+        _crop(crop, project),
     )
     folder = out or project.datasets / name
     with catalogue(project) as engine:
@@ -148,12 +159,15 @@ def _group(text: str) -> Any:
     return tuple(key for key in GROUP_KEYS if key in wanted)
 
 
-def _crop(text: str | None) -> Any:
-    from labels.crops import CROP_KINDS
+def _crop(text: str | None, project: "Project") -> "Crop | None":
+    from labels.crops import CROP_KINDS, crop_for
 
-    if text is not None and text not in CROP_KINDS:
-        raise UsageError(f"--crop {text} is wrong: choose from {', '.join(CROP_KINDS)}.")
-    return text
+    if text is None:
+        return None
+    for kind in CROP_KINDS:
+        if text == kind:
+            return crop_for(kind, project.settings)
+    raise UsageError(f"--crop {text} is wrong: choose from {', '.join(CROP_KINDS)}.")
 
 
 def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:

@@ -70,7 +70,9 @@ def show(
 def review(
     name: Annotated[str, typer.Argument(metavar="TARGET", help="What to judge.")],
     where: Where = "",
-    queue: Annotated[str, typer.Option(help="all, unjudged, disagreements (file and source) or suspects.")] = "all",
+    queue: Annotated[
+        str, typer.Option(help="all, unjudged, no-face, disagreements (file and source) or suspects.")
+    ] = "all",
     sample: Annotated[int | None, typer.Option(min=1, help="So many photographs, drawn at random.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")] = 0,

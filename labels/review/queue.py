@@ -2,18 +2,21 @@
 
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, select, true
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true
 
 from harvest.catalogue.resolve import resolved_exif
-from harvest.catalogue.tables import Exif, Image, Label, Region, Sighting
+from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region, Sighting
 from harvest.catalogue.where import parse_where
 from labels import statements
+from labels.crops import Crop, crop_for
 from labels.review.boxes import Box, Size, seen_size, to_seen
 from labels.suspects import read_suspects
+from labels.targets.base import classes_in
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown
 from lightmeter.project import Project
@@ -77,8 +80,9 @@ def chosen_queue(
         connection: to the catalogue.
         project: whose audit found suspects.
         target: what is judged.
-        kind: ``all``; ``unjudged`` (without a label by hand); ``disagreements`` (file and source say different things);
-            ``suspects`` (of the last audit).
+        kind: ``all``; ``unjudged`` (without a label by hand); ``no-face`` (the filter looked for faces and found none,
+            and nobody drew one); ``disagreements`` (file and source say different things); ``suspects`` (of the last
+            audit).
         where: a query.
         sample: so many of them, drawn at random.
         seed: another seed, another sample.
@@ -86,7 +90,7 @@ def chosen_queue(
     Raises:
         UsageError: if kind or query is wrong, or there was no audit.
     """
-    kinds = _kinds(target)
+    kinds = _kinds(target, crop_for("face", project.settings))
     if kind not in (*kinds, SUSPECTS):
         raise UsageError(unknown("queue", kind, [*kinds, SUSPECTS]))
     chosen = parse_where(where) if where.strip() else true()
@@ -100,9 +104,16 @@ def chosen_queue(
     return Queue(target, condition, sorted(drawn))
 
 
-def _kinds(target: str) -> dict[str, ColumnElement[bool]]:
+def _kinds(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
     judged = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin == "hand")
-    return {"all": true(), "unjudged": ~judged.correlate(Image), "disagreements": _disagreements()}
+    looked = exists().where(Inspection.image_id == Image.id, Inspection.filter == "faces")
+    found = exists().where(Region.image_id == Image.id, face.counts)
+    return {
+        "all": true(),
+        "unjudged": ~judged.correlate(Image),
+        "no-face": and_(looked.correlate(Image), ~found.correlate(Image)),
+        "disagreements": _disagreements(),
+    }
 
 
 def _disagreements() -> ColumnElement[bool]:
@@ -126,6 +137,15 @@ def _disagreements() -> ColumnElement[bool]:
         )
         .correlate(Image)
     )
+
+
+def classes_in_use(connection: Connection, target: str) -> list[str]:
+    """Return the classes that labels of a target name, the commonest first: those of a target with open classes."""
+    query = select(Label.value, func.count()).where(Label.target == target, Label.value.is_not(None))
+    counted: Counter[str] = Counter()
+    for value, number in connection.execute(query.group_by(Label.value)):
+        counted.update(dict.fromkeys(classes_in(str(value)), number))
+    return sorted(counted, key=lambda name: (-counted[name], name))
 
 
 def _labels(connection: Connection, ids: Sequence[int], target: str) -> dict[int, dict[str, Any]]:

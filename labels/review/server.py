@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from labels.review.actions import BOX_KINDS, Session
 from labels.review.boxes import Box
 from labels.review.pictures import original, small
-from labels.review.queue import Queue, details
+from labels.review.queue import Queue, classes_in_use, details
 from lightmeter.errors import UsageError
 from lightmeter.project import Project
 
@@ -51,6 +51,8 @@ class ReviewServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.project, self.queue, self.session = project, queue, session
         self.token = secrets.token_urlsafe(24)
+        with session.engine.connect() as connection:
+            self.classes = session.target.classes or classes_in_use(connection, session.target.name)
 
     @property
     def hosts(self) -> tuple[str, str]:
@@ -165,7 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(
             {
                 "target": session.target.name,
-                "classes": session.target.classes,
+                "classes": self.server.classes,
+                "multiple": session.target.multiple,
                 "boxes": BOX_KINDS,
                 "photographs": photographs,
             }

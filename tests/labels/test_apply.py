@@ -3,11 +3,13 @@
 import json
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
+from PIL import Image as Picture
 from sqlalchemy import Engine, insert, select, update
 
-from harvest.catalogue.tables import Exif, Image, Label
+from harvest.catalogue.tables import Exif, Image, Inspection, Label
 from labels.apply import apply
 from labels.statements import Statement, resolve
 from labels.stats import statistics
@@ -89,8 +91,31 @@ def test_stats_say_what_is_left_out_and_why(any_catalogue: Any, capsys: pytest.C
     found = json.loads(capsys.readouterr().out)
     assert found["classes"] == {"fast": 1, "slow": 2}
     assert found["left_out"] == {"between fast and slow": 1, "no exposure time": 1}
+    assert found["values"][0] == {"from": pytest.approx(-8.97, abs=0.01), "to": ANY, "in_a_class": 1, "left_out": 0}
+    assert sum(row["in_a_class"] for row in found["values"]) == 3
+    assert sum(row["left_out"] for row in found["values"]) == 1
     assert main(["labels", "stats", "shutter-binary"]) == 0
     assert "█" in capsys.readouterr().out
+
+
+def test_stats_are_drawn_and_say_what_each_filter_would_drop(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = {"filter": "monochrome", "version": 1, "measures": {}}
+    for index in range(9):
+        image = catalogue.photograph(exposure_time_s=2.0**-index)
+        verdict = "drop" if index % 3 == 0 else "keep"
+        with catalogue.engine.begin() as connection:
+            connection.execute(insert(Inspection).values(image_id=image, verdict=verdict, **seen))
+    assert main(["labels", "apply", "shutter", "medium"]) == 0
+    capsys.readouterr()
+    assert main(["labels", "stats", "shutter", "--plot", "shutter.png"]) == 0
+    assert "the filter monochrome would drop 3 of the labelled" in capsys.readouterr().out
+    with Picture.open("shutter.png") as picture:
+        assert picture.format == "PNG"
+    assert main(["labels", "stats", "medium", "--plot", "medium.png"]) == 0
+    assert main(["labels", "stats", "shutter", "--plot", "shutter.jpg"]) == 2
+    assert "must end in .png" in capsys.readouterr().err
 
 
 def test_a_hand_label_counts_in_the_stats(any_catalogue: Any) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
-from harvest.catalogue.tables import Exif
+from harvest.catalogue.tables import Exif, Image, Inspection
 from harvest.store import PhotoStore
 from labels.apply import apply
 from labels.dataset import DataSet, read_dataset, write_dataset
@@ -58,6 +58,19 @@ def test_a_leak_is_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -
     leaking = dataset.manifest.set_column(place, "split", pa.array(sides))
     write_dataset(dataset.folder, dataset.spec, leaking)
     assert problems(capsys, 1) == ["groups on two sides", "photographers on two sides"]
+
+
+def test_what_the_catalogue_knows_today_can_show_a_leak_that_no_group_named(
+    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = (dataset.rows(side)[0]["sha256"] for side in ("train", "test"))
+    images = {sha256: number for number, sha256 in catalogue.rows(select(Image.id, Image.sha256))}
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.sha256.in_((train, test))).values(body="5e1a1"))
+        for sha256, phash in ((train, "f0f0f0f0f0f0f0f0"), (test, "f0f0f0f0f0f0f0f1")):
+            seen = {"image_id": images[sha256], "filter": "duplicates", "version": 1, "verdict": "keep"}
+            connection.execute(insert(Inspection).values(**seen, measures={"phash": phash}))
+    assert problems(capsys, 1) == ["camera bodies on two sides", "near-identical pictures on two sides"]
 
 
 def test_exif_that_changed_since_is_found(catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:

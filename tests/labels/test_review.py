@@ -4,7 +4,7 @@ import hashlib
 import http.client
 import io
 import json
-import shutil
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from PIL import ImageOps
+from selenium.webdriver import ActionChains, Chrome, Keys
 from sqlalchemy import func, insert, select, update
 
-from harvest.catalogue.tables import Exif, Image, Label, Region
+from harvest.catalogue.session import open_catalogue
+from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region
 from harvest.store import PhotoStore
 from labels.apply import apply
 from labels.review.actions import Session
@@ -26,22 +28,34 @@ from labels.review.boxes import Box, Size, to_seen, to_stored
 from labels.review.queue import chosen_queue
 from labels.review.server import ReviewServer
 from labels.targets.library import find
-from tests.conftest import lacking
+from lightmeter.cli import main
+from lightmeter.project import find as find_project
+from tests.browser import complaints, until
 
 COUNT = 24
 
 
+def press(browser: Chrome, *keys: str) -> None:
+    ActionChains(browser).send_keys(*keys).perform()
+
+
 @contextmanager
-def serving(catalogue: Any) -> Iterator[ReviewServer]:
-    target = find("medium")
-    with catalogue.engine.connect() as connection:
-        queue = chosen_queue(connection, catalogue.project, target.name)
-    with ReviewServer(catalogue.project, queue, Session(catalogue.engine, target, "ann")) as server:
+def running(server: ReviewServer) -> Iterator[ReviewServer]:
+    with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def serving(catalogue: Any, name: str = "medium") -> Iterator[ReviewServer]:
+    target = find(name)
+    with catalogue.engine.connect() as connection:
+        queue = chosen_queue(connection, catalogue.project, target.name)
+    with running(ReviewServer(catalogue.project, queue, Session(catalogue.engine, target, "ann"))) as server:
+        yield server
 
 
 @pytest.fixture
@@ -144,6 +158,26 @@ def test_where_file_and_source_disagree(catalogue: Any, server: ReviewServer) ->
         assert [row["id"] for row in queue.page(connection, 0, 9)] == [other]
 
 
+def test_photographs_in_which_no_face_was_found_wait_until_somebody_draws_one(
+    catalogue: Any, server: ReviewServer
+) -> None:
+    looked = [{"image_id": image, "filter": "faces", "version": 1, "verdict": "keep"} for image in (1, 2, 3, 4)]
+    box = {"kind": "face", "origin": "faces", "x": 0, "y": 0, "width": 60, "height": 60}
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Inspection), looked)
+        connection.execute(insert(Region), {**box, "image_id": 1, "score": 0.95})
+        connection.execute(insert(Region), {**box, "image_id": 2, "score": 0.61})  # hardly a face
+
+    def ids() -> list[int]:
+        with catalogue.engine.connect() as connection:
+            queue = chosen_queue(connection, catalogue.project, "medium", kind="no-face")
+            return [row["id"] for row in queue.page(connection, 0, 9)]
+
+    assert ids() == [2, 3, 4]
+    server.session.box(3, "face", Box(10, 10, 50, 50))
+    assert ids() == [2, 4]
+
+
 def test_a_page_of_a_hundred_thousand_comes_at_once(catalogue: Any) -> None:
     rows = [{"sha256": f"{n:064x}", "format": "JPEG", "width": 1, "height": 1, "file_size": 1} for n in range(100_000)]
     with catalogue.engine.begin() as connection:
@@ -158,54 +192,22 @@ def test_a_page_of_a_hundred_thousand_comes_at_once(catalogue: Any) -> None:
     assert sorted(times)[len(times) // 2] < 0.2
 
 
-@pytest.fixture
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    selenium = pytest.importorskip("selenium.webdriver")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        lacking("Chromium with its driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for option in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,800"):
-        options.add_argument(option)
-    found = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
-    yield found
-    found.quit()
-
-
-def until(condition: Any, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the page did not get there"
-        time.sleep(0.05)
-
-
-def test_a_person_labels_twenty_undoes_one_and_draws_a_box(
-    catalogue: Any, server: ReviewServer, browser: Any, tmp_path: Path
-) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
+def test_a_person_labels_twenty_undoes_one_and_draws_a_box(catalogue: Any, server: ReviewServer, browser: Any) -> None:
     def by_hand() -> list[tuple[Any, ...]]:
         query = select(Label.image_id, Label.value, Label.author).where(Label.origin == "hand").order_by(Label.id)
         return [tuple(row) for row in catalogue.rows(query)]
 
-    def press(*keys: str) -> None:
-        ActionChains(browser).send_keys(*keys).perform()
-
     browser.get(server.url)
     assert server.token not in browser.current_url
     until(lambda: len(browser.find_elements("css selector", "figure")) == COUNT)
-    press(*(["2"] * 20))
+    press(browser, *(["2"] * 20))
     until(lambda: len(by_hand()) == 20)
     assert by_hand() == [(image, "film", "ann") for image in range(1, 21)]
     until(lambda: len(browser.find_elements("css selector", "figure.hand")) == 20)
-    browser.save_screenshot(str(tmp_path / "review-sheet.png"))
-    press("u")
+    press(browser, "u")
     until(lambda: len(by_hand()) == 21)
     assert by_hand()[-1] == (20, None, "ann")
-    press(*([Keys.ARROW_LEFT] * 20), Keys.ENTER)
+    press(browser, *([Keys.ARROW_LEFT] * 20), Keys.ENTER)
     picture = browser.find_element("id", "picture")
     until(lambda: picture.size["width"] > 100 and "480 × 640" in browser.find_element("id", "exif").text)
     factor = picture.size["width"] / 480
@@ -216,7 +218,62 @@ def test_a_person_labels_twenty_undoes_one_and_draws_a_box(
     box = catalogue.rows(select(Region.kind, Region.x, Region.y, Region.width, Region.height, Region.orientation))[0]
     assert (box.kind, box.orientation) == ("inside", 6)
     assert np.allclose(to_seen(Box(*box[1:5]), Size(640, 480), 6), (48, 64, 96, 128), atol=4)
-    browser.save_screenshot(str(tmp_path / "review-single.png"))
-    press("z")
+    press(browser, "z")
     until(lambda: picture.size["width"] == 480)
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert complaints(browser) == []
+
+
+def test_where_several_classes_go_together_keys_add_and_take_away(
+    catalogue: Any, server: ReviewServer, browser: Any
+) -> None:
+    assert main(["labels", "set", "1.jpg", "2.jpg", "concept=street|night", "--author", "eve"]) == 0
+    assert main(["labels", "set", "3.jpg", "concept=street", "--author", "eve"]) == 0
+
+    def newest() -> str | None:
+        query = select(Label.value).where(Label.image_id == 1, Label.author == "ann").order_by(Label.id.desc()).limit(1)
+        found = catalogue.rows(query)
+        return found[0][0] if found else None
+
+    with serving(catalogue, "concept") as page:
+        browser.get(page.url)
+        until(lambda: "1 street" in browser.find_element("id", "classes").text)  # the commonest comes first
+        press(browser, "1")
+        until(lambda: newest() == "night")
+        press(browser, "1")
+        until(lambda: newest() == "night|street")
+        assert "1 of 24" in browser.find_element("id", "state").text  # it waits for more keys
+
+
+def test_pictures_for_the_docs(project: Path, browser: Any, tmp_path: Path) -> None:
+    """Take the pictures that docs/labels.md shows; with LIGHTMETER_SCREENSHOTS they go into that folder."""
+    folder = Path(os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path))
+    simulated = ["harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360"]
+    assert main(simulated) == 0
+    assert main(["labels", "apply", "medium"]) == 0
+    found = find_project()
+    engine = open_catalogue(found)
+
+    def page(where: str) -> ReviewServer:
+        with engine.connect() as connection:
+            queue = chosen_queue(connection, found, "medium", where=where)
+        return ReviewServer(found, queue, Session(engine, find("medium"), "ann"))
+
+    with running(page("")) as server:
+        browser.get(server.url)
+        until(lambda: len(browser.find_elements("css selector", "figure")) == 18)
+        press(browser, "2", "2", "1")
+        until(lambda: len(browser.find_elements("css selector", "figure.hand")) == 3)
+        until(lambda: browser.execute_script("return [...document.images].every((one) => one.complete)"))
+        browser.save_screenshot(str(folder / "review-sheet.png"))
+    with running(page("file = simulated-0-000002.jpg")) as server:
+        browser.get(server.url)
+        until(lambda: len(browser.find_elements("css selector", "figure")) == 1)
+        press(browser, Keys.ENTER, "b")
+        picture = browser.find_element("id", "picture")
+        until(lambda: picture.size["width"] > 100 and "480 × 360" in browser.find_element("id", "exif").text)
+        drag = ActionChains(browser).move_to_element_with_offset(picture, 44, -166).click_and_hold()
+        drag.move_by_offset(46, 64).release().perform()  # round the head in which no face was found
+        until(lambda: len(browser.find_elements("css selector", ".box.face")) == 2)
+        browser.save_screenshot(str(folder / "review-single.png"))
+    engine.dispose()
+    assert all((folder / f"review-{name}.png").stat().st_size > 20_000 for name in ("sheet", "single"))

@@ -225,6 +225,26 @@ def test_a_data_set_is_frozen(catalogue: Any, capsys: pytest.CaptureFixture[str]
     assert read_dataset(dataset.folder).spec == dataset.spec
 
 
+def test_balanced_classes_lose_photographs_of_the_busiest_first(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for person in range(30):
+        for _ in range(40 if person == 0 else 4):
+            catalogue.photograph(owner=f"person {person}", exposure_time_s=FAST)
+        catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
+        catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
+    apply(catalogue.engine, [find("shutter-binary")])
+    dataset = freeze("--balance")
+    counts = Counter((row["split"], row["label_shutter-binary"]) for row in dataset.rows())
+    assert all(counts[side, "fast"] == counts[side, "slow"] > 0 for side in SPLITS)
+    assert sum(counts.values()) == 120
+    assert "96 photographs are left out so that every class" in capsys.readouterr().out
+    assert dataset.spec.split["thinned"] == 96
+    fast = Counter(row["owner"] for row in dataset.rows() if row["label_shutter-binary"] == "fast")
+    assert (len(fast), max(fast.values())) == (30, 2)  # nobody is lost, and nobody outweighs the others
+    assert freeze("--balance", name="two").spec.manifest_sha256 == dataset.spec.manifest_sha256
+
+
 def test_json_holds_the_counts(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fill(catalogue)
     capsys.readouterr()

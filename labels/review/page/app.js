@@ -3,7 +3,7 @@
 const PAGE = 48;
 const KEYS = "123456789qwertasdfg";   // one a class; z, u and b do other things
 const at = (id) => document.getElementById(id);
-const state = { photographs: [], current: 0, single: false, real: false, classes: [], kinds: [], kind: 0, whole: false };
+const state = { photographs: [], current: 0, single: false, real: false, classes: [], multiple: false, kinds: [], kind: 0, whole: false };
 let loading = null;
 
 async function call(path, body) {
@@ -43,6 +43,7 @@ function load() {
 
 function introduce(page) {
   state.classes = page.classes;
+  state.multiple = page.multiple;
   state.kinds = page.boxes;
   at("target").textContent = page.target;
   page.classes.slice(0, KEYS.length).forEach((name, index) => {
@@ -68,7 +69,7 @@ function draw() {
   [...at("sheet").children].forEach((figure, index) => {
     const shown = state.photographs[index];
     figure.className = `${index === state.current ? "current" : ""} ${shown.origin === "hand" ? "hand" : ""}`;
-    figure.lastChild.textContent = shown.label ? `${shown.label} (${shown.origin})` : "no label";
+    figure.lastChild.textContent = shown.label ? `${shown.label.replaceAll("|", ", ")} (${shown.origin})` : "no label";
   });
   at("sheet").hidden = state.single;
   at("single").hidden = !state.single;
@@ -118,7 +119,17 @@ async function label(value) {
   const photograph = state.photographs[state.current];
   await call("/api/label", { image: photograph.id, value });
   await renew(photograph.id);
-  if (value !== null) await move(1);
+  if (value !== null && !state.multiple) await move(1);
+  else draw();
+}
+
+/* Where a photograph can have several classes, a key adds its class or takes it away. */
+function toggled(name) {
+  if (!state.multiple) return name;
+  const { label: now } = state.photographs[state.current];
+  const names = new Set(now ? now.split("|") : []);
+  if (!names.delete(name)) names.add(name);
+  return [...names].join("|") || null;
 }
 
 async function undo() {
@@ -151,7 +162,7 @@ document.addEventListener("keydown", (event) => {
     z: () => { state.real = !state.real; draw(); }, u: undo, 0: () => label(null),
     b: () => { state.kind = (state.kind + 1) % state.kinds.length; draw(); },
   };
-  const act = place >= 0 && place < state.classes.length ? () => label(state.classes[place]) : keys[event.key];
+  const act = place >= 0 && place < state.classes.length ? () => label(toggled(state.classes[place])) : keys[event.key];
   if (!act) return;
   event.preventDefault();
   queue = queue.then(act).catch(() => {});   // one after the other, however fast the keys come
