@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from labels.dataset import DataSet, crop_of
 from lightmeter import project
-from models.data import Row, each_photograph, unreadable
+from models.data import Row, check_readable, each_photograph, unreadable
 from models.predictor import Predictor
 from models.preprocess import Photograph, PhotographError
 
@@ -65,6 +65,7 @@ def cut_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inp
     if not folder.exists():
         _fill(folder, predictor, dataset, rows)
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    check_readable(dataset, split, index["kept"])
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["inputs"]}
     return Inputs(arrays, [rows[number] for number in index["kept"]], index["unreadable"])
 

@@ -94,6 +94,17 @@ def unreadable(row: Row, error: PhotographError) -> dict[str, Any]:
     return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": error.reason}
 
 
+def check_readable(dataset: DataSet, split: str, kept: Sequence[object]) -> None:
+    """Make sure that of a split at least one photograph was read.
+
+    Raises:
+        UsageError: if none was.
+    """
+    if not kept:
+        name = {"train": "training"}.get(split, split)
+        raise UsageError(f"No photograph in the {name} split of {dataset.spec.name} can be read.")
+
+
 def _bytes(dataset: DataSet, row: Row) -> bytes:
     file = dataset.store / row["path"]
     try:

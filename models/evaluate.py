@@ -7,7 +7,7 @@ from typing import Any
 from labels.dataset import DataSet
 from lightmeter import console
 from lightmeter.errors import UsageError
-from models.data import labelled
+from models.data import check_readable, labelled
 from models.evaluation import predict_split
 from models.mistakes import write_mistakes
 from models.predictor import Predictor
@@ -42,8 +42,7 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
     metrics = read_metrics(folder)
     before = [row for row in read_predictions(folder) if row["split"] != "test"]
     found, unreadable = predict_split(predictor, dataset, "test")
-    if not found:
-        raise UsageError(f"No photograph in the test split of {dataset.spec.name} can be read.")
+    check_readable(dataset, "test", found)
     seed = int(spec.training.get("seed", 0))
     metrics["test"] = score(found, spec.targets, dataset.rows("train"), seed)
     known = [one for one in metrics.get("unreadable", []) if one["split"] != "test"]

@@ -205,6 +205,7 @@ def importance_plot(found: Mapping[str, Any]) -> bytes:
         _interval(axes, place, drop, _BLUE)
     axes.axvline(0, color=_GREY, linewidth=1, linestyle="--")
     axes.set_yticks(places, [name.replace("_", " ") for name in drops])
+    axes.set_ylim(-0.6, len(drops) - 0.4)
     axes.set_xlabel("loss, with 95 % interval")
     axes.grid(axis="x", alpha=0.3)
     return _png(figure)

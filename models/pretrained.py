@@ -95,11 +95,17 @@ def _fetched(weights: str, address: str, sha256: str) -> Path:
                 _check(temporary, weights, sha256)
         except httpx.HTTPError as error:
             raise LightmeterError(
-                f"The weights {weights} cannot be fetched from {address} ({error}); {_OTHERS}."
+                f"The weights {weights} cannot be fetched from {address} ({_reason(error)}); {_OTHERS}."
             ) from error
     else:
         _check(file, weights, sha256)
     return file
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"answer {error.response.status_code}"
+    return str(error) or type(error).__name__
 
 
 def _download(address: str, target: Path) -> None:

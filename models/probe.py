@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from labels.dataset import TargetSpec
 from lightmeter import console
-from models.data import Row, class_numbers, class_sets, each_photograph, stops_of, unreadable
+from models.data import Row, check_readable, class_numbers, class_sets, each_photograph, stops_of, unreadable
 from models.fitted import Fitted, Work
 from models.losses import bell
 from models.predictor import Predictor
@@ -89,6 +89,7 @@ def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> t
         else:
             found.append(result)
             kept.append(row)
+    check_readable(work.dataset, split, kept)
     return torch.from_numpy(np.stack(found)).double(), kept
 
 

@@ -156,6 +156,37 @@ def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, d
         assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
 
 
+def test_the_report_says_how_training_went(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    told = document("models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run")["metrics"]["training"]
+    assert 0 <= told["waiting_share"] <= 1
+    assert told["photographs"] == {"shutter": "fast 6, slow 6"}
+    assert told["class_weights"] == "none"
+    assert told["energy"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<td>{fact}" in page for fact in ("waiting share", "photographs, shutter", "class weights", "energy"))
+
+
+def test_a_last_photograph_alone_is_no_batch(tmp_path: Path, document: Ask) -> None:
+    """One photograph has no deviation that a normalisation layer could divide by."""
+    dataset = make_dataset(tmp_path / "noise-v1", count=33)
+    left = len(dataset.rows("train")) - 1
+    options = ["--set", f"batch_size={left}", "--set", "exif=['iso']", "--set", "epochs=2", "--device", "cpu"]
+    document("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run", *options)
+
+
+@pytest.mark.parametrize("recipe", ["patches", "quality-features", "haoran-cnn"])
+def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "cut-v1", damaged=range(36))
+    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "No photograph in the training split of noise-v1 can be read" in said
+
+
+def test_a_network_that_cannot_be_built_is_said(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    options = ["--set", "weights=", "--set", "patch_size=32", "--data", dataset.folder, "--out", tmp_path / "run"]
+    said = sentence("models", "train", "gupta-kannan", *options)
+    assert "patches of 32 pixels are too small for this network; the least is 48" in said
+
+
 def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(
     dataset: DataSet, tmp_path: Path, sentence: Ask
 ) -> None:

@@ -1,0 +1,83 @@
+"""Weights by address: fetched once, checked by SHA-256, and missed in a sentence."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from labels.dataset import DataSet
+from models.architectures.mobilenet import Trunk
+from models.predictor import Predictor
+from tests.support import Site
+
+from .conftest import lightmeter
+
+Ask = Callable[..., Any]
+TINY = ["--set", "view=32", "--set", "dense=8", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    server = Site()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, torch.Tensor]:
+    return dict(Trunk().state_dict())
+
+
+def words(dataset: DataSet, run: Path, address: str, sha256: str) -> list[object]:
+    chosen = ["--set", f"weights={address}", "--set", f"weights_sha256={sha256}"]
+    return ["models", "train", "haoran-mobilenet", "--data", dataset.folder, "--out", run, *TINY, *chosen]
+
+
+def test_weights_are_fetched_once(
+    site: Site, dataset: DataSet, published: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    content = save(published)
+    site.answers["/mobile.safetensors"] = (200, {}, content)
+    address, sha256 = f"{site.url}/mobile.safetensors", hashlib.sha256(content).hexdigest()
+    for number in (1, 2):
+        assert lightmeter(*words(dataset, tmp_path / f"run{number}", address, sha256), "--quiet") == 0
+    assert site.asked["/mobile.safetensors"] == 1
+    trained = Predictor.load(tmp_path / "run2").network.get_submodule("trunk").state_dict()
+    assert all(torch.equal(value, published[name]) for name, value in trained.items())
+    (kept,) = (tmp_path / "cache" / "lightmeter" / "weights").iterdir()
+    kept.write_bytes(b"rotten")
+    assert lightmeter(*words(dataset, tmp_path / "run3", address, sha256), "--quiet") == 2
+
+
+def test_other_weights_than_expected_are_not_kept(site: Site, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    site.answers["/mobile.safetensors"] = (200, {}, b"something else")
+    said = sentence(*words(dataset, tmp_path / "run", f"{site.url}/mobile.safetensors", "0" * 64), "--quiet")
+    assert "another SHA-256 than expected" in said
+    assert not list((tmp_path / "cache" / "lightmeter" / "weights").iterdir())
+
+
+def test_an_address_needs_a_sha256(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    said = sentence(*words(dataset, tmp_path / "run", "https://example.org/weights-1234.pth", ""))
+    assert "need their SHA-256: --set weights_sha256=" in said
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_without_a_network_a_sentence_says_what_to_do(
+    gone: bool, site: Site, dataset: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if gone:
+        site.close()
+    assert lightmeter(*words(dataset, tmp_path / "run", f"{site.url}/missing.pth", "0" * 64), "--quiet") == 1
+    said = capsys.readouterr().err
+    assert "cannot be fetched from" in said
+    assert "name a file with --set weights=PATH, or begin without" in said
+    assert said.count("\n") == 1
