@@ -130,7 +130,8 @@ def main(argv: Sequence[str]) -> int:
         except Exception as error:
             if chosen.debug:
                 raise
-            chosen.fail(_sentence(error))
+            if sentence := _sentence(error):
+                chosen.fail(sentence)
             return getattr(error, "exit_code", 1)
     return code if isinstance(code, int) else 0
 
@@ -168,13 +169,15 @@ def _console(everywhere: list[str]) -> Console:
 
 
 def _sentence(error: Exception) -> str:
-    """Return what a person should read of an error."""
+    """Return what a person should read of an error; nothing if the help was shown instead."""
     if isinstance(error, LightmeterError):
         return str(error)
     wording = getattr(error, "format_message", None)
     if callable(wording):  # the command line itself was wrong
         context = getattr(error, "ctx", None)
-        return f"{wording()} See '{context.command_path if context else 'lightmeter'} --help'."
+        said = wording().strip()
+        stop = "" if said.endswith((".", "?")) else "."
+        return said and f"{said}{stop} See '{context.command_path if context else 'lightmeter'} --help'."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     said = str(error).strip().partition("\n")[0]

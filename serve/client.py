@@ -168,7 +168,9 @@ class Client:
         try:
             return str(json.loads(self._home.keys.read_text(encoding="utf-8"))[purpose]["key"])
         except (OSError, ValueError, KeyError) as error:
-            raise LightmeterError(f"The server's tokens cannot be read from {self._home.keys}.") from error
+            raise LightmeterError(
+                f"The server's tokens cannot be read from {self._home.keys}; if it was started just now, wait a little."
+            ) from error
 
 
 def ready_workers(model: dict[str, Any]) -> int:

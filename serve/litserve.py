@@ -4,6 +4,8 @@ Requests are the JSON documents that the TorchServe handler takes, at the same a
 error lies in ``detail`` instead of ``error``. LitServe has no tokens: put it behind a proxy that has.
 """
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,13 @@ class Api(LitAPI):
 
 
 def run_server(run: Path, spec: ModelSpec, *, host: str, port: int, workers: int) -> None:
-    """Serve a run until the process is stopped."""
+    """Serve a run until Ctrl-C or SIGTERM, which LitServe itself does not heed."""
+    here = os.getpid()
+
+    def leave(*_: object) -> None:  # in this process and in those that it forks
+        raise KeyboardInterrupt if os.getpid() == here else SystemExit
+
+    signal.signal(signal.SIGTERM, leave)
     server = LitServer(Api(run, spec), accelerator="auto", workers_per_device=workers, timeout=120)
     server.run(host=host, port=port, num_api_servers=1, generate_client_file=False, log_level="warning")
 

@@ -58,8 +58,8 @@ def end(state: State, patience_s: float = 10.0) -> int:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return the resident memory of a process, or None if it is gone."""
+    """Return the resident memory of a process, or None if it is gone or has no number yet (TorchServe says −1)."""
     try:
         return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
+    except (psutil.Error, ValueError):
         return None

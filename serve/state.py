@@ -1,12 +1,15 @@
 """What is remembered of a server between two commands: one folder in the project's state, with one JSON file."""
 
 import json
-from collections.abc import Iterator
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.project import Project
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 DEFAULT = "main"
 """The server that is meant where none is named."""
@@ -112,11 +115,11 @@ class Home:
 
 
 def home(project: Project, name: str) -> Home:
-    """Return the folder of a project's server, which need not exist."""
+    """Return the folder of a project's server, which need not exist.
+
+    Raises:
+        UsageError: if the name cannot be a folder's.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' cannot name a server; use up to 100 letters, digits, '.', '_' and '-' (--server).")
     return Home(project.state / "serve" / name)
-
-
-def homes(project: Project) -> Iterator[Home]:
-    """Return the folders of all servers that a project has had."""
-    for folder in sorted((project.state / "serve").glob("*/")):
-        yield Home(folder)

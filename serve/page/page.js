@@ -78,7 +78,7 @@ function report(answer) {
     for (const [target, found] of Object.entries(reading.predictions)) {
       const row = by("reading").tBodies[0].insertRow();
       const labels = found.classes ?? [found.class];
-      cell(row, NAMES[target] ?? target);
+      cell(row, (NAMES[target] ?? target) + (answer.readings.length > 1 ? ` (${reading.model})` : ""));
       cell(row, labels.join(", ") || "none", "class");
       cell(row, "", "certainty").append(...labels.map((label) => certainty(label, found.probabilities[label], labels.length > 1)));
       cell(row, answer.exif[target] ?? "–");

@@ -72,6 +72,13 @@ def test_errors_are_json_too(
     assert json.loads(out)["error"] in err
 
 
+def test_a_group_alone_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["harvest"]) == 2
+    out, err = capsys.readouterr()
+    assert "Commands" in out
+    assert err == ""
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from lightmeter.errors import UsageError
 

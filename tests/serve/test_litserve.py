@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -52,12 +53,13 @@ def address(place: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}/predictions/fusion"
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        process.terminate()  # as systemd and containers do
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            assert process.wait(20) == 0
+            assert "Traceback" not in log.read_text()
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _healthy(port: int) -> bool:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from lightmeter.project import Project, create
 from serve import processes
 from serve.state import State, home
 from tests.serve.support import Said, Server, make_photograph, make_run, say
+from tests.support import Lightmeter
 
 pytestmark = pytest.mark.server
 
@@ -112,6 +114,9 @@ def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
         (["predict", "tiny", "nowhere.jpg"], "There is no file nowhere.jpg."),
         (["predict", "tiny", "nowhere.jpg", "--version", "9"], "There is no version of tiny '9'"),
         (["start", "nowhere.mar", "--server", "other"], "There is no archive nowhere.mar"),
+        (["start", "--server", "../up"], "'../up' cannot name a server"),
+        (["status", "--server", ""], "'' cannot name a server"),
+        (["predict", "tiny", __file__, "--exif", "nowhere.json"], "The EXIF file nowhere.json cannot be read"),
     ],
 )
 def test_wrong_words_are_one_sentence(
@@ -175,6 +180,19 @@ def test_nothing_is_left_after_java_was_killed(second: Project) -> None:
     os.kill(state.pid, signal.SIGKILL)
 
     assert say("serve", "status", project=second.root).code == 1
+    assert say("serve", "stop", project=second.root).code == 0
+    assert processes.belonging(state) == []
+
+
+def test_nothing_is_left_of_a_start_that_was_killed(second: Project, lightmeter: Lightmeter) -> None:
+    with subprocess.Popen(lightmeter.command("--project", second.root, "serve", "start", "--quiet")) as starting:
+        while home(second, "main").read() is None:
+            assert starting.poll() is None
+        state = state_of(second)
+        while not (status := say("serve", "status", project=second.root)).document.get("models"):
+            assert "Error:" not in status.error
+        starting.kill()
+
     assert say("serve", "stop", project=second.root).code == 0
     assert processes.belonging(state) == []
 
