@@ -211,12 +211,6 @@ def importance_plot(found: Mapping[str, Any]) -> bytes:
     return _png(figure)
 
 
-def series_plot(found: Sequence[Mapping[str, Any]], unit: str, title: str) -> bytes:
-    """Return a PNG of answers along a controlled series."""
-    rows = [{"true_stops": one["truth"], "predicted_stops": one["stops"]} for one in found]
-    return stops_plot(rows, unit, title)
-
-
 def _interval(axes: Axes, place: int, told: Mapping[str, Any], colour: str) -> None:
     if told["value"] is not None:
         low, high = (told["value"] if told[end] is None else told[end] for end in ("low", "high"))

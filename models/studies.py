@@ -8,17 +8,12 @@ import numpy as np
 
 from labels.dataset import DataSet, Split, label_column
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
 from models import probing
 from models.data import each_photograph
-from models.plots import attack_plot, explanation_plot, series_plot
+from models.plots import attack_plot, explanation_plot
 from models.predictor import Predictor
-from models.preprocess import Photograph, PhotographError, read_photograph
-from models.spec import Preprocessing, Target
-
-_TAGS = {"aperture": "f_number", "shutter": "exposure_time", "iso": "iso"}
-_STOPS = {"aperture": aperture_stops, "shutter": shutter_stops, "iso": iso_stops}
+from models.preprocess import Photograph, PhotographError
 
 
 def read(predictor: Predictor, file: Path) -> Photograph:
@@ -96,30 +91,6 @@ def write_attack(folder: Path, found: dict[str, Any]) -> Path:
     return picture
 
 
-def series(predictor: Predictor, files: Sequence[Path], target: str | None) -> list[dict[str, Any]]:
-    """Predict a controlled series and return answers beside the truth of the files' EXIF, from few stops to many.
-
-    Raises:
-        UsageError: if the target has no stops, or a file lacks the tag.
-    """
-    chosen = probing.target_of(predictor, target)
-    if not chosen.stops or chosen.name not in _TAGS:
-        raise UsageError(
-            f"'{chosen.name}' is no setting that is counted in stops; a series needs aperture, shutter or iso."
-        )
-    told = []
-    for file in files:
-        photograph = read(predictor, file)
-        answer = predictor.predict([photograph])[0].predictions[chosen.name]
-        told.append({"file": str(file), "truth": _truth(file, chosen), "stops": answer.stops, "class": answer.label})
-    return sorted(told, key=lambda one: one["truth"])
-
-
-def write_series(picture: Path, found: Sequence[dict[str, Any]], target: Target) -> None:
-    """Write the plot of a series."""
-    write_atomic(picture, series_plot(found, target.unit, f"{target.name} along a series"))
-
-
 def similar(predictor: Predictor, file: Path, dataset: DataSet, count: int) -> list[dict[str, Any]]:
     """Return the photographs of a data set that the model sees most alike a file, nearest first."""
     wanted = probing.embedding(predictor, read(predictor, file))
@@ -131,11 +102,3 @@ def similar(predictor: Predictor, file: Path, dataset: DataSet, count: int) -> l
             path = str(dataset.store / row["path"])
             found.append({"file": path, "sha256": row["sha256"], "split": row["split"], "likeness": likeness})
     return sorted(found, key=lambda one: -one["likeness"])[:count]
-
-
-def _truth(file: Path, target: Target) -> float:
-    tags = read_photograph(file.read_bytes(), Preprocessing(patches=0, exif=(_TAGS[target.name],))).inputs["exif"]
-    value, there = tags.tolist()
-    if not there:
-        raise UsageError(f"{file} does not say its {target.name} in its EXIF.")
-    return float(_STOPS[target.name](2.0**value))

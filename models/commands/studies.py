@@ -83,23 +83,35 @@ def importance(
 @app.command()
 def series(
     run: RunFolder,
-    files: Annotated[list[Path], typer.Argument(help="Photographs of one scene, one setting varied.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Photographs of one scene, one setting varied.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Instead of files: a data set of series.")] = None,
     target: TargetName = None,
     out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("series.png"),
 ) -> None:
-    """Predict a controlled series, and show the answers along the true setting."""
+    """Predict controlled series, and show the answers along the true setting."""
+    from lightmeter.errors import UsageError
+    from models import series as studied
     from models.probing import target_of
+    from models.resampling import told
     from models.runs import open_run
-    from models.studies import series as predict_series
-    from models.studies import write_series
 
+    if bool(files) == bool(data):
+        raise UsageError("A series is given as files, or as a data set with --data.")
     predictor = open_run(run)
-    found = predict_series(predictor, files, target)
-    write_series(out, found, target_of(predictor, target))
-    rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found]
+    chosen = studied.check_ordinal(target_of(predictor, target))
+    if data:
+        found = studied.of_dataset(predictor, open_dataset(data), chosen)
+    else:
+        found = studied.of_files(predictor, files or [], chosen)
+    studied.write_series(out, found, chosen)
+    within, error = told(found["within_one_stop"]), told(found["error_stops"], percent=False)
+    rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found["series"]]
     console.current().emit(
-        {"series": found, "picture": out},
-        [console.table("", ("photograph", "true stops", "answered stops", "class"), rows), f"Plot: {out}"],
+        {**found, "picture": out},
+        [
+            *([] if data else [console.table("", ("photograph", "true stops", "answered stops", "class"), rows)]),
+            f"{found['photographs']} photographs: within one stop {within}, mean error {error} stops\nPlot: {out}",
+        ],
     )
 
 

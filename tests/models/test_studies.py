@@ -146,6 +146,18 @@ def test_a_series_is_predicted_along_its_truth(trained: Path, tmp_path: Path, do
     assert "does not say its shutter" in sentence("models", "series", trained, plain)
 
 
+def test_a_data_set_of_series_is_predicted_with_intervals(
+    trained: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+) -> None:
+    along = make_dataset(tmp_path / "data" / "along-v1", count=24)
+    found = document("models", "series", trained, "--data", along.folder, "--out", tmp_path / "series.png")
+    assert found["photographs"] == 24
+    assert found["error_stops"]["low"] <= found["error_stops"]["value"] <= found["error_stops"]["high"]
+    assert {round(one["truth"]) for one in found["series"]} == {-10, -4}
+    assert "has learned from noise-v1" in sentence("models", "series", trained, "--data", dataset.folder)
+    assert "as files, or as a data set" in sentence("models", "series", trained)
+
+
 def test_photographs_alike_are_found(trained: Path, dataset: DataSet, document: Ask) -> None:
     row = dataset.rows("test")[0]
     found = document("models", "similar", trained, dataset.store / row["path"], "--data", dataset.folder, "--count", 5)
