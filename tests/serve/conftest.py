@@ -45,6 +45,15 @@ def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def second(tmp_path: Path) -> Project:
+    """Another project, with a model of the same name."""
+    project = create(tmp_path / "ünïcode $HOME project")
+    make_run(project.runs / "tiny", "tiny", seed=1)
+    say("serve", "archive", "tiny", project=project.root)
+    return project
+
+
+@pytest.fixture
 def photograph(tmp_path: Path) -> Path:
     """A photograph in a file."""
     file = tmp_path / "photograph.jpg"

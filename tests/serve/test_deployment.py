@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import yaml
 from lightmeter.project import Project
 from serve.config import choose_ports, declared_metrics
 from serve.java import find_java
-from tests.serve.support import make_photograph
+from tests.serve.support import make_photograph, say
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -108,3 +109,61 @@ def test_the_cluster_asks_the_workers_and_not_ping() -> None:
         assert container[probe]["exec"]["command"] == ["./ready.sh"]
     assert {port["name"] for port in container["ports"]} == {"inference", "metrics"}
     assert service["spec"]["ports"][0]["targetPort"] == "inference"
+
+
+def unit() -> ConfigParser:
+    parser = ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str
+    parser.read(DEPLOY / "lightmeter.service", encoding="utf-8")
+    return parser
+
+
+def test_the_unit_starts_and_stops_a_server(second: Project) -> None:
+    service = unit()["Service"]
+    port = choose_ports("127.0.0.1").inference
+
+    def run(line: str) -> None:
+        command, *words = line.replace("--port 8080", f"--port {port}").split()
+        assert Path(command).name == "lightmeter"
+        subprocess.run([sys.executable, "-m", "lightmeter", *words], cwd=second.root, check=True, capture_output=True)
+
+    run(service["ExecStart"])
+    status = say("serve", "status", project=second.root).document
+    run(service["ExecStop"])
+
+    assert status["addresses"]["inference"].endswith(f":{port}")
+    assert status["models"][0]["ready"]
+    assert say("serve", "status", project=second.root).document["running"] is False
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    copy = tmp_path / "lightmeter.service"
+    text = (DEPLOY / "lightmeter.service").read_text(encoding="utf-8")
+    copy.write_text(text.replace("/srv/lightmeter/venv/bin/lightmeter", "/bin/true"), encoding="utf-8")
+
+    done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_image_installs_what_an_archive_was_tested_with() -> None:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in re.split("&&|\n", text) if "pip install" in line]
+    words = [word.strip('"') for line in lines for word in line.split("pip install")[1].split()]
+    installed = {re.split("[<>=]", word)[0] for word in words if not word.startswith(("-", "http"))}
+
+    assert installed == {"torch", "numpy", "pillow", "safetensors", "pyyaml", "torchserve"}
+
+
+def test_the_services_fit_together() -> None:
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    written = (DEPLOY / "config.properties").read_text(encoding="utf-8")
+    (port,) = re.findall(r"^inference_address=http://0\.0\.0\.0:(\d+)$", written, re.MULTILINE)
+
+    assert services["serve"]["build"] == "."
+    assert f"--to serve:{port}" in services["proxy"]["command"]
+    assert services["proxy"]["depends_on"]["serve"]["condition"] == "service_healthy"
+    assert "\nHEALTHCHECK " in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    assert all(published.startswith("127.0.0.1:") for published in services["proxy"]["ports"])

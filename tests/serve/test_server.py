@@ -16,7 +16,7 @@ import tomli_w
 from lightmeter.project import Project, create
 from serve import processes
 from serve.state import State, home
-from tests.serve.support import Said, Server, make_photograph, make_run, say
+from tests.serve.support import Said, Server, make_photograph, say
 from tests.support import Lightmeter
 
 pytestmark = pytest.mark.server
@@ -138,15 +138,6 @@ def test_without_a_server_the_commands_say_so(tmp_path: Path, photograph: Path) 
         assert said.code == 1
         assert "serve start" in said.document["error"]
     assert "serve archive" in say("serve", "start", project=project).document["error"]
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> Project:
-    """Another project, with a model of the same name."""
-    project = create(tmp_path / "ünïcode $HOME project")
-    make_run(project.runs / "tiny", "tiny", seed=1)
-    say("serve", "archive", "tiny", project=project.root)
-    return project
 
 
 def state_of(project: Project) -> State:
