@@ -39,16 +39,25 @@ class Facet(NamedTuple):
 
 def facets(manifest: pa.Table) -> list[Facet]:
     """Count photographs by licence, source, camera, photographer and year."""
-    make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
-    camera = pc.utf8_trim_whitespace(pc.binary_join_element_wise(make, model, " "))
     columns = {
         "Licences": manifest["licence"],
         "Sources": manifest["source"],
-        "Cameras": pc.if_else(pc.equal(camera, ""), None, camera),
+        "Cameras": _cameras(manifest),
         "Photographers": manifest["owner"],
         "Years": pc.utf8_slice_codeunits(manifest["taken_at"], 0, 4),
     }
     return [Facet(title, _spread(values, manifest["split"], title)) for title, values in columns.items()]
+
+
+def _cameras(manifest: pa.Table) -> pa.ChunkedArray:
+    """Return make and model as one name, without what the model repeats: ``Canon EOS 5D``, not twice ``Canon``."""
+    make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
+    written = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
+    names = []
+    for words in map(str.split, written.dictionary.to_pylist()):
+        again = words.index(words[0], 1) if words and words[0] in words[1:] else 0
+        names.append(" ".join(words[again:]) or None)
+    return pa.chunked_array([pa.array(names, pa.string()).take(written.indices)])
 
 
 def _spread(values: pa.ChunkedArray, sides: pa.ChunkedArray, title: str) -> list[tuple[str | None, dict[str, int]]]:

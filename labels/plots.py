@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
 TOP = 15
 """Of what is many, so many are shown."""
-_CROWDED, _VERY_CROWDED = 8, 20
+_FEW, _CROWDED, _VERY_CROWDED = 5, 8, 20
 _BINS = 60
 
 
@@ -52,6 +52,7 @@ def plot_statistics(file: Path, target: Target[Any], found: Statistics) -> None:
         axes[0].legend()
     axes[-1].bar(list(found.classes), list(found.classes.values()), color="#1f77b4")
     axes[-1].set(title=f"{target.name}: classes", ylabel="photographs")
+    axes[-1].set_ylim(0, max([*found.classes.values(), 1]) * 1.05)
     axes[-1].tick_params(axis="x", rotation=90 if len(found.classes) > _CROWDED else 0)
     _save(figure, file)
 
@@ -71,7 +72,7 @@ def plot_facet(file: Path, facet: Facet) -> None:
         axes.set(title="Years: photographs by side", ylabel="photographs")
         axes.tick_params(axis="x", rotation=90 if len(rows) > _CROWDED else 0)
     else:
-        axes.invert_yaxis()
+        axes.set_ylim(max(len(rows), _FEW) - 0.5, -0.5)  # the commonest on top; few bars stay slim
         more = f", the {TOP} commonest of {len(facet.rows)}" if len(facet.rows) > TOP else ""
         axes.set(title=f"{facet.title}: photographs by side{more}", xlabel="photographs")
     axes.legend()

@@ -7,6 +7,7 @@ import typer
 
 from labels.commands.options import Where, catalogue
 from lightmeter import console
+from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,13 +42,11 @@ def audit(
     write_suspects(project, target.name, document)
     rows = [(one.sha256[:12], one.label, "; ".join(one.reasons)) for one in suspects[:_SHOWN]]
     more = f"and {len(suspects) - _SHOWN} more; " if len(suspects) > _SHOWN else ""
-    console.current().emit(
-        document,
-        [
-            console.table(f"{len(suspects)} suspects", ("photograph", "label", "why"), rows),
-            f"{more}judge them with: lightmeter labels review {target.name} --queue suspects",
-        ],
-    )
+    found: list[Any] = [
+        console.table(f"{len(suspects)} suspects", ("photograph", "label", "why"), rows),
+        f"{more}judge them with: lightmeter labels review {target.name} --queue suspects",
+    ]
+    console.current().emit(document, found if suspects else [f"No label of {target.name} looks wrong."])
 
 
 def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> dict[str, float]:
@@ -56,6 +55,11 @@ def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: st
     from labels.doubts import from_measures, from_run
     from labels.gather import gather
 
+    if target.multiple:
+        if run is not None:
+            raise UsageError(f"--run cannot doubt labels of {target.name}: a photograph has several of them.")
+        console.current().note(f"No model was asked: of {target.name} a photograph has several labels.")
+        return {}
     if run is not None:
         return from_run(run, target.name)
     if find_spec("cleanlab") is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = Group()
 
-_BAR = 40
+_BAR = 30
 
 
 @app.command()
