@@ -16,7 +16,7 @@ from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
 from models import checkpoint, distributed
 from models.batches import Batches, Clock
-from models.cache import Inputs, cut_once
+from models.cache import Inputs, cut_once, encode_once
 from models.checkpoint import State
 from models.data import class_numbers, class_sets, stops_of
 from models.devices import arrange
@@ -43,7 +43,8 @@ class Descent:
         self.predictor, self.work, self.training = predictor, work, training
         self.network, self.device = predictor.network, predictor.device
         with distributed.first_goes_ahead():
-            self.data = {split: cut_once(predictor, work.dataset, rows) for split, rows in work.rows.items()}
+            keep = encode_once if training.encode_once else cut_once
+            self.data = {split: keep(predictor, work.dataset, rows) for split, rows in work.rows.items()}
         self.truth = {split: self._truth(inputs) for split, inputs in self.data.items()}
         self.loss = Loss(
             predictor.spec.targets,
@@ -102,7 +103,7 @@ class Descent:
         torch.manual_seed(seed)
         train_mode(self.network, phase)
         losses: list[float] = []
-        for places, inputs in self.batches.shuffled(self.data["train"], seed, flip=self.training.flip):
+        for places, inputs in self.batches.shuffled(self.data["train"], seed, flip=self._flips):
             begun = time.perf_counter()
             optimiser.zero_grad(set_to_none=True)
             with self._precision():
@@ -113,6 +114,10 @@ class Descent:
             optimiser.step()
             self.clock.worked += time.perf_counter() - begun
         return float(np.mean(losses))
+
+    @property
+    def _flips(self) -> bool:
+        return self.training.flip and not self.training.encode_once
 
     def _check(self, loss: float, where: str) -> None:
         if not np.isfinite(loss):

@@ -9,7 +9,7 @@ readout) belong to the sensor's own axes.
 import io
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from .measures import measure
-from .spec import Preprocessing
+from .spec import Choice, Preprocessing
 from .tags import Tags, tag_values
 
 Image.init()
@@ -92,8 +92,7 @@ def read_photograph(
         )
     inputs: dict[str, NDArray[Any]] = {}
     if settings.patches:
-        cut = _coloured if settings.choice == "coloured" else _patches
-        inputs["patches"] = cut(image, settings.patches, settings.patch_size)
+        inputs["patches"] = _CUTS[settings.choice](image, settings.patches, settings.patch_size)
     if settings.measures:
         inputs["measures"] = measure(_patches(image, _TILES, _TILE_SIZE))
     if settings.exif:
@@ -198,6 +197,26 @@ def _coloured(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
     usable = (most - least >= _GREY * np.maximum(most, 1)) & (most >= _DARK) & (least <= _LIGHT)
     kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
     return np.ascontiguousarray(patches[np.resize(kept, count)])
+
+
+def _informative(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
+    """Cut the smoothest and the roughest patches that are neither nearly black nor white, half and half."""
+    patches = _patches(image, count * _CANDIDATES, size)
+    grey = patches[:, 1].astype(np.float32)  # green, which is most of what is seen as brightness
+    level = grey.mean((1, 2))
+    rough = np.abs(np.diff(grey, axis=1)).mean((1, 2)) + np.abs(np.diff(grey, axis=2)).mean((1, 2))
+    usable = (level >= _DARK) & (level <= _LIGHT)
+    kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
+    order = np.resize(kept[np.argsort(rough[kept], kind="stable")], max(count, len(kept)))
+    smoothest = count // 2
+    return np.ascontiguousarray(patches[np.concatenate([order[:smoothest], order[smoothest - count :]])])
+
+
+_CUTS: dict[Choice, Callable[[Image.Image, int, int], NDArray[np.uint8]]] = {
+    "spread": _patches,
+    "coloured": _coloured,
+    "informative": _informative,
+}
 
 
 def _mirrored(image: Image.Image, size: int) -> Image.Image:

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
@@ -61,6 +61,8 @@ class Network(_Strict):
         softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
         flip: mirror photographs at random.
         patience: epochs without a lower validation loss after which a phase ends.
+        encode_once: compute what a frozen trunk sees of each photograph once, and train on that; then nothing is
+            mirrored.
         precision: ``bfloat16`` computes so where the GPU can.
         channels_last: keep the channels of a pixel side by side in memory while training.
         compile: let torch compile the network first.
@@ -74,9 +76,16 @@ class Network(_Strict):
     softness: float = Field(0.0, ge=0)
     flip: bool = True
     patience: int = Field(5, ge=1)
+    encode_once: bool = False
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     channels_last: bool = True
     compile: bool = False
+
+    @model_validator(mode="after")
+    def _frozen_if_encoded(self) -> "Network":
+        if self.encode_once and any("trunk" not in phase.freeze for phase in self.phases):
+            raise ValueError("encode_once needs the trunk frozen in every phase: freeze = ['trunk']")
+        return self
 
 
 class Boosting(_Strict):

@@ -22,6 +22,7 @@ BUILT_IN = {
     "fusion": "fusion",
     "grid-vote": "small",
     "lightmeter": "lightmeter",
+    "lightmeter-attention": "attention",
     "mobilenet-v2": "mobilenet",
     "small-cnn": "small",
     "trees": "trees",

@@ -38,33 +38,43 @@ class DeepStatistics(nn.Module):
         self.trunk = EfficientNetLite0()
         self.heads = Heads(DEPTHS * (2 * patches + view), classes)
 
-    def statistics(self, pictures: Tensor) -> Tensor:
-        """Return mean and deviation of every channel behind each stage, shape (N, DEPTHS)."""
-        trunk = self.trunk
-        x = functional.relu6(trunk._bn0(trunk._conv_stem(pictures)))  # noqa: SLF001 - the published names
-        found = [_mean_and_spread(x)]
-        for number, block in enumerate(trunk._blocks):  # noqa: SLF001
-            x = block(x)
-            if number in _STAGE_ENDS:
-                found.append(_mean_and_spread(x))
-        last = functional.relu6(trunk._bn1(trunk._conv_head(x)))  # noqa: SLF001
-        return torch.cat([*found, last.mean((2, 3))], 1)
-
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what the heads see, of shape (N, F)."""
         parts = []
         if "patches" in inputs:
             patches = inputs["patches"]
-            each = self.statistics(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
+            each = every_depth(self.trunk, patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
             parts.append(mean_and_deviation(each))
         if "view" in inputs:
-            parts.append(self.statistics(inputs["view"]))
+            parts.append(every_depth(self.trunk, inputs["view"]))
         return torch.cat(parts, 1)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return logits of shape (N, C) by target."""
         logits: dict[str, Tensor] = self.heads(self.features(inputs))
         return logits
+
+
+def every_depth(trunk: EfficientNetLite0, pictures: Tensor) -> Tensor:
+    """Return mean and deviation of every channel behind each stage of a trunk, shape (N, DEPTHS)."""
+    found, x = _stages(trunk, pictures, len(trunk._blocks))  # noqa: SLF001 - the published names
+    last = functional.relu6(trunk._bn1(trunk._conv_head(x)))  # noqa: SLF001
+    return torch.cat([*found, last.mean((2, 3))], 1)
+
+
+def early_statistics(trunk: EfficientNetLite0, pictures: Tensor, blocks: int) -> Tensor:
+    """Return the same of the stages that end in the first blocks of a trunk."""
+    return torch.cat(_stages(trunk, pictures, blocks)[0], 1)
+
+
+def _stages(trunk: EfficientNetLite0, pictures: Tensor, blocks: int) -> tuple[list[Tensor], Tensor]:
+    x = functional.relu6(trunk._bn0(trunk._conv_stem(pictures)))  # noqa: SLF001
+    found = [_mean_and_spread(x)]
+    for number, block in enumerate(trunk._blocks[:blocks]):  # noqa: SLF001
+        x = block(x)
+        if number in _STAGE_ENDS:
+            found.append(_mean_and_spread(x))
+    return found, x
 
 
 def _mean_and_spread(maps: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ Ask = Callable[..., Any]
 TINY = {
     "patches": SMALL,
     "lightmeter": [*SMALL, "--set", "view=64"],
+    "lightmeter-attention": [
+        *("--set", "patches=4", "--set", "patch_size=64", "--set", "view=64", "--set", "width=16", "--set", "epochs=3"),
+    ],
     "quality-features": ["--set", "iterations=20"],
     "gupta-kannan": [
         *("--set", "weights=", "--set", "freeze=[]", "--set", "patches=2", "--set", "patch_size=48"),
@@ -154,6 +157,40 @@ def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, d
     assert json.loads(done.stdout)["run"] == str(tmp_path / "two")
     for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+
+
+def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    """What a frozen trunk sees is kept in 16 bits; the losses are the same within that."""
+    small = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
+    for name, once in (("once", "true"), ("anew", "false")):
+        options = ["--set", f"encode_once={once}", "--data", dataset.folder, "--out", tmp_path / name]
+        document("models", "train", *small, *options)
+    for one, other in zip(history(tmp_path / "once"), history(tmp_path / "anew"), strict=True):
+        assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
+
+
+def test_what_changes_cannot_be_encoded_once(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert "encode_once needs the trunk frozen" in sentence("models", "train", "lightmeter-attention", *options)
+
+
+def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(jpeg(noisy=False, seed=2, size=(320, 240))))
+    picture.paste(Image.open(io.BytesIO(jpeg(noisy=True, seed=3, size=(160, 120)))), (0, 0))
+    picture.paste((0, 0, 0), (160, 120, 320, 240))
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    settings = Preprocessing(patches=8, patch_size=32, choice="informative")
+    patches = read_photograph(content.getvalue(), settings).inputs["patches"].astype(np.float64)
+    rough = np.abs(np.diff(patches[:, 1], axis=2)).mean((1, 2))
+    assert rough[:4].max() < 5
+    assert rough[4:].min() > 15
+    assert patches.mean((1, 2, 3)).min() >= 15
 
 
 def test_the_report_says_how_training_went(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
