@@ -8,7 +8,8 @@ if [ -f key_file.json ]; then
     key=$(python -c 'import json; print(json.load(open("key_file.json"))["management"]["key"])')
 fi
 ask() { curl --silent --fail --max-time 4 --header "Authorization: Bearer $key" "$address$1"; }
-names=$(ask /models | python -c 'import json, sys; print(*(model["modelName"] for model in json.load(sys.stdin)["models"]))')
+models=$(ask /models)
+names=$(echo "$models" | python -c 'import json, sys; print(*(model["modelName"] for model in json.load(sys.stdin)["models"]))')
 test -n "$names"
 for name in $names; do
     ask "/models/$name" | grep -q '"status": "READY"'

@@ -1,0 +1,137 @@
+"""Who can serve a model: this process, TorchServe with our handler or a plain one, LitServe. Each is a way to ask."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import torch
+
+from benchmarks.material import client, noise, serving
+from lightmeter.project import Project
+from models.predictor import Predictor
+from models.spec import read_spec
+from serve.config import Ports, choose_ports
+from serve.java import find_java
+
+WORKERS = 2
+Ask = Callable[[bytes], object]
+
+_HANDLER = Path(__file__).with_name("plain_handler.py")
+_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, for corners as `models.preprocess.positions` has them
+
+
+def in_process(run: Path) -> Ask:
+    predictor = Predictor.load(run)
+    return lambda data: predictor.predict([predictor.read(data)])
+
+
+@contextmanager
+def ours(project: Project, run: Path, batch: int) -> Iterator[Ask]:
+    with serving(project, run, workers=WORKERS, batch_size=batch) as served:
+        yield lambda data: served.ask(data).raise_for_status()
+
+
+@contextmanager
+def plain(folder: Path, run: Path) -> Iterator[Ask]:
+    """TorchServe as its documentation starts it: default settings, no tokens."""
+    store = folder / "plain"
+    store.mkdir()
+    archive_plainly(run, store)
+    ports = choose_ports("127.0.0.1")
+    (store / "config.properties").write_text(configuration(ports))
+    command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store)]
+    command += ["--ts-config", str(store / "config.properties"), "--models", "plain=plain.mar"]
+    programs = os.pathsep.join([str(Path(sys.executable).parent), str(find_java().path.parent), os.environ["PATH"]])
+    address = f"http://127.0.0.1:{ports.inference}/predictions/plain"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        own = dict.fromkeys(("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION"), temporary)
+        with background(command, os.environ | own | {"PATH": programs}, store), client({}) as http:
+            wait_for(lambda: http.post(address, content=noise(1)[0]).is_success)
+            yield lambda data: http.post(address, content=data).raise_for_status()
+
+
+@contextmanager
+def litserve(project: Project, run: Path) -> Iterator[Ask]:
+    port = choose_ports("127.0.0.1").inference
+    address = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
+    words = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
+    command = [sys.executable, "-m", "lightmeter", *map(str, words)]
+    with background(command, os.environ, project.root), client({}) as http:
+        wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").text == "ok")
+        yield lambda data: http.post(address, json={"image": base64.b64encode(data).decode()}).raise_for_status()
+
+
+def configuration(ports: Ports) -> str:
+    return (
+        f"inference_address=http://127.0.0.1:{ports.inference}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
+        f"metrics_address=http://127.0.0.1:{ports.metrics}\ngrpc_inference_port={ports.grpc_inference}\n"
+        f"grpc_management_port={ports.grpc_management}\ndefault_workers_per_model={WORKERS}\n"
+        "max_request_size=50000000\n"
+    )
+
+
+def archive_plainly(run: Path, store: Path) -> None:
+    """Write an archive with a TorchScript file, as `torch-model-archiver` would."""
+    predictor = Predictor.load(run)
+    settings = predictor.spec.preprocessing
+    example = torch.zeros(1, settings.patches, 3, settings.patch_size, settings.patch_size)
+    network = OneTarget(predictor).eval()
+    torch.jit.save(torch.jit.trace(network, example, check_trace=False), store / "model.pt")
+    steps = range(1, settings.patches + 1)
+    corners = [((0.5 + step / _GOLDEN) % 1.0, (0.5 + step / _GOLDEN**2) % 1.0) for step in steps]
+    model = {"modelName": "plain", "modelVersion": "1.0", "serializedFile": "model.pt", "handler": _HANDLER.name}
+    manifest = {"runtime": "python", "model": model, "archiverVersion": "0.12.0"}
+    with zipfile.ZipFile(store / "plain.mar", "w") as archive:
+        archive.writestr("MAR-INF/MANIFEST.json", json.dumps(manifest))
+        archive.writestr("corners.json", json.dumps({"size": settings.patch_size, "corners": corners}))
+        archive.write(_HANDLER, _HANDLER.name)
+        archive.write(store / "model.pt", "model.pt")
+
+
+class OneTarget(torch.nn.Module):
+    """A network that takes patches and gives the logits of its first target, as TorchScript wants it."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__()
+        self.network, self.target = predictor.network, predictor.spec.targets[0].name
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.network({"patches": patches})[self.target]
+        return found
+
+
+@contextmanager
+def background(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
+    """Run a program and all that it starts while the block runs."""
+    with (
+        (folder / "output.log").open("w") as log,
+        subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=folder
+        ) as process,
+    ):
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if happened():
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError("a server did not start")

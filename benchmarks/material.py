@@ -1,0 +1,95 @@
+"""What the benchmarks of serving share: models that nobody has trained, photographs of noise, a server."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from lightmeter.project import Project
+from models import architectures
+from models.runs import write_model
+from models.spec import ModelSpec, Preprocessing, Target
+from serve import server
+from serve.archive import make_archive
+from serve.state import State, home
+
+CONNECTIONS = 64
+OCTETS = {"Content-Type": "application/octet-stream"}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that a TorchServe of ours serves.
+
+    Attributes:
+        address: to send photographs to.
+        http: a client that has the token.
+        state: of the server.
+    """
+
+    address: str
+    http: httpx.Client
+    state: State
+
+    def ask(self, data: bytes) -> httpx.Response:
+        """Send a body."""
+        return self.http.post(self.address, content=data)
+
+
+@contextmanager
+def serving(project: Project, run: Path, **settings: object) -> Iterator[Served]:
+    """Serve a run while the block runs, with other settings of ``[serve]``."""
+    for name, value in settings.items():
+        os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
+    fresh = Project(project.root)
+    place = home(fresh, "main")
+    archive = make_archive(run, fresh.archives)
+    state = server.start(fresh, [archive.path], server.Options())
+    try:
+        key = json.loads(place.keys.read_text(encoding="utf-8"))["inference"]["key"]
+        with client({"Authorization": f"Bearer {key}", **OCTETS}) as http:
+            yield Served(f"{state.inference}/predictions/{archive.name}", http, state)
+    finally:
+        server.stop(place)
+
+
+def client(headers: dict[str, str]) -> httpx.Client:
+    """Return a client that keeps as many connections open as there are ever clients."""
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    return httpx.Client(headers=headers, timeout=120, trust_env=False, limits=limits)
+
+
+def untrained(folder: Path, preprocessing: Preprocessing) -> Path:
+    """Make the run folder of a network of the recipe ``patches``, with weights by chance."""
+    folder.mkdir(parents=True)
+    spec = ModelSpec(
+        name=folder.name,
+        version="1.0",
+        lightmeter="0",
+        recipe="patches",
+        architecture="efficientnet-lite0",
+        preprocessing=preprocessing,
+        targets=(Target("shutter", ("slow", "fast")),),
+    )
+    torch.manual_seed(0)
+    write_model(folder, spec, architectures.build(spec))
+    return folder
+
+
+def noise(count: int) -> list[bytes]:
+    """Return JPEG files of blurred noise, of 1024 × 768 pixels and about 200 kB, as photographs on the web are."""
+    made = []
+    for seed in range(count):
+        pixels = np.random.default_rng(seed).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)).save(file, "JPEG", quality=85)
+        made.append(file.getvalue())
+    return made
