@@ -24,6 +24,7 @@ from serve.client import Client
 from serve.config import (
     LOOPBACK,
     START_TIMEOUT_S,
+    Ports,
     choose_ports,
     declared_metrics,
     properties,
@@ -78,14 +79,11 @@ def start(project: Project, archives: Sequence[Path], options: Options) -> State
     _furnish(place, checked, models)
     written = properties(place, settings, ports, models, model_api=options.model_api)
     write_atomic(place.configuration, written)
-    reached = LOOPBACK if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104 - compared, not bound
     temporary = tempfile.mkdtemp(prefix="lightmeter-")  # short, since a socket's path has 107 bytes at most
+    pid = _launch(place, java, options.python, temporary)
     state = State(
-        pid=_launch(place, java, options.python, temporary),
-        inference=url(reached, ports.inference),
-        management=url(LOOPBACK, ports.management),
-        metrics=url(LOOPBACK, ports.metrics),
-        grpc=f"{LOOPBACK}:{ports.grpc_inference}",
+        pid=pid,
+        **_addresses(settings.host, ports),
         temporary=temporary,
         java=f"{java.path} ({java.version})",
         model_api=options.model_api,
@@ -98,6 +96,17 @@ def start(project: Project, archives: Sequence[Path], options: Options) -> State
         _end(place, state)
         raise
     return state
+
+
+def _addresses(host: str, ports: Ports) -> dict[str, str]:
+    """Return where a server that listens on a host is reached from this machine."""
+    reached = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    return {
+        "inference": url(reached, ports.inference),
+        "management": url(LOOPBACK, ports.management),
+        "metrics": url(LOOPBACK, ports.metrics),
+        "grpc": f"{LOOPBACK}:{ports.grpc_inference}",
+    }
 
 
 def stop(place: Home) -> int:
