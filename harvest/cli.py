@@ -23,14 +23,17 @@ MetadataOnly = Annotated[
 Require = Annotated[
     str,
     typer.Option(
-        help="Keep only photographs whose EXIF has these: a comma-separated list of f_number, exposure_time_s, "
-        "iso, focal_length_mm, focal_length_35mm, make, model …",
+        metavar="TAG,TAG",
+        help="Keep only photographs whose EXIF has these: f_number (or FNumber), exposure_time_s, iso, "
+        "focal_length_mm, focal_length_35mm, make, model …",
         rich_help_panel="Run",
     ),
 ]
 Licences = Annotated[
     list[str] | None,
-    typer.Option("--licence", help="Take only this licence; may be repeated.", rich_help_panel="Run"),
+    typer.Option(
+        "--licence", help="Take only this licence, as in CC0 or CC-BY-4.0; may be repeated.", rich_help_panel="Run"
+    ),
 ]
 
 
@@ -228,9 +231,11 @@ def _command_of(name: str, source: Any) -> Any:
     ) -> None:
         from harvest.crawl.job import Options
         from harvest.crawl.run import start_run
+        from harvest.licences import normalise
         from lightmeter.project import find
 
-        options = Options(limit, metadata_only, _columns(require), tuple(licence or ()))
+        licences = tuple(normalise(one) or "" for one in licence or ())
+        options = Options(limit, metadata_only, _columns(require), licences)
         _report(start_run(find(), name, query, options))
 
     single = Group(add_completion=False)
@@ -253,10 +258,10 @@ def _broken(name: str, sentence: str) -> Any:
 def _columns(require: str) -> tuple[str, ...]:
     from dataclasses import fields
 
-    from harvest.exif import ExifValues
+    from harvest.exif import ExifValues, column_of
 
     known = [field.name for field in fields(ExifValues)]
-    wanted = [word.strip() for word in require.split(",") if word.strip()]
+    wanted = [column_of(word.strip()) for word in require.split(",") if word.strip()]
     for word in wanted:
         if word not in known:
             raise UsageError(plugins.unknown("EXIF column", word, known))

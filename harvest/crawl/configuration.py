@@ -61,7 +61,7 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "HTTPERROR_ALLOW_ALL": True,  # every answer is an outcome
         "RETRY_HTTP_CODES": _HTTP_TRY_AGAIN,
         "COOKIES_ENABLED": False,
-        "REFERER_ENABLED": False,
+        "REFERRER_POLICY": "no-referrer",
         "TELNETCONSOLE_ENABLED": False,
         "CONCURRENT_ITEMS": 1,  # a response gives one; Scrapy starts as many tasks for each response
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,

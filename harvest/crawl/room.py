@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, cast
 
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.http import Response
 
 from harvest.crawl.job import Job
 
 if TYPE_CHECKING:
     from harvest.crawl.spider import HarvestSpider
+
+_OK = 200
 
 
 class Room:
@@ -24,20 +27,24 @@ class Room:
         self._in_hand: set[int] = set()
 
     async def enter(self, job: Job) -> None:
-        """Wait until there is room for a job; one that is tried again keeps its place."""
+        """Wait until there is room for a job."""
         if job.sighting_id not in self._in_hand:
             await self._free.acquire()
             self._in_hand.add(job.sighting_id)
 
     def leave(self, job: Job) -> None:
-        """Make room: the job's outcome is recorded."""
+        """Make room: the job's outcome is recorded, or it brought nothing and may be tried again."""
         if job.sighting_id in self._in_hand:
             self._in_hand.remove(job.sighting_id)
             self._free.release()
 
 
 class Door:
-    """Downloader middleware that lets a photograph be fetched when there is room for it."""
+    """Downloader middleware that lets a photograph be fetched when there is room for it.
+
+    What brings no bytes gives its place back at once. If it kept it while it waits to be tried again, those that wait
+    at the door would hold all of the downloader, and it could never come in.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -51,4 +58,23 @@ class Door:
         """Wait, if the request is for a photograph."""
         job = request.cb_kwargs.get("job")
         if job is not None:
-            await cast("HarvestSpider", self._crawler.spider).room.enter(job)
+            await self._room.enter(job)
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Make room, unless the photograph came."""
+        if response.status != _OK:
+            self._leave(request)
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Make room: nothing came."""
+        self._leave(request)
+
+    def _leave(self, request: Request) -> None:
+        job = request.cb_kwargs.get("job")
+        if job is not None:
+            self._room.leave(job)
+
+    @property
+    def _room(self) -> Room:
+        return cast("HarvestSpider", self._crawler.spider).room

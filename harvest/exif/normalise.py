@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import lru_cache
 from typing import TypeVar
 
@@ -51,6 +52,28 @@ def normalise(raw_tags: Tags) -> ExifValues:
         taken_at=_taken_at(tags),
         orientation=_first(tags, values.orientation, "orientation"),
     )
+
+
+_COLUMN_OF_TAG = {
+    "lensmodel": "lens",
+    "fnumber": "f_number",
+    "aperturevalue": "f_number",
+    "exposuretime": "exposure_time_s",
+    "shutterspeedvalue": "exposure_time_s",
+    "photographicsensitivity": "iso",
+    "isospeedratings": "iso",
+    "focallength": "focal_length_mm",
+    "focallengthin35mmfilm": "focal_length_35mm",
+    "focallengthin35mmformat": "focal_length_35mm",
+    "flash": "flash_fired",
+    "datetimeoriginal": "taken_at",
+}
+
+
+def column_of(name: str) -> str:
+    """Return the column that keeps what an EXIF tag tells: ``FNumber`` gives ``f_number``; other names as they are."""
+    plain = plain_name(name)
+    return _COLUMN_OF_TAG.get(plain, plain if plain in {field.name for field in fields(ExifValues)} else name)
 
 
 @lru_cache(maxsize=4096)

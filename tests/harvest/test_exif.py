@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.exif import ExifReading, Privacy, read_exif, read_tags, read_xmp
+from harvest.exif import ExifReading, Privacy, column_of, read_exif, read_tags, read_xmp
 
 NOTHING = Privacy()
 EVERYTHING = Privacy(gps=True, serial_numbers=True, names=True)
@@ -164,3 +164,19 @@ def test_xmp_is_read_where_exif_says_nothing() -> None:
 )
 def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
     assert read_xmp(packet, keep=NOTHING) == ExifReading()
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("f_number", "f_number"),
+        ("FNumber", "f_number"),
+        ("ExifIFD:ExposureTime", "exposure_time_s"),
+        ("ISOSpeedRatings", "iso"),
+        ("Model", "model"),
+        ("DateTimeOriginal", "taken_at"),
+        ("Colour", "Colour"),
+    ],
+)
+def test_columns_go_by_their_tags_too(name: str, column: str) -> None:
+    assert column_of(name) == column

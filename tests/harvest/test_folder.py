@@ -82,7 +82,7 @@ def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photogra
         (("folder", "nowhere"), "nowhere is not a folder"),
         (("foldr", "."), "foldr"),
         (("folder", ".", "--medium", "paint"), "paint"),
-        (("folder", ".", "--require", "fnumber"), "did you mean f_number?"),
+        (("folder", ".", "--require", "f_numbr"), "did you mean f_number?"),
         (("folder",), "Missing argument"),
     ],
 )
