@@ -3,7 +3,7 @@
     python benchmarks/datasets_at_scale.py --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_data_base]
 
 The catalogue is made up: photographers with Zipf's frequencies, camera bodies, near-identical pairs, exposure times in
-third stops. Without --url each size gets a fresh SQLite file; a given data base must be empty and takes one size only.
+third stops. Without --url each size gets a fresh SQLite file; a given data base must be empty, and is left so.
 Every step runs in a process of its own, so that its peak memory is its own.
 """
 
@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Image, Inspection, Run, Sighting
+from harvest.catalogue.tables import Exif, Image, Inspection, Run, Sighting, Table
 from lightmeter.project import Project, create
 
 BATCH = 20_000
@@ -82,6 +82,15 @@ def fill(project: Project, count: int) -> None:
             connection.execute(
                 insert(Inspection), [{"image_id": p["id"], **found, "measures": {"phash": p["phash"]}} for p in batch]
             )
+    engine.dispose()
+
+
+def empty(project: Project) -> None:
+    """Take all tables out of the data base, for the next size."""
+    engine = open_catalogue(project)
+    Table.metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE alembic_version"))
     engine.dispose()
 
 
@@ -179,6 +188,8 @@ def main() -> None:
                     f"{step:>12} {found['s']:8.2f} s ({found['cpu_s']:.2f} s of one core), {found['MB']:6.0f} MB",
                     flush=True,
                 )
+            if asked.url:
+                empty(project)
     for step, found_times in times.items():
         if len(found_times) > 1:
             (few, short), (many, long) = found_times[0], found_times[-1]

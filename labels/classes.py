@@ -14,6 +14,8 @@ from labels.targets.base import Target, classes_in
 
 Numbers = NDArray[np.int64]
 
+_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class RareClass:
@@ -23,6 +25,13 @@ class RareClass:
     name: str
     photographs: int
     groups: int
+
+
+def listed(rare: Sequence[RareClass]) -> str:
+    """Return rare classes to read, those with the most photographs first, and the number of the others."""
+    first = sorted(rare, key=lambda one: -one.photographs)[:_SHOWN]
+    said = [f"{one.name} ({one.photographs} in {one.groups})" for one in first]
+    return ", ".join(said) + (f" and {len(rare) - len(first)} more" if len(rare) > len(first) else "")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from labels.assign import Counts, assign, count
 from labels.balance import balanced
-from labels.classes import Members, RareClass, common, label_columns, members, names_in
+from labels.classes import Members, RareClass, common, label_columns, listed, members, names_in
 from labels.crops import Crop
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, SPLITS
 from labels.gather import Gathered
@@ -240,15 +240,10 @@ def _common_classes(
 
 
 def _too_few_classes(target: str, common: Sequence[str], rare: Sequence[RareClass], least: int) -> str:
-    found = "; ".join(
-        f"{one.name} has {one.photographs} photograph{'s' * (one.photographs != 1)} in {one.groups} group"
-        f"{'s' * (one.groups != 1)}"
-        for one in rare
-    )
+    others = f"; too few photographs or groups: {listed(rare)}" if rare else ""
     return (
         f"Target '{target}' leaves {f'only the class {common[0]}' if common else 'no class'} to learn, and a data set "
-        f"needs two with at least {least} photographs in 3 groups each{f' ({found})' if found else ''}; "
-        "harvest more, or lower --least."
+        f"needs two with at least {least} photographs in 3 groups each{others}. Harvest more, or lower --least."
     )
 
 

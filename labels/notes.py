@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from harvest.catalogue.tables import DataSet as DataSetRow
-from labels.classes import RareClass
+from labels.classes import RareClass, listed
 from labels.counts import class_counts
 from labels.dataset import SPLITS, DataSet, TargetSpec, read_dataset
 from labels.deal import Choices, Dealt
@@ -87,10 +87,9 @@ def _other_choices(before: DataSet, after: DataSet) -> Iterator[str]:
 
 
 def _rare(target: str, rare: Sequence[RareClass], least: int) -> str:
-    said = ", ".join(f"{one.name} ({one.photographs} in {one.groups})" for one in rare)
     return (
-        f"Classes of {target} that are left out, with their photographs and groups: {said}; a class needs {least} "
-        "photographs in 3 groups."
+        f"Classes of {target} that are left out, with their photographs and groups: {listed(rare)}; a class needs "
+        f"{least} photographs in 3 groups."
     )
 
 

@@ -72,6 +72,8 @@ def read_counting(connection: Connection, about: ColumnElement[bool], targets: C
     """
     query = select(*(getattr(Label, column) for column in Statement._fields)).where(about, Label.target.in_(targets))
     said = read_table(connection, query.order_by(Label.target, Label.image_id, Label.id), _COLUMNS)
+    if not said.num_rows:
+        return said
     image, target = said["image_id"].to_numpy(), said["target"].combine_chunks().dictionary_encode().indices.to_numpy()
     again = (image[1:] == image[:-1]) & (target[1:] == target[:-1])
     disputed = np.r_[False, again] | np.r_[again, False]  # most images have one statement: there is nothing to resolve

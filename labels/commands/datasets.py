@@ -14,7 +14,9 @@ from lightmeter.errors import UsageError
 if TYPE_CHECKING:
     from labels.crops import Crop
     from labels.dataset import DataSet
+    from labels.deal import Choices
     from labels.split import Frozen
+    from labels.targets.base import Target
     from lightmeter.project import Project
 
 app = Group()
@@ -45,44 +47,48 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
-    from dataclasses import replace
-
     from labels.deal import Choices
-    from labels.split import split as freeze
-    from labels.targets.library import find
     from lightmeter.project import find as find_project
 
     if check is not None:
         _check(check)
         return
     project = find_project()
-    if not target:
-        raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
-    if not name or "/" in name or name.startswith("."):
+    if not name:
+        raise UsageError("Give the data set a name, such as shutter-v1.")
+    if "/" in name or name.startswith("."):
         raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
     if folds and (folds < _PARTS or holdout_source):
         raise UsageError(f"--folds must be at least {_PARTS}, and cannot go with --holdout-source.")
-    chosen = [find(one, project) for one in dict.fromkeys(target)]
-    if balance and (len(chosen) > 1 or chosen[0].multiple):
+    targets = _targets(target or [], project, balance=balance)
+    by, parts, fold = _group(group), _crop(crop, project), int(folds > 0)
+    choices = Choices(seed, _ratios(ratios), by, least, where, folds, fold, holdout_source, balance, parts)
+    _freeze(project, out or project.datasets / name, targets, choices)
+
+
+def _targets(names: list[str], project: "Project", *, balance: bool) -> "list[Target[Any]]":
+    from labels.targets.library import find
+
+    if not names:
+        raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
+    targets = [find(name, project) for name in dict.fromkeys(names)]
+    if balance and (len(targets) > 1 or targets[0].multiple):
         raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
-    choices = Choices(
-        seed,
-        _ratios(ratios),
-        _group(group),
-        least,
-        where,
-        folds,
-        int(folds > 0),
-        holdout_source,
-        balance,
-        _crop(crop, project),
-    )
-    folder = out or project.datasets / name
+    return targets
+
+
+def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choices: "Choices") -> None:
+    """Freeze a data set, or one for each fold, and show what came of it."""
+    from dataclasses import replace
+
+    from labels.split import split as freeze
+
+    places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
     with catalogue(project) as engine:
-        parts = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, folds + 1)} or {folder: choices}
-        frozen = [freeze(engine, project, place, chosen, part) for place, part in parts.items()]
+        frozen = [freeze(engine, project, place, targets, part) for place, part in places.items()]
     documents, shown = zip(*(_shown(one) for one in frozen), strict=True)
-    console.current().emit({"folds": documents} if folds else documents[0], [part for parts in shown for part in parts])
+    document = {"folds": documents} if choices.folds else documents[0]
+    console.current().emit(document, [part for parts in shown for part in parts])
 
 
 @app.command()

@@ -275,6 +275,9 @@ def test_wrong_options_are_one_sentence(
 
 def test_without_labels_a_split_says_what_to_run(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "labels apply shutter" in refused(capsys, "one", "--target", "shutter")
+    catalogue.photograph(exposure_time_s=FAST)
+    assert "labels apply shutter" in refused(capsys, "one", "--target", "shutter")
+    assert "Give the data set a name" in refused(capsys, "--target", "shutter")
 
 
 def test_one_photographer_alone_cannot_be_split(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
