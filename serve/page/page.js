@@ -64,30 +64,33 @@ function draw() {
   }
 }
 
-function certainty(label, probability, named) {
+function certainty(probability, label) {
   const made = document.createElement("div");
   const meter = document.createElement("meter");
   meter.value = probability;
-  made.append(meter, `${Math.round(100 * probability)} %${named ? ` ${label}` : ""}`);
+  made.append(meter, `${Math.round(100 * probability)} % ${label}`.trim());
   return made;
 }
 
 function report(answer) {
   const warnings = new Set();
   for (const reading of answer.readings) {
+    const whose = answer.readings.length > 1 ? ` (${reading.model})` : "";
+    const name = (target) => (NAMES[target] ?? target) + whose;
     for (const [target, found] of Object.entries(reading.predictions)) {
       const row = by("reading").tBodies[0].insertRow();
       const labels = found.classes ?? [found.class];
-      cell(row, (NAMES[target] ?? target) + (answer.readings.length > 1 ? ` (${reading.model})` : ""));
+      cell(row, name(target));
       cell(row, labels.join(", ") || "none", "class");
-      cell(row, "", "certainty").append(...labels.map((label) => certainty(label, found.probabilities[label], labels.length > 1)));
+      const sure = labels.map((label) => certainty(found.probabilities[label], labels.length > 1 ? label : ""));
+      cell(row, "", "certainty").append(...sure);
       cell(row, answer.exif[target] ?? "–");
     }
     for (const { reason } of reading.warnings ?? []) warnings.add(reason);
-    for (const target of Object.keys(reading.explanation?.patches[0]?.counts ?? {})) {
-      by("shown").add(new Option(NAMES[target] ?? target, target));
-    }
-    patches.push(...(reading.explanation?.patches ?? []));
+    const looked = reading.explanation?.patches ?? [];
+    for (const target of Object.keys(looked[0]?.counts ?? {})) by("shown").add(new Option(name(target)));
+    const named = (counts) => Object.fromEntries(Object.entries(counts).map(([target, count]) => [name(target), count]));
+    patches.push(...looked.map(({ box, counts }) => ({ box, counts: named(counts) })));
   }
   by("warnings").append(...[...warnings].map(item));
   by("reading").hidden = false;
