@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Image, Sighting
 from labels.baselines import Baseline
-from labels.counts import Facet, class_counts, facets
+from labels.counts import Facet, class_counts, facets, shares
 from labels.dataset import SPLITS, Spec, TargetSpec
 from labels.evidence import spans
 from labels.plots import TOP, plot_classes, plot_facet, plot_values
@@ -106,8 +106,8 @@ def _target(folder: Path, target: TargetSpec, manifest: pa.Table) -> Iterator[st
     yield from [f"## {target.name} (definition {target.version})", ""]
     counts = class_counts(manifest, target)
     sums: dict[str, int] = {side: sum(of[side] for of in counts.values()) for side in SPLITS}
-    rows = [(name, *of.values(), _shares(of)) for name, of in counts.items()]
-    yield from markdown_table(("class", *SPLITS, "shares in %"), [*rows, ("all", *sums.values(), _shares(sums))])
+    rows = [(name, *of.values(), shares(of)) for name, of in counts.items()]
+    yield from markdown_table(("class", *SPLITS, "shares in %"), [*rows, ("all", *sums.values(), shares(sums))])
     yield ""
     for plot in (f"{target.name}-classes.png", f"{target.name}-values.png"):
         if (folder / "plots" / plot).is_file():
@@ -124,11 +124,6 @@ def _cheats(found: Sequence[Baseline]) -> Iterator[str]:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _shares(of: dict[str, int]) -> str:
-    total = sum(of.values())
-    return " / ".join(f"{100 * count / total:.0f}" for count in of.values()) if total else "–"
 
 
 def _facet(folder: Path, facet: Facet) -> Iterator[str]:

@@ -25,6 +25,12 @@ def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[str, 
     return {name: {side: found.get((name, side), 0) for side in SPLITS} for name in target.classes}
 
 
+def shares(of: dict[str, int]) -> str:
+    """Return the shares of the sides in per cent, to read beside the ratios that were wanted."""
+    total = sum(of.values())
+    return " / ".join(f"{100 * count / total:.1f}" for count in of.values()) if total else "–"
+
+
 class Facet(NamedTuple):
     """How photographs spread over something else than their classes.
 

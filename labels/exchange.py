@@ -37,13 +37,20 @@ class Imported:
     strangers: int = 0
 
 
-def export_csv(connection: Connection, file: Path, targets: Iterable[str]) -> int:
-    """Write every statement about some targets, one a row, and return their number."""
+def export_csv(connection: Connection, file: Path, targets: Iterable[str], where: str = "") -> int:
+    """Write every statement about some targets, one a row, and return their number.
+
+    Args:
+        connection: to the catalogue.
+        file: to write.
+        targets: whose labels.
+        where: a query that chooses photographs; empty for all.
+    """
     count = 0
     with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        for row in history_rows(connection, list(targets)):
+        for row in history_rows(connection, list(targets), where):
             writer.writerow({**row, "created_at": row["created_at"].isoformat()})
             count += 1
     return count

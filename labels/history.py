@@ -14,9 +14,16 @@ COLUMNS = (
 """What a statement is outside the catalogue."""
 
 
-def history_rows(connection: Connection, targets: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield every statement about some targets with its photograph's hash, name and address."""
-    for span in spans(connection):
+def history_rows(connection: Connection, targets: list[str], where: str = "") -> Iterator[dict[str, Any]]:
+    """Yield every statement about some targets with its photograph's hash, name and address.
+
+    Args:
+        connection: to the catalogue.
+        targets: whose labels.
+        where: a query that chooses photographs; empty for all.
+    """
+    for span in spans(connection, where):
+        meant = set(span.ids)
         files = (
             select(Sighting.image_id, Sighting.file, Sighting.media_url)
             .where(Sighting.image_id.between(span.first, span.last))
@@ -30,5 +37,6 @@ def history_rows(connection: Connection, targets: list[str]) -> Iterator[dict[st
             .order_by(Label.image_id, Label.id)
         )
         for row in connection.execute(query).mappings():
-            name, url = named.get(row["image_id"], (None, None))
-            yield {**row, "file": name, "media_url": url}
+            if row["image_id"] in meant:
+                name, url = named.get(row["image_id"], (None, None))
+                yield {**row, "file": name, "media_url": url}

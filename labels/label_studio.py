@@ -14,7 +14,9 @@ from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 
 
-def export_label_studio(connection: Connection, file: Path, targets: Iterable[str], store: Path) -> int:
+def export_label_studio(
+    connection: Connection, file: Path, targets: Iterable[str], store: Path, where: str = ""
+) -> int:
     """Write a task for each labelled photograph with its statements as annotations, and return the statements' number.
 
     The picture is the address it was fetched from; without one its file in the store, as a local file of Label Studio.
@@ -24,10 +26,11 @@ def export_label_studio(connection: Connection, file: Path, targets: Iterable[st
         file: to write.
         targets: whose labels.
         store: the photo store.
+        where: a query that chooses photographs; empty for all.
     """
     tasks: dict[str, dict[str, Any]] = {}
     count = 0
-    for row in history_rows(connection, list(targets)):
+    for row in history_rows(connection, list(targets), where):
         task = tasks.setdefault(row["sha256"], {"data": _data(row, store), "annotations": []})
         task["annotations"].append(_annotation(row))
         count += 1

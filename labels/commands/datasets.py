@@ -178,13 +178,15 @@ def _crop(text: str | None, project: "Project") -> "Crop | None":
 
 def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
-    from labels.counts import class_counts
+    from labels.counts import class_counts, shares
     from labels.dataset import SPLITS
 
     dataset = frozen.dataset
     counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}
     tables = [
-        console.table(name, ("class", *SPLITS), [(one, *of.values()) for one, of in classes.items()])
+        console.table(
+            name, ("class", *SPLITS, "shares in %"), [(one, *of.values(), shares(of)) for one, of in classes.items()]
+        )
         for name, classes in counts.items()
     ]
     said = "" if frozen.new else " It was there already, unchanged."

@@ -101,6 +101,7 @@ def review(
 def export(
     file: Annotated[Path, typer.Argument(help="File to write: .csv, or .json for Label Studio.")],
     target: Annotated[list[str] | None, typer.Option(help="Only labels of this target; may be repeated.")] = None,
+    where: Where = "",
 ) -> None:
     """Write labels with their whole history, to read in another program or another project."""
     from labels.exchange import export_csv
@@ -115,9 +116,9 @@ def export(
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
     with catalogue(project) as engine, engine.connect() as connection:
         if file.suffix == ".csv":
-            count = export_csv(connection, file, names)
+            count = export_csv(connection, file, names, where)
         else:
-            count = export_label_studio(connection, file, names, project.store.resolve())
+            count = export_label_studio(connection, file, names, project.store.resolve(), where)
     console.current().emit({"file": file, "labels": count}, f"{count} labels: {file}")
 
 

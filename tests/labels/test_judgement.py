@@ -102,6 +102,13 @@ def test_a_round_trip_loses_nothing(any_catalogue: Any, capsys: pytest.CaptureFi
     assert out_of(capsys, "labels", "import", f"labels.{form}")["known"] == len(before)
 
 
+def test_a_query_chooses_what_is_exported(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(catalogue)
+    for file in ("some.csv", "some.json"):
+        words = ("labels", "export", file, "--target", "shutter", "--where", "exposure_time_s > 1/20")
+        assert out_of(capsys, *words)["labels"] == 2
+
+
 def test_a_table_of_hashes_and_classes_is_enough(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fill(catalogue)
     (found,) = out_of(capsys, "labels", "show", "1.jpg")

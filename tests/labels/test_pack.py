@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import tarfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def dataset(catalogue: Any) -> DataSet:
         image = catalogue.photograph(
             owner=str(index // 3),
             exposure_time_s=(1 / 1000, 1 / 15)[index % 2],
+            concepts=(["street"], ["street", "night"])[index % 2],
             licence=None if index == 4 else "All rights reserved" if index == 5 else "CC-BY-4.0",
         )
         out = io.BytesIO()
@@ -36,7 +38,7 @@ def dataset(catalogue: Any) -> DataSet:
         store.put(sha256, out.getvalue())
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image).values(sha256=sha256))
-    apply(catalogue.engine, [find("shutter")])
+    apply(catalogue.engine, [find("shutter"), find("concept")])
     assert main(["labels", "split", "one", "--target", "shutter"]) == 0
     return read_dataset(catalogue.project.datasets / "one")
 
@@ -55,7 +57,7 @@ def sides_of(dataset: DataSet) -> dict[str, set[str]]:
 
 
 def truth(dataset: DataSet, side: str) -> dict[str, str]:
-    free = [row for row in dataset.rows(side) if row["licence"] == "CC-BY-4.0"]  # type: ignore[arg-type]
+    free = [row for row in dataset.rows(side) if row["licence"] == "CC-BY-4.0"]
     return {row["sha256"]: row["label_shutter"] for row in free}
 
 
@@ -89,6 +91,25 @@ def test_parquet_is_a_hugging_face_data_set(
     assert first["image"].size == (64, 48)
     by_hash = {row["sha256"]: row["label_shutter"] for row in dataset.rows()}
     assert labels.int2str(first["label_shutter"]) == by_hash[first["sha256"]]
+
+
+def test_several_classes_are_lists_of_class_labels(
+    dataset: DataSet, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    assert main(["labels", "split", "two", "--target", "concept", "--target", "shutter", "--least", "5"]) == 0
+    found = pack(capsys, "parquet", "--any-licence", name="two")
+    files = {"train": f"{found['folder']}/data/train.parquet"}
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
+    names = loaded.features["label_concept"].feature.names
+    assert names == ["night", "street"]
+    known = {row["sha256"]: row["label_concept"] for row in read_dataset(Path("datasets/two")).rows()}
+    for one in loaded:
+        assert [names[number] for number in one["label_concept"]] == known[one["sha256"]]
+    facts = pack(capsys, "webdataset", "--any-licence", name="two")
+    with tarfile.open(next(Path(facts["folder"]).glob("train-*.tar"))) as shard:
+        (first, *_) = (json.load(shard.extractfile(name)) for name in shard.getnames() if name.endswith(".json"))
+    assert first["labels"]["concept"] == known[first["sha256"]]
 
 
 def test_folders_stand_for_classes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
