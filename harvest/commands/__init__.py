@@ -1,0 +1,1 @@
+"""The commands of ``lightmeter harvest``, by what they are for."""
