@@ -14,6 +14,7 @@ from models.predictor import Predictor
 from models.report import write_report
 from models.runs import read_metrics, read_predictions, write_metrics, write_predictions
 from models.scoring import score
+from models.spec import ModelSpec
 
 
 def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[str, Any]:
@@ -31,14 +32,7 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
         UsageError: if the data set is another one, or has no test photographs.
     """
     spec = predictor.spec
-    if dataset.spec.manifest_sha256 != spec.data.get("manifest_sha256"):
-        raise UsageError(
-            f"The run {spec.name} was trained on another data set than {dataset.spec.name} is now; "
-            "its test split may hold photographs that the run has seen."
-        )
-    targets = [dataset.spec.target(target.name) for target in spec.targets]
-    if not labelled(dataset.rows("test"), targets):
-        raise UsageError(f"The data set {dataset.spec.name} has no labelled photograph in its test split.")
+    _check(spec, dataset)
     metrics = read_metrics(folder)
     before = [row for row in read_predictions(folder) if row["split"] != "test"]
     found, unreadable = predict_split(predictor, dataset, "test")
@@ -61,3 +55,14 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
     write_report(folder, spec, metrics, [*before, *found])
     write_metrics(folder, metrics)
     return metrics
+
+
+def _check(spec: ModelSpec, dataset: DataSet) -> None:
+    if dataset.spec.manifest_sha256 != spec.data.get("manifest_sha256"):
+        raise UsageError(
+            f"The run {spec.name} was trained on another data set than {dataset.spec.name} is now; "
+            "its test split may hold photographs that the run has seen."
+        )
+    targets = [dataset.spec.target(target.name) for target in spec.targets]
+    if not labelled(dataset.rows("test"), targets):
+        raise UsageError(f"The data set {dataset.spec.name} has no labelled photograph in its test split.")

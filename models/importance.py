@@ -58,20 +58,16 @@ def importance_of(
     value, draws = _figure(predictor, inputs, arrays, chosen)
     drops = {}
     for name, (array, columns) in shuffled.items():
-        worse = [
-            _figure(predictor, inputs, {**arrays, array: values}, chosen)
-            for values in _permuted(arrays[array], columns, repeats)
-        ]
-        drops[name] = with_interval(
-            value - float(np.mean([one for one, _ in worse])), draws - np.mean([drawn for _, drawn in worse], axis=0)
-        )
-    ordered = dict(sorted(drops.items(), key=lambda pair: -(pair[1]["value"] or 0)))
+        versions = _permuted(arrays[array], columns, repeats)
+        worse = [_figure(predictor, inputs, {**arrays, array: values}, chosen) for values in versions]
+        mean, mean_draws = (np.mean(found, axis=0) for found in zip(*worse, strict=True))
+        drops[name] = with_interval(value - float(mean), draws - mean_draws)
     return {
         "target": chosen.name,
         "split": split,
         "repeats": repeats,
         FIGURE: with_interval(value, draws),
-        "drops": ordered,
+        "drops": dict(sorted(drops.items(), key=lambda pair: -(pair[1]["value"] or 0))),
     }
 
 

@@ -37,7 +37,10 @@ def load_trunk(network: nn.Module, weights: str, sha256: str = "") -> None:
         UsageError: if there are no such weights, or they are not the ones expected.
         LightmeterError: if they cannot be fetched or do not fit the network.
     """
-    trunk = network.get_submodule("trunk")
+    try:
+        trunk = network.get_submodule("trunk")
+    except AttributeError as error:
+        raise UsageError("This network has no trunk that could begin with weights; leave them out.") from error
     state = _timm_state(trunk) if weights == "timm" else _state(_file(weights, sha256))
     wanted = trunk.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted}

@@ -89,7 +89,7 @@ def _untrained(recipe: Recipe, dataset: DataSet, name: str, device: str, seed: i
     spec = _spec(recipe, dataset, name)
     try:
         network = architectures.build(spec)
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"The network of {recipe.name} cannot be built: {error.args[0]}.") from error
     if recipe.weights:
         load_trunk(network, recipe.weights, recipe.weights_sha256)

@@ -28,6 +28,8 @@ def build_trunk(spec: "ModelSpec") -> tuple[nn.Module, int]:
         import timm
     except ImportError as error:
         raise LookupError(f"the backbone '{name}' needs timm: pip install 'lightmeter[timm]'") from error
+    except RuntimeError as error:  # torchvision, which timm imports, has operators compiled for another torch
+        raise LookupError(f"the backbone '{name}' needs timm, which cannot be imported here ({error})") from error
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:3]
         hint = f"; there are {', '.join(near)} and others" if near else ""
