@@ -8,6 +8,7 @@ import pytest
 
 from labels.dataset import DataSet, label_column, read_dataset
 from lightmeter.cli import main
+from tests.support import jpeg
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
@@ -120,3 +121,20 @@ def test_packs_hold_several_classes(filled: Any, capsys: pytest.CaptureFixture[s
 
 def test_balance_needs_one_class_a_photograph(filled: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "needs one target" in refused(capsys, "labels", "split", "x", "--target", "concept", "--balance")
+
+
+def test_folders_names_are_concepts(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, folder in enumerate(("Animals/Dogs", "Animals/Dogs", "Animals/Cats", "Street")):
+        place = tmp_path / "pictures" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number}.jpg").write_bytes(jpeg(number))
+    assert main(["harvest", "run", "folder", str(tmp_path / "pictures"), "--concepts-from-folders"]) == 0
+    out_of(capsys, "labels", "apply", "concept", "super-concept", "sub-concept")
+    counted = {
+        name: out_of(capsys, "labels", "stats", name)["classes"] for name in ("concept", "super-concept", "sub-concept")
+    }
+    assert counted == {
+        "concept": {"animals": 3, "dogs": 2, "cats": 1, "street": 1},
+        "super-concept": {"animals": 3, "street": 1},
+        "sub-concept": {"dogs": 2, "cats": 1},
+    }
