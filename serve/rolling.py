@@ -1,5 +1,6 @@
 """Put a new version of a model in the place of the old one, without a request that fails."""
 
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -10,7 +11,7 @@ from lightmeter.settings import ServeSection
 from serve.archive import check_archive
 from serve.client import Client
 from serve.config import ANSWER_TIMEOUT_S
-from serve.server import running
+from serve.server import failure, running
 from serve.state import Home, Served, State
 
 _SETTLED_S = 0.5
@@ -35,7 +36,7 @@ def roll(place: Home, settings: ServeSection, archive: Path, *, keep: bool) -> S
     _check(state, new)
     shutil.copyfile(archive, place.archives / new.archive)
     with Client(place, state) as client:
-        client.register(new.archive, settings)
+        _register(client, place, new, settings)
         client.make_default(new.name, new.version)
         old = [model for model in state.models if model.name == new.name and not keep]
         for model in old:
@@ -53,6 +54,16 @@ def _check(state: State, new: Served) -> None:
         raise UsageError(
             f"Version {new.version} of {new.name} is served already; archive the new one with another --version."
         )
+
+
+def _register(client: Client, place: Home, new: Served, settings: ServeSection) -> None:
+    """Load the new version, or leave no trace of it and say why it does not load."""
+    try:
+        client.register(new.archive, settings)
+    except LightmeterError as error:
+        (place.archives / new.archive).unlink()
+        reason = failure(place, re.escape(f"{new.name}_{new.version}"))
+        raise LightmeterError(reason or str(error)) from error
 
 
 def _retire(client: Client, model: Served) -> None:

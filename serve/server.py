@@ -227,14 +227,20 @@ def _wait(place: Home, state: State, workers: int) -> None:
     raise LightmeterError(f"TorchServe was not ready after {START_TIMEOUT_S} s; its log is in {place.logs}.")
 
 
-def failure(place: Home) -> str | None:
-    """Return why a model's worker died while it loaded, in the worker's own words, if one did."""
+def failure(place: Home, model: str = r".+") -> str | None:
+    """Return why a model's worker died while it loaded, in the worker's own words, if one did.
+
+    Args:
+        place: the server's folder.
+        model: a pattern of name and version, as in ``my-run_1.0``.
+    """
     log = place.logs / "model_log.log"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    dead = next((found["model"] for line in lines if (found := _LOGGED.search(line)) and found["text"] == _DIED), None)
+    told = [found for line in lines if (found := _LOGGED.search(line)) and re.fullmatch(model, found["model"])]
+    dead = next((found["model"] for found in told if found["text"] == _DIED), None)
     if dead is None:
         return None
-    said = [found["text"] for line in lines if (found := _LOGGED.search(line)) and found["model"] == dead]
+    said = [found["text"] for found in told if found["model"] == dead]
     start = said.index(_DIED) + 1
     end = said.index(_DIED, start) if _DIED in said[start:] else len(said)  # TorchServe tries again and again
     errors = [text for text in said[start:end] if _ERROR.fullmatch(text)]

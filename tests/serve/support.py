@@ -2,6 +2,8 @@
 
 import io
 import json
+import tomllib
+import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import tomli_w
 import torch
 from PIL import Image
 
@@ -85,6 +88,20 @@ def _write(folder: Path, spec: ModelSpec, seed: int) -> None:
     torch.manual_seed(seed)
     folder.mkdir(parents=True)
     write_model(folder, spec, architectures.build(spec))
+
+
+def broken(archive: Path) -> Path:
+    """Change an archive so that its model asks for more weights than there are."""
+    with zipfile.ZipFile(archive) as source:
+        inside = {name: source.read(name) for name in source.namelist()}
+    spec = tomllib.loads(inside["run/model.toml"].decode())
+    spec["targets"][0]["classes"].append("faster")
+    spec["targets"][0]["stops"].append(-12.0)
+    inside["run/model.toml"] = tomli_w.dumps(spec).encode()
+    with zipfile.ZipFile(archive, "w") as target:
+        for name, content in inside.items():
+            target.writestr(name, content)
+    return archive
 
 
 def make_photograph(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:

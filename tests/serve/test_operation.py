@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lightmeter.project import Project, create
-from tests.serve.support import Said, Server, make_photograph, make_run, say
+from tests.serve.support import Said, Server, broken, make_photograph, make_run, say
 
 pytestmark = pytest.mark.server
 
@@ -168,6 +168,17 @@ def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) 
     assert old.json()["version"] == "2.0"
     again = say("serve", "roll", third, project=growing.project.root)
     assert "is served already" in again.document["error"]
+
+
+def test_a_new_version_that_does_not_load_changes_nothing(growing: Server) -> None:
+    said = say("serve", "roll", broken(archived(growing.project, "2.0")), project=growing.project.root)
+    after = say("serve", "status", project=growing.project.root).document
+    whole = say("serve", "roll", archived(growing.project, "2.0"), project=growing.project.root)
+
+    assert said.code == 1
+    assert "size mismatch" in said.document["error"]
+    assert [(model["version"], model["ready"]) for model in after["models"]] == [("1.0", True)]
+    assert [(model["version"], model["ready"]) for model in whole.document["models"]] == [("2.0", True)]
 
 
 def test_two_versions_at_once_on_the_java_of_a_package(

@@ -4,19 +4,16 @@ import os
 import signal
 import socket
 import subprocess
-import tomllib
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-import tomli_w
 
 from lightmeter.project import Project, create
 from serve import processes
 from serve.state import State, home
-from tests.serve.support import Said, Server, make_photograph, say
+from tests.serve.support import Said, Server, broken, make_photograph, say
 from tests.support import Lightmeter
 
 pytestmark = pytest.mark.server
@@ -186,20 +183,6 @@ def test_nothing_is_left_of_a_start_that_was_killed(second: Project, lightmeter:
 
     assert say("serve", "stop", project=second.root).code == 0
     assert processes.belonging(state) == []
-
-
-def broken(archive: Path) -> Path:
-    """Change an archive so that its model asks for more weights than there are."""
-    with zipfile.ZipFile(archive) as source:
-        inside = {name: source.read(name) for name in source.namelist()}
-    spec = tomllib.loads(inside["run/model.toml"].decode())
-    spec["targets"][0]["classes"].append("faster")
-    spec["targets"][0]["stops"].append(-12.0)
-    inside["run/model.toml"] = tomli_w.dumps(spec).encode()
-    with zipfile.ZipFile(archive, "w") as target:
-        for name, content in inside.items():
-            target.writestr(name, content)
-    return archive
 
 
 def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
