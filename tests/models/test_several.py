@@ -134,3 +134,30 @@ def test_damaged_specs_are_refused(tmp_path: Path, sentence: Ask) -> None:
     (run / "model.toml").write_text(spec.replace("multiple = true", 'multiple = "yes"'))
     assert "multiple must be true or false" in sentence("models", "predict", run, photograph)
     assert json.loads((run / "metrics.json").read_text())["format"] == 1
+
+
+def test_lederers_three_are_compared_in_one_report(tmp_path: Path, document: Ask) -> None:
+    """Differences of macro F1 and of training time, from the picture alone to tags and fusion."""
+    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,), exif=True)
+    tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view=32"]
+    short = ["--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"]
+    settings = {
+        "lederer-image": [*view, *short],
+        "lederer-exif": [*tags, "--set", "epochs=2"],
+        "lederer-fusion": [*tags, *view, *short],
+    }
+    for recipe, options in settings.items():
+        out = ["--data", dataset.folder, "--out", tmp_path / recipe, "--device", "cpu"]
+        document("models", "train", recipe, *out, *options)
+        document("models", "evaluate", tmp_path / recipe, "--data", dataset.folder)
+    page = tmp_path / "comparison.html"
+    found = document("models", "compare", *(tmp_path / recipe for recipe in settings), "--out", page)
+    runs = found["targets"]["concept"]["runs"]
+    assert list(runs) == list(settings)
+    for name in ("lederer-exif", "lederer-fusion"):
+        assert set(runs[name]["difference"]["macro_f1"]) == {"value", "low", "high"}
+        expected = 100 * (runs[name]["seconds"] / runs["lederer-image"]["seconds"] - 1)
+        assert runs[name]["seconds_difference_percent"] == pytest.approx(expected)
+    text = page.read_text()
+    assert "macro F1" in text
+    assert "training, seconds" in text
