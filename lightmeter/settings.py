@@ -61,6 +61,7 @@ class InspectSection(Section):
     workers: int = Field(0, ge=0, description="processes; 0: one for each core")
     max_pixels: int = Field(200_000_000, gt=0, description="largest picture that is decoded, in pixels")
     timeout_s: float = Field(30.0, gt=0, description="longest time for one photograph, in seconds")
+    maker_notes_s: float = Field(0.0, ge=0, description="longest time for a file's MakerNotes, in seconds; 0: not read")
     later: tuple[str, ...] = Field(
         (), description="filters that fetching does not wait for: 'harvest inspect' does them"
     )

@@ -78,7 +78,7 @@ def is_personal(name: str, keep: Privacy) -> bool:
     plain = plain_name(name)
     return (
         plain in _OPAQUE
-        or (plain in _SERIAL_NUMBERS and not keep.serial_numbers)
+        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not keep.serial_numbers)
         or (plain in _NAMES and not keep.names)
         or (plain.startswith("gps") and not keep.gps)
     )

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from harvest.exif import values
+from harvest.exif.maker_notes import believed, maker_notes
 from harvest.exif.normalise import normalise, plain_name
 from harvest.exif.privacy import without_personal
 from harvest.exif.reading import ExifReading, Privacy
@@ -28,7 +29,7 @@ _MOST_EXIF_BYTES = 1 << 20
 _PNG_SIGNATURE_BYTES = 8
 _PNG_CHUNK = struct.Struct(">I4s")
 _UTF16_TAGS = range(0x9C9B, 0x9CA0)  # XPTitle … XPSubject: UTF-16, little-endian
-_SERIALS = ("bodyserialnumber", "cameraserialnumber", "serialnumber")
+_SERIALS = ("bodyserialnumber", "cameraserialnumber", "serialnumber", "internalserialnumber")
 _IFDS = {
     "Exif": ExifTags.IFD.Exif,
     "GPS": ExifTags.IFD.GPSInfo,
@@ -49,8 +50,13 @@ def read_exif(data: bytes | Path, *, keep: Privacy) -> ExifReading:
     return ExifReading()
 
 
-def read_image(image: Image.Image, *, keep: Privacy) -> ExifReading:
-    """Read the EXIF of an image that Pillow has opened."""
+def read_image(image: Image.Image, *, keep: Privacy, maker_notes_s: float = 0.0) -> ExifReading:
+    """Read the EXIF of an image that Pillow has opened.
+
+    Args:
+        keep: which personal data stay.
+        maker_notes_s: longest time for its MakerNotes, in seconds; 0 if they are not to be read.
+    """
     ifds: dict[str, Tags] = {}
     with _Patience():
         exif = _exif_of(image)
@@ -59,6 +65,10 @@ def read_image(image: Image.Image, *, keep: Privacy) -> ExifReading:
             with _Patience():
                 names = ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS
                 ifds[name] = dict(_named(exif.get_ifd(pointer), names))
+    if maker_notes_s:
+        with _Patience():
+            told = maker_notes(image, maker_notes_s)
+            ifds["MakerNote"] = {name: plain(value) for name, value in told.items()}
     packet = image.info.get("xmp")
     xmp = xmp_tags(packet) if isinstance(packet, bytes) else {}
     ifds |= {group: {name: plain(value) for name, value in tags.items()} for group, tags in xmp.items()}
@@ -109,8 +119,8 @@ def _plain_number(value: object) -> object:
 
 def _reading(ifds: Mapping[str, Tags], order: Iterable[str], keep: Privacy) -> ExifReading:
     merged: Tags = {}
-    for ifd in order:
-        for name, value in ifds.get(ifd, {}).items():
+    for tags in (*(ifds.get(ifd, {}) for ifd in order), believed(ifds.get("MakerNote", {}))):
+        for name, value in tags.items():
             merged.setdefault(name, value)
     serials = {plain_name(name): value for name, value in merged.items()}
     serial = next((found for name in _SERIALS if (found := _serial(serials.get(name)))), None)

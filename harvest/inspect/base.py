@@ -19,16 +19,18 @@ class Limits:
         max_bytes: of its file.
         max_pixels: that are decoded.
         timeout_s: seconds for decoding and all filters together.
+        maker_notes_s: seconds of these for its MakerNotes; 0 if they are not read.
     """
 
     max_bytes: int = 200_000_000
     max_pixels: int = 200_000_000
     timeout_s: float = 30.0
+    maker_notes_s: float = 0.0
 
     @classmethod
     def of(cls, settings: InspectSection, max_bytes: int) -> "Limits":
         """Return the limits of a project's settings."""
-        return cls(max_bytes, settings.max_pixels, settings.timeout_s)
+        return cls(max_bytes, settings.max_pixels, settings.timeout_s, settings.maker_notes_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,10 @@
 import hashlib
 import io
 import re
-import signal
 import struct
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from PIL import Image, UnidentifiedImageError
 
@@ -25,35 +22,8 @@ _WEBP_CANVAS = slice(24, 30)
 _LONGEST_REASON = 120
 
 
-class OutOfTime(BaseException):
-    """The time for one photograph is over. No ``Exception``, so that no decoder takes it for a broken file."""
-
-
 class Problem(Exception):
     """Why a picture cannot be looked at; the message is the reason that is recorded."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in the block after some seconds.
-
-    It works in a process's main thread, where pool workers run, on systems with interval timers; elsewhere only the
-    pool's own patience ends a picture that takes too long.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise OutOfTime
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def open_image(data: bytes) -> Image.Image:

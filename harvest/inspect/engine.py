@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -10,18 +11,18 @@ from PIL import Image
 from harvest.exif import ExifReading, Privacy, read_image
 from harvest.inspect.base import Filter, Finding, Limits
 from harvest.inspect.decode import (
-    OutOfTime,
     Problem,
     claimed_pixels,
     decode,
     open_image,
     quantisation_hash,
     reason,
-    time_limit,
 )
 from harvest.inspect.picture import Picture
 from harvest.inspect.plugins import load_filters
+from harvest.time_limit import OutOfTime, time_limit
 from lightmeter import plugins
+from lightmeter.errors import UsageError
 from lightmeter.settings import Settings
 
 
@@ -42,8 +43,10 @@ class Plan:
             names: of filters; None for all that are installed.
 
         Raises:
-            UsageError: if a filter is unknown, or its settings are wrong.
+            UsageError: if a filter is unknown, its settings are wrong, or MakerNotes are asked for without exifread.
         """
+        if settings.inspect.maker_notes_s and not find_spec("exifread"):
+            raise UsageError("MakerNotes (maker_notes_s under [inspect]) need: pip install 'lightmeter[makernotes]'.")
         limits = Limits.of(settings.inspect, settings.crawl.max_bytes)
         return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.of(settings.privacy))
 
@@ -107,7 +110,7 @@ def _look(data: bytes, plan: Plan, seen: dict[str, Any]) -> None:
     with open_image(data) as image:
         seen |= {"format": image.format or "", "width": image.width, "height": image.height}
         seen["quantisation"] = quantisation_hash(image)
-        seen["exif"] = read_image(image, keep=plan.privacy)
+        seen["exif"] = read_image(image, keep=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
         if image.width * image.height > plan.limits.max_pixels:
             raise Problem("too many pixels")
         decode(image)

@@ -1,0 +1,102 @@
+"""MakerNotes: read only where asked for, within a time limit, and never what is personal."""
+
+import contextlib
+import io
+import struct
+import time
+from pathlib import Path
+
+import exifread
+import pytest
+from PIL import Image
+
+from harvest.exif import Privacy, read_image
+from harvest.time_limit import OutOfTime, time_limit
+from lightmeter.cli import main
+from tests.support import Lightmeter
+
+ASCII, LONG = 2, 4
+OWNER, SERIAL, IMAGE_TYPE, UNNAMED = 0x0009, 0x000C, 0x0006, 0x4321
+
+
+def canon(path: Path, serial: int = 1234567) -> Path:
+    """Write a photograph with a MakerNote as Canon lays it out: one IFD, its values short enough to stand in it."""
+    entries = [
+        (IMAGE_TYPE, ASCII, 4, b"IMG\0"),
+        (OWNER, ASCII, 4, b"Ada\0"),
+        (SERIAL, LONG, 1, struct.pack("<I", serial)),
+        (UNNAMED, ASCII, 4, b"who\0"),
+    ]
+    note = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHI4s", *entry) for entry in entries) + bytes(4)
+    tags = Image.Exif()
+    tags[0x010F], tags[0x0110] = "Canon", "Canon EOS 5D"
+    tags.get_ifd(0x8769).update({0x829D: 2.8, 0x927C: note})
+    file = io.BytesIO()
+    Image.effect_noise((64, 48), 60).convert("RGB").save(file, "JPEG", exif=b"Exif\0\0" + _little_endian(tags))
+    path.write_bytes(file.getvalue())
+    return path
+
+
+def _little_endian(tags: Image.Exif) -> bytes:
+    """Return the block in Canon's order of bytes."""
+    tags.endian = "<"
+    return tags.tobytes().removeprefix(b"Exif\0\0")
+
+
+def test_they_are_not_read_unless_asked_for(tmp_path: Path) -> None:
+    with Image.open(canon(tmp_path / "one.jpg")) as image:
+        assert "MakerNote" not in read_image(image, keep=Privacy()).raw
+
+
+def test_tags_with_a_name_are_kept_and_tell_the_body(tmp_path: Path) -> None:
+    with Image.open(canon(tmp_path / "one.jpg")) as image:
+        reading = read_image(image, keep=Privacy(), maker_notes_s=1)
+        image.load()  # the file stands where it stood
+    assert reading.raw["MakerNote"] == {"ImageType": "IMG"}
+    assert reading.serial == "1234567"
+    assert reading.values.f_number == 2.8
+
+
+def test_personal_ones_are_kept_if_the_project_asks(tmp_path: Path) -> None:
+    with Image.open(canon(tmp_path / "one.jpg")) as image:
+        reading = read_image(image, keep=Privacy(serial_numbers=True, names=True), maker_notes_s=1)
+    assert reading.raw["MakerNote"] == {"ImageType": "IMG", "OwnerName": "Ada", "SerialNumber": 1234567}
+
+
+def test_what_takes_too_long_is_left_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exifread, "process_file", lambda *_, **__: time.sleep(30))
+    began = time.monotonic()
+    with Image.open(canon(tmp_path / "one.jpg")) as image:
+        reading = read_image(image, keep=Privacy(), maker_notes_s=0.05)
+    assert time.monotonic() - began < 10
+    assert "MakerNote" not in reading.raw
+    assert reading.values.f_number == 2.8
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
+def test_an_inner_limit_does_not_lift_an_outer_one(outer: float, inner: float) -> None:
+    began = time.monotonic()
+    with pytest.raises(OutOfTime), time_limit(outer):
+        _sleep_twice(inner)
+    assert outer <= time.monotonic() - began < 20
+
+
+def _sleep_twice(inner: float) -> None:
+    with contextlib.suppress(OutOfTime), time_limit(inner):
+        time.sleep(60)
+    time.sleep(60)
+
+
+def test_a_project_asks_by_its_settings(
+    lightmeter: Lightmeter, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "photographs").mkdir()
+    canon(project / "photographs" / "one.jpg")
+    monkeypatch.setenv("LIGHTMETER_INSPECT__MAKER_NOTES_S", "1")
+    lightmeter("harvest", "run", "folder", project / "photographs")
+    shown = lightmeter("catalogue", "show", "one.jpg")
+    assert "ImageType" in str(shown)
+    assert b"1234567" not in (project / "catalogue.sqlite").read_bytes()
+    monkeypatch.setattr("harvest.inspect.engine.find_spec", lambda _: None)
+    assert main(["harvest", "inspect"]) == 2
+    assert "lightmeter[makernotes]" in capsys.readouterr().err
