@@ -21,11 +21,6 @@ Ask = Callable[..., Any]
 HALVES = {"fast": 0, "slow": 160}
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def halves(tmp_path: Path) -> DataSet:
     """Photographs whose left half is smooth and whose right half is noisy; each half is an example."""

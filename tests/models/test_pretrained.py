@@ -11,6 +11,7 @@ from safetensors.torch import save
 
 from labels.dataset import DataSet
 from models.architectures.mobilenet import Trunk
+from models.cache import cache_root
 from models.predictor import Predictor
 from tests.support import Site
 
@@ -18,11 +19,6 @@ from .conftest import lightmeter
 
 Ask = Callable[..., Any]
 TINY = ["--set", "view=32", "--set", "dense=8", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"]
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -53,7 +49,7 @@ def test_weights_are_fetched_once(
     assert site.asked["/mobile.safetensors"] == 1
     trained = Predictor.load(tmp_path / "run2").network.get_submodule("trunk").state_dict()
     assert all(torch.equal(value, published[name]) for name, value in trained.items())
-    (kept,) = (tmp_path / "cache" / "lightmeter" / "weights").iterdir()
+    (kept,) = (cache_root() / "weights").iterdir()
     kept.write_bytes(b"rotten")
     assert lightmeter(*words(dataset, tmp_path / "run3", address, sha256), "--quiet") == 2
 
@@ -62,7 +58,7 @@ def test_other_weights_than_expected_are_not_kept(site: Site, dataset: DataSet, 
     site.answers["/mobile.safetensors"] = (200, {}, b"something else")
     said = sentence(*words(dataset, tmp_path / "run", f"{site.url}/mobile.safetensors", "0" * 64), "--quiet")
     assert "another SHA-256 than expected" in said
-    assert not list((tmp_path / "cache" / "lightmeter" / "weights").iterdir())
+    assert not list((cache_root() / "weights").iterdir())
 
 
 def test_an_address_needs_a_sha256(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:

@@ -55,11 +55,6 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def history(run: Path) -> list[dict[str, str]]:
     with (run / "history.csv").open() as file:
         return list(csv.DictReader(file))

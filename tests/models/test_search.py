@@ -20,11 +20,6 @@ FIXED = ["haoran-cnn", "--set", "view=32", "--set", "epochs=1", "--device", "cpu
 VARIED = ["--vary", "learning_rate=1e-4..1e-2", "--vary", "filters=2,4"]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def search(dataset: DataSet, out: Path, *more: object) -> list[object]:
     return ["models", "search", *FIXED, *VARIED, "--data", dataset.folder, "--out", out, *more]
 

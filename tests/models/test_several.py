@@ -24,11 +24,6 @@ RECIPES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 def answers(count: int = 200, seed: int = 0) -> SetAnswers:
     random = np.random.default_rng(seed)
     truth = random.random((count, 3)) < (0.1, 0.3, 0.5)

@@ -95,9 +95,8 @@ def test_activations_of_gupta_kannan(dataset: DataSet, photograph: Path, tmp_pat
 
 
 def test_the_tag_that_tells_is_the_one_that_is_missed(
-    run: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+    run: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tagged = make_dataset(tmp_path / "data" / "tagged-v1", exif=True)
     reader = tmp_path / "reader"
     settings = ["--set", "exif=['f_number', 'iso']", "--set", "epochs=40", "--set", "batch_size=4"]
@@ -169,9 +168,8 @@ def test_photographs_alike_are_found(trained: Path, dataset: DataSet, document: 
 
 
 def test_what_looks_at_no_picture_cannot_be_explained(
-    dataset: DataSet, photograph: Path, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+    dataset: DataSet, photograph: Path, tmp_path: Path, sentence: Ask
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     trees = tmp_path / "trees"
     options = ["--data", dataset.folder, "--out", trees, "--set", "iterations=5", "--quiet"]
     assert lightmeter("models", "train", "quality-features", *options) == 0

@@ -19,11 +19,6 @@ TINY = ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, fre
 BACKBONE = "mobilenetv2_050"
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
 @pytest.fixture(scope="module")
 def timm() -> Any:
     """The package timm; where torchvision's compiled operators do not fit, their names are enough for it."""
