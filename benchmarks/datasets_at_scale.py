@@ -173,7 +173,7 @@ def main() -> None:
         return
     if asked.url:
         os.environ["LIGHTMETER_CATALOGUE__URL"] = asked.url
-    times: dict[str, list[tuple[int, float]]] = {}
+    times: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for count in [int(size) for size in asked.sizes.split(",")]:
         with tempfile.TemporaryDirectory() as folder:
             project = create(Path(folder))
@@ -183,7 +183,7 @@ def main() -> None:
             print(f"{count:>9,} photographs made up in {time.perf_counter() - start:.0f} s", flush=True)
             for step in STEPS:
                 found = measure(step, project)
-                times.setdefault(step, []).append((count, found["s"]))
+                times.setdefault(step, []).append((count, found))
                 print(
                     f"{step:>12} {found['s']:8.2f} s ({found['cpu_s']:.2f} s of one core), {found['MB']:6.0f} MB",
                     flush=True,
@@ -193,7 +193,8 @@ def main() -> None:
     for step, found_times in times.items():
         if len(found_times) > 1:
             (few, short), (many, long) = found_times[0], found_times[-1]
-            print(f"{step:>12} grows with exponent {math.log(long / short) / math.log(many / few):.2f}")
+            wall, cpu = (math.log(long[key] / short[key]) / math.log(many / few) for key in ("s", "cpu_s"))
+            print(f"{step:>12} grows with exponent {wall:.2f} (one core's seconds: {cpu:.2f})")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def notes_on(gathered: Gathered, dealt: Dealt, targets: Sequence[TargetSpec], ch
         rare = [one for one in dealt.rare if one.target == target.name]
         if rare:
             yield _rare(target.name, rare, choices.least_of(target))
+        yield from _origins(gathered, target.name)
         yield from _doubtful(gathered, target.name)
     if choices.crop and gathered.without_crop:
         yield f"{gathered.without_crop} photographs with a label are left out: there is no {choices.crop.kind} in them."
@@ -91,6 +92,13 @@ def _rare(target: str, rare: Sequence[RareClass], least: int) -> str:
         f"Classes of {target} that are left out, with their photographs and groups: {listed(rare)}; a class needs "
         f"{least} photographs in 3 groups."
     )
+
+
+def _origins(gathered: Gathered, target: str) -> Iterator[str]:
+    """Yield where labels come from, if not from the rule alone."""
+    found = gathered.origins[target]
+    if found.keys() - {"rule"}:
+        yield f"Labels of {target}: {', '.join(f'{number} by {origin}' for origin, number in found.most_common())}."
 
 
 def _doubtful(gathered: Gathered, target: str) -> Iterator[str]:

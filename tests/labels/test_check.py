@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from harvest.catalogue.tables import Exif, Image, Inspection
 from harvest.store import PhotoStore
 from labels.apply import apply
-from labels.dataset import DataSet, read_dataset, write_dataset
+from labels.dataset import CROP_COLUMNS, DataSet, crop_of, read_dataset, write_dataset
 from labels.targets.library import find
 from lightmeter.cli import main
 
@@ -58,6 +58,15 @@ def test_a_leak_is_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -
     leaking = dataset.manifest.set_column(place, "split", pa.array(sides))
     write_dataset(dataset.folder, dataset.spec, leaking)
     assert problems(capsys, 1) == ["groups on two sides", "photographers on two sides"]
+
+
+def test_data_sets_from_before_crops_and_years_are_read_and_checked(
+    dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = dataset.manifest.drop_columns(["taken_at", *CROP_COLUMNS])
+    write_dataset(dataset.folder, dataset.spec, older)
+    assert {crop_of(row) for row in read_dataset(dataset.folder).rows()} == {None}
+    assert problems(capsys, 0) == []
 
 
 def test_what_the_catalogue_knows_today_can_show_a_leak_that_no_group_named(

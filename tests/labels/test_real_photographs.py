@@ -49,6 +49,7 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, capsys: pyt
     first = read_dataset(Path("datasets/shutter-v1"))
     assert first.manifest.num_rows == 116
     card = (first.folder / "README.md").read_text(encoding="utf-8")
+    assert "Labels of shutter-binary: 106 by rule, 10 by hand." in card
     for heading in ("## What to know", "## Cameras", "## Years", "What a model could cheat with"):
         assert heading in card
     for line in card.splitlines():
