@@ -3,15 +3,18 @@
 import base64
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from models.predictor import PhotographError
 from serve.metrics import Mix, expected_mix
-from serve.request import read_request
+from serve.request import OPTIONS, PARTS, read_request
 from tests.serve.support import Server, make_photograph
 
 PHOTOGRAPH = make_photograph(5)
@@ -89,6 +92,20 @@ def test_wrong_json_is_refused_with_a_reason(served: Server, body: Any, reason: 
 def test_an_option_of_a_form_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(PhotographError, match="top_k"):
         read_request({"data": PHOTOGRAPH, "top_k": bytearray(text.encode())})
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(ENCODED),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*PARTS, *OPTIONS]) | st.text(), VALUES))
+def test_whatever_json_holds_is_a_request_or_refused(document: dict[str, Any]) -> None:
+    for parts in ({"body": document}, document):
+        with suppress(PhotographError):
+            assert isinstance(read_request(parts).data, bytes)
 
 
 @pytest.mark.server
