@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from PIL import Image
 
 from models.predictor import PhotographError
 from serve.metrics import Mix, expected_mix
-from serve.request import OPTIONS, PARTS, read_request
-from tests.serve.support import Server, make_photograph
+from serve.reader import Reader
+from serve.request import OPTIONS, PARTS, Request, read_request
+from tests.serve.support import Server, make_photograph, make_run
 
 PHOTOGRAPH = make_photograph(5)
 ENCODED = base64.b64encode(PHOTOGRAPH).decode()
@@ -127,6 +129,17 @@ def test_explanations_tell_which_patches_counted(served: Server) -> None:
     assert first["counts"]["shutter"] == pytest.approx(
         whole["probabilities"][whole["class"]] - second["alone"]["shutter"]
     )
+
+
+def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "many")
+    spec = run / "model.toml"
+    spec.write_text(spec.read_text().replace("patches = 2", "patches = 65"))
+
+    with pytest.raises(PhotographError, match="looks at 65 patches; at most 64 are explained") as refused:
+        Reader.load(run).answer(Request(PHOTOGRAPH, explain=True))
+
+    assert refused.value.status == 422
 
 
 @pytest.mark.server
