@@ -1,6 +1,6 @@
 """Pictures of labels and of data sets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,14 @@ from labels.targets.base import Target
 from lightmeter.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
 TOP = 15
 """Of what is many, so many are shown."""
-_FEW, _CROWDED, _VERY_CROWDED = 5, 8, 20
+_FEW = 5
+_LETTERS = 70  # so many stand side by side
 _BINS = 60
 
 
@@ -29,11 +31,10 @@ def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     counts = class_counts(manifest, target)
     figure = _figure()
     axes = figure.subplots()
-    crowded = len(counts) > _CROWDED
     for side, heights, below in _stacked(counts):
         axes.bar(list(counts), heights, bottom=below, label=side, color=_COLOURS[side])
     axes.set(title=f"{target.name}: photographs by class and side", ylabel="photographs")
-    axes.tick_params(axis="x", rotation=90 if len(counts) > _VERY_CROWDED else 45 if crowded else 0)
+    _turn(axes, counts)
     axes.legend()
     _save(figure, file)
 
@@ -53,7 +54,7 @@ def plot_statistics(file: Path, target: Target[Any], found: Statistics) -> None:
     axes[-1].bar(list(found.classes), list(found.classes.values()), color="#1f77b4")
     axes[-1].set(title=f"{target.name}: classes", ylabel="photographs")
     axes[-1].set_ylim(0, max([*found.classes.values(), 1]) * 1.05)
-    axes[-1].tick_params(axis="x", rotation=90 if len(found.classes) > _CROWDED else 0)
+    _turn(axes[-1], found.classes)
     _save(figure, file)
 
 
@@ -70,7 +71,7 @@ def plot_facet(file: Path, facet: Facet) -> None:
             axes.barh(list(rows), lengths, left=before, label=side, color=_COLOURS[side])
     if years:
         axes.set(title="Years: photographs by side", ylabel="photographs")
-        axes.tick_params(axis="x", rotation=90 if len(rows) > _CROWDED else 0)
+        _turn(axes, rows)
     else:
         axes.set_ylim(max(len(rows), _FEW) - 0.5, -0.5)  # the commonest on top; few bars stay slim
         more = f", the {TOP} commonest of {len(facet.rows)}" if len(facet.rows) > TOP else ""
@@ -106,6 +107,12 @@ def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
         ylabel="photographs",
     )
     _save(figure, file)
+
+
+def _turn(axes: "Axes", names: Collection[str]) -> None:
+    """Turn the names below the bars where they would run into one another."""
+    if sum(len(name) + 3 for name in names) > _LETTERS:
+        axes.tick_params(axis="x", rotation=90)
 
 
 def _figure() -> "Figure":
