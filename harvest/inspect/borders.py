@@ -1,7 +1,8 @@
 """Frames: white, black, cream or grey, unequal per side, noisy; the wide foot of an instant print; bars.
 
 A frame is a run of lines of one colour, from the edge inwards, that ends at once along the whole line. A night sky or a
-white wall also reaches the edge in one colour, but what stands before it begins here and there.
+white wall also reaches the edge in one colour, but what stands before it begins here and there. A film's rebate is a
+dark frame with bright perforations and letters in it, and plain lines on both sides of them.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ _SAME = 0.96  # of a line's pixels are of the frame's colour
 _END = 0.55  # of a line's pixels differ, behind the frame's end
 _END_LINES = 6  # within which the frame must have ended
 _LINES_AT_A_TIME = 64
+_DARK = 80  # of 255: a rebate's base, in any channel
+_BRIGHTER = 100  # levels by which perforations and letters stand out from it
+_BASE = 0.35  # of a line's pixels are base, between perforations
+_REBATE_LIKE = 0.8  # of a line's pixels are one or the other; the rest is the edges between them
+_REBATE = 0.25  # of a picture that a rebate takes at most
 
 Colour = NDArray[np.float64]
 
@@ -52,7 +58,7 @@ class Borders(Filter[BordersSettings]):
     """Drops framed pictures; the region ``inside`` is what lies within the frame."""
 
     name: ClassVar[str] = "borders"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "frames of near-constant colour, and what lies inside"
     Settings = BordersSettings
 
@@ -153,8 +159,24 @@ def _width(lines: _Lines) -> int:
         stop = min(start + _LINES_AT_A_TIME, most)
         broken = np.flatnonzero(_share(lines.read(start, stop), colour) < _SAME)
         if len(broken):
-            return _end(lines, colour, start + int(broken[0]))
+            return _end(lines, colour, _behind_rebate(lines, colour, start + int(broken[0])))
     return 0
+
+
+def _behind_rebate(lines: _Lines, colour: Colour, broken: int) -> int:
+    """Return the first line behind perforations and letters, if that is what interrupts a dark frame, else ``broken``.
+
+    Between its plain edges a rebate's lines are base or something much brighter, and hardly anything between.
+    """
+    most = int(len(lines) * _REBATE)
+    if not _LEAST_LINES <= broken < most or colour.max() > _DARK:
+        return broken
+    strip = lines.read(broken, most)
+    base = _share(strip, colour)
+    bright = (strip.max(axis=2) > colour.max() + _BRIGHTER).mean(axis=1)
+    other = np.flatnonzero((base < _BASE) | (base + bright < _REBATE_LIKE))
+    plain = np.flatnonzero(base[: other[0] if len(other) else None] >= _SAME)
+    return broken + int(plain[-1]) + 1 if len(plain) else broken
 
 
 def _end(lines: _Lines, colour: Colour, broken: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageDraw, ImageOps, ImageStat
 
 from harvest.inspect import Finding, Picture, Plan, inspect, load_filters
 from harvest.inspect.borders import SIDES
@@ -67,6 +67,27 @@ def test_frames_are_found_with_their_widths(
     assert [finding.measures[side] for side in SIDES] == pytest.approx(widths, abs=1)
     (inside,) = finding.regions
     assert (inside.width, inside.height) == pytest.approx((320, 240), abs=2)
+
+
+@pytest.mark.parametrize(("strip", "quality"), [(70, 60), (70, 90), (90, 75)])
+def test_a_film_s_rebate_is_a_frame_whatever_stands_in_it(strip: int, quality: int) -> None:
+    """A scanned strip: perforations above and below, letters between them and the picture."""
+    image = Image.fromarray(framed(scene(480, 800), (20, strip, 20, strip), (24, 20, 18), 1))
+    draw = ImageDraw.Draw(image)
+    for top in (12, image.height - strip + 22):
+        for left in range(10, image.width - 40, 60):
+            draw.rounded_rectangle((left, top, left + 34, top + 36), 6, fill=(250, 250, 248))
+    draw.text((200, strip - 18), "SAFETY FILM 23A", fill=(240, 190, 60))
+    finding = look(jpeg(np.asarray(image), quality), "borders")
+    assert [finding.measures[side] for side in SIDES] == pytest.approx((20, strip, 20, strip), abs=1)
+
+
+def test_lights_in_a_night_are_no_perforations() -> None:
+    night = np.zeros((300, 400, 3), dtype=np.uint8)
+    rng = np.random.default_rng(4)
+    for x, y in rng.integers((0, 20), (400, 280), (150, 2)).tolist():
+        cv2.circle(night, (x, y), 6, (255, 240, 200), -1)
+    assert look(jpeg(night), "borders").verdict == "keep"
 
 
 def test_a_picture_without_a_frame_has_none() -> None:
