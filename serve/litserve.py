@@ -4,6 +4,7 @@ Requests are the JSON documents that the TorchServe handler takes, at the same a
 error lies in ``detail`` instead of ``error``. LitServe has no tokens: put it behind a proxy that has.
 """
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -59,8 +60,14 @@ def run_server(run: Path, spec: ModelSpec, *, host: str, port: int, workers: int
         raise KeyboardInterrupt if os.getpid() == here else SystemExit
 
     signal.signal(signal.SIGTERM, leave)
+    logging.getLogger("litserve.server").addFilter(_is_not_of_the_end)
     server = LitServer(Api(run, spec), accelerator="auto", workers_per_device=workers, timeout=120)
     server.run(host=host, port=port, num_api_servers=1, generate_client_file=False, log_level="warning")
+
+
+def _is_not_of_the_end(record: logging.LogRecord) -> bool:
+    """Whether a record is worth a line: at the end LitServe's watch asks a process that may have left already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], EOFError | ConnectionError))
 
 
 def _refusal(error: PhotographError) -> HTTPException:

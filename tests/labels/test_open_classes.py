@@ -8,7 +8,7 @@ import pytest
 
 from labels.dataset import DataSet, label_column, read_dataset
 from lightmeter.cli import main
-from tests.support import jpeg
+from tests.support import Lightmeter, jpeg
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
@@ -123,12 +123,14 @@ def test_balance_needs_one_class_a_photograph(filled: Any, capsys: pytest.Captur
     assert "needs one target" in refused(capsys, "labels", "split", "x", "--target", "concept", "--balance")
 
 
-def test_folders_names_are_concepts(project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_names_are_concepts(
+    project: Path, tmp_path: Path, lightmeter: Lightmeter, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number, folder in enumerate(("Animals/Dogs", "Animals/Dogs", "Animals/Cats", "Street")):
         place = tmp_path / "pictures" / folder
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number}.jpg").write_bytes(jpeg(number))
-    assert main(["harvest", "run", "folder", str(tmp_path / "pictures"), "--concepts-from-folders"]) == 0
+    lightmeter("harvest", "run", "folder", tmp_path / "pictures", "--concepts-from-folders")
     out_of(capsys, "labels", "apply", "concept", "super-concept", "sub-concept")
     counted = {
         name: out_of(capsys, "labels", "stats", name)["classes"] for name in ("concept", "super-concept", "sub-concept")

@@ -10,6 +10,7 @@ import pytest
 
 from labels.dataset import read_dataset
 from lightmeter.cli import main
+from tests.support import Lightmeter
 
 
 def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> str:
@@ -23,8 +24,10 @@ def document(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
 
 
 @pytest.mark.shared
-def test_a_data_set_of_real_photographs(project: Path, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said(capsys, "harvest", "run", "folder", str(shared / "photos"), "--medium", "digital")
+def test_a_data_set_of_real_photographs(
+    project: Path, shared: Path, lightmeter: Lightmeter, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lightmeter("harvest", "run", "folder", shared / "photos", "--medium", "digital")
     found = document(capsys, "labels", "apply", "shutter-binary", "medium")
     assert found["shutter-binary"]["labelled"] == {"fast": 52, "slow": 64}
     assert found["medium"]["labelled"] == {"digital": 167}

@@ -31,6 +31,7 @@ from labels.targets.library import find
 from lightmeter.cli import main
 from lightmeter.project import find as find_project
 from tests.browser import complaints, until
+from tests.support import Lightmeter
 
 COUNT = 24
 
@@ -244,11 +245,10 @@ def test_where_several_classes_go_together_keys_add_and_take_away(
         assert "1 of 24" in browser.find_element("id", "state").text  # it waits for more keys
 
 
-def test_pictures_for_the_docs(project: Path, browser: Any, tmp_path: Path) -> None:
+def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: Any, tmp_path: Path) -> None:
     """Take the pictures that docs/labels.md shows; with LIGHTMETER_SCREENSHOTS they go into that folder."""
     folder = Path(os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path))
-    simulated = ["harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360"]
-    assert main(simulated) == 0
+    lightmeter("harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360")
     assert main(["labels", "apply", "medium"]) == 0
     found = find_project()
     engine = open_catalogue(found)

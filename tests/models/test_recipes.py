@@ -29,7 +29,7 @@ TINY = {
     "patches": SMALL,
     "lightmeter": [*SMALL, "--set", "view=64"],
     "lightmeter-attention": [
-        *("--set", "patches=4", "--set", "patch_size=64", "--set", "view=64", "--set", "width=16", "--set", "epochs=3"),
+        *("--set", "patches=4", "--set", "patch_size=64", "--set", "view=64", "--set", "width=16", "--set", "epochs=2"),
     ],
     "quality-features": ["--set", "iterations=20"],
     "gupta-kannan": [
