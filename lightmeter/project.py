@@ -86,6 +86,11 @@ class Project:
         """The folder of what programs remember between commands (logs, server state); safe to delete when idle."""
         return self.root / ".lightmeter"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of what programs log; safe to delete when idle."""
+        return self.state / "logs"
+
 
 def find(start: Path | None = None) -> Project:
     """Return the project of ``--project``, or the nearest one at or above ``start`` (the working directory).

@@ -35,7 +35,7 @@ def inspect(
     settings = project.settings.inspect
     plan = Plan.of(project.settings, filters)
     engine, chosen = open_catalogue(project), parse_where(where) if where else None
-    workers = Workers(settings.workers, settings.timeout_s)
+    workers = Workers(settings.workers, settings.timeout_s, project.logs / "workers.log")
     try:
         with console.current().progress() as progress:
             task = progress.add_task("looking again", total=count(engine, chosen))

@@ -67,7 +67,7 @@ def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState,
     settings = project.settings
     origin = replace(crawl.origin, privacy=Privacy.of(settings.privacy))
     recorder = Recorder(engine, crawl.run, origin, crawl.options, settings.project.salt)
-    workers = Workers(settings.inspect.workers, settings.inspect.timeout_s)
+    workers = Workers(settings.inspect.workers, settings.inspect.timeout_s, project.logs / "workers.log")
     feed = Feed(crawl.source, crawl.query, crawl.cursor, crawl.options.limit, recorder)
     log_to_file(project)
     process = AsyncCrawlerProcess(scrapy_settings(project, crawl.readers))

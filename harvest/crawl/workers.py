@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lightmeter.errors import LightmeterError
@@ -29,13 +31,15 @@ class Workers:
     Args:
         count: processes; 0 for one a core.
         timeout_s: longest time for one piece of work, in seconds.
+        log: file that takes what the workers' libraries print, such as libtiff's warnings.
 
     Attributes:
         count: processes.
     """
 
-    def __init__(self, count: int, timeout_s: float) -> None:
+    def __init__(self, count: int, timeout_s: float, log: Path) -> None:
         self.count = count or os.cpu_count() or 1
+        self._log = log
         self._timeout_s = timeout_s
         self._pool = self._new_pool()
 
@@ -65,7 +69,7 @@ class Workers:
 
     def _new_pool(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")  # a fork would copy the reactor and its threads
-        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_settle_in)
+        return ProcessPoolExecutor(self.count, mp_context=context, initializer=_settle_in, initargs=(self._log,))
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -74,13 +78,16 @@ def _kill(pool: ProcessPoolExecutor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _settle_in() -> None:
+def _settle_in(log: Path) -> None:
     """Prepare a worker process.
 
     Ctrl-C is left to the parent, which lets work in hand finish. And the C library keeps some memory that is freed:
     giving each picture's pixels back and asking for them anew costs a third of the time of a small one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)

@@ -84,14 +84,29 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_what_decoders_print_goes_to_a_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "logs" / "workers.log"
+
+    async def warn() -> None:
+        workers = Workers(1, 30, log)
+        try:
+            await workers.run(os.write, 2, b"TIFFReadDirectory: Warning, unknown tag")  # as libtiff does
+        finally:
+            workers.close()
+
+    asyncio.run(warn())
+    assert "unknown tag" in log.read_text()
+    assert capfd.readouterr().err == ""
+
+
 def test_the_pool_survives_a_killed_worker(tmp_path: Path) -> None:
-    asyncio.run(_kill_workers(tmp_path))
+    asyncio.run(_kill_workers(tmp_path / "mark"))
 
 
-async def _kill_workers(tmp_path: Path) -> None:
-    workers = Workers(1, 30)
+async def _kill_workers(mark: Path) -> None:
+    workers = Workers(1, 30, mark.parent / "log")
     try:
-        assert await workers.run(_die_once, tmp_path / "mark") == "alive"
+        assert await workers.run(_die_once, mark) == "alive"
         with pytest.raises(WorkerCrashed):
             await workers.run(_die)
         assert await workers.run(abs, -1) == 1
