@@ -52,13 +52,12 @@ class Baseline:
     measure: str = "accuracy"
 
 
-def baselines(manifest: pa.Table, target: TargetSpec, determined_by: Sequence[str]) -> list[Baseline]:
+def baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]:
     """Return the majority's score and what each kind of confound reaches, in that order.
 
     Args:
         manifest: of the data set.
         target: whose classes are told.
-        determined_by: EXIF columns that say the class outright; no baseline sees them.
     """
     has_label = manifest.column(label_column(target.name)).is_valid().to_numpy()
     # The rows are in the order of the hashes, so the first are a random sample.
@@ -66,16 +65,40 @@ def baselines(manifest: pa.Table, target: TargetSpec, determined_by: Sequence[st
     truth = _truth(labelled, target)
     names, groups = np.unique(labelled.column("group").to_numpy(zero_copy_only=False), return_inverse=True)
     folds = _folds(truth, groups, names.tolist())
-    kinds: Mapping[str, Sequence[str]] = {
-        "majority": (),
-        "source": ("source",),
-        "picture size and JPEG tables": FILE,
-        "other EXIF": [name for name in EXIF if name not in determined_by],
-    }
+    kinds: Mapping[str, Sequence[str]] = {"majority": (), **confounds(target)}
     return [
         _baseline(name, truth, _told(labelled, truth, columns, folds, target), groups, target)
         for name, columns in kinds.items()
     ]
+
+
+def confounds(target: TargetSpec) -> dict[str, Sequence[str]]:
+    """Return the columns that each kind of confound looks at; none of those that say the class outright."""
+    return {
+        "source": ("source",),
+        "picture size and JPEG tables": FILE,
+        "other EXIF": [name for name in EXIF if name not in target.determined_by],
+    }
+
+
+def told_by_confounds(learn: pa.Table, ask: pa.Table, target: TargetSpec) -> dict[str, Truth]:
+    """Return what each kind of confound says of some photographs when it has learnt from others.
+
+    Args:
+        learn: rows of a manifest that have a label.
+        ask: others.
+        target: whose classes are told.
+
+    Returns:
+        Which classes each photograph is said to have, shape (photographs, classes), by what was looked at.
+    """
+    learn = learn.slice(0, _MOST)
+    truth, both = _truth(learn, target), pa.concat_tables([learn, ask])
+    told = {}
+    for name, columns in confounds(target).items():
+        features = _features(both, columns)
+        told[name] = _classes(features[: len(truth)], truth, features[len(truth) :], target)
+    return told
 
 
 def warnings_of(found: Sequence[Baseline], target: str) -> list[str]:
@@ -113,12 +136,16 @@ def _told(table: pa.Table, truth: Truth, columns: Sequence[str], folds: Numbers,
         learn, ask = folds != fold, folds == fold
         if not columns:
             told[ask] = True if target.multiple else np.arange(truth.shape[1]) == truth[learn].sum(axis=0).argmax()
-        elif target.multiple:
-            told[ask] = _answers(features[learn], truth[learn], features[ask])
         else:
-            answers = _answers(features[learn], truth[learn].argmax(axis=1), features[ask])
-            told[ask] = np.arange(truth.shape[1]) == answers[:, None]
+            told[ask] = _classes(features[learn], truth[learn], features[ask], target)
     return told
+
+
+def _classes(features: NDArray[np.float64], truth: Truth, asked: NDArray[np.float64], target: TargetSpec) -> Truth:
+    if target.multiple:
+        return _answers(features, truth, asked).astype(np.bool_)
+    answers = _answers(features, truth.argmax(axis=1), asked)
+    return np.asarray(np.arange(truth.shape[1]) == answers[:, None])
 
 
 def _answers(features: NDArray[np.float64], truth: NDArray[np.generic], asked: NDArray[np.float64]) -> Numbers:

@@ -85,6 +85,7 @@ class TargetSpec:
         stops: one number a class (its nominal value) for an ordinal target, else empty.
         unit: what the numbers count, for example ``log2 s``; empty if there are none.
         multiple: whether a photograph can have several classes at once.
+        determined_by: columns of EXIF that say the class outright: who is given one has nothing to learn.
     """
 
     name: str
@@ -93,6 +94,7 @@ class TargetSpec:
     stops: tuple[float, ...] = ()
     unit: str = ""
     multiple: bool = False
+    determined_by: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def ordinal(self) -> bool:
@@ -180,10 +182,7 @@ def read_dataset(folder: Path) -> DataSet:
         raise UsageError(f"{folder} is no data set (it has no {SPEC_FILE}); make one with 'lightmeter labels split'.")
     try:
         values = tomllib.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
-        targets = tuple(
-            TargetSpec(**{**target, "classes": tuple(target["classes"]), "stops": tuple(target.get("stops", ()))})
-            for target in values.pop("targets")
-        )
+        targets = tuple(_target(target) for target in values.pop("targets"))
         spec = Spec(**values, targets=targets)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{folder / SPEC_FILE} is damaged ({error}).") from error
@@ -191,6 +190,11 @@ def read_dataset(folder: Path) -> DataSet:
     if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
         raise UsageError(f"{manifest} is not the manifest that {SPEC_FILE} names; freeze the data set again.")
     return DataSet(folder, spec, _whole(pq.read_table(manifest)))
+
+
+def _target(values: dict[str, Any]) -> TargetSpec:
+    lists = {name: tuple(values.get(name, ())) for name in ("stops", "determined_by")}
+    return TargetSpec(**{**values, **lists, "classes": tuple(values["classes"])})
 
 
 def _whole(manifest: pa.Table) -> pa.Table:

@@ -59,7 +59,7 @@ def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Targ
         gathered = gather(connection, targets, choices.where, choices.crop)
     dealt = deal(gathered, choices)
     specs = {target.name: _target(target, dealt.classes[target.name]) for target in targets}
-    cheats = {one.name: baselines(dealt.manifest, specs[one.name], (*one.columns, *one.related)) for one in targets}
+    cheats = {name: baselines(dealt.manifest, target) for name, target in specs.items()}
     notes = [warning for name, found in cheats.items() for warning in warnings_of(found, name)]
     notes += notes_on(gathered, dealt, list(specs.values()), choices)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,8 @@ def _spec(targets: Iterable[TargetSpec], dealt: Dealt, choices: Choices, folder:
 
 def _target(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     stops = tuple(number for number in map(target.number_of, classes) if number is not None)
-    return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multiple)
+    determined_by = (*target.columns, *target.related)
+    return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multiple, determined_by)
 
 
 def _record(engine: Engine, folder: Path, spec: Spec) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
+from models.data import photograph_of
 from models.metrics import Answers
 from models.resampling import differences, figures
 from models.runs import read_predictions
-from models.scoring import answers_of, photograph_of
+from models.scoring import answers_of
 from models.several import SetAnswers
 from models.spec import ModelSpec, Target
 

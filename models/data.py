@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -60,6 +60,12 @@ def each_photograph(
                 under_way += [(row, pool.submit(one, row)) for row in islice(waiting, 1)]
         finally:
             _cancel(under_way)
+
+
+def photograph_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what tells a photograph, or a part of one, from all others, in a manifest as in predictions."""
+    box = row["crop"] if "crop" in row else crop_of(row)
+    return (row["sha256"], *(str(number) for number in box or ()))
 
 
 def labelled(rows: Sequence[Row], targets: Sequence[TargetSpec]) -> list[Row]:

@@ -38,7 +38,7 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
     found, unreadable = predict_split(predictor, dataset, "test")
     check_readable(dataset, "test", found)
     seed = int(spec.training.get("seed", 0))
-    metrics["test"] = score(found, spec.targets, dataset.rows("train"), seed)
+    metrics["test"] = score(found, spec.targets, dataset, seed)
     known = [one for one in metrics.get("unreadable", []) if one["split"] != "test"]
     metrics["unreadable"] = [*known, *unreadable]
     metrics["evaluations"] = [

@@ -81,8 +81,7 @@ def write_importance(folder: Path, found: Mapping[str, Any]) -> Path:
 def _inputs(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
     """Return what can be shuffled: by name, the array that it is in and its columns there."""
     settings = predictor.spec.preprocessing
-    tags = settings.exif
-    found = {tag: ("exif", [number, len(tags) + number]) for number, tag in enumerate(tags)}
+    found = {tag: ("exif", places) for tag, places in settings.exif_columns.items()}
     if settings.measures:
         found |= {name: ("measures", [number]) for number, name in enumerate(MEASURES)}
     if not found:

@@ -60,7 +60,7 @@ class Photograph:
         width: of the stored picture, in pixels.
         height: likewise.
         inputs: by name; ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V), ``measures``
-            float32 of shape (M,), ``exif`` float32 of shape (2T,).
+            float32 of shape (M,), ``exif`` float32, as `tags.tag_values` has it.
     """
 
     width: int
@@ -184,7 +184,10 @@ def _patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
 
 
 def _coloured(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
-    """Cut patches that are neither nearly black, white nor grey; where there are too few, some are taken twice."""
+    """Cut patches that are not grey and of which no pixel is nearly black or white, as those of borders are.
+
+    Where there are too few, some are taken twice.
+    """
     if min(image.size) < size:
         image = _mirrored(image, size)
     pixels = np.asarray(_rgb(image))
@@ -194,7 +197,8 @@ def _coloured(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
     patches = pixels[down, across].transpose(0, 3, 1, 2)
     colours = patches.mean((2, 3))
     most, least = colours.max(1), colours.min(1)
-    usable = (most - least >= _GREY * np.maximum(most, 1)) & (most >= _DARK) & (least <= _LIGHT)
+    darkest, lightest = patches.max(1).min((1, 2)), patches.min(1).max((1, 2))
+    usable = (most - least >= _GREY * np.maximum(most, 1)) & (darkest >= _DARK) & (lightest <= _LIGHT)
     kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
     return np.ascontiguousarray(patches[np.resize(kept, count)])
 

@@ -6,25 +6,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.dataset import DataSet
+from models.baselines import Blind, blind, of_classes
 from models.breakdown import breakdown
-from models.data import Row, class_numbers, stops_of
+from models.data import photograph_of
 from models.metrics import Answers, confusion
 from models.predictor import calibrated
-from models.resampling import Floats, figures, group_numbers, reliability
+from models.resampling import figures, group_numbers, reliability
 from models.scoring_sets import score_sets, set_answers_of
 from models.several import SetAnswers
 from models.spec import Target
 
 
 def score(
-    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Target], training: Sequence[Row], seed: int
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Target], dataset: DataSet, seed: int
 ) -> dict[str, Any]:
     """Return the metrics of one split, as ``metrics.json`` has them.
 
     Args:
         predictions: rows of ``predictions.parquet``, of that split.
         targets: of the model.
-        training: rows of the training split, from which the baselines learn.
+        dataset: that the photographs are of; from its training split the baselines learn.
         seed: of the resampling.
     """
     scored = {}
@@ -36,16 +38,11 @@ def score(
                 "photographs": len(rows),
                 "groups": len({row["group"] for row in rows}),
                 "classes": list(target.classes),
-                **scoring(rows, target, training, seed),
+                **scoring(rows, target, blind(dataset, rows, target), seed),
                 "temperature": target.temperature,
             }
     photographs = {photograph_of(row): row["group"] for row in predictions}
     return {"photographs": len(photographs), "groups": len(set(photographs.values())), "targets": scored}
-
-
-def photograph_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what tells a photograph, or a part of one, from all others."""
-    return (row["sha256"], *(str(number) for number in row.get("crop") or ()))
 
 
 def answers_of(rows: Sequence[Mapping[str, Any]], target: Target) -> Answers | SetAnswers:
@@ -71,16 +68,14 @@ def _answers_of(rows: Sequence[Mapping[str, Any]], target: Target) -> Answers:
     )
 
 
-def _score_classes(
-    rows: Sequence[Mapping[str, Any]], target: Target, training: Sequence[Row], seed: int
-) -> dict[str, Any]:
+def _score_classes(rows: Sequence[Mapping[str, Any]], target: Target, known: Blind, seed: int) -> dict[str, Any]:
     answers = _answers_of(rows, target)
     confidence = answers.confidence
     correct = answers.truth == answers.predicted
     return {
         "support": np.bincount(answers.truth, minlength=answers.classes).tolist(),
         **figures(answers, seed),
-        "baselines": _baselines(answers, rows, target, training, seed),
+        "baselines": of_classes(answers, rows, target, known, seed),
         "breakdown": breakdown(rows, lambda here: _figures_within(answers, here)),
         "confusion": confusion(answers).tolist(),
         "reliability": [] if confidence is None else reliability(confidence, correct),
@@ -92,27 +87,3 @@ def _figures_within(answers: Answers, here: NDArray[np.bool_]) -> dict[str, floa
     if answers.error_stops is not None:
         found["error_stops"] = float(answers.error_stops[here].mean())
     return found
-
-
-def _baselines(
-    answers: Answers, rows: Sequence[Mapping[str, Any]], target: Target, training: Sequence[Row], seed: int
-) -> dict[str, Any]:
-    """Return what a model scores that never looks: the most frequent class, and the median setting, of training."""
-    known = class_numbers(training, target)
-    frequent = int(np.bincount(known[known >= 0], minlength=answers.classes).argmax())
-    constant = Answers(answers.truth, np.full_like(answers.truth, frequent), answers.groups, answers.classes)
-    result: dict[str, dict[str, Any]] = {"majority": {"class": target.classes[frequent], **figures(constant, seed)}}
-    if target.stops:
-        stops = stops_of(training, target)
-        median = float(np.median(stops[np.isfinite(stops)]))
-        truth: Floats = np.asarray([row["true_stops"] for row in rows], np.float64)
-        nearest = int(np.abs(np.asarray(target.stops) - median).argmin())
-        middle = Answers(
-            answers.truth,
-            np.full_like(answers.truth, nearest),
-            answers.groups,
-            answers.classes,
-            error_stops=np.abs(truth - median),
-        )
-        result["median"] = {"class": target.classes[nearest], "stops": median, **figures(middle, seed)}
-    return result

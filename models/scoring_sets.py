@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.baselines import Blind, of_sets
 from models.breakdown import breakdown
-from models.data import Row, class_sets
 from models.evaluation import BETWEEN
 from models.predictor import HALF, calibrated
 from models.resampling import figures, group_numbers, reliability
@@ -29,33 +29,17 @@ def set_answers_of(rows: Sequence[Mapping[str, Any]], target: Target) -> SetAnsw
     )
 
 
-def score_sets(rows: Sequence[Mapping[str, Any]], target: Target, training: Sequence[Row], seed: int) -> dict[str, Any]:
-    """Return the figures of one target, beside a constant baseline."""
+def score_sets(rows: Sequence[Mapping[str, Any]], target: Target, known: Blind, seed: int) -> dict[str, Any]:
+    """Return the figures of one target, beside baselines."""
     answers = set_answers_of(rows, target)
     return {
         "support": answers.truth.sum(0).tolist(),
         **figures(answers, seed),
-        "baselines": {"constant": _constant(answers, target, training, seed)},
+        "baselines": of_sets(answers, target, known, seed),
         "breakdown": breakdown(rows, lambda here: _figures_within(answers, here)),
         "by_class": _by_class(answers, target),
         "reliability": reliability(answers.probabilities.ravel(), answers.truth.ravel()),
     }
-
-
-def _constant(answers: SetAnswers, target: Target, training: Sequence[Row], seed: int) -> dict[str, Any]:
-    """Return what a model scores that never looks: it gives each class its share of the training photographs.
-
-    It says every class of every photograph, which of all constant answers has the greatest macro F1.
-    """
-    sets = class_sets(training, target)
-    shares = np.nanmean(sets, 0)
-    constant = SetAnswers(
-        truth=answers.truth,
-        predicted=np.ones_like(answers.predicted),
-        probabilities=np.broadcast_to(shares, answers.probabilities.shape),
-        groups=answers.groups,
-    )
-    return {"shares": dict(zip(target.classes, shares.tolist(), strict=True)), **figures(constant, seed)}
 
 
 def _figures_within(answers: SetAnswers, here: NDArray[np.bool_]) -> dict[str, float | None]:

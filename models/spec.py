@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from .tags import NAMES as TAG_NAMES
+from .tags import columns_of
 
 SPEC_FILE = "model.toml"
 WEIGHTS_FILE = "model.safetensors"
@@ -58,6 +59,11 @@ class Preprocessing:
     smallest_side: int = 32
     max_bytes: int = 50_000_000
     max_pixels: int = 150_000_000
+
+    @property
+    def exif_columns(self) -> dict[str, list[int]]:
+        """The columns of the input ``exif`` that each tag takes."""
+        return columns_of(self.exif)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""EXIF tags as numbers for a network: settings in stops, and whether each tag is there."""
+"""EXIF tags as numbers for a network: settings in stops, one column a code, and whether each tag is there."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,15 @@ _TAGS = {
 NAMES = tuple(_TAGS)
 """Tags that a recipe can ask for."""
 
-DEFINES = {
-    "aperture": {"f_number"},
-    "shutter": {"exposure_time"},
-    "iso": {"iso"},
-    "focal_length": {"focal_length", "focal_length_35mm"},
+READ_FROM = {
+    "f_number": "f_number",
+    "exposure_time": "exposure_time_s",
+    "iso": "iso",
+    "focal_length": "focal_length_mm",
+    "focal_length_35mm": "focal_length_35mm",
+    "flash": "flash_fired",
 }
-"""The tags that a target's labels are made from; a model that is given them has nothing to learn."""
+"""The column of a data set's manifest that holds what a tag says."""
 
 Tags = Mapping[str, Any]
 """EXIF tags as somebody tells them: by their names in Exif 2.32 or in ExifTool, numbers or text such as ``1/250``."""
@@ -46,8 +48,20 @@ _TOLD_AS = {
     "white_balance": ("WhiteBalance",),
 }
 
-_SCALED = {"f_number", "exposure_time", "iso", "focal_length", "focal_length_35mm"}
+_CODES = {"metering_mode": range(1, 7), "exposure_program": range(1, 9), "white_balance": range(2)}
+"""Tags whose numbers are no amounts but codes of Exif 2.32: each code gets a column of its own."""
+
 _FIRED = 1
+
+
+def columns_of(wanted: Sequence[str]) -> dict[str, list[int]]:
+    """Return the columns of `tag_values` that each tag takes; the last of them says whether it is there."""
+    found: dict[str, list[int]] = {}
+    end = 0
+    for name in wanted:
+        begin, end = end, end + len(_CODES.get(name, (name,)))
+        found[name] = list(range(begin, end))
+    return {name: [*places, end + number] for number, (name, places) in enumerate(found.items())}
 
 
 def tag_values(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray[np.float32]:
@@ -59,7 +73,8 @@ def tag_values(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray
         told: tags that win over those in the file; others than the wanted ones are left alone.
 
     Returns:
-        Shape (2T,): the T values (log2 of settings; 0 where there is none), then 1 for each that is there.
+        First the values (log2 of settings, whether the flash fired, 1 for the code that a tag has; 0 where there is
+        none), then 1 for each tag that is there; `columns_of` says which is which.
 
     Raises:
         ValueError: if a tag that is told is no number.
@@ -68,9 +83,10 @@ def tag_values(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray
         block: Mapping[int, Any] = image.getexif().get_ifd(_EXIF_IFD)
     except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
         block = {}
-    values = [_value(name, _told(name, told, block.get(_TAGS[name]))) for name in wanted]
-    there = [float(value is not None) for value in values]
-    return np.asarray([value or 0.0 for value in values] + there, np.float32)
+    numbers = {name: _finite(_told(name, told, block.get(_TAGS[name]))) for name in wanted}
+    values = [_values(name, number) for name, number in numbers.items()]
+    there = [float(any(found is not None for found in one)) for one in values]
+    return np.asarray([found or 0.0 for one in values for found in one] + there, np.float32)
 
 
 def _told(name: str, told: Tags, otherwise: object) -> object:
@@ -93,15 +109,20 @@ def _number(tag: str, value: object) -> float:
     return number
 
 
-def _value(name: str, raw: object) -> float | None:
+def _finite(raw: object) -> float | None:
     try:
         number = float(raw[0] if isinstance(raw, tuple) else raw)  # type: ignore[arg-type]
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    if not math.isfinite(number):
-        return None
+    return number if math.isfinite(number) else None
+
+
+def _values(name: str, number: float | None) -> list[float | None]:
+    """Return what a tag's number is to a network, in as many columns as it takes; None where it says nothing."""
+    if name in _CODES:
+        return [float(number == code) if number in _CODES[name] else None for code in _CODES[name]]
+    if number is None:
+        return [None]
     if name == "flash":
-        return float(int(number) & _FIRED)
-    if name not in _SCALED:
-        return min(max(number, 0.0), 10.0)
-    return min(max(math.log2(number), -20.0), 20.0) if number > 0 else None
+        return [float(int(number) & _FIRED)]
+    return [min(max(math.log2(number), -20.0), 20.0) if number > 0 else None]

@@ -28,7 +28,7 @@ from models.report import write_history, write_report
 from models.runs import new_run, write_metrics, write_model, write_predictions
 from models.scoring import score
 from models.spec import ModelSpec, Target
-from models.tags import DEFINES
+from models.tags import READ_FROM
 
 _LEAST_CLASSES = 2
 
@@ -110,7 +110,7 @@ def _write(folder: Path, predictor: Predictor, fitted: Fitted, work: Work) -> di
         predictions, _ = predict_split(predictor, work.dataset, "validation")
         metrics = {
             "format": 1,
-            "validation": score(predictions, spec.targets, work.rows["train"], work.seed),
+            "validation": score(predictions, spec.targets, work.dataset, work.seed),
             "training": dict(spec.training),
             "unreadable": fitted.unreadable,
         }
@@ -154,7 +154,7 @@ def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
 def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
     """Refuse to read off a tag what was labelled by that tag."""
     for target in dataset.spec.targets:
-        told = sorted(DEFINES.get(target.name, set()) & set(recipe.cut.exif))
+        told = [tag for tag in recipe.cut.exif if READ_FROM.get(tag) in target.determined_by]
         if told:
             rest = [tag for tag in recipe.cut.exif if tag not in told]
             raise UsageError(

@@ -25,7 +25,7 @@ class Fusion(nn.Module):
 
     Args:
         classes: number of classes of each target, by name.
-        tags: number of tags; 0 to do without them.
+        tags: number of columns of tags; 0 to do without them.
         trunk: what sees the picture, and how many features it gives; None to do without it.
     """
 
@@ -33,7 +33,7 @@ class Fusion(nn.Module):
         super().__init__()
         seen = 0
         if tags:
-            self.tags = nn.Sequential(nn.BatchNorm1d(2 * tags), *_dense((2 * tags, *_WIDTHS)))
+            self.tags = nn.Sequential(nn.BatchNorm1d(tags), *_dense((tags, *_WIDTHS)))
             seen += _WIDTHS[-1]
         if trunk:
             self.trunk, width = trunk
@@ -62,4 +62,4 @@ def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
 def build(spec: "ModelSpec") -> nn.Module:
     """Return the network of a spec."""
     cut = spec.preprocessing
-    return Fusion(spec.classes, len(cut.exif), build_trunk(spec) if cut.view else None)
+    return Fusion(spec.classes, sum(map(len, cut.exif_columns.values())), build_trunk(spec) if cut.view else None)

@@ -26,7 +26,7 @@ from labels.dataset import (
 )
 from lightmeter.cli import main
 
-SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s")
+SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
 CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multiple=True)
 STOPS = {"fast": -10.0, "slow": -4.0}
@@ -76,26 +76,30 @@ def make_dataset(
         data = data[: len(data) // 3] if index in damaged else data
         sha256 = hashlib.sha256(data).hexdigest()
         (store / sha256).write_bytes(data)
-        shutter = "slow" if noisy else "fast"
-        rows.append(
-            {
-                "sha256": sha256,
-                "path": sha256,
-                "split": SPLITS[index // 2 % 3],
-                "group": f"photographer {index // 2 % 6}",
-                "source": "folder",
-                "make": "Nikon",
-                "model": "D750",
-                label_column("shutter"): shutter,
-                stops_column("shutter"): STOPS[shutter],
-                label_column("medium"): None if index % 5 == 0 else ("film" if noisy else "digital"),
-                label_column("concept"): None if index % 5 == 0 else _concepts(index, noisy=noisy),
-            }
-        )
+        rows.append(_row(index, sha256, targets, noisy=noisy))
     rows.sort(key=lambda row: str(row["sha256"]))
     spec = Spec("noise-v1", "", "../store", tuple(targets))
     write_dataset(folder, spec, manifest(rows, targets))
     return read_dataset(folder)
+
+
+def _row(index: int, sha256: str, targets: Sequence[TargetSpec], *, noisy: bool) -> dict[str, object]:
+    shutter = "slow" if noisy else "fast"
+    settings = [target.name for target in targets if target.ordinal]
+    return {
+        "sha256": sha256,
+        "path": sha256,
+        "split": SPLITS[index // 2 % 3],
+        "group": f"photographer {index // 2 % 6}",
+        "source": "folder",
+        "make": "Nikon",
+        "model": "D750",
+        "iso": 3200.0 if noisy else 100.0,
+        **{label_column(name): shutter for name in settings},
+        **{stops_column(name): STOPS[shutter] for name in settings},
+        label_column("medium"): None if index % 5 == 0 else ("film" if noisy else "digital"),
+        label_column("concept"): None if index % 5 == 0 else _concepts(index, noisy=noisy),
+    }
 
 
 def _concepts(index: int, *, noisy: bool) -> list[str]:

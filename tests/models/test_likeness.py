@@ -138,6 +138,24 @@ def test_tags_that_are_told_win_over_those_in_the_file(told: dict[str, Any], val
     assert found == pytest.approx([*values, 1, 1, 1])
 
 
+def test_codes_get_a_column_each_and_settings_one() -> None:
+    """A program of 4 is not twice a program of 2; codes that Exif does not know, and 0 for unknown, say nothing."""
+    tags = Image.Exif()
+    tags.get_ifd(0x8769).update({0x829D: 4.0, 0x9209: 25, 0x8822: 4, 0x9207: 255})
+    settings = Preprocessing(patches=0, exif=("exposure_program", "f_number", "metering_mode", "flash"))
+
+    found = read_photograph(noise(exif=tags), settings).inputs["exif"]
+
+    told = {tag: found[places].tolist() for tag, places in settings.exif_columns.items()}
+    assert told == {
+        "exposure_program": [0, 0, 0, 1, 0, 0, 0, 0, 1],
+        "f_number": [2, 1],
+        "metering_mode": [0, 0, 0, 0, 0, 0, 0],
+        "flash": [1, 1],
+    }
+    assert len(found) == 20
+
+
 @pytest.mark.parametrize("value", ["fast", "1/0", "1/2/3", True, [1, 250], {"a": 1}, "nan", "1e999", "9" * 5000])
 def test_a_tag_that_is_no_number_is_refused(value: Any) -> None:
     with pytest.raises(PhotographError, match="The EXIF tag 'ExposureTime' must be a number or a fraction") as caught:

@@ -15,6 +15,9 @@ from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, lightmeter, make_dataset
 
 Ask = Callable[..., Any]
 
+CARD = {"source", "picture size and JPEG tables", "other EXIF"}
+"""Baselines of a data set's card."""
+
 
 def test_training_leaves_a_whole_run_folder(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
@@ -107,11 +110,23 @@ def test_several_targets_share_one_model_and_missing_labels_are_left_out(tmp_pat
     assert targets["shutter"]["photographs"] == 12
     assert targets["medium"]["photographs"] == 10
     assert "error_stops" not in targets["medium"]
-    assert set(targets["medium"]["baselines"]) == {"majority"}
+    assert set(targets["medium"]["baselines"]) == {"majority", *CARD}
+    assert set(targets["shutter"]["baselines"]) == {"majority", "median", *CARD}
     photograph = next(dataset.store.iterdir())
     (answer,) = document("models", "predict", run, photograph)
     assert "stops" in answer["predictions"]["shutter"]
     assert "stops" not in answer["predictions"]["medium"]
+
+
+def test_what_could_be_told_without_the_picture_stands_beside_it(run: Path, dataset: DataSet, document: Ask) -> None:
+    """Here the ISO gives the class away; the picture's size and its JPEG tables do not."""
+    target = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["shutter"]
+    baselines = target["baselines"]
+    assert baselines["other EXIF"]["balanced_accuracy"]["value"] == 1.0
+    assert baselines["other EXIF"]["error_stops"]["value"] == 0.0
+    for blind in ("source", "picture size and JPEG tables"):
+        assert baselines[blind]["balanced_accuracy"]["value"] == 0.5
+        assert blind in (run / "report.html").read_text()
 
 
 def test_photographs_that_cannot_be_read_are_named_and_the_rest_goes_on(tmp_path: Path, document: Ask) -> None:
