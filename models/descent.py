@@ -79,9 +79,9 @@ class Descent:
         phase, state = self.training.phases[number], self.state
         if optimiser_state is None:
             state.begin(number)
-        optimiser = torch.optim.AdamW(
-            thaw(self.network, phase), lr=phase.learning_rate, weight_decay=self.training.weight_decay
-        )
+        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.training.optimiser]
+        free = thaw(self.network, phase)
+        optimiser = kind(free, lr=phase.learning_rate, weight_decay=self.training.weight_decay)
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
         network = distributed.shared(self.network, self.device)
@@ -89,14 +89,14 @@ class Descent:
         with console.current().progress("{task.fields[loss]}") as progress:
             task = progress.add_task(f"phase {number + 1}", total=phase.epochs, completed=state.epoch, loss="")
             while state.epoch < phase.epochs and state.epoch - state.best_epoch < self.training.patience:
-                train_loss = self._epoch(forward, optimiser, phase)
+                train_loss = self.epoch(forward, optimiser, phase)
                 validation_loss = self._validate()
                 state.note(phase.learning_rate, train_loss, validation_loss, self.network)
                 self._save(optimiser)
                 progress.update(task, completed=state.epoch, loss=f"validation loss {validation_loss:.4f}")
         self.network.load_state_dict(state.best)
 
-    def _epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
+    def epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
         """Go once through the training split and return the mean loss."""
         told = f"{self.work.seed} {self.state.phase} {self.state.epoch}"
         seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")
@@ -130,7 +130,7 @@ class Descent:
         order = np.arange(len(self.data["validation"]))
         logits = self._logits("validation")
         with torch.inference_mode():
-            loss = float(self._loss("validation", logits, order))
+            loss = distributed.of_first(self._loss("validation", logits, order))
         self._check(loss, "on validation")
         return loss
 

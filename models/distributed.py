@@ -3,10 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+_PATIENCE = timedelta(days=1)  # with a process that cuts a large data set while the others wait
 
 
 def rank() -> int:
@@ -35,7 +38,7 @@ def together(device: str) -> Iterator[None]:
     if world() == 1:
         yield
         return
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_PATIENCE)
     try:
         yield
         distributed.barrier()
@@ -51,6 +54,16 @@ def first_goes_ahead() -> Iterator[None]:
     yield
     if world() > 1 and first():
         distributed.barrier()
+
+
+def of_first(value: Tensor) -> float:
+    """Return the first process's value in all of them, so that they decide alike what comes next.
+
+    Each process normalises by the photographs that it saw itself, so their validation losses are not quite the same.
+    """
+    if world() > 1:
+        distributed.broadcast(value, 0)
+    return float(value)
 
 
 def shared(network: nn.Module, device: torch.device) -> nn.Module:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from . import architectures
 from .preprocess import Box, Photograph, PhotographError, read_photograph
+from .quantities import number_of
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 from .tags import Tags
 
@@ -41,19 +42,22 @@ class Prediction:
         label: the most probable class.
         probabilities: by class, calibrated.
         stops: the expected number of stops, for ordinal targets.
+        number: what these are as an f-number, seconds or ISO.
         labels: the classes that are more probable than not, for targets with several at once; else None.
     """
 
     label: str
     probabilities: Mapping[str, float]
     stops: float | None = None
+    number: float | None = None
     labels: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the prediction as JSON has it."""
         answer = {"class": self.label} if self.labels is None else {"classes": list(self.labels)}
-        stops = {} if self.stops is None else {"stops": self.stops}
-        return {**answer, "probabilities": dict(self.probabilities), **stops}
+        numbers = {"stops": self.stops, "number": self.number}
+        known = {key: value for key, value in numbers.items() if value is not None}
+        return {**answer, "probabilities": dict(self.probabilities), **known}
 
 
 @dataclass(frozen=True)
@@ -190,10 +194,12 @@ def calibrated(logits: NDArray[np.float32], temperature: float, *, multiple: boo
 def _prediction(target: Target, logits: NDArray[np.float32]) -> Prediction:
     probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
     by_class = dict(zip(target.classes, probabilities.tolist(), strict=True))
+    stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
     return Prediction(
         label=target.classes[int(probabilities.argmax())],
         probabilities=by_class,
-        stops=float(probabilities @ np.asarray(target.stops)) if target.stops else None,
+        stops=stops,
+        number=None if stops is None else number_of(stops, target.unit),
         labels=tuple(name for name, share in by_class.items() if share >= HALF) if target.multiple else None,
     )
 

@@ -51,12 +51,14 @@ class Phase(_Strict):
 
 
 class Network(_Strict):
-    """Train a network by gradient descent (Adam with decoupled weight decay).
+    """Train a network by gradient descent.
 
     Attributes:
         phases: one after the other; each begins from the best weights of the one before.
+        optimiser: ``adamw`` shrinks the weights apart from the gradient (I. Loshchilov and F. Hutter, ICLR 2019);
+            ``adam`` takes the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015).
         batch_size: photographs a step, over all devices.
-        weight_decay: shrinks the weights; the authors' L2 penalty where a recipe follows one.
+        weight_decay: how strongly the weights are shrunk.
         class_weights: let every class count the same, however many photographs it has.
         softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
         flip: mirror photographs at random.
@@ -70,6 +72,7 @@ class Network(_Strict):
 
     method: Literal["network"]
     phases: list[Phase] = Field(min_length=1)
+    optimiser: Literal["adamw", "adam"] = "adamw"
     batch_size: int = Field(32, ge=2)
     weight_decay: float = Field(0.0, ge=0)
     class_weights: bool = True

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,23 +42,25 @@ class SmallCnn(nn.Module):
 class GridVote(nn.Module):
     """A dense network on each tiny grid of pixels; the grids of a photograph vote.
 
-    The vote is the mean of the grids' probabilities, given as its logarithm.
+    The vote is the mean of the grids' probabilities, given as its logarithm. The weights begin as K. He et al. (ICCV
+    2015) draw them, or nothing would pass through so many narrow layers.
 
     Args:
         classes: number of classes of each target, by name.
         side: of a grid in pixels.
-        widths: of the hidden layers.
+        layers: number of hidden layers.
+        width: of each.
     """
 
-    def __init__(self, classes: Mapping[str, int], side: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, classes: Mapping[str, int], side: int, layers: int, width: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Flatten()]
-        before = 3 * side * side
-        for width in widths:
-            layers += [nn.Linear(before, width), nn.ReLU(inplace=True)]
-            before = width
-        self.body = nn.Sequential(*layers)
-        self.heads = nn.ModuleDict({name: nn.Linear(before, count) for name, count in classes.items()})
+        widths = [3 * side * side, *(width for _ in range(layers))]
+        dense = [nn.Linear(before, after) for before, after in pairwise(widths)]
+        for layer in dense:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        self.body = nn.Sequential(nn.Flatten(), *(part for layer in dense for part in (layer, nn.ReLU(inplace=True))))
+        self.heads = nn.ModuleDict({name: nn.Linear(widths[-1], count) for name, count in classes.items()})
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return logarithms of shares of the vote, shape (N, C), by target."""
@@ -69,8 +72,8 @@ class GridVote(nn.Module):
 
 def build(spec: "ModelSpec") -> nn.Module:
     """Return the network of a spec: convolutions on the view, or a dense network on grids."""
-    options = {"filters": 16, "dense": 64, "widths": (20, 15), **spec.architecture_options}
+    options = {"filters": 16, "dense": 64, "layers": 20, "width": 15, **spec.architecture_options}
     cut = spec.preprocessing
     if spec.architecture == "grid-vote":
-        return GridVote(spec.classes, cut.patch_size, tuple(int(width) for width in options["widths"]))
+        return GridVote(spec.classes, cut.patch_size, int(options["layers"]), int(options["width"]))
     return SmallCnn(spec.classes, cut.view, int(options["filters"]), int(options["dense"]))

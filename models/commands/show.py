@@ -33,11 +33,12 @@ def _table(answers: list[dict[str, Any]]) -> Any:
     rows: list[tuple[object, ...]] = []
     for answer in answers:
         if "error" in answer:
-            rows.append((answer["file"], "–", answer["error"]["reason"], None, None))
+            rows.append((answer["file"], "–", answer["error"]["reason"], None, None, None))
             continue
         for target, found in answer["predictions"].items():
             said = found.get("classes", [found.get("class")])
             shares = [found["probabilities"][name] for name in said]
             told = shares[0] if "class" in found else ", ".join(f"{share:.2f}" for share in shares)
-            rows.append((answer["file"], target, ", ".join(said) or "none", told, found.get("stops")))
-    return console.table("", ("photograph", "target", "answer", "probability", "stops"), rows)
+            numbers = (found.get("number"), found.get("stops"))
+            rows.append((answer["file"], target, ", ".join(said) or "none", told, *numbers))
+    return console.table("", ("photograph", "target", "answer", "probability", "number", "stops"), rows)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,21 +138,35 @@ def test_a_loss_that_is_no_number_is_said(dataset: DataSet, tmp_path: Path, caps
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
-    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
-    document("models", "train", *options, "--out", tmp_path / "one")
+def shared_by_two(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command line in two processes that train one network."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
-    done = subprocess.run(
-        [*launch, "-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"],
+    return subprocess.run(
+        [*launch, "-m", "lightmeter", *command],
         capture_output=True,
         text=True,
         check=False,
+        timeout=100,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+
+
+def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
+    document("models", "train", *options, "--out", tmp_path / "one")
+    done = shared_by_two(["models", "train", *options, "--out", str(tmp_path / "two"), "--json"])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == str(tmp_path / "two")
     for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
         assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+
+
+def test_processes_stop_early_together(dataset: DataSet, tmp_path: Path) -> None:
+    """Each normalises by its own photographs, so without agreement one would wait for the other for ever."""
+    small = [*TINY["gupta-kannan"], "--set", "epochs=40", "--set", "patience=1", "--set", "learning_rate=0.01"]
+    command = ["models", "train", "gupta-kannan", *small, "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
+    assert shared_by_two(command).returncode == 0
+    assert 1 < len(history(tmp_path / "run")) < 40
 
 
 def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
@@ -219,11 +234,12 @@ def test_a_network_that_cannot_be_built_is_said(dataset: DataSet, tmp_path: Path
     assert "patches of 32 pixels are too small for this network; the least is 48" in said
 
 
-def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(
-    dataset: DataSet, tmp_path: Path, sentence: Ask
-) -> None:
+@pytest.mark.parametrize("name", ["shutter", "shutter-binary", "frozen"])
+def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(name: str, tmp_path: Path, sentence: Ask) -> None:
+    """Whatever the target is called."""
+    dataset = make_dataset(tmp_path / "data" / "noise-v1", targets=[replace(SHUTTER, name=name)])
     said = sentence("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run")
-    assert "reads the EXIF tag 'exposure_time', of which the labels of 'shutter' are made" in said
+    assert f"reads the EXIF tag 'exposure_time', of which the labels of '{name}' are made" in said
 
 
 def test_published_weights_load_from_a_file_and_are_checked(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
