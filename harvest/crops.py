@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image as Images
 from sqlalchemy import ColumnElement, Engine, select, true
 
+from harvest.catalogue.regions import counting
 from harvest.catalogue.tables import Image, Region
 from harvest.inspect import Picture
 from harvest.inspect import Region as Box
@@ -29,7 +30,7 @@ class Wanted:
     Attributes:
         kind: ``face``, ``inside``.
         margin: on each side, as a share of the region's longer side.
-        min_score: below which a region is left out; regions without a score are taken.
+        min_score: below which a region that was found is left out; regions without a score are taken.
         where: of which images; None for all.
     """
 
@@ -70,12 +71,11 @@ def write_crops(
 
 def _regions(engine: Engine, wanted: Wanted) -> Iterator[dict[str, Any]]:
     last = 0
-    good = Region.score.is_(None) | (Region.score >= wanted.min_score)
     chosen = true() if wanted.where is None else wanted.where
     query = (
         select(Region.__table__, Image.sha256)
         .join(Image, Image.id == Region.image_id)
-        .where(Region.kind == wanted.kind, good, chosen)
+        .where(counting(wanted.kind, wanted.min_score), chosen)
         .order_by(Region.id)
         .limit(_PAGE)
     )

@@ -64,6 +64,7 @@ def check(
     else:
         catalogued = _catalogued(connection, manifest)
         found += _leaks(catalogued, manifest, by)
+        found.append(("photographs are not in the catalogue, or damaged there", _strangers(catalogued, manifest)))
         found.append(("photographs have other EXIF in the catalogue", _other_exif(dataset, catalogued)))
     missing, changed = _files(dataset, advance)
     found += [("photographs are not in the store", missing), ("photographs have other bytes", changed)]
@@ -85,6 +86,11 @@ def _catalogued(connection: Connection, manifest: pa.Table) -> pa.Table:
         found = photographs(connection, span)
         parts.append(found.filter(pc.is_in(found["sha256"], wanted)))
     return pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def _strangers(catalogued: pa.Table, manifest: pa.Table) -> list[str]:
+    known = pc.is_in(manifest["sha256"], value_set=catalogued["sha256"].combine_chunks())
+    return sorted(pc.unique(manifest["sha256"].filter(pc.invert(known))).to_pylist())
 
 
 def _leaks(catalogued: pa.Table, manifest: pa.Table, by: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

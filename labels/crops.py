@@ -6,8 +6,9 @@ from typing import Literal, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, select
 
+from harvest.catalogue.regions import counting
 from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Region
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS
@@ -42,10 +43,8 @@ class Crop:
 
     @property
     def counts(self) -> ColumnElement[bool]:
-        """The condition that a region is one that is meant; those by hand always are."""
-        large = (Region.width >= self.least_size) | (Region.height >= self.least_size)
-        certain = Region.score.is_(None) | ((Region.score >= self.least_score) & large)
-        return and_(Region.kind == self.region, (Region.origin == "hand") | certain)
+        """The condition that a region is one that is meant."""
+        return counting(self.region, self.least_score, self.least_size)
 
 
 def crop_for(kind: CropKind, settings: Settings) -> Crop:
@@ -58,15 +57,14 @@ def crop_for(kind: CropKind, settings: Settings) -> Crop:
     return Crop(kind, faces.settings.min_score, faces.settings.min_size)
 
 
-_BOXES = pa.schema([("image_id", pa.int64()), ("by_hand", pa.bool_()), *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
+_BOXES = pa.schema([("image_id", pa.int64()), *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
 
 
 def cropped(connection: Connection, span: Span, photographs: pa.Table, crop: Crop) -> tuple[pa.Table, int]:
     """Return a row for each crop, with its box; and how many photographs have none and are left out.
 
-    Of faces there are as many as were found, or as a person drew: where a person drew some, only those count. Without
-    its border every photograph is one row: the newest box by hand or that of the filter, or all of it where there is
-    no border.
+    Of faces there are as many as were found, or as a person says. Without its border every photograph is one row: the
+    newest box by hand or that of the filter, or all of it where there is no border.
 
     Args:
         connection: to the catalogue.
@@ -88,19 +86,13 @@ def cropped(connection: Connection, span: Span, photographs: pa.Table, crop: Cro
 
 def _boxes(connection: Connection, span: Span, crop: Crop) -> pa.Table:
     """Return the boxes that count, in the order of their images."""
-    by_hand = Region.origin == "hand"
-    query = select(Region.image_id, by_hand, Region.x, Region.y, Region.width, Region.height)
+    query = select(Region.image_id, Region.x, Region.y, Region.width, Region.height)
     query = query.where(span.covers(Region.image_id), crop.counts)
     if crop.kind == "face":
-        query = query.order_by(Region.image_id, Region.x, Region.y, Region.width, Region.height)
-    else:
-        query = query.order_by(Region.image_id, by_hand.desc(), Region.id.desc())
-    boxes = read_table(connection, query, _BOXES)
-    ids = boxes["image_id"].to_numpy()
-    if crop.kind == "border-free":
-        return boxes.take(pa.array(np.unique(ids, return_index=True)[1]))
-    hand = boxes["by_hand"].to_numpy()
-    return boxes.filter(pa.array(hand | ~np.isin(ids, ids[hand])))
+        order = query.order_by(Region.image_id, Region.x, Region.y, Region.width, Region.height)
+        return read_table(connection, order, _BOXES)
+    boxes = read_table(connection, query.order_by(Region.image_id, Region.id.desc()), _BOXES)
+    return boxes.take(pa.array(np.unique(boxes["image_id"].to_numpy(), return_index=True)[1]))
 
 
 def _inside(boxes: pa.Table, photographs: pa.Table) -> pa.Table:

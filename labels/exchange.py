@@ -1,7 +1,7 @@
 """Labels to and from other programs: CSV and Label Studio's JSON, with their whole history."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select
 
 from harvest.catalogue.tables import Image, Label
-from labels.history import COLUMNS, history_rows
+from labels.history import STATEMENT, histories
 from labels.label_studio import read_label_studio
 from labels.statements import ORIGINS
 from labels.targets.base import Target
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.plugins import unknown
+
+COLUMNS = ("sha256", "file", *STATEMENT)
+"""The columns of a CSV file."""
 
 _NUMBERS = ("number", "confidence")
 _BATCH = 500
@@ -37,7 +40,7 @@ class Imported:
     strangers: int = 0
 
 
-def export_csv(connection: Connection, file: Path, targets: Iterable[str], where: str = "") -> int:
+def export_csv(connection: Connection, file: Path, targets: Sequence[str], where: str = "") -> int:
     """Write every statement about some targets, one a row, and return their number.
 
     Args:
@@ -48,11 +51,14 @@ def export_csv(connection: Connection, file: Path, targets: Iterable[str], where
     """
     count = 0
     with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
+        writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
-        for row in history_rows(connection, list(targets), where):
-            writer.writerow({**row, "created_at": row["created_at"].isoformat()})
-            count += 1
+        for history in histories(connection, targets, where):
+            known = {"sha256": history.sha256, "file": history.file}
+            writer.writerows(
+                {**known, **said, "created_at": said["created_at"].isoformat()} for said in history.statements
+            )
+            count += len(history.statements)
     return count
 
 
@@ -70,7 +76,7 @@ def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]]
     Raises:
         UsageError: if the file is wrong; the sentence names the row.
     """
-    read = _readers().get(file.suffix.lower())
+    read = {".csv": _read_csv, ".json": read_label_studio}.get(file.suffix.lower())
     if read is None:
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
     now = datetime.now(UTC)
@@ -80,10 +86,6 @@ def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]]
         for start in range(0, len(rows), _BATCH):
             _add(connection, rows[start : start + _BATCH], outcome)
     return outcome
-
-
-def _readers() -> dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]]:
-    return {".csv": _read_csv, ".json": read_label_studio}
 
 
 def _read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

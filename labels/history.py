@@ -1,21 +1,38 @@
-"""Every statement of the catalogue, as it goes to other programs."""
+"""Every statement of the catalogue, photograph by photograph, as it goes to other programs."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from harvest.catalogue.tables import Image, Label, Sighting
-from labels.evidence import spans
+from labels.evidence import Span, spans
 
-COLUMNS = (
-    "sha256", "file", "target", "value", "number", "origin", "author", "version", "confidence", "created_at",
-)  # fmt: skip
+STATEMENT = ("target", "value", "number", "origin", "author", "version", "confidence", "created_at")
 """What a statement is outside the catalogue."""
 
 
-def history_rows(connection: Connection, targets: list[str], where: str = "") -> Iterator[dict[str, Any]]:
-    """Yield every statement about some targets with its photograph's hash, name and address.
+@dataclass(frozen=True)
+class History:
+    """What was ever said of a photograph.
+
+    Attributes:
+        sha256: of the photograph.
+        file: the name that it had at its source.
+        media_url: where it was fetched from.
+        statements: the columns `STATEMENT` of each, oldest first.
+    """
+
+    sha256: str
+    file: str | None
+    media_url: str | None
+    statements: Sequence[Mapping[str, Any]]
+
+
+def histories(connection: Connection, targets: Sequence[str], where: str = "") -> Iterator[History]:
+    """Yield the history of each photograph, also of those of which nothing was said.
 
     Args:
         connection: to the catalogue.
@@ -23,20 +40,25 @@ def history_rows(connection: Connection, targets: list[str], where: str = "") ->
         where: a query that chooses photographs; empty for all.
     """
     for span in spans(connection, where):
-        meant = set(span.ids)
-        files = (
-            select(Sighting.image_id, Sighting.file, Sighting.media_url)
-            .where(Sighting.image_id.between(span.first, span.last))
-            .order_by(Sighting.id.desc())
-        )
-        named = {image: (name, url) for image, name, url in connection.execute(files)}
-        query = (
-            select(Image.sha256, *(c for c in Label.__table__.columns if c.name != "id"))
-            .join(Image, Image.id == Label.image_id)
-            .where(Label.image_id.between(span.first, span.last), Label.target.in_(targets))
-            .order_by(Label.image_id, Label.id)
-        )
-        for row in connection.execute(query).mappings():
-            if row["image_id"] in meant:
-                name, url = named.get(row["image_id"], (None, None))
-                yield {**row, "file": name, "media_url": url}
+        said = _statements(connection, span, targets)
+        named = _names(connection, span)
+        hashes = select(Image.id, Image.sha256).where(span.covers(Image.id))
+        by_id = dict(connection.execute(hashes).all())
+        for image in span.ids:
+            yield History(by_id[image], *named.get(image, (None, None)), said.get(image, ()))
+
+
+def _statements(connection: Connection, span: Span, targets: Sequence[str]) -> dict[int, list[Mapping[str, Any]]]:
+    query = select(Label.image_id, *(getattr(Label, name) for name in STATEMENT))
+    query = query.where(span.covers(Label.image_id), Label.target.in_(targets))
+    said: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for image, *values in connection.execute(query.order_by(Label.image_id, Label.created_at, Label.id)):
+        said[image].append(dict(zip(STATEMENT, values, strict=True)))
+    return said
+
+
+def _names(connection: Connection, span: Span) -> dict[int, tuple[str | None, str | None]]:
+    """Return the name and the address that the first sighting of each photograph gives it."""
+    query = select(Sighting.image_id, Sighting.file, Sighting.media_url).where(span.covers(Sighting.image_id))
+    found = connection.execute(query.order_by(Sighting.id.desc()))
+    return {image: (name, url) for image, name, url in found if image is not None}

@@ -87,7 +87,8 @@ def history(connection: Connection, name: str) -> dict[str, Any]:
 def _labels(connection: Connection, image_id: int) -> list[dict[str, Any]]:
     """Return every statement about an image, oldest first, each with whether it is one that counts."""
     columns = [getattr(Label, name) for name in (*Statement._fields, "created_at")]
-    rows = connection.execute(select(*columns).where(Label.image_id == image_id).order_by(Label.id)).all()
+    query = select(*columns).where(Label.image_id == image_id).order_by(Label.created_at, Label.id)
+    rows = connection.execute(query).all()
     said = [Statement(*row[:-1]) for row in rows]
     counting = {id(one) for one in statements.resolve(said).values()}
     return [

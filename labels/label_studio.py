@@ -1,23 +1,23 @@
 """Label Studio's JSON: a task for each photograph, its statements as annotations."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
 from harvest.store import path_of
-from labels.history import COLUMNS, history_rows
+from labels.history import STATEMENT, History, histories
 from labels.targets.base import classes_in, together
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 
 
 def export_label_studio(
-    connection: Connection, file: Path, targets: Iterable[str], store: Path, where: str = ""
+    connection: Connection, file: Path, targets: Sequence[str], store: Path, where: str = ""
 ) -> int:
-    """Write a task for each labelled photograph with its statements as annotations, and return the statements' number.
+    """Write a task for each photograph with its statements as annotations, and return the statements' number.
 
     The picture is the address it was fetched from; without one its file in the store, as a local file of Label Studio.
 
@@ -28,14 +28,13 @@ def export_label_studio(
         store: the photo store.
         where: a query that chooses photographs; empty for all.
     """
-    tasks: dict[str, dict[str, Any]] = {}
-    count = 0
-    for row in history_rows(connection, list(targets), where):
-        task = tasks.setdefault(row["sha256"], {"data": _data(row, store), "annotations": []})
-        task["annotations"].append(_annotation(row))
-        count += 1
-    with atomic_path(file) as temporary:
-        temporary.write_text(json.dumps(list(tasks.values()), ensure_ascii=False, indent=1), encoding="utf-8")
+    count, comma = 0, ""
+    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
+        out.write("[")
+        for history in histories(connection, targets, where):
+            out.write(f"{comma}\n{json.dumps(_task(history, store), ensure_ascii=False)}")
+            count, comma = count + len(history.statements), ","
+        out.write("\n]\n")
     return count
 
 
@@ -56,40 +55,43 @@ def read_label_studio(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UsageError(f"{file} is no Label Studio export in JSON ({type(error).__name__}: {error}).") from error
 
 
-def _row_of(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    choices = result["value"]["choices"]
-    known = {"created_at": annotation.get("created_at"), "author": _annotator(annotation)}
+def _task(history: History, store: Path) -> dict[str, Any]:
+    url = history.media_url or ""
+    local = f"/data/local-files/?d={path_of(store, history.sha256).as_posix().lstrip('/')}"
+    image = url if url.startswith(("http://", "https://")) else local
     return {
-        "sha256": data["sha256"],
-        "target": result["from_name"],
-        "value": together(choices) if choices else None,
-        **{key: value for key, value in known.items() if value is not None},
-        **{key: value for key, value in result.get("meta", {}).items() if key in COLUMNS},
+        "data": {"image": image, "sha256": history.sha256, "file": history.file},
+        "annotations": [_annotation(said) for said in history.statements],
     }
+
+
+def _annotation(said: Mapping[str, Any]) -> dict[str, Any]:
+    made = said["created_at"].isoformat()
+    result = {
+        "from_name": said["target"],
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": classes_in(said["value"]) if said["value"] is not None else ()},
+        "meta": {**{name: said[name] for name in STATEMENT if name != "target"}, "created_at": made},
+    }
+    return {"created_at": made, "result": [result]}
+
+
+def _row_of(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a choice as a row: what was exported as it was, or what somebody chose or changed in Label Studio."""
+    choices = result["value"]["choices"]
+    value = together(choices) if choices else None
+    row = {"sha256": data["sha256"], "target": result["from_name"], "value": value}
+    exported = result.get("meta", {})
+    if exported.get("origin") and exported.get("value") == value:
+        return {**row, **{name: exported.get(name) for name in STATEMENT if name not in row}}
+    known = {
+        "created_at": annotation.get("updated_at") or annotation.get("created_at"),
+        "author": _annotator(annotation),
+    }
+    return row | {name: found for name, found in known.items() if found is not None}
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str | None:
     who = annotation.get("completed_by")
     return str(who.get("email") or who.get("id")) if isinstance(who, dict) else str(who) if who else None
-
-
-def _data(row: Mapping[str, Any], store: Path) -> dict[str, Any]:
-    url = row["media_url"] or ""
-    local = f"/data/local-files/?d={path_of(store, row['sha256']).as_posix().lstrip('/')}"
-    return {
-        "image": url if url.startswith(("http://", "https://")) else local,
-        "sha256": row["sha256"],
-        "file": row["file"],
-    }
-
-
-def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: row[key] for key in ("number", "origin", "author", "version", "confidence")}
-    result = {
-        "from_name": row["target"],
-        "to_name": "image",
-        "type": "choices",
-        "value": {"choices": classes_in(row["value"]) if row["value"] is not None else ()},
-        "meta": kept,
-    }
-    return {"created_at": row["created_at"].isoformat(), "result": [result]}

@@ -1,6 +1,7 @@
 """Pictures of labels and of data sets."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from labels.counts import Facet, class_counts
 from labels.dataset import SPLITS, TargetSpec, stops_column
+from labels.histogram import edges
 from labels.stats import Statistics
 from labels.targets.base import Target
 from lightmeter.files import atomic_path
@@ -23,7 +25,9 @@ TOP = 15
 """Of what is many, so many are shown."""
 _FEW = 5
 _LETTERS = 70  # so many stand side by side
-_BINS = 60
+_BARS = 60
+_MOST_CLASSES = 40
+_KEPT, _LOST, _FILTERED = "#1f77b4", "#d62728", "#ff7f0e"
 
 
 def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
@@ -40,22 +44,58 @@ def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
 
 
 def plot_statistics(file: Path, target: Target[Any], found: Statistics) -> None:
-    """Draw the values of a target before they were binned, where it has numbers, and its classes after."""
-    figure = _figure()
-    axes = figure.subplots(1 + bool(found.binned or found.unbinned), squeeze=False)[:, 0]
-    if len(axes) > 1:
-        edges, binned, unbinned = found.histogram(_BINS)
-        axes[0].stairs(binned + unbinned, edges, fill=True, color="#d62728", label="left out")
-        axes[0].stairs(binned, edges, fill=True, color="#1f77b4", label="in a class")
-        for stops in target.stops:
-            axes[0].axvline(stops, color="#7f7f7f", linewidth=0.6)
-        axes[0].set(title=f"{target.name}: values before binning", xlabel=target.unit, ylabel="photographs")
-        axes[0].legend()
-    axes[-1].bar(list(found.classes), list(found.classes.values()), color="#1f77b4")
-    axes[-1].set(title=f"{target.name}: classes", ylabel="photographs")
-    axes[-1].set_ylim(0, max([*found.classes.values(), 1]) * 1.05)
-    _turn(axes[-1], found.classes)
+    """Draw the values of a target before they were binned, where it has numbers, its classes after, and what is lost.
+
+    Args:
+        file: to write.
+        target: whose labels.
+        found: what they are.
+    """
+    lost = _lost(found)
+    parts: list[tuple[float, Callable[[Axes], None]]] = [(4.0, lambda axes: _draw_classes(axes, target, found))]
+    if found.binned or found.unbinned:
+        parts.insert(0, (4.0, lambda axes: _draw_values(axes, target, found)))
+    if lost:
+        parts.append((1.2 + 0.25 * len(lost), lambda axes: _draw_lost(axes, lost)))
+    figure = _figure(sum(height for height, _ in parts))
+    grid = figure.subplots(len(parts), squeeze=False, height_ratios=[height for height, _ in parts])
+    for axes, (_, part) in zip(grid[:, 0], parts, strict=True):
+        part(axes)
     _save(figure, file)
+
+
+def _draw_values(axes: "Axes", target: Target[Any], found: Statistics) -> None:
+    sides, binned, unbinned = found.histogram(target.unit, _BARS)
+    axes.stairs(binned + unbinned, sides, fill=True, color=_LOST, label="left out")
+    axes.stairs(binned, sides, fill=True, color=_KEPT, label="in a class")
+    for stops in target.stops:
+        axes.axvline(stops, color="#7f7f7f", linewidth=0.6)
+    axes.set(title=f"{target.name}: values before binning", xlabel=target.unit, ylabel="photographs")
+    axes.legend()
+
+
+def _draw_classes(axes: "Axes", target: Target[Any], found: Statistics) -> None:
+    shown = dict(islice(found.classes.items(), _MOST_CLASSES))
+    more = f", the {_MOST_CLASSES} commonest of {len(found.classes)}" if len(found.classes) > _MOST_CLASSES else ""
+    axes.bar(list(shown), list(shown.values()), color=_KEPT)
+    axes.set(title=f"{target.name}: classes{more}", ylabel="photographs")
+    axes.set_ylim(0, max([*shown.values(), 1]) * 1.05)
+    _turn(axes, shown)
+
+
+def _lost(found: Statistics) -> dict[str, tuple[int, str]]:
+    """Return what leaves photographs out, with their number and a colour: the rule's reasons and then the filters."""
+    reasons = [(reason, (count, _LOST)) for reason, count in found.left_out.most_common(TOP)]
+    filters = [(f"filter {name}", (count, _FILTERED)) for name, count in found.filtered.most_common() if count]
+    return dict([*reasons, *filters])
+
+
+def _draw_lost(axes: "Axes", lost: Mapping[str, tuple[int, str]]) -> None:
+    counts, colours = zip(*lost.values(), strict=True)
+    axes.bar_label(axes.barh(list(lost), counts, color=colours), padding=3)
+    axes.set_ylim(max(len(lost), _FEW) - 0.5, -0.5)
+    axes.margins(x=0.1)
+    axes.set(title="left out by the rule (red), and what filters would leave out of the labelled", xlabel="photographs")
 
 
 def plot_facet(file: Path, facet: Facet) -> None:
@@ -98,7 +138,7 @@ def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
         return
     figure = _figure()
     axes = figure.subplots()
-    axes.hist(numbers, bins=_BINS, color="#7f7f7f")
+    axes.hist(numbers, bins=edges(numbers, target.unit, _BARS).tolist(), color="#7f7f7f")
     for stops in target.stops:
         axes.axvline(stops, color="#d62728", linewidth=0.6)
     axes.set(
@@ -115,10 +155,10 @@ def _turn(axes: "Axes", names: Collection[str]) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-def _figure() -> "Figure":
+def _figure(height: float = 4.5) -> "Figure":
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
-    return Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
+    return Figure(figsize=(8, height), dpi=110, layout="constrained")
 
 
 def _save(figure: "Figure", file: Path) -> None:

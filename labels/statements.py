@@ -59,7 +59,7 @@ def read(
     query = select(*(getattr(Label, column) for column in Statement._fields)).where(about, Label.target.in_(targets))
     if origin is not None:
         query = query.where(Label.origin == origin)
-    return [Statement(*row) for row in connection.execute(query.order_by(Label.id))]
+    return [Statement(*row) for row in connection.execute(query.order_by(Label.created_at, Label.id))]
 
 
 def read_counting(connection: Connection, about: ColumnElement[bool], targets: Collection[str]) -> pa.Table:
@@ -71,7 +71,7 @@ def read_counting(connection: Connection, about: ColumnElement[bool], targets: C
         targets: of these alone.
     """
     query = select(*(getattr(Label, column) for column in Statement._fields)).where(about, Label.target.in_(targets))
-    said = read_table(connection, query.order_by(Label.target, Label.image_id, Label.id), _COLUMNS)
+    said = read_table(connection, query.order_by(Label.target, Label.image_id, Label.created_at, Label.id), _COLUMNS)
     if not said.num_rows:
         return said
     image, target = said["image_id"].to_numpy(), said["target"].combine_chunks().dictionary_encode().indices.to_numpy()

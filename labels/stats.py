@@ -12,9 +12,8 @@ from harvest.catalogue.tables import Inspection, Label
 from labels import statements
 from labels.apply import decisions
 from labels.evidence import Span, spans
+from labels.histogram import edges
 from labels.targets.base import Target, classes_in
-
-BINS = 24
 
 Values = NDArray[np.float64]
 
@@ -43,13 +42,18 @@ class Statistics:
     binned: list[float] = field(default_factory=list, repr=False)
     unbinned: list[float] = field(default_factory=list, repr=False)
 
-    def histogram(self, bins: int = BINS) -> tuple[Values, Values, Values]:
-        """Return the numbers before binning: the bins' edges, and how many there are in a class and in none."""
-        edges = np.histogram_bin_edges([*self.binned, *self.unbinned], bins)
+    def histogram(self, unit: str, most: int) -> tuple[Values, Values, Values]:
+        """Return the numbers before binning: the bars' edges, and how many there are in a class and in none.
+
+        Args:
+            unit: of the target.
+            most: bars.
+        """
+        sides = edges([*self.binned, *self.unbinned], unit, most)
         binned, unbinned = (
-            np.histogram(values, edges)[0].astype(np.float64) for values in (self.binned, self.unbinned)
+            np.histogram(values, sides)[0].astype(np.float64) for values in (self.binned, self.unbinned)
         )
-        return edges, binned, unbinned
+        return sides, binned, unbinned
 
 
 def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statistics:

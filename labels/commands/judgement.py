@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,9 +10,6 @@ from labels.commands.options import Author, Where, catalogue
 from lightmeter import console
 from lightmeter.commands import Group
 from lightmeter.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 app = Group()
 
@@ -82,6 +79,7 @@ def review(
     from labels.judgement import author as somebody
     from labels.review.actions import Session
     from labels.review.queue import chosen_queue
+    from labels.review.regions import crops_by_kind
     from labels.review.server import ReviewServer
     from labels.targets.library import find
     from lightmeter.project import find as find_project
@@ -91,7 +89,8 @@ def review(
     with catalogue(project) as engine:
         with engine.connect() as connection:
             chosen = chosen_queue(connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed)
-        with ReviewServer(project, chosen, Session(engine, target, author or somebody()), port) as server:
+        session = Session(engine, target, author or somebody(), crops_by_kind(project.settings))
+        with ReviewServer(project, chosen, session, port) as server:
             console.current().emit({"url": server.url}, f"Open {server.url}\nCtrl-C ends; labels are kept at once.")
             with suppress(KeyboardInterrupt):
                 server.serve_forever()

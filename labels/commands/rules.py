@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = Group()
 
 _BAR = 30
+_BARS = 24
 
 
 @app.command()
@@ -105,7 +106,7 @@ def stats(
         from labels.plots import plot_statistics
 
         plot_statistics(plot, target, found)
-    values = _values(found)
+    values = _values(found, target.unit)
     known = {key: value for key, value in vars(found).items() if key not in ("binned", "unbinned")}
     console.current().emit(
         {"target": name, "version": target.version, **known, "unit": target.unit, "values": values, "plot": plot},
@@ -113,11 +114,11 @@ def stats(
     )
 
 
-def _values(found: "Statistics") -> list[dict[str, float]]:
+def _values(found: "Statistics", unit: str) -> list[dict[str, float]]:
     """Return the histogram of the values before binning."""
     if not found.binned and not found.unbinned:
         return []
-    edges, binned, unbinned = found.histogram()
+    edges, binned, unbinned = found.histogram(unit, _BARS)
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), binned.tolist(), unbinned.tolist(), strict=True)
     return [{"from": low, "to": high, "in_a_class": int(here), "left_out": int(out)} for low, high, here, out in rows]
 

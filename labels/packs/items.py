@@ -15,6 +15,8 @@ from lightmeter.errors import LightmeterError
 
 _FREE = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
 _SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
+_MODES_OF_PNG = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
+_ORIENTATION = 0x0112
 
 Box = tuple[int, int, int, int]
 
@@ -77,17 +79,19 @@ def items(dataset: DataSet, rows: Iterable[Mapping[str, Any]]) -> Iterator[Item]
         if box is None:
             yield _item(dataset, row, sha256, _SUFFIXES.get(row["format"], row["format"].lower()), data)
         else:
-            yield _item(dataset, row, f"{sha256}-{crops[sha256]}", "png", _cropped(data, box))
+            yield _item(dataset, row, f"{sha256}-{crops[sha256]}", "png", cut(data, box))
             crops[sha256] += 1
 
 
-def _cropped(data: bytes, box: Box) -> bytes:
-    """Return a part of the stored pixels as lossless PNG."""
+def cut(data: bytes, box: Box) -> bytes:
+    """Return a part of a photograph's stored pixels as lossless PNG, with the tag that says how it is turned."""
     x, y, width, height = box
     out = io.BytesIO()
+    exif = Pictures.Exif()
     with Pictures.open(io.BytesIO(data)) as picture:
+        exif[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
         part = picture.crop((x, y, x + width, y + height))
-        (part if part.mode in ("L", "RGB", "RGBA") else part.convert("RGB")).save(out, "PNG")
+        (part if part.mode in _MODES_OF_PNG else part.convert("RGB")).save(out, "PNG", exif=exif)
     return out.getvalue()
 
 

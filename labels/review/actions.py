@@ -1,21 +1,19 @@
 """What a person does on the review page, and how it is undone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, select
 
-from harvest.catalogue.resolve import resolved_exif
-from harvest.catalogue.tables import Image, Label, Region
+from harvest.catalogue.tables import Image, Label
 from labels import statements
+from labels.crops import Crop
 from labels.judgement import by_hand
-from labels.review.boxes import Box, Size, seen_size, to_stored
+from labels.review.boxes import Box
+from labels.review.regions import Drawn, draw, remove, restore
 from labels.targets.base import Target
 from lightmeter.errors import UsageError
-
-BOX_KINDS = ("inside", "face")
-"""What a box can be: the inside of a frame, a face."""
-ORIGIN = "hand"
 
 
 @dataclass
@@ -23,13 +21,19 @@ class Session:
     """One person's session.
 
     Attributes:
-        done: what can be undone, newest last: the image and either the label that the person gave before or a box.
+        engine: of the catalogue.
+        target: what is judged.
+        author: who judges.
+        crops: by kind, which boxes count.
+        done: what can be undone, newest last: the image, and the label that the person gave before or what they had
+            drawn.
     """
 
     engine: Engine
     target: Target[Any]
     author: str
-    done: list[tuple[int, str, Any]] = field(default_factory=list)
+    crops: Mapping[str, Crop]
+    done: list[tuple[int, str | Drawn | None]] = field(default_factory=list)
 
     def label(self, image_id: int, value: str | None) -> None:
         """Say what a photograph is; None takes the person's word back.
@@ -42,58 +46,53 @@ class Session:
                 raise UsageError("There is no such photograph.")
         before = self._mine(image_id)
         self._say(image_id, value)
-        self.done.append((image_id, "label", before))
+        self.done.append((image_id, before))
 
-    def box(self, image_id: int, kind: str, seen: Box) -> int:
-        """Keep a box that was drawn on the picture as it is seen, and return its number.
+    def box(self, image_id: int, kind: str, seen: Box, instead_of: int | None = None) -> None:
+        """Keep a box that was drawn on the picture as it is seen, or that corrects another.
 
         Raises:
-            UsageError: if it lies outside, is empty, or its kind is unknown.
+            UsageError: if it lies outside, is empty, or its kind or the other box is unknown.
         """
+        crop = self._crop(kind)
         with self.engine.begin() as connection:
-            row = connection.execute(select(Image.width, Image.height).where(Image.id == image_id)).one_or_none()
-            if row is None or kind not in BOX_KINDS:
-                raise UsageError("There is no such photograph or no such kind of box.")
-            orientation = resolved_exif(connection, image_id, image_id, ("orientation",)).get(image_id, {})
-            turned = orientation.get("orientation") or 1
-            stored = Size(*row)
-            size = seen_size(stored, turned)
-            if not _is_inside(seen, size):
-                raise UsageError("The box is empty or lies outside the picture.")
-            values = {**to_stored(seen, stored, turned)._asdict(), "image_id": image_id, "kind": kind}
-            number = connection.execute(
-                insert(Region).values(**values, origin=ORIGIN, orientation=turned).returning(Region.id)
-            ).scalar_one()
-        self.done.append((image_id, "box", number))
-        return number
+            before = draw(connection, image_id, crop, seen, instead_of)
+        self.done.append((image_id, before))
+
+    def unbox(self, image_id: int, kind: str, number: int) -> None:
+        """Say that a box is none.
+
+        Raises:
+            UsageError: if there is no such box or kind.
+        """
+        crop = self._crop(kind)
+        with self.engine.begin() as connection:
+            before = remove(connection, image_id, crop, number)
+        self.done.append((image_id, before))
 
     def undo(self) -> int | None:
         """Take the last action back; return its photograph, or None if there is nothing to undo."""
         if not self.done:
             return None
-        image_id, what, before = self.done.pop()
-        if what == "label":
-            self._say(image_id, before)
-        else:
+        image_id, before = self.done.pop()
+        if isinstance(before, Drawn):
             with self.engine.begin() as connection:
-                connection.execute(delete(Region).where(Region.id == before))
+                restore(connection, image_id, before)
+        else:
+            self._say(image_id, before)
         return image_id
+
+    def _crop(self, kind: str) -> Crop:
+        if kind not in self.crops:
+            raise UsageError("There is no such kind of box.")
+        return self.crops[kind]
 
     def _say(self, image_id: int, value: str | None) -> None:
         with self.engine.begin() as connection:
             statements.add(connection, [by_hand(image_id, self.target, value, self.author)])
 
     def _mine(self, image_id: int) -> str | None:
-        query = select(Label.value).where(
-            Label.image_id == image_id,
-            Label.target == self.target.name,
-            Label.origin == "hand",
-            Label.author == self.author,
-        )
+        about = (Label.image_id == image_id) & (Label.origin == "hand") & (Label.author == self.author)
         with self.engine.connect() as connection:
-            return connection.scalar(query.order_by(Label.id.desc()).limit(1))
-
-
-def _is_inside(box: Box, size: Size) -> bool:
-    across = 0 <= box.x < box.x + box.width <= size.width
-    return across and 0 <= box.y < box.y + box.height <= size.height
+            said = statements.read(connection, about, [self.target.name])
+        return said[-1].value if said else None

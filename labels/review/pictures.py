@@ -1,4 +1,4 @@
-"""Pictures for a browser: originals as they are, or as PNG; small ones for the contact sheet."""
+"""Pictures for a browser: originals as they are, or as upright PNG; small ones for the contact sheet."""
 
 import io
 from pathlib import Path
@@ -6,19 +6,24 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from harvest.store import path_of
+from lightmeter.files import write_atomic
 
-_SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+_SHOWN = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
+_TURNED_BY_BROWSERS = ("JPEG", "MPO")
+_ORIENTATION = 0x0112
 _SMALL = (320, 320)
 
 
 def original(store: Path, sha256: str) -> tuple[bytes, str]:
-    """Return a photograph's bytes and media type, turned into PNG where a browser may not know its format."""
+    """Return a photograph's bytes and media type; an upright PNG where a browser may not show its format upright."""
     data = path_of(store, sha256).read_bytes()
     with Image.open(io.BytesIO(data)) as picture:
-        if picture.format in _SHOWN:
-            return data, _SHOWN[picture.format]
+        known = picture.format or ""
+        upright = known in _TURNED_BY_BROWSERS or picture.getexif().get(_ORIENTATION, 1) == 1
+        if known in _SHOWN and upright:
+            return data, _SHOWN[known]
         out = io.BytesIO()
-        picture.convert("RGB").save(out, "PNG")
+        ImageOps.exif_transpose(picture).convert("RGB").save(out, "PNG")
     return out.getvalue(), "image/png"
 
 
@@ -32,6 +37,5 @@ def small(store: Path, cache: Path, sha256: str) -> bytes:
         upright.thumbnail(_SMALL)
         out = io.BytesIO()
         upright.save(out, "JPEG", quality=85)
-        cache.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(out.getvalue())
+        write_atomic(file, out.getvalue())
     return file.read_bytes()

@@ -1,12 +1,12 @@
 """Which photographs are judged, page by page."""
 
-import random
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select, true
 
 from harvest.catalogue.resolve import resolved_exif
@@ -14,7 +14,8 @@ from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region, Sig
 from harvest.catalogue.where import parse_where
 from labels import statements
 from labels.crops import Crop, crop_for
-from labels.review.boxes import Box, Size, seen_size, to_seen
+from labels.review.boxes import Size, seen_size
+from labels.review.regions import orientation_of, seen_boxes
 from labels.suspects import read_suspects
 from labels.targets.base import classes_in
 from lightmeter.errors import UsageError
@@ -23,7 +24,7 @@ from lightmeter.project import Project
 
 _EXIF = (
     "make", "model", "lens", "software", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm",
-    "flash_fired", "taken_at", "orientation",
+    "flash_fired", "taken_at",
 )  # fmt: skip
 
 
@@ -37,13 +38,13 @@ class Queue:
 
     Attributes:
         target: what is judged.
-        condition: what holds for them.
-        ids: the only ones that are meant, ascending; None for all for which the condition holds.
+        total: how many there are.
+        ids: those that are meant, ascending, shape (total,); None for all photographs.
     """
 
     target: str
-    condition: ColumnElement[bool]
-    ids: Sequence[int] | None = None
+    total: int
+    ids: NDArray[np.int64] | None = None
 
     def page(self, connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
         """Return the photographs that follow an id.
@@ -53,13 +54,11 @@ class Queue:
             after: the last id of the page before; 0 for the first page.
             limit: the most photographs.
         """
-        query = select(Image.id, Image.sha256).where(Image.id > after).order_by(Image.id).limit(limit)
-        if self.ids is None:
-            query = query.where(self.condition)
-        else:
-            start = bisect_right(self.ids, after)
-            query = query.where(Image.id.in_(self.ids[start : start + limit]))
-        rows = [row._asdict() for row in connection.execute(query)]
+        query = select(Image.id, Image.sha256).where(Image.id > after, Image.problem.is_(None))
+        if self.ids is not None:
+            start = np.searchsorted(self.ids, after, side="right")
+            query = query.where(Image.id.in_(self.ids[start : start + limit].tolist()))
+        rows = [row._asdict() for row in connection.execute(query.order_by(Image.id).limit(limit))]
         labels = _labels(connection, [row["id"] for row in rows], self.target)
         return [{**row, **labels.get(row["id"], _NO_LABEL)} for row in rows]
 
@@ -74,7 +73,7 @@ def chosen_queue(
     sample: int | None = None,
     seed: int = 0,
 ) -> Queue:
-    """Return a queue.
+    """Return a queue, as it is now: what is judged meanwhile stays in it.
 
     Args:
         connection: to the catalogue.
@@ -93,15 +92,17 @@ def chosen_queue(
     kinds = _kinds(target, crop_for("face", project.settings))
     if kind not in (*kinds, SUSPECTS):
         raise UsageError(unknown("queue", kind, [*kinds, SUSPECTS]))
+    fine = Image.problem.is_(None)
+    if kind == "all" and not where.strip() and sample is None:
+        return Queue(target, connection.scalar(select(func.count(Image.id)).where(fine)) or 0)
     chosen = parse_where(where) if where.strip() else true()
-    condition = and_(Image.problem.is_(None), chosen, kinds.get(kind, true()))
-    if kind != SUSPECTS and sample is None:
-        return Queue(target, condition)
-    ids = set(connection.scalars(select(Image.id).where(condition)))
+    query = select(Image.id).where(fine, chosen, kinds.get(kind, true()))
+    ids = np.asarray(connection.scalars(query).all(), dtype=np.int64)
     if kind == SUSPECTS:
-        ids &= set(read_suspects(project, target))
-    drawn = sorted(ids) if sample is None else random.Random(seed).sample(sorted(ids), min(sample, len(ids)))
-    return Queue(target, condition, sorted(drawn))
+        ids = np.intersect1d(ids, read_suspects(project, target))
+    if sample is not None and sample < len(ids):
+        ids = np.random.default_rng(seed).choice(np.sort(ids), sample, replace=False)
+    return Queue(target, len(ids), np.sort(ids))
 
 
 def _kinds(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
@@ -155,8 +156,14 @@ def _labels(connection: Connection, ids: Sequence[int], target: str) -> dict[int
     return {image: {"label": one.value, "origin": one.origin} for (image, _), one in found.items()}
 
 
-def details(connection: Connection, image: int, target: str) -> dict[str, Any]:
+def details(connection: Connection, image: int, target: str, crops: Mapping[str, Crop]) -> dict[str, Any]:
     """Return all that the page shows of one photograph: EXIF, name, label, and its boxes as they are seen.
+
+    Args:
+        connection: to the catalogue.
+        image: of the photograph.
+        target: what is judged.
+        crops: by kind, which boxes count.
 
     Raises:
         UsageError: if there is no such photograph.
@@ -166,21 +173,16 @@ def details(connection: Connection, image: int, target: str) -> dict[str, Any]:
     if row is None:
         raise UsageError("There is no such photograph.")
     exif = resolved_exif(connection, image, image, _EXIF).get(image, {})
-    orientation = exif.pop("orientation", None) or 1
     stored = Size(row.width, row.height)
     seen = connection.execute(
         select(Sighting.file, Sighting.owner, Sighting.source, Sighting.page_url).where(Sighting.image_id == image)
     ).first()
-    boxes = select(Region.id, Region.kind, Region.origin, Region.x, Region.y, Region.width, Region.height)
     return {
         "id": image,
         "sha256": row.sha256,
         **_labels(connection, [image], target).get(image, _NO_LABEL),
         "exif": {name: value for name, value in exif.items() if value is not None},
         "seen": seen._asdict() if seen else {},
-        "size": seen_size(stored, orientation)._asdict(),
-        "boxes": [
-            {"id": number, "kind": kind, "origin": origin, **to_seen(Box(*box), stored, orientation)._asdict()}
-            for number, kind, origin, *box in connection.execute(boxes.where(Region.image_id == image))
-        ],
+        "size": seen_size(stored, orientation_of(connection, image))._asdict(),
+        "boxes": seen_boxes(connection, image, stored, crops),
     }

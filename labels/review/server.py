@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from labels.review.actions import BOX_KINDS, Session
+from labels.review.actions import Session
 from labels.review.boxes import Box
 from labels.review.pictures import original, small
 from labels.review.queue import Queue, classes_in_use, details
+from labels.review.regions import KINDS
 from lightmeter.errors import UsageError
 from lightmeter.project import Project
 
@@ -28,6 +29,7 @@ _HASH = re.compile(r"/(photo|small)/([0-9a-f]{64})")
 _COOKIE = "lightmeter-review"
 _MOST_BYTES = 10_000
 _MOST_ON_A_PAGE = 200
+_MOST_NUMBER = 2**63
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -87,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: addresses carry the token."""
 
     def _answer(self, act: Callable[[], None]) -> None:
+        self._unread = self.command == "POST"
         try:
             self._check_host()
             act()
@@ -94,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(str(error).encode(), "text/plain", error.status)
         except (UsageError, ValueError, KeyError, TypeError) as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        except ConnectionError:
+            self.close_connection = True  # the page was left while this was sent
         except OSError:
             self._send(b"not here", "text/plain", HTTPStatus.NOT_FOUND)
 
@@ -108,9 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         if picture:
             self._send_picture(picture[1], picture[2])
         elif where.path == "/api/queue":
-            self._send_page(int(asked.get("after", 0)), int(asked.get("limit", 48)))
+            self._send_page(_whole(asked.get("after", 0)), _whole(asked.get("limit", 48)))
         elif where.path == "/api/photograph":
-            self._send_photograph(int(asked["image"]))
+            self._send_photograph(_whole(asked["image"]))
         elif where.path == "/favicon.ico":
             self._send(b"", "image/x-icon", HTTPStatus.NO_CONTENT)
         elif where.path in _FILES:
@@ -123,22 +128,37 @@ class _Handler(BaseHTTPRequestHandler):
         self._know()
         if self.headers.get("Content-Type") != "application/json":
             raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "JSON only")
-        length = int(self.headers.get("Content-Length", 0))
+        length = _whole(self.headers.get("Content-Length", 0))
         if length > _MOST_BYTES:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too long")
         asked = json.loads(self.rfile.read(length))
-        actions = {"/api/label": self._label, "/api/box": self._box, "/api/undo": self._undo}
+        self._unread = False
+        actions = {
+            "/api/label": self._label,
+            "/api/box": self._box,
+            "/api/unbox": self._unbox,
+            "/api/undo": self._undo,
+        }
         if self.path not in actions:
             raise _Refused(HTTPStatus.NOT_FOUND, "not here")
         self._send_json(actions[self.path](asked))
 
     def _label(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self.server.session.label(int(asked["image"]), asked["value"])
-        return {"image": asked["image"], "value": asked["value"]}
+        value = asked["value"]
+        if not (value is None or isinstance(value, str)):
+            raise UsageError("A class is a word.")
+        self.server.session.label(_whole(asked["image"]), value)
+        return {"image": asked["image"], "value": value}
 
     def _box(self, asked: dict[str, Any]) -> dict[str, Any]:
-        box = Box(*(int(asked[name]) for name in Box._fields))
-        return {"id": self.server.session.box(int(asked["image"]), asked["kind"], box)}
+        box = Box(*(_whole(asked[name]) for name in Box._fields))
+        other = asked.get("instead_of")
+        self.server.session.box(_whole(asked["image"]), asked["kind"], box, None if other is None else _whole(other))
+        return {"image": asked["image"]}
+
+    def _unbox(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.server.session.unbox(_whole(asked["image"]), asked["kind"], _whole(asked["box"]))
+        return {"image": asked["image"]}
 
     def _undo(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"image": self.server.session.undo()}
@@ -169,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "target": session.target.name,
                 "classes": self.server.classes,
                 "multiple": session.target.multiple,
-                "boxes": BOX_KINDS,
+                "boxes": KINDS,
+                "total": queue.total,
                 "photographs": photographs,
             }
         )
@@ -177,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_photograph(self, image: int) -> None:
         session = self.server.session
         with session.engine.connect() as connection:
-            self._send_json(details(connection, image, session.target.name))
+            self._send_json(details(connection, image, session.target.name, session.crops))
 
     def _send_picture(self, kind: str, sha256: str) -> None:
         project = self.server.project
@@ -195,5 +216,15 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**_HEADERS, "Content-Type": media_type, "Cache-Control": cache}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
+        if self._unread:
+            self.send_header("Connection", "close")  # what nobody read would pass for the next request
         self.end_headers()
         self.wfile.write(data)
+
+
+def _whole(value: object) -> int:
+    """Read a number that a data base can have."""
+    number = int(str(value))
+    if not 0 <= number < _MOST_NUMBER:
+        raise UsageError(f"{value} is out of range.")
+    return number

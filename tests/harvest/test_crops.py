@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from sqlalchemy import insert, select
 
+from harvest.catalogue.session import open_catalogue
+from harvest.catalogue.tables import Image as CatalogueImage
+from harvest.catalogue.tables import Region
+from lightmeter.project import find
 from tests.conftest import Lightmeter
 
 
@@ -23,3 +28,25 @@ def test_what_lies_inside_frames_is_cut_out(project: Path, tmp_path: Path, light
     with Image.open(project / "inside" / row["file"]) as cut:
         assert np.array_equal(np.asarray(cut), np.asarray(scene))
     assert lightmeter("harvest", "crops", "faces")["crops"] == 0
+
+
+def test_what_a_person_drew_takes_the_place_of_what_was_found(
+    project: Path, tmp_path: Path, lightmeter: Lightmeter
+) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    scene = Image.fromarray(np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8))
+    for name in ("one.png", "two.png"):
+        ImageOps.expand(scene.rotate(180 * (name == "two.png")), (10, 20, 30, 40), "white").save(folder / name)
+    lightmeter("harvest", "run", "folder", folder)
+    engine = open_catalogue(find())
+    drawn = {"kind": "inside", "origin": "hand", "x": 5, "y": 6}
+    with engine.begin() as connection:
+        first, second = connection.scalars(select(CatalogueImage.id).order_by(CatalogueImage.id))
+        connection.execute(insert(Region).values(**drawn, image_id=first, width=50, height=40))
+        connection.execute(insert(Region).values(**drawn, image_id=second, width=0, height=0))  # there is no frame
+    engine.dispose()
+    assert lightmeter("harvest", "crops", "inside", "--kind", "inside", "--margin", "0")["crops"] == 1
+    with (project / "inside" / "crops.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["x"], row["y"], row["width"], row["height"]) == ("5", "6", "50", "40")

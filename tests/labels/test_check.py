@@ -88,6 +88,14 @@ def test_exif_that_changed_since_is_found(catalogue: Any, dataset: DataSet, caps
     assert problems(capsys, 1) == ["photographs have other EXIF in the catalogue"]
 
 
+def test_photographs_that_the_catalogue_no_longer_has_whole_are_found(
+    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.id == 3).values(problem="truncated"))
+    assert problems(capsys, 1) == ["photographs are not in the catalogue, or damaged there"]
+
+
 def test_an_edited_manifest_is_refused(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
     with (dataset.folder / "manifest.parquet").open("ab") as file:
         file.write(b" ")

@@ -102,6 +102,22 @@ def test_a_round_trip_loses_nothing(any_catalogue: Any, capsys: pytest.CaptureFi
     assert out_of(capsys, "labels", "import", f"labels.{form}")["known"] == len(before)
 
 
+def test_the_newest_word_counts_however_late_it_is_imported(
+    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(any_catalogue)
+    out_of(capsys, "labels", "set", "1.jpg", "medium=film", "--author", "ann")
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    columns = "sha256,target,value,origin,author,created_at"
+    old = f"{found['sha256']},medium,digital,hand,ann,2020-01-01T00:00:00+00:00"
+    Path("old.csv").write_text(f"{columns}\n{old}\n")
+    assert out_of(capsys, "labels", "import", "old.csv")["added"] == 1
+    assert counting(capsys, "1.jpg")["medium"] == "film"
+    assert out_of(capsys, "labels", "stats", "medium")["classes"] == {"digital": 3, "film": 1}
+    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert [row["value"] for row in found["labels"] if row["origin"] == "hand"] == ["digital", "film"]
+
+
 def test_a_query_chooses_what_is_exported(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fill(catalogue)
     for file in ("some.csv", "some.json"):
@@ -135,10 +151,25 @@ def test_what_label_studio_adds_is_read(catalogue: Any, capsys: pytest.CaptureFi
             "result": [{"from_name": "medium", "to_name": "image", "type": "choices", "value": {"choices": ["film"]}}],
         }
     )
+    changed = tasks[1]["annotations"][0]  # somebody did not agree with the rule
+    changed["result"][0]["value"]["choices"] = ["film"]
+    changed |= {"completed_by": 3, "updated_at": "2036-01-02T03:04:05Z"}
     Path("tasks.json").write_text(json.dumps(tasks))
-    assert out_of(capsys, "labels", "import", "tasks.json")["added"] == 1
-    (found,) = out_of(capsys, "labels", "show", tasks[0]["data"]["sha256"])
-    assert (found["labels"][-1]["author"], found["labels"][-1]["value"]) == ("eve@example.org", "film")
+    assert out_of(capsys, "labels", "import", "tasks.json")["added"] == 2
+    for task, author, time in ((tasks[0], "eve@example.org", "2026"), (tasks[1], "3", "2036")):
+        (found,) = out_of(capsys, "labels", "show", task["data"]["sha256"])
+        (new,) = [row for row in found["labels"] if row["origin"] == "import"]
+        assert (new["author"], new["value"], new["created_at"][:4]) == (author, "film", time)
+
+
+def test_label_studio_gets_a_task_for_each_photograph_also_without_labels(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(catalogue)
+    assert out_of(capsys, "labels", "export", "tasks.json", "--target", "iso")["labels"] == 0
+    tasks = json.loads(Path("tasks.json").read_text())
+    assert [task["data"]["file"] for task in tasks] == [f"{number}.jpg" for number in range(1, 5)]
+    assert all(task["annotations"] == [] for task in tasks)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from harvest.catalogue.tables import Image, Region
 from harvest.store import PhotoStore
 from labels.apply import apply
 from labels.dataset import SPLITS, DataSet, crop_of, read_dataset
-from labels.packs.items import may_be_shared
+from labels.packs.items import cut, may_be_shared
 from labels.targets.library import find
 from lightmeter.cli import main
 
@@ -150,6 +150,23 @@ def test_crops_are_lossless_and_those_by_hand_count(
         f"{second}-0.png", f"{second}-1.png",
     }  # fmt: skip
     assert main(["labels", "split", "--check", "faces"]) == 0
+
+
+@pytest.mark.parametrize("mode", ["I;16", "LA", "P", "CMYK"])
+def test_a_crop_keeps_every_bit_and_how_the_picture_is_turned(mode: str) -> None:
+    out = io.BytesIO()
+    picture = Picture.linear_gradient("L").convert("I;16" if mode == "I;16" else "RGB")
+    if mode == "I;16":
+        picture = picture.point(lambda level: level * 257)
+    exif = Picture.Exif()
+    exif[0x0112] = 6
+    picture.convert(mode).save(out, "TIFF", exif=exif)
+    with Picture.open(io.BytesIO(cut(out.getvalue(), (16, 32, 100, 50)))) as part:
+        assert part.format == "PNG"
+        assert part.getexif()[0x0112] == 6
+        with Picture.open(io.BytesIO(out.getvalue())) as whole:
+            same = whole.crop((16, 32, 116, 82))
+            assert part.tobytes() == (same.convert("RGB") if mode == "CMYK" else same).tobytes()
 
 
 def test_without_their_borders_all_photographs_stay(catalogue: Any, dataset: DataSet) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,22 @@ import pytest
 from PIL import Image as Picture
 from PIL import ImageOps
 from selenium.webdriver import ActionChains, Chrome, Keys
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Engine, func, insert, select, update
 
 from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region
+from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region, Run, Sighting
 from harvest.store import PhotoStore
 from labels.apply import apply
 from labels.review.actions import Session
 from labels.review.boxes import Box, Size, to_seen, to_stored
 from labels.review.queue import chosen_queue
+from labels.review.regions import crops_by_kind
 from labels.review.server import ReviewServer
+from labels.suspects import write_suspects
+from labels.targets.base import Target
 from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.project import Project, create
 from lightmeter.project import find as find_project
 from tests.browser import complaints, until
 from tests.support import Lightmeter
@@ -55,8 +59,14 @@ def serving(catalogue: Any, name: str = "medium") -> Iterator[ReviewServer]:
     target = find(name)
     with catalogue.engine.connect() as connection:
         queue = chosen_queue(connection, catalogue.project, target.name)
-    with running(ReviewServer(catalogue.project, queue, Session(catalogue.engine, target, "ann"))) as server:
+    with running(
+        ReviewServer(catalogue.project, queue, session(catalogue.project, catalogue.engine, target))
+    ) as server:
         yield server
+
+
+def session(project: Project, engine: Engine, target: Target[Any]) -> Session:
+    return Session(engine, target, "ann", crops_by_kind(project.settings))
 
 
 @pytest.fixture
@@ -115,6 +125,11 @@ def test_wrong_requests_are_refused_and_write_nothing(catalogue: Any, server: Re
     assert ask(server, "/api/label", body={"image": 1, "value": "x" * 20_000})[0] == 413
     box = {"image": 1, "kind": "face", "x": 600, "y": 0, "width": 100, "height": 10}
     assert ask(server, "/api/box", body=box)[0] == 400
+    assert ask(server, "/api/unbox", body={"image": 1, "kind": "face", "box": 7})[0] == 400
+    for value in (7, ["film"], {}):
+        assert ask(server, "/api/label", body={"image": 1, "value": value})[0] == 400
+    for path in ("/api/queue?after=-1", "/api/queue?limit=-1", "/api/queue?after=x", f"/api/photograph?image={2**63}"):
+        assert ask(server, path)[0] == 400
     assert ask(server, "/api/nothing", body={})[0] == 404
     assert ask(server, "/photo/" + "0" * 64)[0] == 404
     assert ask(server, "/../app.js")[0] == 404
@@ -179,18 +194,124 @@ def test_photographs_in_which_no_face_was_found_wait_until_somebody_draws_one(
     assert ids() == [2, 4]
 
 
-def test_a_page_of_a_hundred_thousand_comes_at_once(catalogue: Any) -> None:
-    rows = [{"sha256": f"{n:064x}", "format": "JPEG", "width": 1, "height": 1, "file_size": 1} for n in range(100_000)]
+def test_what_a_browser_may_not_turn_comes_upright(catalogue: Any, server: ReviewServer) -> None:
+    picture = Picture.new("RGB", (40, 30))
+    picture.paste((255, 0, 0), (0, 0, 5, 5))
+    exif = Picture.Exif()
+    exif[0x0112] = 6
+    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    for form in ("TIFF", "PNG"):
+        out = io.BytesIO()
+        picture.save(out, form, exif=exif)
+        sha256 = hashlib.sha256(out.getvalue()).hexdigest()
+        store.put(sha256, out.getvalue())
+        status, data, headers = ask(server, f"/photo/{sha256}")
+        assert (status, headers["Content-Type"]) == (200, "image/png")
+        with Picture.open(io.BytesIO(data)) as shown:
+            assert shown.size == (30, 40)
+            assert shown.getpixel((29, 0)) == (255, 0, 0)
+
+
+def test_a_refused_request_leaves_nothing_behind_for_the_next(server: ReviewServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    connection.request("POST", "/api/label", "GET /app.js HTTP/1.1\r\n\r\n", {"Content-Type": "text/plain"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (403, "close")
+    connection.close()
+
+
+@pytest.fixture
+def boxes_of(catalogue: Any, server: ReviewServer) -> Callable[[str], set[tuple[int, ...]]]:
+    """The boxes of a kind that count in the second photograph, as the page shows them."""
+
+    def found(kind: str) -> set[tuple[int, ...]]:
+        boxes = json.loads(ask(server, "/api/photograph?image=2")[1])["boxes"]
+        return {tuple(box[name] for name in Box._fields) for box in boxes if box["kind"] == kind}
+
+    faces = [
+        {"image_id": 2, "kind": "face", "origin": "faces", "x": x, "y": 0, "width": 60, "height": 60, "score": 0.95}
+        for x in (0, 300)
+    ]
     with catalogue.engine.begin() as connection:
-        connection.execute(insert(Image), rows)
-        connection.execute(insert(Exif), [{"image_id": n, "origin": "file", "raw": {}} for n in range(1, 100_001, 50)])
+        connection.execute(insert(Region), faces)
+    return found
+
+
+def test_faces_are_added_corrected_and_removed_beside_those_that_were_found(
+    server: ReviewServer, boxes_of: Callable[[str], set[tuple[int, ...]]]
+) -> None:
+    def act(path: str, **asked: Any) -> None:
+        assert ask(server, path, body={"image": 2, "kind": "face", **asked})[0] == 200
+
+    def number_of(x: int) -> int:
+        boxes = json.loads(ask(server, "/api/photograph?image=2")[1])["boxes"]
+        return next(box["id"] for box in boxes if box["x"] == x)
+
+    left, right, missed, better = (0, 0, 60, 60), (300, 0, 60, 60), (100, 10, 50, 50), (290, 5, 80, 90)
+    act("/api/box", **dict(zip(Box._fields, missed, strict=True)))
+    assert boxes_of("face") == {left, right, missed}
+    act("/api/box", **dict(zip(Box._fields, better, strict=True)), instead_of=number_of(300))
+    assert boxes_of("face") == {left, better, missed}
+    act("/api/unbox", box=number_of(0))
+    act("/api/unbox", box=number_of(100))
+    act("/api/unbox", box=number_of(290))
+    assert boxes_of("face") == set()
+    for before in ({better}, {better, missed}, {left, better, missed}, {left, right, missed}, {left, right}):
+        act("/api/undo")
+        assert boxes_of("face") == before
+
+
+def test_a_photograph_has_one_inside(server: ReviewServer, boxes_of: Callable[[str], set[tuple[int, ...]]]) -> None:
+    for box in (Box(5, 5, 600, 400), Box(20, 20, 500, 300)):
+        server.session.box(2, "inside", box)
+        assert boxes_of("inside") == {box}
+    assert boxes_of("face") == {(0, 0, 60, 60), (300, 0, 60, 60)}
+
+
+KINDS_OF_QUEUE = ("all", "unjudged", "no-face", "disagreements", "suspects")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Engine]]:
+    """A hundred thousand photographs; the last few thousand are those that wait in each queue."""
+    project = create(tmp_path_factory.mktemp("many"))
+    engine = open_catalogue(project)
+    numbers, rare = range(1, 100_001), range(97_001, 100_001)
+    image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 1}
+    looked = {"filter": "faces", "version": 1, "verdict": "keep"}
+    face = {"kind": "face", "origin": "faces", "x": 0, "y": 0, "width": 60, "height": 60, "score": 0.95}
+    judged = {"target": "medium", "value": "film", "origin": "hand", "author": "ann"}
+    seen = {"run_id": 1, "source": "made up", "state": "fetched"}
+    with engine.begin() as connection:
+        connection.execute(insert(Run).values(id=1, source="made up", query={}, options={}))
+        connection.execute(insert(Image), [{**image, "id": n, "sha256": f"{n:064x}"} for n in numbers])
+        connection.execute(insert(Inspection), [{**looked, "image_id": n} for n in numbers])
+        connection.execute(insert(Region), [{**face, "image_id": n} for n in numbers if n not in rare])
+        connection.execute(insert(Label), [{**judged, "image_id": n} for n in numbers if n not in rare])
+        connection.execute(insert(Sighting), [{**seen, "id": n, "source_id": str(n), "image_id": n} for n in numbers])
+        exif = [{"image_id": n, "sighting_id": None, "origin": "file", "iso": 100.0} for n in numbers]
+        exif += [
+            {"image_id": None, "sighting_id": n, "origin": "api", "iso": 800.0 if n in rare else 100.0} for n in numbers
+        ]
+        connection.execute(insert(Exif), exif)
+    write_suspects(project, "medium", [{"image_id": n} for n in rare])
+    yield project, engine
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_QUEUE)
+def test_a_page_of_a_hundred_thousand_comes_at_once(many: tuple[Project, Engine], kind: str) -> None:
+    project, engine = many
+    target = find("medium")
+    with engine.connect() as connection:
+        queue = chosen_queue(connection, project, target.name, kind=kind)
     times = []
-    with serving(catalogue) as server:
+    with running(ReviewServer(project, queue, session(project, engine, target))) as server:
         for after in (0, 50_000, 99_000, 0, 50_000):
             start = time.perf_counter()
             assert len(json.loads(ask(server, f"/api/queue?after={after}&limit=48")[1])["photographs"]) == 48
             times.append(time.perf_counter() - start)
-    assert sorted(times)[len(times) // 2] < 0.2
+    assert max(times) < 0.2
 
 
 def test_a_person_labels_twenty_undoes_one_and_draws_a_box(catalogue: Any, server: ReviewServer, browser: Any) -> None:
@@ -224,6 +345,40 @@ def test_a_person_labels_twenty_undoes_one_and_draws_a_box(catalogue: Any, serve
     assert complaints(browser) == []
 
 
+def test_a_box_is_corrected_by_its_corner_and_removed_below_the_pointer(
+    catalogue: Any, server: ReviewServer, browser: Any
+) -> None:
+    def boxes() -> list[tuple[int, ...]]:
+        query = select(Region.x, Region.y, Region.width, Region.height).where(Region.origin == "hand")
+        return [tuple(row) for row in catalogue.rows(query)]
+
+    server.session.box(2, "face", Box(100, 100, 200, 100))
+    browser.get(server.url)
+    until(lambda: len(browser.find_elements("css selector", "figure")) == COUNT)
+    press(browser, Keys.ARROW_RIGHT, Keys.ENTER)
+    picture = browser.find_element("id", "picture")
+    until(lambda: len(browser.find_elements("css selector", ".box.face")) == 1 and picture.size["width"] > 100)
+    factor = picture.size["width"] / 640
+
+    def at(x: int, y: int) -> ActionChains:
+        return ActionChains(browser).move_to_element_with_offset(
+            picture, round((x - 320) * factor), round((y - 240) * factor)
+        )
+
+    at(300, 200).click_and_hold().move_by_offset(round(100 * factor), round(50 * factor)).release().perform()
+    until(lambda: boxes() != [(100, 100, 200, 100)])
+    (corrected,) = boxes()
+    assert np.allclose(corrected, (100, 100, 300, 150), atol=4)
+    at(200, 150).perform()
+    until(lambda: len(browser.find_elements("css selector", ".box.below")) == 1)
+    press(browser, "x")
+    until(lambda: boxes() == [(0, 0, 0, 0)])
+    until(lambda: not browser.find_elements("css selector", ".box"))
+    press(browser, "u")
+    until(lambda: boxes() == [corrected])
+    assert complaints(browser) == []
+
+
 def test_where_several_classes_go_together_keys_add_and_take_away(
     catalogue: Any, server: ReviewServer, browser: Any
 ) -> None:
@@ -247,7 +402,7 @@ def test_where_several_classes_go_together_keys_add_and_take_away(
 
 def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: Any, tmp_path: Path) -> None:
     """Take the pictures that docs/labels.md shows; with LIGHTMETER_SCREENSHOTS they go into that folder."""
-    folder = Path(os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path))
+    folder = Path(__file__).parents[2] / os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path)
     lightmeter("harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360")
     assert main(["labels", "apply", "medium"]) == 0
     found = find_project()
@@ -256,7 +411,7 @@ def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: A
     def page(where: str) -> ReviewServer:
         with engine.connect() as connection:
             queue = chosen_queue(connection, found, "medium", where=where)
-        return ReviewServer(found, queue, Session(engine, find("medium"), "ann"))
+        return ReviewServer(found, queue, session(found, engine, find("medium")))
 
     with running(page("")) as server:
         browser.get(server.url)
@@ -271,9 +426,10 @@ def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: A
         press(browser, Keys.ENTER, "b")
         picture = browser.find_element("id", "picture")
         until(lambda: picture.size["width"] > 100 and "480 × 360" in browser.find_element("id", "exif").text)
-        drag = ActionChains(browser).move_to_element_with_offset(picture, 44, -166).click_and_hold()
-        drag.move_by_offset(46, 64).release().perform()  # round the head in which no face was found
-        until(lambda: len(browser.find_elements("css selector", ".box.face")) == 2)
+        for number, corner in enumerate(((-18, -146), (44, -150)), start=1):  # round two faces that were missed
+            drag = ActionChains(browser).move_to_element_with_offset(picture, *corner).click_and_hold()
+            drag.move_by_offset(46, 64).release().perform()
+            until(lambda drawn=number: len(browser.find_elements("css selector", ".box.face")) == drawn)
         browser.save_screenshot(str(folder / "review-single.png"))
     engine.dispose()
     assert all((folder / f"review-{name}.png").stat().st_size > 20_000 for name in ("sheet", "single"))

@@ -1,9 +1,11 @@
 "use strict";
 
 const PAGE = 48;
-const KEYS = "123456789qwertasdfg";   // one a class; z, u and b do other things
+const KEYS = "123456789qwertasdfgyhjklcvnmiopQWERTASDFGYHJKLCVNMIOP";   // one a class; 0, z, u, b and x do other things
+const GRIP = 8;   // so near, in pixels, a corner is taken hold of
 const at = (id) => document.getElementById(id);
-const state = { photographs: [], current: 0, single: false, real: false, classes: [], multiple: false, kinds: [], kind: 0, whole: false };
+const state = { photographs: [], cards: [], current: 0, marked: 0, single: false, real: false, classes: [], multiple: false,
+  kinds: [], kind: 0, total: 0, whole: false, below: null };
 let loading = null;
 
 async function call(path, body) {
@@ -33,7 +35,9 @@ function load() {
     state.whole = page.photographs.length < PAGE;
     for (const photograph of page.photographs) {
       state.photographs.push(photograph);
-      at("sheet").append(card(photograph, state.photographs.length - 1));
+      state.cards.push(card(state.photographs.length - 1));
+      at("sheet").append(state.cards.at(-1));
+      dress(state.cards.length - 1);
     }
     loading = null;
     draw();
@@ -45,6 +49,7 @@ function introduce(page) {
   state.classes = page.classes;
   state.multiple = page.multiple;
   state.kinds = page.boxes;
+  state.total = page.total;
   at("target").textContent = page.target;
   page.classes.slice(0, KEYS.length).forEach((name, index) => {
     const span = make("span");
@@ -53,30 +58,36 @@ function introduce(page) {
   });
 }
 
-function card(photograph, index) {
+function card(index) {
   const figure = make("figure");
   const picture = make("img");
   picture.loading = "lazy";
-  picture.src = `/small/${photograph.sha256}`;
+  picture.alt = "";
+  picture.src = `/small/${state.photographs[index].sha256}`;
   figure.append(picture, make("figcaption"));
   figure.addEventListener("click", () => { state.current = index; state.single = true; draw(); });
   return figure;
 }
 
+function dress(index) {
+  const shown = state.photographs[index];
+  const figure = state.cards[index];
+  figure.className = `${index === state.current ? "current" : ""} ${shown.origin === "hand" ? "hand" : ""}`;
+  figure.lastChild.textContent = shown.label ? `${shown.label.replaceAll("|", ", ")} (${shown.origin})` : "no label";
+}
+
 function draw() {
   const photograph = state.photographs[state.current];
   if (!photograph) { tell("Nothing waits in this queue."); return; }
-  [...at("sheet").children].forEach((figure, index) => {
-    const shown = state.photographs[index];
-    figure.className = `${index === state.current ? "current" : ""} ${shown.origin === "hand" ? "hand" : ""}`;
-    figure.lastChild.textContent = shown.label ? `${shown.label.replaceAll("|", ", ")} (${shown.origin})` : "no label";
-  });
+  dress(state.marked);   // of thousands of cards only those that change
+  dress(state.current);
+  state.marked = state.current;
   at("sheet").hidden = state.single;
   at("single").hidden = !state.single;
-  tell(`${state.current + 1} of ${state.photographs.length}${state.whole ? "" : "+"} · box: ${state.kinds[state.kind]}`);
+  tell(`${state.current + 1} of ${state.total} · box: ${state.kinds[state.kind]}`);
   if (state.single && !photograph.size) renew(photograph.id).then(draw);
   else if (state.single) drawSingle(photograph);
-  else at("sheet").children[state.current].scrollIntoView({ block: "nearest" });
+  else state.cards[state.current].scrollIntoView({ block: "nearest" });
 }
 
 function drawSingle(photograph) {
@@ -96,12 +107,13 @@ function drawSingle(photograph) {
 
 function scale(photograph) { return at("picture").clientWidth / photograph.size.width; }
 
-function drawBoxes(photograph) {
-  at("boxes").replaceChildren(...photograph.boxes.map((box) => outline(box, scale(photograph))));
+function drawBoxes(photograph, ...more) {
+  const boxes = photograph.boxes.filter((box) => !hold || box.id !== hold.id);
+  at("boxes").replaceChildren(...[...boxes, ...more].map((box) => outline(box, scale(photograph))));
 }
 
 function outline(box, factor) {
-  const element = make("div", undefined, `box ${box.kind}`);
+  const element = make("div", undefined, `box ${box.kind} ${box.id !== undefined && box.id === state.below?.id ? "below" : ""}`);
   for (const [side, value] of Object.entries({ left: box.x, top: box.y, width: box.width, height: box.height })) {
     element.style[side] = `${value * factor}px`;
   }
@@ -144,7 +156,9 @@ async function undo() {
 async function renew(image) {
   const page = await call(`/api/photograph?image=${image}`);
   const index = state.photographs.findIndex((photograph) => photograph.id === image);
-  if (index >= 0) state.photographs[index] = page;
+  if (index < 0) return;
+  state.photographs[index] = page;
+  dress(index);
 }
 
 function columns() {
@@ -160,7 +174,7 @@ document.addEventListener("keydown", (event) => {
     ArrowDown: () => move(state.single ? 1 : columns()), ArrowUp: () => move(state.single ? -1 : -columns()),
     Enter: () => { state.single = !state.single; draw(); }, Escape: () => { state.single = false; draw(); },
     z: () => { state.real = !state.real; draw(); }, u: undo, 0: () => label(null),
-    b: () => { state.kind = (state.kind + 1) % state.kinds.length; draw(); },
+    b: () => { state.kind = (state.kind + 1) % state.kinds.length; draw(); }, x: removeBox,
   };
   const act = place >= 0 && place < state.classes.length ? () => label(toggled(state.classes[place])) : keys[event.key];
   if (!act) return;
@@ -168,42 +182,74 @@ document.addEventListener("keydown", (event) => {
   queue = queue.then(act).catch(() => {});   // one after the other, however fast the keys come
 });
 
-let start = null;
+/* A box is drawn from one corner to the other, and corrected by dragging one of its corners. */
+let start = null;   // where the fixed corner is, while a box is drawn
+let hold = null;    // the box that is corrected meanwhile
 function place(event) {
   const corner = at("picture").getBoundingClientRect();
   return { x: Math.max(0, Math.min(corner.width, event.clientX - corner.left)),
            y: Math.max(0, Math.min(corner.height, event.clientY - corner.top)) };
 }
+function grip(point, photograph) {
+  const factor = scale(photograph);
+  for (const box of photograph.boxes) {
+    const [left, top, right, bottom] = [box.x, box.y, box.x + box.width, box.y + box.height].map((side) => side * factor);
+    const x = Math.abs(point.x - left) < GRIP ? right : Math.abs(point.x - right) < GRIP ? left : null;
+    const y = Math.abs(point.y - top) < GRIP ? bottom : Math.abs(point.y - bottom) < GRIP ? top : null;
+    if (x !== null && y !== null) return { box, fixed: { x, y } };
+  }
+  return null;
+}
+function smallestBelow(point, photograph) {
+  const factor = scale(photograph);
+  const within = (position, from, length) => position >= from * factor && position <= (from + length) * factor;
+  const below = photograph.boxes.filter((box) => within(point.x, box.x, box.width) && within(point.y, box.y, box.height));
+  return below.sort((one, other) => one.width * one.height - other.width * other.height)[0] || null;
+}
 function drawn(event) {
   const end = place(event);
   const factor = scale(state.photographs[state.current]);
   const low = { x: Math.min(start.x, end.x) / factor, y: Math.min(start.y, end.y) / factor };
-  return { kind: state.kinds[state.kind], x: Math.round(low.x), y: Math.round(low.y),
+  return { kind: hold ? hold.kind : state.kinds[state.kind], x: Math.round(low.x), y: Math.round(low.y),
            width: Math.round(Math.abs(end.x - start.x) / factor), height: Math.round(Math.abs(end.y - start.y) / factor) };
 }
+async function changeBoxes(path, photograph, asked) {
+  await call(path, { image: photograph.id, ...asked });
+  state.below = null;
+  await renew(photograph.id);
+  draw();
+}
+async function removeBox() {
+  if (!state.single || !state.below) { tell("Point at a box to remove it."); return; }
+  await changeBoxes("/api/unbox", state.photographs[state.current], { kind: state.below.kind, box: state.below.id });
+}
 at("canvas").addEventListener("mousedown", (event) => {
-  if (!state.photographs[state.current].size) return;
-  event.preventDefault(); start = place(event);
+  const photograph = state.photographs[state.current];
+  if (!photograph.size) return;
+  event.preventDefault();
+  const held = grip(place(event), photograph);
+  start = held ? held.fixed : place(event);
+  hold = held ? held.box : null;
 });
 at("canvas").addEventListener("mousemove", (event) => {
-  if (!start) return;
   const photograph = state.photographs[state.current];
+  if (!photograph.size) return;
+  if (start) { drawBoxes(photograph, drawn(event)); return; }
+  state.below = smallestBelow(place(event), photograph);
+  at("canvas").style.cursor = grip(place(event), photograph) ? "move" : "crosshair";
   drawBoxes(photograph);
-  at("boxes").append(outline(drawn(event), scale(photograph)));
 });
 document.addEventListener("mouseup", (event) => {
   if (!start) return;
   const box = drawn(event);
-  start = null;
+  const corrected = hold;
+  [start, hold] = [null, null];
   const photograph = state.photographs[state.current];
   if (box.width < 4 || box.height < 4) { draw(); return; }
   box.width = Math.min(box.width, photograph.size.width - box.x);
   box.height = Math.min(box.height, photograph.size.height - box.y);
-  queue = queue.then(async () => {
-    await call("/api/box", { image: photograph.id, ...box });
-    await renew(photograph.id);
-    draw();
-  }).catch(() => {});
+  const asked = corrected ? { ...box, instead_of: corrected.id } : box;
+  queue = queue.then(() => changeBoxes("/api/box", photograph, asked)).catch(() => {});
 });
 at("picture").addEventListener("load", () => draw());
 window.addEventListener("resize", () => draw());
