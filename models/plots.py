@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from models.preprocess import Photograph
@@ -21,7 +22,7 @@ _PAIRS = 4  # pictures in a row of an explanation
 
 
 def confusion_plot(scored: Mapping[str, Any], title: str) -> bytes:
-    """Return a PNG of the confusion matrix: shares of each true class in colour, counts in figures."""
+    """Return a PNG of the confusion matrix: counts, and as colours and percentages the shares of each true class."""
     counts = np.asarray(scored["confusion"])
     classes = scored["classes"]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -86,21 +87,34 @@ def reliability_plot(scored: Mapping[str, Any], title: str) -> bytes:
 
 
 def stops_plot(rows: Sequence[Mapping[str, Any]], unit: str, title: str) -> bytes:
-    """Return a PNG of answered against true setting in stops, a dot a photograph, with a band of one stop."""
-    figure, axes = _canvas(4.8, 4.6, title)
+    """Return a PNG of settings in stops, a dot a photograph: answered against true, and below it the error."""
     truth = np.asarray([row["true_stops"] for row in rows])
     found = np.asarray([row["predicted_stops"] for row in rows])
     low, high = min(truth.min(), found.min()) - 0.5, max(truth.max(), found.max()) + 0.5
-    line = np.asarray([low, high])
-    axes.fill_between(line, line - 1, line + 1, color=_GREY, alpha=0.2, linewidth=0, label="within one stop")
-    axes.plot(line, line, color=_GREY, linewidth=1, linestyle="--")
-    axes.scatter(truth, found, s=12, color=_BLUE, alpha=0.55, linewidth=0)
-    axes.set_xlim(low, high)
-    axes.set_ylim(low, high)
-    axes.set_xlabel(f"true ({unit})")
-    axes.set_ylabel(f"answered ({unit})")
-    axes.legend(loc="upper left", frameon=False)
-    return _png(figure)
+    drawing = Figure(figsize=(4.8, 6.6), dpi=_DPI, layout="constrained")
+    drawing.suptitle(title, fontsize=10, x=0.02, ha="left")
+    upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    ends = np.asarray([low, high])
+    for axes, right, answered in ((upper, ends, found), (lower, np.zeros(2), found - truth)):
+        axes.fill_between(ends, right - 1, right + 1, color=_GREY, alpha=0.2, linewidth=0, label="within one stop")
+        axes.plot(ends, right, color=_GREY, linewidth=1, linestyle="--")
+        axes.scatter(truth, answered, s=12, color=_BLUE, alpha=0.55, linewidth=0)
+    lower.plot(*_medians(truth, found - truth), "o-", color=_COLOURS[1], markersize=4, label="median error")
+    upper.set_xlim(low, high)
+    upper.set_ylim(low, high)
+    upper.set_ylabel(f"answered ({unit})")
+    lower.set_ylabel("error (stops)")
+    lower.set_xlabel(f"true ({unit})")
+    for axes in (upper, lower):
+        axes.legend(frameon=False, fontsize=8)
+    return _png(drawing)
+
+
+def _medians(truth: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[float]]:
+    """Return the whole stops that occur, and the median error of the photographs nearest to each."""
+    nearest = np.round(truth)
+    stops = np.unique(nearest)
+    return stops, [float(np.median(errors[nearest == stop])) for stop in stops]
 
 
 def comparison_plot(runs: Mapping[str, Mapping[str, Any]], figure: str, label: str, target: str) -> bytes:
@@ -221,7 +235,8 @@ def _interval(axes: Axes, place: int, told: Mapping[str, Any], colour: str) -> N
 def _write_counts(axes: Axes, counts: Any, shares: Any) -> None:
     for (row, column), count in np.ndenumerate(counts):
         dark = shares[row, column] > 0.5
-        axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+        told = f"{count}\n{shares[row, column]:.0%}" if count else "0"
+        axes.text(column, row, told, ha="center", va="center", fontsize=8, color="white" if dark else "black")
 
 
 def _canvas(width: float, height: float, title: str) -> tuple[Figure, Axes]:

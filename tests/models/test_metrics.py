@@ -1,11 +1,21 @@
 """Figures that cannot fool."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
+from labels.dataset import SPLITS, Spec, TargetSpec, read_dataset, write_dataset
+from models.evaluation import prediction_row
 from models.metrics import Answers, confusion, temperature
+from models.report import FIGURES, figure_rows
 from models.resampling import figures, group_numbers, reliability, told
+from models.scoring import score
+from models.spec import Target
+
+from .conftest import manifest
 
 
 def draw(count: int = 300, classes: int = 4, seed: int = 0) -> Answers:
@@ -23,6 +33,31 @@ def test_accuracy_is_exact_match() -> None:
     assert found["accuracy"]["value"] == pytest.approx(1 / 23)
     assert found["balanced_accuracy"]["value"] == pytest.approx(1 / 23)
     assert all(figure["high"] is None or figure["high"] < 0.2 for figure in found.values())
+
+
+def test_a_model_that_always_says_the_same_cannot_look_good(tmp_path: Path) -> None:
+    """The same 23 classes, through everything that is written of a run: 95.7 % stands nowhere."""
+    classes = tuple(f"f/{number}" for number in range(23))
+    target = TargetSpec("aperture", "1", classes)
+    rows: list[dict[str, object]] = [
+        {
+            "sha256": f"{n:03}",
+            "path": "",
+            "split": SPLITS[n % 3],
+            "group": f"{n % 7}",
+            "label_aperture": classes[n % 23],
+        }
+        for n in range(690)
+    ]
+    write_dataset(tmp_path / "data", Spec("data", "", ".", (target,)), manifest(rows, (target,)))
+    dataset = read_dataset(tmp_path / "data")
+    said, logits = Target("aperture", classes), np.eye(23, dtype=np.float32)[0] * 9
+    constant = [prediction_row(row, said, logits) for row in dataset.rows("test")]
+    scored = score(constant, (said,), dataset, 0)["targets"]["aperture"]
+    assert scored["accuracy"]["value"] == pytest.approx(1 / 23)
+    told = json.dumps(figure_rows(scored)) + json.dumps({name: scored[name] for name in FIGURES if name in scored})
+    assert "95.7" not in told
+    assert "0.956" not in told
 
 
 def test_one_hot_answers_are_refused() -> None:

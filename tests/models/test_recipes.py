@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from labels.dataset import DataSet
+from models.descent import Descent
 from models.predictor import Predictor
 from models.preprocess import read_photograph
 from models.recipe import names
@@ -118,6 +119,36 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: DataSet, tmp_p
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def test_what_is_stopped_from_the_keyboard_can_go_on(
+    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Descent, "_validate", stop)
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert lightmeter(*command) == 130
+    assert "the same command with --resume goes on from there" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert lightmeter(*command, "--resume", "--quiet") == 0
+
+
+def test_training_ends_when_validation_no_longer_improves(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = ["--set", "epochs=50", "--set", "patience=2", "--set", "learning_rate=0.05"]
+    document("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
+    losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
+    assert len(losses) < 50
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_training_does_not_touch_the_test_split(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    for row in dataset.rows("test"):
+        (dataset.store / row["path"]).unlink()
+    for recipe in ("patches", "haoran-cnn", "quality-features"):
+        document("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
+
+
 def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
     run = tmp_path / "run"
     command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(run)]
@@ -177,6 +208,20 @@ def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_p
         document("models", "train", *small, *options)
     for one, other in zip(history(tmp_path / "once"), history(tmp_path / "anew"), strict=True):
         assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
+
+
+def test_the_house_network_learns_several_targets_of_which_labels_are_missing(tmp_path: Path, document: Ask) -> None:
+    """One trunk, a head a target; settings are told in stops, and a photograph counts where it has a label."""
+    dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(SHUTTER, MEDIUM))
+    small = [*TINY["lightmeter-attention"][:-2], "--set", "epochs=12", "--set", "batch_size=6"]
+    run = tmp_path / "run"
+    document("models", "train", "lightmeter-attention", *small, "--data", dataset.folder, "--out", run)
+    targets = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]
+    assert {name: target["photographs"] for name, target in targets.items()} == {"shutter": 12, "medium": 9}
+    assert (
+        targets["shutter"]["error_stops"]["value"] < targets["shutter"]["baselines"]["median"]["error_stops"]["value"]
+    )
+    assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
 
 
 def test_what_changes_cannot_be_encoded_once(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:

@@ -117,6 +117,16 @@ def test_an_attack_lowers_accuracy(run: Path, dataset: DataSet, document: Ask) -
     assert (run / "plots" / "attack-shutter.png").is_file()
 
 
+def test_the_grids_of_lebon_are_attacked(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    run = tmp_path / "run"
+    document(
+        *("models", "train", "lebon-grid", "--data", dataset.folder, "--out", run),
+        *("--set", "patches=64", "--set", "epochs=60", "--set", "patience=60", "--set", "batch_size=4"),
+    )
+    found = document("models", "attack", run, "--data", dataset.folder, "--levels", "0,64")
+    assert found["fgsm"][0] > 0.8 > found["fgsm"][1]
+
+
 def test_the_test_split_is_studied_after_it_was_evaluated_only(
     run: Path, dataset: DataSet, document: Ask, sentence: Ask
 ) -> None:
