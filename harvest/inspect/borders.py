@@ -5,6 +5,7 @@ white wall also reaches the edge in one colour, but what stands before it begins
 dark frame with bright perforations and letters in it, and plain lines on both sides of them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ _TOLERANCE = 20  # levels from the frame's colour, in any channel
 _SAME = 0.96  # of a line's pixels are of the frame's colour
 _END = 0.55  # of a line's pixels differ, behind the frame's end
 _END_LINES = 6  # within which the frame must have ended
-_LINES_AT_A_TIME = 64
+_LINES_AT_A_TIME = 16
 _DARK = 80  # of 255: a rebate's base, in any channel
 _BRIGHTER = 100  # levels by which perforations and letters stand out from it
 _BASE = 0.35  # of a line's pixels are base, between perforations
@@ -34,6 +35,7 @@ _REBATE_LIKE = 0.8  # of a line's pixels are one or the other; the rest is the e
 _REBATE = 0.25  # of a picture that a rebate takes at most
 
 Colour = NDArray[np.float64]
+Shares = NDArray[np.float64]
 
 
 class BordersSettings(Section):
@@ -125,14 +127,22 @@ class _Lines:
         return grey[-1 if self.backwards else 0, self.start : self.stop]
 
     def read(self, first: int, last: int) -> Pixels:
-        """Return some lines, (last − first, stop − start, 3)."""
+        """Return some lines as they stand in the picture, (height, width, 3)."""
         last = min(last, len(self))
         low, high = (len(self) - last, len(self) - first) if self.backwards else (first, last)
         if self.across:
-            lines = self.picture.part(low, self.start, high, self.stop).swapaxes(0, 1)
-        else:
-            lines = self.picture.part(self.start, low, self.stop, high)
-        return lines[::-1] if self.backwards else lines
+            return self.picture.part(low, self.start, high, self.stop)
+        return self.picture.part(self.start, low, self.stop, high)
+
+    def share(self, first: int, last: int, lowest: Colour, highest: Colour) -> Shares:
+        """Return for each of some lines the share of its pixels whose channels lie between two levels."""
+        between = cv2.inRange(self.read(first, last), lowest, highest)
+        share = cv2.reduce(between, 0 if self.across else 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel() / 255.0
+        return np.asarray(share[::-1] if self.backwards else share)
+
+    def like(self, first: int, last: int, colour: Colour) -> Shares:
+        """Return for each of some lines the share of its pixels that have a colour."""
+        return self.share(first, last, (colour - _TOLERANCE).clip(0, 255), (colour + _TOLERANCE).clip(0, 255))
 
 
 def _is_even(line: Pixels) -> bool:
@@ -151,13 +161,11 @@ def _width(lines: _Lines) -> int:
         return 0
     if not _is_even(lines.first_in_grey()):
         return 0
-    edge = lines.read(0, _LEAST_LINES)
-    colour = np.median(edge.reshape(-1, 3), axis=0)
-    if _share(edge, colour)[0] < _SAME:
+    colour = np.median(lines.read(0, _LEAST_LINES).reshape(-1, 3), axis=0)
+    if lines.like(0, _LEAST_LINES, colour)[0] < _SAME:
         return 0
-    for start in range(0, most, _LINES_AT_A_TIME):
-        stop = min(start + _LINES_AT_A_TIME, most)
-        broken = np.flatnonzero(_share(lines.read(start, stop), colour) < _SAME)
+    for start, stop in _portions(0, most):
+        broken = np.flatnonzero(lines.like(start, stop, colour) < _SAME)
         if len(broken):
             return _end(lines, colour, _behind_rebate(lines, colour, start + int(broken[0])))
     return 0
@@ -171,12 +179,23 @@ def _behind_rebate(lines: _Lines, colour: Colour, broken: int) -> int:
     most = int(len(lines) * _REBATE)
     if not _LEAST_LINES <= broken < most or colour.max() > _DARK:
         return broken
-    strip = lines.read(broken, most)
-    base = _share(strip, colour)
-    bright = (strip.max(axis=2) > colour.max() + _BRIGHTER).mean(axis=1)
-    other = np.flatnonzero((base < _BASE) | (base + bright < _REBATE_LIKE))
-    plain = np.flatnonzero(base[: other[0] if len(other) else None] >= _SAME)
-    return broken + int(plain[-1]) + 1 if len(plain) else broken
+    behind, black = broken, np.zeros(3)
+    for start, stop in _portions(broken, most):
+        base = lines.like(start, stop, colour)
+        bright = 1.0 - lines.share(start, stop, black, black + colour.max() + _BRIGHTER)
+        other = np.flatnonzero((base < _BASE) | (base + bright < _REBATE_LIKE))
+        plain = np.flatnonzero(base[: other[0] if len(other) else None] >= _SAME)
+        if len(plain):
+            behind = start + int(plain[-1]) + 1
+        if len(other):
+            break
+    return behind
+
+
+def _portions(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield where portions of some lines start and stop: most photographs are done with after one."""
+    for start in range(first, last, _LINES_AT_A_TIME):
+        yield start, min(start + _LINES_AT_A_TIME, last)
 
 
 def _end(lines: _Lines, colour: Colour, broken: int) -> int:
@@ -184,14 +203,6 @@ def _end(lines: _Lines, colour: Colour, broken: int) -> int:
 
     Those few are the compression's: blocks and coarse chroma reach across the end.
     """
-    behind = 1.0 - _share(lines.read(broken, broken + _END_LINES), colour)
+    behind = 1.0 - lines.like(broken, broken + _END_LINES, colour)
     ended = np.flatnonzero(behind > _END)
     return broken + int(ended[0]) if len(ended) and broken >= _LEAST_LINES else 0
-
-
-def _share(lines: Pixels, colour: Colour) -> Colour:
-    """Return for each line the share of its pixels that have the colour."""
-    low, high = (colour - _TOLERANCE).clip(0, 255), (colour + _TOLERANCE).clip(0, 255)
-    near = cv2.inRange(np.ascontiguousarray(lines), low, high)
-    share = cv2.reduce(near, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
-    return np.asarray(share, dtype=np.float64).ravel() / 255.0
