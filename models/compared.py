@@ -14,19 +14,27 @@ EFFORT = {"seconds": "training, seconds", "energy_joules": "energy of training, 
 """What training took, and how it is called."""
 
 _FIRST = ("macro_f1", "balanced_accuracy", "mean_average_precision", "error_stops")  # of which there is a plot
+_BESIDE = 4  # runs that fit beside each other
 
 
-def difference_rows(compared: Mapping[str, Any]) -> list[list[str]]:
-    """Return runs side by side to read: the first one's figures, and of the others also how they differ from it."""
+def comparison_table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return runs side by side to read: headings, and rows.
+
+    There are the first run's figures, and of the others also how they differ from it. A run is a column; of many runs
+    each is a row.
+    """
     runs = list(compared["runs"].values())
-    rows = []
+    rows = [["figure", *compared["runs"]]]
     for name, label in FIGURES.items():
         if any(name in run for run in runs):
             rows.append([label, *(figure_told(name, run) + _difference(name, run) for run in runs)])
     for name, label in EFFORT.items():
         if any(run[name] is not None for run in runs):
             rows.append([label, *(_effort(name, run) for run in runs)])
-    return rows
+    if len(runs) > _BESIDE:
+        rows = [list(line) for line in zip(*rows, strict=True)]
+        rows[0][0] = "run"
+    return rows[0], rows[1:]
 
 
 def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
@@ -44,7 +52,7 @@ def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
         ]
         for name, target in comparison["targets"].items()
     }
-    write_atomic(file, filled("comparison.html", {"comparison": comparison, "rows": difference_rows, "plots": plots}))
+    write_atomic(file, filled("comparison.html", {"comparison": comparison, "table": comparison_table, "plots": plots}))
 
 
 def _difference(name: str, run: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ def compare(
     from lightmeter.errors import UsageError
     from models.compare import compare as compare_runs
     from models.compare import read_scored
-    from models.compared import difference_rows, write_page
+    from models.compared import comparison_table, write_page
     from models.runs import find_run, spec_of
 
     if len(runs) < 2:
@@ -56,8 +56,7 @@ def compare(
         [
             console.table(
                 f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
-                ("figure", *target["runs"]),
-                difference_rows(target),
+                *comparison_table(target),
             )
             for name, target in found.items()
         ]

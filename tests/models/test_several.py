@@ -1,6 +1,7 @@
 """Photographs that can have several classes at once."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,21 @@ def test_temperature_undoes_a_scale() -> None:
     assert temperature_of_sets((3 * logits).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
 
 
+def undocumented(metrics: dict[str, Any]) -> set[str]:
+    """Return the keys of ``metrics.json`` that its documentation lacks; names of classes and the like are no keys."""
+    own = {"shutter", "concept", "folder", "Nikon D750", *SHUTTER.classes, *CONCEPT.classes}
+    own |= {f"concept {name}" for name in CONCEPT.classes}
+    text = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    return _keys(metrics) - own - set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
+
+
+def _keys(value: object) -> set[str]:
+    """Return the keys of all objects within a document."""
+    if isinstance(value, dict):
+        return set(value).union(*(_keys(part) for part in value.values()))
+    return set().union(*(_keys(part) for part in value)) if isinstance(value, list) else set()
+
+
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
 def test_recipes_answer_with_all_classes_that_are_probable(recipe: str, tmp_path: Path, document: Ask) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(SHUTTER, CONCEPT))
@@ -76,7 +92,9 @@ def test_recipes_answer_with_all_classes_that_are_probable(recipe: str, tmp_path
     options = ["--data", dataset.folder, "--out", run, *RECIPES[recipe]]
     metrics = document("models", "train", recipe, *options)["metrics"]
     assert metrics["validation"]["targets"]["concept"]["photographs"] == 10
-    scored = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["concept"]
+    metrics = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+    assert undocumented(metrics) == set()
+    scored = metrics["test"]["targets"]["concept"]
     assert not {"accuracy", "balanced_accuracy", "confusion"} & set(scored)
     assert scored["baselines"]["constant"]["macro_f1"]["value"] > 0
     assert list(scored["by_class"]) == ["grain", "dawn", "calm"]
