@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.material import client, noise, serving
 from lightmeter.project import Project
+from models.memory import keep_freed_memory
 from models.predictor import Predictor
 from models.spec import read_spec
 from serve.config import Ports, choose_ports
@@ -31,6 +32,7 @@ _GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, for corners as `mod
 
 
 def in_process(run: Path) -> Ask:
+    keep_freed_memory()  # as our workers do
     predictor = Predictor.load(run)
     return lambda data: predictor.predict([predictor.read(data)])
 

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections import Counter
+from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -15,8 +17,9 @@ from serve.state import Home, State
 Purpose = Literal["inference", "management"]
 
 _FIRST_PAUSE_S = 0.05
-_RETRIES = {503: 8, 507: 1}
-"""How often an answer's request is sent again: 503 is a full queue or no worker, 507 a worker that died of it."""
+_RETRIES = {503: 8, 500: 1, 507: 1}
+"""How often a request is sent again by its answer: 503 is a full queue or no worker, the others a worker that died."""
+_RENEWALS = 3  # of a token; more than one where another program renews it at the same time
 _BAD_REQUEST = 400
 _OK = 200
 _UNEXPLAINED = 422
@@ -35,6 +38,7 @@ class Client:
         self._home = home
         self._state = state
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)
+        self._renewing = Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -134,16 +138,23 @@ class Client:
         return all(counts.get((model.name, model.version), 0) >= workers for model in self._state.models)
 
     def _send(self, method: str, url: str, purpose: Purpose, **content: Any) -> httpx.Response:
-        """Send a request; again with a fresh token if it is refused, and later if the server is busy."""
+        """Send a request, and again after a while if the server is busy or a worker died."""
+        answer = self._authorised(method, url, purpose, content)
+        sent: Counter[int] = Counter()
+        while sent[answer.status_code] < _RETRIES.get(answer.status_code, 0):
+            time.sleep(_FIRST_PAUSE_S * 2 ** sent.total())
+            sent[answer.status_code] += 1
+            answer = self._authorised(method, url, purpose, content)
+        return answer
+
+    def _authorised(self, method: str, url: str, purpose: Purpose, content: dict[str, Any]) -> httpx.Response:
+        """Send a request, and again with a fresh token if the one it had is no longer good."""
         token = self._token(purpose)
         answer = self._once(method, url, token, content)
-        if _refuses_token(answer):
+        for _ in range(_RENEWALS):
+            if not _refuses_token(answer):
+                break
             token = self._fresh(purpose, token)
-            answer = self._once(method, url, token, content)
-        attempt = 0
-        while attempt < _RETRIES.get(answer.status_code, 0):
-            time.sleep(_FIRST_PAUSE_S * 2**attempt)
-            attempt += 1
             answer = self._once(method, url, token, content)
         return answer
 
@@ -157,12 +168,13 @@ class Client:
             ) from error
 
     def _fresh(self, purpose: Purpose, refused: str) -> str:
-        """Return a token that is not the refused one: another client's, if there is one, else a new one."""
-        current = self._token(purpose)
-        if current != refused:
-            return current
-        self._once("GET", f"{self._state.management}/token?type={purpose}", self._token("API"), {})
-        return self._token(purpose)
+        """Return a token that is not the refused one: another's, if there is one, else a new one."""
+        with self._renewing:
+            current = self._token(purpose)
+            if current != refused:
+                return current
+            self._once("GET", f"{self._state.management}/token?type={purpose}", self._token("API"), {})
+            return self._token(purpose)
 
     def _token(self, purpose: Literal["inference", "management", "API"]) -> str:
         try:

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from serve.client import Client
 from serve.config import LOOPBACK
-from serve.picture import exif_of, upright
+from serve.picture import exif_of, quantity_of, upright, written
 from serve.server import running
 from serve.state import Home, State
 
@@ -77,10 +77,15 @@ def read(place: Home, state: State, data: bytes) -> dict[str, Any]:
     if not readings:
         return answers[0]
     exif, orientation = exif_of(data)
-    for explanation in (reading["explanation"] for reading in readings if "explanation" in reading):
+    for reading in readings:
+        for target, found in reading["predictions"].items():
+            found["exif"] = exif.get(quantity_of(target))
+            if "number" in found:
+                found["about"] = written(quantity_of(target), found["number"])
+        explanation = reading.get("explanation", {"patches": ()})
         for patch in explanation["patches"]:
             patch["box"] = upright(patch["box"], explanation["width"], explanation["height"], orientation)
-    return {"readings": readings, "exif": exif}
+    return {"readings": readings}
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -108,12 +113,12 @@ class _Request(BaseHTTPRequestHandler):
             self._answer(self.rfile.read(int(length)))
 
     def _answer(self, data: bytes) -> None:
-        state = self.server.place.read()
-        if state is None:
-            self._refuse(503, "The server was stopped; start it with 'lightmeter serve start'.")
-            return
-        document = read(self.server.place, state, data)
-        self._send(200, json.dumps(document).encode(), "application/json")
+        try:
+            document = read(self.server.place, running(self.server.place), data)
+        except LightmeterError as error:
+            self._refuse(503, str(error))
+        else:
+            self._send(200, json.dumps(document).encode(), "application/json")
 
     def _refuse(self, status: int, reason: str) -> None:
         self.close_connection = True

@@ -29,7 +29,7 @@ class Handler:
         run = Path(properties["model_dir"]) / "run"
         self.reader = Reader.load(run, f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu")
         spec = self.reader.predictor.spec
-        self.meter = Meter(context.metrics, spec.name, spec.version, expected_mix(run))
+        self.meter = Meter(context.metrics, spec.name, spec.version, expected_mix(run, spec.targets))
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with JSON.

@@ -1,11 +1,13 @@
 """What Prometheus sees. Runs inside an archive; `serve start` declares the same metrics to TorchServe."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from models.spec import Target
 
 _MODEL = ("ModelName", "ModelVersion")
 
@@ -97,19 +99,34 @@ class Mix:
         return float(np.abs(self._recent - self._expected).sum() / 2)
 
 
-def expected_mix(run: Path) -> dict[str, dict[str, float]]:
-    """Return the share of validation photographs that each class was answered for, by target; {} if it is not known."""
+def expected_mix(run: Path, targets: Iterable[Target]) -> dict[str, dict[str, float]]:
+    """Return the share of validation photographs that each class was answered for, by target.
+
+    Args:
+        run: a run folder; what its ``metrics.json`` does not tell, or tells of other classes, is left out.
+        targets: of the model.
+    """
+    validated = _validated(run)
+    return {target.name: shares for target in targets if (shares := _shares(validated, target))}
+
+
+def _validated(run: Path) -> Any:
     try:
-        targets = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]["targets"]
-        told = {name: found for name, found in targets.items() if "confusion" in found}  # one class a photograph
-        answered = {name: np.asarray(found["confusion"], float).sum(0) for name, found in told.items()}
-        return {
-            name: dict(zip(targets[name]["classes"], (counts / counts.sum()).tolist(), strict=True))
-            for name, counts in answered.items()
-            if counts.sum()
-        }
+        return json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]["targets"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _shares(validated: Any, target: Target) -> dict[str, float]:
+    try:
+        found = validated[target.name]
+        counts = np.asarray(found["confusion"], float).sum(0)  # targets with several classes at once have none
+        known = tuple(found["classes"]) == target.classes and counts.shape == (len(target.classes),)
+    except (ValueError, KeyError, TypeError):
+        return {}
+    if not known or not counts.sum() > 0:
+        return {}
+    return dict(zip(target.classes, (counts / counts.sum()).tolist(), strict=True))
 
 
 def _label(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the page needs to know of a file: what its EXIF says, and which way up it is shown."""
+"""What the page tells as photographers write it, what EXIF says among it, and which way up a picture is shown."""
 
 import io
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from typing import Any
 from PIL import Image
 
 _EXIF_IFD, _ORIENTATION = 0x8769, 0x0112
-_EXPOSURE_TIME, _F_NUMBER, _ISO, _FOCAL_LENGTH = 0x829A, 0x829D, 0x8827, 0x920A
+_TAGS = {"aperture": 0x829D, "shutter": 0x829A, "iso": 0x8827, "focal_length": 0x920A}
+_MARKS = {"aperture": ("f/", ""), "shutter": ("", " s"), "focal_length": ("", " mm")}
 
 
 def exif_of(data: bytes) -> tuple[dict[str, str], int]:
-    """Return what EXIF says of each target, as a photographer writes it, and the orientation."""
+    """Return what EXIF says of each quantity, and the orientation."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
@@ -20,17 +21,13 @@ def exif_of(data: bytes) -> tuple[dict[str, str], int]:
             orientation = int(exif.get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
         return {}, 1
-    numbers = {
-        target: number
-        for target, tag in (
-            ("aperture", _F_NUMBER),
-            ("shutter", _EXPOSURE_TIME),
-            ("iso", _ISO),
-            ("focal_length", _FOCAL_LENGTH),
-        )
-        if (number := _number(told.get(tag)))
-    }
-    return {target: _written(target, number) for target, number in numbers.items()}, orientation
+    numbers = {quantity: number for quantity, tag in _TAGS.items() if (number := _number(told.get(tag)))}
+    return {quantity: written(quantity, number) for quantity, number in numbers.items()}, orientation
+
+
+def quantity_of(target: str) -> str:
+    """Return what a target is of: ``shutter-binary`` of ``shutter``."""
+    return target.partition("-")[0]
 
 
 def _number(value: object) -> float | None:
@@ -41,10 +38,12 @@ def _number(value: object) -> float | None:
     return number if 0 < number < 1e9 else None
 
 
-def _written(target: str, number: float) -> str:
-    if target == "shutter":
-        return f"{number:g} s" if number >= 0.3 else f"1/{round(1 / Fraction(number))} s"
-    return {"aperture": f"f/{number:g}", "iso": f"{number:.0f}", "focal_length": f"{number:g} mm"}[target]
+def written(quantity: str, number: float) -> str:
+    """Return an f-number, seconds, an ISO or millimetres as photographers write them."""
+    if quantity == "shutter" and number < 0.3:
+        return f"1/{round(1 / Fraction(number))} s"
+    before, after = _MARKS.get(quantity, ("", ""))
+    return f"{before}{number:.2g}{after}" if number < 10 else f"{before}{number:.0f}{after}"
 
 
 def upright(box: dict[str, int], width: int, height: int, orientation: int) -> dict[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.likeness import unlike
+from models.memory import keep_freed_memory
 from models.predictor import PhotographError, Predictor
 
 from .explanation import explain
@@ -41,7 +42,8 @@ class Reader:
 
     @classmethod
     def load(cls, run: Path, device: str = "cpu") -> "Reader":
-        """Load the model of a run folder."""
+        """Load the model of a run folder, in a process whose work are predictions."""
+        keep_freed_memory()
         return cls(Predictor.load(run, device))
 
     def answer(self, request: Request) -> Answer:

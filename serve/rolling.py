@@ -11,7 +11,8 @@ from lightmeter.settings import ServeSection
 from serve.archive import check_archive
 from serve.client import Client
 from serve.config import ANSWER_TIMEOUT_S
-from serve.server import failure, running
+from serve.failure import failure
+from serve.server import running
 from serve.state import Home, Served, State
 
 _SETTLED_S = 0.5

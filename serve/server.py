@@ -31,13 +31,9 @@ from serve.config import (
     torchserve_folder,
     url,
 )
+from serve.failure import failure, last_words
 from serve.java import Java, find_java
 from serve.state import DEFAULT, Home, Served, State, home
-
-_DIED = "Backend worker process died."
-_TRACEBACK_S = 0.5  # how long a worker may take to write the rest of its traceback
-_LOGGED = re.compile(r"W-\d+-(?P<model>\S+)-stdout MODEL_LOG - (?P<text>.*)")
-_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?")
 
 
 @dataclass(frozen=True)
@@ -217,38 +213,10 @@ def _wait(place: Home, state: State, workers: int) -> None:
     with Client(place, state) as client:
         while time.monotonic() < deadline:
             if not processes.is_alive(state):
-                raise LightmeterError(f"TorchServe did not start: {_last_words(place)} (log: {place.logs}).")
-            if failure(place):
-                time.sleep(_TRACEBACK_S)
-                raise LightmeterError(failure(place) or "")
+                raise LightmeterError(f"TorchServe did not start: {last_words(place)} (log: {place.logs}).")
+            if reason := failure(place):
+                raise LightmeterError(reason)
             if place.keys.is_file() and client.ready(workers):
                 return
             time.sleep(0.1)
     raise LightmeterError(f"TorchServe was not ready after {START_TIMEOUT_S} s; its log is in {place.logs}.")
-
-
-def failure(place: Home, model: str = r".+") -> str | None:
-    """Return why a model's worker died while it loaded, in the worker's own words, if one did.
-
-    Args:
-        place: the server's folder.
-        model: a pattern of name and version, as in ``my-run_1.0``.
-    """
-    log = place.logs / "model_log.log"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    told = [found for line in lines if (found := _LOGGED.search(line)) and re.fullmatch(model, found["model"])]
-    dead = next((found["model"] for found in told if found["text"] == _DIED), None)
-    if dead is None:
-        return None
-    said = [found["text"] for found in told if found["model"] == dead]
-    start = said.index(_DIED) + 1
-    end = said.index(_DIED, start) if _DIED in said[start:] else len(said)  # TorchServe tries again and again
-    errors = [text for text in said[start:end] if _ERROR.fullmatch(text)]
-    reason = errors[-1].rstrip(".") if errors else "it gave no reason"
-    return f"The model {dead} does not load: {reason} (log: {log})."
-
-
-def _last_words(place: Home) -> str:
-    lines = (place.logs / "console.log").read_text(encoding="utf-8", errors="replace").split("\n")
-    told = [line for line in lines if re.search(r"Exception|Error|error", line)]
-    return (told or [line for line in lines if line.strip()] or ["it said nothing"])[-1].strip()

@@ -93,6 +93,11 @@ class Home:
         return self.folder / "key_file.json"
 
     @property
+    def pid(self) -> Path:
+        """The process id of Java, for systemd."""
+        return self.folder / "java.pid"
+
+    @property
     def _file(self) -> Path:
         return self.folder / "state.json"
 
@@ -107,11 +112,12 @@ class Home:
     def write(self, state: State) -> None:
         """Remember a server."""
         write_atomic(self._file, json.dumps(state.as_dict(), indent=2))
+        write_atomic(self.pid, f"{state.pid}\n")
 
     def forget(self) -> None:
         """Forget the server; its logs stay."""
-        self._file.unlink(missing_ok=True)
-        self.keys.unlink(missing_ok=True)
+        for file in (self._file, self.pid, self.keys):
+            file.unlink(missing_ok=True)
 
 
 def home(project: Project, name: str) -> Home:

@@ -4,6 +4,7 @@ const by = (id) => document.getElementById(id);
 const NAMES = { shutter: "shutter speed", iso: "ISO", focal_length: "focal length", medium: "film or digital" };
 let picture = null;
 let patches = [];
+let asked = 0; // photographs; what comes in of one that is not the last is too late
 
 function cell(row, text, kind) {
   const made = row.insertCell();
@@ -31,17 +32,23 @@ function clear() {
   patches = [];
 }
 
-async function show(file) {
-  const canvas = by("picture");
-  picture = new Image();
-  picture.src = URL.createObjectURL(file);
+async function load(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
   try {
-    await picture.decode();
+    await image.decode();
+    return image;
   } catch {
-    picture = null; // a format that the browser does not know; the model may
+    return null; // a format that the browser does not know; the model may
+  } finally {
+    URL.revokeObjectURL(image.src);
   }
-  canvas.hidden = picture === null;
-  by("hint").hidden = picture !== null;
+}
+
+function show(image) {
+  picture = image;
+  by("picture").hidden = image === null;
+  by("hint").hidden = image !== null;
   draw();
 }
 
@@ -81,10 +88,11 @@ function report(answer) {
       const row = by("reading").tBodies[0].insertRow();
       const labels = found.classes ?? [found.class];
       cell(row, name(target));
-      cell(row, labels.join(", ") || "none", "class");
+      const about = found.about ? ` (about ${found.about})` : "";
+      cell(row, (labels.join(", ") || "none") + about, "class");
       const sure = labels.map((label) => certainty(found.probabilities[label], labels.length > 1 ? label : ""));
       cell(row, "", "certainty").append(...sure);
-      cell(row, answer.exif[target] ?? "–");
+      cell(row, found.exif ?? "–");
     }
     for (const { reason } of reading.warnings ?? []) warnings.add(reason);
     const looked = reading.explanation?.patches ?? [];
@@ -98,30 +106,41 @@ function report(answer) {
   draw();
 }
 
-async function read(file) {
-  clear();
-  tell("Reading …");
-  await show(file);
+async function ask(file) {
   try {
     const answer = await fetch("read", { method: "POST", body: file, headers: { "X-Lightmeter": "page" } });
-    const document_ = await answer.json();
-    if (document_.error) tell(document_.error.reason, true);
-    else {
-      report(document_);
-      tell(`${file.name}: read by ${document_.readings.map((each) => `${each.model} ${each.version}`).join(", ")}.`);
-    }
+    return await answer.json();
   } catch {
-    tell("The page's server does not answer; is it still running?", true);
+    return { error: { reason: "The page's server does not answer; is it still running?" } };
   }
 }
 
-const drop = by("drop");
-by("file").addEventListener("change", (event) => event.target.files[0] && read(event.target.files[0]));
+async function read(file) {
+  const mine = ++asked;
+  clear();
+  tell("Reading …");
+  const image = await load(file);
+  if (mine !== asked) return;
+  show(image);
+  const answer = await ask(file);
+  if (mine !== asked) return;
+  if (answer.error) {
+    tell(answer.error.reason, true);
+    return;
+  }
+  report(answer);
+  tell(`${file.name}: read by ${answer.readings.map((each) => `${each.model} ${each.version}`).join(", ")}.`);
+}
+
+by("file").addEventListener("change", (event) => {
+  if (event.target.files[0]) read(event.target.files[0]);
+  event.target.value = ""; // so that the same file can be chosen again
+});
 by("shown").addEventListener("change", draw);
 for (const kind of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
+  document.addEventListener(kind, (event) => { // wherever it lands, or the browser would show it instead of the page
     event.preventDefault();
-    drop.classList.toggle("over", kind === "dragover");
+    by("drop").classList.toggle("over", kind === "dragover");
     if (kind === "drop" && event.dataTransfer.files[0]) read(event.dataTransfer.files[0]);
   });
 }

@@ -84,6 +84,13 @@ def make_fusion(folder: Path) -> Path:
     return folder
 
 
+def make_untrained(folder: Path, architecture: str, preprocessing: Preprocessing) -> Path:
+    """Make the run folder of a model of some architecture."""
+    targets = (Target("shutter", ("slow", "fast"), (-3.0, -10.0), "log2 s"),)
+    _write(folder, ModelSpec(folder.name, "1.0", "0", "none", architecture, preprocessing, targets), 0)
+    return folder
+
+
 def _write(folder: Path, spec: ModelSpec, seed: int) -> None:
     torch.manual_seed(seed)
     folder.mkdir(parents=True)

@@ -78,34 +78,71 @@ def test_wrong_words_are_one_sentence(place: Project, words: list[str], sentence
 
 def hostile(path: Path, change: str) -> Path:
     """Write an archive that somebody has tampered with."""
-    good = members(path)
     out = path.with_name(f"{change}.mar")
     with zipfile.ZipFile(out, "w") as archive:
-        for name, content in good.items():
+        for name, content in members(path).items():
             if not (change == "no-manifest" and name.startswith("MAR-INF")):
                 many = change == "greedy" and name == "run/model.toml"
                 archive.writestr(name, content.replace(b"patches = 2", b"patches = 10000") if many else content)
-        if change == "up":
-            archive.writestr("../up.py", "")
-        if change == "absolute":
-            archive.writestr("/etc/up.py", "")
+        for name in ADDED.get(change, ()):
+            archive.writestr(name, "")
         if change == "link":
             link = zipfile.ZipInfo("models/link")
             link.external_attr = 0o120777 << 16
             archive.writestr(link, "/etc/passwd")
-    if change == "cut":
-        out.write_bytes(out.read_bytes()[:5000])
-    if change == "text":
-        out.write_text("no archive")
-    if change == "flipped":
-        content = bytearray(out.read_bytes())
-        content[len(content) // 2] ^= 255
-        out.write_bytes(content)
+    out.write_bytes(SPOILT.get(change, bytes)(out.read_bytes()))
     return out
 
 
-@pytest.mark.parametrize("change", ["no-manifest", "up", "absolute", "link", "cut", "text", "flipped", "greedy"])
-def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Path, change: str) -> None:
+def flipped(archive: bytes) -> bytes:
+    middle = len(archive) // 2
+    return archive[:middle] + bytes([archive[middle] ^ 255]) + archive[middle + 1 :]
+
+
+def claiming_gigabytes(archive: bytes) -> bytes:
+    """Let the first three members say that they unpack to 4 GB each (APPNOTE.TXT 4.3.12: bytes 24 to 27 of an entry)."""
+    content = bytearray(archive)
+    place = 0
+    for _ in range(3):
+        place = content.index(b"PK\x01\x02", place) + 24
+        content[place : place + 4] = (0xFFFFFFFE).to_bytes(4, "little")
+    return bytes(content)
+
+
+ADDED = {
+    "up": ["../up.py"],
+    "absolute": ["/etc/up.py"],
+    "drive": ["c:/up.py"],
+    "twice": ["run/more", "run/more"],
+    "many": [f"run/{number}" for number in range(1000)],
+}
+SPOILT = {
+    "cut": lambda archive: archive[:5000],
+    "text": lambda _: b"no archive",
+    "flipped": flipped,
+    "large": claiming_gigabytes,
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("no-manifest", "no archive of a Lightmeter model"),
+        ("up", "'../up.py' would leave the folder"),
+        ("absolute", "'/etc/up.py' would leave the folder"),
+        ("drive", "'c:/up.py' would leave the folder"),
+        ("link", "'models/link' is neither file nor folder"),
+        ("twice", "two members of one name"),
+        ("many", "larger than a model is"),
+        ("large", "larger than a model is"),
+        ("cut", "no archive, or is damaged"),
+        ("text", "no archive, or is damaged"),
+        ("flipped", "damaged"),
+        ("greedy", "patches must be between"),
+    ],
+)
+def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Path, change: str, sentence: str) -> None:
     say("serve", "archive", "tiny", "--out", tmp_path, project=place.root)
     bad = hostile(tmp_path / "tiny.mar", change)
 
@@ -113,4 +150,5 @@ def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Pat
 
     assert said.code == 2
     assert str(bad) in said.document["error"]
+    assert sentence in said.document["error"]
     assert "Traceback" not in said.error

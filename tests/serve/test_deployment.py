@@ -129,10 +129,14 @@ def test_the_unit_starts_and_stops_a_server(second: Project) -> None:
 
     run(service["ExecStart"])
     status = say("serve", "status", project=second.root).document
+    pid = second.root / Path(service["PIDFile"]).relative_to(service["WorkingDirectory"])
+    watched = int(pid.read_text())
     run(service["ExecStop"])
 
     assert status["addresses"]["inference"].endswith(f":{port}")
     assert status["models"][0]["ready"]
+    assert watched == status["pid"]
+    assert not pid.exists()
     assert say("serve", "status", project=second.root).document["running"] is False
 
 

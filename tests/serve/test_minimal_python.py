@@ -1,16 +1,21 @@
 """An archive runs in a TorchServe whose Python has torch, numpy, Pillow and safetensors, and nothing of Lightmeter."""
 
+import json
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project
-from tests.serve.support import say
+from lightmeter.project import Project, create
+from models.architectures import BUILT_IN
+from models.predictor import Predictor
+from models.spec import Preprocessing
+from tests.serve.support import make_photograph, make_untrained, say
 
 pytestmark = pytest.mark.server
 
@@ -72,3 +77,60 @@ def test_the_archive_is_served_and_its_answer_is_the_same(place: Project, served
 
     assert there.code == 0
     assert there.document == here.document
+
+
+CUTS = {
+    "efficientnet-lite0": Preprocessing(patches=2, patch_size=64),
+    "fusion": Preprocessing(patches=0, view=64, exif=("f_number", "flash")),
+    "grid-vote": Preprocessing(patches=20, patch_size=5),
+    "lightmeter": Preprocessing(patches=2, patch_size=64, view=64),
+    "lightmeter-attention": Preprocessing(patches=2, patch_size=64, view=64),
+    "mobilenet-v2": Preprocessing(patches=0, view=64),
+    "small-cnn": Preprocessing(patches=0, view=32),
+    "trees": Preprocessing(patches=0, measures=True),
+    "vgg16-patches": Preprocessing(patches=2, patch_size=64),
+    "vgg16-view": Preprocessing(patches=0, view=64),
+}
+"""What each architecture is given, made small."""
+
+ASK = """
+import json, os, sys
+from pathlib import Path
+
+import numpy, PIL.Image, safetensors.torch, torch  # once for all archives, each of which has its own process
+
+for folder in sys.argv[2:]:
+    if not os.fork():
+        sys.path.insert(0, folder)
+        import serve.handler
+        from models.predictor import Predictor
+
+        predictor = Predictor.load(Path(folder) / "run")
+        reading = predictor.predict([predictor.read(Path(sys.argv[1]).read_bytes())])[0]
+        print(json.dumps(reading.as_dict()), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0, folder
+"""
+
+
+def test_every_architecture_travels(tmp_path: Path, python: Path) -> None:
+    assert set(CUTS) == set(BUILT_IN)
+    project = create(tmp_path / "project")
+    photograph = tmp_path / "photograph.jpg"
+    photograph.write_bytes(make_photograph())
+    expected, folders = [], []
+    for name, cut in CUTS.items():
+        run = make_untrained(project.runs / name, name, cut)
+        predictor = Predictor.load(run)
+        expected.append(predictor.predict([predictor.read(photograph.read_bytes())])[0].as_dict())
+        said = say("serve", "archive", run, project=project.root)
+        assert said.code == 0, said.error
+        folders.append(tmp_path / name)
+        zipfile.ZipFile(said.document["archive"]).extractall(folders[-1])
+
+    done = subprocess.run(
+        [python, "-c", ASK, photograph, *folders], capture_output=True, text=True, check=False, env={}, cwd=tmp_path
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line) for line in done.stdout.splitlines()] == expected

@@ -81,11 +81,11 @@ def test_a_token_that_has_expired_is_refused_and_renewed(
 
     wait_for(lambda: asked(first).status_code == 400)
     refused = asked(first)
-    said = say("serve", "predict", "tiny", photograph, "--server", "brief", project=place.root)
+    said = say("serve", "predict", "tiny", *[photograph] * 60, "--server", "brief", project=place.root)
     say("serve", "stop", "--server", "brief", project=place.root)
 
     assert refused.json()["type"] == "InvalidKeyException"
-    assert "predictions" in said.document[0]
+    assert all("predictions" in answer for answer in said.document)  # many asked at once when the token had expired
 
 
 def test_logs_show_what_a_server_wrote(served: Server, command: Callable[..., Said]) -> None:
@@ -112,6 +112,22 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_answers_nothing_wrong
     assert back_s < 20
     assert {answer.status_code for answer in answers} <= {200, 500, 503, 507}
     assert all(answer.json() == right for answer in answers if answer.status_code == 200)
+
+
+def test_the_command_answers_for_every_file_though_a_worker_is_killed(
+    served: Server, command: Callable[..., Said], photograph: Path
+) -> None:
+    victim = served.worker()
+    killer = threading.Timer(0.5, lambda: os.kill(victim, signal.SIGKILL))
+    killer.start()
+
+    said = command("serve", "predict", "tiny", *[photograph] * 200)
+    killer.join()
+
+    assert said.code == 0
+    assert all(answer["predictions"] == said.document[0]["predictions"] for answer in said.document)
+    wait_for(lambda: command("serve", "status").document["models"][0]["ready"])
+    assert served.worker() != victim
 
 
 def test_memory_does_not_grow_with_requests(served: Server) -> None:

@@ -1,8 +1,11 @@
 """``lightmeter serve demo``: the page on which a person drops a photograph, in a real browser."""
 
+import base64
 import io
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,8 +15,9 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 from selenium.webdriver import Chrome
 
+from lightmeter.project import Project
 from serve.demonstration import Page, page
-from serve.picture import exif_of, upright
+from serve.picture import exif_of, quantity_of, upright, written
 from serve.state import home
 from tests.browser import complaints, until
 from tests.serve.support import Server, make_photograph, say
@@ -23,9 +27,11 @@ pytestmark = pytest.mark.server
 
 @pytest.fixture(scope="module")
 def put_up(served: Server) -> Iterator[Page]:
-    yield from showing(served)
+    with showing(served) as shown:
+        yield shown
 
 
+@contextmanager
 def showing(behind: Server) -> Iterator[Page]:
     """Put up the page of a server."""
     with page(home(behind.project, behind.name), 0, 1_000_000) as server:
@@ -36,10 +42,34 @@ def showing(behind: Server) -> Iterator[Page]:
         thread.join()
 
 
+def open_page(browser: Chrome, address: str) -> None:
+    """Open the page, and wait until its script has run, which the driver does not always do."""
+    browser.get("about:blank")  # or the page that is left could pass for the one that comes
+    browser.get(address)
+    until(lambda: browser.execute_script("return typeof read === 'function'"))
+
+
 def choose(browser: Chrome, put_up: Page, file: Path) -> None:
     """Open the page and choose a file on it."""
-    browser.get(put_up.address)
+    open_page(browser, put_up.address)
     browser.find_element("id", "file").send_keys(str(file))
+
+
+DROP = """
+const [name, encoded] = arguments;
+const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+const carried = new DataTransfer();
+carried.items.add(new File([bytes], name, { type: "image/jpeg" }));
+for (const kind of ["dragover", "drop"]) {
+  const event = new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true });
+  document.querySelector(arguments[2]).dispatchEvent(event);
+}
+"""
+
+
+def drop(browser: Chrome, name: str, data: bytes, where: str = "#drop") -> None:
+    """Drop a photograph on the page that is open."""
+    browser.execute_script(DROP, name, base64.b64encode(data).decode(), where)
 
 
 def photograph_with_exif(orientation: int = 1) -> bytes:
@@ -88,9 +118,51 @@ def test_the_patches_are_drawn_on_the_picture(put_up: Page, browser: Chrome, tmp
     assert "black and white" in browser.find_element("id", "warnings").text
 
 
+@pytest.mark.parametrize("where", ["#drop", "footer"])
+def test_a_photograph_can_be_dropped_anywhere(put_up: Page, browser: Chrome, where: str) -> None:
+    open_page(browser, put_up.address)
+
+    drop(browser, "dropped.jpg", photograph_with_exif(), where)
+    until(browser.find_element("id", "reading").is_displayed)
+
+    row = browser.find_element("css selector", "#reading tbody tr").text
+    assert "(about 1/" in row
+    assert row.endswith("1/250 s")
+    assert "dropped.jpg: read by tiny 1.0" in browser.find_element("id", "state").text
+
+
+def test_of_two_photographs_the_last_is_shown(put_up: Page, browser: Chrome) -> None:
+    open_page(browser, put_up.address)
+
+    for name in ("first.jpg", "second.jpg"):
+        drop(browser, name, make_photograph())
+    state = browser.find_element("id", "state")
+    until(lambda: "read by" in state.text)
+    time.sleep(0.5)  # for an answer about the first, if it came
+
+    assert "second.jpg" in state.text
+    assert len(browser.find_elements("css selector", "#reading tbody tr")) == 2  # one a target
+
+
+def test_a_server_that_was_stopped_is_told(place: Project, browser: Chrome, served: Server) -> None:
+    there = home(place, "passing")
+    there.folder.mkdir()
+    there.write(served.state)
+    with showing(Server(place, "passing")) as server:
+        there.forget()
+        open_page(browser, server.address)
+        drop(browser, "photograph.jpg", make_photograph())
+
+        state = browser.find_element("id", "state")
+        until(lambda: "serve start" in state.text)
+    assert state.get_attribute("class") == "wrong"
+    assert all("503" in complaint for complaint in complaints(browser))
+
+
 @pytest.fixture(scope="module")
 def other_page(fusion: Server) -> Iterator[Page]:
-    yield from showing(fusion)
+    with showing(fusion) as shown:
+        yield shown
 
 
 def test_several_classes_are_shown_each_with_its_certainty(
@@ -158,6 +230,14 @@ def test_exif_is_written_as_photographers_write_it() -> None:
         6,
     )
     assert exif_of(b"no picture") == ({}, 1)
+    assert [written("shutter", seconds) for seconds in (1 / 8000, 0.4, 30, 125)] == [
+        "1/8000 s",
+        "0.4 s",
+        "30 s",
+        "125 s",
+    ]
+    assert [written("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
+    assert quantity_of("shutter-binary") == quantity_of("shutter") == "shutter"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.predictor import PhotographError
+from models.quantities import number_of
+from models.spec import Target
 from serve.metrics import Mix, expected_mix
 from serve.reader import Reader
 from serve.request import OPTIONS, PARTS, Request, read_request
@@ -208,7 +210,46 @@ def test_drift_is_none_while_answers_come_as_in_validation() -> None:
     assert one_sided == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_run_without_figures_has_no_expected_mix(tmp_path: Any) -> None:
-    assert expected_mix(tmp_path) == {}
-    (tmp_path / "metrics.json").write_text(json.dumps({"validation": {"targets": {"x": {}}}}))
-    assert expected_mix(tmp_path) == {}
+FILM = Target("medium", ("digital", "film"))
+
+
+def test_the_expected_mix_is_what_was_answered_in_validation(tmp_path: Path) -> None:
+    told = {"classes": ["digital", "film"], "confusion": [[5, 1], [1, 1]]}
+    (tmp_path / "metrics.json").write_text(json.dumps({"validation": {"targets": {"medium": told}}}))
+
+    assert expected_mix(tmp_path, [FILM]) == {"medium": {"digital": 0.75, "film": 0.25}}
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        {},
+        [],
+        {"medium": {}},
+        {"medium": {"classes": ["digital", "slide"], "confusion": [[1, 1], [1, 1]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion": [[1]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion": [[0, 0], [0, 0]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion": "none"}},
+    ],
+)
+def test_figures_of_another_model_expect_nothing(tmp_path: Path, targets: Any) -> None:
+    assert expected_mix(tmp_path, [FILM]) == {}
+    (tmp_path / "metrics.json").write_text(json.dumps({"validation": {"targets": targets}}))
+
+    assert expected_mix(tmp_path, [FILM]) == {}
+
+
+@pytest.mark.server
+def test_stops_are_told_as_what_a_dial_says_too(served: Server) -> None:
+    found = served.ask("/predictions/tiny", json={"image": ENCODED}).json()["predictions"]
+
+    assert found["shutter"]["number"] == pytest.approx(2 ** found["shutter"]["stops"])
+    assert "number" not in found["medium"]
+
+
+@pytest.mark.parametrize(
+    ("stops", "unit", "number"),
+    [(5, "Av", 2**2.5), (-8, "log2 s", 1 / 256), (2, "log2 (ISO / 100)", 400), (2, "mm", None), (1e9, "Av", None)],
+)
+def test_stops_in_the_units_of_targets(stops: float, unit: str, number: float | None) -> None:
+    assert number_of(stops, unit) == number

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import psutil
 import pytest
 
 from lightmeter.project import Project, create
+from lightmeter.settings import ServeSection
 from serve import processes
-from serve.state import State, home
+from serve.config import Ports, properties
+from serve.state import Home, State, home
 from tests.serve.support import Said, Server, broken, make_photograph, say
 from tests.support import Lightmeter
 
@@ -77,6 +80,21 @@ def test_everything_listens_on_loopback_alone(served: Server) -> None:
     }
 
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_only_photographs_can_be_sent_from_elsewhere_whatever_the_host(tmp_path: Path, host: str) -> None:
+    written = properties(Home(tmp_path), ServeSection(host=host), Ports(1, 2, 3, 4, 5), [])
+
+    addresses = dict(line.split("=", 1) for line in written.splitlines() if "_address=" in line)
+    assert host in addresses.pop("inference_address")
+    assert set(addresses) == {
+        "management_address",
+        "metrics_address",
+        "grpc_inference_address",
+        "grpc_management_address",
+    }
+    assert all("127.0.0.1" in address for address in addresses.values())
 
 
 def test_tokens_are_for_their_owner_alone(served: Server) -> None:
@@ -193,6 +211,16 @@ def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
     assert "size mismatch" in said.document["error"]
     assert home(second, "main").read() is None
     assert not [p for p in psutil.process_iter() if str(second.root) in " ".join(_command(p))]
+
+
+def test_a_python_that_lacks_packages_fails_with_their_name(second: Project, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare")
+
+    said = say("serve", "start", "--python", tmp_path / "bare" / "bin" / "python", project=second.root)
+
+    assert said.code == 1
+    assert "ModuleNotFoundError: No module named 'ts'" in said.document["error"]
+    assert home(second, "main").read() is None
 
 
 def _command(process: psutil.Process) -> list[str]:
