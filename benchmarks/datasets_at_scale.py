@@ -113,11 +113,14 @@ def step_apply(project: Project) -> None:
 
 def step_split(project: Project) -> None:
     from labels.deal import Choices
-    from labels.split import split
+    from labels.gather import gather
+    from labels.split import freeze
     from labels.targets.library import find
 
     engine = open_catalogue(project)
-    split(engine, project, project.datasets / "one", [find("shutter")], Choices())
+    with engine.connect() as connection:
+        gathered = gather(connection, [find("shutter")])
+    freeze(engine, project, project.datasets / "one", gathered, Choices())
     engine.dispose()
 
 

@@ -43,13 +43,15 @@ class Baseline:
         low: lower end of the 95 % interval.
         high: upper end.
         measure: what the score is: ``accuracy`` or ``macro F1``.
+        photographs: that were asked; a random sample of large data sets.
     """
 
     name: str
     score: float
     low: float
     high: float
-    measure: str = "accuracy"
+    measure: str
+    photographs: int
 
 
 def baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]:
@@ -183,7 +185,7 @@ def _baseline(name: str, truth: Truth, told: Truth, groups: Numbers, target: Tar
     random, number = np.random.default_rng(0), len(of_groups)
     weights = [np.bincount(random.integers(number, size=number), minlength=number) for _ in range(_RESAMPLES)]
     low, high = np.quantile([score(drawn @ of_groups) for drawn in weights], (0.025, 0.975))
-    return Baseline(name, score(of_groups.sum(axis=0)), float(low), float(high), measure)
+    return Baseline(name, score(of_groups.sum(axis=0)), float(low), float(high), measure, len(truth))
 
 
 def _share(counted: NDArray[np.float64]) -> float:

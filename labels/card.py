@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Image, Sighting
 from labels.baselines import Baseline
-from labels.counts import Facet, class_counts, facets, shares
+from labels.counts import Facet, class_counts, class_table, facets
 from labels.dataset import SPLITS, Spec, TargetSpec
 from labels.evidence import spans
 from labels.plots import TOP, plot_classes, plot_facet, plot_values
@@ -86,8 +86,7 @@ def _card(
     what = f"{photographs} crops ({spec.split['crop']})" if "crop" in spec.split else f"{photographs} photographs"
     yield (
         f"{what} in {spec.split['groups']} groups that never fall on two sides of the split "
-        f"(kept together by: {', '.join(spec.split['group'])}). Seed {spec.split['seed']}, ratios "
-        f"{'/'.join(f'{100 * ratio:g}' for ratio in spec.split['ratios'])}."
+        f"(kept together by: {', '.join(spec.split['group'])}). {' '.join(_choices(spec.split))}"
     )
     yield ""
     yield f"Manifest SHA-256: `{spec.manifest_sha256}` (Lightmeter {spec.split['lightmeter']})."
@@ -95,19 +94,31 @@ def _card(
     if notes:
         yield from ["## What to know", "", *(f"- {note}" for note in notes), ""]
     for target in spec.targets:
-        yield from _target(folder, target, manifest)
+        yield from _target(folder, spec, target, manifest)
         yield from _cheats(cheats[target.name])
     for facet in facets(manifest):
         yield from _facet(folder, facet)
     yield "Everyone to thank stands in `ATTRIBUTION.csv`."
 
 
-def _target(folder: Path, target: TargetSpec, manifest: pa.Table) -> Iterator[str]:
+def _choices(choices: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how the photographs were chosen and dealt out, a sentence each."""
+    if choices["where"]:
+        yield f"Chosen by the query `{choices['where']}`."
+    if choices.get("folds"):
+        yield f"Fold {choices['fold']} of {choices['folds']} is the test side, the next one the validation side."
+    elif choices.get("holdout_source"):
+        yield f"The test side is the source {choices['holdout_source']}, with all that belongs to its groups."
+    else:
+        yield f"Ratios {'/'.join(f'{100 * ratio:g}' for ratio in choices['ratios'])}."
+    yield f"Seed {choices['seed']}."
+
+
+def _target(folder: Path, spec: Spec, target: TargetSpec, manifest: pa.Table) -> Iterator[str]:
     yield from [f"## {target.name} (definition {target.version})", ""]
     counts = class_counts(manifest, target)
-    sums: dict[str, int] = {side: sum(of[side] for of in counts.values()) for side in SPLITS}
-    rows = [(name, *of.values(), shares(of)) for name, of in counts.items()]
-    yield from markdown_table(("class", *SPLITS, "shares in %"), [*rows, ("all", *sums.values(), shares(sums))])
+    sums = {side: sum(of[side] for of in counts.values()) for side in SPLITS}
+    yield from markdown_table(*class_table(spec, {**counts, "all": sums}))
     yield ""
     for plot in (f"{target.name}-classes.png", f"{target.name}-values.png"):
         if (folder / "plots" / plot).is_file():
@@ -116,7 +127,9 @@ def _target(folder: Path, target: TargetSpec, manifest: pa.Table) -> Iterator[st
 
 def _cheats(found: Sequence[Baseline]) -> Iterator[str]:
     measure = found[0].measure
-    yield from [f"What a model could cheat with: {measure} without the picture, cross-validated over groups.", ""]
+    photographs = f"{found[0].photographs} photographs"
+    yield f"What a model could cheat with: {measure} without the picture, cross-validated over groups ({photographs})."
+    yield ""
     rows = [(one.name, _percent(one.score), f"{_percent(one.low)} to {_percent(one.high)}") for one in found]
     yield from markdown_table(("known", f"{measure} in %", "95 % interval"), rows)
     yield ""

@@ -1,6 +1,5 @@
 """Dealing gathered photographs out to train, validation and test, without leaks and with every class on each side."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +15,7 @@ from labels.classes import Members, RareClass, common, label_columns, listed, me
 from labels.crops import Crop
 from labels.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, SPLITS
 from labels.gather import Gathered
-from labels.groups import GROUP_KEYS, GroupKey, connect, key_counts, links
+from labels.groups import GROUP_KEYS, GroupKey, connect, links, nameless
 from labels.targets.base import Target
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown
@@ -67,7 +66,7 @@ class Dealt:
         classes: of each target, those that stand in the manifest.
         image_ids: in the catalogue.
         groups: how many there are.
-        keys: by kind of key, how many photographs have one.
+        nameless: photographs of which neither photographer nor camera body is known, as far as those count as keys.
         rare: the classes that were left out.
         thinned: photographs that were left out to balance the classes.
     """
@@ -76,7 +75,7 @@ class Dealt:
     classes: dict[str, tuple[str, ...]]
     image_ids: Numbers
     groups: int
-    keys: Counter[str]
+    nameless: int
     rare: list[RareClass] = field(default_factory=list)
     thinned: int = 0
 
@@ -112,7 +111,7 @@ def deal(gathered: Gathered, choices: Choices) -> Dealt:
         classes,
         table["image_id"].to_numpy()[kept],
         len(np.unique(group_of[kept])),
-        key_counts(keys),
+        int(nameless(len(gathered), keys)[labelled][kept].sum()),
         rare,
         int((~kept).sum()),
     )

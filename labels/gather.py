@@ -1,7 +1,7 @@
 """Gathering what a data set is made of: photographs that have a label, their labels, and whom they belong with."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,11 @@ def _count(words: pa.ChunkedArray) -> dict[str, int]:
 
 
 def gather(
-    connection: Connection, targets: Sequence[Target[Any]], where: str = "", crop: Crop | None = None
+    connection: Connection,
+    targets: Sequence[Target[Any]],
+    where: str = "",
+    crop: Crop | None = None,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Gathered:
     """Read every photograph that has a label of one of the targets; damaged ones stay out.
 
@@ -79,6 +83,7 @@ def gather(
         targets: of the data set.
         where: a query that chooses photographs; empty for all.
         crop: the parts that are meant instead of whole photographs.
+        advance: told how many photographs were looked at.
     """
     gathered = Gathered(targets)
     parts = [_schema(targets).empty_table()]
@@ -90,6 +95,7 @@ def gather(
             crops, without = cropped(connection, span, photographs_with_labels, crop)
             gathered.without_crop += without
             parts.append(crops)
+        advance(len(span.ids))
     gathered.table = _joined(parts)
     return gathered
 

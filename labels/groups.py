@@ -1,6 +1,5 @@
 """Which photographs belong together: connected by a photographer, a camera body or near-identical pictures."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -61,9 +60,18 @@ def links(photographs: pa.Table, by: Sequence[GroupKey]) -> Links:
     return found
 
 
-def key_counts(links: Links) -> Counter[str]:
-    """Return how many photographs have a key of each kind."""
-    return Counter({kind: len(np.unique(rows)) for kind, (rows, _) in links.items()})
+def nameless(count: int, links: Links) -> NDArray[np.bool_]:
+    """Return of which photographs neither the photographer nor the camera body is known, shape (count,).
+
+    Args:
+        count: of photographs.
+        links: their keys.
+    """
+    found = np.ones(count, dtype=bool)
+    for kind in ("owner", "body", "camera"):
+        if kind in links:
+            found[links[kind][0]] = False
+    return found
 
 
 def _people(photographs: pa.Table) -> tuple[Numbers, Numbers]:

@@ -15,6 +15,8 @@ from labels.differences import differences
 from labels.gather import Gathered
 from lightmeter.errors import UsageError
 
+_FOLD = re.compile(r"fold-\d+")
+
 
 def notes_on(gathered: Gathered, dealt: Dealt, targets: Sequence[TargetSpec], choices: Choices) -> Iterator[str]:
     """Yield what was left out, and where the split is weak.
@@ -37,10 +39,11 @@ def notes_on(gathered: Gathered, dealt: Dealt, targets: Sequence[TargetSpec], ch
         yield f"{dealt.thinned} photographs are left out so that every class has as many on each side as the rarest."
     for spec in targets:
         yield from _missing(dealt, spec)
-    if not any(dealt.keys[kind] for kind in ("owner", "body", "camera")) and "photographer" in choices.group:
+    if dealt.nameless and "photographer" in choices.group:
         yield (
-            "No photograph names its photographer or camera body, so only near-identical pictures are kept together; "
-            "harvest with --owner-from-folders or from sources that name owners to rule out that leak."
+            f"{dealt.nameless} of {dealt.manifest.num_rows} photographs name neither photographer nor camera body, so "
+            "of these only near-identical pictures are kept together, and one person's may stand on two sides; harvest "
+            "with --owner-from-folders or from sources that name owners to rule out that leak."
         )
 
 
@@ -52,17 +55,29 @@ def changes_since_previous(engine: Engine, folder: Path, dataset: DataSet) -> It
         folder: where the data set is going to lie; ``shutter-v1`` and ``shutter-v2`` are versions of one.
         dataset: as it was made now.
     """
+    before = _previous(engine, folder.resolve(), dataset)
+    if before is not None:
+        ways = [*_other_choices(before, dataset), *differences(before.manifest, dataset.manifest)]
+        yield f"Against {_called(before.folder)}: {'; '.join(ways) or 'nothing differs'}."
+
+
+def _previous(engine: Engine, folder: Path, dataset: DataSet) -> DataSet | None:
     with engine.connect() as connection:
-        rows = connection.execute(select(DataSetRow.name, DataSetRow.path).order_by(DataSetRow.id.desc())).all()
-    names = [target.name for target in dataset.spec.targets]
-    for name, path in rows:
-        before = _readable(Path(path))
-        if before is None or Path(path) == folder.resolve() or _stem(name) != _stem(folder.name):
-            continue
-        if [target.name for target in before.spec.targets] == names:
-            ways = [*_other_choices(before, dataset), *differences(before.manifest, dataset.manifest)]
-            yield f"Against {name}: {'; '.join(ways) or 'nothing differs'}."
-            return
+        paths = connection.scalars(select(DataSetRow.path).order_by(DataSetRow.id.desc())).all()
+    for path in map(Path, paths):
+        before = _readable(path) if path != folder and _stem(path) == _stem(folder) else None
+        if before is not None and _kind(before) == _kind(dataset):
+            return before
+    return None
+
+
+def _kind(dataset: DataSet) -> tuple[object, ...]:
+    return dataset.spec.split.get("fold"), *(target.name for target in dataset.spec.targets)
+
+
+def _called(folder: Path) -> str:
+    """Return a data set's name; of a fold also that of its folder."""
+    return f"{folder.parent.name}/{folder.name}" if _FOLD.fullmatch(folder.name) else folder.name
 
 
 def _readable(folder: Path) -> DataSet | None:
@@ -72,8 +87,9 @@ def _readable(folder: Path) -> DataSet | None:
         return None
 
 
-def _stem(name: str) -> str:
-    """Return a name without the number of its version."""
+def _stem(folder: Path) -> str:
+    """Return a data set's name without the number of its version; that of its folder where it is a fold."""
+    name = folder.parent.name if _FOLD.fullmatch(folder.name) else folder.name
     return re.sub(r"[-_.]?v?\d+$", "", name)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from labels.counts import Facet, class_counts
-from labels.dataset import SPLITS, TargetSpec, stops_column
+from labels.dataset import SPLITS, Split, TargetSpec, stops_column
 from labels.histogram import edges
 from labels.stats import Statistics
 from labels.targets.base import Target
@@ -91,11 +91,14 @@ def _lost(found: Statistics) -> dict[str, tuple[int, str]]:
 
 
 def _draw_lost(axes: "Axes", lost: Mapping[str, tuple[int, str]]) -> None:
-    counts, colours = zip(*lost.values(), strict=True)
-    axes.bar_label(axes.barh(list(lost), counts, color=colours), padding=3)
-    axes.set_ylim(max(len(lost), _FEW) - 0.5, -0.5)
+    for colour, by in ((_LOST, "by the rule"), (_FILTERED, "by filters, of the labelled")):
+        bars = {name: count for name, (count, its) in lost.items() if its == colour}
+        if bars:
+            axes.bar_label(axes.barh(list(bars), list(bars.values()), color=colour, label=by), padding=3)
+    axes.set_ylim(len(lost) - 0.5, -0.5)
     axes.margins(x=0.1)
-    axes.set(title="left out by the rule (red), and what filters would leave out of the labelled", xlabel="photographs")
+    axes.set(title="left out", xlabel="photographs")
+    axes.legend(loc="lower right")
 
 
 def plot_facet(file: Path, facet: Facet) -> None:
@@ -120,7 +123,7 @@ def plot_facet(file: Path, facet: Facet) -> None:
     _save(figure, file)
 
 
-def _stacked(counts: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
+def _stacked(counts: Mapping[str, Mapping[Split, int]]) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
     """Yield each side with its numbers and the sums of those before it."""
     before = np.zeros(len(counts), dtype=np.int64)
     for side in SPLITS:

@@ -1,7 +1,7 @@
 """Freezing a data set: a folder that appears whole and never changes."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from os.path import relpath
 from pathlib import Path
@@ -15,7 +15,7 @@ from labels.baselines import Baseline, baselines, warnings_of
 from labels.dataset import SPEC_FILE, SPLITS, DataSet, Spec, TargetSpec, read_dataset, write_dataset
 from labels.deal import Choices, Dealt, deal
 from labels.differences import differences
-from labels.gather import gather
+from labels.gather import Gathered
 from labels.notes import changes_since_previous, notes_on
 from labels.targets.base import Target
 from lightmeter import __version__
@@ -42,23 +42,21 @@ class Frozen:
     cheats: dict[str, list[Baseline]]
 
 
-def split(engine: Engine, project: Project, folder: Path, targets: Sequence[Target[Any]], choices: Choices) -> Frozen:
+def freeze(engine: Engine, project: Project, folder: Path, gathered: Gathered, choices: Choices) -> Frozen:
     """Freeze a data set.
 
     Args:
         engine: of the catalogue.
         project: whose photographs these are.
         folder: of the data set; its last part is the name.
-        targets: at least one.
+        gathered: the photographs, chosen by the query of the choices.
         choices: how to deal.
 
     Raises:
         UsageError: if no split can be made of these photographs, or the folder holds something else.
     """
-    with engine.connect() as connection:
-        gathered = gather(connection, targets, choices.where, choices.crop)
     dealt = deal(gathered, choices)
-    specs = {target.name: _target(target, dealt.classes[target.name]) for target in targets}
+    specs = {target.name: _target(target, dealt.classes[target.name]) for target in gathered.targets}
     cheats = {name: baselines(dealt.manifest, target) for name, target in specs.items()}
     notes = [warning for name, found in cheats.items() for warning in warnings_of(found, name)]
     notes += notes_on(gathered, dealt, list(specs.values()), choices)
@@ -94,9 +92,13 @@ def _is_there(folder: Path, draft: DataSet) -> bool:
         raise UsageError(
             f"{folder} is frozen already, and now it would differ: {'; '.join(ways)}. Choose another name."
         )
-    if there.spec.split != draft.spec.split or there.spec.targets != draft.spec.targets:
+    if _choices(there.spec) != _choices(draft.spec) or there.spec.targets != draft.spec.targets:
         raise UsageError(f"{folder} is frozen already with other choices (see its {SPEC_FILE}). Choose another name.")
     return True
+
+
+def _choices(spec: Spec) -> dict[str, Any]:
+    return {name: value for name, value in spec.split.items() if name != "lightmeter"}
 
 
 def _spec(targets: Iterable[TargetSpec], dealt: Dealt, choices: Choices, folder: Path, project: Project) -> Spec:

@@ -1,6 +1,7 @@
 """Freezing data sets."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,11 +82,17 @@ def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choi
     """Freeze a data set, or one for each fold, and show what came of it."""
     from dataclasses import replace
 
-    from labels.split import split as freeze
+    from labels.apply import count_photographs
+    from labels.gather import gather
+    from labels.split import freeze
 
     places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
     with catalogue(project) as engine:
-        frozen = [freeze(engine, project, place, targets, part) for place, part in places.items()]
+        with console.current().progress() as progress, engine.connect() as connection:
+            task = progress.add_task("gathering", total=None if choices.where else count_photographs(engine))
+            told = partial(progress.advance, task)
+            gathered = gather(connection, targets, choices.where, choices.crop, told)
+        frozen = [freeze(engine, project, place, gathered, part) for place, part in places.items()]
     documents, shown = zip(*(_shown(one) for one in frozen), strict=True)
     document = {"folds": documents} if choices.folds else documents[0]
     console.current().emit(document, [part for parts in shown for part in parts])
@@ -178,17 +185,12 @@ def _crop(text: str | None, project: "Project") -> "Crop | None":
 
 def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
-    from labels.counts import class_counts, shares
-    from labels.dataset import SPLITS
+    from labels.counts import class_counts, class_table
 
     dataset = frozen.dataset
     counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}
-    tables = [
-        console.table(
-            name, ("class", *SPLITS, "shares in %"), [(one, *of.values(), shares(of)) for one, of in classes.items()]
-        )
-        for name, classes in counts.items()
-    ]
+    tables = [console.table(one.name, *class_table(dataset.spec, counts[one.name])) for one in dataset.spec.targets]
+    what = f"crops ({dataset.spec.split['crop']})" if "crop" in dataset.spec.split else "photographs"
     said = "" if frozen.new else " It was there already, unchanged."
     return (
         {
@@ -208,6 +210,6 @@ def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
         [
             *tables,
             *(f"• {note}" for note in frozen.notes),
-            f"{dataset.manifest.num_rows} photographs in {frozen.dealt.groups} groups: {dataset.folder}{said}",
+            f"{dataset.manifest.num_rows} {what} in {frozen.dealt.groups} groups: {dataset.folder}{said}",
         ],
     )

@@ -179,6 +179,29 @@ def test_the_folder_holds_card_attribution_plots_and_paths_into_the_store(any_ca
     ]
 
 
+def test_the_card_tells_how_photographs_were_chosen_and_how_far_each_class_is_from_its_share(catalogue: Any) -> None:
+    fill(catalogue, photographers=20)
+    for seconds in (FAST, SLOW) * 3:
+        catalogue.photograph(exposure_time_s=seconds, source="flickr")
+    apply(catalogue.engine, [find("shutter-binary")])
+
+    def card(name: str, *options: str) -> str:
+        return (freeze(*options, name=name).folder / "README.md").read_text(encoding="utf-8")
+
+    whole = card("one", "--where", "width > 1")
+    assert "Chosen by the query `width > 1`. Ratios 80/10/10. Seed 0." in whole
+    assert "| class | train | validation | test | shares in % | off by at most |" in whole
+    dataset = read_dataset(Path("datasets/one"))
+    fast = Counter(row["split"] for row in dataset.rows() if row["label_shutter-binary"] == "fast")
+    off = max(abs(100 * fast[side] / fast.total() - share) for side, share in zip(SPLITS, (80, 10, 10), strict=True))
+    assert f"| {off:.1f} points |" in next(line for line in whole.splitlines() if line.startswith("| fast |"))
+    assert "6 of 106 photographs name neither photographer nor camera body" in whole
+    held_out = card("two", "--holdout-source", "flickr")
+    assert "The test side is the source flickr, with all that belongs to its groups. Seed 0." in held_out
+    assert "off by at most" not in held_out
+    assert "name neither" not in card("three", "--where", "owner is known")
+
+
 def test_a_rare_class_is_left_out_and_the_card_says_so(catalogue: Any) -> None:
     fill(catalogue)
     catalogue.photograph(owner="somebody", exposure_time_s=30.0)
@@ -223,6 +246,18 @@ def test_a_data_set_is_frozen(catalogue: Any, capsys: pytest.CaptureFixture[str]
     assert "frozen already" in told
     assert "1 photograph with another label of shutter-binary" in told
     assert read_dataset(dataset.folder).spec == dataset.spec
+
+
+def test_another_version_of_lightmeter_is_no_other_choice(
+    catalogue: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(catalogue)
+    freeze()
+    monkeypatch.setattr("labels.split.__version__", "9.9")
+    capsys.readouterr()
+    freeze()
+    assert "It was there already, unchanged." in " ".join(capsys.readouterr().out.split())
+    assert "with other choices" in refused(capsys, "one", "--target", "shutter-binary", "--where", "width > 1")
 
 
 def test_balanced_classes_lose_photographs_of_the_busiest_first(
@@ -313,6 +348,11 @@ def test_cross_validation_tests_each_photograph_once(catalogue: Any, capsys: pyt
     for one in found:
         assert all(len(sides) == 1 for sides in sides_by(one, "owner").values())
         assert {row["label_shutter-binary"] for row in one.rows("validation")} == {"fast", "slow"}
+        assert "Against" not in (one.folder / "README.md").read_text(encoding="utf-8")  # folds are no versions
+    assert main(["labels", "split", "cv-v2", "--target", "shutter-binary", "--folds", "4", "--seed", "1"]) == 0
+    card = (catalogue.project.datasets / "cv-v2" / "fold-3" / "README.md").read_text(encoding="utf-8")
+    assert "Fold 3 of 4 is the test side" in card
+    assert "Against cv/fold-3: another seed (0 → 1)" in card
 
 
 def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
