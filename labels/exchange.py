@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, select
 
+from harvest.catalogue.bulk import add_rows
 from harvest.catalogue.tables import Image, Label
 from labels.history import STATEMENT, histories
 from labels.label_studio import read_label_studio
@@ -160,5 +161,4 @@ def _add(connection: Connection, rows: list[dict[str, Any]], outcome: Imported) 
             known.add(key)
             new.append({"image_id": image, **row})
     outcome.added += len(new)
-    if new:
-        connection.execute(insert(Label), new)
+    add_rows(connection, Label, new)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, select
 
+from harvest.catalogue.bulk import add_rows
 from harvest.catalogue.resolve import read_table
 from harvest.catalogue.tables import Label
 
@@ -112,9 +113,8 @@ def resolve(statements: Iterable[Statement]) -> dict[tuple[int, str], Statement]
 
 def add(connection: Connection, statements: Collection[Statement]) -> None:
     """Write statements, stamped with the time."""
-    if statements:
-        now = datetime.now(UTC)
-        connection.execute(insert(Label), [_row(one, now) for one in statements])
+    now = datetime.now(UTC)
+    add_rows(connection, Label, [_row(one, now) for one in statements])
 
 
 def _row(one: Statement, now: datetime) -> Mapping[str, Any]:
