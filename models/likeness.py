@@ -98,4 +98,5 @@ def _outside(name: str, value: float, learnt: tuple[float, float]) -> str:
     if low * (1 - _MARGIN) <= value <= high * (1 + _MARGIN):
         return ""
     said = _SAID[name].format(value=value)
-    return f"The photograph has {said}; those that the model learnt from have {low:.0f} to {high:.0f}."
+    usual = f"{low:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
+    return f"The photograph has {said}; those that the model learnt from have {usual}."

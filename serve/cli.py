@@ -13,6 +13,7 @@ from lightmeter.errors import UsageError
 from models.commands.options import ExifFile
 
 if TYPE_CHECKING:
+    from lightmeter.project import Project
     from serve.state import Home
 
 app = group("Serve what was learned, through TorchServe.")
@@ -75,7 +76,10 @@ def start(
     )
     console.current().emit(
         {**_status(place), "call": call},
-        [_models_table(_status(place)), f"Next: lightmeter serve predict {first} PHOTOGRAPH.jpg\nor:   {call}"],
+        [
+            _models_table(_status(place)),
+            f"Next: lightmeter serve predict {first} PHOTOGRAPH.jpg\nor:   lightmeter serve demo\nor:   {call}",
+        ],
     )
 
 
@@ -201,16 +205,16 @@ def stop(server: Annotated[str, _SERVER] = "main") -> None:
     console.current().emit({"server": server, "stopped": count}, f"Stopped: {count} processes ended.")
 
 
-def _archive(here: Any, given: Path) -> Path:
+def _archive(here: "Project", given: Path) -> Path:
     """Return an archive that is given as a path or by its model's name in the project."""
     if not given.exists() and len(given.parts) == 1:
         named = here.archives / (given.name if given.suffix == ".mar" else f"{given.name}.mar")
         if named.is_file():
-            return Path(named)
+            return named
     return given
 
 
-def _all_archives(here: Any) -> list[Path]:
+def _all_archives(here: "Project") -> list[Path]:
     found = sorted(here.archives.glob("*.mar"))
     if not found:
         raise UsageError(f"There is no archive in {here.archives}; make one with 'lightmeter serve archive RUN'.")

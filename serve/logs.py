@@ -6,7 +6,7 @@ from collections import deque
 from lightmeter.errors import LightmeterError
 from serve.state import Home
 
-_NOISE = re.compile(r"\[METRICS\]|Backend received inference at")
+_NOISE = re.compile(r"\[METRICS\]|Backend received inference at|Overriding existing key")
 
 
 def last_lines(place: Home, count: int, *, access: bool = False) -> list[str]:

@@ -1,10 +1,22 @@
 "use strict";
 
 const by = (id) => document.getElementById(id);
-const NAMES = { shutter: "shutter speed", iso: "ISO", focal_length: "focal length", medium: "film or digital" };
+const NAMES = {
+  aperture: "aperture",
+  shutter: "shutter speed",
+  iso: "ISO",
+  focal_length: "focal length",
+  medium: "film or digital",
+};
 let picture = null;
 let patches = [];
 let asked = 0; // photographs; what comes in of one that is not the last is too late
+
+function called(target) {
+  const [quantity, ...kind] = target.split("-"); // as in "shutter-binary"
+  if (!(quantity in NAMES)) return target;
+  return NAMES[quantity] + (kind.length ? ` (${kind.join("-")})` : "");
+}
 
 function cell(row, text, kind) {
   const made = row.insertCell();
@@ -63,10 +75,11 @@ function draw() {
   const target = by("shown").value;
   const most = Math.max(...patches.map((patch) => Math.abs(patch.counts[target] ?? 0)), 1e-9);
   const style = getComputedStyle(document.documentElement);
+  const pixel = canvas.width / (canvas.clientWidth || canvas.width); // on a narrow screen the picture is squeezed
   for (const { box, counts } of patches) {
     if (!(target in counts)) continue;
     pen.strokeStyle = style.getPropertyValue(counts[target] >= 0 ? "--for" : "--against");
-    pen.lineWidth = 1 + 5 * Math.abs(counts[target]) / most;
+    pen.lineWidth = pixel * (1 + 3 * Math.abs(counts[target]) / most);
     pen.strokeRect(box.x * scale, box.y * scale, box.width * scale, box.height * scale);
   }
 }
@@ -75,7 +88,7 @@ function certainty(probability, label) {
   const made = document.createElement("div");
   const meter = document.createElement("meter");
   meter.value = probability;
-  made.append(meter, `${Math.round(100 * probability)} % ${label}`.trim());
+  made.append(meter, `${Math.round(100 * probability)}\u00a0% ${label}`.trim());
   return made;
 }
 
@@ -83,7 +96,7 @@ function report(answer) {
   const warnings = new Set();
   for (const reading of answer.readings) {
     const whose = answer.readings.length > 1 ? ` (${reading.model})` : "";
-    const name = (target) => (NAMES[target] ?? target) + whose;
+    const name = (target) => called(target) + whose;
     for (const [target, found] of Object.entries(reading.predictions)) {
       const row = by("reading").tBodies[0].insertRow();
       const labels = found.classes ?? [found.class];
@@ -137,6 +150,7 @@ by("file").addEventListener("change", (event) => {
   event.target.value = ""; // so that the same file can be chosen again
 });
 by("shown").addEventListener("change", draw);
+window.addEventListener("resize", draw);
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => { // wherever it lands, or the browser would show it instead of the page
     event.preventDefault();

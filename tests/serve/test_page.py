@@ -131,6 +131,20 @@ def test_a_photograph_can_be_dropped_anywhere(put_up: Page, browser: Chrome, whe
     assert "dropped.jpg: read by tiny 1.0" in browser.find_element("id", "state").text
 
 
+def test_nothing_reaches_beyond_a_narrow_screen(put_up: Page, browser: Chrome) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 700, "deviceScaleFactor": 1, "mobile": True}
+    )
+    open_page(browser, put_up.address)
+
+    drop(browser, f"{'0123456789' * 8}.jpg", photograph_with_exif())
+    until(browser.find_element("id", "reading").is_displayed)
+
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert width <= 360
+
+
 def test_of_two_photographs_the_last_is_shown(put_up: Page, browser: Chrome) -> None:
     open_page(browser, put_up.address)
 
