@@ -21,6 +21,7 @@ from lightmeter import project
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, write_atomic
 from models.evaluation import PREDICTIONS
+from models.memory import keep_freed_memory
 from models.predictor import Predictor
 from models.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
 
@@ -117,6 +118,7 @@ def open_run(run: Path, device: str = "cpu") -> Predictor:
     Raises:
         UsageError: if the folder is no run or is damaged.
     """
+    keep_freed_memory()
     try:
         return Predictor.load(find_run(run), device)
     except BrokenModel as error:

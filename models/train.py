@@ -19,6 +19,7 @@ from models.descent import fit_network
 from models.effort import Effort
 from models.evaluation import predict_split
 from models.fitted import Fitted, Work
+from models.memory import keep_freed_memory
 from models.predictor import Predictor
 from models.pretrained import load_trunk
 from models.probe import fit_probe
@@ -62,6 +63,7 @@ def train(recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: 
     Raises:
         UsageError: if the data set has too little to train or to validate on.
     """
+    keep_freed_memory()
     rows = _rows(dataset)
     _check_tags(recipe, dataset)
     work = Work(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
@@ -118,6 +120,7 @@ def _write(folder: Path, predictor: Predictor, fitted: Fitted, work: Work) -> di
         write_history(temporary, fitted.history)
         write_metrics(temporary, metrics)
         write_report(temporary, spec, metrics, predictions)
+        fitted.finish(predictor.network)
         write_model(temporary, spec, predictor.network)
     return metrics
 
