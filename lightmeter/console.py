@@ -38,7 +38,7 @@ class Console:
 
         Args:
             document: what ``--json`` prints; anything that ``json`` knows, and paths, dates and models.
-            show: what a person sees instead.
+            show: what a person sees instead; words stand as they are, since names of files may look like markup.
         """
         if self.json:
             print(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))  # noqa: T201
@@ -46,12 +46,12 @@ class Console:
             return
         parts = [show] if isinstance(show, str) or not isinstance(show, Iterable) else show
         for part in parts:
-            self._rich(stderr=False).print(part, soft_wrap=isinstance(part, str))
+            self._rich(stderr=False).print(part, soft_wrap=isinstance(part, str), markup=False)
 
     def note(self, text: str) -> None:
         """Tell a person something in passing, on standard error."""
         if not self.quiet:
-            self._rich(stderr=True).print(text, soft_wrap=True, highlight=False)
+            self._rich(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
     def fail(self, sentence: str) -> None:
         """Print the sentence of an error; with ``--json`` also ``{"error": sentence}`` if nothing was printed yet."""
@@ -118,13 +118,14 @@ def using(console: Console) -> Iterator[Console]:
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
     """Return a table to read; numbers stand right."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     rows = [list(row) for row in rows]
-    result = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    result = Table(title=escape(title) or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for index, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        result.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        result.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*(_cell(value) for value in row))
     return result

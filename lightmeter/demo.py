@@ -74,7 +74,7 @@ class Chain:
         """
         if not quietly:
             shown = " ".join(_short(word) for word in words)
-            console.current().note(f"[dim]{project} $[/] lightmeter {shown}")
+            console.current().note(f"{project} $ lightmeter {shown}")
         folder = self.root / project
         folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(

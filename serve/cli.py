@@ -141,14 +141,12 @@ def logs(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Show the last lines of a server's log, also after it was stopped."""
-    from rich.markup import escape
-
     from lightmeter import project
     from serve.logs import last_lines
     from serve.state import home
 
     found = last_lines(home(project.find(), server), lines, access=access)
-    console.current().emit({"server": server, "lines": found}, [escape(line) for line in found])
+    console.current().emit({"server": server, "lines": found}, found)
 
 
 @app.command()

@@ -146,7 +146,8 @@ def _place(text: str, error: UnexpectedInput) -> int:
 
 
 def _wrong(text: str, place: int, sentence: str) -> UsageError:
-    return UsageError(f"The query is wrong at column {place + 1}: {sentence}.\n  {text}\n  {' ' * place}^")
+    sentence = sentence if sentence.endswith("?") else f"{sentence}."
+    return UsageError(f"The query is wrong at column {place + 1}: {sentence}\n  {text}\n  {' ' * place}^")
 
 
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)

@@ -1,5 +1,6 @@
 """Labels by hand, and labels to and from other programs."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,8 @@ from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 app = Group()
+
+_LABEL = re.compile(r"[a-z][a-z0-9_-]*=")
 
 
 @app.command(name="set")
@@ -26,16 +29,20 @@ def set_(
     from lightmeter.project import find as find_project
 
     project = find_project()
-    photographs = [word for word in words if "=" not in word or Path(word).is_file()]
+    photographs = [word for word in words if not _LABEL.match(word) or Path(word).is_file()]
     pairs = [word.partition("=") for word in words if word not in photographs]
     if not photographs or not pairs:
         raise UsageError("Give at least one photograph and one TARGET=VALUE, such as p001.jpg medium=film.")
-    values = {find(name, project): value or None for name, _, value in pairs}
+    values = {name: value or None for name, _, value in pairs}
+    if len(values) < len(pairs):
+        raise UsageError("Give each target once; several classes of one stand with '|' between them.")
+    targets = {find(name, project): value for name, value in values.items()}
     with catalogue(project) as engine:
-        hashes = set_labels(engine, photographs, values, author or somebody())
-    said = {target.name: value for target, value in values.items()}
-    in_words = ", ".join(f"{name} = {value or '(taken back)'}" for name, value in said.items())
-    console.current().emit({"photographs": hashes, "labels": said}, f"{len(hashes)} photographs: {in_words}")
+        hashes = set_labels(engine, photographs, targets, author or somebody())
+    in_words = ", ".join(f"{name} = {value or '(taken back)'}" for name, value in values.items())
+    console.current().emit(
+        {"photographs": hashes, "labels": values}, f"{len(hashes)} photograph{'s' * (len(hashes) != 1)}: {in_words}"
+    )
 
 
 @app.command()

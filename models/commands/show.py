@@ -22,10 +22,8 @@ def scored_tables(metrics: dict[str, Any], split: str) -> list[Any]:
 
 def shown_answers(answers: list[dict[str, Any]]) -> list[Any]:
     """Return what was answered about files, and below it what speaks against trusting an answer."""
-    from rich.markup import escape
-
     warned = [(answer["file"], warning["reason"]) for answer in answers for warning in answer.get("warnings", ())]
-    return [_table(answers), *(escape(f"{file}: {reason}") for file, reason in warned)]
+    return [_table(answers), *(f"{file}: {reason}" for file, reason in warned)]
 
 
 def _table(answers: list[dict[str, Any]]) -> Any:

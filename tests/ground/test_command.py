@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter import __version__
+from lightmeter import __version__, console
 from lightmeter.cli import main
 from tests.support import Lightmeter
 
@@ -110,3 +110,12 @@ def test_doctor_reports_what_is_broken(project: Path, capsys: pytest.CaptureFixt
 
 def test_the_command_runs_as_a_module(lightmeter: Lightmeter) -> None:
     assert lightmeter.process("--version").stdout.startswith("lightmeter ")
+
+
+def test_names_that_look_like_markup_stand_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.using(console.Console()):
+        console.current().emit({}, ["a[bold].jpg [/b]", console.table("[/t]", ("[/h]",), [("[/r]",)])])
+        console.current().note("pip install 'lightmeter[audit]'")
+    said = capsys.readouterr()
+    assert all(name in said.out for name in ("a[bold].jpg [/b]", "[/t]", "[/h]", "[/r]"))
+    assert "lightmeter[audit]" in said.err

@@ -62,6 +62,8 @@ def test_a_class_by_hand_carries_its_stops(catalogue: Any, capsys: pytest.Captur
         (["1.jpg", "medum=film"], "did you mean medium"),
         (["nothing.jpg", "medium=film"], "has no photograph 'nothing.jpg'"),
         (["1.jpg"], "at least one photograph and one TARGET=VALUE"),
+        (["1.jpg", "medium=film", "medium=digital"], "each target once"),
+        (["E=mc².jpg", "medium=film"], "has no photograph 'E=mc².jpg'"),
     ],
 )
 def test_a_wrong_label_is_one_sentence_and_nothing_is_written(

@@ -105,6 +105,7 @@ def test_a_wrong_word_is_pointed_at(query: str, column: int, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         parse_where(query)
     sentence, line, pointer = str(caught.value).splitlines()
+    assert "?." not in sentence
     assert f"column {column}:" in sentence
     assert line == f"  {query}"
     assert pointer == " " * (column + 1) + "^"
