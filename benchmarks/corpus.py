@@ -26,7 +26,7 @@ from models.metrics import Answers, temperature
 from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
 from models.pretrained import load_trunk
-from models.probe import choose_head, head_logits, head_task
+from models.probe import choose_head, head_logits, head_task, refit_head
 from models.recipe import Probe, Recipe, read_recipe
 from models.resampling import figures, group_numbers, told
 from models.spec import ModelSpec, Target
@@ -223,8 +223,11 @@ def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequen
             head_task(standard(places), [rows[n] for n in places], task.target, training)
             for places in (train, validation)
         ]
-        parameters, _, _ = choose_head(*sides, training.penalties)
+        parameters, penalty, _ = choose_head(*sides, training.penalties)
         warm = temperature(head_logits(parameters, sides[1].features).float().numpy(), truth[validation])
+        if training.refit:
+            both = head_task(standard(rest), [rows[n] for n in rest], task.target, training)
+            parameters = refit_head(both, training.penalties, penalty)
         shares[test] = calibrated(head_logits(parameters, standard(test)).float().numpy(), warm)
         median[test] = np.median(stops[rest]) if task.target.ordinal else 0
     error = np.abs(shares @ np.asarray(task.target.stops) - stops) if task.target.ordinal else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from labels.dataset import DataSet
 from models.data import Row, class_numbers, class_sets
@@ -45,6 +46,7 @@ class Fitted:
         unreadable: photographs that could not be used, and why.
         trained_parameters: how many numbers were fitted.
         earlier_seconds: how long training had gone before it was interrupted, if it was.
+        final: parameters that take their place in the network once validation is scored, by name.
     """
 
     temperatures: dict[str, float] = field(default_factory=dict)
@@ -53,6 +55,12 @@ class Fitted:
     unreadable: list[dict[str, Any]] = field(default_factory=list)
     trained_parameters: int = 0
     earlier_seconds: float = 0.0
+    final: dict[str, Tensor] = field(default_factory=dict)
+
+    def finish(self, network: nn.Module) -> None:
+        """Put the final parameters into a network."""
+        for name, values in self.final.items():
+            network.get_parameter(name).data.copy_(values)
 
     def calibrate(
         self, logits: Mapping[str, NDArray[np.float32]], rows: Sequence[Row], targets: Sequence[Target]

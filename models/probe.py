@@ -1,12 +1,12 @@
 """A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from labels.dataset import TargetSpec
@@ -47,31 +47,42 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
         training: penalties and class weights.
     """
     fitted = Fitted()
-    heads = predictor.network.get_submodule("heads")
     features, kept = {}, {}
     for split in ("train", "validation"):
         features[split], kept[split] = _features(predictor, work, split, fitted)
+    standard = _standardised(features, predictor.network.get_submodule("heads"))
+    penalties, logits = {}, {}
+    for target in work.dataset.spec.targets:
+        train, validation = (
+            head_task(standard[split], kept[split], target, training) for split in ("train", "validation")
+        )
+        parameters, penalty, tried = choose_head(train, validation, training.penalties)
+        fitted.history += [{"target": target.name, **one} for one in tried]
+        console.current().note(f"{target.name}: penalty {penalty:g} is best on validation")
+        for name, values in _head_state(target, parameters).items():
+            predictor.network.get_parameter(name).data.copy_(values)
+        if training.refit:
+            both, rows = torch.cat(list(standard.values())), kept["train"] + kept["validation"]
+            again = refit_head(head_task(both, rows, target, training), training.penalties, penalty)
+            fitted.final |= _head_state(target, again)
+        fitted.trained_parameters += parameters.numel()
+        logits[target.name] = head_logits(parameters, standard["validation"]).float().numpy()
+        penalties[target.name] = penalty
+    fitted.calibrate(logits, kept["validation"], predictor.spec.targets)
+    fitted.facts["penalties"] = penalties
+    if training.refit:
+        fitted.facts["refitted"] = "on training and validation together, after validation was scored"
+    return fitted
+
+
+def _standardised(features: Mapping[str, Tensor], heads: nn.Module) -> dict[str, Tensor]:
+    """Return features less their mean in training, over their deviation there, which the heads are told."""
     centre = features["train"].mean(0)
     scale = features["train"].std(0, correction=0)
     scale[scale < 1e-6] = 1.0
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
-    chosen, logits = {}, {}
-    standard = {split: (values - centre) / scale for split, values in features.items()}
-    for target in work.dataset.spec.targets:
-        train, validation = (
-            head_task(standard[split], kept[split], target, training) for split in ("train", "validation")
-        )
-        parameters, chosen[target.name], tried = choose_head(train, validation, training.penalties)
-        fitted.history += [{"target": target.name, **one} for one in tried]
-        console.current().note(f"{target.name}: penalty {chosen[target.name]:g} is best on validation")
-        heads.get_parameter(f"targets.{target.name}.weight").data.copy_(parameters[:, :-1])
-        heads.get_parameter(f"targets.{target.name}.bias").data.copy_(parameters[:, -1])
-        fitted.trained_parameters += parameters.numel()
-        logits[target.name] = head_logits(parameters, standard["validation"]).float().numpy()
-    fitted.calibrate(logits, kept["validation"], predictor.spec.targets)
-    fitted.facts["penalties"] = chosen
-    return fitted
+    return {split: (values - centre) / scale for split, values in features.items()}
 
 
 def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> tuple[Tensor, list[Row]]:
@@ -121,16 +132,45 @@ def choose_head(
     """
     basis = _row_space(train.features)
     train, validation = (replace(task, features=task.features @ basis) for task in (train, validation))
-    parameters = torch.zeros(train.truth.shape[1], basis.shape[1] + 1, dtype=torch.float64)
-    best, chosen, least = parameters, 0.0, float("inf")
+    best, chosen, least = torch.empty(0), 0.0, float("inf")
     tried = []
-    for penalty in sorted(penalties, reverse=True):
-        parameters = _fit(parameters, train, penalty)
+    for penalty, parameters in _path(train, penalties):
         losses = [_loss(parameters, task).item() for task in (train, validation)]
         tried.append({"penalty": penalty, "train_loss": losses[0], "validation_loss": losses[1]})
         if losses[1] < least:
-            best, chosen, least = parameters.clone(), penalty, losses[1]
-    return torch.cat([best[:, :-1] @ basis.T, best[:, -1:]], 1), chosen, tried
+            best, chosen, least = parameters, penalty, losses[1]
+    return _whole(best, basis), chosen, tried
+
+
+def refit_head(task: HeadTask, penalties: Sequence[float], penalty: float) -> Tensor:
+    """Fit a head with one of some penalties, coming from the stronger ones as `choose_head` does.
+
+    Returns:
+        Its parameters, shape (C, F + 1), bias last.
+    """
+    basis = _row_space(task.features)
+    stronger = [one for one in penalties if one >= penalty]
+    *_, (_, parameters) = _path(replace(task, features=task.features @ basis), stronger)
+    return _whole(parameters, basis)
+
+
+def _path(task: HeadTask, penalties: Sequence[float]) -> Iterator[tuple[float, Tensor]]:
+    """Fit with each penalty, strongest first, each from the one before."""
+    parameters = torch.zeros(task.truth.shape[1], task.features.shape[1] + 1, dtype=torch.float64)
+    for penalty in sorted(penalties, reverse=True):
+        parameters = _fit(parameters, task, penalty)
+        yield penalty, parameters
+
+
+def _whole(parameters: Tensor, basis: Tensor) -> Tensor:
+    """Return parameters for features from those for features in a basis."""
+    return torch.cat([parameters[:, :-1] @ basis.T, parameters[:, -1:]], 1)
+
+
+def _head_state(target: TargetSpec, parameters: Tensor) -> dict[str, Tensor]:
+    """Return a head's parameters under the names that they have in the network."""
+    name = f"heads.targets.{target.name}"
+    return {f"{name}.weight": parameters[:, :-1].float(), f"{name}.bias": parameters[:, -1].float()}
 
 
 def _row_space(features: Tensor) -> Tensor:

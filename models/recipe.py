@@ -26,12 +26,14 @@ class Probe(_Strict):
         penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
         class_weights: let every class count the same, however many photographs it has.
         softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
+        refit: when validation has chosen and is scored, fit the heads again on training and validation together.
     """
 
     method: Literal["probe"]
     penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
     softness: float = Field(0.0, ge=0)
+    refit: bool = False
 
 
 class Phase(_Strict):

@@ -26,15 +26,21 @@ SplitName = Annotated[str, typer.Option(help="validation, or test once that was 
 
 
 def seen_split(run: Path, split: str) -> "Split":
-    """Return the split that a study may look at: test only after ``models evaluate`` has."""
+    """Return the split that a study may look at: one that is not fitted to, and test only after ``models evaluate``."""
     from lightmeter.errors import UsageError
     from models.runs import find_run, read_metrics
 
+    metrics = read_metrics(find_run(run))
     if split == "validation":
+        if "refitted" in metrics["training"]:
+            raise UsageError(
+                "The heads of this model were fitted to validation, too; look at --split test, once "
+                "'lightmeter models evaluate' has scored it."
+            )
         return "validation"
     if split != "test":
         raise UsageError(f"There is no split '{split}' to look at; there are validation and test.")
-    if "test" not in read_metrics(find_run(run)):
+    if "test" not in metrics:
         raise UsageError("The test split is not looked at before 'lightmeter models evaluate' has scored it.")
     return "test"
 

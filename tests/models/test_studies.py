@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
+from safetensors.torch import load_file
 
 from labels.dataset import DataSet
 from models.predictor import Predictor
@@ -135,6 +136,24 @@ def test_the_test_split_is_studied_after_it_was_evaluated_only(
     assert "There is no split 'all'" in sentence(*words, "all")
     document("models", "evaluate", run, "--data", dataset.folder)
     assert document(*words, "test")["split"] == "test"
+
+
+def test_heads_that_were_fitted_to_validation_are_not_studied_there(
+    dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+) -> None:
+    patches = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.0, 0.1]"]
+    scored = {}
+    for name, refit in (("once", "false"), ("again", "true")):
+        words = ["models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / name, *patches]
+        scored[name] = document(*words, "--set", f"refit={refit}")["metrics"]["validation"]
+    assert scored["once"] == scored["again"]  # scored before
+    weights = [load_file(tmp_path / name / "model.safetensors")["heads.targets.shutter.weight"] for name in scored]
+    assert not weights[0].equal(weights[1])
+
+    words = ["models", "attack", tmp_path / "again", "--data", dataset.folder, "--levels", "0"]
+    assert "fitted to validation, too" in sentence(*words)
+    document("models", "evaluate", tmp_path / "again", "--data", dataset.folder)
+    assert document(*words, "--split", "test")["split"] == "test"
 
 
 def test_a_series_is_predicted_along_its_truth(trained: Path, tmp_path: Path, document: Ask, sentence: Ask) -> None:
