@@ -1,0 +1,39 @@
+"""Freezing data sets in tests."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labels.apply import apply
+from labels.dataset import DataSet, read_dataset
+from labels.targets.library import find
+from lightmeter.cli import main
+
+FAST, SLOW = 1 / 1000, 1 / 15
+
+
+def fill(catalogue: Any, photographers: int = 12, each: int = 5) -> None:
+    """Add photographers who take fast and slow photographs in turn."""
+    for person in range(photographers):
+        for index in range(each):
+            seconds = FAST if (person + index) % 2 else SLOW
+            catalogue.photograph(owner=f"person {person}", make="Canon", model="EOS", exposure_time_s=seconds)
+    apply(catalogue.engine, [find("shutter-binary"), find("medium")])
+
+
+def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> DataSet:
+    assert main(["labels", "split", name, "--target", target, *options]) == 0
+    return read_dataset(Path("datasets") / name)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(["labels", "split", *argv]) == 2
+    return capsys.readouterr().err
+
+
+def sides_by(dataset: DataSet, column: str) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = {}
+    for row in dataset.rows():
+        sides.setdefault(row[column], set()).add(row["split"])
+    return sides
