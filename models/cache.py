@@ -1,14 +1,16 @@
 """Inputs cut once and kept in memory-mapped files, so that a device never waits for a decoder.
 
-A cache belongs to one data set and one preprocessing; its name is their hash. It can be deleted at any time.
+A cache belongs to one data set and one preprocessing; its name is their hash. It can be deleted at any time. One that
+is not whole yet ends in ``.partial``; whoever fills it goes on from the last hundred photographs.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from numpy.typing import NDArray
 
 from labels.dataset import DataSet, crop_of
 from lightmeter import project
+from lightmeter.files import write_atomic
 from models.data import Row, check_readable, each_photograph, unreadable
 from models.predictor import Predictor
 from models.preprocess import Box, PhotographError
 
 _FORMAT = 2  # of the folder; one of another format is filled anew
-_INDEX = "index.json"
+_INDEX, _LOCK = "index.json", "lock"
+_EVERY = 100  # photographs, after which what is done is written down
 
 Arrays = Mapping[str, NDArray[Any]]
 Work = Callable[[bytes, Box | None], Arrays]
@@ -76,17 +80,42 @@ def encode_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> 
         dataset: whose photographs are read.
         rows: of one split, at least one.
     """
-    network, spec = predictor.network.eval(), predictor.spec
-    state = network.get_submodule("trunk").state_dict()
-    trunk = hashlib.sha256(b"".join(value.cpu().numpy().tobytes() for value in state.values())).hexdigest()
+    network = predictor.network.eval()
 
     def encode(data: bytes, box: Box | None) -> Arrays:
         with torch.inference_mode():
             found = network.encode(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
         return {name: values[0].half().cpu().numpy() for name, values in found.items()}
 
-    told = [asdict(spec.preprocessing), spec.architecture, trunk]
-    return _kept(dataset, rows, encode, told, "looking")
+    return _kept(dataset, rows, encode, _eyes(predictor, "trunk."), "looking")
+
+
+def features_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
+    """Return what the heads of a network are given for a split's photographs, computed once: ``features``.
+
+    Args:
+        predictor: whose network has ``features``, which nothing in its ``heads`` changes.
+        dataset: whose photographs are read.
+        rows: of one split, at least one.
+    """
+    network = predictor.network.eval()
+
+    def look(data: bytes, box: Box | None) -> Arrays:
+        with torch.inference_mode():
+            found = network.features(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
+        return {"features": found[0].cpu().numpy()}
+
+    return _kept(dataset, rows, look, [*_eyes(predictor, ""), "features"], "features")
+
+
+def _eyes(predictor: Predictor, part: str) -> list[object]:
+    """Return what tells apart those who see different things in a photograph: settings, and weights but the heads'."""
+    state = predictor.network.state_dict()
+    seeing = hashlib.sha256()
+    for name, values in state.items():
+        if name.startswith(part) and not name.startswith("heads."):
+            seeing.update(values.cpu().numpy().tobytes())
+    return [asdict(predictor.spec.preprocessing), predictor.spec.architecture, seeing.hexdigest()]
 
 
 def _kept(dataset: DataSet, rows: Sequence[Row], work: Work, settings: object, doing: str) -> Inputs:
@@ -97,36 +126,50 @@ def _kept(dataset: DataSet, rows: Sequence[Row], work: Work, settings: object, d
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():
-        _fill(folder, dataset, rows, work, f"{doing}, {split}")
+        with _alone(folder.with_name(f"{folder.name}.partial")) as partial:
+            if not folder.exists():
+                _fill(partial, dataset, rows, work, f"{doing}, {split}")
+                partial.rename(folder)
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     check_readable(dataset, split, index["kept"])
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["inputs"]}
     return Inputs(arrays, [rows[number] for number in index["kept"]], index["unreadable"])
 
 
-def _fill(folder: Path, dataset: DataSet, rows: Sequence[Row], work: Work, doing: str) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
-    try:
-        arrays: dict[str, Any] = {}
-        kept: list[int] = []
-        broken = []
-        for number, (row, found) in enumerate(each_photograph(dataset, rows, work, doing)):
-            if isinstance(found, PhotographError):
-                broken.append(unreadable(row, found))
-                continue
-            arrays = arrays or _opened(temporary, found, len(rows))
+@contextmanager
+def _alone(partial: Path) -> Iterator[Path]:
+    """Wait until no other process works in a folder, and yield it; one in which nothing was done goes."""
+    partial.mkdir(parents=True, exist_ok=True)
+    with (partial / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system gives it back when a process ends, however it does
+        partial.mkdir(exist_ok=True)  # whoever was waited for may have taken it away
+        try:
+            yield partial
+        finally:
+            if not (partial / _INDEX).exists():
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fill(partial: Path, dataset: DataSet, rows: Sequence[Row], work: Work, doing: str) -> None:
+    """Fill the arrays of a folder, from where the last one who did was interrupted."""
+    index: dict[str, Any] = {"inputs": [], "done": 0, "kept": [], "unreadable": []}
+    if (partial / _INDEX).is_file():
+        index = json.loads((partial / _INDEX).read_text(encoding="utf-8"))
+    arrays: dict[str, Any] = {name: np.load(partial / f"{name}.npy", mmap_mode="r+") for name in index["inputs"]}
+    rest = rows[index["done"] :]
+    for number, (row, found) in enumerate(each_photograph(dataset, rest, work, doing), index["done"]):
+        if isinstance(found, PhotographError):
+            index["unreadable"].append(unreadable(row, found))
+        else:
+            arrays = arrays or _opened(partial, found, len(rows))
             for name, values in found.items():
-                arrays[name][len(kept)] = values
-            kept.append(number)
-        for values in arrays.values():
-            values.flush()
-        index = {"inputs": sorted(arrays), "kept": kept, "unreadable": broken}
-        (temporary / _INDEX).write_text(json.dumps(index), "utf-8")
-        if not folder.exists():
-            temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+                arrays[name][len(index["kept"])] = values
+            index["kept"].append(number)
+        index["done"] = number + 1
+        if index["done"] % _EVERY == 0 or index["done"] == len(rows):
+            for values in arrays.values():
+                values.flush()
+            write_atomic(partial / _INDEX, json.dumps({**index, "inputs": sorted(arrays)}))
 
 
 def _opened(folder: Path, first: Arrays, count: int) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from labels.dataset import TargetSpec
 from lightmeter import console
-from models.data import Row, check_readable, class_numbers, class_sets, each_photograph, stops_of, unreadable
+from models.cache import features_once
+from models.data import Row, class_numbers, class_sets, stops_of
 from models.fitted import Fitted, Work
 from models.losses import bell
 from models.predictor import Predictor
-from models.preprocess import Box, PhotographError
 from models.recipe import Probe
 
 _ITERATIONS = 100
@@ -87,21 +86,9 @@ def _standardised(features: Mapping[str, Tensor], heads: nn.Module) -> dict[str,
 
 def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> tuple[Tensor, list[Row]]:
     """Return the features of every photograph that can be read, shape (N, F), and their rows."""
-
-    def one(data: bytes, box: Box | None) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            found: Tensor = predictor.network.features(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
-        return found[0].cpu().numpy()
-
-    found, kept = [], []
-    for row, result in each_photograph(work.dataset, work.rows[split], one, f"features, {split}"):
-        if isinstance(result, PhotographError):
-            fitted.unreadable.append(unreadable(row, result))
-        else:
-            found.append(result)
-            kept.append(row)
-    check_readable(work.dataset, split, kept)
-    return torch.from_numpy(np.stack(found)).double(), kept
+    inputs = features_once(predictor, work.dataset, work.rows[split])
+    fitted.unreadable += inputs.unreadable
+    return torch.from_numpy(inputs.take(np.arange(len(inputs)))["features"]).double(), list(inputs.rows)
 
 
 def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, training: Probe) -> HeadTask:

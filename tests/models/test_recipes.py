@@ -119,6 +119,30 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: DataSet, tmp_p
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
+def test_a_killed_training_does_not_look_at_photographs_twice(
+    recipe: str, tmp_path: Path, document: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a frozen trunk sees is written down as it goes, and taken up by whoever comes next."""
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
+    dying = (
+        "import os, sys; from models import cache; from lightmeter.cli import main; write = cache.write_atomic\n"
+        "def last(*words):\n    write(*words); os.kill(os.getpid(), 9)\n"
+        "cache.write_atomic, cache._EVERY = last, 4; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", dying, *command], check=False)
+    assert done.returncode == -signal.SIGKILL
+    seen: list[str] = []
+    read = Predictor.read
+    monkeypatch.setattr(Predictor, "read", lambda self, data, *rest: seen.append("") or read(self, data, *rest))
+    document(*command, "--resume")
+    assert len(seen) == 4 * 12 - 4  # 12 to learn from, 12 to choose by; then these are scored, and those measured
+    whole = tmp_path / "whole"
+    document(*command[:-1], whole, "--device", "cpu")
+    assert (whole / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+
 def test_what_is_stopped_from_the_keyboard_can_go_on(
     dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
