@@ -35,7 +35,7 @@ class Choices:
         where: a query that chooses photographs; empty for all.
         folds: for cross-validation, of how many folds; 0 for a single split by ratios.
         fold: which fold is the test side, counted from 1; the next one is the validation side.
-        holdout_source: the photographs of this source are the test side, with all that belong to them.
+        holdout_source: what was seen at this source is the test side, with all that belongs to it.
         balance: leave photographs out until each side has as many of every class as of its rarest.
         crop: the parts that are meant instead of whole photographs.
     """
@@ -180,16 +180,19 @@ def _counts(
 
 
 def _of_source(table: pa.Table, source: str) -> NDArray[np.bool_]:
-    """Return which photographs come from a source.
+    """Return which photographs were seen at a source, first or later.
 
     Raises:
-        UsageError: if none does.
+        UsageError: if none was.
     """
-    words = table["source"].combine_chunks()
-    known = words.dictionary.to_pylist()
+    first, further = table["source"].combine_chunks(), table["elsewhere"].combine_chunks()
+    known = {*first.dictionary.to_pylist(), *pc.unique(pc.list_flatten(further)).to_pylist()}
     if source not in known:
         raise UsageError(unknown("source in these photographs", source, sorted(known)))
-    return np.asarray(words.indices.fill_null(-1).to_numpy() == known.index(source))
+    seen = pc.fill_null(pc.equal(first.dictionary_decode(), source), fill_value=False).to_numpy(zero_copy_only=False)
+    later = pc.equal(pc.list_flatten(further), source).to_numpy(zero_copy_only=False)
+    rows = pc.list_parent_indices(further).to_numpy()[later]
+    return seen | np.isin(np.arange(len(seen)), rows)
 
 
 def _thinned(

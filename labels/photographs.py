@@ -30,7 +30,7 @@ _WORDS = ("format", "quantisation", "source", "owner", "licence", "make", "model
 SCHEMA = pa.schema(
     [_ID]
     + [pa.field(name, WORD if name in _WORDS else MANIFEST_COLUMNS.field(name).type) for name in COLUMNS]
-    + [("owners", pa.list_(pa.string())), ("body", WORD), ("phash", pa.uint64())]
+    + [("elsewhere", pa.list_(pa.string())), ("owners", pa.list_(pa.string())), ("body", WORD), ("phash", pa.uint64())]
 )
 """The columns of `photographs`."""
 
@@ -38,7 +38,8 @@ SCHEMA = pa.schema(
 def photographs(connection: Connection, span: Span) -> pa.Table:
     """Return the images of a span, a row for each, in the order of their ids.
 
-    The columns are those of `SCHEMA`: `COLUMNS`, ``owners`` (everyone whom a source names as the photographer),
+    The columns are those of `SCHEMA`: `COLUMNS` (of the first sighting), ``elsewhere`` (the sources of the further
+    sightings), ``owners`` (everyone whom a source names as the photographer),
     ``body`` (hash of the camera body's serial number) and ``phash`` (64-bit perceptual hash).
     """
     columns = [getattr(Image, name) for name in ("id", *_FILE_COLUMNS, "body")]
@@ -76,17 +77,24 @@ def beside(left: pa.Table, right: pa.Table) -> pa.Table:
     return pa.table([*left.columns, *right.columns], names=[*left.column_names, *right.column_names])
 
 
-def _seen(connection: Connection, span: Span) -> tuple[pa.Table, pa.Table]:
-    """Return what the first sighting of each image says, and all its owners."""
+def _seen(connection: Connection, span: Span) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return what the first sighting of each image says, the sources of its further ones, and all its owners."""
     query = select(Sighting.image_id, *(getattr(Sighting, name) for name in _SEEN_COLUMNS))
     query = query.where(span.covers(Sighting.image_id)).order_by(Sighting.image_id, Sighting.id)
     seen = read_table(connection, query, _SEEN)
     first = np.unique(seen["image_id"].to_numpy(), return_index=True)[1]
-    named = seen.filter(pc.is_valid(seen["owner"]))
-    ids, starts = np.unique(named["image_id"].to_numpy(), return_index=True)
-    offsets = pa.array(np.r_[starts, named.num_rows], pa.int32())
-    owners = pa.ListArray.from_arrays(offsets, named["owner"].combine_chunks())
-    return seen.take(pa.array(first)), pa.table({"image_id": pa.array(ids, pa.int64()), "owners": owners})
+    further = np.ones(seen.num_rows, dtype=bool)
+    further[first] = False
+    elsewhere = _listed(seen.filter(pa.array(further)), "source", "elsewhere")
+    return seen.take(pa.array(first)), elsewhere, _listed(seen.filter(pc.is_valid(seen["owner"])), "owner", "owners")
+
+
+def _listed(table: pa.Table, column: str, name: str) -> pa.Table:
+    """Return the words of a column as a list for each image; the table is in the order of the images."""
+    ids, starts = np.unique(table["image_id"].to_numpy(), return_index=True)
+    offsets = pa.array(np.r_[starts, table.num_rows], pa.int32())
+    lists = pa.ListArray.from_arrays(offsets, table[column].combine_chunks())
+    return pa.table({"image_id": pa.array(ids, pa.int64()), name: lists})
 
 
 def _hashes(connection: Connection, span: Span) -> pa.Table:

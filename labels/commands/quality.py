@@ -7,6 +7,7 @@ import typer
 
 from labels.commands.options import Where, catalogue
 from lightmeter import console
+from lightmeter.commands import Group
 from lightmeter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from labels.targets.base import Target
 
-app = typer.Typer()
+app = Group()
 
 _SHOWN = 20
 

@@ -39,6 +39,7 @@ class Catalogue:
         problem: str | None = None,
         medium: str | None = None,
         source: str = "folder",
+        also_at: str | None = None,
         licence: str | None = "CC0",
         concepts: list[str] | None = None,
         api: dict[str, Any] | None = None,
@@ -77,6 +78,9 @@ class Catalogue:
             )
             session.add(sighting)
             session.flush()
+            if also_at is not None:
+                again = {"source": also_at, "source_id": "again", "state": SightingState.FETCHED}
+                session.add(Sighting(run_id=run.id, image_id=image.id, **again))
             session.add(Exif(image_id=image.id, origin="file", **exif))
             for origin, values in (("api", api), ("sidecar", sidecar)):
                 if values is not None:

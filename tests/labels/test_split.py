@@ -182,9 +182,11 @@ def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
     for index in range(6):
         owner = "person 0" if index == 0 else f"stranger {index}"
         catalogue.photograph(owner=owner, source="flickr", exposure_time_s=(FAST, SLOW)[index % 2])
+    catalogue.photograph(owner="person 7", exposure_time_s=FAST, also_at="flickr")
     apply(catalogue.engine, [find("shutter-binary")])
     dataset = freeze("--holdout-source", "flickr")
-    assert {row["owner"] for row in dataset.rows("test")} == {"person 0", *(f"stranger {n}" for n in range(1, 6))}
+    strangers = {f"stranger {n}" for n in range(1, 6)}
+    assert {row["owner"] for row in dataset.rows("test")} == {"person 0", "person 7", *strangers}
     assert {row["source"] for row in dataset.rows("train")} == {"folder"}
     assert dataset.spec.counts["validation"] > 0
     assert "did you mean flickr" in refused(capsys, "x", "--target", "shutter-binary", "--holdout-source", "flicker")

@@ -1,9 +1,11 @@
 """Targets: which class a photograph belongs to, and definitions that people change."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from labels.apply import apply
 from labels.targets.base import Evidence
 from labels.targets.library import find, targets
 from lightmeter.errors import UsageError
@@ -121,6 +123,30 @@ def test_a_projects_definition_replaces_the_one_that_ships(tmp_path: Path) -> No
     target = find("shutter-binary", Project(tmp_path))
     assert target.version == "mine"
     assert target.decide(Evidence(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
+
+
+def test_the_plugin_that_the_documentation_shows_works(
+    catalogue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
+    code = shown.split("```python\n")[1].split("```")[0]
+    names = "Decision, Evidence, OpenDefinition, Target"
+    package, told = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
+    package.write_text(f"from labels.targets.base import {names}\n\n{code}", encoding="utf-8")
+    definition = 'name = "lens"\nversion = "1"\nby = "lens"\nsummary = "which lens (open classes)"\n'
+    for file, text in {
+        tmp_path / "definitions" / "lens.toml": definition,
+        told / "METADATA": "Name: lens-target\nVersion: 1.0\n",
+        told / "entry_points.txt": "[lightmeter.targets]\nlens = lens_target:Lens\n",
+    }.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert targets()["lens"].origin == "lens-target"
+    for lens in ("EF 50", "EF 50", None):
+        catalogue.photograph(lens=lens)
+    (outcome,) = apply(catalogue.engine, [find("lens")]).values()
+    assert (outcome.labelled, outcome.left_out) == ({"EF 50": 2}, {"no lens": 1})
 
 
 @pytest.mark.parametrize(
