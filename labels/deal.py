@@ -189,10 +189,11 @@ def _of_source(table: pa.Table, source: str) -> NDArray[np.bool_]:
     known = {*first.dictionary.to_pylist(), *pc.unique(pc.list_flatten(further)).to_pylist()}
     if source not in known:
         raise UsageError(unknown("source in these photographs", source, sorted(known)))
-    seen = pc.fill_null(pc.equal(first.dictionary_decode(), source), fill_value=False).to_numpy(zero_copy_only=False)
-    later = pc.equal(pc.list_flatten(further), source).to_numpy(zero_copy_only=False)
-    rows = pc.list_parent_indices(further).to_numpy()[later]
-    return seen | np.isin(np.arange(len(seen)), rows)
+    held_out = np.zeros(table.num_rows, dtype=bool)
+    held_out[pc.indices_nonzero(pc.equal(first.dictionary_decode(), source)).to_numpy()] = True
+    later = pc.indices_nonzero(pc.equal(pc.list_flatten(further), source))
+    held_out[pc.list_parent_indices(further).take(later).to_numpy()] = True
+    return held_out
 
 
 def _thinned(
