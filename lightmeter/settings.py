@@ -81,7 +81,7 @@ class ServeSection(Section):
     host: str = Field("127.0.0.1", description="address that TorchServe listens on")
     workers: int = Field(1, ge=1, description="worker processes for each model")
     batch_size: int = Field(8, ge=1, description="photographs a worker takes at a time, at most")
-    max_batch_delay_ms: int = Field(5, ge=0, description="longest wait for a batch to fill, in milliseconds")
+    max_batch_delay_ms: int = Field(1, ge=0, description="longest wait for a batch to fill, in milliseconds")
     max_request_bytes: int = Field(50_000_000, gt=0, description="largest request that is answered")
     token_minutes: float = Field(60.0, gt=0, description="how long a token is good; commands renew theirs")
 

@@ -94,10 +94,10 @@ class Client:
         """Return what Prometheus would be told."""
         return self._send("GET", f"{self._state.metrics}/metrics", "inference").text
 
-    def waiting(self, name: str, version: str) -> int:
-        """Return how many requests wait for a version of a model."""
-        described = [model for model in self.models() if (model["modelName"], model["modelVersion"]) == (name, version)]
-        return sum(int(model["jobQueueStatus"]["pendingRequests"]) for model in described)
+    def described(self, name: str, version: str) -> dict[str, Any]:
+        """Return what TorchServe says of a version of a model; {} if it is not served."""
+        found = (model for model in self.models() if (model["modelName"], model["modelVersion"]) == (name, version))
+        return next(found, {})
 
     def register(self, archive: str, settings: ServeSection) -> None:
         """Load a model from the server's folder of archives, and wait until its workers are ready.

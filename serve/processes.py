@@ -5,6 +5,7 @@ Java itself is gone. The temporary folder in the environment tells them from pro
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
@@ -63,3 +64,13 @@ def resident_bytes(pid: int) -> int | None:
         return int(psutil.Process(pid).memory_info().rss)
     except (psutil.Error, ValueError):
         return None
+
+
+def computed_s(pids: Iterable[int]) -> float:
+    """Return how long processes have computed since they were started, in seconds; those that are gone count 0."""
+    total = 0.0
+    for pid in pids:
+        with suppress(psutil.Error, ValueError):
+            times = psutil.Process(pid).cpu_times()
+            total += times.user + times.system
+    return total

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.settings import ServeSection
+from serve import processes
 from serve.archive import check_archive
 from serve.client import Client
 from serve.config import ANSWER_TIMEOUT_S
@@ -15,7 +16,8 @@ from serve.failure import failure
 from serve.server import running
 from serve.state import Home, Served, State
 
-_SETTLED_S = 0.5
+_LOOK_S = 1.0
+_REST_S = 0.02  # a worker that waits computes nothing
 
 
 def roll(place: Home, settings: ServeSection, archive: Path, *, keep: bool) -> State:
@@ -68,11 +70,22 @@ def _register(client: Client, place: Home, new: Served, settings: ServeSection) 
 
 
 def _retire(client: Client, model: Served) -> None:
-    """Remove a version when nothing has waited for it for a while."""
+    """Remove a version when nothing waits for it and its workers have rested for a while.
+
+    TorchServe tells how many requests wait, but not whether a worker is at one, and what it is at would get no answer.
+    """
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
-    while client.waiting(model.name, model.version):
+    while _is_busy(client, model):
         if time.monotonic() > deadline:
             raise LightmeterError(f"Version {model.version} of {model.name} is still asked for; it is served on.")
-        time.sleep(_SETTLED_S)
-    time.sleep(_SETTLED_S)
     client.unregister(model.name, model.version)
+
+
+def _is_busy(client: Client, model: Served) -> bool:
+    """Look at a version for a while, and tell whether it had anything to do."""
+    described = client.described(model.name, model.version)
+    pids = [worker["pid"] for worker in described.get("workers", ())]
+    before = processes.computed_s(pids)
+    time.sleep(_LOOK_S)
+    pending = client.described(model.name, model.version).get("jobQueueStatus", {}).get("pendingRequests", 0)
+    return pending > 0 or processes.computed_s(pids) - before > _REST_S

@@ -1,5 +1,6 @@
 """A server in operation: tokens that expire, workers that die, versions that follow each other, logs."""
 
+import io
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
 from lightmeter.project import Project, create
 from tests.serve.support import Said, Server, broken, make_photograph, make_run, say
@@ -22,16 +24,16 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 @contextmanager
-def load(server: Server, clients: int = 4) -> Iterator[list[httpx.Response]]:
-    """Send one photograph over and over while the block runs; yield the answers."""
+def load(server: Server, photograph: bytes = PHOTOGRAPH) -> Iterator[list[httpx.Response]]:
+    """Let four clients send one photograph over and over while the block runs; yield the answers."""
     answers: list[httpx.Response] = []
     over = threading.Event()
 
     def send() -> None:
         while not over.is_set():
-            answers.append(server.ask("/predictions/tiny", content=PHOTOGRAPH, headers=OCTETS))
+            answers.append(server.ask("/predictions/tiny", content=photograph, headers=OCTETS))
 
-    threads = [threading.Thread(target=send) for _ in range(clients)]
+    threads = [threading.Thread(target=send) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
@@ -184,6 +186,19 @@ def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) 
     assert old.json()["version"] == "2.0"
     again = say("serve", "roll", third, project=growing.project.root)
     assert "is served already" in again.document["error"]
+
+
+def test_a_version_is_not_retired_while_it_reads(growing: Server) -> None:
+    second = archived(growing.project, "2.0")
+    file = io.BytesIO()
+    Image.new("RGB", (9000, 8000), (90, 120, 30)).save(file, "JPEG")  # takes a worker half a second
+
+    with load(growing, file.getvalue()) as answers:
+        rolled = say("serve", "roll", second, project=growing.project.root)
+
+    assert rolled.code == 0
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["version"] for answer in answers} >= {"2.0"}
 
 
 def test_a_new_version_that_does_not_load_changes_nothing(growing: Server) -> None:
