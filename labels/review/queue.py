@@ -156,6 +156,18 @@ def _labels(connection: Connection, ids: Sequence[int], target: str) -> dict[int
     return {image: {"label": one.value, "origin": one.origin} for (image, _), one in found.items()}
 
 
+def _other_words(connection: Connection, image: int, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what sources say otherwise than the values that count, by name and origin: ``iso (api)``."""
+    query = select(Exif.origin, *(getattr(Exif, name) for name in _EXIF))
+    query = query.join(Sighting, Exif.sighting_id == Sighting.id).where(Sighting.image_id == image).order_by(Exif.id)
+    return {
+        f"{name} ({row.origin})": getattr(row, name)
+        for row in connection.execute(query)
+        for name in _EXIF
+        if getattr(row, name) not in (None, known.get(name))
+    }
+
+
 def details(connection: Connection, image: int, target: str, crops: Mapping[str, Crop]) -> dict[str, Any]:
     """Return all that the page shows of one photograph: EXIF, name, label, and its boxes as they are seen.
 
@@ -173,6 +185,7 @@ def details(connection: Connection, image: int, target: str, crops: Mapping[str,
     if row is None:
         raise UsageError("There is no such photograph.")
     exif = resolved_exif(connection, image, image, _EXIF).get(image, {})
+    known = {name: exif[name] for name in _EXIF if exif.get(name) is not None}
     stored = Size(row.width, row.height)
     seen = connection.execute(
         select(Sighting.file, Sighting.owner, Sighting.source, Sighting.page_url).where(Sighting.image_id == image)
@@ -181,7 +194,7 @@ def details(connection: Connection, image: int, target: str, crops: Mapping[str,
         "id": image,
         "sha256": row.sha256,
         **_labels(connection, [image], target).get(image, _NO_LABEL),
-        "exif": {name: value for name, value in exif.items() if value is not None},
+        "exif": {**known, **_other_words(connection, image, known)},
         "seen": seen._asdict() if seen else {},
         "size": seen_size(stored, orientation_of(connection, image))._asdict(),
         "boxes": seen_boxes(connection, image, stored, crops),

@@ -108,6 +108,8 @@ def test_where_file_and_source_disagree(catalogue: Any, server: ReviewServer) ->
     with catalogue.engine.connect() as connection:
         queue = chosen_queue(connection, catalogue.project, "medium", kind="disagreements")
         assert [row["id"] for row in queue.page(connection, 0, 9)] == [other]
+    exif = json.loads(ask(server, f"/api/photograph?image={other}")[1])["exif"]
+    assert exif == {"iso": 100.0, "iso (api)": 400.0}
 
 
 def test_photographs_in_which_no_face_was_found_wait_until_somebody_draws_one(

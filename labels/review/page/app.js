@@ -99,10 +99,20 @@ function drawSingle(photograph) {
     ...photograph.exif, size: `${photograph.size.width} × ${photograph.size.height}` };
   at("exif").replaceChildren(...Object.entries(facts).filter(([, value]) => value !== null).map(([name, value]) => {
     const row = make("tr");
-    row.append(make("td", name), make("td", value));
+    row.append(make("td", name.replaceAll("_", " ").replace(/ (s|mm|35mm)\b/, "")), make("td", written(name, value)));
     return row;
   }));
   drawBoxes(photograph);
+}
+
+/* As photographers write it; unknown names and words stay as they are. */
+function written(what, value) {
+  if (typeof value !== "number") return value;
+  const name = what.split(" ")[0];   // behind it stands who says so, where sources differ
+  const short = Number(value.toPrecision(4));
+  const forms = { f_number: `f/${short}`, exposure_time_s: value < 0.4 ? `1/${Math.round(1 / value)} s` : `${short} s`,
+    focal_length_mm: `${short} mm`, focal_length_35mm: `${short} mm on 35-mm film` };
+  return forms[name] || short;
 }
 
 function scale(photograph) { return at("picture").clientWidth / photograph.size.width; }
