@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from .measures import NAMES as MEASURES
 from .tags import NAMES as TAG_NAMES
 from .tags import columns_of
 
@@ -64,6 +65,11 @@ class Preprocessing:
     def exif_columns(self) -> dict[str, list[int]]:
         """The columns of the input ``exif`` that each tag takes."""
         return columns_of(self.exif)
+
+    @property
+    def measure_count(self) -> int:
+        """The number of columns of the input ``measures``."""
+        return len(MEASURES) if self.measures else 0
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Ensemble(nn.Module):
         trees: number of trees for each class.
         nodes: of a tree, at most.
         classes: number of classes.
+        measures: number of measures that a tree can ask for.
     """
 
     feature: Tensor
@@ -30,8 +31,9 @@ class Ensemble(nn.Module):
     above: Tensor
     value: Tensor
 
-    def __init__(self, trees: int, nodes: int, classes: int) -> None:
+    def __init__(self, trees: int, nodes: int, classes: int, measures: int) -> None:
         super().__init__()
+        self.measures = measures
         shape = (trees, classes, nodes)
         for name in ("feature", "below", "above"):  # a leaf's children are itself
             kind = torch.zeros(shape, dtype=torch.int64) if name == "feature" else torch.arange(nodes).expand(shape)
@@ -39,6 +41,19 @@ class Ensemble(nn.Module):
         self.register_buffer("threshold", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("value", torch.zeros(shape, dtype=torch.float64))
         self.depth = nodes // 2
+        nn.Module.register_load_state_dict_post_hook(self, lambda loaded, _keys: loaded.check())
+
+    def check(self) -> None:
+        """Make sure that no tree points outside of itself, as one from a stranger might.
+
+        Raises:
+            ValueError: if one does.
+        """
+        nodes = self.value.shape[2]
+        for name, end in (("feature", self.measures), ("below", nodes), ("above", nodes)):
+            values = self.get_buffer(name)
+            if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < end:
+                raise ValueError(f"a tree points to a {name} that is not there")
 
     def forward(self, measures: Tensor) -> Tensor:
         """Return logits of shape (N, C) for measures of shape (N, M)."""
@@ -57,10 +72,10 @@ class Ensemble(nn.Module):
 class Trees(nn.Module):
     """An ensemble a target, on the input ``measures``."""
 
-    def __init__(self, classes: Mapping[str, int], iterations: int, leaves: int) -> None:
+    def __init__(self, classes: Mapping[str, int], iterations: int, leaves: int, measures: int) -> None:
         super().__init__()
         self.targets = nn.ModuleDict(
-            {name: Ensemble(iterations, 2 * leaves - 1, count) for name, count in classes.items()}
+            {name: Ensemble(iterations, 2 * leaves - 1, count, measures) for name, count in classes.items()}
         )
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -71,4 +86,4 @@ class Trees(nn.Module):
 def build(spec: "ModelSpec") -> nn.Module:
     """Return the trees of a spec."""
     options = {"iterations": ITERATIONS, "leaves": LEAVES, **spec.architecture_options}
-    return Trees(spec.classes, int(options["iterations"]), int(options["leaves"]))
+    return Trees(spec.classes, int(options["iterations"]), int(options["leaves"]), spec.preprocessing.measure_count)

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from labels.dataset import DataSet
 from models.predictor import BrokenModel, PhotographError, Predictor
 from models.preprocess import positions, read_photograph
 from models.spec import Preprocessing, read_spec
 
-from .conftest import jpeg
+from .conftest import jpeg, lightmeter
 
 
 def test_a_photograph_is_answered_the_same_whatever_else_is_asked(trained: Path) -> None:
@@ -193,6 +195,19 @@ def test_weights_that_fit_another_network(run: Path) -> None:
     change(run, '    "slow",\n', '    "slow",\n    "slower",\n')
     change(run, "    -4.0,\n", "    -4.0,\n    -2.0,\n")
     with pytest.raises(BrokenModel, match="does not fit"):
+        Predictor.load(run)
+
+
+@pytest.mark.parametrize("table", ["feature", "below", "above"])
+def test_trees_that_point_outside_of_themselves(table: str, dataset: DataSet, tmp_path: Path) -> None:
+    run = tmp_path / "trees"
+    options = ["--data", dataset.folder, "--out", run, "--set", "iterations=3", "--quiet"]
+    assert lightmeter("models", "train", "quality-features", *options) == 0
+    weights = load_file(run / "model.safetensors")
+    weights[f"targets.shutter.{table}"][0, 0, 0] = 10**9
+    save_file(weights, run / "model.safetensors")
+    change(run, "weights_sha256", "# weights_sha256")
+    with pytest.raises(BrokenModel, match=f"points to a {table} that is not there"):
         Predictor.load(run)
 
 
