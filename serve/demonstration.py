@@ -81,7 +81,7 @@ def read(place: Home, state: State, data: bytes) -> dict[str, Any]:
         for target, found in reading["predictions"].items():
             found["exif"] = exif.get(quantity_of(target))
             if "number" in found:
-                found["about"] = written(quantity_of(target), found["number"])
+                found["average"] = written(quantity_of(target), found["number"])
         explanation = reading.get("explanation", {"patches": ()})
         for patch in explanation["patches"]:
             patch["box"] = upright(patch["box"], explanation["width"], explanation["height"], orientation)

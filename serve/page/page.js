@@ -101,8 +101,8 @@ function report(answer) {
       const row = by("reading").tBodies[0].insertRow();
       const labels = found.classes ?? [found.class];
       cell(row, name(target));
-      const about = found.about ? ` (about ${found.about})` : "";
-      cell(row, (labels.join(", ") || "none") + about, "class");
+      const average = found.average ? ` (on average ${found.average})` : "";
+      cell(row, (labels.join(", ") || "none") + average, "class");
       const sure = labels.map((label) => certainty(found.probabilities[label], labels.length > 1 ? label : ""));
       cell(row, "", "certainty").append(...sure);
       cell(row, found.exif ?? "–");

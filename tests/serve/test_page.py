@@ -126,7 +126,7 @@ def test_a_photograph_can_be_dropped_anywhere(put_up: Page, browser: Chrome, whe
     until(browser.find_element("id", "reading").is_displayed)
 
     row = browser.find_element("css selector", "#reading tbody tr").text
-    assert "(about 1/" in row
+    assert "(on average 1/" in row
     assert row.endswith("1/250 s")
     assert "dropped.jpg: read by tiny 1.0" in browser.find_element("id", "state").text
 
