@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,15 @@ from tests.labels.reviewing import COUNT, serving
 
 @dataclass
 class Catalogue:
-    """A project with an empty catalogue, and ways to put photographs into it."""
+    """A project with an empty catalogue, and ways to put photographs into it.
+
+    Attributes:
+        count: of photographs; the next one's bytes are its number.
+    """
 
     project: Project
     engine: Engine
-    _count: int = field(default=0)
+    count: int = 0
 
     def photograph(
         self,
@@ -47,18 +51,18 @@ class Catalogue:
         **exif: Any,
     ) -> int:
         """Add one photograph with EXIF values in its file, and return its image's id."""
-        self._count += 1
+        self.count += 1
         with Session(self.engine) as session, session.begin():
             run = session.get(Run, 1)
             if run is None:
                 run = Run(source="folder", query={}, options={})
                 session.add(run)
             image = Image(
-                sha256=hashlib.sha256(str(self._count).encode()).hexdigest(),
+                sha256=hashlib.sha256(str(self.count).encode()).hexdigest(),
                 format="JPEG",
                 width=640,
                 height=480,
-                file_size=1000 + self._count,
+                file_size=1000 + self.count,
                 problem=problem,
                 body=body,
             )
@@ -67,8 +71,8 @@ class Catalogue:
             sighting = Sighting(
                 run_id=run.id,
                 source=source,
-                source_id=str(self._count),
-                file=f"{self._count}.jpg",
+                source_id=str(self.count),
+                file=f"{self.count}.jpg",
                 owner=owner,
                 licence=licence,
                 medium=medium,

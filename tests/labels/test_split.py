@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
+from harvest.catalogue.tables import Table
 from labels.apply import apply
 from labels.assign import assign, count
 from labels.dataset import SPLITS, read_dataset
@@ -120,6 +122,22 @@ def test_the_same_inputs_and_seed_give_the_same_bytes_and_another_seed_others(ca
     assert main(["labels", "split", "one", "--target", "shutter-binary", "--out", str(again)]) == 0
     assert (again / "manifest.parquet").read_bytes() == (first.folder / "manifest.parquet").read_bytes()
     assert freeze("--seed", "1", name="two").spec.manifest_sha256 != first.spec.manifest_sha256
+
+
+def test_the_order_in_which_photographs_came_plays_no_part(catalogue: Any) -> None:
+    def manifest(name: str, order: Iterable[int]) -> bytes:
+        with catalogue.engine.begin() as connection:
+            for table in reversed(Table.metadata.sorted_tables):
+                connection.execute(table.delete())
+        for number in order:
+            catalogue.count = number
+            person = f"person {number % 13}" if number % 4 else None
+            catalogue.photograph(owner=person, exposure_time_s=(FAST, SLOW)[number % 3 % 2], phash=f"{number % 9:016x}")
+        apply(catalogue.engine, [find("shutter-binary")])
+        dataset = freeze("--group", "photographer", name=name)
+        return (dataset.folder / "manifest.parquet").read_bytes()
+
+    assert manifest("one", range(80)) == manifest("two", reversed(range(80)))
 
 
 def test_two_targets_in_one_data_set(any_catalogue: Any) -> None:
