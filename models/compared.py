@@ -8,13 +8,13 @@ from typing import Any
 from lightmeter.files import write_atomic
 from models.plots import comparison_plot
 from models.report import FIGURES, SHARES, figure_told, filled
-from models.resampling import told
 
 EFFORT = {"seconds": "training, seconds", "energy_joules": "energy of training, joules"}
 """What training took, and how it is called."""
 
 _FIRST = ("macro_f1", "balanced_accuracy", "mean_average_precision", "error_stops")  # of which there is a plot
 _BESIDE = 4  # runs that fit beside each other
+_ENDS = ("value", "low", "high")
 
 
 def comparison_table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -32,7 +32,7 @@ def comparison_table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[
         if any(run[name] is not None for run in runs):
             rows.append([label, *(_effort(name, run) for run in runs)])
     if len(runs) > _BESIDE:
-        rows = [list(line) for line in zip(*rows, strict=True)]
+        rows = [[cell.replace(" [", "\n[") for cell in line] for line in zip(*rows, strict=True)]
         rows[0][0] = "run"
     return rows[0], rows[1:]
 
@@ -56,8 +56,13 @@ def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
 
 
 def _difference(name: str, run: Mapping[str, Any]) -> str:
+    """Return how a figure differs from the first run's; shares differ by points, since percents would be of what."""
     difference = run["difference"].get(name)
-    return f"\nΔ {told(difference, percent=name in SHARES)}" if difference else ""
+    if not difference or difference["value"] is None:
+        return ""
+    scale, digits, unit = (100, 1, " points") if name in SHARES else (1, 2, "")
+    value, *ends = (f"{difference[key] * scale:+.{digits}f}" for key in _ENDS if difference[key] is not None)
+    return f"\nΔ {value}{unit}" + (f" [{', '.join(ends)}]" if ends else "")
 
 
 def _effort(name: str, run: Mapping[str, Any]) -> str:

@@ -51,6 +51,14 @@ def test_runs_are_compared_photograph_by_photograph(
     assert "training, seconds" in page.read_text()
 
 
+def test_many_runs_have_a_row_each(trained: Path, tmp_path: Path, document: Ask) -> None:
+    page = tmp_path / "comparison.html"
+    document("models", "compare", *([trained] * 5), "--split", "validation", "--out", page)
+    text = page.read_text()
+    assert text.index("<th>run</th>") < text.index("<td>noise (1)</td>") < text.index("<td>noise (5)</td>")
+    assert "100.0 %\n[100.0, 100.0]\nΔ +0.0 points\n[+0.0, +0.0]" in text
+
+
 def test_one_run_cannot_be_compared(run: Path, sentence: Ask) -> None:
     assert "nothing to compare" in sentence("models", "compare", run)
 
