@@ -178,18 +178,18 @@ def test_balanced_classes_lose_photographs_of_the_busiest_first(
 def test_cross_validation_tests_each_photograph_once(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     fill(catalogue)
     capsys.readouterr()
-    assert main(["labels", "split", "cv", "--target", "shutter-binary", "--folds", "4", "--json"]) == 0
+    assert main(["labels", "split", "cv", "--target", "shutter-binary", "--folds", "3", "--json"]) == 0
     found = [read_dataset(Path(one["path"])) for one in json.loads(capsys.readouterr().out)["folds"]]
-    assert [one.spec.split["fold"] for one in found] == [1, 2, 3, 4]
+    assert [one.spec.split["fold"] for one in found] == [1, 2, 3]
     tested = [row["sha256"] for one in found for row in one.rows("test")]
     assert len(tested) == len(set(tested)) == 60
     for one in found:
         assert all(len(sides) == 1 for sides in sides_by(one, "owner").values())
         assert {row["label_shutter-binary"] for row in one.rows("validation")} == {"fast", "slow"}
         assert "Against" not in (one.folder / "README.md").read_text(encoding="utf-8")  # folds are no versions
-    assert main(["labels", "split", "cv-v2", "--target", "shutter-binary", "--folds", "4", "--seed", "1"]) == 0
+    assert main(["labels", "split", "cv-v2", "--target", "shutter-binary", "--folds", "3", "--seed", "1"]) == 0
     card = (catalogue.project.datasets / "cv-v2" / "fold-3" / "README.md").read_text(encoding="utf-8")
-    assert "Fold 3 of 4 is the test side" in card
+    assert "Fold 3 of 3 is the test side" in card
     assert "Against cv/fold-3: another seed (0 → 1)" in card
 
 
