@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from harvest.catalogue.tables import Label
 from labels import statements
 from labels.apply import decisions
+from labels.doubts import Doubts
 from labels.duplicates import near_duplicates
 from labels.evidence import spans
 from labels.gather import Gathered, gather
@@ -37,13 +38,13 @@ class Suspect:
     doubt: float | None = None
 
 
-def audit(engine: Engine, target: Target[Any], doubts: Mapping[str, float], where: str = "") -> list[Suspect]:
+def audit(engine: Engine, target: Target[Any], doubts: Doubts, where: str = "") -> list[Suspect]:
     """Return the suspects, those with the most reasons first.
 
     Args:
         engine: of the catalogue.
         target: whose labels are audited.
-        doubts: by SHA-256, how much a model doubts a label that it counts as likely wrong.
+        doubts: how much a model doubts labels; those that have changed since do not count.
         where: a query that chooses photographs; empty for all.
     """
     with engine.connect() as connection:
@@ -60,11 +61,11 @@ def audit(engine: Engine, target: Target[Any], doubts: Mapping[str, float], wher
     for sha256, image, label in zip(
         gathered.column("sha256"), gathered.column("image_id"), gathered.labels(target), strict=True
     ):
-        why = reasons.of(image)
-        if sha256 in doubts:
-            why.append(f"a model doubts it ({100 * doubts[sha256]:.0f} % against)")
+        why, doubt = reasons.of(image), doubts.get((sha256, str(label)))
+        if doubt is not None:
+            why.append(f"a model doubts it ({100 * doubt:.0f} % against)")
         if why:
-            suspects.append(Suspect(image, sha256, str(label), why, doubts.get(sha256)))
+            suspects.append(Suspect(image, sha256, str(label), why, doubt))
     return sorted(suspects, key=lambda one: (-len(one.reasons), -(one.doubt or 0.0), one.image_id))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -23,8 +24,12 @@ _TREES = 100
 _EXIF = ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "width", "height", "file_size")
 
 
+Doubts = dict[tuple[str, str], float]
+"""By SHA-256 and label: 1 − the probability that a model gives to that label, where it is likely wrong."""
+
+
 def doubts(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[int, float]:
-    """Return the likely wrong labels: by row, 1 − the probability of the label.
+    """Return the likely wrong labels: by row, 1 − the probability of the label; the greatest first.
 
     Args:
         truth: class numbers, shape (N,).
@@ -43,8 +48,8 @@ def doubts(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict
     return {int(row): float(1 - probabilities[row, truth[row]]) for row in rows}
 
 
-def from_run(run: Path, target: str) -> dict[str, float]:
-    """Return the doubts of a trained model, by SHA-256: of photographs that it did not learn from.
+def from_run(run: Path, target: str) -> Doubts:
+    """Return the doubts of a trained model: of photographs that it did not learn from, with the labels they had then.
 
     Args:
         run: folder of a run that was evaluated.
@@ -57,17 +62,18 @@ def from_run(run: Path, target: str) -> dict[str, float]:
         spec = tomllib.loads((run / "model.toml").read_text(encoding="utf-8"))
         classes = next(one["classes"] for one in spec["targets"] if one["name"] == target)
         table = pq.read_table(run / "predictions.parquet")
-    except (OSError, StopIteration, KeyError, tomllib.TOMLDecodeError) as error:
+    except (OSError, StopIteration, KeyError, tomllib.TOMLDecodeError, pa.ArrowInvalid) as error:
         raise UsageError(f"{run} holds no predictions of {target}; run 'lightmeter models evaluate' first.") from error
     table = table.filter(pc.and_(pc.equal(table["target"], target), pc.not_equal(table["split"], "train")))
-    truth = np.asarray([classes.index(name) for name in table["truth"].to_pylist()], dtype=np.int64)
+    hashes, labels = table["sha256"].to_pylist(), table["truth"].to_pylist()
+    truth = np.asarray([classes.index(name) for name in labels], dtype=np.int64)
     found = doubts(truth, np.asarray(table["probabilities"].to_pylist(), dtype=np.float64))
-    hashes = table["sha256"].to_pylist()
-    return {hashes[row]: doubt for row, doubt in found.items()}
+    # Of several crops of a photograph the greatest doubt counts; the greatest come first.
+    return {(hashes[row], labels[row]): doubt for row, doubt in reversed(found.items())}
 
 
-def from_measures(connection: Connection, gathered: Gathered, target: Target[Any]) -> dict[str, float]:
-    """Return the doubts of a random forest on what filters measured and on the other EXIF values, by SHA-256.
+def from_measures(connection: Connection, gathered: Gathered, target: Target[Any]) -> Doubts:
+    """Return the doubts of a random forest on what filters measured and on the other EXIF values.
 
     Its predictions are cross-validated over photographers, so that none has seen the label it doubts.
 
@@ -84,8 +90,8 @@ def from_measures(connection: Connection, gathered: Gathered, target: Target[Any
     owners = [owners[row] or (f"#{row}",) for row in rows]
     groups = np.unique([names[0] for names in owners], return_inverse=True)[1]
     found = doubts(truth, _out_of_fold(features, truth, groups))
-    hashes = gathered.column("sha256")
-    return {hashes[rows[row]]: doubt for row, doubt in found.items()}
+    hashes, labels = gathered.column("sha256"), gathered.labels(target)
+    return {(hashes[rows[row]], str(labels[rows[row]])): doubt for row, doubt in found.items()}
 
 
 def _truth(gathered: Gathered, target: Target[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,6 +13,7 @@ from lightmeter.errors import UsageError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from labels.doubts import Doubts
     from labels.targets.base import Target
 
 app = Group()
@@ -50,7 +51,7 @@ def audit(
     console.current().emit(document, found if suspects else [f"No label of {target.name} looks wrong."])
 
 
-def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> dict[str, float]:
+def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> "Doubts":
     from importlib.util import find_spec
 
     from labels.doubts import from_measures, from_run

@@ -1,6 +1,8 @@
 """Finding labels that may be wrong, and how far people agree."""
 
+import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from labels.apply import apply
 from labels.review.queue import chosen_queue
 from labels.targets.library import find
 from lightmeter.cli import main
+from models.runs import write_predictions
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
@@ -62,6 +65,37 @@ def test_a_model_doubts_planted_errors(catalogue: Any, capsys: pytest.CaptureFix
         connection.execute(insert(Inspection), rows)
     apply(catalogue.engine, [find("medium")])
     assert set(suspects(capsys)) == {11, 34, 73}
+
+
+def test_a_trained_model_doubts_labels_until_they_are_corrected(
+    catalogue: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    predictions = []
+    for index in range(80):
+        image = catalogue.photograph(medium=("film", "digital")[index % 2])
+        sure = random.uniform(0.8, 0.95) if index != 17 else 0.04
+        predictions.append(
+            {
+                "sha256": hashlib.sha256(str(image).encode()).hexdigest(),
+                "split": "train" if index < 10 else "validation",
+                "target": "medium",
+                "truth": ("film", "digital")[index % 2],
+                "probabilities": [sure, 1 - sure][:: 1 if index % 2 else -1],
+            }
+        )
+    apply(catalogue.engine, [find("medium")])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.toml").write_text('[[targets]]\nname = "medium"\nclasses = ["digital", "film"]\n')
+    write_predictions(run, predictions)
+    assert suspects(capsys, "--run", str(run)) == {18: "a model doubts it (96 % against)"}
+    out_of(capsys, "labels", "set", "18.jpg", "medium=film", "--author", "ann")
+    assert suspects(capsys, "--run", str(run)) == {18: "contradiction (hand ann: film, rule: digital)"}
+    (run / "predictions.parquet").write_bytes(b"damaged")
+    assert main(["labels", "audit", "medium", "--run", str(run)]) == 2
+    assert "holds no predictions of medium" in capsys.readouterr().err
 
 
 def test_an_audit_without_a_run_or_of_nothing(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
