@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ def test_a_data_set_of_real_photographs(
     found = document(capsys, "labels", "apply", "shutter-binary", "medium")
     assert found["shutter-binary"]["labelled"] == {"fast": 52, "slow": 64}
     assert found["medium"]["labelled"] == {"digital": 167}
+
+    # How they spread, as a picture: the one that docs/labels.md shows, with LIGHTMETER_SCREENSHOTS in that folder.
+    folder = Path(__file__).parents[2] / os.environ.get("LIGHTMETER_SCREENSHOTS", project)
+    told = said(capsys, "labels", "stats", "shutter-binary", "--plot", str(folder / "labels-stats.png"))
+    assert "left out: 41 between fast and slow" in told
+    assert "the filter monochrome would drop" in told
 
     # Ten labels by hand; nine say what the rule says.
     said(capsys, "labels", "export", "labels.csv", "--target", "shutter-binary")
