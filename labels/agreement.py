@@ -40,7 +40,7 @@ class Agreement:
         return sum(self.confusion[name][name] for name in self.classes) / self.photographs
 
 
-def agreement(connection: Connection, target: Target[Any], one: str, other: str) -> Agreement:
+def agreement(connection: Connection, target: Target[Any], one: str, other: str, where: str = "") -> Agreement:
     """Compare the newest labels of two authors.
 
     Args:
@@ -48,11 +48,12 @@ def agreement(connection: Connection, target: Target[Any], one: str, other: str)
         target: whose labels.
         one: an author.
         other: another author.
+        where: a query that chooses photographs; empty for all.
 
     Raises:
         UsageError: if there is no photograph that both labelled.
     """
-    pairs = _pairs(connection, target, one, other)
+    pairs = _pairs(connection, target, one, other, where)
     if not pairs:
         raise UsageError(f"There is no photograph of which both {one} and {other} told the {target.name}.")
     used = {name for pair in pairs for name in pair}
@@ -79,9 +80,9 @@ def _confusion(codes: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     return flat.reshape(classes, classes)
 
 
-def _pairs(connection: Connection, target: Target[Any], one: str, other: str) -> list[tuple[str, str]]:
+def _pairs(connection: Connection, target: Target[Any], one: str, other: str, where: str) -> list[tuple[str, str]]:
     pairs = []
-    for span in spans(connection):
+    for span in spans(connection, where):
         said: dict[tuple[int, str], str | None] = {}
         for statement in statements.read(connection, span.covers(Label.image_id), [target.name]):
             if statement.author in (one, other):

@@ -36,22 +36,25 @@ class Outcome:
     taken_back: int = 0
 
 
-def count_photographs(engine: Engine) -> int:
-    """Return how many images there are that rules look at."""
+def count_photographs(engine: Engine, where: str = "") -> int | None:
+    """Return how many images there are that rules look at; None where a query chooses them."""
+    if where:
+        return None
     with engine.connect() as connection:
-        return connection.scalar(select(func.count(Image.id)).where(Image.problem.is_(None))) or 0
+        return connection.scalar(select(func.count(Image.id)).where(Image.problem.is_(None)))
 
 
 def apply(
-    engine: Engine, targets: Sequence[Target[Any]], advance: Callable[[int], object] = lambda _: None
+    engine: Engine, targets: Sequence[Target[Any]], where: str = "", advance: Callable[[int], object] = lambda _: None
 ) -> dict[str, Outcome]:
-    """Label every photograph by the rules of some targets; what a rule said before and still says is not repeated.
+    """Label photographs by the rules of some targets; what a rule said before and still says is not repeated.
 
     Each batch is one transaction, so a stopped run goes on where it was.
 
     Args:
         engine: of the catalogue.
         targets: whose rules to apply.
+        where: a query that chooses photographs; empty for all.
         advance: told after each batch how many photographs it held.
 
     Returns:
@@ -59,7 +62,7 @@ def apply(
     """
     outcomes = {target.name: Outcome() for target in targets}
     with engine.connect() as pages:
-        for span in spans(pages):
+        for span in spans(pages, where):
             with engine.begin() as connection:
                 new = list(_news(connection, span, targets, outcomes))
                 statements.add(connection, new)

@@ -55,14 +55,16 @@ def info() -> None:
 def export(
     target: Annotated[Path | None, typer.Argument(help="File to write.", show_default="catalogue.FORMAT")] = None,
     form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="What to write.")] = "csv",
+    where: Annotated[str, typer.Option(metavar="QUERY", help="Only photographs that answer to a query.")] = "",
 ) -> None:
     """Write a table of every photograph: source, licence, EXIF, size and measures."""
     from harvest.catalogue.export import export as write
     from harvest.catalogue.session import open_catalogue
+    from harvest.catalogue.where import parse_where
     from lightmeter.project import find
 
-    target = target or Path(f"catalogue.{form}")
-    number, columns = write(open_catalogue(find()), target, form)
+    target, chosen = target or Path(f"catalogue.{form}"), parse_where(where) if where else None
+    number, columns = write(open_catalogue(find()), target, form, chosen)
     console.current().emit(
         {"file": target.absolute(), "rows": number, "columns": columns},
         f"{number} photographs written to {target}.",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select, true
 
 from harvest.catalogue.resolve import EXIF_COLUMNS, resolved_exif
 from harvest.catalogue.tables import Image, Inspection, Sighting
@@ -28,13 +28,16 @@ _KINDS = {"flash_fired": pa.bool_(), "width": pa.int32(), "height": pa.int32()} 
 )
 
 
-def export(engine: Engine, target: Path, form: Format) -> tuple[int, list[str]]:
+def export(
+    engine: Engine, target: Path, form: Format, chosen: ColumnElement[bool] | None = None
+) -> tuple[int, list[str]]:
     """Write every fetched photograph, in the order of discovery; a photograph seen twice has two rows.
 
     Args:
         engine: of the catalogue.
         target: the file to write, whole or not at all.
         form: its format.
+        chosen: the condition on images; None for all.
 
     Returns:
         The number of rows, and the columns.
@@ -51,7 +54,7 @@ def export(engine: Engine, target: Path, form: Format) -> tuple[int, list[str]]:
 
         def counted() -> Iterator[Rows]:
             nonlocal number
-            for page in _pages(connection):
+            for page in _pages(connection, true() if chosen is None else chosen):
                 number += len(page)
                 progress.update(task, completed=number)
                 yield page
@@ -60,13 +63,13 @@ def export(engine: Engine, target: Path, form: Format) -> tuple[int, list[str]]:
     return number, columns
 
 
-def _pages(connection: Connection) -> Iterator[Rows]:
+def _pages(connection: Connection, chosen: ColumnElement[bool]) -> Iterator[Rows]:
     last = 0
     while True:
         query = (
             select(Sighting, Image.sha256, Image.width, Image.height)
             .join(Image, Image.id == Sighting.image_id)
-            .where(Sighting.id > last)
+            .where(Sighting.id > last, chosen)
             .order_by(Sighting.id)
             .limit(_PAGE)
         )

@@ -89,7 +89,7 @@ def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choi
     places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
     with catalogue(project) as engine:
         with console.current().progress() as progress, engine.connect() as connection:
-            task = progress.add_task("gathering", total=None if choices.where else count_photographs(engine))
+            task = progress.add_task("gathering", total=count_photographs(engine, choices.where))
             told = partial(progress.advance, task)
             gathered = gather(connection, targets, choices.where, choices.crop, told)
         frozen = [freeze(engine, project, place, gathered, part) for place, part in places.items()]

@@ -76,6 +76,7 @@ def agree(
     name: Annotated[str, typer.Argument(metavar="TARGET", help="Whose labels.")],
     one: Annotated[str, typer.Argument(help="An author, as 'labels show' names them.")],
     other: Annotated[str, typer.Argument(help="Another author.")],
+    where: Where = "",
 ) -> None:
     """Say how far two people agree: Cohen's kappa and where they differ."""
     from labels.agreement import agreement
@@ -85,7 +86,7 @@ def agree(
     project = find_project()
     target = find(name, project)
     with catalogue(project) as engine, engine.connect() as connection:
-        found = agreement(connection, target, one, other)
+        found = agreement(connection, target, one, other, where)
     rows = [(first, *(found.confusion[first][second] for second in found.classes)) for first in found.classes]
     low, high = found.interval
     summary = (

@@ -58,6 +58,7 @@ def targets() -> None:
 @app.command()
 def apply(
     names: Annotated[list[str], typer.Argument(metavar="TARGET...", help="Targets whose rules to apply.")],
+    where: Where = "",
 ) -> None:
     """Label photographs by rule; what is labelled the same already stays as it is."""
     from labels.apply import apply as apply_rules
@@ -68,8 +69,8 @@ def apply(
     project = find_project()
     chosen = [find(name, project) for name in dict.fromkeys(names)]
     with catalogue(project) as engine, console.current().progress() as progress:
-        task = progress.add_task("labelling", total=count_photographs(engine))
-        outcomes = apply_rules(engine, chosen, lambda done: progress.advance(task, done))
+        task = progress.add_task("labelling", total=count_photographs(engine, where))
+        outcomes = apply_rules(engine, chosen, where, lambda done: progress.advance(task, done))
     console.current().emit(
         {name: vars(outcome) for name, outcome in outcomes.items()},
         [_outcome(name, outcome) for name, outcome in outcomes.items()],

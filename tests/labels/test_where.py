@@ -1,5 +1,6 @@
 """The query language of --where."""
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import insert, select, update
 
 from harvest.catalogue.tables import Image, Inspection, Sighting
 from harvest.catalogue.where import parse_where
+from lightmeter.cli import main
 from lightmeter.errors import UsageError
 
 
@@ -109,6 +111,26 @@ def test_a_wrong_word_is_pointed_at(query: str, column: int, told: str) -> None:
     assert f"column {column}:" in sentence
     assert line == f"  {query}"
     assert pointer == " " * (column + 1) + "^"
+
+
+def test_every_command_that_goes_through_photographs_takes_one(
+    catalogue: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(catalogue)
+
+    def told(*words: str) -> Any:
+        capsys.readouterr()
+        assert main([*words, "--where", "iso <= 100", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert told("labels", "apply", "iso")["iso"]["labelled"] == {"100": 1}
+    assert told("labels", "stats", "iso")["photographs"] == 1
+    assert told("labels", "export", "labels.csv")["labels"] == 1
+    assert told("labels", "audit", "iso") == []
+    assert told("catalogue", "export")["rows"] == 1
+    for author in ("ann", "bob"):
+        assert main(["labels", "set", "1.jpg", "2.jpg", "medium=film", "--author", author]) == 0
+    assert told("labels", "agree", "medium", "ann", "bob")["photographs"] == 1
 
 
 @settings(deadline=None)
