@@ -79,6 +79,7 @@ function dress(index) {
 function draw() {
   const photograph = state.photographs[state.current];
   if (!photograph) { tell("Nothing waits in this queue."); return; }
+  if (state.marked !== state.current) [start, hold, state.below] = [null, null, null];
   dress(state.marked);   // of thousands of cards only those that change
   dress(state.current);
   state.marked = state.current;
