@@ -26,8 +26,8 @@ from models.metrics import Answers, temperature
 from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
 from models.pretrained import load_trunk
-from models.probe import choose_head, head_logits, head_task, refit_head
 from models.recipe import Probe, Recipe, read_recipe
+from models.regression import choose_head, cross_validated, fit_head, head_logits, head_task
 from models.resampling import figures, group_numbers, told
 from models.spec import ModelSpec, Target
 
@@ -203,7 +203,10 @@ def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequen
     chosen = [n for n, (name, _) in enumerate(labels) if name is not None and np.isfinite(table[n, 0])]
     groups = [f"{photographs[n].medium} {photographs[n].photographer}" for n in chosen]
     training = training.model_copy(update={"class_weights": task.class_weights})
-    rows = [{"label_" + task.target.name: labels[n][0], "stops_" + task.target.name: labels[n][1]} for n in chosen]
+    rows = [
+        {"label_" + task.target.name: labels[n][0], "stops_" + task.target.name: labels[n][1], "group": group}
+        for n, group in zip(chosen, groups, strict=True)
+    ]
     truth = np.asarray([task.target.classes.index(labels[n][0]) for n in chosen])
     stops = np.asarray([np.nan if labels[n][1] is None else labels[n][1] for n in chosen], float)
     shares = np.zeros((len(chosen), len(task.target.classes)))
@@ -223,11 +226,14 @@ def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequen
             head_task(standard(places), [rows[n] for n in places], task.target, training)
             for places in (train, validation)
         ]
-        parameters, penalty, _ = choose_head(*sides, training.penalties)
-        warm = temperature(head_logits(parameters, sides[1].features).float().numpy(), truth[validation])
-        if training.refit:
+        if training.folds:
             both = head_task(standard(rest), [rows[n] for n in rest], task.target, training)
-            parameters = refit_head(both, training.penalties, penalty)
+            penalty, answers, _ = cross_validated(both, training.penalties, training.folds)
+            parameters, known = fit_head(both, training.penalties, penalty), rest
+        else:
+            parameters, _, _ = choose_head(*sides, training.penalties)
+            answers, known = head_logits(parameters, sides[1].features), validation
+        warm = temperature(answers.float().numpy(), truth[known])
         shares[test] = calibrated(head_logits(parameters, standard(test)).float().numpy(), warm)
         median[test] = np.median(stops[rest]) if task.target.ordinal else 0
     error = np.abs(shares @ np.asarray(task.target.stops) - stops) if task.target.ordinal else None

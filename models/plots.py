@@ -146,7 +146,7 @@ def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     for part, colour in zip(parts, cycle(_COLOURS), strict=False):
         rows = [row for row in history if row.get("target") == part]
         places = [row[along] for row in rows] if along == "penalty" else range(1, len(rows) + 1)
-        for name, style in (("train_loss", "--"), ("validation_loss", "-")):
+        for name, style in (("train_loss", "--"), ("validation_loss", "-"), ("out_of_fold_loss", "-")):
             if name in rows[0]:
                 label = " ".join(word for word in (part, name.replace("_", " ")) if word)
                 axes.plot(places, [row[name] for row in rows], style, color=colour, label=label)

@@ -26,14 +26,22 @@ class Probe(_Strict):
         penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
         class_weights: let every class count the same, however many photographs it has.
         softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
-        refit: when validation has chosen and is scored, fit the heads again on training and validation together.
+        folds: choose penalty and temperature by so many folds of training and validation together, on which the heads
+            are fitted in the end, once validation is scored; 0 lets validation choose.
     """
 
     method: Literal["probe"]
     penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
     softness: float = Field(0.0, ge=0)
-    refit: bool = False
+    folds: int = Field(0, ge=0)
+
+    @field_validator("folds")
+    @classmethod
+    def _several(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold is none; let folds be 0, or 2 and more")
+        return folds
 
 
 class Phase(_Strict):
