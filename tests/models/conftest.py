@@ -1,5 +1,6 @@
 """Small data sets of real JPEG files, made on the spot: noisy pictures and smooth ones."""
 
+import csv
 import hashlib
 import io
 import json
@@ -134,6 +135,38 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
 SMALL = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.0, 0.1]", "--device", "cpu"]
 """Options that make training a matter of a second."""
 
+TINY = {
+    "patches": SMALL,
+    "lightmeter": [*SMALL, "--set", "view=64"],
+    "lightmeter-attention": [
+        *("--set", "patches=4", "--set", "patch_size=64", "--set", "view=64", "--set", "width=16", "--set", "epochs=2"),
+    ],
+    "quality-features": ["--set", "iterations=20"],
+    "gupta-kannan": [
+        *("--set", "weights=", "--set", "freeze=[]", "--set", "patches=2", "--set", "patch_size=48"),
+        *("--set", "filters=4", "--set", "dense=8", "--set", "epochs=1"),
+    ],
+    "chavez-heras": [
+        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3}]"),
+    ],
+    "haoran-cnn": ["--set", "view=32", "--set", "epochs=2"],
+    "haoran-mobilenet": [
+        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}, {epochs=1, learning_rate=1e-4}]"),
+    ],
+    "lebon-grid": ["--set", "patches=64", "--set", "epochs=2"],
+    "lederer-exif": ["--set", "exif=['f_number', 'iso']", "--set", "epochs=2"],
+    "lederer-image": ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"],
+    "lederer-fusion": [
+        *("--set", "exif=['f_number', 'iso']", "--set", "view=32"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"),
+    ],
+}
+"""The same for each recipe."""
+
+CNN = ["haoran-cnn", "--set", "view=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
+
 
 def lightmeter(*argv: object) -> int:
     """Run a command line and return its exit code."""
@@ -180,3 +213,8 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return printed.err
 
     return ask
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,190 @@
+"""Trainings stop, go on, end early and are shared by processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labels.dataset import DataSet
+from models.descent import Descent
+from models.predictor import Predictor
+
+from .conftest import CNN, TINY, history, lightmeter, make_dataset
+
+Ask = Callable[..., Any]
+
+
+def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    document("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
+    command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(killed)]
+    slow = (
+        "import sys, time; from models import descent; from lightmeter.cli import main; save = descent.Descent._save\n"
+        "def slowly(*a):\n    save(*a); time.sleep(0.5)\n"
+        "descent.Descent._save = slowly; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", slow, *command], stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed.partial" / "checkpoint.pt"
+    for _ in range(600):
+        if checkpoint.is_file():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not killed.exists()
+    document(*command, "--resume")
+    assert history(killed) == history(whole)
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
+def test_a_killed_training_does_not_look_at_photographs_twice(
+    recipe: str, tmp_path: Path, document: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a frozen trunk sees is written down as it goes, and taken up by whoever comes next."""
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
+    dying = (
+        "import os, sys; from models import cache; from lightmeter.cli import main; write = cache.write_atomic\n"
+        "def last(*words):\n    write(*words); os.kill(os.getpid(), 9)\n"
+        "cache.write_atomic, cache._EVERY = last, 4; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", dying, *command], check=False)
+    assert done.returncode == -signal.SIGKILL
+    seen: list[str] = []
+    read = Predictor.read
+    monkeypatch.setattr(Predictor, "read", lambda self, data, *rest: seen.append("") or read(self, data, *rest))
+    document(*command, "--resume")
+    assert len(seen) == 4 * 12 - 4  # 12 to learn from, 12 to choose by; then these are scored, and those measured
+    whole = tmp_path / "whole"
+    document(*command[:-1], whole, "--device", "cpu")
+    assert (whole / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+
+def test_what_is_stopped_from_the_keyboard_can_go_on(
+    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Descent, "_validate", stop)
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert lightmeter(*command) == 130
+    assert "the same command with --resume goes on from there" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert lightmeter(*command, "--resume", "--quiet") == 0
+
+
+def test_training_ends_when_validation_no_longer_improves(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = ["--set", "epochs=50", "--set", "patience=2", "--set", "learning_rate=0.05"]
+    document("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
+    losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
+    assert len(losses) < 50
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_training_does_not_touch_the_test_split(tmp_path: Path, document: Ask) -> None:
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    for row in dataset.rows("test"):
+        (dataset.store / row["path"]).unlink()
+    for recipe in ("patches", "haoran-cnn", "quality-features"):
+        document("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
+
+
+def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    run = tmp_path / "run"
+    command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(run)]
+    assert lightmeter(*command, "--quiet") == 0
+    partial = tmp_path / "again.partial"
+    partial.mkdir()
+    torch.save({"fingerprint": "another"}, partial / "checkpoint.pt")
+    said = sentence(*command[:-1], tmp_path / "again", "--resume")
+    assert "of another recipe, data set or seed" in said
+    (partial / "checkpoint.pt").write_bytes(b"junk")
+    assert "cannot be read" in sentence(*command[:-1], tmp_path / "again", "--resume")
+
+
+def test_a_loss_that_is_no_number_is_said(dataset: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--set", "learning_rate=1e30", "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert lightmeter("models", "train", *CNN, *options) == 1
+    assert "The loss became nan in phase 1, epoch" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def shared_by_two(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command line in two processes that train one network."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
+    return subprocess.run(
+        [*launch, "-m", "lightmeter", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
+    document("models", "train", *options, "--out", tmp_path / "one")
+    done = shared_by_two(["models", "train", *options, "--out", str(tmp_path / "two"), "--json"])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(tmp_path / "two")
+    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+        assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+
+
+def test_processes_stop_early_together(dataset: DataSet, tmp_path: Path) -> None:
+    """Each normalises by its own photographs, so without agreement one would wait for the other for ever."""
+    small = [*TINY["gupta-kannan"], "--set", "epochs=40", "--set", "patience=1", "--set", "learning_rate=0.01"]
+    command = ["models", "train", "gupta-kannan", *small, "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
+    assert shared_by_two(command).returncode == 0
+    assert 1 < len(history(tmp_path / "run")) < 40
+
+
+def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    """What a frozen trunk sees is kept in 16 bits; the losses are the same within that."""
+    small = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
+    for name, once in (("once", "true"), ("anew", "false")):
+        options = ["--set", f"encode_once={once}", "--data", dataset.folder, "--out", tmp_path / name]
+        document("models", "train", *small, *options)
+    for one, other in zip(history(tmp_path / "once"), history(tmp_path / "anew"), strict=True):
+        assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
+
+
+def test_what_changes_cannot_be_encoded_once(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+    options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert "encode_once needs the trunk frozen" in sentence("models", "train", "lightmeter-attention", *options)
+
+
+def test_the_report_says_how_training_went(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    told = document("models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run")["metrics"]["training"]
+    assert 0 <= told["waiting_share"] <= 1
+    assert told["photographs"] == {"shutter": "fast 6, slow 6"}
+    assert told["class_weights"] == "none"
+    assert told["energy"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(f"<td>{fact}" in page for fact in ("waiting share", "photographs, shutter", "class weights", "energy"))
+
+
+def test_a_last_photograph_alone_is_no_batch(tmp_path: Path, document: Ask) -> None:
+    """One photograph has no deviation that a normalisation layer could divide by."""
+    dataset = make_dataset(tmp_path / "noise-v1", count=33)
+    left = len(dataset.rows("train")) - 1
+    options = ["--set", f"batch_size={left}", "--set", "exif=['iso']", "--set", "epochs=2", "--device", "cpu"]
+    document("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run", *options)
+
+
+@pytest.mark.parametrize("recipe", ["patches", "quality-features", "haoran-cnn"])
+def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path, sentence: Ask) -> None:
+    dataset = make_dataset(tmp_path / "cut-v1", damaged=range(36))
+    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "No photograph in the training split of noise-v1 can be read" in said
