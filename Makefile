@@ -34,4 +34,4 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) lightmeter-demo
+	rm -rf $(VENV) lightmeter-demo*
