@@ -9,7 +9,7 @@ of a frozen trunk do not depend on the fold and are computed once (kept in DIR).
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
 from models.pretrained import load_trunk
 from models.recipe import Probe, Recipe, read_recipe
-from models.regression import choose_head, cross_validated, fit_head, head_logits, head_task
+from models.regression import HeadTask, choose_head, cross_validated, fit_head, head_logits, head_task
 from models.resampling import figures, group_numbers, told
 from models.spec import ModelSpec, Target
 
@@ -197,6 +197,19 @@ def dealt(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
     return np.asarray([fold_of[group] for group in groups])
 
 
+def fitted(
+    training: Probe, asked: Callable[[np.ndarray], HeadTask], rest: np.ndarray, inner: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Return a head's parameters, the logits to calibrate by, and of which photographs they are."""
+    if training.folds:
+        both = asked(rest)
+        penalty, answers, _ = cross_validated(both, training.penalties, training.folds)
+        return fit_head(both, training.penalties, penalty), answers, rest
+    validation = asked(rest[inner == 0])
+    parameters, _, _ = choose_head(asked(rest[inner > 0]), validation, training.penalties)
+    return parameters, head_logits(parameters, validation.features), rest[inner == 0]
+
+
 def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequence[Shot], folds: int) -> dict[str, Any]:
     """Return figures over all folds, and those of always saying the median where there are stops."""
     labels = [task.label(shot) for shot in photographs]
@@ -215,24 +228,16 @@ def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequen
     for fold in range(folds):
         inner = dealt([groups[n] for n in np.flatnonzero(outer != fold)], 5, 1)
         rest, test = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
-        train, validation = rest[inner > 0], rest[inner == 0]
-        seen = torch.from_numpy(table[[chosen[n] for n in train]]).double()
+        seen = torch.from_numpy(table[[chosen[n] for n in rest[inner > 0]]]).double()
         centre, spread = seen.mean(0), seen.std(0).clamp(min=1e-6)
 
         def standard(places: np.ndarray, centre: Any = centre, spread: Any = spread) -> Any:
             return (torch.from_numpy(table[[chosen[n] for n in places]]).double() - centre) / spread
 
-        sides = [
-            head_task(standard(places), [rows[n] for n in places], task.target, training)
-            for places in (train, validation)
-        ]
-        if training.folds:
-            both = head_task(standard(rest), [rows[n] for n in rest], task.target, training)
-            penalty, answers, _ = cross_validated(both, training.penalties, training.folds)
-            parameters, known = fit_head(both, training.penalties, penalty), rest
-        else:
-            parameters, _, _ = choose_head(*sides, training.penalties)
-            answers, known = head_logits(parameters, sides[1].features), validation
+        def asked(places: np.ndarray, standard: Any = standard) -> HeadTask:
+            return head_task(standard(places), [rows[n] for n in places], task.target, training)
+
+        parameters, answers, known = fitted(training, asked, rest, inner)
         warm = temperature(answers.float().numpy(), truth[known])
         shares[test] = calibrated(head_logits(parameters, standard(test)).float().numpy(), warm)
         median[test] = np.median(stops[rest]) if task.target.ordinal else 0
