@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
+from torch import Tensor
 
 from labels.dataset import DataSet, crop_of
 from lightmeter import project
@@ -80,14 +81,12 @@ def encode_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> 
         dataset: whose photographs are read.
         rows: of one split, at least one.
     """
-    network = predictor.network.eval()
+    network: Any = predictor.network.eval()
 
-    def encode(data: bytes, box: Box | None) -> Arrays:
-        with torch.inference_mode():
-            found = network.encode(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
-        return {name: values[0].half().cpu().numpy() for name, values in found.items()}
+    def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: values.half() for name, values in network.encode(inputs).items()}
 
-    return _kept(dataset, rows, encode, _eyes(predictor, "trunk."), "looking")
+    return _kept(dataset, rows, _seen_by(predictor, encode), _eyes(predictor, "trunk."), "looking")
 
 
 def features_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
@@ -98,14 +97,23 @@ def features_once(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -
         dataset: whose photographs are read.
         rows: of one split, at least one.
     """
-    network = predictor.network.eval()
+    network: Any = predictor.network.eval()
 
-    def look(data: bytes, box: Box | None) -> Arrays:
+    def features(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"features": network.features(inputs)}
+
+    return _kept(dataset, rows, _seen_by(predictor, features), [*_eyes(predictor, ""), "features"], "features")
+
+
+def _seen_by(predictor: Predictor, look: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> Work:
+    """Return the work of a part of a network: it looks at one photograph at a time."""
+
+    def work(data: bytes, box: Box | None) -> Arrays:
         with torch.inference_mode():
-            found = network.features(predictor.tensors(predictor.read(data, box)))  # type: ignore[operator]
-        return {"features": found[0].cpu().numpy()}
+            found = look(predictor.tensors(predictor.read(data, box)))
+            return {name: values[0].cpu().numpy() for name, values in found.items()}
 
-    return _kept(dataset, rows, look, [*_eyes(predictor, ""), "features"], "features")
+    return work
 
 
 def _eyes(predictor: Predictor, part: str) -> list[object]:
