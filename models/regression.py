@@ -98,9 +98,9 @@ def cross_validated(task: HeadTask, penalties: Sequence[float], folds: int) -> t
         The penalty; what heads answer about photographs of groups that they were not fitted to, logits of shape (N, C);
         what was tried.
     """
-    small = replace(task, features=_reduced(task.features)[0])
+    small = replace(task, features=reduced(task.features)[0])
     logits = {penalty: torch.zeros_like(task.truth) for penalty in sorted(penalties, reverse=True)}
-    for rest, held in _folds(task, folds):
+    for rest, held in grouped_folds(task.truth.argmax(1).numpy(), task.groups, folds):
         for penalty, parameters in _path(small.some(rest), penalties):
             logits[penalty][held] = head_logits(parameters, small.features[held])
     losses = {penalty: _loss(found, task).item() for penalty, found in logits.items()}
@@ -123,18 +123,20 @@ def head_logits(parameters: Tensor, features: Tensor) -> Tensor:
     return functional.linear(features, parameters[:, :-1], parameters[:, -1])
 
 
-def _folds(task: HeadTask, folds: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def grouped_folds(
+    classes: NDArray[np.int64], groups: NDArray[np.int64], folds: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield who is fitted to and who is held out: whole groups, the classes as even as they can be."""
-    classes = task.truth.argmax(1).numpy()
-    count = max(2, min(folds, len(np.unique(task.groups)), int(np.bincount(classes).max())))
+    most = int(np.unique(classes, return_counts=True)[1].max())
+    count = max(2, min(folds, len(np.unique(groups)), most))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")  # it is absent from some folds then
-        yield from StratifiedGroupKFold(count, shuffle=True, random_state=0).split(classes, classes, task.groups)
+        yield from StratifiedGroupKFold(count, shuffle=True, random_state=0).split(classes, classes, groups)
 
 
 def _path(task: HeadTask, penalties: Sequence[float]) -> Iterator[tuple[float, Tensor]]:
     """Fit with each penalty, strongest first, each from the one before."""
-    features, whole = _reduced(task.features)
+    features, whole = reduced(task.features)
     small = replace(task, features=features)
     parameters = torch.zeros(task.truth.shape[1], features.shape[1] + 1, dtype=torch.float64)
     for penalty in sorted(penalties, reverse=True):
@@ -142,7 +144,7 @@ def _path(task: HeadTask, penalties: Sequence[float]) -> Iterator[tuple[float, T
         yield penalty, whole(parameters)
 
 
-def _reduced(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def reduced(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return features of shape (N, F) in an orthonormal basis of what they span, and the way back for parameters.
 
     Penalised weights have no part outside of it (the representer theorem), so with more features than photographs the

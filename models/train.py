@@ -21,7 +21,7 @@ from models.evaluation import predict_split
 from models.fitted import Fitted, Work
 from models.memory import keep_freed_memory
 from models.predictor import Predictor
-from models.pretrained import load_trunk
+from models.pretrained import load_trunks
 from models.probe import fit_probe
 from models.ranges import ranges_of
 from models.recipe import Network, Probe, Recipe, Training
@@ -93,8 +93,7 @@ def _untrained(recipe: Recipe, dataset: DataSet, name: str, device: str, seed: i
         network = architectures.build(spec)
     except (LookupError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"The network of {recipe.name} cannot be built: {error.args[0]}.") from error
-    if recipe.weights:
-        load_trunk(network, recipe.weights, recipe.weights_sha256)
+    load_trunks(network, recipe)
     return Predictor(spec, network, device)
 
 

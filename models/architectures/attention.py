@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .efficientnet_lite import EfficientNetLite0
-from .lightmeter import DEPTHS, early_statistics, every_depth
+from .efficientnet_lite import EfficientNetLite
+from .lightmeter import depths, early_statistics, every_depth
+from .trunks import FIRST
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
@@ -59,10 +60,10 @@ class AttentionNet(nn.Module):
 
     def __init__(self, classes: Mapping[str, int], width: int, dropout: float) -> None:
         super().__init__()
-        self.trunk = EfficientNetLite0()
-        self.patch = _narrow(DEPTHS + EARLY, width, dropout)
+        self.trunk = EfficientNetLite(FIRST)
+        self.patch = _narrow(depths(self.trunk) + EARLY, width, dropout)
         self.pooled = Pooled(width, width // 2)
-        self.view = _narrow(DEPTHS, width, dropout)
+        self.view = _narrow(depths(self.trunk), width, dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(3 * width, count) for name, count in classes.items()})
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,7 +3,8 @@
 Noise, sharpening and grain are gone in the trunk's last features, which were trained to ignore them, but not in its
 early ones. So the mean and the deviation of every channel are taken behind each stage (texture statistics, as in
 L. A. Gatys et al., "Texture synthesis using convolutional neural networks", NeurIPS 2015), and a penalised linear head
-a target reads them all. The patches show noise and blur; the view shows the light, the scene and the depth of field.
+a target reads them all. The patches show noise and blur; the view shows the light, the scene and the depth of field,
+and may have a trunk of its own, made for larger pictures.
 """
 
 from collections.abc import Mapping
@@ -11,17 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from .efficientnet_lite import FEATURES, EfficientNetLite0
+from .efficientnet_lite import FEATURES, STEM, VARIANTS, EfficientNetLite
 from .heads import Heads, mean_and_deviation
+from .trunks import FIRST
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
-
-_STAGE_ENDS = {0: 16, 2: 24, 4: 40, 7: 80, 10: 112, 14: 192, 15: 320}
-_STEM = 32
-DEPTHS = 2 * (_STEM + sum(_STAGE_ENDS.values())) + FEATURES
 
 
 class DeepStatistics(nn.Module):
@@ -31,12 +28,14 @@ class DeepStatistics(nn.Module):
         classes: number of classes of each target, by name.
         patches: whether there are patches.
         view: whether there is a view.
+        view_backbone: one of `VARIANTS` that sees the view; empty to have it seen as the patches are.
     """
 
-    def __init__(self, classes: Mapping[str, int], *, patches: bool, view: bool) -> None:
+    def __init__(self, classes: Mapping[str, int], *, patches: bool, view: bool, view_backbone: str = "") -> None:
         super().__init__()
-        self.trunk = EfficientNetLite0()
-        self.heads = Heads(DEPTHS * (2 * patches + view), classes)
+        self.trunk = EfficientNetLite(FIRST)
+        self.view_trunk = EfficientNetLite(view_backbone) if view_backbone else None
+        self.heads = Heads(2 * patches * depths(self.trunk) + view * depths(self.view_trunk or self.trunk), classes)
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what the heads see, of shape (N, F)."""
@@ -46,7 +45,7 @@ class DeepStatistics(nn.Module):
             each = every_depth(self.trunk, patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
             parts.append(mean_and_deviation(each))
         if "view" in inputs:
-            parts.append(every_depth(self.trunk, inputs["view"]))
+            parts.append(every_depth(self.view_trunk or self.trunk, inputs["view"]))
         return torch.cat(parts, 1)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,24 +54,28 @@ class DeepStatistics(nn.Module):
         return logits
 
 
-def every_depth(trunk: EfficientNetLite0, pictures: Tensor) -> Tensor:
-    """Return mean and deviation of every channel behind each stage of a trunk, shape (N, DEPTHS)."""
-    found, x = _stages(trunk, pictures, len(trunk._blocks))  # noqa: SLF001 - the published names
-    last = functional.relu6(trunk._bn1(trunk._conv_head(x)))  # noqa: SLF001
-    return torch.cat([*found, last.mean((2, 3))], 1)
+def depths(trunk: EfficientNetLite) -> int:
+    """Return how many numbers `every_depth` gives a picture."""
+    return 2 * (STEM + sum(trunk.stages.values())) + FEATURES
 
 
-def early_statistics(trunk: EfficientNetLite0, pictures: Tensor, blocks: int) -> Tensor:
+def every_depth(trunk: EfficientNetLite, pictures: Tensor) -> Tensor:
+    """Return mean and deviation of every channel behind each stage of a trunk, shape (N, `depths`)."""
+    found, x = _stages(trunk, pictures, max(trunk.stages) + 1)
+    return torch.cat([*found, trunk.last(x).mean((2, 3))], 1)
+
+
+def early_statistics(trunk: EfficientNetLite, pictures: Tensor, blocks: int) -> Tensor:
     """Return the same of the stages that end in the first blocks of a trunk."""
     return torch.cat(_stages(trunk, pictures, blocks)[0], 1)
 
 
-def _stages(trunk: EfficientNetLite0, pictures: Tensor, blocks: int) -> tuple[list[Tensor], Tensor]:
-    x = functional.relu6(trunk._bn0(trunk._conv_stem(pictures)))  # noqa: SLF001
+def _stages(trunk: EfficientNetLite, pictures: Tensor, blocks: int) -> tuple[list[Tensor], Tensor]:
+    x = trunk.stem(pictures)
     found = [_mean_and_spread(x)]
-    for number, block in enumerate(trunk._blocks[:blocks]):  # noqa: SLF001
+    for number, block in enumerate(trunk._blocks[:blocks]):  # noqa: SLF001 - the published name
         x = block(x)
-        if number in _STAGE_ENDS:
+        if number in trunk.stages:
             found.append(_mean_and_spread(x))
     return found, x
 
@@ -82,6 +85,12 @@ def _mean_and_spread(maps: Tensor) -> Tensor:
 
 
 def build(spec: "ModelSpec") -> nn.Module:
-    """Return the network of a spec."""
-    cut = spec.preprocessing
-    return DeepStatistics(spec.classes, patches=cut.patches > 0, view=cut.view > 0)
+    """Return the network of a spec.
+
+    Raises:
+        ValueError: if the backbone of its view is none of the EfficientNet-Lites.
+    """
+    cut, backbone = spec.preprocessing, str(spec.architecture_options.get("view_backbone", ""))
+    if backbone and backbone not in VARIANTS:
+        raise ValueError(f"this network has no backbone '{backbone}' for views; there are {', '.join(VARIANTS)}")
+    return DeepStatistics(spec.classes, patches=cut.patches > 0, view=cut.view > 0, view_backbone=backbone)

@@ -1,4 +1,4 @@
-"""What sees a picture, by name: EfficientNet-Lite0, or any backbone of timm's.
+"""What sees a picture, by name: an EfficientNet-Lite, or any backbone of timm's.
 
 timm (R. Wightman, "PyTorch image models") is not installed along; a model built on it needs it wherever it runs.
 """
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .efficientnet_lite import FEATURES, EfficientNetLite0
+from .efficientnet_lite import FEATURES, VARIANTS, EfficientNetLite
 
 if TYPE_CHECKING:
     from models.spec import ModelSpec
 
-BUILT_IN = "efficientnet-lite0"
+FIRST = "efficientnet-lite0"
 
 
 def build_trunk(spec: "ModelSpec") -> tuple[nn.Module, int]:
@@ -21,9 +21,9 @@ def build_trunk(spec: "ModelSpec") -> tuple[nn.Module, int]:
     Raises:
         LookupError: if timm is needed and not installed, or has no such backbone.
     """
-    name = str(spec.architecture_options.get("backbone", BUILT_IN))
-    if name == BUILT_IN:
-        return EfficientNetLite0(), FEATURES
+    name = str(spec.architecture_options.get("backbone", FIRST))
+    if name in VARIANTS:
+        return EfficientNetLite(name), FEATURES
     try:
         import timm
     except ImportError as error:

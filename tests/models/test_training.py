@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,3 +193,13 @@ def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path,
     dataset = make_dataset(tmp_path / "cut-v1", damaged=range(36))
     said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "No photograph in the training split of noise-v1 can be read" in said
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a C++ compiler, and there is none")
+def test_a_compiled_network_is_trained_like_any_other(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+    words = ("models", "train", *CNN, "--data", dataset.folder, "--set", "epochs=2")
+    document(*words, "--out", tmp_path / "plain")
+    document(*words, "--out", tmp_path / "compiled", "--set", "compile=true")
+    for plain, compiled in zip(history(tmp_path / "plain"), history(tmp_path / "compiled"), strict=True):
+        for loss in ("train_loss", "validation_loss"):
+            assert float(compiled[loss]) == pytest.approx(float(plain[loss]), rel=1e-3)
