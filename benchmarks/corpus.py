@@ -1,6 +1,7 @@
 """Recipes on a folder of real photographs, by cross-validation in which no photographer is on two sides.
 
-    python benchmarks/corpus.py CORPUS [--recipes patches,lightmeter] [--folds 5] [--cache DIR] [--out results.json]
+    python benchmarks/corpus.py CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
+        [--out results.json]
 
 CORPUS holds ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted on the
 other photographers as ``lightmeter models train`` does it, a fifth of them for validation; figures are over all folds
@@ -274,17 +275,19 @@ def answered(task: Task, training: Probe, known: Asked, rest: np.ndarray, test: 
     return calibrated(logits.float().numpy(), warm)
 
 
-def run_task(task: Task, training: Probe, table: np.ndarray, photographs: Sequence[Shot], folds: int) -> dict[str, Any]:
+def run_task(
+    task: Task, training: Probe, table: np.ndarray, photographs: Sequence[Shot], chosen: argparse.Namespace
+) -> dict[str, Any]:
     """Return figures over all folds, and those of always saying the median where there are stops."""
     training = training.model_copy(update={"class_weights": task.class_weights})
     known = asked(task, table, photographs)
     scored = np.flatnonzero(known.classes >= 0)
     groups = [known.rows[n]["group"] for n in scored]
-    fold_of = dict(zip(groups, dealt(groups, folds, 0), strict=True))
+    fold_of = dict(zip(groups, dealt(groups, chosen.folds, chosen.seed), strict=True))
     outer = np.asarray([fold_of.get(row["group"], -1) for row in known.rows])
     shares = np.zeros((len(known.rows), len(task.target.classes)))
     median = np.zeros(len(known.rows))
-    for fold in range(folds):
+    for fold in range(chosen.folds):
         rest, test = np.flatnonzero(outer != fold), scored[outer[scored] == fold]
         shares[test] = answered(task, training, known, rest, test)
         median[test] = np.median(known.stops[rest]) if task.target.ordinal else 0
@@ -305,6 +308,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--recipes", default="patches,lightmeter")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0, help="by which photographers are dealt to the folds")
     parser.add_argument("--tasks", default=",".join(str(n) for n in range(len(TASKS))))
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"))
     parser.add_argument("--out", type=Path, default=Path("corpus-results.json"))
@@ -316,7 +320,7 @@ def main() -> None:
         recipe = read_recipe(name)
         table = features(recipe, [shot.file for shot in photographs], chosen.cache)
         for task in (TASKS[int(number)] for number in chosen.tasks.split(",")):
-            found = run_task(task, recipe.training, table, photographs, chosen.folds)
+            found = run_task(task, recipe.training, table, photographs, chosen)
             results.setdefault(task.name, {})[name] = found
             value = told(found[task.figure], percent=task.figure == "balanced_accuracy")
             base = f", median {told(found['median_error_stops'], percent=False)}" if task.target.ordinal else ""

@@ -101,16 +101,18 @@ def part_rows(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[l
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write ``history.csv``."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in history for name in row)  # targets may be fitted in different ways
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     write_atomic(folder / "history.csv", text.getvalue())
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of ``history.csv``, numbers as numbers."""
+    """Return the rows of ``history.csv``, numbers as numbers, without what is empty."""
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-        return [{k: v if k == "target" else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    return [{k: v if k == "target" else float(v) for k, v in row.items() if v} for row in rows]
 
 
 def figure_told(name: str, scored: Mapping[str, Any]) -> str:

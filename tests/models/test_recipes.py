@@ -65,6 +65,21 @@ def test_the_house_network_learns_several_targets_of_which_labels_are_missing(tm
     assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
 
 
+@pytest.mark.parametrize("view", [[], ["--set", "view_backbone=", "--set", "view_weights="]], ids=["its own", "shared"])
+def test_the_house_probe_regresses_on_stops_beside_softmax(tmp_path: Path, document: Ask, view: list[str]) -> None:
+    dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(MEDIUM, SHUTTER))
+    run = tmp_path / "run"
+    document("models", "train", "lightmeter", *TINY["lightmeter"], *view, "--data", dataset.folder, "--out", run)
+    metrics = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+    assert set(metrics["training"]["penalties"]) == {"medium", "shutter"}
+    assert set(metrics["training"]["group_offsets"]) == {"shutter"}
+    assert {row["target"] for row in history(run) if row["group_offset"]} == {"shutter"}
+    targets = metrics["test"]["targets"]
+    assert targets["medium"]["balanced_accuracy"]["value"] == 1.0
+    stops = targets["shutter"]
+    assert stops["error_stops"]["value"] < stops["baselines"]["median"]["error_stops"]["value"]
+
+
 def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
     import io
 
