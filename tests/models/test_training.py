@@ -195,6 +195,7 @@ def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path,
     assert "No photograph in the training split of noise-v1 can be read" in said
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's compiler uses what torch gives up
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a C++ compiler, and there is none")
 def test_a_compiled_network_is_trained_like_any_other(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
     words = ("models", "train", *CNN, "--data", dataset.folder, "--set", "epochs=2")
