@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _DPI = 110
 _BLUE, _LIGHT_BLUE, _GREY = "#2b6ca3", "#9bbcd8", "#8a8f98"
 _COLOURS = ("#2b6ca3", "#c4622d", "#3f8f5b", "#8358a5", "#8a6d3b")
+_STYLES = ("-", "--", ":", "-.")
 _MANY_CLASSES = 12
 _PAIRS = 4  # pictures in a row of an explanation
 
@@ -141,22 +142,28 @@ def comparison_plot(runs: Mapping[str, Mapping[str, Any]], figure: str, label: s
 def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Return a PNG of what training passed through: losses over epochs, trees or penalties."""
     (along,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
-    figure, axes = _canvas(5.6, 4.0, "training")
+    figure, axes = _canvas(7.6, 4.0, "training")
+    colours = dict(zip(dict.fromkeys(row.get("target") for row in history), cycle(_COLOURS), strict=False))
+    styles = dict(zip(sorted({row.get("group_offset", 0.0) for row in history}), cycle(_STYLES), strict=False))
     parts = dict.fromkeys((row.get("target"), row.get("group_offset")) for row in history)
-    for (target, offset), colour in zip(parts, cycle(_COLOURS), strict=False):
+    for target, offset in parts:
         rows = [row for row in history if (row.get("target"), row.get("group_offset")) == (target, offset)]
         part = target if offset is None else f"{target}, offset {offset:g}"
         places = [row[along] for row in rows] if along == "penalty" else range(1, len(rows) + 1)
-        for name, style in (("train_loss", "--"), ("validation_loss", "-"), ("out_of_fold_loss", "-")):
+        for name, style in (
+            ("train_loss", "--"),
+            ("validation_loss", "-"),
+            ("out_of_fold_loss", styles[offset or 0.0]),
+        ):
             if name in rows[0]:
-                label = " ".join(word for word in (part, name.replace("_", " ")) if word)
-                axes.plot(places, [row[name] for row in rows], style, color=colour, label=label)
+                label = ", ".join(word for word in (part, name.removesuffix("_loss").replace("_", " ")) if word)
+                axes.plot(places, [row[name] for row in rows], style, color=colours[target], label=label)
     if along == "penalty":
         axes.set_xscale("log")
     axes.set_xlabel(along)
     axes.set_ylabel("loss")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 
