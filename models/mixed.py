@@ -127,7 +127,7 @@ def stops_task(
     if not in_stops(target.unit):
         return None
     classes = class_numbers(rows, target)
-    known = _stops(rows, [target, *(one for one in all_targets if one.unit == target.unit)])
+    known = _stops(rows, [target, *(one for one in all_targets if one.unit == target.unit and one != target)])
     if not np.isfinite(known[classes >= 0]).all():
         return None  # people gave labels without a number
     if not (target.ordinal or set(range(len(target.classes))) <= set(classes)):
