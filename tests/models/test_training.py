@@ -147,12 +147,14 @@ def test_processes_decide_alike(tmp_path: Path) -> None:
     """Each normalises by its own photographs; if they judged apart, one could stop and the other wait for ever."""
     script = tmp_path / "judge.py"
     script.write_text(
-        "import torch\nfrom models import distributed\n"
+        "import sys\nfrom pathlib import Path\nimport torch\nfrom models import distributed\n"
         "with distributed.together('cpu'), torch.inference_mode():\n"
-        "    print(distributed.of_first(torch.tensor(5.0 + distributed.rank())), flush=True)\n"
+        "    judged = distributed.of_first(torch.tensor(5.0 + distributed.rank()))\n"
+        "    Path(sys.argv[1], str(distributed.rank())).write_text(str(float(judged)))\n"
     )
-    done = shared_by_two([str(script)])
-    assert done.stdout.split() == ["5.0", "5.0"], done.stderr
+    (told := tmp_path / "told").mkdir()
+    done = shared_by_two([str(script), str(told)])
+    assert {rank.name: rank.read_text() for rank in told.iterdir()} == {"0": "5.0", "1": "5.0"}, done.stderr
 
 
 def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
