@@ -138,8 +138,11 @@ def spec_of(run: Path) -> ModelSpec:
 
 
 def find_run(run: Path) -> Path:
-    """Return the folder of a run that is given as a path or by its name in the project."""
-    if not run.exists() and len(run.parts) == 1:
+    """Return the folder of a run that is given as a path or by its name in the project.
+
+    A folder in the working directory that only happens to be called like a run does not hide it.
+    """
+    if not (run / SPEC_FILE).exists() and len(run.parts) == 1:
         here = project.find_if_any()
         if here and (here.runs / run).is_dir():
             return here.runs / run
