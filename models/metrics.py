@@ -122,6 +122,7 @@ def _formulas(answers: Answers) -> dict[str, Formula]:
     if answers.error_stops is not None:
         chosen["error_stops"] = lambda sums: sums["error"] / sums["confusion"].sum((1, 2))
         chosen["within_one_stop"] = lambda sums: sums["near"] / sums["confusion"].sum((1, 2))
+        chosen["within_one_class"] = _within_one_class
     if answers.raw_confidence is not None:
         chosen["ece_before"] = lambda sums: _calibration_error(sums, "raw_confidence")
     if answers.confidence is not None:
@@ -132,6 +133,13 @@ def _formulas(answers: Answers) -> dict[str, Formula]:
 def _accuracy(sums: Mapping[str, Floats]) -> Floats:
     table = sums["confusion"]
     return np.asarray(np.trace(table, axis1=1, axis2=2) / table.sum((1, 2)))
+
+
+def _within_one_class(sums: Mapping[str, Floats]) -> Floats:
+    """Share of answers that are the true class or one beside it (one-off accuracy)."""
+    table = sums["confusion"]
+    near = np.tri(table.shape[1], k=1) - np.tri(table.shape[1], k=-2)
+    return np.asarray((table * near).sum((1, 2)) / table.sum((1, 2)))
 
 
 def _balanced_accuracy(sums: Mapping[str, Floats]) -> Floats:

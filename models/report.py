@@ -22,6 +22,7 @@ FIGURES = {
     "mean_average_precision": "mean average precision",
     "error_stops": "mean error in stops",
     "within_one_stop": "within one stop",
+    "within_one_class": "at most one class off",
     "ece_before": "ECE, uncalibrated",
     "ece": "ECE",
 }
@@ -30,7 +31,7 @@ FIGURES = {
 PARTS = {"accuracy": "accuracy", "macro_f1": "macro F1", "error_stops": "error in stops"}
 """What is told of a source or a camera."""
 
-SHARES = ("accuracy", "balanced_accuracy", "within_one_stop")
+SHARES = ("accuracy", "balanced_accuracy", "within_one_stop", "within_one_class")
 
 
 def write_report(

@@ -1,6 +1,6 @@
 """Controlled series: one scene again and again along one setting, and what a model answers along it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,24 +85,19 @@ def _answer(predictor: Predictor, photograph: Photograph, target: Target) -> dic
 def _found(rows: Sequence[Mapping[str, Any]], target: Target) -> dict[str, Any]:
     """Return the answers from few stops to many, and how near they are to the truth."""
     error = np.asarray([abs(row["stops"] - row["truth"]) for row in rows])
-    true, answered = (np.asarray(list(_classes(rows, target, key)), np.int64) for key in ("truth", "stops"))
+    true = np.asarray([np.abs(np.asarray(target.stops) - row["truth"]).argmin() for row in rows], np.int64)
+    answered = np.asarray([target.classes.index(row["class"]) for row in rows], np.int64)
     groups = group_numbers([row["group"] for row in rows])
     scored = figures(Answers(true, answered, groups, len(target.classes), error_stops=error))
     return {
         "target": target.name,
         "photographs": len(rows),
-        **{name: scored[name] for name in ("error_stops", "within_one_stop")},
+        **{name: scored[name] for name in ("error_stops", "within_one_stop", "within_one_class")},
         "series": sorted(
             ({key: row[key] for key in ("file", "truth", "stops", "class")} for row in rows),
             key=lambda one: float(one["truth"]),
         ),
     }
-
-
-def _classes(rows: Sequence[Mapping[str, Any]], target: Target, key: str) -> Iterator[int]:
-    """Yield the number of the class that is nearest to each setting."""
-    for row in rows:
-        yield int(np.abs(np.asarray(target.stops) - row[key]).argmin())
 
 
 def _truth(file: Path, target: Target) -> float:

@@ -104,13 +104,15 @@ def series(
     else:
         found = studied.of_files(predictor, files or [], chosen)
     studied.write_series(out, found, chosen)
-    within, error = told(found["within_one_stop"]), told(found["error_stops"], percent=False)
+    near, beside = (told(found[f"within_one_{what}"]) for what in ("stop", "class"))
+    error = told(found["error_stops"], percent=False)
+    figures = f"within one stop {near}, at most one class off {beside}, mean error {error} stops"
     rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found["series"]]
     console.current().emit(
         {**found, "picture": out},
         [
             *([] if data else [console.table("", ("photograph", "true stops", "answered stops", "class"), rows)]),
-            f"{found['photographs']} photographs: within one stop {within}, mean error {error} stops\nPlot: {out}",
+            f"{found['photographs']} photographs: {figures}\nPlot: {out}",
         ],
     )
 

@@ -104,6 +104,13 @@ def test_error_in_stops() -> None:
     assert found["within_one_stop"]["value"] == pytest.approx(0.75)
 
 
+def test_a_class_beside_the_true_one_is_one_off() -> None:
+    answers = Answers(
+        np.asarray([0, 0, 3, 3, 1]), np.asarray([1, 2, 3, 1, 0]), np.arange(5), 4, error_stops=np.zeros(5)
+    )
+    assert figures(answers)["within_one_class"]["value"] == pytest.approx(0.6)
+
+
 def test_calibration_error_of_a_model_that_is_too_sure() -> None:
     truth = np.arange(1000) % 2
     predicted = np.where(np.arange(1000) < 700, truth, 1 - truth)

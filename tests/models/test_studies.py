@@ -191,6 +191,7 @@ def test_a_data_set_of_series_is_predicted_with_intervals(
     assert found["photographs"] == 24
     assert found["error_stops"]["low"] <= found["error_stops"]["value"] <= found["error_stops"]["high"]
     assert {round(one["truth"]) for one in found["series"]} == {-10, -4}
+    assert found["within_one_class"]["value"] == 1.0  # there are two
     assert "has learned from noise-v1" in sentence("models", "series", trained, "--data", dataset.folder)
     assert "as files, or as a data set" in sentence("models", "series", trained)
 

@@ -128,7 +128,7 @@ def shared_by_two(command: list[str]) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
