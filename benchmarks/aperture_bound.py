@@ -9,6 +9,9 @@ at most one from the truth. It does not look at noise, from which a sensor may b
 """
 
 import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,21 +25,38 @@ _BIN = 0.1  # stops
 _PHOTOGRAPHERS = 200
 
 
-def scene(seed: int, number: int) -> tuple[str, float, float, float, float]:
-    """Return the kind of a scene, field of view, width and sensor, and the disc at f/1 in pixels, in stops."""
+class Known(NamedTuple):
+    """What there is to know of a scene and how it was taken.
+
+    Attributes:
+        kind: of the scene.
+        view_mm: focal length that sees as much on a frame 36 mm wide, to 10 mm.
+        width_m: how much of the world the frame is wide at the subject's distance, to 10 cm.
+        sensor_mm: width of the sensor.
+        disc: that a point of the background would be at f/1, in stops of aperture.
+    """
+
+    kind: str
+    view_mm: int
+    width_m: float
+    sensor_mm: float
+    disc: float
+
+
+def known(seed: int, number: int) -> Known:
     shot = series_shot("aperture", seed, number * len(STEPS["aperture"]), _PHOTOGRAPHERS)
     assert isinstance(shot.camera, Body)
-    sensor_mm, focal = shot.camera.sensor.width_mm, shot.settings.focal_length_mm
-    drawn = draw_scene(shot.scene_seed, _SMALL)
-    focus = focal * (1 + drawn.width_m * 1000 / sensor_mm)
-    blur = optics.blur_circle_mm(focal, 1.0, focus, focus * drawn.layers[0].depth) / sensor_mm
-    return shot.title, round(36 * focal / sensor_mm / 10), drawn.width_m, sensor_mm, 2 * np.log2(blur)
+    sensor, focal = shot.camera.sensor.width_mm, shot.settings.focal_length_mm
+    scene = draw_scene(shot.scene_seed, _SMALL)
+    focus = focal * (1 + scene.width_m * 1000 / sensor)
+    blur = optics.blur_circle_mm(focal, 1.0, focus, focus * scene.layers[0].depth) / sensor
+    return Known(shot.title, round(36 * focal / sensor, -1), round(scene.width_m, 1), sensor, 2 * np.log2(blur))
 
 
-def within_one_stop(constants: np.ndarray) -> float:
-    """Return the share that can be right at most where the disc at f/1 is spread like this, in stops."""
+def within_one_stop(discs: np.ndarray) -> float:
+    """Return the share that can be right at most where the discs at f/1 are these, in stops."""
     stops = 2 * np.log2(STEPS["aperture"])
-    places = np.round((constants[:, None] - stops) / _BIN).astype(int)
+    places = np.round((discs[:, None] - stops) / _BIN).astype(int)
     places -= places.min()
     found = np.zeros((places.max() + 1, len(stops)))
     np.add.at(found, (places, np.arange(len(stops))), 1)
@@ -49,19 +69,20 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    scenes = [scene(chosen.seed, number) for number in range(chosen.scenes)]
-    constants = np.asarray([one[-1] for one in scenes])
-    known = {
-        "nothing": [()] * len(scenes),
-        "the kind of scene": [one[:1] for one in scenes],
-        "kind and field of view": [one[:2] for one in scenes],
-        "kind, field of view, and width to 10 cm": [(*one[:2], round(one[2], 1)) for one in scenes],
-        "kind, field of view and sensor": [(*one[:2], one[3]) for one in scenes],
+    scenes = [known(chosen.seed, number) for number in range(chosen.scenes)]
+    readers: dict[str, Callable[[Known], tuple[object, ...]]] = {
+        "nothing": lambda _: (),
+        "the kind of scene": lambda one: (one.kind,),
+        "kind and field of view": lambda one: (one.kind, one.view_mm),
+        "kind, field of view and width": lambda one: (one.kind, one.view_mm, one.width_m),
+        "kind, field of view and sensor": lambda one: (one.kind, one.view_mm, one.sensor_mm),
     }
-    for name, keys in known.items():
-        groups = {key: constants[[other == key for other in keys]] for key in set(keys)}
-        right = sum(within_one_stop(some) * len(some) for some in groups.values()) / len(scenes)
-        print(f"who knows {name}: at most {right:.1%} within one stop")
+    for told, reads in readers.items():
+        alike = defaultdict(list)
+        for one in scenes:
+            alike[reads(one)].append(one.disc)
+        right = sum(within_one_stop(np.asarray(discs)) * len(discs) for discs in alike.values()) / len(scenes)
+        print(f"who knows {told}: at most {right:.1%} within one stop")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from models.metrics import Answers, temperature
 from models.predictor import Predictor, calibrated, one_thread
 from models.preprocess import PhotographError
 from models.pretrained import load_trunks
-from models.probe import choose
+from models.probe import choose, standardised
 from models.recipe import Probe, Recipe, read_recipe
 from models.regression import head_logits
 from models.resampling import figures, group_numbers, told
@@ -123,10 +123,7 @@ def answered(task: Task, training: Probe, known: Asked, rest: np.ndarray, test: 
     """Return shares of the classes of some photographs, by heads fitted to the rest."""
     inner = dealt([known.rows[n]["group"] for n in rest], 5, 1)
     sides = {"train": rest[inner > 0], "validation": rest[inner == 0]}
-    seen = known.features[sides["train"]]
-    centre, spread = seen.mean(0), seen.std(0, correction=0)
-    spread[spread < 1e-6] = 1
-    standard = {side: (known.features[places] - centre) / spread for side, places in sides.items()}
+    standard, centre, spread = standardised({side: known.features[places] for side, places in sides.items()})
     kept = {side: [known.rows[n] for n in places] for side, places in sides.items()}
     head = choose(standard, kept, task.target, [task.target], training)
     places = np.concatenate(list(sides.values())) if training.folds else sides["validation"]

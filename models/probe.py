@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from labels.dataset import TargetSpec
 from lightmeter import console
@@ -33,7 +33,10 @@ def fit_probe(predictor: Predictor, work: Work, training: Probe) -> Fitted:
     features, kept = {}, {}
     for split in ("train", "validation"):
         features[split], kept[split] = _features(predictor, work, split, fitted)
-    standard = _standardised(features, predictor.network.get_submodule("heads"))
+    heads = predictor.network.get_submodule("heads")
+    standard, centre, scale = standardised(features)
+    heads.get_buffer("centre").copy_(centre)
+    heads.get_buffer("scale").copy_(scale)
     logits, chosen = {}, {}
     for target in work.dataset.spec.targets:
         found = choose(standard, kept, target, work.dataset.spec.targets, training)
@@ -103,6 +106,14 @@ def choose(
     return _chosen_by_folds(head_task(features, rows, target, training), len(rows), training_ends, training)
 
 
+def standardised(features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Return the features of each split less their mean in training, over their deviation there; that mean; that."""
+    centre = features["train"].mean(0)
+    scale = features["train"].std(0, correction=0)
+    scale[scale < 1e-6] = 1.0
+    return {split: (values - centre) / scale for split, values in features.items()}, centre, scale
+
+
 def _chosen_by_validation(
     standard: Mapping[str, Tensor], kept: Mapping[str, list[Row]], target: TargetSpec, training: Probe
 ) -> Chosen:
@@ -134,16 +145,6 @@ def _spread(logits: NDArray[np.float64], places: NDArray[np.int64], count: int) 
     spread = np.full((count, logits.shape[1]), np.nan, np.float32)
     spread[places] = logits
     return spread
-
-
-def _standardised(features: Mapping[str, Tensor], heads: nn.Module) -> dict[str, Tensor]:
-    """Return features less their mean in training, over their deviation there, which the heads are told."""
-    centre = features["train"].mean(0)
-    scale = features["train"].std(0, correction=0)
-    scale[scale < 1e-6] = 1.0
-    heads.get_buffer("centre").copy_(centre)
-    heads.get_buffer("scale").copy_(scale)
-    return {split: (values - centre) / scale for split, values in features.items()}
 
 
 def _features(predictor: Predictor, work: Work, split: str, fitted: Fitted) -> tuple[Tensor, list[Row]]:
