@@ -20,6 +20,8 @@ _FIRST_PAUSE_S = 0.05
 _RETRIES = {503: 8, 500: 1, 507: 1}
 """How often a request is sent again by its answer: 503 is a full queue or no worker, the others a worker that died."""
 _RENEWALS = 3  # of a token; more than one where another program renews it at the same time
+_REWRITTEN_S = (0.0, 0.02, 0.1, 0.5)
+"""Pauses, in seconds, before the file of tokens is read, and read again if it was half written."""
 _BAD_REQUEST = 400
 _OK = 200
 _UNEXPLAINED = 422
@@ -177,12 +179,19 @@ class Client:
             return self._token(purpose)
 
     def _token(self, purpose: Literal["inference", "management", "API"]) -> str:
-        try:
-            return str(json.loads(self._home.keys.read_text(encoding="utf-8"))[purpose]["key"])
-        except (OSError, ValueError, KeyError) as error:
-            raise LightmeterError(
-                f"The server's tokens cannot be read from {self._home.keys}; if it was started just now, wait a little."
-            ) from error
+        problem: Exception
+        for pause in _REWRITTEN_S:
+            time.sleep(pause)
+            try:
+                return str(json.loads(self._home.keys.read_text(encoding="utf-8"))[purpose]["key"])
+            except OSError as error:
+                problem = error
+                break
+            except (ValueError, KeyError) as error:  # TorchServe writes in place whenever someone asks for a token
+                problem = error
+        raise LightmeterError(
+            f"The server's tokens cannot be read from {self._home.keys}; if it was started just now, wait a little."
+        ) from problem
 
 
 def ready_workers(model: dict[str, Any]) -> int:

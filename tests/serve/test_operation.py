@@ -70,6 +70,20 @@ def test_a_token_that_is_no_longer_good_is_renewed(
     assert served.key() != before
 
 
+def test_tokens_that_are_being_written_are_read_again(
+    served: Server, command: Callable[..., Said], photograph: Path
+) -> None:
+    keys = served.project.state / "serve" / "main" / "key_file.json"
+    whole = keys.read_text()
+    keys.write_text(whole[:20])  # TorchServe writes in place
+    threading.Timer(0.3, keys.write_text, [whole]).start()
+
+    said = command("serve", "predict", "tiny", photograph)
+
+    assert said.code == 0
+    assert "predictions" in said.document[0]
+
+
 def test_a_token_that_has_expired_is_refused_and_renewed(
     place: Project, photograph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +101,7 @@ def test_a_token_that_has_expired_is_refused_and_renewed(
     say("serve", "stop", "--server", "brief", project=place.root)
 
     assert refused.json()["type"] == "InvalidKeyException"
+    assert said.code == 0, said
     assert all("predictions" in answer for answer in said.document)  # many asked at once when the token had expired
 
 
