@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harvest.simulator import optics
-from harvest.simulator.camera import Body
-from harvest.simulator.scene import draw_scene
-from harvest.simulator.series import STEPS, series_shot
+from lightmeter.harvest.simulator import optics
+from lightmeter.harvest.simulator.camera import Body
+from lightmeter.harvest.simulator.scene import draw_scene
+from lightmeter.harvest.simulator.series import STEPS, series_shot
 
 _SMALL = (64, 48)
 _BIN = 0.1  # stops

@@ -17,18 +17,18 @@ import httpx
 import torch
 
 from benchmarks.material import client, noise, serving
+from lightmeter.models.runtime.memory import keep_freed_memory
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.spec import read_spec
 from lightmeter.project import Project
-from models.memory import keep_freed_memory
-from models.predictor import Predictor
-from models.spec import read_spec
-from serve.config import Ports, choose_ports
-from serve.java import find_java
+from lightmeter.serve.torchserve.config import Ports, choose_ports
+from lightmeter.serve.torchserve.java import find_java
 
 WORKERS = 2
 Ask = Callable[[bytes], object]
 
 _HANDLER = Path(__file__).with_name("plain_handler.py")
-_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, for corners as `models.preprocess.positions` has them
+_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, the same corners as `patch_positions`
 
 
 def in_process(run: Path) -> Ask:

@@ -21,16 +21,16 @@ import numpy as np
 import torch
 
 from benchmarks.corpus_tasks import TASKS, Shot, Task, shots
-from models import architectures
-from models.metrics import Answers, temperature
-from models.predictor import Predictor, calibrated, one_thread
-from models.preprocess import PhotographError
-from models.pretrained import load_trunks
-from models.probe import choose, standardised
-from models.recipe import Probe, Recipe, read_recipe
-from models.regression import head_logits
-from models.resampling import figures, group_numbers, told
-from models.spec import ModelSpec, Target
+from lightmeter.bootstrap import bootstrap, format_estimate, group_numbers
+from lightmeter.models import architectures
+from lightmeter.models.evaluation.metrics.classification import ClassPredictions, fit_temperature
+from lightmeter.models.runtime.predictor import Predictor, calibrated, single_thread
+from lightmeter.models.runtime.preprocess import InvalidPhoto
+from lightmeter.models.runtime.spec import ModelSpec, Target
+from lightmeter.models.training.heads.probe import choose, standardised
+from lightmeter.models.training.heads.softmax import head_logits
+from lightmeter.models.training.pretrained import load_backbones
+from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
 
 
 def network(recipe: Recipe) -> Predictor:
@@ -39,7 +39,7 @@ def network(recipe: Recipe) -> Predictor:
         recipe.architecture_options,
     )  # fmt: skip
     built = architectures.build(spec)
-    load_trunks(built, recipe)
+    load_backbones(built, recipe)
     return Predictor(spec, built)
 
 
@@ -53,13 +53,13 @@ def features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
     def one(file: Path) -> np.ndarray | None:
         try:
             inputs = predictor.tensors(predictor.read(file.read_bytes()))
-        except PhotographError:
+        except InvalidPhoto:
             return None
         with torch.inference_mode():
             return predictor.network.features(inputs)[0].numpy()
 
     found = []
-    with one_thread(), ThreadPoolExecutor() as pool:
+    with single_thread(), ThreadPoolExecutor() as pool:
         for number, values in enumerate(pool.map(one, files)):
             found.append(values)
             if number % 200 == 0:
@@ -128,7 +128,7 @@ def answered(task: Task, training: Probe, known: Asked, rest: np.ndarray, test: 
     head = choose(standard, kept, task.target, [task.target], training)
     places = np.concatenate(list(sides.values())) if training.folds else sides["validation"]
     truth = known.classes[places]
-    warm = temperature(head.logits[truth >= 0], truth[truth >= 0])
+    warm = fit_temperature(head.logits[truth >= 0], truth[truth >= 0])
     parameters = head.parameters if head.final is None else head.final
     logits = head_logits(parameters, (known.features[test] - centre) / spread)
     return calibrated(logits.float().numpy(), warm)
@@ -152,13 +152,13 @@ def run_task(
         median[test] = np.median(known.stops[rest]) if task.target.ordinal else 0
     stops, shares = known.stops[scored], shares[scored]
     error = np.abs(shares @ np.asarray(task.target.stops) - stops) if task.target.ordinal else None
-    answers = Answers(
+    answers = ClassPredictions(
         known.classes[scored], shares.argmax(1), group_numbers(groups), shares.shape[1], shares.max(1), None, error
     )
-    result = {"photographs": len(scored), "groups": len(set(groups)), **figures(answers)}
+    result = {"photographs": len(scored), "groups": len(set(groups)), **bootstrap(answers)}
     if task.target.ordinal:
         constant = replace(answers, confidence=None, error_stops=np.abs(median[scored] - stops))
-        result["median_error_stops"] = figures(constant)["error_stops"]
+        result["median_error_stops"] = bootstrap(constant)["error_stops"]
     return result
 
 
@@ -181,9 +181,12 @@ def main() -> None:
         for task in (TASKS[int(number)] for number in chosen.tasks.split(",")):
             found = run_task(task, recipe.training, table, photographs, chosen)
             results.setdefault(task.name, {})[name] = found
-            value = told(found[task.figure], percent=task.figure == "balanced_accuracy")
-            base = f", median {told(found['median_error_stops'], percent=False)}" if task.target.ordinal else ""
-            print(f"{task.name}: {name} {task.figure} {value}{base}; ECE {told(found['ece'], percent=False)}; "
+            value = format_estimate(found[task.figure], percent=task.figure == "balanced_accuracy")
+            base = (
+                f", median {format_estimate(found['median_error_stops'], percent=False)}" if task.target.ordinal else ""
+            )
+            ece = format_estimate(found["ece"], percent=False)
+            print(f"{task.name}: {name} {task.figure} {value}{base}; ECE {ece}; "
                   f"{found['photographs']} photographs, {found['groups']} photographers", flush=True)  # fmt: skip
             chosen.out.write_text(json.dumps(results, indent=1))
 

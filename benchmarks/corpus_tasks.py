@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from harvest.exif import Privacy, read_exif
-from labels.dataset import TargetSpec
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
+from lightmeter.harvest.exif import Privacy, read_exif
+from lightmeter.labels.datasets.dataset import TargetSpec
 
 PHONES = (
     *("apple", "google", "hmd", "honor", "htc", "huawei", "lg", "motorola", "nokia", "oneplus", "oppo", "realme"),

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert, text
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Image, Inspection, Run, Sighting, Table
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.project import Project, create
 
 BATCH = 20_000
@@ -64,7 +64,7 @@ def made_up(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
 def fill(project: Project, count: int) -> None:
     engine = open_catalogue(project)
     with engine.begin() as connection:
-        connection.execute(insert(Run).values(id=1, source="made up", query={}, options={}))
+        connection.execute(insert(HarvestRun).values(id=1, source="made up", query={}, options={}))
         for batch in made_up(count):
             image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 100_000}
             connection.execute(insert(Image), [{**image, **{k: p[k] for k in ("id", "sha256", "body")}} for p in batch])
@@ -88,7 +88,7 @@ def fill(project: Project, count: int) -> None:
 def empty(project: Project) -> None:
     """Take all tables out of the data base, for the next size."""
     engine = open_catalogue(project)
-    Table.metadata.drop_all(engine)
+    Base.metadata.drop_all(engine)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
     engine.dispose()
@@ -103,24 +103,24 @@ def write_csv(file: Path, count: int) -> None:
 
 
 def step_apply(project: Project) -> None:
-    from labels.apply import apply
-    from labels.targets.library import find
+    from lightmeter.labels.annotations.rules import apply
+    from lightmeter.labels.targets.registry import get_target
 
     engine = open_catalogue(project)
-    apply(engine, [find("shutter")])
+    apply(engine, [get_target("shutter")])
     engine.dispose()
 
 
 def step_split(project: Project) -> None:
-    from labels.deal import Choices
-    from labels.gather import gather
-    from labels.split import freeze
-    from labels.targets.library import find
+    from lightmeter.labels.datasets.collect import collect
+    from lightmeter.labels.datasets.freeze import freeze
+    from lightmeter.labels.datasets.split import SplitOptions
+    from lightmeter.labels.targets.registry import get_target
 
     engine = open_catalogue(project)
     with engine.connect() as connection:
-        gathered = gather(connection, [find("shutter")])
-    freeze(engine, project, project.datasets / "one", gathered, Choices())
+        gathered = collect(connection, [get_target("shutter")])
+    freeze(engine, project, project.datasets / "one", gathered, SplitOptions())
     engine.dispose()
 
 

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from harvest.inspect import Plan, inspect, load_filters
-from harvest.inspect.duplicates import group
+from lightmeter.harvest.filters import InspectionPlan, inspect, load_filters
+from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 
 SIZES = {"500 px": 500, "1024 px": 1024, "12 MP": 4000}
 FILTERS = ["borders", "duplicates", "monochrome", "quality"]
@@ -81,8 +81,8 @@ def drawn(seed: int) -> Image.Image:
 
 def measure(files: Sequence[bytes], seconds: float) -> dict[str, float]:
     """Return images per second of CPU time, by what is done to them."""
-    plain = Plan(tuple(load_filters({}, FILTERS)))
-    whole = Plan(tuple(load_filters({}, [*FILTERS, "faces"])))
+    plain = InspectionPlan(tuple(load_filters({}, FILTERS)))
+    whole = InspectionPlan(tuple(load_filters({}, [*FILTERS, "faces"])))
     figures = {
         "inspection": rate(partial(inspect, plan=plain), files, seconds),
         "inspection with faces": rate(partial(inspect, plan=whole), files, seconds),
@@ -138,7 +138,7 @@ def grouping() -> float:
     hashes = rng.integers(0, 2**64, 100_000, dtype=np.uint64)
     hashes[50_000:] = hashes[:50_000] ^ (np.uint64(1) << rng.integers(0, 64, 50_000).astype(np.uint64))
     start = time.perf_counter()
-    group(hashes, 6)
+    group_by_hamming_radius(hashes, 6)
     return time.perf_counter() - start
 
 

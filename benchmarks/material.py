@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
+from lightmeter.models import architectures
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
+from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
-from models import architectures
-from models.runs import write_model
-from models.spec import ModelSpec, Preprocessing, Target
-from serve import server
-from serve.archive import make_archive
-from serve.state import State, home
+from lightmeter.serve.archive import write_archive
+from lightmeter.serve.torchserve import server
+from lightmeter.serve.torchserve.state import ServerState, server_directory
 
 CONNECTIONS = 64
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -37,7 +37,7 @@ class Served:
 
     address: str
     http: httpx.Client
-    state: State
+    state: ServerState
 
     def ask(self, data: bytes) -> httpx.Response:
         """Send a body."""
@@ -50,9 +50,9 @@ def serving(project: Project, run: Path, **settings: object) -> Iterator[Served]
     for name, value in settings.items():
         os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
     fresh = Project(project.root)
-    place = home(fresh, "main")
-    archive = make_archive(run, fresh.archives)
-    state = server.start(fresh, [archive.path], server.Options())
+    place = server_directory(fresh, "main")
+    archive = write_archive(run, fresh.archives)
+    state = server.start(fresh, [archive.path], server.StartOptions())
     try:
         key = json.loads(place.keys.read_text(encoding="utf-8"))["inference"]["key"]
         with client({"Authorization": f"Bearer {key}", **OCTETS}) as http:

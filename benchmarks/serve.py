@@ -22,9 +22,9 @@ import numpy as np
 
 from benchmarks.contenders import Ask, in_process, litserve, ours, plain
 from benchmarks.material import CONNECTIONS, noise, untrained
-from lightmeter.console import Console, table, using
+from lightmeter.console import Console, table, use_console
+from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project, create
-from models.spec import Preprocessing
 
 CLIENTS = (1, 4, 16, CONNECTIONS)
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files; else noise")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each number of clients")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, using(Console(quiet=True)):
+    with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
         project = create(Path(folder) / "project")
         run = chosen.run or untrained(project.runs / "model", Preprocessing())
         files = sorted(chosen.photographs.glob("*.jpg")) if chosen.photographs else []

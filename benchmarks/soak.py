@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.material import Served, noise, serving, untrained
-from lightmeter.console import Console, using
+from lightmeter.console import Console, use_console
+from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import create
-from models.spec import Preprocessing
-from serve import processes
+from lightmeter.serve.torchserve import processes
 
 STEP = 1000
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--clients", type=int, default=8)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, using(Console(quiet=True)):
+    with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
         project = create(Path(folder) / "project")
         run = untrained(project.runs / "small", Preprocessing(patches=1, patch_size=32))
         with serving(project, run, token_minutes=600) as served:
@@ -39,7 +39,7 @@ def main() -> None:
 def soak(served: Served, count: int, clients: int) -> None:
     bodies = [*noise(4), *hostile()]
     order = [0, 1, 2, 3, 4, 0, 1, 2, 3, 5, 0, 1, 2, 3, 6, 0, 1, 2, 3, 7, 0, 1, 2, 3, 8]
-    members = processes.belonging(served.state)
+    members = processes.processes_of(served.state)
     begun = time.perf_counter()
     answers: Counter[int] = Counter()
 

@@ -28,16 +28,25 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from labels.dataset import MANIFEST_COLUMNS, DataSet, Spec, TargetSpec, label_column, read_dataset, write_dataset
-from models import architectures, devices
-from models.cache import Inputs
-from models.descent import Descent
-from models.fitted import Work
-from models.freezing import thaw
-from models.predictor import Predictor, one_thread, to_tensors
-from models.preprocess import read_photograph
-from models.recipe import Network, Recipe, read_recipe
-from models.spec import ModelSpec, Preprocessing, Target
+from lightmeter.labels.datasets.dataset import (
+    MANIFEST_COLUMNS,
+    DataSet,
+    Spec,
+    TargetSpec,
+    label_column,
+    read_dataset,
+    write_dataset,
+)
+from lightmeter.models import architectures
+from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
+from lightmeter.models.runtime.preprocess import preprocess
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
+from lightmeter.models.training import devices
+from lightmeter.models.training.feature_cache import Inputs
+from lightmeter.models.training.fit import FitJob
+from lightmeter.models.training.freezing import set_trainable
+from lightmeter.models.training.recipe import Network, Recipe, read_recipe
+from lightmeter.models.training.trainer import Trainer
 
 ROUNDS = 3
 CLASSES = ("fast", "slow")
@@ -128,8 +137,8 @@ def training(files: list[bytes], name: str, device: str, folder: Path) -> None:
     dataset = frozen(files, folder)
     rows = {split: dataset.rows(split) for split in ("train", "validation")}
     predictor = predictor_of(recipe, device)
-    descent = Descent(predictor, Work(dataset, rows, 0, folder / "partial"), settings)
-    optimiser = torch.optim.AdamW(thaw(descent.network, settings.phases[0]), 1e-4)
+    descent = Trainer(predictor, FitJob(dataset, rows, 0, folder / "partial"), settings)
+    optimiser = torch.optim.AdamW(set_trainable(descent.network, settings.phases[0]), 1e-4)
     ours = descent.batches
     first = next(ours.shuffled(descent.data["train"], 0, flip=False))
     feeds: dict[str, Any] = {  # all that an epoch asks of one is `shuffled`
@@ -169,7 +178,7 @@ def share_of_gpu(work: Callable[[], None]) -> float:
 
 def grids(files: list[bytes]) -> None:
     settings = Preprocessing(patches=GRIDS, patch_size=GRID, choice="coloured")
-    whole = median_rate(len(files), lambda: [read_photograph(data, settings) for data in files])
+    whole = median_rate(len(files), lambda: [preprocess(data, settings) for data in files])
     decoding = median_rate(len(files), lambda: [Image.open(io.BytesIO(data)).convert("RGB").load() for data in files])
     ours = GRIDS / (1 / whole - 1 / decoding)
     image = Image.open(io.BytesIO(files[0])).convert("RGB")
@@ -205,7 +214,7 @@ def prediction(files: list[bytes], device: str) -> None:
 
         one(few[0])
         single = rate(len(few), lambda few=few, one=one: [one(data) for data in few])
-        with one_thread(), ThreadPoolExecutor() as pool:
+        with single_thread(), ThreadPoolExecutor() as pool:
             threads = rate(len(few), lambda few=few, one=one, pool=pool: list(pool.map(one, few)))
         print(f"prediction ({name}), from bytes: {single:.1f}/s one at a time, {threads:.1f}/s in threads")
 
@@ -216,7 +225,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="haoran-cnn", help="whose training step is timed")
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
-    device = devices.chosen(chosen.device)
+    device = devices.select_device(chosen.device)
     print(f"{devices.describe(device)}, torch {torch.__version__}")
     files = [photograph(seed) for seed in range(chosen.photographs)]
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from lightmeter.console import Console
 from lightmeter.errors import LightmeterError
 
 if TYPE_CHECKING:
-    from lightmeter.checks import Check
+    from lightmeter.doctor import Check
 
 _EVERYWHERE_FLAGS = ("--json", "--quiet", "--debug")
 
@@ -32,7 +32,7 @@ class _Commands(TyperGroup):
         try:
             command = typer.main.get_command(found.load())
         except LightmeterError as error:
-            console.current().note(str(error))
+            console.get_console().note(str(error))
             return None
         command.name = cmd_name
         return command
@@ -76,7 +76,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] 
     from lightmeter.project import create
 
     project = create(folder)
-    console.current().emit(
+    console.get_console().emit(
         {"project": project.root, "settings": project.root / "lightmeter.toml", "store": project.store},
         f"Project in {project.root}\nNext: lightmeter harvest run folder PHOTOGRAPHS",
     )
@@ -85,11 +85,11 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] 
 @app.command()
 def doctor() -> None:
     """Say what works here, and what to do about what does not."""
-    from lightmeter.checks import run_checks
+    from lightmeter.doctor import run_checks
     from lightmeter.project import find_if_any
 
     checks = run_checks(find_if_any())
-    console.current().emit(
+    console.get_console().emit(
         [check.as_dict() for check in checks],
         console.table("", ("", "what", "found", "to do"), [_row(check) for check in checks]),
     )
@@ -106,7 +106,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Other seed, other scenes.")] = 0,
 ) -> None:
     """Run the whole chain on photographs that it makes itself, from a site that it serves itself."""
-    from lightmeter.demo import free_folder, run_demo
+    from lightmeter.demo.runner import free_folder, run_demo
 
     run_demo(folder or free_folder(), count=count, seed=seed)
 
@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
     everywhere, rest = _hoist(argv)
     chosen = _console(everywhere)
-    with console.using(chosen):
+    with console.use_console(chosen):
         try:
             code = typer.main.get_command(app).main([*everywhere, *rest], prog_name="lightmeter", standalone_mode=False)
         except Exception as error:

@@ -8,7 +8,7 @@ import typer
 EVERYWHERE = "Everywhere: --project DIR, --json, --quiet, --debug."
 
 
-class Group(typer.Typer):
+class CommandGroup(typer.Typer):
     """A group whose every help ends with the options that may stand anywhere."""
 
     def command(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
@@ -16,6 +16,6 @@ class Group(typer.Typer):
         return super().command(*args, **{"epilog": EVERYWHERE} | options)
 
 
-def group(summary: str) -> Group:
+def command_group(summary: str) -> CommandGroup:
     """Return an empty group for one of the sub-commands of ``lightmeter``."""
-    return Group(help=summary, no_args_is_help=True, add_completion=False, epilog=EVERYWHERE)
+    return CommandGroup(help=summary, no_args_is_help=True, add_completion=False, epilog=EVERYWHERE)

@@ -100,13 +100,13 @@ class Console:
 _current: ContextVar[Console] = ContextVar("console")
 
 
-def current() -> Console:
+def get_console() -> Console:
     """Return the console of the command that is running; outside one (in a library) a quiet one."""
     return _current.get(Console(quiet=True))
 
 
 @contextmanager
-def using(console: Console) -> Iterator[Console]:
+def use_console(console: Console) -> Iterator[Console]:
     """Make a console the current one for a block."""
     token = _current.set(console)
     try:

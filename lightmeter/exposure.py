@@ -7,14 +7,14 @@ Av = log2(N²) for an f-number N, Tv = −log2(t) for an exposure time t in seco
 import math
 from collections.abc import Sequence
 
-F_NUMBERS = (
+NOMINAL_F_NUMBERS = (
     1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.5, 2.8, 3.2, 3.5, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0, 10.0, 11.0,
     13.0, 14.0, 16.0, 18.0, 20.0, 22.0, 25.0, 29.0, 32.0, 36.0, 40.0, 45.0, 51.0, 57.0, 64.0,
 )  # fmt: skip
 """Nominal f-numbers in third stops, as lenses and cameras name them (ISO 517 for the full stops)."""
 
 
-EXPOSURE_TIMES_S = (
+NOMINAL_EXPOSURE_TIMES_S = (
     *(1 / n for n in (
         32000, 25600, 20000, 16000, 12800, 10000, 8000, 6400, 5000, 4000, 3200, 2500, 2000, 1600, 1250, 1000, 800, 640,
         500, 400, 320, 250, 200, 160, 125, 100, 80, 60, 50, 40, 30, 25, 20, 15, 13, 10, 8, 6, 5, 4,
@@ -23,7 +23,7 @@ EXPOSURE_TIMES_S = (
 )  # fmt: skip
 """Nominal exposure times in third stops, in seconds, as cameras name them; longer ones are timed, not named."""
 
-ISOS = tuple(
+NOMINAL_ISOS = tuple(
     float(step * scale)
     for scale, steps in (
         (1, (25, 32, 40, 50, 64, 80, 100, 125, 160, 200, 250, 320, 400, 500, 640, 800)),
@@ -64,7 +64,7 @@ def iso_stops(iso: float) -> float:
 
 def nominal_f_number(f_number: float) -> float:
     """Return the nominal f-number nearest in stops."""
-    return _nearest(F_NUMBERS, f_number)
+    return _nearest(NOMINAL_F_NUMBERS, f_number)
 
 
 def nominal_settings(
@@ -72,9 +72,9 @@ def nominal_settings(
 ) -> dict[str, float | None]:
     """Return settings as cameras name them, to the third of a stop; None beyond the ends of a series."""
     return {
-        "f_number": _named(F_NUMBERS, f_number),
-        "exposure_time_s": _named(EXPOSURE_TIMES_S, exposure_time_s),
-        "iso": _named(ISOS, iso),
+        "f_number": _named(NOMINAL_F_NUMBERS, f_number),
+        "exposure_time_s": _named(NOMINAL_EXPOSURE_TIMES_S, exposure_time_s),
+        "iso": _named(NOMINAL_ISOS, iso),
     }
 
 

@@ -57,11 +57,11 @@ def get(group: Group, name: str) -> Plugin:
     """
     plugins = installed(group)
     if name not in plugins:
-        raise UsageError(unknown(group.removesuffix("s"), name, plugins))
+        raise UsageError(unknown_name_message(group.removesuffix("s"), name, plugins))
     return plugins[name]
 
 
-def unknown(kind: str, name: str, known: dict[str, Any] | list[str]) -> str:
+def unknown_name_message(kind: str, name: str, known: dict[str, Any] | list[str]) -> str:
     """Return the sentence for a name that does not exist, with the nearest ones that do."""
     near = get_close_matches(name, list(known), n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}."

@@ -98,7 +98,7 @@ def find(start: Path | None = None) -> Project:
     Raises:
         UsageError: if there is none.
     """
-    given = console.current().project
+    given = console.get_console().project
     if given is not None:
         if not (given / SETTINGS_FILE).is_file():
             raise UsageError(
@@ -117,7 +117,7 @@ def find_if_any() -> Project | None:
     try:
         return find()
     except UsageError:
-        if console.current().project is not None:
+        if console.get_console().project is not None:
             raise
         return None
 

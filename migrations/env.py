@@ -1,21 +1,21 @@
-"""Alembic's environment: it uses the connection that `harvest.catalogue.revisions` hands over."""
+"""Alembic's environment: it uses the connection that `lightmeter.harvest.catalogue.migrate` hands over."""
 
 from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 
-from harvest.catalogue.tables import Table, Utc
+from lightmeter.harvest.catalogue.models import Base, UTCDateTime
 
 
 def _render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
     """Write our own column types as the plain ones beneath, so that old migrations never import new code."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UTCDateTime) else False
 
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Table.metadata,
+    target_metadata=Base.metadata,
     render_as_batch=True,
     render_item=_render,
 )

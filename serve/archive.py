@@ -20,15 +20,16 @@ import tomli_w
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, sha256_of
-from models.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
+from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 RUN = "run"
-HANDLER = "serve.handler"
+HANDLER = "lightmeter.serve.handler.handler"
 
 _BESIDE = ("README.md", "metrics.json")  # the card and the figures in it, where the run has them
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
-_TRAVELLING = ("models", "serve")
+_PARENTS = ("lightmeter", "lightmeter.models", "lightmeter.serve")
+_TRAVELLING = ("lightmeter.models.runtime", "lightmeter.models.architectures", "lightmeter.serve.handler")
 _LARGEST_MEMBERS = 1000
 _LARGEST_BYTES = 8_000_000_000
 
@@ -52,7 +53,7 @@ class Archive:
     sha256: str
 
 
-def make_archive(run: Path, folder: Path, name: str | None = None, version: str | None = None) -> Archive:
+def write_archive(run: Path, folder: Path, name: str | None = None, version: str | None = None) -> Archive:
     """Write a run's archive.
 
     Args:
@@ -64,7 +65,7 @@ def make_archive(run: Path, folder: Path, name: str | None = None, version: str 
     Raises:
         UsageError: if the run is damaged, or a name is impossible.
     """
-    from models.predictor import Predictor
+    from lightmeter.models.runtime.predictor import Predictor
 
     try:
         spec = Predictor.load(run).spec
@@ -135,15 +136,15 @@ def _modules(architecture: str) -> dict[str, Path | str]:
     The network of an architecture that another package offers is not among them: that package must be installed
     where the archive is served.
     """
-    from models.architectures import BUILT_IN
+    from lightmeter.models.architectures import BUILT_IN
 
     wanted = [HANDLER]
     if architecture in BUILT_IN:
-        wanted.append(f"models.architectures.{BUILT_IN[architecture].partition(':')[0]}")
+        wanted.append(f"lightmeter.models.architectures.{BUILT_IN[architecture].partition(':')[0]}")
     found: dict[str, Path] = {}
     while wanted:
         module = wanted.pop()
-        if module in found or module.split(".")[0] not in _TRAVELLING:
+        if module in found or not (module in _PARENTS or module.startswith(_TRAVELLING)):
             continue
         origin = _origin(module)
         if origin is None:  # a name in a module, not a module

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 import httpx
 
 from lightmeter.errors import LightmeterError
+from lightmeter.models.runtime.exif_features import Tags
+from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
 from lightmeter.settings import ServeSection
-from models.tags import Tags
-from serve.state import Home, State
 
 Purpose = Literal["inference", "management"]
 
@@ -36,7 +36,7 @@ class Client:
         timeout_s: longest wait for one answer, in seconds.
     """
 
-    def __init__(self, home: Home, state: State, timeout_s: float = 120.0) -> None:
+    def __init__(self, home: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:
         self._home = home
         self._state = state
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)

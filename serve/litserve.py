@@ -14,10 +14,10 @@ import torch
 from fastapi import HTTPException
 from litserve import LitAPI, LitServer
 
-from models.predictor import PhotographError
-from models.spec import ModelSpec
-from serve.reader import Reader
-from serve.request import Request, read_request
+from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.models.runtime.spec import ModelSpec
+from lightmeter.serve.handler.request import Request, read_request
+from lightmeter.serve.handler.service import PredictionService
 
 
 class Api(LitAPI):
@@ -35,20 +35,20 @@ class Api(LitAPI):
     def setup(self, device: str) -> None:
         """Load the model, once in each worker."""
         torch.set_num_threads(1)
-        self._reader = Reader.load(self._run, device)
+        self._reader = PredictionService.load(self._run, device)
 
     def decode_request(self, request: dict[str, Any]) -> Request:
         """Return the request that a JSON document holds."""
         try:
             return read_request({"body": request})
-        except PhotographError as error:
+        except InvalidPhoto as error:
             raise _refusal(error) from error
 
     def predict(self, x: Request) -> dict[str, Any]:
         """Return the reading."""
         try:
             return self._reader.answer(x).document
-        except PhotographError as error:
+        except InvalidPhoto as error:
             raise _refusal(error) from error
 
 
@@ -70,5 +70,5 @@ def _is_not_of_the_end(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], EOFError | ConnectionError))
 
 
-def _refusal(error: PhotographError) -> HTTPException:
+def _refusal(error: InvalidPhoto) -> HTTPException:
     return HTTPException(error.status, {"status": error.status, "reason": error.reason})

@@ -7,18 +7,18 @@ from typing import Any
 
 from lightmeter import console
 from lightmeter.errors import UsageError
-from lightmeter.plugins import unknown
-from models.tags import Tags
-from models.told import told_of
-from serve.client import Client
-from serve.server import running
-from serve.state import Home, State
+from lightmeter.models.evaluation.exif_file import told_of
+from lightmeter.models.runtime.exif_features import Tags
+from lightmeter.plugins import unknown_name_message
+from lightmeter.serve.client import Client
+from lightmeter.serve.torchserve.server import connect
+from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
 
 _AT_A_TIME = 8
 
 
 def predict_files(
-    place: Home, name: str, files: Sequence[Path], version: str | None = None, exif: Path | None = None
+    place: ServerDirectory, name: str, files: Sequence[Path], version: str | None = None, exif: Path | None = None
 ) -> list[dict[str, Any]]:
     """Return one answer a file, in their order.
 
@@ -33,7 +33,7 @@ def predict_files(
         UsageError: if there is no such model, version or file.
         LightmeterError: if the server does not run or does not answer.
     """
-    state = running(place)
+    state = connect(place)
     _check(state, name, version)
     for file in files:
         if not file.is_file():
@@ -42,7 +42,7 @@ def predict_files(
     with (
         Client(place, state) as client,
         ThreadPoolExecutor(_AT_A_TIME) as pool,
-        console.current().progress() as progress,
+        console.get_console().progress() as progress,
     ):
         asked = pool.map(lambda file, tags: _answer(client, name, version, file, tags), files, told)
         return list(progress.track(asked, total=len(files), description="photographs"))
@@ -52,11 +52,11 @@ def _answer(client: Client, name: str, version: str | None, file: Path, exif: Ta
     return {"file": str(file), **client.predict(name, file.read_bytes(), version, exif)}
 
 
-def _check(state: State, name: str, version: str | None) -> None:
+def _check(state: ServerState, name: str, version: str | None) -> None:
     versions: dict[str, list[str]] = {}
     for model in state.models:
         versions.setdefault(model.name, []).append(model.version)
     if name not in versions:
-        raise UsageError(unknown("model", name, versions))
+        raise UsageError(unknown_name_message("model", name, versions))
     if version is not None and version not in versions[name]:
-        raise UsageError(unknown(f"version of {name}", version, versions[name]))
+        raise UsageError(unknown_name_message(f"version of {name}", version, versions[name]))

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from harvest.exif import Privacy, read_exif
-from harvest.inspect import Limits, Plan, inspect, load_filters
+from lightmeter.harvest.exif import Privacy, read_exif
+from lightmeter.harvest.filters import DecodeLimits, InspectionPlan, inspect, load_filters
 
 ODD_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-LIMITS = Limits(max_pixels=4_000_000, timeout_s=5.0)
+LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=5.0)
 
 
 def seeds() -> list[bytes]:
@@ -59,7 +59,7 @@ def mutants(seed: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def survive(data: bytes, plan: Plan) -> str:
+def survive(data: bytes, plan: InspectionPlan) -> str:
     """Read and inspect; return the outcome.
 
     Raises:
@@ -74,9 +74,9 @@ def survive(data: bytes, plan: Plan) -> str:
     return (inspected.problem or "sound").partition(":")[0]
 
 
-def plan() -> Plan:
+def plan() -> InspectionPlan:
     names = ["borders", "duplicates", "faces", "monochrome", "quality"]
-    return Plan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
+    return InspectionPlan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
 
 
 def main() -> None:

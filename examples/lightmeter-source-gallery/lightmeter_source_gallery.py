@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
-from harvest.sources import Argument, Checkpoint, Option, Sighting, Source, SourceQuery
+from lightmeter.harvest.sources import Argument, Checkpoint, Option, PhotoItem, Source, SourceQuery
 
 
 class Gallery(Source):
@@ -19,14 +19,14 @@ class Gallery(Source):
         start: str = Argument("Address of the first page.")
         photographer: str | None = Option(None, "Only this photographer.")
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         page = cursor["page"] if cursor else query.start
         while page:
             with urlopen(page) as answer:
                 document = json.load(answer)
             for entry in document["photographs"]:
                 if query.photographer in (None, entry["by"]):
-                    yield Sighting(
+                    yield PhotoItem(
                         source_id=entry["id"],
                         media_url=urljoin(page, entry["image"]),
                         owner=entry["by"],

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from harvest.catalogue.tables import Table
+from lightmeter.harvest.catalogue.models import Base
 
 
-def add_rows(connection: Connection, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:
+def add_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows to a table; PostgreSQL takes them by COPY, in half the time and a fifth of ours.
 
     Args:

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, Connection, Engine, select, true
 
-from harvest.catalogue.resolve import EXIF_COLUMNS, resolved_exif
-from harvest.catalogue.tables import Image, Inspection, Sighting
 from lightmeter import console
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import atomic_path
+from lightmeter.harvest.catalogue.exif_view import EXIF_COLUMNS, resolved_exif
+from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
 
 Format = Literal["csv", "parquet"]
 Rows = list[dict[str, Any]]
@@ -45,7 +45,7 @@ def export(
     with (
         engine.connect() as connection,
         atomic_path(target) as temporary,
-        console.current().progress() as progress,
+        console.get_console().progress() as progress,
     ):
         measures = _measure_columns(connection)
         columns = ["sha256", *SEEN, *EXIF_COLUMNS, *SIZE, "file", *NOMINAL, *measures]

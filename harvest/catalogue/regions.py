@@ -3,13 +3,13 @@
 from sqlalchemy import ColumnElement, and_, exists, or_
 from sqlalchemy.orm import aliased
 
-from harvest.catalogue.tables import Region
+from lightmeter.harvest.catalogue.models import Region
 
 HAND = "hand"
 """The origin of boxes that a person drew."""
 
 
-def counting(kind: str, least_score: float = 0.0, least_size: int = 0) -> ColumnElement[bool]:
+def effective_regions(kind: str, least_score: float = 0.0, least_size: int = 0) -> ColumnElement[bool]:
     """Return the condition on the table ``regions`` that a box is of a kind and counts.
 
     A person's boxes are all that there are in a photograph; one without width says that there is none. Without them

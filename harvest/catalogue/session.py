@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from harvest.catalogue.revisions import head, revision_of
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.catalogue.migrate import head, revision_of
 from lightmeter.project import Project
 
 _WRITE_WAIT_S = 30

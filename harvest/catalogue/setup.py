@@ -1,7 +1,7 @@
 """What the catalogue adds to ``lightmeter init``."""
 
-from harvest.catalogue.revisions import upgrade
-from harvest.catalogue.session import engine_for
+from lightmeter.harvest.catalogue.migrate import upgrade
+from lightmeter.harvest.catalogue.session import engine_for
 from lightmeter.project import Project
 
 

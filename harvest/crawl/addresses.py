@@ -35,11 +35,11 @@ class PublicResolver(CachingThreadedResolver):
         return address
 
 
-class PublicHosts:
+class PrivateAddressMiddleware:
     """Downloader middleware that refuses URLs which name a private address outright, also behind redirects."""
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "PublicHosts":
+    def from_crawler(cls, crawler: Crawler) -> "PrivateAddressMiddleware":
         """Stay away where private addresses are allowed."""
         if crawler.settings.getbool("LIGHTMETER_PRIVATE_ADDRESSES"):
             raise NotConfigured

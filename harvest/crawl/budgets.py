@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.crawler import Crawler
 
-from harvest.sources.service import Budget, Service
+from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
 from lightmeter.project import Project
 
 
@@ -17,18 +17,18 @@ def budget_file(project: Project) -> Path:
     return project.state / "budgets.sqlite"
 
 
-class Budgets:
+class RateLimitMiddleware:
     """Downloader middleware that makes a request wait until its service's budget allows it.
 
     Args:
         budgets: of services; a host that belongs to none of them is not held up.
     """
 
-    def __init__(self, budgets: Sequence[tuple[Service, Budget]]) -> None:
+    def __init__(self, budgets: Sequence[tuple[RateLimit, RateLimiter]]) -> None:
         self._budgets = budgets
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "Budgets":
+    def from_crawler(cls, crawler: Crawler) -> "RateLimitMiddleware":
         """Take the budgets that the run put into the settings."""
         return cls(crawler.settings["LIGHTMETER_BUDGETS"])
 

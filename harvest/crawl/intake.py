@@ -3,14 +3,14 @@
 import hashlib
 from dataclasses import dataclass
 
-from harvest.catalogue.tables import SightingState
-from harvest.crawl.job import Photograph
-from harvest.inspect import Plan, inspect
-from harvest.store import PhotoStore
+from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.crawl.items import IngestedPhoto
+from lightmeter.harvest.filters import InspectionPlan, inspect
+from lightmeter.harvest.store import PhotoStore
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class IngestResult:
     """What became of bytes.
 
     Attributes:
@@ -19,17 +19,17 @@ class Taken:
 
     state: SightingState
     reason: str | None = None
-    photograph: Photograph | None = None
+    photograph: IngestedPhoto | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class IngestTask:
     """Takes photographs in. It travels to the workers, so that the crawl's own process neither hashes nor writes."""
 
     store: PhotoStore
-    plan: Plan
+    plan: InspectionPlan
 
-    def take(self, data: bytes, required: tuple[str, ...]) -> Taken:
+    def take(self, data: bytes, required: tuple[str, ...]) -> IngestResult:
         """Look at a photograph's bytes and keep them.
 
         Args:
@@ -41,11 +41,11 @@ class Intake:
         """
         inspected = inspect(data, self.plan)
         if not inspected.format:
-            return Taken(SightingState.FAILED, inspected.problem)
+            return IngestResult(SightingState.FAILED, inspected.problem)
         missing = [name for name in required if getattr(inspected.exif.values, name) is None]
         if missing:
-            return Taken(SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}")
+            return IngestResult(SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}")
         sha256 = hashlib.sha256(data).hexdigest()
         self.store.put(sha256, data)
         state = SightingState.FAILED if inspected.problem else SightingState.FETCHED
-        return Taken(state, inspected.problem, Photograph(sha256, len(data), inspected))
+        return IngestResult(state, inspected.problem, IngestedPhoto(sha256, len(data), inspected))

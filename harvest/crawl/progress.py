@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from harvest.catalogue.tables import SightingState
-from harvest.crawl.recorder import Recorder
 from lightmeter import console
+from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 
 _EVERY_S = 0.25
 _OTHERS = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)
 
 
 @contextmanager
-def showing(recorder: Recorder, total: int | None) -> Iterator[None]:
+def progress_display(recorder: CatalogueWriter, total: int | None) -> Iterator[None]:
     """Show found, fetched, photographs a second and the other states while the block runs.
 
     Args:
@@ -28,7 +28,7 @@ def showing(recorder: Recorder, total: int | None) -> Iterator[None]:
     )
     over = threading.Event()
     began = time.monotonic()
-    with console.current().progress(*columns) as progress:
+    with console.get_console().progress(*columns) as progress:
         task = progress.add_task("fetching", total=total, rate=0.0, **_fields(recorder))
 
         def follow() -> None:
@@ -46,9 +46,9 @@ def showing(recorder: Recorder, total: int | None) -> Iterator[None]:
             thread.join()
 
 
-def _done(recorder: Recorder) -> int:
+def _done(recorder: CatalogueWriter) -> int:
     return sum(number for state, number in recorder.counts.items() if state != SightingState.FOUND)
 
 
-def _fields(recorder: Recorder) -> dict[str, Any]:
+def _fields(recorder: CatalogueWriter) -> dict[str, Any]:
     return {"found": sum(recorder.counts.values()), **{state: recorder.counts[state] for state in _OTHERS}}

@@ -18,15 +18,15 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from harvest.catalogue.tables import RunState, SightingState
-from harvest.crawl.feed import Feed
-from harvest.crawl.job import Job, Outcome
-from harvest.crawl.local import LocalFailure
-from harvest.crawl.placeholders import is_placeholder
-from harvest.crawl.recorder import Recorder
-from harvest.crawl.room import Room
-from harvest.crawl.workers import Workers
-from harvest.sources import Sighting, Source, SpiderSource
+from lightmeter.harvest.catalogue.models import RunState, SightingState
+from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
+from lightmeter.harvest.crawl.discovery import Discovery
+from lightmeter.harvest.crawl.download_handlers import LocalFailure
+from lightmeter.harvest.crawl.in_flight import InFlightLimit
+from lightmeter.harvest.crawl.items import FetchOutcome, FetchRequest
+from lightmeter.harvest.crawl.placeholders import is_placeholder
+from lightmeter.harvest.crawl.worker_pool import WorkerPool
+from lightmeter.harvest.sources import PhotoItem, Source, SpiderSource
 
 _GONE = {404, 410}
 _OK = 200
@@ -45,10 +45,10 @@ _FAILURES: dict[type[Exception], str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedItem:
     """A job's bytes, as they came; the item that the pipeline takes."""
 
-    job: Job
+    job: FetchRequest
     data: bytes = field(repr=False)
 
 
@@ -72,17 +72,17 @@ class HarvestSpider(scrapy.Spider):
         self,
         source: Source | None,
         query: Any,
-        recorder: Recorder,
-        workers: Workers,
-        feed: Feed,
-        left_over: Iterator[Job],
+        recorder: CatalogueWriter,
+        workers: WorkerPool,
+        feed: Discovery,
+        left_over: Iterator[FetchRequest],
         room: int,
     ) -> None:
         super().__init__()
         self.source, self.query, self.recorder, self.workers = source, query, recorder, workers
         self.feed = feed
         self._left_over = left_over
-        self.room = Room(room)
+        self.room = InFlightLimit(room)
         self._problem: str | None = None
 
     async def start(self) -> AsyncIterator[Request]:
@@ -110,9 +110,9 @@ class HarvestSpider(scrapy.Spider):
         if response.status != _OK:
             self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
             return
-        seen: list[Sighting] = []
+        seen: list[PhotoItem] = []
         for found in self.source.parse(response, self.query):
-            if isinstance(found, Sighting):
+            if isinstance(found, PhotoItem):
                 seen.append(found)
             elif not self.feed.full:
                 yield found.replace(callback=self.page, errback=self.page_failed)
@@ -123,23 +123,23 @@ class HarvestSpider(scrapy.Spider):
         """Remember the first page that could not be had; the run goes on with the others."""
         self._problem = self._problem or f"{failure.request.url}: {_outcome_of(failure.value)[1]}"  # type: ignore[attr-defined]
 
-    def photograph(self, response: Response, job: Job) -> Iterator[Fetched]:
+    def photograph(self, response: Response, job: FetchRequest) -> Iterator[FetchedItem]:
         """Pass a photograph's bytes on, or record why there are none."""
         if response.status in _GONE:
-            self.settle(Outcome(job, SightingState.GONE, f"HTTP {response.status}"))
+            self.settle(FetchOutcome(job, SightingState.GONE, f"HTTP {response.status}"))
         elif response.status != _OK:
-            self.settle(Outcome(job, SightingState.FAILED, f"HTTP {response.status}"))
+            self.settle(FetchOutcome(job, SightingState.FAILED, f"HTTP {response.status}"))
         elif is_placeholder(response.url, response.body):
-            self.settle(Outcome(job, SightingState.GONE, "removed placeholder"))
+            self.settle(FetchOutcome(job, SightingState.GONE, "removed placeholder"))
         else:
-            yield Fetched(job, response.body)
+            yield FetchedItem(job, response.body)
 
     def photograph_failed(self, failure: Failure) -> None:
         """Record why a photograph could not be had."""
-        job: Job = failure.request.cb_kwargs["job"]  # type: ignore[attr-defined]
-        self.settle(Outcome(job, *_outcome_of(failure.value)))
+        job: FetchRequest = failure.request.cb_kwargs["job"]  # type: ignore[attr-defined]
+        self.settle(FetchOutcome(job, *_outcome_of(failure.value)))
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: FetchOutcome) -> None:
         """Record what became of a job, and make room for another."""
         self.recorder.record(outcome)
         self.room.leave(outcome.job)
@@ -152,7 +152,7 @@ class HarvestSpider(scrapy.Spider):
         elif reason == "finished":
             self.ended = RunState.FINISHED, self._problem
 
-    def _request(self, job: Job) -> Request:
+    def _request(self, job: FetchRequest) -> Request:
         return Request(
             job.media_url,
             callback=self.photograph,

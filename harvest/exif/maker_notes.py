@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from harvest.time_limit import OutOfTime, time_limit
+from lightmeter.time_limit import TimeLimitExceeded, time_limit
 
 _PREFIX = "MakerNote "
 _UNNAMED = re.compile(r"Tag 0x[0-9A-Fa-f]+|.*Unknown.*")
@@ -33,7 +33,7 @@ def maker_notes(image: Image.Image, seconds: float) -> dict[str, object]:
         file.seek(0)
         with time_limit(seconds):
             tags = exifread.process_file(file, extract_thumbnail=False, builtin_types=True)
-    except OutOfTime:
+    except TimeLimitExceeded:
         return {}
     finally:
         file.seek(place)
@@ -41,6 +41,6 @@ def maker_notes(image: Image.Image, seconds: float) -> dict[str, object]:
     return {name: value for name, value in names.items() if not _UNNAMED.fullmatch(name)}
 
 
-def believed(tags: dict[str, object]) -> dict[str, object]:
+def plausible(tags: dict[str, object]) -> dict[str, object]:
     """Return the tags that may fill a column; what else sounds like one is a setting, such as the ISO asked for."""
     return {name: value for name, value in tags.items() if name in _COLUMNS}

@@ -6,9 +6,9 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import TypeVar
 
-from harvest.exif import values
-from harvest.exif.crop import crop_factor
-from harvest.exif.reading import ExifValues
+from lightmeter.harvest.exif import parsers as values
+from lightmeter.harvest.exif.crop_factor import crop_factor
+from lightmeter.harvest.exif.models import ExifValues
 
 Value = TypeVar("Value")
 Tags = Mapping[str, object]

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from harvest.exif.normalise import plain_name
-from harvest.exif.reading import Privacy
+from lightmeter.harvest.exif.models import Privacy
+from lightmeter.harvest.exif.normalise import plain_name
 
 _SERIAL_NUMBERS = frozenset(
     {

@@ -13,12 +13,12 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.exif import values
-from harvest.exif.maker_notes import believed, maker_notes
-from harvest.exif.normalise import normalise, plain_name
-from harvest.exif.privacy import without_personal
-from harvest.exif.reading import ExifReading, Privacy
-from harvest.exif.xmp import xmp_tags
+from lightmeter.harvest.exif import parsers as values
+from lightmeter.harvest.exif.maker_notes import maker_notes, plausible
+from lightmeter.harvest.exif.models import ExifRecord, Privacy
+from lightmeter.harvest.exif.normalise import normalise, plain_name
+from lightmeter.harvest.exif.privacy import without_personal
+from lightmeter.harvest.exif.xmp import xmp_tags
 
 _MOST_TAGS = 512
 _MOST_ITEMS = 64
@@ -41,16 +41,16 @@ _POINTERS = frozenset({ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Int
 Tags = dict[str, object]
 
 
-def read_exif(data: bytes | Path, *, keep: Privacy) -> ExifReading:
+def read_exif(data: bytes | Path, *, keep: Privacy) -> ExifRecord:
     """Read a file's EXIF without decoding the picture; an empty reading if there is none that can be read."""
     with _Patience():
         source = io.BytesIO(data) if isinstance(data, bytes) else data
         with Image.open(source) as image:
             return read_image(image, keep=keep)
-    return ExifReading()
+    return ExifRecord()
 
 
-def read_image(image: Image.Image, *, keep: Privacy, maker_notes_s: float = 0.0) -> ExifReading:
+def read_image(image: Image.Image, *, keep: Privacy, maker_notes_s: float = 0.0) -> ExifRecord:
     """Read the EXIF of an image that Pillow has opened.
 
     Args:
@@ -75,7 +75,7 @@ def read_image(image: Image.Image, *, keep: Privacy, maker_notes_s: float = 0.0)
     return _reading(ifds, ("Exif", "IFD0", *xmp), keep)
 
 
-def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifReading:
+def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifRecord:
     """Read tags that an API or a sidecar told; a group before a name (``ExifIFD:FNumber``) becomes its IFD."""
     ifds: dict[str, Tags] = {}
     for name, value in list(tags.items())[: 4 * _MOST_TAGS]:
@@ -84,7 +84,7 @@ def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifReading:
     return _reading(ifds, list(ifds), keep)
 
 
-def read_xmp(data: bytes, *, keep: Privacy) -> ExifReading:
+def read_xmp(data: bytes, *, keep: Privacy) -> ExifRecord:
     """Read an XMP sidecar."""
     groups = xmp_tags(data)
     return read_tags({f"{group}:{name}": v for group, tags in groups.items() for name, v in tags.items()}, keep=keep)
@@ -117,9 +117,9 @@ def _plain_number(value: object) -> object:
     return value if isinstance(value, float) and math.isfinite(value) else str(value)[:_LONGEST_TEXT]
 
 
-def _reading(ifds: Mapping[str, Tags], order: Iterable[str], keep: Privacy) -> ExifReading:
+def _reading(ifds: Mapping[str, Tags], order: Iterable[str], keep: Privacy) -> ExifRecord:
     merged: Tags = {}
-    for tags in (*(ifds.get(ifd, {}) for ifd in order), believed(ifds.get("MakerNote", {}))):
+    for tags in (*(ifds.get(ifd, {}) for ifd in order), plausible(ifds.get("MakerNote", {}))):
         for name, value in tags.items():
             merged.setdefault(name, value)
     serials = {plain_name(name): value for name, value in merged.items()}
@@ -129,7 +129,7 @@ def _reading(ifds: Mapping[str, Tags], order: Iterable[str], keep: Privacy) -> E
     for key, value in without_personal(flat, keep).items():
         ifd, _, name = key.rpartition(":")
         kept.setdefault(ifd, {})[name] = value
-    return ExifReading(normalise(merged), kept, serial)
+    return ExifRecord(normalise(merged), kept, serial)
 
 
 def _serial(value: object) -> str | None:

@@ -1,7 +1,7 @@
 """What is far behind the subject: it covers the whole picture, its lower part the ground."""
 
-from harvest.simulator.canvas import Canvas, Colour, shaded, some_colour
-from harvest.simulator.things import GREENS, WOODS, Rng, tree
+from lightmeter.harvest.simulator.canvas import Canvas, Colour, shaded, some_colour
+from lightmeter.harvest.simulator.objects import GREENS, WOODS, Rng, tree
 
 NIGHT_SKY: Colour = (22, 26, 44)
 LAMP: Colour = (255, 236, 190)

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.simulator import film, motion, optics
-from harvest.simulator.light import Settings, metered_luminance
-from harvest.simulator.motion import TRIPOD, Hand
-from harvest.simulator.optics import Array
-from harvest.simulator.scene import Layer, Scene
-from harvest.simulator.sensor import Sensor, develop
+from lightmeter.harvest.simulator import film, motion, optics
+from lightmeter.harvest.simulator.light import Settings, metered_luminance
+from lightmeter.harvest.simulator.motion import TRIPOD, Hand
+from lightmeter.harvest.simulator.optics import Array
+from lightmeter.harvest.simulator.scene import Layer, Scene
+from lightmeter.harvest.simulator.sensor import Sensor, develop
 
 MAKE = "Lightmeter"
 SOFTWARE = "Lightmeter simulator (simulated photograph)"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from harvest.simulator.optics import Array
-from harvest.simulator.sensor import decode_srgb
+from lightmeter.harvest.simulator.optics import Array
+from lightmeter.harvest.simulator.sensor import decode_srgb
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from harvest.simulator.light import Settings, focal_plane_exposure
-from harvest.simulator.optics import Array
-from harvest.simulator.sensor import encode_srgb
+from lightmeter.harvest.simulator.light import Settings, focal_plane_exposure
+from lightmeter.harvest.simulator.optics import Array
+from lightmeter.harvest.simulator.sensor import encode_srgb
 
 _MAKERS_APERTURE_UM2 = math.pi * 24.0**2
 _HALO = np.array([0.10, 0.035, 0.008], np.float32)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harvest.simulator.optics import Array
+from lightmeter.harvest.simulator.optics import Array
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from harvest.simulator.camera import Body, FilmBody
-from harvest.simulator.film import Stock
-from harvest.simulator.light import (
+from lightmeter.exposure import NOMINAL_F_NUMBERS
+from lightmeter.harvest.simulator.camera import Body, FilmBody
+from lightmeter.harvest.simulator.film import Stock
+from lightmeter.harvest.simulator.light import (
     EXPOSURE_TIMES,
     SPEEDS,
     Settings,
@@ -17,10 +18,9 @@ from harvest.simulator.light import (
     metered_speed,
     nominal,
 )
-from harvest.simulator.motion import Hand
-from harvest.simulator.scene import draw_scene, title_of
-from harvest.simulator.sensor import Sensor
-from lightmeter.exposure import F_NUMBERS
+from lightmeter.harvest.simulator.motion import Hand
+from lightmeter.harvest.simulator.scene import draw_scene, title_of
+from lightmeter.harvest.simulator.sensor import Sensor
 
 Rng = np.random.Generator
 
@@ -177,7 +177,7 @@ def _exposure(rng: Rng, widest: float, focal_length_mm: float, film_speed: int |
     third of a stop. Lights for which there is no such speed are left for another day. A film's speed is what it is, so
     there the light is found.
     """
-    apertures = [number for number in F_NUMBERS if widest <= number <= _NARROWEST]
+    apertures = [number for number in NOMINAL_F_NUMBERS if widest <= number <= _NARROWEST]
     while True:
         f_number, seconds = float(rng.choice(apertures)), float(rng.choice(EXPOSURE_TIMES))
         darkest, brightest = luminance_of_ev(_DARKEST_EV), luminance_of_ev(_BRIGHTEST_EV)

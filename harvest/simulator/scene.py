@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harvest.simulator import backgrounds, things
-from harvest.simulator.canvas import Canvas
-from harvest.simulator.optics import Array
+from lightmeter.harvest.simulator import backgrounds
+from lightmeter.harvest.simulator import objects as things
+from lightmeter.harvest.simulator.canvas import Canvas
+from lightmeter.harvest.simulator.optics import Array
 
 Rng = np.random.Generator
 Draw = Callable[[Canvas, Rng, float, float, float], None]

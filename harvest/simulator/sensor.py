@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harvest.simulator.light import Settings, focal_plane_exposure
-from harvest.simulator.optics import Array
+from lightmeter.harvest.simulator.light import Settings, focal_plane_exposure
+from lightmeter.harvest.simulator.optics import Array
 
 PHOTONS_PER_LUX_SECOND_UM2 = 4090.0
 _LEVELS = 4096

@@ -7,8 +7,8 @@ between two of them is what the setting does to noise, depth of field or motion,
 from dataclasses import replace
 from typing import Literal
 
-from harvest.simulator.light import Settings
-from harvest.simulator.photographers import Shot, shot, varied
+from lightmeter.harvest.simulator.light import Settings
+from lightmeter.harvest.simulator.photographers import Shot, shot, varied
 
 Varied = Literal["aperture", "iso", "shutter"]
 

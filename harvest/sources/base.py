@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from harvest.sources.service import Budget, Service
+    from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
     from lightmeter.settings import Settings
 
 Medium = Literal["film", "digital"]
 
 
 @dataclass(frozen=True, slots=True)
-class ToldRegion:
+class SourceRegion:
     """A box that a source says is in a photograph, in its stored pixels.
 
     Attributes:
@@ -38,7 +38,7 @@ class ToldRegion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sighting:
+class PhotoItem:
     """A photograph that exists at a source.
 
     Attributes:
@@ -71,7 +71,7 @@ class Sighting:
     published_at: datetime | None = None
     exif: dict[str, Any] | None = None
     exif_origin: Literal["api", "sidecar"] = "api"
-    regions: tuple[ToldRegion, ...] = ()
+    regions: tuple[SourceRegion, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
@@ -116,12 +116,12 @@ class Source:
     keys: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
     schemes: ClassVar[frozenset[str]] = frozenset({"http", "https"})
-    service: ClassVar["Service | None"] = None
+    service: ClassVar["RateLimit | None"] = None
     Query: ClassVar[type[SourceQuery]] = SourceQuery
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
-        self.budget: Budget | None = None
+        self.budget: RateLimiter | None = None
 
     def site(self, query: Any) -> str:
         """Return the name under which sightings stand in the catalogue; a source of many sites adds which one."""
@@ -133,7 +133,7 @@ class Source:
 
     def discover(
         self, query: Any, cursor: dict[str, Any] | None
-    ) -> Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]:
+    ) -> Iterator[PhotoItem | Checkpoint] | AsyncIterator[PhotoItem | Checkpoint]:
         """Yield what exists, from a checkpoint on if one is given. It may block: the engine runs it in a thread.
 
         Raises:
@@ -154,6 +154,6 @@ class SpiderSource(Source):
         """Yield the requests to begin with."""
         raise NotImplementedError
 
-    def parse(self, response: "Response", query: Any) -> Iterator["Sighting | Request"]:
+    def parse(self, response: "Response", query: Any) -> Iterator["PhotoItem | Request"]:
         """Yield the photographs on a page, and the requests for pages to go on to."""
         raise NotImplementedError

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from harvest import licences
-from harvest.sources.base import Checkpoint, Medium, Option, Sighting, Source, SourceQuery
-from harvest.sources.service import Busy, patiently, retry_after
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest import licences
+from lightmeter.harvest.sources.base import Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.rate_limit import RetryLater, retry_after, retry_when_busy
 
 if TYPE_CHECKING:
     import httpx
@@ -61,11 +61,11 @@ class Commons(Source):
         """Return ``commons``, with the host of another wiki."""
         return self.name if query.api == COMMONS else f"{self.name}:{urlsplit(query.api).netloc}"
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield photographs fifty at a time, with a checkpoint behind each fifty."""
         import httpx
 
-        from harvest.crawl.configuration import user_agent
+        from lightmeter.harvest.crawl.settings import user_agent
 
         contact = self.settings.crawl.contact
         if not contact:
@@ -129,7 +129,7 @@ class _Wiki:
             LightmeterError: if there is none, or it is an error.
         """
         whole = {"action": "query", "format": "json", "formatversion": 2, "maxlag": _LAG_S} | words
-        return patiently(lambda: self._once(whole), "The wiki")
+        return retry_when_busy(lambda: self._once(whole), "The wiki")
 
     def _once(self, words: dict[str, Any]) -> dict[str, Any]:
         import httpx
@@ -137,19 +137,19 @@ class _Wiki:
         try:
             response = self._client.get(self._address, params=words)
         except httpx.TransportError as error:
-            raise Busy(type(error).__name__) from error
+            raise RetryLater(type(error).__name__) from error
         pause = retry_after(response.headers.get("Retry-After"))
         if response.status_code in _BUSY_STATUS:
-            raise Busy(f"HTTP {response.status_code}", pause)
+            raise RetryLater(f"HTTP {response.status_code}", pause)
         if response.is_error:
             raise LightmeterError(f"{self._address} answered HTTP {response.status_code}")
         try:
             answer: dict[str, Any] = response.json()
         except ValueError as error:
-            raise Busy("an answer that is not JSON") from error
+            raise RetryLater("an answer that is not JSON") from error
         problem = answer.get("error")
         if problem and problem.get("code") in _BUSY_CODES:
-            raise Busy(problem["code"], pause)
+            raise RetryLater(problem["code"], pause)
         if problem:
             raise LightmeterError(f"The wiki refused: {problem.get('info', problem)}")
         return answer
@@ -186,7 +186,7 @@ def _categories(
         place = None
 
 
-def _sighting(page: Page, concept: str, medium: Medium | None) -> Iterator[Sighting]:
+def _sighting(page: Page, concept: str, medium: Medium | None) -> Iterator[PhotoItem]:
     """Yield the photograph that a file page shows; none for a drawing, a sound or a missing file."""
     told = (page.get("imageinfo") or [{}])[0]
     if told.get("mime") not in PHOTOGRAPHS:
@@ -197,7 +197,7 @@ def _sighting(page: Page, concept: str, medium: Medium | None) -> Iterator[Sight
     title = page["title"].partition(":")[2]
     credit = about.get("Attribution") or owner
     named = about.get("LicenseShortName") or licence
-    yield Sighting(
+    yield PhotoItem(
         source_id=str(page["pageid"]),
         media_url=told["url"],
         page_url=told.get("descriptionurl"),

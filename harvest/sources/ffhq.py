@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
-from harvest import licences
-from harvest.sources.base import Argument, Checkpoint, Option, Sighting, Source, SourceQuery, ToldRegion
 from lightmeter.errors import UsageError
+from lightmeter.harvest import licences
+from lightmeter.harvest.sources.base import Argument, Checkpoint, Option, PhotoItem, Source, SourceQuery, SourceRegion
 
 _BETWEEN_CHECKPOINTS = 200
 _PIECE = 1 << 20
@@ -49,7 +49,7 @@ class Ffhq(Source):
                 raise ValueError(f"{images} is not a folder")
             return images.absolute() if images else None
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield the photographs in the list's order, with a checkpoint every few hundred."""
         first = cursor["index"] if cursor else 0
         for index, (number, record) in enumerate(read_members(query.file)):
@@ -106,11 +106,11 @@ def _skip(text: str, place: int, blanks: str) -> int:
     return place
 
 
-def _sighting(number: str, record: Record, query: Any) -> Sighting:
+def _sighting(number: str, record: Record, query: Any) -> PhotoItem:
     about, image = record.get("metadata") or {}, record.get(query.kind) or {}
     owner, title = about.get("author") or None, about.get("photo_title") or None
     licence = licences.normalise(about.get("license_url")) or licences.normalise(about.get("license"))
-    return Sighting(
+    return PhotoItem(
         source_id=f"{query.kind}/{number}",
         media_url=_address(image, query),
         page_url=about.get("photo_url"),
@@ -137,7 +137,7 @@ def _address(image: Record, query: Any) -> str | None:
     return str((query.images / inside).as_uri())
 
 
-def _faces(image: Record) -> Iterator[ToldRegion]:
+def _faces(image: Record) -> Iterator[SourceRegion]:
     """Yield the face: its box where there is one, else the box around its landmarks."""
     landmarks = image.get("face_landmarks") or []
     box = image.get("face_rect")
@@ -147,7 +147,7 @@ def _faces(image: Record) -> Iterator[ToldRegion]:
     if box:
         left, top, right, bottom = (round(value) for value in box)
         details = {"landmarks": landmarks} | ({"quad": image["face_quad"]} if image.get("face_quad") else {})
-        yield ToldRegion("face", left, top, right - left, bottom - top, details)
+        yield SourceRegion("face", left, top, right - left, bottom - top, details)
 
 
 def _day(said: Any) -> datetime | None:

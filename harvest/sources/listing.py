@@ -3,10 +3,10 @@
 import os
 from typing import Any
 
-from harvest.sources.base import Source
-from harvest.sources.options import option_of
 from lightmeter import plugins
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.sources.command_options import option_of
 from lightmeter.plugins import Plugin
 
 

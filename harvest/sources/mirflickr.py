@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator
 
-from harvest import licences
-from harvest.sources.base import Argument, Checkpoint, Medium, Option, Sighting, Source, SourceQuery
+from lightmeter.harvest import licences
+from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
 
 _LABELLED = re.compile(r"(?P<label>[A-Z][\w ]+?)\s*:\s*(?P<value>.*)")
 
@@ -33,7 +33,7 @@ class Mirflickr(Source):
                 raise ValueError(f"{path} holds neither im1.jpg … nor images/")
             return path.absolute()
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield the images, folder by folder, by number; a checkpoint stands behind each folder."""
         done = cursor["folder"] if cursor else None
         for folder in _folders(query.path):
@@ -98,7 +98,7 @@ def _beside(image: Path, top: Path, *kinds: str) -> Iterator[Path]:
             yield top / "meta" / kind / image.parent.name / f"{image.stem}.txt"
 
 
-def _sighting(image: Path, query: Any) -> Sighting:
+def _sighting(image: Path, query: Any) -> PhotoItem:
     exif: dict[str, str] = {}
     for file in _beside(image, query.path, "exif", "exif_raw"):
         exif = read_pairs(file) | exif
@@ -109,7 +109,7 @@ def _sighting(image: Path, query: Any) -> Sighting:
     owner = about.get("Owner id") or about.get("Owner username") or about.get("Owner name")
     title, page = about.get("Picture title"), about.get("Web url")
     named = about.get("Owner name") or owner
-    return Sighting(
+    return PhotoItem(
         source_id=str(image.relative_to(query.path)),
         media_url=image.as_uri(),
         page_url=page,

@@ -7,10 +7,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from pydantic import Field, field_validator
 
-from harvest.sources.base import Checkpoint, Option, Sighting, Source, SourceQuery
+from lightmeter.harvest.sources.base import Checkpoint, Option, PhotoItem, Source, SourceQuery
 
 if TYPE_CHECKING:
-    from harvest.simulator.photographers import Shot
+    from lightmeter.harvest.simulator.photographers import Shot
 
 _LEAST, _MOST = 64, 4096
 _CHECKPOINT_EVERY = 256
@@ -46,7 +46,7 @@ class Simulator(Source):
         """Return how many photographs will be taken."""
         return int(query.count)
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield photographs by number; none is taken before it is fetched."""
         for index in range(cursor["index"] if cursor else 0, query.count):
             yield self._sighting(query, index)
@@ -60,12 +60,12 @@ class Simulator(Source):
         width, height = words["size"].split("x")
         return _shot(words).take((int(width), int(height)))
 
-    def _sighting(self, query: Any, index: int) -> Sighting:
+    def _sighting(self, query: Any, index: int) -> PhotoItem:
         words = query.model_dump(exclude={"count"}, exclude_none=True) | {"index": index}
         address = urlencode(words)
         shot = _shot({name: str(value) for name, value in words.items()})
         medium: Literal["film", "digital"] = "digital" if hasattr(shot.camera, "sensor") else "film"
-        return Sighting(
+        return PhotoItem(
             source_id=address,
             media_url=f"{self.scheme}://photograph?{address}",
             file=f"simulated-{query.seed}-{index:06d}.jpg",
@@ -89,8 +89,8 @@ class Simulator(Source):
 
 def _shot(words: dict[str, str]) -> "Shot":
     """Return the photograph that the words of a URL describe."""
-    from harvest.simulator.photographers import shot
-    from harvest.simulator.series import series_shot
+    from lightmeter.harvest.simulator.photographers import shot
+    from lightmeter.harvest.simulator.series import series_shot
 
     seed, index, photographers = int(words["seed"]), int(words["index"]), int(words["photographers"])
     match words.get("series"):

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import field_validator
 
-from harvest import licences
-from harvest.sources.base import Argument, Checkpoint, Medium, Option, Sighting, Source, SourceQuery
 from lightmeter.errors import UsageError
+from lightmeter.harvest import licences
+from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
 
 _ADDRESS = ("media_url", "url", "image_url", "link")
 _LICENCE = ("licence", "license")
@@ -43,7 +43,7 @@ class Urls(Source):
                 raise ValueError(f"{file} is not a file")
             return file.absolute()
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield a photograph for each row, with a checkpoint every few rows."""
         first = cursor["row"] if cursor else 0
         for number, row in enumerate(_rows(query.file)):
@@ -102,14 +102,14 @@ def _address(row: Row, query: Any) -> str:
     return str(row[name] or "").strip()
 
 
-def _sighting(row: Row, address: str, query: Any) -> Sighting:
+def _sighting(row: Row, address: str, query: Any) -> PhotoItem:
     told: dict[str, Any] = {name: str(row[name]) for name in _TEXTS if row.get(name)}
     licence = next((row[name] for name in _LICENCE if row.get(name)), query.assume_licence)
     medium: Medium | None = row["medium"] if row.get("medium") in {"film", "digital"} else query.medium
     exif = {name.removeprefix(_EXIF): value for name, value in row.items() if _says(name, value, _EXIF)}
     used = {*_ADDRESS, *_LICENCE, *_TEXTS, *_LISTS, query.column, "source_id", "medium", "published_at"}
     rest = {name: value for name, value in row.items() if name not in used and _says(name, value)}
-    return Sighting(
+    return PhotoItem(
         source_id=str(row.get("source_id") or address),
         media_url=address,
         licence=licences.normalise(str(licence)) if licence else None,

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
-from harvest.sources.base import Argument, Checkpoint, Medium, Option, Sighting, Source, SourceQuery
-from harvest.sources.service import FLICKR, Service
 from lightmeter.errors import UsageError
+from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.rate_limit import FLICKR, RateLimit
 
 if TYPE_CHECKING:
-    from harvest.sources.flickr.client import Client
+    from lightmeter.harvest.sources.flickr.client import Client
 
 _BETWEEN_CHECKPOINTS = 100
 
@@ -24,7 +24,7 @@ class VisualGenome(Source):
 
     name = "visual_genome"
     summary = "images of Visual Genome: its own copies, or the originals on Flickr with their EXIF"
-    service: ClassVar[Service | None] = FLICKR
+    service: ClassVar[RateLimit | None] = FLICKR
     schemes: ClassVar[frozenset[str]] = frozenset({"file", "http", "https"})
 
     class Query(SourceQuery):
@@ -49,7 +49,7 @@ class VisualGenome(Source):
                 raise ValueError(f"{images} is not a folder")
             return images.absolute() if images else None
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield the images in the list's order, a checkpoint every hundred; with --flickr, those with an id."""
         client = self._client() if query.flickr else None
         listed = _read(query.file)
@@ -62,7 +62,7 @@ class VisualGenome(Source):
             yield Checkpoint({"index": start + _BETWEEN_CHECKPOINTS})
 
     def _client(self) -> "Client":
-        from harvest.sources.flickr.source import connect
+        from lightmeter.harvest.sources.flickr.source import connect
 
         return connect(self)
 
@@ -77,18 +77,18 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return listed
 
 
-def _published(image: dict[str, Any], query: Any) -> Sighting:
+def _published(image: dict[str, Any], query: Any) -> PhotoItem:
     """Return an image as Visual Genome publishes it, or as it lies on disk."""
     address = str(image.get("url") or "")
     url = address if urlsplit(address).scheme in {"http", "https"} else None
     if query.images is not None:
         inside = ("", "", *PurePosixPath(urlsplit(address).path).parts)[-2:]  # VG_100K/1.jpg
         url = (query.images / inside[0] / inside[1]).as_uri() if {"", "/", "..", "."}.isdisjoint(inside) else None
-    return Sighting(source_id=str(image["image_id"]), media_url=url, medium=query.medium, metadata=_about(image))
+    return PhotoItem(source_id=str(image["image_id"]), media_url=url, medium=query.medium, metadata=_about(image))
 
 
-def _on_flickr(client: "Client", image: dict[str, Any], query: Any) -> Sighting:
-    from harvest.sources.flickr.source import sighting_of_id
+def _on_flickr(client: "Client", image: dict[str, Any], query: Any) -> PhotoItem:
+    from lightmeter.harvest.sources.flickr.source import sighting_of_id
 
     found = sighting_of_id(client, str(image["flickr_id"]), query.medium)
     return replace(found, source_id=str(image["image_id"]), metadata=found.metadata | _about(image))

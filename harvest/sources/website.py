@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from scrapy import Request
 from scrapy.http import Response, TextResponse
 
-from harvest.sources.base import Argument, Medium, Option, Sighting, SourceQuery, SpiderSource
 from lightmeter.errors import UsageError
+from lightmeter.harvest.sources.base import Argument, Medium, Option, PhotoItem, SourceQuery, SpiderSource
 from lightmeter.settings import first_problem
 
 
-class Photograph(BaseModel):
+class PhotoSelectors(BaseModel):
     """Where on a page its photographs are, as CSS selectors (Scrapy's, with ``::attr(…)`` and ``::text``).
 
     Attributes:
@@ -58,7 +58,7 @@ class Site(BaseModel):
     name: str = ""
     start: list[str] = Field(min_length=1)
     follow: list[str] = []
-    photograph: Photograph
+    photograph: PhotoSelectors
     medium: Medium | None = None
     owner: str | None = None
     licence: str | None = None
@@ -110,7 +110,7 @@ class Website(SpiderSource):
         for url in read_site(query.file).start:
             yield Request(url)
 
-    def parse(self, response: Response, query: Any) -> Iterator[Sighting | Request]:
+    def parse(self, response: Response, query: Any) -> Iterator[PhotoItem | Request]:
         """Yield a page's photographs, and requests for the pages that it links to."""
         if not isinstance(response, TextResponse):
             return
@@ -143,7 +143,7 @@ def read_site(file: Path) -> Site:
         raise UsageError(f"The site file {file}: {first_problem(error)}") from error
 
 
-def _sighting(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> Sighting | None:
+def _sighting(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> PhotoItem | None:
     where = site.photograph
 
     def text(selector: str | None) -> str | None:
@@ -154,7 +154,7 @@ def _sighting(element: Selector, response: TextResponse, site: Site, medium: Med
         return None
     url = response.urljoin(media)
     page = text(where.page)
-    return Sighting(
+    return PhotoItem(
         source_id=text(where.id) or url,
         media_url=url,
         page_url=response.urljoin(page) if page else response.url,

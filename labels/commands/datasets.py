@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.commands.options import Where, catalogue
 from lightmeter import console
-from lightmeter.commands import Group
+from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
+from lightmeter.labels.commands.options import Where, catalogue
 
 if TYPE_CHECKING:
-    from labels.crops import Crop
-    from labels.dataset import DataSet
-    from labels.deal import Choices
-    from labels.split import Frozen
-    from labels.targets.base import Target
+    from lightmeter.labels.datasets.crops import Crop
+    from lightmeter.labels.datasets.dataset import DataSet
+    from lightmeter.labels.datasets.freeze import Frozen
+    from lightmeter.labels.datasets.split import SplitOptions
+    from lightmeter.labels.targets.base import Target
     from lightmeter.project import Project
 
-app = Group()
+app = CommandGroup()
 
 _PARTS = 3
 
@@ -48,7 +48,7 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
-    from labels.deal import Choices
+    from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.project import find as find_project
 
     if check is not None:
@@ -63,39 +63,39 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         raise UsageError(f"--folds must be at least {_PARTS}, and cannot go with --holdout-source.")
     targets = _targets(target or [], project, balance=balance)
     by, parts, fold = _group(group), _crop(crop, project), int(folds > 0)
-    choices = Choices(seed, _ratios(ratios), by, least, where, folds, fold, holdout_source, balance, parts)
+    choices = SplitOptions(seed, _ratios(ratios), by, least, where, folds, fold, holdout_source, balance, parts)
     _freeze(project, out or project.datasets / name, targets, choices)
 
 
 def _targets(names: list[str], project: "Project", *, balance: bool) -> "list[Target[Any]]":
-    from labels.targets.library import find
+    from lightmeter.labels.targets.registry import get_target
 
     if not names:
         raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
-    targets = [find(name, project) for name in dict.fromkeys(names)]
+    targets = [get_target(name, project) for name in dict.fromkeys(names)]
     if balance and (len(targets) > 1 or targets[0].multiple):
         raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
     return targets
 
 
-def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choices: "Choices") -> None:
+def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choices: "SplitOptions") -> None:
     """Freeze a data set, or one for each fold, and show what came of it."""
     from dataclasses import replace
 
-    from labels.apply import count_photographs
-    from labels.gather import gather
-    from labels.split import freeze
+    from lightmeter.labels.annotations.rules import count_photographs
+    from lightmeter.labels.datasets.collect import collect
+    from lightmeter.labels.datasets.freeze import freeze
 
     places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
     with catalogue(project) as engine:
-        with console.current().progress() as progress, engine.connect() as connection:
+        with console.get_console().progress() as progress, engine.connect() as connection:
             task = progress.add_task("gathering", total=count_photographs(engine, choices.where))
             told = partial(progress.advance, task)
-            gathered = gather(connection, targets, choices.where, choices.crop, told)
+            gathered = collect(connection, targets, choices.where, choices.crop, told)
         frozen = [freeze(engine, project, place, gathered, part) for place, part in places.items()]
     documents, shown = zip(*(_shown(one) for one in frozen), strict=True)
     document = {"folds": documents} if choices.folds else documents[0]
-    console.current().emit(document, [part for parts in shown for part in parts])
+    console.get_console().emit(document, [part for parts in shown for part in parts])
 
 
 @app.command()
@@ -106,23 +106,23 @@ def pack(
     any_licence: Annotated[bool, typer.Option("--any-licence", help="Also what may not be passed on.")] = False,
 ) -> None:
     """Pack a data set with its pictures, for other programs and other people."""
-    from labels.packs.pack import pack as write_pack
+    from lightmeter.labels.datasets.export.export import export as write_pack
     from lightmeter.project import find as find_project
 
     project = find_project()
     dataset = _dataset(folder)
     target = out or project.root / "packs" / f"{dataset.spec.name}-{form}"
-    with console.current().progress() as progress:
+    with console.get_console().progress() as progress:
         task = progress.add_task("packing", total=dataset.manifest.num_rows)
         packed = write_pack(dataset, target, form, any_licence=any_licence, advance=lambda n: progress.advance(task, n))
     lines = [f"{sum(packed.pictures.values())} pictures: {packed.folder}"]
     lines += [f"{packed.withheld} pictures left out: no licence lets anyone pass them on."] * bool(packed.withheld)
-    console.current().emit(vars(packed), "\n".join(lines))
+    console.get_console().emit(vars(packed), "\n".join(lines))
 
 
 def _dataset(folder: Path) -> "DataSet":
     """Read a data set by its folder or, in a project, by its name."""
-    from labels.dataset import read_dataset
+    from lightmeter.labels.datasets.dataset import read_dataset
     from lightmeter.project import find_if_any
 
     project = find_if_any()
@@ -131,7 +131,7 @@ def _dataset(folder: Path) -> "DataSet":
 
 
 def _check(folder: Path) -> None:
-    from labels.check import check
+    from lightmeter.labels.datasets.verify import verify
     from lightmeter.project import find_if_any
 
     project = find_if_any()
@@ -139,11 +139,11 @@ def _check(folder: Path) -> None:
     with ExitStack() as stack:
         engine = stack.enter_context(catalogue(project)) if project else None
         connection = stack.enter_context(engine.connect()) if engine else None
-        progress = stack.enter_context(console.current().progress())
+        progress = stack.enter_context(console.get_console().progress())
         task = progress.add_task("checking", total=dataset.manifest.num_rows)
-        problems = check(dataset, connection, lambda done: progress.advance(task, done))
+        problems = verify(dataset, connection, lambda done: progress.advance(task, done))
     fine = f"{dataset.spec.name} is sound: {dataset.manifest.num_rows} photographs, {dataset.spec.manifest_sha256}"
-    console.current().emit(
+    console.get_console().emit(
         {"name": dataset.spec.name, "sound": not problems, "problems": [vars(problem) for problem in problems]},
         [f"✗ {problem.sentence()}" for problem in problems] or fine,
     )
@@ -163,7 +163,7 @@ def _ratios(text: str) -> tuple[float, float, float]:
 
 
 def _group(text: str) -> Any:
-    from labels.groups import GROUP_KEYS
+    from lightmeter.labels.datasets.groups import GROUP_KEYS
 
     wanted = [part.strip() for part in text.split(",") if part.strip()]
     wrong = [part for part in wanted if part not in GROUP_KEYS]
@@ -173,7 +173,7 @@ def _group(text: str) -> Any:
 
 
 def _crop(text: str | None, project: "Project") -> "Crop | None":
-    from labels.crops import CROP_KINDS, crop_for
+    from lightmeter.labels.datasets.crops import CROP_KINDS, crop_for
 
     if text is None:
         return None
@@ -185,7 +185,7 @@ def _crop(text: str | None, project: "Project") -> "Crop | None":
 
 def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
-    from labels.counts import class_counts, class_table
+    from lightmeter.labels.datasets.counts import class_counts, class_table
 
     dataset = frozen.dataset
     counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}

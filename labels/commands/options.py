@@ -21,7 +21,7 @@ Author = Annotated[str | None, typer.Option(help="Who says so; else your name on
 @contextmanager
 def catalogue(project: "Project") -> "Iterator[Engine]":
     """Open a project's catalogue for a block."""
-    from harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_catalogue
 
     engine = open_catalogue(project)
     try:

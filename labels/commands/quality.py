@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.commands.options import Where, catalogue
 from lightmeter import console
-from lightmeter.commands import Group
+from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
+from lightmeter.labels.commands.options import Where, catalogue
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from labels.doubts import Doubts
-    from labels.targets.base import Target
+    from lightmeter.labels.annotations.label_issues import Doubts
+    from lightmeter.labels.targets.base import Target
 
-app = Group()
+app = CommandGroup()
 
 _SHOWN = 20
 
@@ -31,13 +31,13 @@ def audit(
     """Find labels that may be wrong; 'labels review TARGET --queue suspects' shows them."""
     from dataclasses import asdict
 
-    from labels.audit import audit as find_suspects
-    from labels.suspects import write_suspects
-    from labels.targets.library import find
+    from lightmeter.labels.annotations.audit import audit as find_suspects
+    from lightmeter.labels.annotations.suspects import write_suspects
+    from lightmeter.labels.targets.registry import get_target
     from lightmeter.project import find as find_project
 
     project = find_project()
-    target = find(name, project)
+    target = get_target(name, project)
     with catalogue(project) as engine:
         suspects = find_suspects(engine, target, _doubts(engine, target, run, where) if run or model else {}, where)
     document = [asdict(suspect) for suspect in suspects]
@@ -48,27 +48,27 @@ def audit(
         console.table(f"{len(suspects)} suspects", ("photograph", "label", "why"), rows),
         f"{more}judge them with: lightmeter labels review {target.name} --queue suspects",
     ]
-    console.current().emit(document, found if suspects else [f"No label of {target.name} looks wrong."])
+    console.get_console().emit(document, found if suspects else [f"No label of {target.name} looks wrong."])
 
 
 def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> "Doubts":
     from importlib.util import find_spec
 
-    from labels.doubts import from_measures, from_run
-    from labels.gather import gather
+    from lightmeter.labels.annotations.label_issues import cross_validated_probabilities, probabilities_from_run
+    from lightmeter.labels.datasets.collect import collect
 
     if target.multiple:
         if run is not None:
             raise UsageError(f"--run cannot doubt labels of {target.name}: a photograph has several of them.")
-        console.current().note(f"No model was asked: of {target.name} a photograph has several labels.")
+        console.get_console().note(f"No model was asked: of {target.name} a photograph has several labels.")
         return {}
     if run is not None:
-        return from_run(run, target.name)
+        return probabilities_from_run(run, target.name)
     if find_spec("cleanlab") is None:
-        console.current().note("No model was asked: that needs cleanlab (pip install 'lightmeter[audit]').")
+        console.get_console().note("No model was asked: that needs cleanlab (pip install 'lightmeter[audit]').")
         return {}
     with engine.connect() as connection:
-        return from_measures(connection, gather(connection, [target], where), target)
+        return cross_validated_probabilities(connection, collect(connection, [target], where), target)
 
 
 @app.command()
@@ -79,12 +79,12 @@ def agree(
     where: Where = "",
 ) -> None:
     """Say how far two people agree: Cohen's kappa and where they differ."""
-    from labels.agreement import agreement
-    from labels.targets.library import find
+    from lightmeter.labels.annotations.agreement import agreement
+    from lightmeter.labels.targets.registry import get_target
     from lightmeter.project import find as find_project
 
     project = find_project()
-    target = find(name, project)
+    target = get_target(name, project)
     with catalogue(project) as engine, engine.connect() as connection:
         found = agreement(connection, target, one, other, where)
     rows = [(first, *(found.confusion[first][second] for second in found.classes)) for first in found.classes]
@@ -94,4 +94,4 @@ def agree(
         f"(95 % interval {low:.3f} to {high:.3f})"
     )
     confusion = console.table(f"{one} (down) and {other} (across)", ("", *found.classes), rows)
-    console.current().emit({**vars(found), "agreed": found.agreed}, [confusion, summary])
+    console.get_console().emit({**vars(found), "agreed": found.agreed}, [confusion, summary])

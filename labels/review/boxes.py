@@ -29,13 +29,13 @@ def seen_size(stored: Size, orientation: int) -> Size:
     return Size(stored.height, stored.width) if orientation in _TURNED else stored
 
 
-def to_seen(box: Box, stored: Size, orientation: int) -> Box:
+def to_display(box: Box, stored: Size, orientation: int) -> Box:
     """Return where a box of stored pixels is seen."""
     turned = Box(box.y, box.x, box.height, box.width) if orientation in _TURNED else box
     return _mirrored(turned, seen_size(stored, orientation), "seen", orientation)
 
 
-def to_stored(box: Box, stored: Size, orientation: int) -> Box:
+def to_file(box: Box, stored: Size, orientation: int) -> Box:
     """Return the stored pixels of a box that is seen."""
     turned = Box(box.y, box.x, box.height, box.width) if orientation in _TURNED else box
     return _mirrored(turned, stored, "stored", orientation)

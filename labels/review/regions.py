@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from harvest.catalogue.regions import HAND
-from harvest.catalogue.resolve import resolved_exif
-from harvest.catalogue.tables import Image, Region
-from labels.crops import CROP_KINDS, Crop, crop_for
-from labels.review.boxes import Box, Size, seen_size, to_seen, to_stored
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.exif_view import resolved_exif
+from lightmeter.harvest.catalogue.models import Image, Region
+from lightmeter.harvest.catalogue.regions import HAND
+from lightmeter.labels.datasets.crops import CROP_KINDS, Crop, crop_for
+from lightmeter.labels.review.boxes import Box, Size, seen_size, to_display, to_file
 from lightmeter.settings import Settings
 
 KINDS = ("inside", "face")
@@ -29,7 +29,7 @@ def crops_by_kind(settings: Settings) -> dict[str, Crop]:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class BoxEdit:
     """What a person had drawn in a photograph before a change, so that it can be undone."""
 
     kind: str
@@ -57,14 +57,14 @@ def seen_boxes(connection: Connection, image: int, stored: Size, crops: Mapping[
             "id": row["id"],
             "kind": kind,
             "origin": row["origin"],
-            **to_seen(Box(row["x"], row["y"], row["width"], row["height"]), stored, turned)._asdict(),
+            **to_display(Box(row["x"], row["y"], row["width"], row["height"]), stored, turned)._asdict(),
         }
         for kind in KINDS
         for row in _counting(connection, image, crops[kind])
     ]
 
 
-def draw(connection: Connection, image: int, crop: Crop, seen: Box, instead_of: int | None = None) -> Drawn:
+def draw(connection: Connection, image: int, crop: Crop, seen: Box, instead_of: int | None = None) -> BoxEdit:
     """Keep a box that was drawn on the picture as it is seen, beside those that count already.
 
     A photograph has one inside; a new one takes the place of the old.
@@ -85,11 +85,11 @@ def draw(connection: Connection, image: int, crop: Crop, seen: Box, instead_of: 
     stored, turned = Size(*row), orientation_of(connection, image)
     if not _is_inside(seen, seen_size(stored, turned)):
         raise UsageError("The box is empty or lies outside the picture.")
-    new = {**to_stored(seen, stored, turned)._asdict(), "orientation": turned}
+    new = {**to_file(seen, stored, turned)._asdict(), "orientation": turned}
     return _replace(connection, image, crop.region, [*_others(connection, image, crop, instead_of), new])
 
 
-def remove(connection: Connection, image: int, crop: Crop, number: int) -> Drawn:
+def remove(connection: Connection, image: int, crop: Crop, number: int) -> BoxEdit:
     """Say that a box is none; where it was the only one, a row without width says that there is none.
 
     Args:
@@ -104,7 +104,7 @@ def remove(connection: Connection, image: int, crop: Crop, number: int) -> Drawn
     return _replace(connection, image, crop.region, _others(connection, image, crop, number) or [_NONE])
 
 
-def restore(connection: Connection, image: int, before: Drawn) -> None:
+def restore(connection: Connection, image: int, before: BoxEdit) -> None:
     """Put back what a person had drawn before a change."""
     _replace(connection, image, before.kind, before.rows)
 
@@ -123,7 +123,7 @@ def _others(connection: Connection, image: int, crop: Crop, number: int | None) 
     return [] if crop.kind == "border-free" else [row for row in rows if row["id"] != number]
 
 
-def _replace(connection: Connection, image: int, kind: str, rows: Sequence[Row]) -> Drawn:
+def _replace(connection: Connection, image: int, kind: str, rows: Sequence[Row]) -> BoxEdit:
     """Put boxes in the place of all that a person drew before."""
     drawn = Region.image_id == image, Region.kind == kind, Region.origin == HAND
     before = [dict(row) for row in connection.execute(select(Region.__table__).where(*drawn)).mappings()]
@@ -131,7 +131,7 @@ def _replace(connection: Connection, image: int, kind: str, rows: Sequence[Row])
     for row in rows:
         kept = {name: row[name] for name in _KEPT if name in row}
         connection.execute(insert(Region).values(image_id=image, kind=kind, origin=HAND, **kept))
-    return Drawn(kind, before)
+    return BoxEdit(kind, before)
 
 
 def _is_inside(box: Box, size: Size) -> bool:

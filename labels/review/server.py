@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from labels.review.actions import Session
-from labels.review.boxes import Box
-from labels.review.pictures import original, small
-from labels.review.queue import Queue, classes_in_use, details
-from labels.review.regions import KINDS
 from lightmeter.errors import UsageError
+from lightmeter.labels.review.boxes import Box
+from lightmeter.labels.review.queues import Queue, classes_in_use, details
+from lightmeter.labels.review.regions import KINDS
+from lightmeter.labels.review.session import Session
+from lightmeter.labels.review.thumbnails import original, small
 from lightmeter.project import Project
 
 _PAGE = Path(__file__).parent / "page"

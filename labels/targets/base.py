@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lightmeter.errors import UsageError
-from lightmeter.plugins import unknown
+from lightmeter.plugins import unknown_name_message
 
 SEPARATOR = "|"
 """What stands between the classes of a photograph that has several; no class has it in its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class PhotoFacts:
     """What is known of one photograph.
 
     Attributes:
@@ -118,7 +118,7 @@ class Target(ABC, Generic[D]):
         self.definition = definition
 
     @abstractmethod
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Return the class of a photograph, or why it has none."""
 
     @property
@@ -147,26 +147,26 @@ class Target(ABC, Generic[D]):
         Raises:
             UsageError: if there is no such class; the sentence names the nearest.
         """
-        names = [word.strip() for word in classes_in(words)]
+        names = [word.strip() for word in split_classes(words)]
         if len(names) > 1 and not self.multiple:
             raise UsageError(f"A photograph has one class of {self.name}; '{words}' names several.")
         for name in names:
             if not name:
                 raise UsageError(f"'{words}' names no class of {self.name}.")
             if self.classes and name not in self.classes:
-                raise UsageError(unknown(f"class of {self.name}", name, list(self.classes)))
-        return together(sorted(set(names), key=self.classes.index if self.classes else None))
+                raise UsageError(unknown_name_message(f"class of {self.name}", name, list(self.classes)))
+        return join_classes(sorted(set(names), key=self.classes.index if self.classes else None))
 
     def number_of(self, value: str | None) -> float | None:
         """Return the number of a class, where the target is ordinal."""
         return dict(zip(self.classes, self.stops, strict=False)).get(value or "")
 
 
-def classes_in(value: str) -> tuple[str, ...]:
+def split_classes(value: str) -> tuple[str, ...]:
     """Return the classes that a label names."""
     return tuple(value.split(SEPARATOR))
 
 
-def together(names: Iterable[str]) -> str:
+def join_classes(names: Iterable[str]) -> str:
     """Return the label that names some classes."""
     return SEPARATOR.join(names)

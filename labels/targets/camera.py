@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from labels.targets.base import SEPARATOR, Decision, Definition, Evidence, OpenDefinition, Target
+from lightmeter.labels.targets.base import SEPARATOR, Decision, Definition, OpenDefinition, PhotoFacts, Target
 
 
 class CameraDefinition(OpenDefinition):
@@ -26,7 +26,7 @@ class CameraMake(Target[CameraDefinition]):
     columns: ClassVar = ("make",)
     related: ClassVar = ("model",)
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Name the maker."""
         make = _make(evidence, self.definition.makes)
         return Decision(make) if make else Decision(None, None, "no make")
@@ -38,7 +38,7 @@ class CameraModel(Target[CameraDefinition]):
     reads: ClassVar[type[Definition]] = CameraDefinition
     columns: ClassVar = ("make", "model")
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Name the camera."""
         make, model = _make(evidence, self.definition.makes), _words(evidence.exif.get("model"))
         if not model:
@@ -47,7 +47,7 @@ class CameraModel(Target[CameraDefinition]):
         return Decision(f"{make} {bare}".strip())
 
 
-def _make(evidence: Evidence, makes: Sequence[str]) -> str:
+def _make(evidence: PhotoFacts, makes: Sequence[str]) -> str:
     written = _words(evidence.exif.get("make"))
     return next((make for make in makes if f" {make} ".lower() in f" {written} ".lower()), written)
 

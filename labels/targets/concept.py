@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from labels.targets.base import SEPARATOR, Decision, Definition, Evidence, OpenDefinition, Target, together
+from lightmeter.labels.targets.base import (
+    SEPARATOR,
+    Decision,
+    Definition,
+    OpenDefinition,
+    PhotoFacts,
+    Target,
+    join_classes,
+)
 
 
 class ConceptDefinition(OpenDefinition):
@@ -23,11 +31,11 @@ class Concept(Target[ConceptDefinition]):
     sightings: ClassVar = True
     multiple: ClassVar = True
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Take the concepts of all sightings together."""
         found = {_word(concept) for concepts in evidence.concepts for concept in self._of_level(concepts)}
         names = sorted(found - {""})
-        return Decision(together(names)) if names else Decision(None, None, f"no {self.name}")
+        return Decision(join_classes(names)) if names else Decision(None, None, f"no {self.name}")
 
     def _of_level(self, concepts: Sequence[str]) -> Sequence[str]:
         if self.definition.level == "first":

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from labels.targets.numeric import Numeric
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
+from lightmeter.labels.targets.numeric import Numeric
 
 
 class Aperture(Numeric):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from labels.targets.base import Decision, Definition, Evidence, Target
+from lightmeter.labels.targets.base import Decision, Definition, PhotoFacts, Target
 
 
 class MediumDefinition(Definition):
@@ -26,7 +26,7 @@ class Medium(Target[MediumDefinition]):
     columns: ClassVar = ("make", "model", "software")
     sightings: ClassVar = True
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Take the sightings' word before the scanner's."""
         declared = {medium for medium in evidence.mediums if medium in self.classes}
         if len(declared) > 1:

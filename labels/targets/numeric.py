@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from labels.targets.base import ClassDefinition, Decision, Definition, Evidence, Target
+from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition, PhotoFacts, Target
 
 
 def _quantity(value: object) -> object:
@@ -73,7 +73,7 @@ class Numeric(Target[Bins]):
         """The classes' numbers where they were declared by them."""
         return tuple(one.stops for one in self.definition.classes if one.stops is not None)
 
-    def decide(self, evidence: Evidence) -> Decision:
+    def decide(self, evidence: PhotoFacts) -> Decision:
         """Bin the value."""
         value = evidence.exif.get(self.columns[0])
         if value is None:

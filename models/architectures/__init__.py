@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from torch import nn
 
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 Builder = Callable[["ModelSpec"], "nn.Module"]
 
 BUILT_IN = {
-    "efficientnet-lite0": "photograph",
+    "efficientnet-lite0": "patches_and_view",
     "fusion": "fusion",
-    "grid-vote": "small",
+    "grid-vote": "small_cnn",
     "lightmeter": "lightmeter",
     "lightmeter-attention": "attention",
     "mobilenet-v2": "mobilenet",
-    "small-cnn": "small",
+    "small-cnn": "small_cnn",
     "trees": "trees",
     "vgg16-patches": "vgg",
     "vgg16-view": "vgg",

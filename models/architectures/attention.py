@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .backbones import FIRST
 from .efficientnet_lite import EfficientNetLite
 from .lightmeter import depths, early_statistics, every_depth
-from .trunks import FIRST
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 _BLOCKS = 5  # of the trunk, that see the residual
 _RESIDUAL_GAIN = 8.0  # noise of one level of 255 becomes as strong as the trunk expects

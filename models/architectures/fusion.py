@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .trunks import build_trunk
+from .backbones import build_backbone
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 _WIDTHS = (256, 128, 64, 32)
 _PICTURE = 64
@@ -62,4 +62,4 @@ def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
 def build(spec: "ModelSpec") -> nn.Module:
     """Return the network of a spec."""
     cut = spec.preprocessing
-    return Fusion(spec.classes, sum(map(len, cut.exif_columns.values())), build_trunk(spec) if cut.view else None)
+    return Fusion(spec.classes, sum(map(len, cut.exif_columns.values())), build_backbone(spec) if cut.view else None)

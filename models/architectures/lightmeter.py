@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .backbones import FIRST
 from .efficientnet_lite import FEATURES, STEM, VARIANTS, EfficientNetLite
 from .heads import Heads, mean_and_deviation
-from .trunks import FIRST
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 
 class DeepStatistics(nn.Module):

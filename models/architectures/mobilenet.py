@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 FEATURES = 1280
 _STAGES = (
@@ -50,7 +50,7 @@ class InvertedResidual(nn.Module):
         return inputs + x if self.shortcut else x
 
 
-class Trunk(nn.Module):
+class MobileNetV2(nn.Module):
     """Pictures in, 1,280 features out."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class ViewMobileNet(nn.Module):
 
     def __init__(self, classes: Mapping[str, int], dense: int) -> None:
         super().__init__()
-        self.trunk = Trunk()
+        self.trunk = MobileNetV2()
         self.dense = nn.Sequential(nn.Linear(FEATURES, dense), nn.ReLU(inplace=True), nn.Dropout(0.2))
         self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
 

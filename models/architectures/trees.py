@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 ITERATIONS, LEAVES = 200, 8
 

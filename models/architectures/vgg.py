@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from models.spec import ModelSpec
+    from lightmeter.models.runtime.spec import ModelSpec
 
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-class Trunk(nn.Module):
+class VGG16(nn.Module):
     """The first blocks of VGG-16, each ending in a maximum over two by two.
 
     Args:
@@ -58,7 +58,7 @@ class PatchVgg(nn.Module):
 
     def __init__(self, classes: Mapping[str, int], patch_size: int, filters: int, dense: int) -> None:
         super().__init__()
-        self.trunk = Trunk(3)
+        self.trunk = VGG16(3)
         widths = (self.trunk.channels, *(filters for _ in self.KERNELS))
         layers: list[nn.Module] = []
         for (before, after), kernel in zip(pairwise(widths), self.KERNELS, strict=True):
@@ -88,7 +88,7 @@ class ViewVgg(nn.Module):
 
     def __init__(self, classes: Mapping[str, int], dense: int) -> None:
         super().__init__()
-        self.trunk = Trunk(5)
+        self.trunk = VGG16(5)
         self.dense = nn.Sequential(nn.Linear(self.trunk.channels, dense), nn.ReLU(inplace=True), nn.Dropout(0.5))
         self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from labels.dataset import DataSet, Split
+    from lightmeter.labels.datasets.dataset import DataSet, Split
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")]
 TrainedOn = Annotated[
@@ -28,7 +28,7 @@ SplitName = Annotated[str, typer.Option(help="validation, or test once that was 
 def seen_split(run: Path, split: str) -> "Split":
     """Return the split that a study may look at: one that is not fitted to, and test only after ``models evaluate``."""
     from lightmeter.errors import UsageError
-    from models.runs import find_run, read_metrics
+    from lightmeter.models.training.runs import find_run, read_metrics
 
     metrics = read_metrics(find_run(run))
     if split == "validation":
@@ -47,8 +47,8 @@ def seen_split(run: Path, split: str) -> "Split":
 
 def open_dataset(folder: Path) -> "DataSet":
     """Return a data set that is given as a path or by its name in the project."""
-    from labels.dataset import read_dataset
     from lightmeter import project
+    from lightmeter.labels.datasets.dataset import read_dataset
 
     if not folder.exists() and len(folder.parts) == 1:
         here = project.find_if_any()

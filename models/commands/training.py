@@ -6,20 +6,29 @@ from typing import Annotated
 import typer
 
 from lightmeter import console
-from lightmeter.commands import Group
-from models.commands.options import DataFolder, Device, RecipeName, RunFolder, Seed, Settings, TrainedOn, open_dataset
-from models.commands.show import scored_tables
+from lightmeter.commands import CommandGroup
+from lightmeter.models.commands.options import (
+    DataFolder,
+    Device,
+    RecipeName,
+    RunFolder,
+    Seed,
+    Settings,
+    TrainedOn,
+    open_dataset,
+)
+from lightmeter.models.commands.tables import scored_tables
 
-app = Group()
+app = CommandGroup()
 
 
 @app.command()
 def recipes() -> None:
     """List the recipes."""
-    from models.recipe import names, read_recipe
+    from lightmeter.models.training.recipe import names, read_recipe
 
     found = [read_recipe(name) for name in names()]
-    console.current().emit(
+    console.get_console().emit(
         [recipe.model_dump(mode="json") for recipe in found],
         console.table("", ("recipe", "what it is", "source"), [(r.name, r.summary, r.source) for r in found]),
     )
@@ -39,18 +48,18 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     ] = False,
 ) -> None:
     """Train a recipe on a data set and score it on validation; the test split is left alone."""
-    from models import devices, distributed
-    from models.recipe import read_recipe
-    from models.runs import destination
-    from models.train import train as train_recipe
+    from lightmeter.models.training import devices, distributed
+    from lightmeter.models.training.recipe import read_recipe
+    from lightmeter.models.training.runs import destination
+    from lightmeter.models.training.train import train as train_recipe
 
     chosen = read_recipe(recipe, set_ or [])
     dataset = open_dataset(data)
     folder = destination(out, name, f"{chosen.name}-{dataset.spec.name}")
-    run = train_recipe(chosen, dataset, folder, device=devices.chosen(device), seed=seed, resume=resume)
-    if not distributed.first():
+    run = train_recipe(chosen, dataset, folder, device=devices.select_device(device), seed=seed, resume=resume)
+    if not distributed.is_main_process():
         return
-    console.current().emit(
+    console.get_console().emit(
         {"run": run.folder, "metrics": run.metrics},
         [
             *scored_tables(run.metrics, "validation"),
@@ -66,15 +75,15 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score a run on the test split of its data set, once; how often that was done stays in the run."""
-    from models import devices
-    from models.evaluate import evaluate_run
-    from models.runs import find_run, open_run
+    from lightmeter.models.evaluation.evaluate import evaluate_run
+    from lightmeter.models.training import devices
+    from lightmeter.models.training.runs import find_run, open_run
 
-    predictor = open_run(run, devices.chosen(device))
+    predictor = open_run(run, devices.select_device(device))
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
     folder = find_run(run)
     metrics = evaluate_run(folder, predictor, dataset)
-    console.current().emit(
+    console.get_console().emit(
         {"run": folder, "metrics": metrics},
         [*scored_tables(metrics, "test"), f"Report: {folder / 'report.html'}"],
     )

@@ -8,20 +8,20 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, inspect, select
 
-from harvest.catalogue.queries import run_counts
-from harvest.catalogue.revisions import head, revision_of, upgrade
-from harvest.catalogue.session import engine_for, open_catalogue
-from harvest.catalogue.tables import Exif, Image, Run, Sighting, SightingState, Table
-from harvest.crawl.job import Job, Options, Origin, Outcome, Photograph
-from harvest.crawl.writes import record, register
-from harvest.inspect import Plan
-from harvest.inspect import inspect as look_at
-from harvest.sources import Sighting as Seen
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.catalogue.ingest import save_items, save_outcomes
+from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Sighting, SightingState
+from lightmeter.harvest.catalogue.session import engine_for, open_catalogue
+from lightmeter.harvest.catalogue.statistics import run_counts
+from lightmeter.harvest.crawl.items import FetchOutcome, FetchRequest, IngestedPhoto, RunOptions, SourceContext
+from lightmeter.harvest.filters import InspectionPlan
+from lightmeter.harvest.filters import inspect as look_at
+from lightmeter.harvest.sources import PhotoItem as Seen
 from lightmeter.project import Project
 from tests.support import jpeg
 
-ORIGIN = Origin("site", frozenset({"https"}))
+ORIGIN = SourceContext("site", frozenset({"https"}))
 
 
 @pytest.fixture
@@ -42,26 +42,26 @@ def run(engine: Engine) -> int:
 def _new_run(engine: Engine) -> int:
     with engine.begin() as connection:
         row = {"source": "folder", "query": {}, "options": {"require": []}}
-        return connection.execute(insert(Run).values(row).returning(Run.id)).scalar_one()
+        return connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
 
 
 def _seen(*names: str, **more: object) -> list[Seen]:
     return [Seen(source_id=name, media_url=f"https://example.org/{name}", **more) for name in names]  # type: ignore[arg-type]
 
 
-def _register(engine: Engine, run: int, seen: list[Seen], options: Options | None = None) -> list[Job]:
+def _register(engine: Engine, run: int, seen: list[Seen], options: RunOptions | None = None) -> list[FetchRequest]:
     with engine.begin() as connection:
-        return register(connection, run, ORIGIN, seen, options or Options(), {"page": 1}).jobs
+        return save_items(connection, run, ORIGIN, seen, options or RunOptions(), {"page": 1}).jobs
 
 
-def _photograph(seed: int) -> Photograph:
+def _photograph(seed: int) -> IngestedPhoto:
     data = jpeg(seed)
-    return Photograph(f"{seed:064x}", len(data), look_at(data, Plan()))
+    return IngestedPhoto(f"{seed:064x}", len(data), look_at(data, InspectionPlan()))
 
 
 def test_migrations_make_what_the_tables_say(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     assert revision_of(engine) == head()
     assert "sightings" in inspect(engine).get_table_names()
 
@@ -74,25 +74,25 @@ def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
 def test_sightings_become_jobs_and_then_photographs(engine: Engine, run: int) -> None:
     jobs = _register(engine, run, _seen("a", "b", "c"))
     outcomes = [
-        Outcome(jobs[0], SightingState.FETCHED, None, _photograph(1)),
-        Outcome(jobs[1], SightingState.FETCHED, None, _photograph(1)),
-        Outcome(jobs[2], SightingState.GONE, "HTTP 404"),
+        FetchOutcome(jobs[0], SightingState.FETCHED, None, _photograph(1)),
+        FetchOutcome(jobs[1], SightingState.FETCHED, None, _photograph(1)),
+        FetchOutcome(jobs[2], SightingState.GONE, "HTTP 404"),
     ]
     with engine.begin() as connection:
-        record(connection, outcomes, "salt")
+        save_outcomes(connection, outcomes, "salt")
     counts = run_counts(engine)
     assert counts["runs"][0]["found"] == 3
     assert {s: n for s, n in counts["total"].items() if n and s != "reasons"} == {"found": 3, "fetched": 2, "gone": 1}
     with engine.connect() as connection:
         assert len(connection.execute(select(Image.id)).all()) == 1  # the same bytes, seen twice
         assert connection.execute(select(Exif.f_number, Exif.origin)).all() == [(2.8, "file")]
-        assert connection.scalar(select(Run.cursor)) == {"page": 1}
+        assert connection.scalar(select(HarvestRun.cursor)) == {"page": 1}
 
 
 def test_a_known_sighting_is_no_new_job(engine: Engine, run: int) -> None:
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
-        record(connection, [Outcome(jobs[0], SightingState.FAILED, "timeout")], "salt")
+        save_outcomes(connection, [FetchOutcome(jobs[0], SightingState.FAILED, "timeout")], "salt")
     assert _register(engine, _new_run(engine), _seen("a")) == []
     assert run_counts(engine)["total"]["known"] == 1
 
@@ -111,8 +111,8 @@ def test_a_sighting_met_twice_in_one_run_is_one_job(engine: Engine, run: int) ->
 def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int) -> None:
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
-        record(connection, [Outcome(jobs[0], SightingState.FETCHED, None, _photograph(2))], "salt")
-        done = register(connection, run, Origin("elsewhere", ORIGIN.schemes), _seen("a"), Options(), None)
+        save_outcomes(connection, [FetchOutcome(jobs[0], SightingState.FETCHED, None, _photograph(2))], "salt")
+        done = save_items(connection, run, SourceContext("elsewhere", ORIGIN.schemes), _seen("a"), RunOptions(), None)
     assert done.jobs == []
     assert done.new == [SightingState.FETCHED]
 
@@ -120,13 +120,13 @@ def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int
 @pytest.mark.parametrize(
     ("options", "state", "reason"),
     [
-        (Options(licences=("CC0-1.0",)), SightingState.REFUSED, "licence: CC-BY-NC-4.0"),
-        (Options(metadata_only=True), SightingState.SKIPPED, "metadata only"),
-        (Options(require=("iso",)), SightingState.SKIPPED, "required EXIF missing: iso"),
+        (RunOptions(licences=("CC0-1.0",)), SightingState.REFUSED, "licence: CC-BY-NC-4.0"),
+        (RunOptions(metadata_only=True), SightingState.SKIPPED, "metadata only"),
+        (RunOptions(require=("iso",)), SightingState.SKIPPED, "required EXIF missing: iso"),
     ],
 )
 def test_what_can_be_decided_without_fetching(
-    engine: Engine, run: int, options: Options, state: SightingState, reason: str
+    engine: Engine, run: int, options: RunOptions, state: SightingState, reason: str
 ) -> None:
     assert _register(engine, run, _seen("a", licence="CC-BY-NC-4.0", exif={"FNumber": "f/4"}), options) == []
     with engine.connect() as connection:
@@ -136,10 +136,10 @@ def test_what_can_be_decided_without_fetching(
 def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
     serial = "SN-4711-0815"
     data = jpeg(5, exif={0xA431: serial})
-    photograph = Photograph("5" * 64, len(data), look_at(data, Plan()))
+    photograph = IngestedPhoto("5" * 64, len(data), look_at(data, InspectionPlan()))
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:
-        record(connection, [Outcome(jobs[0], SightingState.FETCHED, None, photograph)], "salt")
+        save_outcomes(connection, [FetchOutcome(jobs[0], SightingState.FETCHED, None, photograph)], "salt")
     with engine.connect() as connection:
         body = connection.scalar(select(Image.body))
         raw = connection.scalar(select(Exif.raw))

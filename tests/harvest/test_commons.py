@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harvest.exif import normalise
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.commons import Commons, _sighting
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.commons import Commons, _sighting
 from lightmeter.settings import Settings
 from tests.harvest.api import Api, Asked, Reply, serving
 
@@ -86,19 +86,19 @@ def wiki() -> FakeWiki:
 
 @pytest.fixture
 def api(wiki: FakeWiki, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr("harvest.sources.service._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
     with serving(wiki) as server:
         yield server
 
 
-def discover(api: Api, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(api: Api, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     settings = Settings.model_validate({"crawl": {"contact": "ada@example.org"}})
     query = Commons.Query(api=f"{api.url}/w/api.php", **options)
     return list(Commons(settings).discover(query, cursor))
 
 
-def found(api: Api, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(api, cursor, **options) if isinstance(item, Sighting)]
+def found(api: Api, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(api, cursor, **options) if isinstance(item, PhotoItem)]
 
 
 def test_what_a_file_page_tells(wiki: FakeWiki, api: Api) -> None:
@@ -133,10 +133,10 @@ def test_discovery_goes_on_at_every_checkpoint(wiki: FakeWiki, api: Api, options
     wiki.below = {"A": ["B"], "B": ["C"]}
     wiki.files = {"A": [file(n) for n in range(25)], "B": [file(n) for n in range(25, 30)], "C": [file(30)]}
     whole = discover(api, **options)
-    everything = [item.source_id for item in whole if isinstance(item, Sighting)]
+    everything = [item.source_id for item in whole if isinstance(item, PhotoItem)]
     for index, item in enumerate(whole):
         if isinstance(item, Checkpoint):
-            seen = [one.source_id for one in whole[:index] if isinstance(one, Sighting)]
+            seen = [one.source_id for one in whole[:index] if isinstance(one, PhotoItem)]
             rest = [one.source_id for one in found(api, json.loads(json.dumps(item.cursor)), **options)]
             assert seen + rest == everything
 

@@ -9,10 +9,10 @@ import pytest
 
 pytest.importorskip("flickrapi")
 
-from harvest.sources.commons import Commons
-from harvest.sources.flickr import Flickr
-from harvest.sources.reddit import Reddit
-from harvest.sources.simulator import Simulator
+from lightmeter.harvest.sources.commons import Commons
+from lightmeter.harvest.sources.flickr import Flickr
+from lightmeter.harvest.sources.reddit import Reddit
+from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.testing import SourceTests, photograph, served
 from tests.harvest.api import Asked, Reply, serving
 

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from sqlalchemy import insert, select
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Image as CatalogueImage
-from harvest.catalogue.tables import Region
+from lightmeter.harvest.catalogue.models import Image as CatalogueImage
+from lightmeter.harvest.catalogue.models import Region
+from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.project import find
 from tests.conftest import Lightmeter
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.exif import ExifReading, Privacy, column_of, read_exif, read_tags, read_xmp
+from lightmeter.harvest.exif import ExifRecord, Privacy, column_of, read_exif, read_tags, read_xmp
 
 NOTHING = Privacy()
 EVERYTHING = Privacy(gps=True, serial_numbers=True, names=True)
@@ -69,11 +69,11 @@ def test_a_path_is_as_good_as_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"<html>", photograph()[:80], bytes(1000)])
 def test_bad_bytes_give_an_empty_reading(data: bytes) -> None:
-    assert read_exif(data, keep=NOTHING) == ExifReading()
+    assert read_exif(data, keep=NOTHING) == ExifRecord()
 
 
 def test_a_file_that_is_not_there_gives_an_empty_reading(tmp_path: Path) -> None:
-    assert read_exif(tmp_path / "none.jpg", keep=NOTHING) == ExifReading()
+    assert read_exif(tmp_path / "none.jpg", keep=NOTHING) == ExifRecord()
 
 
 def test_tags_that_a_source_tells_are_treated_alike() -> None:
@@ -163,7 +163,7 @@ def test_xmp_is_read_where_exif_says_nothing() -> None:
     "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
 )
 def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
-    assert read_xmp(packet, keep=NOTHING) == ExifReading()
+    assert read_xmp(packet, keep=NOTHING) == ExifRecord()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.TiffImagePlugin import IFDRational
 
-from harvest.exif import ExifValues, normalise, values
+from lightmeter.harvest.exif import ExifValues, normalise
+from lightmeter.harvest.exif import parsers as values
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.binary(max_size=40),
@@ -72,9 +73,9 @@ def test_an_iso_that_did_not_fit_is_none() -> None:
 @given(anything)
 def test_nothing_raises_and_nothing_absurd_gets_through(value: object) -> None:
     for parse, (low, high) in (
-        (values.f_number, values.F_NUMBERS), (values.f_number_apex, values.F_NUMBERS),
-        (values.exposure_time, values.EXPOSURE_TIMES_S), (values.exposure_time_apex, values.EXPOSURE_TIMES_S),
-        (values.iso, values.ISOS), (values.focal_length, values.FOCAL_LENGTHS_MM), (values.orientation, (1, 8)),
+        (values.f_number, values.PLAUSIBLE_F_NUMBERS), (values.f_number_apex, values.PLAUSIBLE_F_NUMBERS),
+        (values.exposure_time, values.PLAUSIBLE_EXPOSURE_TIMES_S), (values.exposure_time_apex, values.PLAUSIBLE_EXPOSURE_TIMES_S),
+        (values.iso, values.PLAUSIBLE_ISOS), (values.focal_length, values.PLAUSIBLE_FOCAL_LENGTHS_MM), (values.orientation, (1, 8)),
     ):  # fmt: skip
         found = parse(value)
         assert found is None or low <= found <= high

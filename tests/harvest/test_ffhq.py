@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.ffhq import Ffhq, read_members
 from lightmeter.errors import UsageError
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.ffhq import Ffhq, read_members
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
 
@@ -38,12 +38,12 @@ def listed(folder: Path, count: int = 3, indent: int | None = None) -> Path:
     return file
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     return list(Ffhq(Settings()).discover(Ffhq.Query(**options), cursor))
 
 
-def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
+def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 def test_what_a_record_tells(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_aligned_faces_have_the_box_of_their_landmarks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_list_larger_than_a_piece_of_it(tmp_path: Path, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harvest.sources.ffhq._PIECE", 1000)
+    monkeypatch.setattr("lightmeter.harvest.sources.ffhq._PIECE", 1000)
     assert [number for number, _ in read_members(listed(tmp_path, 40, indent))] == [str(n) for n in range(40)]
 
 

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps, ImageStat
 
-from harvest.inspect import Finding, Picture, Plan, inspect, load_filters
-from harvest.inspect.borders import SIDES
-from harvest.inspect.duplicates import group, perceptual_hash
-from harvest.inspect.faces import crop, find_faces
-from harvest.inspect.picture import upright
-from harvest.inspect.quality import jpeg_quality
+from lightmeter.harvest.filters import DecodedImage, FilterResult, InspectionPlan, inspect, load_filters
+from lightmeter.harvest.filters.borders import SIDES
+from lightmeter.harvest.filters.faces import crop, find_faces
+from lightmeter.harvest.filters.image import upright
+from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius, perceptual_hash
+from lightmeter.harvest.filters.quality import jpeg_quality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -37,8 +37,8 @@ def jpeg(pixels: Pixels, quality: int = 85) -> bytes:
     return file.getvalue()
 
 
-def look(data: bytes, name: str) -> Finding:
-    inspected = inspect(data, Plan(tuple(load_filters({}, [name]))))
+def look(data: bytes, name: str) -> FilterResult:
+    inspected = inspect(data, InspectionPlan(tuple(load_filters({}, [name]))))
     assert inspected.problem is None
     return inspected.results[name]
 
@@ -180,7 +180,7 @@ def test_a_turned_copy_has_the_same_hash(orientation: int) -> None:
     original.save(file, "PNG", exif=tags)
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue())))
     assert perceptual_hash(np.asarray(original), orientation) == perceptual_hash(np.asarray(shown))
-    assert Picture(original, orientation).orientation == orientation
+    assert DecodedImage(original, orientation).orientation == orientation
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(0, 7), st.data())
@@ -195,19 +195,19 @@ def test_grouping_is_what_comparing_all_pairs_gives(hashes: list[int], radius: i
             if (one ^ hashes[j]).bit_count() <= radius:
                 low, high = sorted((labels[i], labels[j]))
                 labels = [low if label == high else label for label in labels]
-    assert group(np.array(hashes, dtype=np.uint64), radius).tolist() == labels
+    assert group_by_hamming_radius(np.array(hashes, dtype=np.uint64), radius).tolist() == labels
 
 
 def test_a_radius_that_cannot_be_exact_is_refused() -> None:
     with pytest.raises(ValueError, match="radius"):
-        group(np.array([1, 2], dtype=np.uint64), 8)
+        group_by_hamming_radius(np.array([1, 2], dtype=np.uint64), 8)
 
 
 @pytest.mark.shared
 def test_real_photographs_are_judged_as_a_person_does(shared: Path) -> None:
     """All but those that the table of truth itself calls doubtful."""
     left_out = {"borders": {"p126", "p131", "p137"}, "monochrome": {"p005", "p079"}}
-    plan = Plan(tuple(load_filters({}, ["borders", "monochrome"])))
+    plan = InspectionPlan(tuple(load_filters({}, ["borders", "monochrome"])))
     with (shared / "photos" / "truth.csv").open() as file:
         for truth in csv.DictReader(file):
             results = inspect((shared / "photos" / truth["file"]).read_bytes(), plan).results
@@ -222,10 +222,10 @@ def test_real_photographs_are_judged_as_a_person_does(shared: Path) -> None:
 @pytest.mark.shared
 def test_faces_are_found_in_stored_pixels_however_the_picture_is_turned(shared: Path) -> None:
     image = Image.open(shared / "photos" / "p113.jpg")
-    upright_face = find_faces(Picture(image.convert("RGB")))[0]
+    upright_face = find_faces(DecodedImage(image.convert("RGB")))[0]
     turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
     for orientation, turn in turns.items():  # stored turned the other way, so that the tag puts it right
-        stored = Picture(image.convert("RGB").transpose(turn), orientation)
+        stored = DecodedImage(image.convert("RGB").transpose(turn), orientation)
         face = find_faces(stored)[0]
         shown = upright(stored.part(face.x, face.y, face.x + face.width, face.y + face.height), orientation)
         box = (
@@ -247,7 +247,9 @@ def test_faces_are_found_in_real_photographs(shared: Path) -> None:
         for truth in csv.DictReader(file):
             if int(truth["faces"]) >= 0:
                 measures = (
-                    inspect((shared / "photos" / truth["file"]).read_bytes(), Plan((faces,))).results["faces"].measures
+                    inspect((shared / "photos" / truth["file"]).read_bytes(), InspectionPlan((faces,)))
+                    .results["faces"]
+                    .measures
                 )
                 number = sum(s >= 0.8 and z >= 36 for s, z in zip(measures["scores"], measures["sizes"], strict=True))
                 found, told, right = (

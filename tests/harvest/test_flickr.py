@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("flickrapi")
 
-from harvest.exif import normalise
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.flickr import Flickr, listings
-from harvest.sources.flickr.listings import FIRST_UPLOAD
-from harvest.sources.flickr.photographs import SIZES, nearest_size
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.flickr import Flickr, listings
+from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
+from lightmeter.harvest.sources.flickr.photographs import SIZES, nearest_size
 from lightmeter.settings import Settings
 from tests.harvest.api import Api, Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
@@ -123,17 +123,17 @@ def api(flickr: FakeFlickr, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     with serving(flickr) as server:
         for name, value in (KEY | {"FLICKR_API_URL": f"{server.url}/services/rest/"}).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("harvest.sources.service._FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
         monkeypatch.setattr(listings, "MOST_RESULTS", 400)  # a tenth of Flickr's, to be quick
         yield server
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     return list(Flickr(Settings()).discover(Flickr.Query(**options), cursor))
 
 
-def sightings(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
+def sightings(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 class TestListings:
@@ -167,7 +167,7 @@ class TestListings:
         whole = discover(search="x", per_page=50)
         places = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
         for place in places[::4]:
-            seen = {item.source_id for item in whole[:place] if isinstance(item, Sighting)}
+            seen = {item.source_id for item in whole[:place] if isinstance(item, PhotoItem)}
             rest = {found.source_id for found in sightings(whole[place].cursor, search="x", per_page=50)}
             assert not seen & rest
             assert len(seen | rest) == 440

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harvest.testing import photograph
+from lightmeter.testing.sources import photograph
 from tests.support import Answer, Lightmeter, Site, jpeg
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}

@@ -11,8 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harvest.inspect import Filter, Limits, Measured, Measures, Picture, Plan, Verdict, inspect, load_filters
 from lightmeter.errors import UsageError
+from lightmeter.harvest.filters import (
+    DecodedImage,
+    DecodeLimits,
+    Filter,
+    InspectionPlan,
+    Measurement,
+    Measures,
+    Verdict,
+    inspect,
+    load_filters,
+)
 from lightmeter.settings import Section, Settings
 
 
@@ -23,7 +33,7 @@ class Slow(Filter[Section]):
     version: ClassVar[int] = 1
     Settings = Section
 
-    def measure(self, picture: Picture) -> Measured:
+    def measure(self, picture: DecodedImage) -> Measurement:
         while True:
             time.sleep(0.01)
 
@@ -43,11 +53,11 @@ def noise(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray[Any, 
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
-    return Plan.of(Settings())
+def plan() -> InspectionPlan:
+    return InspectionPlan.of(Settings())
 
 
-def test_all_filters_find_something_in_one_go(plan: Plan) -> None:
+def test_all_filters_find_something_in_one_go(plan: InspectionPlan) -> None:
     inspected = inspect(encoded(noise()), plan)
     assert (inspected.format, inspected.width, inspected.height, inspected.problem) == ("JPEG", 128, 96, None)
     assert set(inspected.results) >= {"borders", "duplicates", "monochrome", "quality"}
@@ -68,13 +78,13 @@ def test_all_filters_find_something_in_one_go(plan: Plan) -> None:
         (encoded(noise(), "PNG")[:4000], "truncated"),
     ],
 )
-def test_what_is_wrong_comes_out_as_a_short_reason(plan: Plan, data: bytes, problem: str) -> None:
+def test_what_is_wrong_comes_out_as_a_short_reason(plan: InspectionPlan, data: bytes, problem: str) -> None:
     inspected = inspect(data, plan)
     assert inspected.problem == problem
     assert inspected.results == {}
 
 
-def test_a_truncated_photograph_still_tells_its_size_and_settings(plan: Plan) -> None:
+def test_a_truncated_photograph_still_tells_its_size_and_settings(plan: InspectionPlan) -> None:
     tags = Image.Exif()
     tags.get_ifd(0x8769)[0x8827] = 400
     inspected = inspect(encoded(noise(), exif=tags)[:4000], plan)
@@ -83,34 +93,36 @@ def test_a_truncated_photograph_still_tells_its_size_and_settings(plan: Plan) ->
 
 def test_limits_on_bytes_pixels_and_time() -> None:
     data = encoded(noise())
-    assert inspect(data, Plan(limits=Limits(max_bytes=100))).problem == "too many bytes"
-    bomb = inspect(encoded(Image.new("1", (9000, 9000)), "PNG"), Plan(limits=Limits(max_pixels=1_000_000)))
+    assert inspect(data, InspectionPlan(limits=DecodeLimits(max_bytes=100))).problem == "too many bytes"
+    bomb = inspect(
+        encoded(Image.new("1", (9000, 9000)), "PNG"), InspectionPlan(limits=DecodeLimits(max_pixels=1_000_000))
+    )
     assert (bomb.problem, bomb.width) == ("too many pixels", 9000)
     start = time.monotonic()
-    assert inspect(data, Plan((Slow(),), Limits(timeout_s=0.2))).problem == "timeout"
+    assert inspect(data, InspectionPlan((Slow(),), DecodeLimits(timeout_s=0.2))).problem == "timeout"
     assert time.monotonic() - start < 2
 
 
 def test_an_image_larger_than_pillow_likes_is_looked_at_within_our_own_limit() -> None:
     data = encoded(Image.new("L", (10_000, 9_500)), "PNG", compress_level=1)
-    assert inspect(data, Plan()).problem is None
+    assert inspect(data, InspectionPlan()).problem is None
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "I", "F", "CMYK", "YCbCr", "LAB"])
-def test_every_mode_can_be_looked_at(plan: Plan, mode: str) -> None:
+def test_every_mode_can_be_looked_at(plan: InspectionPlan, mode: str) -> None:
     kind = {"CMYK": "JPEG", "YCbCr": "JPEG"}.get(mode, "TIFF")
     picture = Image.new("I;16", (64, 64), 40_000) if mode == "I;16" else Image.fromarray(noise(64, 64)).convert(mode)
     assert inspect(encoded(picture, kind), plan).problem is None
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(plan: Plan) -> None:
+def test_sixteen_bits_are_scaled_and_not_clipped(plan: InspectionPlan) -> None:
     inspected = inspect(encoded(Image.new("I;16", (64, 64), 0x8080), "PNG"), plan)
     assert inspected.results["quality"].measures["brightness"] == 128.0
 
 
 def test_thresholds_come_from_the_settings() -> None:
     (quality,) = load_filters({"quality": {"min_sharpness": 1e9}}, ["quality"])
-    assert inspect(encoded(noise()), Plan((quality,))).results["quality"].reason == "blurred"
+    assert inspect(encoded(noise()), InspectionPlan((quality,))).results["quality"].reason == "blurred"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +136,7 @@ def test_wrong_settings_are_one_sentence(settings: dict[str, dict[str, Any]], se
 
 def test_measures_are_judged_again_without_the_picture() -> None:
     (quality,) = load_filters({}, ["quality"])
-    finding = inspect(encoded(noise()), Plan((quality,))).results["quality"]
+    finding = inspect(encoded(noise()), InspectionPlan((quality,))).results["quality"]
     stricter = quality.Settings(min_sharpness=1e9)
     assert finding.verdict == "keep"
     assert quality.judge(finding.measures, stricter) == Verdict("drop", "blurred")
@@ -132,7 +144,9 @@ def test_measures_are_judged_again_without_the_picture() -> None:
 
 @pytest.mark.shared
 def test_no_broken_file_harms(shared: Path) -> None:
-    plan = Plan(tuple(load_filters({}, ["borders", "duplicates", "monochrome", "quality"])), Limits(timeout_s=20))
+    plan = InspectionPlan(
+        tuple(load_filters({}, ["borders", "duplicates", "monochrome", "quality"])), DecodeLimits(timeout_s=20)
+    )
     known = r"empty|not an image|truncated|too many pixels|undecodable: .+"
     for file in sorted((shared / "broken").glob("*/*")):
         start = time.monotonic()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harvest.licences import normalise
+from lightmeter.harvest.licences import normalise
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_one_name_each(said: str | None, named: str | None) -> None:
 
 
 def test_flickr_s_licences_are_named_as_all_others() -> None:
-    from harvest.sources.flickr.photographs import LICENCES
+    from lightmeter.harvest.sources.flickr.photographs import LICENCES
 
     assert all(normalise(licence) == licence for licence in LICENCES.values())

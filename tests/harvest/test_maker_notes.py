@@ -10,9 +10,9 @@ import exifread
 import pytest
 from PIL import Image
 
-from harvest.exif import Privacy, read_image
-from harvest.time_limit import OutOfTime, time_limit
 from lightmeter.cli import main
+from lightmeter.harvest.exif import Privacy, read_image
+from lightmeter.time_limit import TimeLimitExceeded, time_limit
 from tests.support import Lightmeter
 
 ASCII, LONG = 2, 4
@@ -76,13 +76,13 @@ def test_what_takes_too_long_is_left_unread(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
 def test_an_inner_limit_does_not_lift_an_outer_one(outer: float, inner: float) -> None:
     began = time.monotonic()
-    with pytest.raises(OutOfTime), time_limit(outer):
+    with pytest.raises(TimeLimitExceeded), time_limit(outer):
         _sleep_twice(inner)
     assert outer <= time.monotonic() - began < 20
 
 
 def _sleep_twice(inner: float) -> None:
-    with contextlib.suppress(OutOfTime), time_limit(inner):
+    with contextlib.suppress(TimeLimitExceeded), time_limit(inner):
         time.sleep(60)
     time.sleep(60)
 
@@ -97,6 +97,6 @@ def test_a_project_asks_by_its_settings(
     shown = lightmeter("catalogue", "show", "one.jpg")
     assert "ImageType" in str(shown)
     assert b"1234567" not in (project / "catalogue.sqlite").read_bytes()
-    monkeypatch.setattr("harvest.inspect.engine.find_spec", lambda _: None)
+    monkeypatch.setattr("lightmeter.harvest.filters.pipeline.find_spec", lambda _: None)
     assert main(["harvest", "inspect"]) == 2
     assert "lightmeter[makernotes]" in capsys.readouterr().err

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harvest.exif import normalise
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.mirflickr import Mirflickr, read_pairs
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.mirflickr import Mirflickr, read_pairs
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
 
@@ -48,9 +48,9 @@ def large(tmp_path: Path) -> Path:
     return top
 
 
-def found(path: Path, cursor: dict[str, str] | None = None) -> list[Sighting]:
+def found(path: Path, cursor: dict[str, str] | None = None) -> list[PhotoItem]:
     items = Mirflickr(Settings()).discover(Mirflickr.Query(path=path), cursor)
-    return [item for item in items if isinstance(item, Sighting)]
+    return [item for item in items if isinstance(item, PhotoItem)]
 
 
 def test_images_are_paired_with_their_text_files(small: Path) -> None:

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from sqlalchemy import insert, select
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Run
-from harvest.catalogue.tables import Image as Photograph
-from harvest.crawl.job import Options, Origin
-from harvest.crawl.writes import register
-from harvest.sources import Sighting
+from lightmeter.harvest.catalogue.ingest import save_items
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun
+from lightmeter.harvest.catalogue.models import Image as Photograph
+from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.crawl.items import RunOptions, SourceContext
+from lightmeter.harvest.sources import PhotoItem
 from lightmeter.project import Project
 from tests.conftest import Lightmeter
 from tests.support import jpeg
@@ -65,12 +65,12 @@ def test_what_a_source_tells_is_treated_alike(project: Path) -> None:
         "XMP-dc:Creator": SECRETS[2],
         "GPS:GPSLatitude": SECRETS[3],
     }
-    seen = Sighting(source_id="1", media_url="https://example.org/1.jpg", exif=told, exif_origin="api")
+    seen = PhotoItem(source_id="1", media_url="https://example.org/1.jpg", exif=told, exif_origin="api")
     engine = open_catalogue(Project(project))
     with engine.begin() as connection:
-        run = insert(Run).values(source="x", query={}, options={}).returning(Run.id)
+        run = insert(HarvestRun).values(source="x", query={}, options={}).returning(HarvestRun.id)
         number = connection.execute(run).scalar_one()
-        register(connection, number, Origin("x", frozenset({"https"})), [seen], Options(), None)
+        save_items(connection, number, SourceContext("x", frozenset({"https"})), [seen], RunOptions(), None)
         (raw,) = connection.scalars(select(Exif.raw))
     assert raw == {"ExifIFD": {"FNumber": "4.0"}}
     engine.dispose()

@@ -11,12 +11,12 @@ import pytest
 
 pytest.importorskip("praw")
 
-from harvest.crawl.placeholders import is_placeholder
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.reddit import Reddit
-from harvest.sources.reddit.posts import sightings as sightings_of
-from harvest.sources.reddit.titles import tags_of
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.crawl.placeholders import is_placeholder
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.reddit import Reddit
+from lightmeter.harvest.sources.reddit.posts import sightings as sightings_of
+from lightmeter.harvest.sources.reddit.titles import tags_of
 from lightmeter.settings import Settings
 from tests.harvest.api import Api, Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
@@ -69,17 +69,17 @@ def api(reddit: FakeReddit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     with serving(reddit) as server:
         for name, value in (KEY | {"REDDIT_URL": server.url}).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("harvest.sources.service._FIRST_PAUSE_S", 0.01)
+        monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
         monkeypatch.setattr("prawcore.sessions.time.sleep", lambda _: None)
         yield server
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     return list(Reddit(Settings()).discover(Reddit.Query(**({"subreddit": "analog"} | options)), cursor))
 
 
-def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
+def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 class TestListings:
@@ -269,7 +269,7 @@ class TestDumps:
         file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
         places = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
         whole = discover(dump=file)
-        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, Sighting)]
+        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, PhotoItem)]
         rest = [item.source_id for item in found(whole[places[0]].cursor, dump=file)]
         assert seen + rest == [f"p{number}" for number in range(1200)]
 

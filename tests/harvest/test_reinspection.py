@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Inspection
-from harvest.crawl.workers import WorkerCrashed, Workers
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Inspection
+from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.project import SETTINGS_FILE, Project, create
 from tests.support import Lightmeter
 
@@ -88,7 +88,7 @@ def test_what_decoders_print_goes_to_a_log(tmp_path: Path, capfd: pytest.Capture
     log = tmp_path / "logs" / "workers.log"
 
     async def warn() -> None:
-        workers = Workers(1, 30, log)
+        workers = WorkerPool(1, 30, log)
         try:
             await workers.run(os.write, 2, b"TIFFReadDirectory: Warning, unknown tag")  # as libtiff does
         finally:
@@ -104,7 +104,7 @@ def test_the_pool_survives_a_killed_worker(tmp_path: Path) -> None:
 
 
 async def _kill_workers(mark: Path) -> None:
-    workers = Workers(1, 30, mark.parent / "log")
+    workers = WorkerPool(1, 30, mark.parent / "log")
     try:
         assert await workers.run(_die_once, mark) == "alive"
         with pytest.raises(WorkerCrashed):

@@ -6,11 +6,18 @@ from pathlib import Path
 import pytest
 from scrapy import Request
 
-from harvest.crawl.budgets import Budgets
-from harvest.sources.service import FLICKR, Budget, Busy, Service, patiently, retry_after
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.crawl.budgets import RateLimitMiddleware
+from lightmeter.harvest.sources.rate_limit import (
+    FLICKR,
+    RateLimit,
+    RateLimiter,
+    RetryLater,
+    retry_after,
+    retry_when_busy,
+)
 
-SERVICE = Service("example", 3600, ("example.org",))
+SERVICE = RateLimit("example", 3600, ("example.org",))
 
 
 class Clock:
@@ -23,7 +30,7 @@ class Clock:
 
 def _times(file: Path, clock: Clock, count: int) -> list[float]:
     """When each of so many requests may be made, if all of them wait as they are told."""
-    budget, times = Budget(file, SERVICE, clock), []
+    budget, times = RateLimiter(file, SERVICE, clock), []
     for _ in range(count):
         clock.now += budget.take()
         times.append(clock.now)
@@ -49,7 +56,7 @@ def test_a_restart_brings_no_new_budget(tmp_path: Path) -> None:
 def test_services_do_not_share_one(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "budgets.sqlite"
     _times(file, clock, 1_000)
-    assert Budget(file, Service("other", 10, ()), clock).take() == 0
+    assert RateLimiter(file, RateLimit("other", 10, ()), clock).take() == 0
 
 
 def test_media_count_as_the_api_does(tmp_path: Path) -> None:
@@ -64,9 +71,9 @@ def test_media_count_as_the_api_does(tmp_path: Path) -> None:
                 slept.append(seconds)
 
             patch.setattr(asyncio, "sleep", sleep)
-            await Budgets([(SERVICE, Budget(tmp_path / "budgets.sqlite", SERVICE, clock))]).process_request(
-                Request(url)
-            )
+            await RateLimitMiddleware(
+                [(SERVICE, RateLimiter(tmp_path / "budgets.sqlite", SERVICE, clock))]
+            ).process_request(Request(url))
 
     asyncio.run(fetch("https://media.example.org/1.jpg"))
     asyncio.run(fetch("https://elsewhere.org/1.jpg"))
@@ -82,24 +89,24 @@ def test_hosts_of_a_service() -> None:
 
 def test_patience_waits_as_long_as_it_is_asked_to() -> None:
     pauses: list[float] = []
-    replies = iter([Busy("a"), Busy("b", 7.0), Busy("c"), "answer"])
+    replies = iter([RetryLater("a"), RetryLater("b", 7.0), RetryLater("c"), "answer"])
 
     def call() -> str:
         reply = next(replies)
-        if isinstance(reply, Busy):
+        if isinstance(reply, RetryLater):
             raise reply
         return reply
 
-    assert patiently(call, "Example", sleep=pauses.append) == "answer"
+    assert retry_when_busy(call, "Example", sleep=pauses.append) == "answer"
     assert pauses == [1.0, 7.0, 4.0]
 
 
 def test_patience_ends() -> None:
     def call() -> str:
-        raise Busy("HTTP 503")
+        raise RetryLater("HTTP 503")
 
     with pytest.raises(LightmeterError, match=r"Example did not answer after 3 attempts \(HTTP 503\)"):
-        patiently(call, "Example", attempts=3, sleep=lambda _: None)
+        retry_when_busy(call, "Example", attempts=3, sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif
-from lightmeter.exposure import EXPOSURE_TIMES_S, F_NUMBERS, ISOS, nominal_settings
+from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, nominal_settings
+from lightmeter.harvest.catalogue.models import Exif
+from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.project import Project
 
 Here = Callable[..., Any]
@@ -61,9 +61,9 @@ def test_settings_are_named_as_cameras_do(exact: dict[str, float], named: float 
     assert nominal_settings(**exact)[column] == named
 
 
-@pytest.mark.parametrize("series", [F_NUMBERS, EXPOSURE_TIMES_S, ISOS])
+@pytest.mark.parametrize("series", [NOMINAL_F_NUMBERS, NOMINAL_EXPOSURE_TIMES_S, NOMINAL_ISOS])
 def test_nominal_values_are_third_stops(series: tuple[float, ...]) -> None:
     assert sorted(set(series)) == list(series)
     steps = [later / earlier for earlier, later in pairwise(series)]
-    third = 2 ** (1 / 6) if series is F_NUMBERS else 2 ** (1 / 3)
+    third = 2 ** (1 / 6) if series is NOMINAL_F_NUMBERS else 2 ** (1 / 3)
     assert all(third**0.5 < step < third**1.5 for step in steps)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harvest.exif import normalise
-from harvest.sources import Sighting
-from harvest.sources.folder import Folder
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources.folder.source import Folder
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
 
@@ -25,12 +25,12 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 <rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ExposureTime="1/250" exif:FNumber="80/10"/></rdf:RDF></x:xmpmeta>"""
 
 
-def one(folder: Path, beside: dict[str, Any], **options: Any) -> Sighting:
+def one(folder: Path, beside: dict[str, Any], **options: Any) -> PhotoItem:
     (folder / "1.jpg").write_bytes(jpeg(exif={}))
     for name, content in beside.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)
-    (found,) = [item for item in items if isinstance(item, Sighting)]
+    (found,) = [item for item in items if isinstance(item, PhotoItem)]
     return found
 
 
@@ -74,7 +74,7 @@ def test_folders_name_classes_and_photographers(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(jpeg())
     query = Folder.Query(path=tmp_path, concepts_from_folders=True, owner_from_folders=True)
-    (item,) = [found for found in Folder(Settings()).discover(query, None) if isinstance(found, Sighting)]
+    (item,) = [found for found in Folder(Settings()).discover(query, None) if isinstance(found, PhotoItem)]
     assert (item.concepts, item.owner) == (("animal", "dog"), "dog")
 
 

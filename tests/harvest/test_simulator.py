@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from harvest.simulator import motion, optics
-from harvest.simulator.camera import Body, FilmBody, point_spread
-from harvest.simulator.film import Stock
-from harvest.simulator.light import Settings, metered_luminance
-from harvest.simulator.motion import TRIPOD, Hand
-from harvest.simulator.photographers import shot
-from harvest.simulator.scene import Layer, Scene, draw_scene, title_of
-from harvest.simulator.sensor import Sensor
-from harvest.simulator.series import STEPS
-from harvest.sources import Sighting
-from harvest.sources.simulator import Simulator
+from lightmeter.harvest.simulator import motion, optics
+from lightmeter.harvest.simulator.camera import Body, FilmBody, point_spread
+from lightmeter.harvest.simulator.film import Stock
+from lightmeter.harvest.simulator.light import Settings, metered_luminance
+from lightmeter.harvest.simulator.motion import TRIPOD, Hand
+from lightmeter.harvest.simulator.photographers import shot
+from lightmeter.harvest.simulator.scene import Layer, Scene, draw_scene, title_of
+from lightmeter.harvest.simulator.sensor import Sensor
+from lightmeter.harvest.simulator.series import STEPS
+from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.settings import Settings as ProjectSettings
 
 SIZE = (160, 120)
@@ -210,7 +210,7 @@ class TestSource:
     def discover(self, **options: object) -> list:
         query = Simulator.Query(**options)
         found = Simulator(ProjectSettings()).discover(query, None)
-        return [item for item in found if isinstance(item, Sighting)]
+        return [item for item in found if isinstance(item, PhotoItem)]
 
     def test_a_photographs_url_holds_everything_it_is_made_from(self) -> None:
         sighting = self.discover(count=3, size="160x120")[2]

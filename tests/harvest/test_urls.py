@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from harvest.exif import normalise
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.urls import Urls
 from lightmeter.errors import UsageError
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, Site, jpeg
 
@@ -21,12 +21,12 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     return list(Urls(Settings()).discover(Urls.Query(file=file, **options), cursor))
 
 
-def found(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(file, cursor, **options) if isinstance(item, Sighting)]
+def found(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(file, cursor, **options) if isinstance(item, PhotoItem)]
 
 
 def test_a_text_has_an_address_a_line(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("flickrapi")
 
-from harvest.exif import normalise
-from harvest.sources import Checkpoint, Sighting
-from harvest.sources.visual_genome import VisualGenome
 from lightmeter.errors import UsageError
+from lightmeter.harvest.exif import normalise
+from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
 from tests.harvest.api import Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
@@ -32,12 +32,12 @@ def listed(folder: Path, count: int = 3) -> Path:
     return file
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
     return list(VisualGenome(Settings()).discover(VisualGenome.Query(**options), cursor))
 
 
-def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
-    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
+def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 def test_its_own_copies(tmp_path: Path) -> None:

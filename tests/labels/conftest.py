@@ -12,12 +12,12 @@ from PIL import Image as Picture
 from sqlalchemy import Engine, Select, update
 from sqlalchemy.orm import Session
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Image, Inspection, Run, Sighting, SightingState
-from harvest.store import PhotoStore
-from labels.apply import apply
-from labels.review.server import ReviewServer
-from labels.targets.library import find
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Sighting, SightingState
+from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.targets.registry import get_target
 from lightmeter.project import Project, create
 from tests.labels.reviewing import COUNT, serving
 
@@ -53,9 +53,9 @@ class Catalogue:
         """Add one photograph with EXIF values in its file, and return its image's id."""
         self.count += 1
         with Session(self.engine) as session, session.begin():
-            run = session.get(Run, 1)
+            run = session.get(HarvestRun, 1)
             if run is None:
-                run = Run(source="folder", query={}, options={})
+                run = HarvestRun(source="folder", query={}, options={})
                 session.add(run)
             image = Image(
                 sha256=hashlib.sha256(str(self.count).encode()).hexdigest(),
@@ -139,6 +139,6 @@ def server(catalogue: Any) -> Iterator[ReviewServer]:
         store.put(sha256, out.getvalue())
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image).values(sha256=sha256))
-    apply(catalogue.engine, [find("medium")])
+    apply(catalogue.engine, [get_target("medium")])
     with serving(catalogue) as running:
         yield running

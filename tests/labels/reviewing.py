@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from labels.review.actions import Session
-from labels.review.queue import chosen_queue
-from labels.review.regions import crops_by_kind
-from labels.review.server import ReviewServer
-from labels.targets.base import Target
-from labels.targets.library import find
+from lightmeter.labels.review.queues import build_queue
+from lightmeter.labels.review.regions import crops_by_kind
+from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.review.session import Session
+from lightmeter.labels.targets.base import Target
+from lightmeter.labels.targets.registry import get_target
 from lightmeter.project import Project
 
 COUNT = 24
@@ -31,9 +31,9 @@ def running(server: ReviewServer) -> Iterator[ReviewServer]:
 
 @contextmanager
 def serving(catalogue: Any, name: str = "medium") -> Iterator[ReviewServer]:
-    target = find(name)
+    target = get_target(name)
     with catalogue.engine.connect() as connection:
-        queue = chosen_queue(connection, catalogue.project, target.name)
+        queue = build_queue(connection, catalogue.project, target.name)
     with running(
         ReviewServer(catalogue.project, queue, session(catalogue.project, catalogue.engine, target))
     ) as server:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from labels.apply import apply
-from labels.dataset import DataSet, read_dataset
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.datasets.dataset import DataSet, read_dataset
+from lightmeter.labels.targets.registry import get_target
 
 FAST, SLOW = 1 / 1000, 1 / 15
 
@@ -19,7 +19,7 @@ def fill(catalogue: Any, photographers: int = 12, each: int = 5) -> None:
         for index in range(each):
             seconds = FAST if (person + index) % 2 else SLOW
             catalogue.photograph(owner=f"person {person}", make="Canon", model="EOS", exposure_time_s=seconds)
-    apply(catalogue.engine, [find("shutter-binary"), find("medium")])
+    apply(catalogue.engine, [get_target("shutter-binary"), get_target("medium")])
 
 
 def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> DataSet:

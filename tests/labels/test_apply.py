@@ -9,12 +9,12 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import Engine, insert, select, update
 
-from harvest.catalogue.tables import Exif, Image, Inspection, Label
-from labels.apply import apply
-from labels.statements import Statement, resolve
-from labels.stats import statistics
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label
+from lightmeter.labels.annotations.model import Annotation, resolve_conflicts
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.annotations.statistics import statistics
+from lightmeter.labels.targets.registry import get_target
 
 
 def labels_of(catalogue: Any) -> list[tuple[Any, ...]]:
@@ -25,7 +25,7 @@ def labels_of(catalogue: Any) -> list[tuple[Any, ...]]:
 def test_each_photograph_gets_its_class_and_its_value_in_stops(catalogue: Any) -> None:
     one = catalogue.photograph(exposure_time_s=1 / 64, iso=100.0)
     catalogue.photograph(iso=800.0, problem="truncated")
-    outcome = apply(catalogue.engine, [find("shutter"), find("iso")])
+    outcome = apply(catalogue.engine, [get_target("shutter"), get_target("iso")])
     assert labels_of(catalogue) == [(one, "shutter", "1/60", -6.0), (one, "iso", "100", 0.0)]
     assert (outcome["shutter"].photographs, outcome["shutter"].added) == (1, 1)
 
@@ -33,35 +33,35 @@ def test_each_photograph_gets_its_class_and_its_value_in_stops(catalogue: Any) -
 def test_the_file_beats_the_api_and_the_api_the_sidecar(any_catalogue: Any) -> None:
     any_catalogue.photograph(iso=100.0, api={"iso": 800.0, "exposure_time_s": 1.0}, sidecar={"exposure_time_s": 2.0})
     any_catalogue.photograph(sidecar={"iso": 1600.0})
-    apply(any_catalogue.engine, [find("shutter"), find("iso")])
+    apply(any_catalogue.engine, [get_target("shutter"), get_target("iso")])
     assert [row[1:3] for row in labels_of(any_catalogue)] == [("shutter", "1"), ("iso", "100"), ("iso", "1600")]
 
 
 def test_applying_again_adds_only_what_changed(any_catalogue: Any) -> None:
     for iso in (100.0, 200.0, 400.0):
         any_catalogue.photograph(iso=iso)
-    apply(any_catalogue.engine, [find("iso")])
-    assert apply(any_catalogue.engine, [find("iso")])["iso"].added == 0
+    apply(any_catalogue.engine, [get_target("iso")])
+    assert apply(any_catalogue.engine, [get_target("iso")])["iso"].added == 0
     with any_catalogue.engine.begin() as connection:
         connection.execute(update(Exif).where(Exif.iso == 200.0).values(iso=3200.0))
         connection.execute(update(Exif).where(Exif.iso == 400.0).values(iso=None))
-    outcome = apply(any_catalogue.engine, [find("iso")])["iso"]
+    outcome = apply(any_catalogue.engine, [get_target("iso")])["iso"]
     assert (outcome.added, outcome.taken_back) == (1, 1)
     assert [row[2] for row in labels_of(any_catalogue)] == ["100", "200", "400", "3200", None]
-    assert statistics(any_catalogue.engine, find("iso")).classes["400"] == 0
+    assert statistics(any_catalogue.engine, get_target("iso")).classes["400"] == 0
 
 
 def test_a_photograph_that_gets_damaged_news_keeps_its_history(catalogue: Any) -> None:
     image = catalogue.photograph(iso=100.0)
-    apply(catalogue.engine, [find("iso")])
+    apply(catalogue.engine, [get_target("iso")])
     with catalogue.engine.begin() as connection:
         connection.execute(update(Image).where(Image.id == image).values(problem="truncated"))
-    assert apply(catalogue.engine, [find("iso")])["iso"].photographs == 0
+    assert apply(catalogue.engine, [get_target("iso")])["iso"].photographs == 0
     assert len(labels_of(catalogue)) == 1
 
 
-def said(*words: tuple[str, str, str | None]) -> Sequence[Statement]:
-    return [Statement(1, "medium", value, None, origin, author, None) for origin, author, value in words]
+def said(*words: tuple[str, str, str | None]) -> Sequence[Annotation]:
+    return [Annotation(1, "medium", value, None, origin, author, None) for origin, author, value in words]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def said(*words: tuple[str, str, str | None]) -> Sequence[Statement]:
 def test_hand_beats_import_beats_rule_beats_model_and_the_newest_word_holds(
     words: list[tuple[str, str, str | None]], counts: str | None
 ) -> None:
-    label = resolve(said(*words)).get((1, "medium"))
+    label = resolve_conflicts(said(*words)).get((1, "medium"))
     assert (label.value if label else None) == counts
 
 
@@ -120,13 +120,13 @@ def test_stats_are_drawn_and_say_what_each_filter_would_drop(
 
 def test_a_hand_label_counts_in_the_stats(any_catalogue: Any) -> None:
     image = any_catalogue.photograph(medium="digital")
-    apply(any_catalogue.engine, [find("medium")])
+    apply(any_catalogue.engine, [get_target("medium")])
     engine: Engine = any_catalogue.engine
     with engine.begin() as connection:
         connection.execute(
             insert(Label).values(image_id=image, target="medium", value="film", origin="hand", author="ann")
         )
-    found = statistics(engine, find("medium"))
+    found = statistics(engine, get_target("medium"))
     assert (found.classes["film"], found.classes["digital"], found.origins) == (1, 0, {"hand": 1})
 
 

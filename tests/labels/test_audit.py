@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from harvest.catalogue.tables import Inspection
-from labels.agreement import kappa
-from labels.apply import apply
-from labels.review.queue import chosen_queue
-from labels.targets.library import find
 from lightmeter.cli import main
-from models.runs import write_predictions
+from lightmeter.harvest.catalogue.models import Inspection
+from lightmeter.labels.annotations.agreement import kappa
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.review.queues import build_queue
+from lightmeter.labels.targets.registry import get_target
+from lightmeter.models.training.runs import write_predictions
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
@@ -37,7 +37,7 @@ def test_contradictions_are_found_and_become_a_review_queue(
     same = {"owner": "eve", "make": "Canon", "model": "EOS", "f_number": 4.0, "exposure_time_s": 0.01, "iso": 200.0}
     twins = [any_catalogue.photograph(medium=medium, **same) for medium in ("film", "digital")]
     pair = [any_catalogue.photograph(medium=medium, phash="00ff00ff00ff00ff") for medium in ("film", "digital")]
-    apply(any_catalogue.engine, [find("medium")])
+    apply(any_catalogue.engine, [get_target("medium")])
     out_of(capsys, "labels", "set", "2.jpg", "medium=film", "--author", "ann")
     found = suspects(capsys, "--no-model")
     assert found.keys() == {overruled, exposed, *twins, *pair}
@@ -46,7 +46,7 @@ def test_contradictions_are_found_and_become_a_review_queue(
     assert "identical settings is film" in found[twins[1]]
     assert "near-identical picture is digital" in found[pair[0]]
     with any_catalogue.engine.connect() as connection:
-        queue = chosen_queue(connection, any_catalogue.project, "medium", kind="suspects")
+        queue = build_queue(connection, any_catalogue.project, "medium", kind="suspects")
         assert {row["id"] for row in queue.page(connection, 0, 99)} == found.keys()
     assert fine not in suspects(capsys, "--no-model", "--where", "owner = ann")
 
@@ -63,7 +63,7 @@ def test_a_model_doubts_planted_errors(catalogue: Any, capsys: pytest.CaptureFix
         rows.append({"image_id": image, "filter": "quality", "version": 1, "verdict": "keep", "measures": measures})
     with catalogue.engine.begin() as connection:
         connection.execute(insert(Inspection), rows)
-    apply(catalogue.engine, [find("medium")])
+    apply(catalogue.engine, [get_target("medium")])
     assert set(suspects(capsys)) == {11, 34, 73}
 
 
@@ -85,7 +85,7 @@ def test_a_trained_model_doubts_labels_until_they_are_corrected(
                 "probabilities": [sure, 1 - sure][:: 1 if index % 2 else -1],
             }
         )
-    apply(catalogue.engine, [find("medium")])
+    apply(catalogue.engine, [get_target("medium")])
     run = tmp_path / "run"
     run.mkdir()
     (run / "model.toml").write_text('[[targets]]\nname = "medium"\nclasses = ["digital", "film"]\n')

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from labels.apply import apply
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.targets.registry import get_target
 
 
 def split(capsys: pytest.CaptureFixture[str], target: str) -> Any:
@@ -21,7 +21,7 @@ def fill(catalogue: Any, target: str, of_film: dict[str, Any], of_digital: dict[
         medium = ("film", "digital")[index % 2]
         settings = of_film if medium == "film" else of_digital
         catalogue.photograph(owner=str(index), medium=medium, exposure_time_s=(1 / 1000, 1 / 15)[index % 2], **settings)
-    apply(catalogue.engine, [find(target)])
+    apply(catalogue.engine, [get_target(target)])
 
 
 def test_film_from_one_source_only_is_called_out(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import insert, select, update
 
-from harvest.catalogue.tables import Exif, Image, Inspection
-from harvest.store import PhotoStore
-from labels.apply import apply
-from labels.dataset import CROP_COLUMNS, DataSet, crop_of, read_dataset, write_dataset
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.datasets.dataset import CROP_COLUMNS, DataSet, crop_of, read_dataset, write_dataset
+from lightmeter.labels.targets.registry import get_target
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def dataset(catalogue: Any) -> DataSet:
     store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
     for index in range(30):
         catalogue.photograph(owner=str(index // 3), exposure_time_s=(1 / 1000, 1 / 15)[index % 2])
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     assert main(["labels", "split", "one", "--target", "shutter-binary"]) == 0
     found = read_dataset(catalogue.project.datasets / "one")
     by_hash = {hashlib.sha256(str(n).encode()).hexdigest(): str(n).encode() for n in range(1, 31)}

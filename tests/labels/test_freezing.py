@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
-from harvest.catalogue.tables import DataSet as DataSetRow
-from harvest.catalogue.tables import Label
-from labels.apply import apply
-from labels.dataset import SPLITS, read_dataset
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import DatasetRecord as DataSetRow
+from lightmeter.harvest.catalogue.models import Label
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
+from lightmeter.labels.targets.registry import get_target
 from tests.labels.splitting import FAST, SLOW, fill, freeze, refused
 
 
@@ -48,7 +48,7 @@ def test_the_card_tells_how_photographs_were_chosen_and_how_far_each_class_is_fr
     fill(catalogue, photographers=20)
     for seconds in (FAST, SLOW) * 3:
         catalogue.photograph(exposure_time_s=seconds, source="flickr")
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
 
     def card(name: str, *options: str) -> str:
         return (freeze(*options, name=name).folder / "README.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_the_card_tells_how_photographs_were_chosen_and_how_far_each_class_is_fr
 def test_a_rare_class_is_left_out_and_the_card_says_so(catalogue: Any) -> None:
     fill(catalogue)
     catalogue.photograph(owner="somebody", exposure_time_s=30.0)
-    apply(catalogue.engine, [find("shutter")])
+    apply(catalogue.engine, [get_target("shutter")])
     dataset = freeze(target="shutter")
     assert dataset.spec.targets[0].classes == ("1/1000", "1/15")
     assert dataset.spec.targets[0].stops == (-10, -4)
@@ -103,7 +103,7 @@ def test_another_version_of_lightmeter_is_no_other_choice(
 ) -> None:
     fill(catalogue)
     freeze()
-    monkeypatch.setattr("labels.split.__version__", "9.9")
+    monkeypatch.setattr("lightmeter.labels.datasets.freeze.__version__", "9.9")
     capsys.readouterr()
     freeze()
     assert "It was there already, unchanged." in " ".join(capsys.readouterr().out.split())
@@ -153,7 +153,7 @@ def test_one_photographer_alone_cannot_be_split(catalogue: Any, capsys: pytest.C
 def test_one_class_alone_cannot_be_learnt(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for person in range(9):
         catalogue.photograph(owner=str(person), exposure_time_s=FAST)
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     assert "only the class fast" in refused(capsys, "one", "--target", "shutter-binary")
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, func, select
 
-from harvest.catalogue.tables import Label
-from labels.apply import apply
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Label
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.targets.registry import get_target
 
 
 def out_of(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
@@ -23,7 +23,7 @@ def out_of(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any
 def fill(catalogue: Any) -> None:
     for index in range(4):
         catalogue.photograph(medium="digital", exposure_time_s=1 / 2 ** (index + 3))
-    apply(catalogue.engine, [find("medium"), find("shutter")])
+    apply(catalogue.engine, [get_target("medium"), get_target("shutter")])
 
 
 def counting(capsys: pytest.CaptureFixture[str], photograph: str) -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from labels.dataset import DataSet, label_column, read_dataset
 from lightmeter.cli import main
+from lightmeter.labels.datasets.dataset import DataSet, label_column, read_dataset
 from tests.support import Lightmeter, jpeg
 
 

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import insert, select, update
 
-from harvest.catalogue.tables import Image, Region
-from harvest.store import PhotoStore
-from labels.apply import apply
-from labels.dataset import SPLITS, DataSet, crop_of, read_dataset
-from labels.packs.items import cut, may_be_shared
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Image, Region
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.datasets.dataset import SPLITS, DataSet, crop_of, read_dataset
+from lightmeter.labels.datasets.export.samples import crop_bytes, may_be_shared
+from lightmeter.labels.targets.registry import get_target
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def dataset(catalogue: Any) -> DataSet:
         store.put(sha256, out.getvalue())
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image).values(sha256=sha256))
-    apply(catalogue.engine, [find("shutter"), find("concept")])
+    apply(catalogue.engine, [get_target("shutter"), get_target("concept")])
     assert main(["labels", "split", "one", "--target", "shutter"]) == 0
     return read_dataset(catalogue.project.datasets / "one")
 
@@ -161,7 +161,7 @@ def test_a_crop_keeps_every_bit_and_how_the_picture_is_turned(mode: str) -> None
     exif = Picture.Exif()
     exif[0x0112] = 6
     picture.convert(mode).save(out, "TIFF", exif=exif)
-    with Picture.open(io.BytesIO(cut(out.getvalue(), (16, 32, 100, 50)))) as part:
+    with Picture.open(io.BytesIO(crop_bytes(out.getvalue(), (16, 32, 100, 50)))) as part:
         assert part.format == "PNG"
         assert part.getexif()[0x0112] == 6
         with Picture.open(io.BytesIO(out.getvalue())) as whole:

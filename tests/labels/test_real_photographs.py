@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from labels.dataset import read_dataset
 from lightmeter.cli import main
+from lightmeter.labels.datasets.dataset import read_dataset
 from tests.support import Lightmeter
 
 

@@ -15,14 +15,14 @@ from PIL import Image as Picture
 from PIL import ImageOps
 from sqlalchemy import Engine, func, insert, select
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Exif, Image, Inspection, Label, Region, Run, Sighting
-from harvest.store import PhotoStore
-from labels.review.boxes import Box, Size, to_seen, to_stored
-from labels.review.queue import chosen_queue
-from labels.review.server import ReviewServer
-from labels.suspects import write_suspects
-from labels.targets.library import find
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Region, Sighting
+from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.annotations.suspects import write_suspects
+from lightmeter.labels.review.boxes import Box, Size, to_display, to_file
+from lightmeter.labels.review.queues import build_queue
+from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.targets.registry import get_target
 from lightmeter.project import Project, create
 from tests.labels.reviewing import COUNT, running, session
 
@@ -81,16 +81,16 @@ def test_boxes_turn_with_the_picture(orientation: int) -> None:
     pixels[box.y : box.y + box.height, box.x : box.x + box.width] = 255
     picture = Picture.fromarray(pixels)
     picture.getexif()[0x0112] = orientation
-    seen = to_seen(box, stored, orientation)
+    seen = to_display(box, stored, orientation)
     rows, columns = np.nonzero(np.asarray(ImageOps.exif_transpose(picture)))
     assert seen == (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)
-    assert to_stored(seen, stored, orientation) == box
+    assert to_file(seen, stored, orientation) == box
 
 
 def test_queues_follow_a_query_the_judged_and_a_sample(catalogue: Any, server: ReviewServer) -> None:
     def ids(**options: Any) -> list[int]:
         with catalogue.engine.connect() as connection:
-            queue = chosen_queue(connection, catalogue.project, "medium", **options)
+            queue = build_queue(connection, catalogue.project, "medium", **options)
             first = queue.page(connection, 0, 5)
             return [row["id"] for row in first + queue.page(connection, first[-1]["id"], 100)]
 
@@ -107,7 +107,7 @@ def test_where_file_and_source_disagree(catalogue: Any, server: ReviewServer) ->
     other = catalogue.photograph(iso=100.0, api={"iso": 400.0})
     catalogue.photograph(f_number=2.8, api={"f_number": 2.81})
     with catalogue.engine.connect() as connection:
-        queue = chosen_queue(connection, catalogue.project, "medium", kind="disagreements")
+        queue = build_queue(connection, catalogue.project, "medium", kind="disagreements")
         assert [row["id"] for row in queue.page(connection, 0, 9)] == [other]
     exif = json.loads(ask(server, f"/api/photograph?image={other}")[1])["exif"]
     assert exif == {"iso": 100.0, "iso (api)": 400.0}
@@ -125,7 +125,7 @@ def test_photographs_in_which_no_face_was_found_wait_until_somebody_draws_one(
 
     def ids() -> list[int]:
         with catalogue.engine.connect() as connection:
-            queue = chosen_queue(connection, catalogue.project, "medium", kind="no-face")
+            queue = build_queue(connection, catalogue.project, "medium", kind="no-face")
             return [row["id"] for row in queue.page(connection, 0, 9)]
 
     assert ids() == [2, 3, 4]
@@ -222,7 +222,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, En
     judged = {"target": "medium", "value": "film", "origin": "hand", "author": "ann"}
     seen = {"run_id": 1, "source": "made up", "state": "fetched"}
     with engine.begin() as connection:
-        connection.execute(insert(Run).values(id=1, source="made up", query={}, options={}))
+        connection.execute(insert(HarvestRun).values(id=1, source="made up", query={}, options={}))
         connection.execute(insert(Image), [{**image, "id": n, "sha256": f"{n:064x}"} for n in numbers])
         connection.execute(insert(Inspection), [{**looked, "image_id": n} for n in numbers])
         connection.execute(insert(Region), [{**face, "image_id": n} for n in numbers if n not in rare])
@@ -241,9 +241,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, En
 @pytest.mark.parametrize("kind", KINDS_OF_QUEUE)
 def test_a_page_of_a_hundred_thousand_comes_at_once(many: tuple[Project, Engine], kind: str) -> None:
     project, engine = many
-    target = find("medium")
+    target = get_target("medium")
     with engine.connect() as connection:
-        queue = chosen_queue(connection, project, target.name, kind=kind)
+        queue = build_queue(connection, project, target.name, kind=kind)
     times = []
     with running(ReviewServer(project, queue, session(project, engine, target))) as server:
         for after in (0, 50_000, 99_000, 0, 50_000):

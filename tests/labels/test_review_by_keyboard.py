@@ -8,13 +8,13 @@ import numpy as np
 from selenium.webdriver import ActionChains, Chrome, Keys
 from sqlalchemy import func, select
 
-from harvest.catalogue.session import open_catalogue
-from harvest.catalogue.tables import Label, Region
-from labels.review.boxes import Box, Size, to_seen
-from labels.review.queue import chosen_queue
-from labels.review.server import ReviewServer
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Label, Region
+from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.labels.review.boxes import Box, Size, to_display
+from lightmeter.labels.review.queues import build_queue
+from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.targets.registry import get_target
 from lightmeter.project import find as find_project
 from tests.browser import complaints, until
 from tests.labels.reviewing import COUNT, running, serving, session
@@ -50,7 +50,7 @@ def test_a_person_labels_twenty_undoes_one_and_draws_a_box(catalogue: Any, serve
     until(lambda: catalogue.rows(select(func.count()).select_from(Region)) == [(1,)])
     box = catalogue.rows(select(Region.kind, Region.x, Region.y, Region.width, Region.height, Region.orientation))[0]
     assert (box.kind, box.orientation) == ("inside", 6)
-    assert np.allclose(to_seen(Box(*box[1:5]), Size(640, 480), 6), (48, 64, 96, 128), atol=4)
+    assert np.allclose(to_display(Box(*box[1:5]), Size(640, 480), 6), (48, 64, 96, 128), atol=4)
     press(browser, "z")
     until(lambda: picture.size["width"] == 480)
     assert complaints(browser) == []
@@ -121,8 +121,8 @@ def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: A
 
     def page(where: str) -> ReviewServer:
         with engine.connect() as connection:
-            queue = chosen_queue(connection, found, "medium", where=where)
-        return ReviewServer(found, queue, session(found, engine, find("medium")))
+            queue = build_queue(connection, found, "medium", where=where)
+        return ReviewServer(found, queue, session(found, engine, get_target("medium")))
 
     with running(page("")) as server:
         browser.get(server.url)

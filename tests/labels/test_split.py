@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from harvest.catalogue.tables import Table
-from labels.apply import apply
-from labels.assign import assign, count
-from labels.dataset import SPLITS, read_dataset
-from labels.groups import connect
-from labels.targets.library import find
 from lightmeter.cli import main
+from lightmeter.harvest.catalogue.models import Base
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
+from lightmeter.labels.datasets.groups import connect
+from lightmeter.labels.datasets.stratify import count, stratified_group_split
+from lightmeter.labels.targets.registry import get_target
 from tests.labels.splitting import FAST, SLOW, fill, freeze, refused, sides_by
 
 
@@ -37,7 +37,7 @@ def test_one_camera_under_two_names_stays_on_one_side(catalogue: Any) -> None:
     fill(catalogue)
     for index in range(6):
         catalogue.photograph(owner=f"alias {index % 2}", body="5e1a1", exposure_time_s=FAST)
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     dataset = freeze()
     aliases = {row["group"] for row in dataset.rows() if row["owner"].startswith("alias")}
     assert len(aliases) == 1
@@ -47,7 +47,7 @@ def test_near_identical_pictures_of_two_people_stay_on_one_side(any_catalogue: A
     fill(any_catalogue)
     for person, phash in (("left", "f0f0f0f0f0f0f0f0"), ("right", "f0f0f0f0f0f0f0f1")):
         any_catalogue.photograph(owner=person, phash=phash, exposure_time_s=FAST)
-    apply(any_catalogue.engine, [find("shutter-binary")])
+    apply(any_catalogue.engine, [get_target("shutter-binary")])
     groups = sides_by(freeze(), "owner")
     assert groups["left"] == groups["right"]
 
@@ -58,7 +58,7 @@ def test_the_same_camera_model_is_no_group_but_with_its_owner_it_is(catalogue: A
         body = "b0d1" if index == 3 else None
         seconds = (FAST, SLOW)[index // 4 % 2]
         catalogue.photograph(owner=owner, body=body, make="Canon", model="EOS", exposure_time_s=seconds)
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     by_camera = {row["sha256"]: row["group"] for row in freeze("--group", "camera").rows()}
     assert len(set(by_camera.values())) == 24 - 2  # three of Ann's are one camera, her other one has a serial number
     by_person = {row["sha256"]: row["group"] for row in freeze("--group", "photographer", name="two").rows()}
@@ -80,7 +80,7 @@ def test_whatever_shares_a_key_is_on_one_side(photographs: list[tuple[list[int],
     labels = np.asarray([label for _, label in photographs])
     labelled = np.flatnonzero(labels >= 0)
     counts = count(group_of, labelled, labels[labelled], 4)
-    sides = assign(counts, (0.8, 0.1, 0.1), [f"{group}" for group in range(counts.group_total)], seed)
+    sides = stratified_group_split(counts, (0.8, 0.1, 0.1), [f"{group}" for group in range(counts.group_total)], seed)
     assert set(sides) <= {0, 1, 2}
     for key in {key for found in keys_of for key in found}:
         members = {int(group_of[index]) for index, found in enumerate(keys_of) if key in found}
@@ -91,7 +91,9 @@ def test_a_class_of_three_groups_is_on_every_side_beside_a_giant() -> None:
     of_groups = ([500, 400], [1, 0], [1, 0], [0, 1], [0, 2])
     group_of = np.repeat(np.arange(5), [sum(numbers) for numbers in of_groups])
     labels = np.concatenate([np.repeat((0, 1), numbers) for numbers in of_groups])
-    sides = assign(count(group_of, np.arange(len(labels)), labels, 2), (0.8, 0.1, 0.1), list("abcde"), 0)
+    sides = stratified_group_split(
+        count(group_of, np.arange(len(labels)), labels, 2), (0.8, 0.1, 0.1), list("abcde"), 0
+    )
     assert sides[0] == 0
     for label in (0, 1):
         assert {sides[group] for group, numbers in enumerate(of_groups) if numbers[label]} == {0, 1, 2}
@@ -103,7 +105,7 @@ def test_classes_get_their_shares_as_nearly_as_with_scikit_learn() -> None:
     labels = (people + random.integers(4, size=len(people))) % 7  # photographers differ in what they like
     names, group_of = np.unique(people, return_inverse=True)
     counts = count(group_of.astype(np.int64), np.arange(len(labels)), labels, 7)
-    ours = np.asarray(assign(counts, [0.1] * 10, [str(name) for name in names], 0))[group_of]
+    ours = np.asarray(stratified_group_split(counts, [0.1] * 10, [str(name) for name in names], 0))[group_of]
     theirs = np.zeros(len(labels), dtype=int)
     for fold, (_, members) in enumerate(StratifiedGroupKFold(10).split(labels, labels, group_of)):
         theirs[members] = fold
@@ -127,13 +129,13 @@ def test_the_same_inputs_and_seed_give_the_same_bytes_and_another_seed_others(ca
 def test_the_order_in_which_photographs_came_plays_no_part(catalogue: Any) -> None:
     def manifest(name: str, order: Iterable[int]) -> bytes:
         with catalogue.engine.begin() as connection:
-            for table in reversed(Table.metadata.sorted_tables):
+            for table in reversed(Base.metadata.sorted_tables):
                 connection.execute(table.delete())
         for number in order:
             catalogue.count = number
             person = f"person {number % 13}" if number % 4 else None
             catalogue.photograph(owner=person, exposure_time_s=(FAST, SLOW)[number % 3 % 2], phash=f"{number % 9:016x}")
-        apply(catalogue.engine, [find("shutter-binary")])
+        apply(catalogue.engine, [get_target("shutter-binary")])
         dataset = freeze("--group", "photographer", name=name)
         return (dataset.folder / "manifest.parquet").read_bytes()
 
@@ -146,7 +148,7 @@ def test_two_targets_in_one_data_set(any_catalogue: Any) -> None:
         for seconds in (FAST, SLOW, None):
             any_catalogue.photograph(owner=str(person), medium=medium or "digital", exposure_time_s=seconds)
     any_catalogue.photograph(owner="nobody")
-    apply(any_catalogue.engine, [find("shutter-binary"), find("medium")])
+    apply(any_catalogue.engine, [get_target("shutter-binary"), get_target("medium")])
     dataset = freeze("--target", "medium")
     assert dataset.manifest.num_rows == 36
     assert Counter(row["label_shutter-binary"] for row in dataset.rows()) == {"fast": 12, "slow": 12, None: 12}
@@ -163,7 +165,7 @@ def test_balanced_classes_lose_photographs_of_the_busiest_first(
             catalogue.photograph(owner=f"person {person}", exposure_time_s=FAST)
         catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
         catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     dataset = freeze("--balance")
     counts = Counter((row["split"], row["label_shutter-binary"]) for row in dataset.rows())
     assert all(counts[side, "fast"] == counts[side, "slow"] > 0 for side in SPLITS)
@@ -201,7 +203,7 @@ def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
         owner = "person 0" if index == 0 else f"stranger {index}"
         catalogue.photograph(owner=owner, source="flickr", exposure_time_s=(FAST, SLOW)[index % 2])
     catalogue.photograph(owner="person 7", exposure_time_s=FAST, also_at="flickr")
-    apply(catalogue.engine, [find("shutter-binary")])
+    apply(catalogue.engine, [get_target("shutter-binary")])
     dataset = freeze("--holdout-source", "flickr")
     strangers = {f"stranger {n}" for n in range(1, 6)}
     assert {row["owner"] for row in dataset.rows("test")} == {"person 0", "person 7", *strangers}

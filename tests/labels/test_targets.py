@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from labels.apply import apply
-from labels.targets.base import Evidence
-from labels.targets.library import find, targets
 from lightmeter.errors import UsageError
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.targets.base import PhotoFacts
+from lightmeter.labels.targets.registry import get_target, list_targets
 from lightmeter.project import Project
 
 
 def decide(target: str, **exif: object) -> tuple[str | None, float | None, str]:
-    return tuple(find(target).decide(Evidence(1, exif)))  # type: ignore[return-value]
+    return tuple(get_target(target).decide(PhotoFacts(1, exif)))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_belongs_to_no_class_is_left_out_with_a_reason(target: str, exif: d
 def test_medium_is_what_the_source_says_else_film_where_a_scanner_is_named(
     mediums: tuple[str, ...], exif: dict[str, str], expected: str | None
 ) -> None:
-    assert find("medium").decide(Evidence(1, exif, mediums)).value == expected
+    assert get_target("medium").decide(PhotoFacts(1, exif, mediums)).value == expected
 
 
 @pytest.mark.parametrize(
@@ -102,27 +102,27 @@ def test_cameras_go_by_one_name_however_they_write_it(
     [("concept", "animals|dogs|street"), ("super-concept", "animals|street"), ("sub-concept", "dogs")],
 )
 def test_concepts_are_those_of_all_sightings_from_the_widest_to_the_narrowest(target: str, expected: str) -> None:
-    seen = Evidence(1, concepts=(("Animals", "Dogs"), ("street",), ("animals ",)))
-    assert find(target).decide(seen).value == expected
-    assert find(target).decide(Evidence(1)).reason == f"no {target}"
+    seen = PhotoFacts(1, concepts=(("Animals", "Dogs"), ("street",), ("animals ",)))
+    assert get_target(target).decide(seen).value == expected
+    assert get_target(target).decide(PhotoFacts(1)).reason == f"no {target}"
 
 
 def test_every_definition_that_ships_is_sound() -> None:
-    for name, entry in targets().items():
+    for name, entry in list_targets().items():
         assert name == entry.file.stem
         target = entry.target
         assert not target.stops or len(target.stops) == len(target.classes)
-    assert len(find("aperture-thirds").classes) == 23
+    assert len(get_target("aperture-thirds").classes) == 23
 
 
 def test_a_projects_definition_replaces_the_one_that_ships(tmp_path: Path) -> None:
-    shipped = targets()["shutter-binary"].file.read_text(encoding="utf-8")
+    shipped = list_targets()["shutter-binary"].file.read_text(encoding="utf-8")
     (tmp_path / "targets").mkdir()
     changed = shipped.replace('to = "1/250"', 'to = "1/1000"').replace('version = "1"', 'version = "mine"')
     (tmp_path / "targets" / "mine.toml").write_text(changed, encoding="utf-8")
-    target = find("shutter-binary", Project(tmp_path))
+    target = get_target("shutter-binary", Project(tmp_path))
     assert target.version == "mine"
-    assert target.decide(Evidence(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
+    assert target.decide(PhotoFacts(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
 
 
 def test_the_plugin_that_the_documentation_shows_works(
@@ -130,9 +130,9 @@ def test_the_plugin_that_the_documentation_shows_works(
 ) -> None:
     shown = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
     code = shown.split("```python\n")[1].split("```")[0]
-    names = "Decision, Evidence, OpenDefinition, Target"
+    names = "Decision, PhotoFacts, OpenDefinition, Target"
     package, told = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
-    package.write_text(f"from labels.targets.base import {names}\n\n{code}", encoding="utf-8")
+    package.write_text(f"from lightmeter.labels.targets.base import {names}\n\n{code}", encoding="utf-8")
     definition = 'name = "lens"\nversion = "1"\nby = "lens"\nsummary = "which lens (open classes)"\n'
     for file, text in {
         tmp_path / "definitions" / "lens.toml": definition,
@@ -142,10 +142,10 @@ def test_the_plugin_that_the_documentation_shows_works(
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert targets()["lens"].origin == "lens-target"
+    assert list_targets()["lens"].origin == "lens-target"
     for lens in ("EF 50", "EF 50", None):
         catalogue.photograph(lens=lens)
-    (outcome,) = apply(catalogue.engine, [find("lens")]).values()
+    (outcome,) = apply(catalogue.engine, [get_target("lens")]).values()
     assert (outcome.labelled, outcome.left_out) == ({"EF 50": 2}, {"no lens": 1})
 
 
@@ -160,13 +160,13 @@ def test_the_plugin_that_the_documentation_shows_works(
     ],
 )
 def test_a_wrong_definition_is_one_sentence(tmp_path: Path, change: tuple[str, str], told: str) -> None:
-    text = targets()["iso"].file.read_text(encoding="utf-8")
+    text = list_targets()["iso"].file.read_text(encoding="utf-8")
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "iso.toml").write_text(text.replace(*change), encoding="utf-8")
     with pytest.raises(UsageError, match=told):
-        targets(Project(tmp_path))
+        list_targets(Project(tmp_path))
 
 
 def test_an_unknown_target_gets_the_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean shutter"):
-        find("shuter")
+        get_target("shuter")

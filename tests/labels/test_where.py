@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
-from harvest.catalogue.tables import Image, Inspection, Sighting
-from harvest.catalogue.where import parse_where
 from lightmeter.cli import main
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.query.parser import parse_where
 
 
 def fill(catalogue: Any) -> dict[int, str]:

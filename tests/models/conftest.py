@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
-from labels.dataset import (
+from lightmeter.cli import main
+from lightmeter.labels.datasets.dataset import (
     MANIFEST_COLUMNS,
     SPLITS,
     DataSet,
@@ -25,7 +26,6 @@ from labels.dataset import (
     stops_column,
     write_dataset,
 )
-from lightmeter.cli import main
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))

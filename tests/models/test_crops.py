@@ -11,9 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from labels.dataset import SPLITS, DataSet, Spec, label_column, read_dataset, stops_column, write_dataset
-from models.preprocess import PhotographError, read_photograph
-from models.spec import Preprocessing
+from lightmeter.labels.datasets.dataset import (
+    SPLITS,
+    DataSet,
+    Spec,
+    label_column,
+    read_dataset,
+    stops_column,
+    write_dataset,
+)
+from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
+from lightmeter.models.runtime.spec import Preprocessing
 
 from .conftest import SHUTTER, SMALL, STOPS, jpeg, manifest
 
@@ -64,13 +72,13 @@ def test_each_part_is_an_example_of_its_own(recipe: str, halves: DataSet, tmp_pa
 def test_a_part_is_cut_as_the_photograph_is_stored() -> None:
     data = jpeg(noisy=True, seed=4)
     whole = np.asarray(Image.open(io.BytesIO(data)))
-    part = read_photograph(data, Preprocessing(patches=0, view=64), (10, 20, 64, 64))
+    part = preprocess(data, Preprocessing(patches=0, view=64), (10, 20, 64, 64))
     assert (part.width, part.height) == (64, 64)
     assert np.array_equal(part.inputs["view"].transpose(1, 2, 0), whole[20:84, 10:74])
 
 
 @pytest.mark.parametrize("box", [(150, 0, 20, 20), (-1, 0, 64, 64), (0, 0, 0, 10)])
 def test_a_part_outside_of_the_photograph_is_refused(box: tuple[int, int, int, int]) -> None:
-    with pytest.raises(PhotographError, match="is not within 160 × 120 pixels") as caught:
-        read_photograph(jpeg(noisy=True, seed=4), Preprocessing(), box)
+    with pytest.raises(InvalidPhoto, match="is not within 160 × 120 pixels") as caught:
+        preprocess(jpeg(noisy=True, seed=4), Preprocessing(), box)
     assert caught.value.status == 422

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.energy import Meter
+from lightmeter.models.training.energy import RaplMeter
 
 
 def package(counters: Path, number: int, microjoules: int) -> Path:
@@ -18,7 +18,7 @@ def test_all_packages_count_and_their_parts_do_not(tmp_path: Path) -> None:
     package(tmp_path, 1, 500)
     (tmp_path / "intel-rapl:0:0").mkdir()
     (tmp_path / "intel-rapl:0:0" / "energy_uj").write_text("7")
-    meter = Meter(tmp_path)
+    meter = RaplMeter(tmp_path)
     package(tmp_path, 0, 2_100)
     package(tmp_path, 1, 3_500)
     assert meter.joules == 0.005
@@ -26,12 +26,12 @@ def test_all_packages_count_and_their_parts_do_not(tmp_path: Path) -> None:
 
 def test_a_counter_that_begins_again_is_followed(tmp_path: Path) -> None:
     package(tmp_path, 0, 999_000)
-    meter = Meter(tmp_path)
+    meter = RaplMeter(tmp_path)
     package(tmp_path, 0, 1_000)
     assert meter.joules == 0.002
 
 
 def test_what_cannot_be_read_is_not_guessed(tmp_path: Path) -> None:
-    assert Meter(tmp_path).joules is None
+    assert RaplMeter(tmp_path).joules is None
     (package(tmp_path, 0, 1) / "energy_uj").unlink()
-    assert Meter(tmp_path).joules is None
+    assert RaplMeter(tmp_path).joules is None

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import architectures
-from models.likeness import unlike
-from models.preprocess import PhotographError, Preprocessing, read_photograph
-from models.runs import write_model
-from models.spec import ModelSpec, Target, read_spec
-from models.traits import jpeg_quality
+from lightmeter.models import architectures
+from lightmeter.models.runtime.image_stats import jpeg_quality
+from lightmeter.models.runtime.input_warnings import input_warnings
+from lightmeter.models.runtime.preprocess import InvalidPhoto, Preprocessing, preprocess
+from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
+from lightmeter.models.training.runs import write_model
 
 from .conftest import jpeg
 
@@ -49,8 +49,8 @@ GREY = saved(np.full((200, 300), 90, np.uint8) + np.arange(300, dtype=np.uint8),
 
 
 def warned(data: bytes, spec: ModelSpec) -> list[tuple[str, str]]:
-    photograph = read_photograph(data, spec.preprocessing)
-    return [(warning["kind"], warning["reason"]) for warning in unlike(data, photograph, spec)]
+    photograph = preprocess(data, spec.preprocessing)
+    return [(warning["kind"], warning["reason"]) for warning in input_warnings(data, photograph, spec)]
 
 
 def test_training_writes_the_ranges_of_its_photographs(trained: Path) -> None:
@@ -133,7 +133,7 @@ def photograph_with_exif() -> bytes:
     ids=["the file's", "one", "text", "empty ones", "other names", "not asked for"],
 )
 def test_tags_that_are_told_win_over_those_in_the_file(told: dict[str, Any], values: list[float]) -> None:
-    found = read_photograph(photograph_with_exif(), READING, exif=told).inputs["exif"]
+    found = preprocess(photograph_with_exif(), READING, exif=told).inputs["exif"]
 
     assert found == pytest.approx([*values, 1, 1, 1])
 
@@ -144,7 +144,7 @@ def test_codes_get_a_column_each_and_settings_one() -> None:
     tags.get_ifd(0x8769).update({0x829D: 4.0, 0x9209: 25, 0x8822: 4, 0x9207: 255})
     settings = Preprocessing(patches=0, exif=("exposure_program", "f_number", "metering_mode", "flash"))
 
-    found = read_photograph(noise(exif=tags), settings).inputs["exif"]
+    found = preprocess(noise(exif=tags), settings).inputs["exif"]
 
     told = {tag: found[places].tolist() for tag, places in settings.exif_columns.items()}
     assert told == {
@@ -158,8 +158,8 @@ def test_codes_get_a_column_each_and_settings_one() -> None:
 
 @pytest.mark.parametrize("value", ["fast", "1/0", "1/2/3", True, [1, 250], {"a": 1}, "nan", "1e999", "9" * 5000])
 def test_a_tag_that_is_no_number_is_refused(value: Any) -> None:
-    with pytest.raises(PhotographError, match="The EXIF tag 'ExposureTime' must be a number or a fraction") as caught:
-        read_photograph(photograph_with_exif(), READING, exif={"ExposureTime": value})
+    with pytest.raises(InvalidPhoto, match="The EXIF tag 'ExposureTime' must be a number or a fraction") as caught:
+        preprocess(photograph_with_exif(), READING, exif={"ExposureTime": value})
 
     assert caught.value.status == 400
 

@@ -7,29 +7,29 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from labels.dataset import SPLITS, Spec, TargetSpec, read_dataset, write_dataset
-from models.evaluation import prediction_row
-from models.metrics import Answers, confusion, temperature
-from models.report import FIGURES, figure_rows
-from models.resampling import figures, group_numbers, reliability, told
-from models.scoring import score
-from models.spec import Target
+from lightmeter.bootstrap import bootstrap, format_estimate, group_numbers, reliability
+from lightmeter.labels.datasets.dataset import SPLITS, Spec, TargetSpec, read_dataset, write_dataset
+from lightmeter.models.evaluation.metrics.classification import ClassPredictions, confusion, fit_temperature
+from lightmeter.models.evaluation.metrics.scoring import score
+from lightmeter.models.evaluation.predictions import prediction_row
+from lightmeter.models.evaluation.report import FIGURES, figure_rows
+from lightmeter.models.runtime.spec import Target
 
 from .conftest import manifest
 
 
-def draw(count: int = 300, classes: int = 4, seed: int = 0) -> Answers:
+def draw(count: int = 300, classes: int = 4, seed: int = 0) -> ClassPredictions:
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, classes, count)
     predicted = np.where(rng.random(count) < 0.6, truth, rng.integers(0, classes, count))
-    return Answers(truth, predicted, rng.integers(0, 20, count), classes)
+    return ClassPredictions(truth, predicted, rng.integers(0, 20, count), classes)
 
 
 def test_accuracy_is_exact_match() -> None:
     """23 one-hot outputs, a constant model: binary accuracy over outputs would be 22/23 = 0.9565."""
     truth = np.arange(230) % 23
-    constant = Answers(truth, np.zeros(230, np.int64), truth % 7, 23)
-    found = figures(constant)
+    constant = ClassPredictions(truth, np.zeros(230, np.int64), truth % 7, 23)
+    found = bootstrap(constant)
     assert found["accuracy"]["value"] == pytest.approx(1 / 23)
     assert found["balanced_accuracy"]["value"] == pytest.approx(1 / 23)
     assert all(figure["high"] is None or figure["high"] < 0.2 for figure in found.values())
@@ -63,14 +63,14 @@ def test_a_model_that_always_says_the_same_cannot_look_good(tmp_path: Path) -> N
 def test_one_hot_answers_are_refused() -> None:
     one_hot = np.eye(23, dtype=np.int64)
     with pytest.raises(ValueError, match="one class index a photograph"):
-        Answers(one_hot, np.zeros_like(one_hot), np.arange(23), 23)
+        ClassPredictions(one_hot, np.zeros_like(one_hot), np.arange(23), 23)
     with pytest.raises(ValueError, match="one class index a photograph"):
-        Answers(np.zeros(23), np.zeros(23), np.arange(23), 23)  # type: ignore[arg-type]
+        ClassPredictions(np.zeros(23), np.zeros(23), np.arange(23), 23)  # type: ignore[arg-type]
 
 
 def test_figures_agree_with_scikit_learn() -> None:
     answers = draw()
-    found = figures(answers)
+    found = bootstrap(answers)
     assert found["balanced_accuracy"]["value"] == pytest.approx(
         balanced_accuracy_score(answers.truth, answers.predicted)
     )
@@ -81,41 +81,41 @@ def test_figures_agree_with_scikit_learn() -> None:
 def test_intervals_are_drawn_over_groups() -> None:
     """Photographs of one group that are all alike count once, not a hundred times."""
     answers = draw(40)
-    copies = Answers(
+    copies = ClassPredictions(
         *(np.repeat(values, 100) for values in (answers.truth, answers.predicted)), np.repeat(np.arange(40), 100), 4
     )
-    alone = Answers(answers.truth, answers.predicted, np.arange(40), 4)
+    alone = ClassPredictions(answers.truth, answers.predicted, np.arange(40), 4)
     for name in ("accuracy", "balanced_accuracy"):
-        assert figures(copies)[name] == pytest.approx(figures(alone)[name])
+        assert bootstrap(copies)[name] == pytest.approx(bootstrap(alone)[name])
 
 
 def test_one_group_gives_no_interval() -> None:
     answers = draw()
-    found = figures(Answers(answers.truth, answers.predicted, np.zeros_like(answers.truth), 4))
+    found = bootstrap(ClassPredictions(answers.truth, answers.predicted, np.zeros_like(answers.truth), 4))
     assert found["accuracy"]["low"] is None
-    assert told(found["accuracy"]).endswith("%")
+    assert format_estimate(found["accuracy"]).endswith("%")
 
 
 def test_error_in_stops() -> None:
     error = np.asarray([0.0, 0.5, 1.0, 3.5])
-    answers = Answers(np.asarray([0, 0, 1, 1]), np.asarray([0, 0, 1, 0]), np.arange(4), 2, error_stops=error)
-    found = figures(answers)
+    answers = ClassPredictions(np.asarray([0, 0, 1, 1]), np.asarray([0, 0, 1, 0]), np.arange(4), 2, error_stops=error)
+    found = bootstrap(answers)
     assert found["error_stops"]["value"] == pytest.approx(1.25)
     assert found["within_one_stop"]["value"] == pytest.approx(0.75)
 
 
 def test_a_class_beside_the_true_one_is_one_off() -> None:
-    answers = Answers(
+    answers = ClassPredictions(
         np.asarray([0, 0, 3, 3, 1]), np.asarray([1, 2, 3, 1, 0]), np.arange(5), 4, error_stops=np.zeros(5)
     )
-    assert figures(answers)["within_one_class"]["value"] == pytest.approx(0.6)
+    assert bootstrap(answers)["within_one_class"]["value"] == pytest.approx(0.6)
 
 
 def test_calibration_error_of_a_model_that_is_too_sure() -> None:
     truth = np.arange(1000) % 2
     predicted = np.where(np.arange(1000) < 700, truth, 1 - truth)
-    sure = Answers(truth, predicted, np.arange(1000) % 10, 2, confidence=np.full(1000, 0.95))
-    assert figures(sure)["ece"]["value"] == pytest.approx(0.25)
+    sure = ClassPredictions(truth, predicted, np.arange(1000) % 10, 2, confidence=np.full(1000, 0.95))
+    assert bootstrap(sure)["ece"]["value"] == pytest.approx(0.25)
     (only,) = reliability(np.full(1000, 0.95), truth == predicted)
     assert only == {"photographs": 1000, "confidence": pytest.approx(0.95), "accuracy": 0.7}
 
@@ -125,7 +125,7 @@ def test_temperature_undoes_a_scale() -> None:
     logits = rng.normal(0, 2, (5000, 3))
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     truth = np.asarray([rng.choice(3, p=share) for share in shares])
-    assert temperature((logits * 3).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
+    assert fit_temperature((logits * 3).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
 
 
 def test_groups_get_numbers() -> None:

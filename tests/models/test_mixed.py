@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from labels.dataset import TargetSpec, label_column, stops_column
-from models.mixed import StopsTask, choose_by_folds, fit_stops, stops_task
-from models.recipe import Probe
+from lightmeter.labels.datasets.dataset import TargetSpec, label_column, stops_column
+from lightmeter.models.training.heads.mixed_effects import StopsData, choose_by_folds, fit_stops, stops_task
+from lightmeter.models.training.recipe import Probe
 
 EXTREMES = TargetSpec("extremes", "1", ("fast", "slow"), (), "log2 s")
 SHUTTER = TargetSpec("shutter", "1", ("1/500", "1/60", "1/8"), (-9.0, -6.0, -3.0), "log2 s")
@@ -56,7 +56,7 @@ def photographs(*, groups: int, each: int, features: int = 5, seed: int = 0, own
     return torch.from_numpy(values), rows
 
 
-def asked(features: Any, rows: Any, target: TargetSpec, *others: TargetSpec, **values: Any) -> StopsTask:
+def asked(features: Any, rows: Any, target: TargetSpec, *others: TargetSpec, **values: Any) -> StopsData:
     """Return a task that must exist."""
     task = stops_task(features, rows, target, [target, *others], probe(**values))
     assert task is not None

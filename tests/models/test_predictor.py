@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from labels.dataset import DataSet
-from models.predictor import BrokenModel, PhotographError, Predictor
-from models.preprocess import positions, read_photograph
-from models.spec import Preprocessing, read_spec
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.runtime.predictor import BrokenModel, InvalidPhoto, Predictor
+from lightmeter.models.runtime.preprocess import patch_positions, preprocess
+from lightmeter.models.runtime.spec import Preprocessing, read_spec
 
 from .conftest import jpeg, lightmeter
 
@@ -42,22 +42,23 @@ def test_the_number_of_threads_changes_nothing(trained: Path) -> None:
 
 ALONE = """
 import importlib.abc, json, pathlib, sys
-allowed = {"models", "torch", "numpy", "PIL", "safetensors"}
+allowed = {"lightmeter", "torch", "numpy", "PIL", "safetensors"}
 
 class Blocked(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        first = name.split(".")[0]
+        first, _, rest = name.partition(".")
         asking = sys._getframe(1)
         while asking and "importlib" in asking.f_code.co_filename:
             asking = asking.f_back
         ours = asking and f"{pathlib.os.sep}models{pathlib.os.sep}" in asking.f_code.co_filename
         if first not in allowed | sys.stdlib_module_names and "site-packages" not in asking.f_code.co_filename:
             raise ImportError(f"{name} is not there")
-        if first in {"lightmeter", "labels", "harvest", "serve", "pydantic", "pyarrow", "typer", "rich", "tomli_w"}:
+        ours_elsewhere = first == "lightmeter" and rest and not rest.startswith("models")
+        if ours_elsewhere or first in {"pydantic", "pyarrow", "typer", "rich", "tomli_w"}:
             raise ImportError(f"{name} is not there")
 
 sys.meta_path.insert(0, Blocked())
-from models.predictor import Predictor
+from lightmeter.models.runtime.predictor import Predictor
 predictor = Predictor.load(pathlib.Path(sys.argv[1]))
 reading = predictor.predict([predictor.read(pathlib.Path(sys.argv[2]).read_bytes())])[0]
 print(json.dumps(reading.as_dict()))
@@ -83,24 +84,24 @@ def test_it_needs_torch_numpy_pillow_and_safetensors_alone(trained: Path, tmp_pa
 
 def test_patches_are_cut_and_never_resized() -> None:
     data = jpeg(noisy=True, seed=3)
-    cut = read_photograph(data, Preprocessing(patches=4, patch_size=32))
+    cut = preprocess(data, Preprocessing(patches=4, patch_size=32))
     assert (cut.width, cut.height) == (160, 120)
     import io
 
     from PIL import Image
 
     whole = np.asarray(Image.open(io.BytesIO(data)))
-    for patch, (left, top) in zip(cut.inputs["patches"], positions(160, 120, 4, 32), strict=True):
+    for patch, (left, top) in zip(cut.inputs["patches"], patch_positions(160, 120, 4, 32), strict=True):
         assert np.array_equal(patch.transpose(1, 2, 0), whole[top : top + 32, left : left + 32])
 
 
 def test_fewer_patches_are_the_beginning_of_more() -> None:
-    assert positions(640, 480, 3, 128) == positions(640, 480, 8, 128)[:3]
-    assert positions(128, 128, 2, 128) == [(0, 0), (0, 0)]
+    assert patch_positions(640, 480, 3, 128) == patch_positions(640, 480, 8, 128)[:3]
+    assert patch_positions(128, 128, 2, 128) == [(0, 0), (0, 0)]
 
 
 def test_a_picture_smaller_than_a_patch_is_continued_by_its_mirror_image() -> None:
-    cut = read_photograph(jpeg(noisy=False, seed=1, size=(40, 200)), Preprocessing(patches=1, patch_size=64))
+    cut = preprocess(jpeg(noisy=False, seed=1, size=(40, 200)), Preprocessing(patches=1, patch_size=64))
     (patch,) = cut.inputs["patches"]
     assert np.array_equal(patch[:, :, 40:64], patch[:, :, 39:15:-1])
 
@@ -117,8 +118,8 @@ def test_a_picture_smaller_than_a_patch_is_continued_by_its_mirror_image() -> No
     ],
 )
 def test_what_cannot_be_used_has_a_status_and_a_reason(data: bytes, settings: Preprocessing, status: int) -> None:
-    with pytest.raises(PhotographError) as caught:
-        read_photograph(data, settings)
+    with pytest.raises(InvalidPhoto) as caught:
+        preprocess(data, settings)
     assert caught.value.status == status
     assert caught.value.reason.endswith(".")
 
@@ -130,11 +131,11 @@ def test_broken_files_are_refused_and_odd_ones_read(shared: Path) -> None:
         if file.suffix in {".md", ".csv"}:
             continue
         try:
-            inputs = read_photograph(file.read_bytes(), Preprocessing(patches=2, view=32)).inputs
+            inputs = preprocess(file.read_bytes(), Preprocessing(patches=2, view=32)).inputs
             assert inputs["patches"].shape == (2, 3, 128, 128)
             assert inputs["view"].shape == (3, 32, 32)
             statuses[f"{file.parent.name}/{file.name}"] = 200
-        except PhotographError as error:
+        except InvalidPhoto as error:
             statuses[f"{file.parent.name}/{file.name}"] = error.status
     assert {statuses[f"orient/orient{number}.jpg"] for number in range(1, 9)} == {200}
     assert statuses["formats/grey16.png"] == 200

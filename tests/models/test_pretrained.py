@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from labels.dataset import DataSet
-from models.architectures.mobilenet import Trunk
-from models.cache import cache_root
-from models.predictor import Predictor
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.architectures.mobilenet import MobileNetV2
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training.feature_cache import cache_root
 from tests.support import Site
 
 from .conftest import lightmeter
@@ -30,7 +30,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, torch.Tensor]:
-    return dict(Trunk().state_dict())
+    return dict(MobileNetV2().state_dict())
 
 
 def words(dataset: DataSet, run: Path, address: str, sha256: str) -> list[object]:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from labels.dataset import DataSet
-from models.predictor import Predictor
-from models.preprocess import read_photograph
-from models.recipe import names
-from models.spec import Preprocessing
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.preprocess import preprocess
+from lightmeter.models.runtime.spec import Preprocessing
+from lightmeter.models.training.recipe import names
 
 from .conftest import MEDIUM, SHUTTER, TINY, history, jpeg, lightmeter, make_dataset
 
@@ -92,7 +92,7 @@ def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
     content = io.BytesIO()
     picture.save(content, "PNG")
     settings = Preprocessing(patches=8, patch_size=32, choice="informative")
-    patches = read_photograph(content.getvalue(), settings).inputs["patches"].astype(np.float64)
+    patches = preprocess(content.getvalue(), settings).inputs["patches"].astype(np.float64)
     rough = np.abs(np.diff(patches[:, 1], axis=2)).mean((1, 2))
     assert rough[:4].max() < 5
     assert rough[4:].min() > 15
@@ -114,10 +114,10 @@ def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(name: str, tm
 
 
 def test_published_weights_load_from_a_file_and_are_checked(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
-    from models.architectures.mobilenet import Trunk
+    from lightmeter.models.architectures.mobilenet import MobileNetV2
 
     weights = tmp_path / "mobile.safetensors"
-    state = {**Trunk().state_dict(), "classifier.1.weight": torch.zeros(10, 1280)}
+    state = {**MobileNetV2().state_dict(), "classifier.1.weight": torch.zeros(10, 1280)}
     save_file(state, weights)
     options = ["--data", dataset.folder, "--out", tmp_path / "run", "--device", "cpu"]
     tiny = [*TINY["haoran-mobilenet"][2:], "--set", f"weights={weights}"]
@@ -143,6 +143,6 @@ def test_coloured_patches_leave_out_borders() -> None:
     framed.paste(photograph, (100, 100))
     content = io.BytesIO()
     framed.save(content, "PNG")
-    cut = read_photograph(content.getvalue(), Preprocessing(patches=64, patch_size=6, choice="coloured"))
+    cut = preprocess(content.getvalue(), Preprocessing(patches=64, patch_size=6, choice="coloured"))
     colours = cut.inputs["patches"].reshape(64, 3, -1).mean(2)
     assert ((colours.max(1) - colours.min(1)) > 5).all()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from labels.dataset import DataSet
+from lightmeter.labels.datasets.dataset import DataSet
 
 from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, lightmeter, make_dataset
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from labels.dataset import DataSet
+from lightmeter.labels.datasets.dataset import DataSet
 
 from .conftest import make_dataset
 
@@ -98,5 +98,5 @@ def test_without_optuna_a_sentence_says_what_is_missing(
     dataset: DataSet, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "models.search", raising=False)
+    monkeypatch.delitem(sys.modules, "lightmeter.models.training.search.search", raising=False)
     assert "pip install 'lightmeter[search]'" in sentence(*search(dataset, tmp_path / "search"))

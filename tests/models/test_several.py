@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from models.resampling import figures
-from models.several import SetAnswers, temperature_of_sets
+from lightmeter.bootstrap import bootstrap
+from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions, fit_multilabel_temperature
 
 from .conftest import CONCEPT, SHUTTER, SMALL, lightmeter, make_dataset
 
@@ -25,16 +25,16 @@ RECIPES = {
 }
 
 
-def answers(count: int = 200, seed: int = 0) -> SetAnswers:
+def answers(count: int = 200, seed: int = 0) -> MultilabelPredictions:
     random = np.random.default_rng(seed)
     truth = random.random((count, 3)) < (0.1, 0.3, 0.5)
     shares = np.round((truth + random.random((count, 3))) / 2, 1)  # rounded: many are alike
-    return SetAnswers(truth, shares >= 0.5, shares, np.arange(count) % 20, shares)
+    return MultilabelPredictions(truth, shares >= 0.5, shares, np.arange(count) % 20, shares)
 
 
 def test_figures_agree_with_scikit_learn() -> None:
     some = answers()
-    found = figures(some)
+    found = bootstrap(some)
     assert found["macro_f1"]["value"] == pytest.approx(f1_score(some.truth, some.predicted, average="macro"))
     expected = np.mean([average_precision_score(some.truth[:, c], some.probabilities[:, c]) for c in range(3)])
     assert found["mean_average_precision"]["value"] == pytest.approx(expected)
@@ -46,7 +46,7 @@ def test_a_model_that_always_says_no_is_worth_nothing() -> None:
     """Of 30 classes a photograph has one: nearly all cells of the table are right, and every figure is near zero."""
     truth = np.eye(30, dtype=np.bool_)[np.arange(300) % 30]
     never = np.zeros_like(truth)
-    found = figures(SetAnswers(truth, never, never.astype(np.float64), np.arange(300) % 10))
+    found = bootstrap(MultilabelPredictions(truth, never, never.astype(np.float64), np.arange(300) % 10))
     assert set(found) == {"macro_f1", "mean_average_precision"}
     assert found["macro_f1"]["value"] == 0.0
     assert found["mean_average_precision"]["value"] == pytest.approx(1 / 30)
@@ -54,20 +54,20 @@ def test_a_model_that_always_says_no_is_worth_nothing() -> None:
 
 def test_photographs_of_one_group_count_once() -> None:
     some = answers(20)
-    copies = SetAnswers(
+    copies = MultilabelPredictions(
         *(np.repeat(values, 50, 0) for values in (some.truth, some.predicted, some.probabilities)),
         np.repeat(np.arange(20), 50),
     )
-    alone = SetAnswers(some.truth, some.predicted, some.probabilities, np.arange(20))
-    for name, figure in figures(alone).items():
-        assert figures(copies)[name] == pytest.approx(figure)
+    alone = MultilabelPredictions(some.truth, some.predicted, some.probabilities, np.arange(20))
+    for name, figure in bootstrap(alone).items():
+        assert bootstrap(copies)[name] == pytest.approx(figure)
 
 
 def test_temperature_undoes_a_scale() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (4000, 3))
     truth = (random.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.float64)
-    assert temperature_of_sets((3 * logits).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
+    assert fit_multilabel_temperature((3 * logits).astype(np.float32), truth) == pytest.approx(3, rel=0.1)
 
 
 def undocumented(metrics: dict[str, Any]) -> set[str]:

@@ -11,9 +11,9 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 from safetensors.torch import load_file
 
-from labels.dataset import DataSet
-from models.predictor import Predictor
-from models.probing import explain
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.analysis.explain import explain
+from lightmeter.models.runtime.predictor import Predictor
 
 from .conftest import jpeg, lightmeter, make_dataset
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from labels.dataset import DataSet
-from models.predictor import Predictor
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.runtime.predictor import Predictor
 
 from .conftest import lightmeter
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 
-from labels.dataset import DataSet
-from models.descent import Descent
-from models.predictor import Predictor
+from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training.trainer import Trainer
 
 from .conftest import CNN, TINY, history, lightmeter, make_dataset
 
@@ -76,7 +76,7 @@ def test_what_is_stopped_from_the_keyboard_can_go_on(
     def stop(*_: object) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Descent, "_validate", stop)
+    monkeypatch.setattr(Trainer, "_validate", stop)
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
     assert lightmeter(*command) == 130
     assert "the same command with --resume goes on from there" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.dataset import DataSet, TargetSpec
+from lightmeter.labels.datasets.dataset import DataSet, TargetSpec
 
 from .conftest import SHUTTER, SMALL, lightmeter, make_dataset
 

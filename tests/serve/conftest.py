@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.project import Project, create
-from serve import processes
+from lightmeter.serve.torchserve import processes
 from tests.serve.support import Said, Server, make_fusion, make_photograph, make_run, say
 
 
@@ -41,7 +41,7 @@ def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
     state = server.state
     yield server
     say("serve", "stop", "--server", name, project=place.root)
-    assert processes.belonging(state) == []
+    assert processes.processes_of(state) == []
 
 
 @pytest.fixture

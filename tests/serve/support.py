@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from lightmeter.cli import main
+from lightmeter.models import architectures
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
+from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
-from models import architectures
-from models.runs import write_model
-from models.spec import ModelSpec, Preprocessing, Target
-from serve.state import home
+from lightmeter.serve.torchserve.state import server_directory
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ class Server:
     @property
     def state(self) -> Any:
         """What the project remembers of it."""
-        state = home(self.project, self.name).read()
+        state = server_directory(self.project, self.name).read()
         assert state is not None
         return state
 
     def key(self, purpose: str = "inference") -> str:
         """Return a token."""
-        return json.loads(home(self.project, self.name).keys.read_text())[purpose]["key"]
+        return json.loads(server_directory(self.project, self.name).keys.read_text())[purpose]["key"]
 
     def ask(self, path: str, key: str | None = None, **request: Any) -> httpx.Response:
         """Send a request to the inference address."""

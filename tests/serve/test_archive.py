@@ -22,7 +22,7 @@ def test_an_archive_holds_run_predictor_and_handler(place: Project) -> None:
     assert json.loads(inside["MAR-INF/MANIFEST.json"])["model"] == {
         "modelName": "tiny",
         "modelVersion": "1.0",
-        "handler": "serve.handler",
+        "handler": "lightmeter.serve.handler.handler",
     }
     assert {"run/model.safetensors", "run/model.toml", "run/README.md"} <= set(inside)
     assert {"models/predictor.py", "models/architectures/efficientnet_lite.py", "serve/handler.py"} <= set(inside)

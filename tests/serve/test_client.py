@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lightmeter.errors import LightmeterError
-from serve.client import Client
-from serve.state import Home, State
+from lightmeter.serve.client import Client
+from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
 
 READING = {"model": "tiny", "version": "1.0", "dataset": "", "predictions": {}}
 Answer = tuple[int, dict[str, Any]]
@@ -54,9 +54,9 @@ def scripted(tmp_path: Path) -> Iterator[Callable[..., tuple[Client, Stub]]]:
         stub = Stub(list(answers))
         threading.Thread(target=stub.serve_forever).start()
         address = f"http://127.0.0.1:{stub.server_port}"
-        home = Home(tmp_path)
+        home = ServerDirectory(tmp_path)
         home.keys.write_text(json.dumps({"inference": {"key": "good"}}))
-        state = State(0, address, address, address, "", "", "", model_api=False, models=())
+        state = ServerState(0, address, address, address, "", "", "", model_api=False, models=())
         opened.append((Client(home, state), stub))
         return opened[-1]
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from lightmeter.project import Project
-from serve.config import choose_ports, declared_metrics
-from serve.java import find_java
+from lightmeter.serve.torchserve.config import choose_ports, declared_metrics
+from lightmeter.serve.torchserve.java import find_java
 from tests.serve.support import make_photograph, say
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"

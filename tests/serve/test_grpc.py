@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from serve.config import torchserve_folder
+from lightmeter.serve.torchserve.config import torchserve_folder
 from tests.serve.support import Server, make_photograph
 
 grpc = pytest.importorskip("grpc", reason="the package grpcio-tools is not installed")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lightmeter.models.architectures import BUILT_IN
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project, create
-from models.architectures import BUILT_IN
-from models.predictor import Predictor
-from models.spec import Preprocessing
 from tests.serve.support import make_photograph, make_untrained, say
 
 pytestmark = pytest.mark.server
@@ -102,8 +102,8 @@ import numpy, PIL.Image, safetensors.torch, torch  # once for all archives, each
 for folder in sys.argv[2:]:
     if not os.fork():
         sys.path.insert(0, folder)
-        import serve.handler
-        from models.predictor import Predictor
+        import lightmeter.serve.handler.handler
+        from lightmeter.models.runtime.predictor import Predictor
 
         predictor = Predictor.load(Path(folder) / "run")
         reading = predictor.predict([predictor.read(Path(sys.argv[1]).read_bytes())])[0]

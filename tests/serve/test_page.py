@@ -16,9 +16,9 @@ from PIL.TiffImagePlugin import IFDRational
 from selenium.webdriver import Chrome
 
 from lightmeter.project import Project
-from serve.demonstration import Page, page
-from serve.picture import exif_of, quantity_of, upright, written
-from serve.state import home
+from lightmeter.serve.torchserve.state import server_directory
+from lightmeter.serve.web_demo.format import format_setting, quantity_of_target, read_settings, rotate_box
+from lightmeter.serve.web_demo.server import Page, page
 from tests.browser import complaints, until
 from tests.serve.support import Server, make_photograph, say
 
@@ -34,7 +34,7 @@ def put_up(served: Server) -> Iterator[Page]:
 @contextmanager
 def showing(behind: Server) -> Iterator[Page]:
     """Put up the page of a server."""
-    with page(home(behind.project, behind.name), 0, 1_000_000) as server:
+    with page(server_directory(behind.project, behind.name), 0, 1_000_000) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -159,7 +159,7 @@ def test_of_two_photographs_the_last_is_shown(put_up: Page, browser: Chrome) -> 
 
 
 def test_a_server_that_was_stopped_is_told(place: Project, browser: Chrome, served: Server) -> None:
-    there = home(place, "passing")
+    there = server_directory(place, "passing")
     there.folder.mkdir()
     there.write(served.state)
     with showing(Server(place, "passing")) as server:
@@ -239,19 +239,19 @@ def test_the_page_refuses_what_is_too_large(put_up: Page) -> None:
 
 
 def test_exif_is_written_as_photographers_write_it() -> None:
-    assert exif_of(photograph_with_exif(6)) == (
+    assert read_settings(photograph_with_exif(6)) == (
         {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "400", "focal_length": "35 mm"},
         6,
     )
-    assert exif_of(b"no picture") == ({}, 1)
-    assert [written("shutter", seconds) for seconds in (1 / 8000, 0.4, 30, 125)] == [
+    assert read_settings(b"no picture") == ({}, 1)
+    assert [format_setting("shutter", seconds) for seconds in (1 / 8000, 0.4, 30, 125)] == [
         "1/8000 s",
         "0.4 s",
         "30 s",
         "125 s",
     ]
-    assert [written("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
-    assert quantity_of("shutter-binary") == quantity_of("shutter") == "shutter"
+    assert [format_setting("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
+    assert quantity_of_target("shutter-binary") == quantity_of_target("shutter") == "shutter"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -264,7 +264,7 @@ def test_boxes_turn_with_the_picture(orientation: int) -> None:
 
     shown = np.asarray(ImageOps.exif_transpose(image))
 
-    turned = upright(box, 100, 60, orientation)
+    turned = rotate_box(box, 100, 60, orientation)
     x, y = turned["x"], turned["y"]
     assert (shown[y : y + turned["height"], x : x + turned["width"]] == 255).all()
 

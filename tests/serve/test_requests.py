@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.predictor import PhotographError
-from models.quantities import number_of
-from models.spec import Target
-from serve.metrics import Mix, expected_mix
-from serve.reader import Reader
-from serve.request import OPTIONS, PARTS, Request, read_request
+from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.models.runtime.quantities import number_of
+from lightmeter.models.runtime.spec import Target
+from lightmeter.serve.handler.metrics import ClassDistribution, expected_mix
+from lightmeter.serve.handler.request import OPTIONS, PARTS, Request, read_request
+from lightmeter.serve.handler.service import PredictionService
 from tests.serve.support import Server, make_photograph, make_run
 
 PHOTOGRAPH = make_photograph(5)
@@ -94,7 +94,7 @@ def test_wrong_json_is_refused_with_a_reason(served: Server, body: Any, reason: 
 
 @pytest.mark.parametrize("text", ["many", "1.5", "[" * 5000, "", "0x1"])
 def test_an_option_of_a_form_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(PhotographError, match="top_k"):
+    with pytest.raises(InvalidPhoto, match="top_k"):
         read_request({"data": PHOTOGRAPH, "top_k": bytearray(text.encode())})
 
 
@@ -108,7 +108,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*PARTS, *OPTIONS]) | st.text(), VALUES))
 def test_whatever_json_holds_is_a_request_or_refused(document: dict[str, Any]) -> None:
     for parts in ({"body": document}, document):
-        with suppress(PhotographError):
+        with suppress(InvalidPhoto):
             assert isinstance(read_request(parts).data, bytes)
 
 
@@ -138,8 +138,8 @@ def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
     spec = run / "model.toml"
     spec.write_text(spec.read_text().replace("patches = 2", "patches = 65"))
 
-    with pytest.raises(PhotographError, match="looks at 65 patches; at most 64 are explained") as refused:
-        Reader.load(run).answer(Request(PHOTOGRAPH, explain=True))
+    with pytest.raises(InvalidPhoto, match="looks at 65 patches; at most 64 are explained") as refused:
+        PredictionService.load(run).answer(Request(PHOTOGRAPH, explain=True))
 
     assert refused.value.status == 422
 
@@ -201,7 +201,7 @@ def test_metrics_count_requests_classes_and_time(served: Server) -> None:
 
 
 def test_drift_is_none_while_answers_come_as_in_validation() -> None:
-    mix = Mix({"a": 0.5, "b": 0.5})
+    mix = ClassDistribution({"a": 0.5, "b": 0.5})
 
     even = [mix.drift_after("ab"[index % 2]) for index in range(1000)][-1]
     one_sided = [mix.drift_after("a") for _ in range(3000)][-1]

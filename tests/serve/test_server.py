@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from lightmeter.project import Project, create
+from lightmeter.serve.torchserve import processes
+from lightmeter.serve.torchserve.config import Ports, properties
+from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
-from serve import processes
-from serve.config import Ports, properties
-from serve.state import Home, State, home
 from tests.serve.support import Said, Server, broken, make_photograph, say
 from tests.support import Lightmeter
 
@@ -84,7 +84,7 @@ def test_everything_listens_on_loopback_alone(served: Server) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_only_photographs_can_be_sent_from_elsewhere_whatever_the_host(tmp_path: Path, host: str) -> None:
-    written = properties(Home(tmp_path), ServeSection(host=host), Ports(1, 2, 3, 4, 5), [])
+    written = properties(ServerDirectory(tmp_path), ServeSection(host=host), Ports(1, 2, 3, 4, 5), [])
 
     addresses = dict(line.split("=", 1) for line in written.splitlines() if "_address=" in line)
     assert host in addresses.pop("inference_address")
@@ -98,7 +98,7 @@ def test_only_photographs_can_be_sent_from_elsewhere_whatever_the_host(tmp_path:
 
 
 def test_tokens_are_for_their_owner_alone(served: Server) -> None:
-    keys = home(served.project, "main").keys
+    keys = server_directory(served.project, "main").keys
 
     assert keys.stat().st_mode & 0o077 == 0
     assert keys.parent.stat().st_mode & 0o077 == 0
@@ -155,8 +155,8 @@ def test_without_a_server_the_commands_say_so(tmp_path: Path, photograph: Path) 
     assert "serve archive" in say("serve", "start", project=project).document["error"]
 
 
-def state_of(project: Project) -> State:
-    state = home(project, "main").read()
+def state_of(project: Project) -> ServerState:
+    state = server_directory(project, "main").read()
     assert state is not None
     return state
 
@@ -175,7 +175,7 @@ def test_two_projects_serve_side_by_side_and_stop_leaves_nothing(
     assert answers[0].document != answers[1].document
     assert state.grpc != served.state.grpc
     assert stopped.document["stopped"] == 2
-    assert processes.belonging(state) == []
+    assert processes.processes_of(state) == []
     assert not Path(state.temporary).exists()
     assert say("serve", "status", project=served.project.root).document["running"] is True
 
@@ -187,12 +187,12 @@ def test_nothing_is_left_after_java_was_killed(second: Project) -> None:
 
     assert say("serve", "status", project=second.root).code == 1
     assert say("serve", "stop", project=second.root).code == 0
-    assert processes.belonging(state) == []
+    assert processes.processes_of(state) == []
 
 
 def test_nothing_is_left_of_a_start_that_was_killed(second: Project, lightmeter: Lightmeter) -> None:
     with subprocess.Popen(lightmeter.command("--project", second.root, "serve", "start", "--quiet")) as starting:
-        while home(second, "main").read() is None:
+        while server_directory(second, "main").read() is None:
             assert starting.poll() is None
         state = state_of(second)
         while not (status := say("serve", "status", project=second.root)).document.get("models"):
@@ -200,7 +200,7 @@ def test_nothing_is_left_of_a_start_that_was_killed(second: Project, lightmeter:
         starting.kill()
 
     assert say("serve", "stop", project=second.root).code == 0
-    assert processes.belonging(state) == []
+    assert processes.processes_of(state) == []
 
 
 def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
@@ -209,7 +209,7 @@ def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
     assert said.code == 1
     assert "BrokenModel" in said.document["error"]
     assert "size mismatch" in said.document["error"]
-    assert home(second, "main").read() is None
+    assert server_directory(second, "main").read() is None
     assert not [p for p in psutil.process_iter() if str(second.root) in " ".join(_command(p))]
 
 
@@ -220,7 +220,7 @@ def test_a_python_that_lacks_packages_fails_with_their_name(second: Project, tmp
 
     assert said.code == 1
     assert "ModuleNotFoundError: No module named 'ts'" in said.document["error"]
-    assert home(second, "main").read() is None
+    assert server_directory(second, "main").read() is None
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -1,5 +1,5 @@
 """Photographs on Flickr."""
 
-from harvest.sources.flickr.source import Flickr
+from lightmeter.harvest.sources.flickr.source import Flickr
 
 __all__ = ["Flickr"]

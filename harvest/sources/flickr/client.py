@@ -9,8 +9,8 @@ import requests
 from flickrapi import FlickrAPI
 from flickrapi.exceptions import FlickrError
 
-from harvest.sources.service import Budget, Busy, patiently, retry_after
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.sources.rate_limit import RateLimiter, RetryLater, retry_after, retry_when_busy
 
 KEYS = ("FLICKR_API_KEY", "FLICKR_API_SECRET")
 URL_VARIABLE = "FLICKR_API_URL"
@@ -44,7 +44,7 @@ class Client:
         timeout_s: longest wait for one answer.
     """
 
-    def __init__(self, budget: Budget | None, timeout_s: float) -> None:
+    def __init__(self, budget: RateLimiter | None, timeout_s: float) -> None:
         self._budget, self._timeout_s = budget, timeout_s
         self._api: FlickrAPI | None = None
         self._answered: requests.Response | None = None
@@ -56,7 +56,7 @@ class Client:
             Refused: if Flickr says no.
             LightmeterError: if it does not answer, or the key is wrong.
         """
-        return patiently(lambda: self._once(method, words), "Flickr")
+        return retry_when_busy(lambda: self._once(method, words), "Flickr")
 
     def _once(self, method: str, words: dict[str, Any]) -> dict[str, Any]:
         api = self._connected()
@@ -68,9 +68,9 @@ class Client:
         except FlickrError as error:
             raise self._meaning(error) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise Busy(type(error).__name__) from error
+            raise RetryLater(type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise Busy("an answer that is not JSON") from error
+            raise RetryLater("an answer that is not JSON") from error
         return answer
 
     def _meaning(self, error: FlickrError) -> Exception:
@@ -78,9 +78,9 @@ class Client:
         status = self._answered.status_code if self._answered is not None else None
         if status == _TOO_MANY or (status or 0) >= _SERVER_ERROR:
             assert self._answered is not None  # noqa: S101 - it gave the status
-            return Busy(f"HTTP {status}", retry_after(self._answered.headers.get("Retry-After")))
+            return RetryLater(f"HTTP {status}", retry_after(self._answered.headers.get("Retry-After")))
         if error.code in _TEMPORARY_CODES:
-            return Busy(str(error))
+            return RetryLater(str(error))
         if error.code in _WRONG_KEY_CODES:
             return LightmeterError(f"Flickr does not accept the key in {' and '.join(KEYS)} ({error})")
         return Refused(error.code, str(error))

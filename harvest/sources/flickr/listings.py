@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harvest.sources.flickr.client import Client
-from harvest.sources.flickr.photographs import EXTRAS
+from lightmeter.harvest.sources.flickr.client import Client
+from lightmeter.harvest.sources.flickr.photographs import EXTRAS
 
 MOST_RESULTS = 4000
 """Beyond so many, photos.search repeats what it has shown."""

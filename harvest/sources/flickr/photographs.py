@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from harvest import licences
-from harvest.sources.base import Medium, Sighting
+from lightmeter.harvest import licences
+from lightmeter.harvest.sources.base import Medium, PhotoItem
 
 SIZES = {
     "s": "sq", "q": "q", "t": "t", "m": "s", "n": "n", "w": "w", "default": "m", "z": "z", "c": "c", "b": "l", "h": "h",
@@ -91,7 +91,7 @@ def exif_tags(answer: dict[str, Any]) -> dict[str, Any]:
 
 def sighting(
     photo: dict[str, Any], url: str | None, *, concepts: tuple[str, ...], medium: Medium | None, exif: Any, hidden: bool
-) -> Sighting:
+) -> PhotoItem:
     """Return the sighting of a photograph.
 
     Args:
@@ -107,7 +107,7 @@ def sighting(
     title = _content(photo.get("title")) or None
     metadata = {key: photo[key] for key in ("secret", "server") if photo.get(key)}
     page = f"https://www.flickr.com/photos/{owner}/{photo['id']}" if owner else None
-    return Sighting(
+    return PhotoItem(
         source_id=str(photo["id"]),
         media_url=url,
         page_url=page,

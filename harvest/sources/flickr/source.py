@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from harvest.sources.base import Checkpoint, Medium, Option, Sighting, Source, SourceQuery
-from harvest.sources.flickr.files import Photo, Saved, read_photos
-from harvest.sources.flickr.photographs import (
+from lightmeter.errors import LightmeterError
+from lightmeter.harvest.sources.base import Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.flickr.files import Photo, Saved, read_photos
+from lightmeter.harvest.sources.flickr.photographs import (
     LARGEST_WITHOUT_ASKING,
     LICENCES,
     SIZES,
@@ -20,12 +21,11 @@ from harvest.sources.flickr.photographs import (
     nearest_size,
     sighting,
 )
-from harvest.sources.service import FLICKR, Service
-from lightmeter.errors import LightmeterError
+from lightmeter.harvest.sources.rate_limit import FLICKR, RateLimit
 
 if TYPE_CHECKING:
-    from harvest.sources.flickr.client import Client
-    from harvest.sources.flickr.listings import Listing, Page
+    from lightmeter.harvest.sources.flickr.client import Client
+    from lightmeter.harvest.sources.flickr.listings import Listing, Page
 
 _NSID = re.compile(r"\d+@N\d+")
 _HIDDEN, _NOT_FOUND = 2, 1
@@ -41,7 +41,7 @@ class Flickr(Source):
     name = "flickr"
     summary = "photographs on Flickr: a search, a group, a user, an album, or a file of ids"
     keys: ClassVar[tuple[str, ...]] = ("FLICKR_API_KEY", "FLICKR_API_SECRET")
-    service: ClassVar[Service | None] = FLICKR
+    service: ClassVar[RateLimit | None] = FLICKR
 
     class Query(SourceQuery):
         """What is listed, and what of it is taken."""
@@ -83,7 +83,7 @@ class Flickr(Source):
                 raise ValueError("--album needs --user")
             return self
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield photographs page by page, with a checkpoint behind each."""
         client = connect(self)
         saved = Saved(query.save_metadata) if query.save_metadata else None
@@ -110,8 +110,8 @@ class Flickr(Source):
             yield [(concepts, photo) for photo in page.photos if _wanted(photo, query)], page.cursor
 
     def _pages(self, client: "Client", query: Any, cursor: dict[str, Any] | None) -> Iterator["Page"]:
-        from harvest.sources.flickr.client import Refused
-        from harvest.sources.flickr.listings import pages, sliced
+        from lightmeter.harvest.sources.flickr.client import Refused
+        from lightmeter.harvest.sources.flickr.listings import pages, sliced
 
         try:
             listing = _listing(client, query)
@@ -125,7 +125,7 @@ class Flickr(Source):
         except Refused as refused:
             raise LightmeterError(f"Flickr refused: {refused}") from refused
 
-    def _sighting(self, client: "Client", query: Any, concepts: tuple[str, ...], photo: Photo) -> Sighting:
+    def _sighting(self, client: "Client", query: Any, concepts: tuple[str, ...], photo: Photo) -> PhotoItem:
         exif, hidden = _exif(client, photo) if query.exif else (None, False)
         url = media_url(photo, query.size) or _url_of_known(client, photo, query.size)
         return sighting(photo, url, concepts=concepts, medium=query.medium, exif=exif, hidden=hidden)
@@ -138,20 +138,20 @@ def connect(source: Source) -> "Client":
         LightmeterError: if flickrapi is not there.
     """
     try:
-        from harvest.sources.flickr.client import Client
+        from lightmeter.harvest.sources.flickr.client import Client
     except ModuleNotFoundError as error:
         raise LightmeterError("flickrapi is not installed; run: pip install 'lightmeter[flickr]'") from error
     return Client(source.budget, source.settings.crawl.timeout_s)
 
 
-def sighting_of_id(client: "Client", number: str, medium: Medium | None) -> Sighting:
+def sighting_of_id(client: "Client", number: str, medium: Medium | None) -> PhotoItem:
     """Return the photograph of a Flickr id, with its original's address, EXIF, owner and licence; it may be gone."""
-    from harvest.sources.flickr.client import Refused
+    from lightmeter.harvest.sources.flickr.client import Refused
 
     try:
         photo = listed_form(client.ask("photos.getInfo", photo_id=number))
     except Refused as refused:
-        return Sighting(source_id=number, gone=f"not on Flickr: {refused}", medium=medium)
+        return PhotoItem(source_id=number, gone=f"not on Flickr: {refused}", medium=medium)
     exif, hidden = _exif(client, photo)
     url = _url_of_known(client, photo, "o")
     return sighting(photo, url, concepts=(), medium=medium, exif=exif, hidden=hidden)
@@ -159,7 +159,7 @@ def sighting_of_id(client: "Client", number: str, medium: Medium | None) -> Sigh
 
 def _listing(client: "Client", query: Any) -> "Listing":
     """Return what Flickr is asked to list."""
-    from harvest.sources.flickr.listings import Listing
+    from lightmeter.harvest.sources.flickr.listings import Listing
 
     if query.group:
         group = _nsid(client, query.group, "groups", "group")
@@ -201,7 +201,7 @@ def _wanted(photo: Photo, query: Any) -> bool:
 
 def _url_of_known(client: "Client", photo: Photo, wanted: str) -> str | None:
     """Return the address of a photograph of which no listing told it: made from its secret, or asked for."""
-    from harvest.sources.flickr.client import Refused
+    from lightmeter.harvest.sources.flickr.client import Refused
 
     order = list(SIZES)
     small = order.index(wanted) <= order.index(LARGEST_WITHOUT_ASKING)
@@ -224,7 +224,7 @@ def _letter(address: str) -> str:
 
 def _exif(client: "Client", photo: Photo) -> tuple[dict[str, Any] | None, bool]:
     """Return the tags that Flickr tells, and whether the owner hides them."""
-    from harvest.sources.flickr.client import Refused
+    from lightmeter.harvest.sources.flickr.client import Refused
 
     words = {"photo_id": photo["id"], "secret": photo.get("secret")}
     try:

@@ -1,5 +1,5 @@
 """Photographs on Reddit."""
 
-from harvest.sources.reddit.source import Reddit
+from lightmeter.harvest.sources.reddit.source import Reddit
 
 __all__ = ["Reddit"]

@@ -19,8 +19,8 @@ from prawcore.exceptions import (
     TooManyRequests,
 )
 
-from harvest.sources.service import Busy, patiently
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.sources.rate_limit import RetryLater, retry_when_busy
 
 KEYS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
 URL_VARIABLE = "REDDIT_URL"
@@ -74,7 +74,7 @@ def read(listing: Iterator[Submission]) -> Iterator[dict[str, Any]]:
         LightmeterError: if Reddit does not answer, or says no.
     """
     while True:
-        post = patiently(lambda: _next(listing), "Reddit")
+        post = retry_when_busy(lambda: _next(listing), "Reddit")
         if post is None:
             return
         yield vars(post)
@@ -86,9 +86,9 @@ def _next(listing: Iterator[Submission]) -> Submission | None:
         return next(listing, None)
     except TooManyRequests as error:
         pause = error.retry_after
-        raise Busy("HTTP 429", float(pause) if pause is not None else None) from error
+        raise RetryLater("HTTP 429", float(pause) if pause is not None else None) from error
     except (RequestException, ServerError) as error:
-        raise Busy(type(error).__name__) from error
+        raise RetryLater(type(error).__name__) from error
     except (OAuthException, InvalidToken) as error:
         raise LightmeterError(_wrong_key(error)) from error
     except ResponseException as error:

@@ -7,8 +7,8 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
-from harvest.sources.base import Medium, Sighting
-from harvest.sources.reddit.titles import tags_of
+from lightmeter.harvest.sources.base import Medium, PhotoItem
+from lightmeter.harvest.sources.reddit.titles import tags_of
 
 Post = Mapping[str, Any]
 
@@ -18,7 +18,7 @@ _NOBODY = {"", "None", "[deleted]"}
 _SUFFIXES = {"image/jpg": "jpg", "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
 
 
-def sightings(post: Post, medium: Medium | None, concepts: tuple[str, ...]) -> Iterator[Sighting]:
+def sightings(post: Post, medium: Medium | None, concepts: tuple[str, ...]) -> Iterator[PhotoItem]:
     """Yield the photographs of a post: none of a text or a video, many of a gallery.
 
     A crosspost is the post that it repeats, so that a photograph has one id wherever it is shown.
@@ -32,7 +32,7 @@ def sightings(post: Post, medium: Medium | None, concepts: tuple[str, ...]) -> I
     original: Post = parents[0] if parents else post
     removed = _removed(original)
     for number, (media, picture) in enumerate(_pictures(original)):
-        yield Sighting(
+        yield PhotoItem(
             source_id=str(original["id"]) if media is None else f"{original['id']}-{media}",
             media_url=picture if not removed else None,
             gone=removed or (None if picture else "gallery picture is gone"),

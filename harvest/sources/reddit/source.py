@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator
 
-from harvest.sources.base import Argument, Checkpoint, Medium, Option, Sighting, Source, SourceQuery
-from harvest.sources.reddit.dumps import read_dump
-from harvest.sources.reddit.posts import sightings
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.reddit.dumps import read_dump
+from lightmeter.harvest.sources.reddit.posts import sightings
 
 FILM_SUBREDDITS = frozenset({"analog"})
 _LINES_BETWEEN_CHECKPOINTS = 500
@@ -42,7 +42,7 @@ class Reddit(Source):
         def _plain(cls, subreddit: str) -> str:
             return subreddit.strip().strip("/").removeprefix("r/")
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         """Yield photographs, with a checkpoint behind each listing, or every few lines of a dump."""
         names = frozenset(query.subreddit.lower().split("+"))
         medium: Medium | None = query.medium or ("film" if names <= FILM_SUBREDDITS else None)
@@ -58,10 +58,10 @@ class Reddit(Source):
     ) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
         """Yield the posts of all listings; between two of them, where to go on."""
         try:
-            from harvest.sources.reddit.client import connect, listings, read
+            from lightmeter.harvest.sources.reddit.client import connect, listings, read
         except ModuleNotFoundError as error:
             raise LightmeterError("PRAW is not installed; run: pip install 'lightmeter[reddit]'") from error
-        from harvest.crawl.configuration import user_agent
+        from lightmeter.harvest.crawl.settings import user_agent
 
         everything = listings(connect(user_agent(self.settings.crawl.contact)), query.subreddit, query.search)
         done = cursor["listings"] if cursor else 0

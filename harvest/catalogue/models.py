@@ -1,0 +1,287 @@
+"""The catalogue's tables. Units stand in column names; times are UTC."""
+
+import enum
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER alone
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A time in UTC, also where the data base keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store in UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return with its time zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012
+
+
+def _enum(values: type[enum.StrEnum]) -> Enum:
+    """Keep a state as its own word, checked by us rather than by the data base: new words need no migration."""
+    return Enum(
+        values,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda e: [m.value for m in e],
+    )
+
+
+class RunState(enum.StrEnum):
+    """What became of a harvest run."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class HarvestRun(Base):
+    """One ``harvest run``: a source, what it was asked, and where it goes on.
+
+    Attributes:
+        options: the engine's options (limit, required tags, …), so that ``resume`` does the same.
+        cursor: the source's last checkpoint whose sightings are all in the catalogue.
+        known: sightings met again that an earlier run had found.
+    """
+
+    __tablename__ = "runs"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    source: Mapped[str] = mapped_column(String(64))
+    query: Mapped[dict[str, Any]]
+    options: Mapped[dict[str, Any]]
+    state: Mapped[RunState] = mapped_column(_enum(RunState), default=RunState.RUNNING)
+    reason: Mapped[str | None] = mapped_column(Text)
+    cursor: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    known: Mapped[int] = mapped_column(default=0)
+    started_at: Mapped[datetime] = mapped_column(default=_now)
+    ended_at: Mapped[datetime | None]
+
+
+class SightingState(enum.StrEnum):
+    """Where a sighting stands."""
+
+    FOUND = "found"
+    FETCHED = "fetched"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    GONE = "gone"
+    FAILED = "failed"
+
+
+class Sighting(Base):
+    """A photograph seen at a source.
+
+    Attributes:
+        file: the name it had at its source.
+        owner: who the source says made or posted it; photographs of one owner never fall on two sides of a split.
+        medium: ``film`` or ``digital`` where the source or the person who harvested says so.
+        concepts: what was searched for, or the class folder's name.
+        reason: why it is in its state; a short term first, details behind a colon.
+        image_id: its bytes, once fetched; also kept where they turned out damaged.
+    """
+
+    __tablename__ = "sightings"
+    __table_args__ = (
+        Index(None, "source", "source_id", unique=True),
+        Index(None, "run_id", "state", "id"),
+        Index(None, "state", "reason"),
+    )
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    source: Mapped[str] = mapped_column(String(64))
+    source_id: Mapped[str] = mapped_column(Text)
+    media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    page_url: Mapped[str | None] = mapped_column(Text)
+    file: Mapped[str | None] = mapped_column(Text)
+    owner: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    licence: Mapped[str | None] = mapped_column(String(64))
+    attribution: Mapped[str | None] = mapped_column(Text)
+    title: Mapped[str | None] = mapped_column(Text)
+    tags: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    medium: Mapped[str | None] = mapped_column(String(16))
+    concepts: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    published_at: Mapped[datetime | None]
+    source_metadata: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    state: Mapped[SightingState] = mapped_column(_enum(SightingState), default=SightingState.FOUND)
+    reason: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"), default=None, index=True)
+    found_at: Mapped[datetime] = mapped_column(default=_now)
+    changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class Image(Base):
+    """Bytes, kept once however often they were seen.
+
+    Attributes:
+        format: as Pillow names it (JPEG, PNG, …).
+        width: stored pixels, before orientation is applied.
+        height: likewise.
+        file_size: bytes.
+        problem: why it cannot be decoded whole, or None; such an image is in no data set.
+        body: salted hash of the camera body's serial number, where EXIF has one.
+        quantisation: short hash of the JPEG quantisation tables: software and quality leave their mark there.
+    """
+
+    __tablename__ = "images"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    format: Mapped[str] = mapped_column(String(16))
+    width: Mapped[int]
+    height: Mapped[int]
+    file_size: Mapped[int] = mapped_column(BigInteger)
+    problem: Mapped[str | None] = mapped_column(Text)
+    body: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    quantisation: Mapped[str | None] = mapped_column(String(16))
+    stored_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class Exif(Base):
+    """What one origin says of how a photograph was made.
+
+    Attributes:
+        origin: ``file`` (belongs to the image), ``api`` or ``sidecar`` (belong to the sighting that brought them).
+        raw: every tag as read, by IFD, personal data left out.
+    """
+
+    __tablename__ = "exif"
+    __table_args__ = (Index(None, "image_id", "origin"), Index(None, "sighting_id", "origin"))
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
+    sighting_id: Mapped[int | None] = mapped_column(ForeignKey("sightings.id"))
+    origin: Mapped[str] = mapped_column(String(16))
+    make: Mapped[str | None] = mapped_column(Text)
+    model: Mapped[str | None] = mapped_column(Text)
+    lens: Mapped[str | None] = mapped_column(Text)
+    software: Mapped[str | None] = mapped_column(Text)
+    f_number: Mapped[float | None] = mapped_column(Float)
+    exposure_time_s: Mapped[float | None] = mapped_column(Float)
+    iso: Mapped[float | None] = mapped_column(Float)
+    focal_length_mm: Mapped[float | None] = mapped_column(Float)
+    focal_length_35mm: Mapped[float | None] = mapped_column(Float)
+    flash_fired: Mapped[bool | None]
+    taken_at: Mapped[str | None] = mapped_column(String(32))
+    orientation: Mapped[int | None]
+    raw: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class Inspection(Base):
+    """What one filter measured and said of an image."""
+
+    __tablename__ = "inspections"
+    __table_args__ = (Index(None, "image_id", "filter", unique=True), Index(None, "filter", "verdict"))
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    filter: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    verdict: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str | None] = mapped_column(Text)
+    measures: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class Region(Base):
+    """A box in an image, in stored pixels: the inside of a frame, a face."""
+
+    __tablename__ = "regions"
+    __table_args__ = (Index(None, "image_id", "kind"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    origin: Mapped[str] = mapped_column(String(64))
+    x: Mapped[int]
+    y: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    orientation: Mapped[int] = mapped_column(default=1)
+    score: Mapped[float | None] = mapped_column(Float)
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class Label(Base):
+    """One statement that an image is an example of a class. Statements are added, never changed: history stays.
+
+    Attributes:
+        origin: ``hand``, ``import``, ``rule`` or ``model``; an earlier word of these beats a later one, and among
+            equals the newest counts.
+        value: the class; None takes the same author's earlier statement back.
+        number: the value in stops (or millimetres), where the target has one.
+        version: of the rule, or of the model.
+    """
+
+    __tablename__ = "labels"
+    __table_args__ = (Index(None, "target", "image_id", "origin", "id"), Index(None, "image_id"))
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))
+    target: Mapped[str] = mapped_column(String(64))
+    value: Mapped[str | None] = mapped_column(Text)
+    number: Mapped[float | None] = mapped_column(Float)
+    origin: Mapped[str] = mapped_column(String(16))
+    author: Mapped[str] = mapped_column(Text)
+    version: Mapped[str | None] = mapped_column(String(64))
+    confidence: Mapped[float | None] = mapped_column(Float)
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class DatasetRecord(Base):
+    """A data set that was frozen from this catalogue."""
+
+    __tablename__ = "datasets"
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Text, index=True)
+    path: Mapped[str] = mapped_column(Text)
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    spec: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=_now)

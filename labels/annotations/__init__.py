@@ -1,0 +1,1 @@
+"""Annotations: labels from rules, imports, models and people."""

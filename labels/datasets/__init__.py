@@ -1,0 +1,1 @@
+"""Data sets: collect, group, split, freeze, verify and export."""

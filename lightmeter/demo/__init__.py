@@ -1,0 +1,1 @@
+"""The demo: the full pipeline on simulated photographs."""

@@ -1,0 +1,1 @@
+"""Preprocessing and prediction; copied whole into model archives."""

@@ -1,0 +1,1 @@
+"""Training: recipes, data loading, trainers and run folders."""

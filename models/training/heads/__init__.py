@@ -1,0 +1,1 @@
+"""Estimators that are fitted to features of a frozen backbone."""

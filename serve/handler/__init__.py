@@ -1,0 +1,1 @@
+"""The TorchServe handler and the prediction service; copied whole into model archives."""

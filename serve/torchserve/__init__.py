@@ -1,0 +1,1 @@
+"""Start, configure and monitor TorchServe."""
