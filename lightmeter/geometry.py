@@ -4,7 +4,7 @@ Pixels have two coordinate systems: *file* (as stored) and *display* (as shown o
 module is the only one that converts between them. It needs numpy alone and is copied into model archives.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ _TRANSPOSED = frozenset({5, 6, 7, 8})
 _FLIPPED_VERTICALLY = frozenset({3, 4, 7, 8})
 _FLIPPED_HORIZONTALLY = frozenset({2, 3, 6, 7})
 
-PixelArray = TypeVar("PixelArray", bound=NDArray[Any])
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Box(NamedTuple):
@@ -88,7 +88,7 @@ def points_to_file(points: NDArray[np.float32], file_size: Size, orientation: in
     return np.stack((y, x) if orientation in _TRANSPOSED else (x, y), axis=1)
 
 
-def upright(pixels: PixelArray, orientation: int) -> PixelArray:
+def upright(pixels: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
     """Return pixels in display orientation, as a view.
 
     Args:
@@ -96,9 +96,9 @@ def upright(pixels: PixelArray, orientation: int) -> PixelArray:
         orientation: 1 to 8; any other value means 1.
     """
     if orientation in _TRANSPOSED:
-        pixels = pixels.swapaxes(0, 1)  # type: ignore[assignment]
+        pixels = pixels.swapaxes(0, 1)
     if orientation in _FLIPPED_VERTICALLY:
-        pixels = pixels[::-1]  # type: ignore[assignment]
+        pixels = pixels[::-1]
     if orientation in _FLIPPED_HORIZONTALLY:
         pixels = pixels[:, ::-1]
     return pixels
