@@ -126,7 +126,7 @@ TASKS = [
     Task("iso", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
     Task("iso 100/800", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
     Task("aperture", TargetSpec("aperture", "1", ("open", "closed"), unit="Av"), "balanced_accuracy"),
-    Task("focal length", TargetSpec("focal_length", "1", ("wide", "normal", "long")), "macro_f1"),
+    Task("focal length", TargetSpec("focal-length", "1", ("wide", "normal", "long")), "macro_f1"),
     Task("medium", TargetSpec("medium", "1", ("digital", "film")), "balanced_accuracy"),
     Task("aperture, stops", TargetSpec("aperture", "1", *AV, "Av"), "error_stops", class_weights=False),
     Task("iso, stops", TargetSpec("iso", "1", *SV, "log2 (ISO / 100)"), "error_stops", class_weights=False),

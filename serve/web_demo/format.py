@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 _EXIF_IFD, _ORIENTATION = 0x8769, 0x0112
-_TAGS = {"aperture": 0x829D, "shutter": 0x829A, "iso": 0x8827, "focal_length": 0x920A}
-_MARKS = {"aperture": ("f/", ""), "shutter": ("", " s"), "focal_length": ("", " mm")}
+_TAGS = {"aperture": 0x829D, "shutter": 0x829A, "iso": 0x8827, "focal-length": 0x920A}
+_MARKS = {"aperture": ("f/", ""), "shutter": ("", " s"), "focal-length": ("", " mm")}
 
 
 def read_settings(data: bytes) -> tuple[dict[str, str], int]:
@@ -26,8 +26,8 @@ def read_settings(data: bytes) -> tuple[dict[str, str], int]:
 
 
 def quantity_of_target(target: str) -> str:
-    """Return what a target is of: ``shutter-binary`` of ``shutter``."""
-    return target.partition("-")[0]
+    """Return the quantity that a target bins, for example ``shutter`` for ``shutter-binary``."""
+    return next((name for name in _TAGS if target == name or target.startswith(f"{name}-")), target)
 
 
 def _number(value: object) -> float | None:

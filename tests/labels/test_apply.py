@@ -133,7 +133,7 @@ def test_a_hand_label_counts_in_the_stats(any_catalogue: Any) -> None:
 def test_targets_are_listed_with_their_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["labels", "targets", "--json"]) == 0
     found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert {"aperture", "iso", "shutter", "focal_length", "medium"} <= found.keys()
+    assert {"aperture", "iso", "shutter", "focal-length", "medium"} <= found.keys()
     assert found["medium"]["classes"] == ["digital", "film"]
 
 

@@ -30,7 +30,7 @@ def decide(target: str, **exif: object) -> tuple[str | None, float | None, str]:
         ("iso-binary", {"iso": 1600.0}, "high"),
         ("shutter-binary", {"exposure_time_s": 1 / 250}, "fast"),
         ("shutter-binary", {"exposure_time_s": 1 / 60}, "slow"),
-        ("focal_length", {"focal_length_35mm": 85.0}, "short tele"),
+        ("focal-length", {"focal_length_35mm": 85.0}, "short tele"),
     ],
 )
 def test_a_setting_falls_into_its_class(target: str, exif: dict[str, float], expected: str) -> None:
@@ -41,7 +41,7 @@ def test_the_number_is_the_exact_value_in_stops() -> None:
     assert decide("shutter", exposure_time_s=0.25)[1] == -2.0
     assert decide("aperture", f_number=8.0)[1] == 6.0
     assert decide("iso", iso=400.0)[1] == 2.0
-    assert decide("focal_length", focal_length_35mm=28.0)[1] == 28.0
+    assert decide("focal-length", focal_length_35mm=28.0)[1] == 28.0
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_number_is_the_exact_value_in_stops() -> None:
         ("shutter", {"exposure_time_s": 1e-6}, "beyond the classes"),
         ("shutter-binary", {"exposure_time_s": 1 / 125}, "between fast and slow"),
         ("iso-binary", {"iso": 400.0}, "between low and high"),
-        ("focal_length", {"focal_length_35mm": 65.0}, "between normal and short tele"),
+        ("focal-length", {"focal_length_35mm": 65.0}, "between normal and short tele"),
     ],
 )
 def test_what_belongs_to_no_class_is_left_out_with_a_reason(target: str, exif: dict[str, float], reason: str) -> None:

@@ -240,7 +240,7 @@ def test_the_page_refuses_what_is_too_large(put_up: Page) -> None:
 
 def test_exif_is_written_as_photographers_write_it() -> None:
     assert read_settings(photograph_with_exif(6)) == (
-        {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "400", "focal_length": "35 mm"},
+        {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "400", "focal-length": "35 mm"},
         6,
     )
     assert read_settings(b"no picture") == ({}, 1)
@@ -252,6 +252,8 @@ def test_exif_is_written_as_photographers_write_it() -> None:
     ]
     assert [format_setting("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
     assert quantity_of_target("shutter-binary") == quantity_of_target("shutter") == "shutter"
+    assert quantity_of_target("focal-length") == "focal-length"
+    assert quantity_of_target("medium") == "medium"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -5,7 +5,7 @@ const NAMES = {
   aperture: "aperture",
   shutter: "shutter speed",
   iso: "ISO",
-  focal_length: "focal length",
+  "focal-length": "focal length",
   medium: "film or digital",
 };
 let picture = null;
@@ -13,9 +13,10 @@ let patches = [];
 let asked = 0; // photographs; what comes in of one that is not the last is too late
 
 function called(target) {
-  const [quantity, ...kind] = target.split("-"); // as in "shutter-binary"
-  if (!(quantity in NAMES)) return target;
-  return NAMES[quantity] + (kind.length ? ` (${kind.join("-")})` : "");
+  const quantity = Object.keys(NAMES).find((name) => target === name || target.startsWith(`${name}-`));
+  if (!quantity) return target;
+  const variant = target.slice(quantity.length + 1); // "binary" of "shutter-binary"
+  return NAMES[quantity] + (variant ? ` (${variant})` : "");
 }
 
 function cell(row, text, kind) {
