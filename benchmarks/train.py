@@ -30,8 +30,8 @@ from torch import Tensor
 
 from lightmeter.labels.datasets.dataset import (
     MANIFEST_COLUMNS,
-    DataSet,
-    Spec,
+    Dataset,
+    DatasetSpec,
     TargetSpec,
     label_column,
     read_dataset,
@@ -64,7 +64,7 @@ def photograph(seed: int) -> bytes:
     return content.getvalue()
 
 
-def frozen(files: list[bytes], folder: Path) -> DataSet:
+def frozen(files: list[bytes], folder: Path) -> Dataset:
     """Freeze a data set of photographs; each stands for training, the first two for validation as well."""
     rows = []
     for number, data in enumerate(files):
@@ -74,7 +74,7 @@ def frozen(files: list[bytes], folder: Path) -> DataSet:
         rows += [{**told, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
     schema = pa.schema([*MANIFEST_COLUMNS, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
-    write_dataset(folder / "data", Spec("data", "", "..", (TargetSpec("shutter", "1", CLASSES),)), manifest)
+    write_dataset(folder / "data", DatasetSpec("data", "", "..", (TargetSpec("shutter", "1", CLASSES),)), manifest)
     return read_dataset(folder / "data")
 
 

@@ -14,7 +14,7 @@ from lightmeter.labels.commands.options import Where, catalogue
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.crops import Crop
-    from lightmeter.labels.datasets.dataset import DataSet
+    from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.labels.datasets.freeze import Frozen
     from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.labels.targets.base import Target
@@ -120,7 +120,7 @@ def pack(
     console.get_console().emit(vars(packed), "\n".join(lines))
 
 
-def _dataset(folder: Path) -> "DataSet":
+def _dataset(folder: Path) -> "Dataset":
     """Read a data set by its folder or, in a project, by its name."""
     from lightmeter.labels.datasets.dataset import read_dataset
     from lightmeter.project import find_if_any

@@ -7,11 +7,11 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import DatasetRecord as DataSetRow
+from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.classes import RareClass, listed
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.datasets.counts import class_counts
-from lightmeter.labels.datasets.dataset import SPLITS, DataSet, TargetSpec, read_dataset
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, read_dataset
 from lightmeter.labels.datasets.diff import differences
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult
 
@@ -49,7 +49,7 @@ def advisories(
         )
 
 
-def changes_since_previous(engine: Engine, folder: Path, dataset: DataSet) -> Iterator[str]:
+def changes_since_previous(engine: Engine, folder: Path, dataset: Dataset) -> Iterator[str]:
     """Yield in what a data set differs from its previous version: the newest of a like name with the same targets.
 
     Args:
@@ -63,9 +63,9 @@ def changes_since_previous(engine: Engine, folder: Path, dataset: DataSet) -> It
         yield f"Against {_called(before.folder)}: {'; '.join(ways) or 'nothing differs'}."
 
 
-def _previous(engine: Engine, folder: Path, dataset: DataSet) -> DataSet | None:
+def _previous(engine: Engine, folder: Path, dataset: Dataset) -> Dataset | None:
     with engine.connect() as connection:
-        paths = connection.scalars(select(DataSetRow.path).order_by(DataSetRow.id.desc())).all()
+        paths = connection.scalars(select(DatasetRecord.path).order_by(DatasetRecord.id.desc())).all()
     for path in map(Path, paths):
         before = _readable(path) if path != folder and _stem(path) == _stem(folder) else None
         if before is not None and _kind(before) == _kind(dataset):
@@ -73,7 +73,7 @@ def _previous(engine: Engine, folder: Path, dataset: DataSet) -> DataSet | None:
     return None
 
 
-def _kind(dataset: DataSet) -> tuple[object, ...]:
+def _kind(dataset: Dataset) -> tuple[object, ...]:
     return dataset.spec.split.get("fold"), *(target.name for target in dataset.spec.targets)
 
 
@@ -82,7 +82,7 @@ def _called(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if _FOLD.fullmatch(folder.name) else folder.name
 
 
-def _readable(folder: Path) -> DataSet | None:
+def _readable(folder: Path) -> Dataset | None:
     try:
         return read_dataset(folder)
     except UsageError:
@@ -95,7 +95,7 @@ def _stem(folder: Path) -> str:
     return re.sub(r"[-_.]?v?\d+$", "", name)
 
 
-def _other_choices(before: DataSet, after: DataSet) -> Iterator[str]:
+def _other_choices(before: Dataset, after: Dataset) -> Iterator[str]:
     old, new = before.spec.split, after.spec.split
     for key in ("seed", "ratios", "group", "least", "where", "holdout_source", "balance", "crop"):
         if old.get(key) != new.get(key):

@@ -15,7 +15,7 @@ from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, Sighting
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.counts import Facet, class_counts, class_table, facets
-from lightmeter.labels.datasets.dataset import SPLITS, Spec, TargetSpec
+from lightmeter.labels.datasets.dataset import SPLITS, DatasetSpec, TargetSpec
 from lightmeter.labels.datasets.plots import TOP, plot_classes, plot_facet, plot_values
 from lightmeter.labels.datasets.shortcuts import Baseline
 
@@ -23,7 +23,7 @@ _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "s
 
 
 def write_card(
-    folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
+    folder: Path, spec: DatasetSpec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
 ) -> None:
     """Write ``README.md`` and the pictures in ``plots/``.
 
@@ -78,7 +78,7 @@ def _cell(value: object) -> str:
 
 
 def _card(
-    folder: Path, spec: Spec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
+    folder: Path, spec: DatasetSpec, manifest: pa.Table, notes: Sequence[str], cheats: Mapping[str, Sequence[Baseline]]
 ) -> Iterator[str]:
     photographs = manifest.num_rows
     yield f"# {spec.name}"
@@ -114,7 +114,7 @@ def _choices(choices: Mapping[str, Any]) -> Iterator[str]:
     yield f"Seed {choices['seed']}."
 
 
-def _target(folder: Path, spec: Spec, target: TargetSpec, manifest: pa.Table) -> Iterator[str]:
+def _target(folder: Path, spec: DatasetSpec, target: TargetSpec, manifest: pa.Table) -> Iterator[str]:
     yield from [f"## {target.name} (definition {target.version})", ""]
     counts = class_counts(manifest, target)
     sums = {side: sum(of[side] for of in counts.values()) for side in SPLITS}

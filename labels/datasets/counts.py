@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightmeter.labels.datasets.dataset import SPLITS, Spec, Split, TargetSpec, label_column
+from lightmeter.labels.datasets.dataset import SPLITS, DatasetSpec, Split, TargetSpec, label_column
 
 
 def labels_with(manifest: pa.Table, target: TargetSpec, column: str) -> pa.Table:
     """Return the columns ``label`` and another of the manifest, a row for each class that a photograph has."""
     labels = manifest.column(label_column(target.name))
-    if not target.multiple:
+    if not target.multilabel:
         return pa.table({"label": labels, column: manifest.column(column)}).filter(labels.is_valid())
     lists = labels.combine_chunks()
     values = manifest.column(column).take(pc.list_parent_indices(lists))
@@ -27,7 +27,7 @@ def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[Split
 
 
 def class_table(
-    spec: Spec, counts: Mapping[str, Mapping[Split, int]]
+    spec: DatasetSpec, counts: Mapping[str, Mapping[Split, int]]
 ) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return headings and rows of the table of a target's classes, with how far each is from its share.
 

@@ -1,9 +1,9 @@
 """The data set folder: what labels hands to models. Reading one needs neither catalogue nor SQL.
 
-A folder holds ``dataset.toml`` (this module's `Spec`), ``manifest.parquet`` (one row a photograph, or one a crop),
+A folder holds ``dataset.toml`` (this module's `DatasetSpec`), ``manifest.parquet`` (one row a photograph or crop),
 ``README.md`` (the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for
 each target: its class (`label_column`) and its number (`stops_column`); both are null where a photograph has no label.
-Of a target with several labels a photograph (`TargetSpec.multiple`) the first is a list of classes, in the target's
+Of a target with several labels a photograph (`TargetSpec.multilabel`) the first is a list of classes, in the target's
 order, and there is no second.
 """
 
@@ -19,6 +19,7 @@ import tomli_w
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, sha256_of, write_atomic
+from lightmeter.geometry import Box
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -29,7 +30,7 @@ MANIFEST_FILE = "manifest.parquet"
 MANIFEST_COLUMNS = pa.schema(
     [
         ("sha256", pa.string()),  # of the original bytes; the rows' order
-        ("path", pa.string()),  # below Spec.store
+        ("path", pa.string()),  # below DatasetSpec.store
         ("split", pa.string()),
         ("group", pa.string()),  # never on two sides; intervals are drawn over groups
         ("source", pa.string()),
@@ -68,10 +69,9 @@ def stops_column(target: str) -> str:
     return f"stops_{target}"
 
 
-def crop_of(row: Mapping[str, Any]) -> tuple[int, int, int, int] | None:
-    """Return the box of a row's crop (x, y, width, height, in stored pixels), or None for the whole photograph."""
-    x, y, width, height = (row[name] for name in CROP_COLUMNS)
-    return None if x is None else (x, y, width, height)
+def crop_of(row: Mapping[str, Any]) -> Box | None:
+    """Return the crop of a manifest row in file pixels, or None for the whole photograph."""
+    return None if row["crop_x"] is None else Box(*(row[name] for name in CROP_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class TargetSpec:
         classes: in order; for an ordinal target from few stops to many.
         stops: one number a class (its nominal value) for an ordinal target, else empty.
         unit: what the numbers count, for example ``log2 s``; empty if there are none.
-        multiple: whether a photograph can have several classes at once.
+        multilabel: whether a photograph can have several classes at once.
         determined_by: columns of EXIF that say the class outright: who is given one has nothing to learn.
     """
 
@@ -93,7 +93,7 @@ class TargetSpec:
     classes: tuple[str, ...]
     stops: tuple[float, ...] = ()
     unit: str = ""
-    multiple: bool = False
+    multilabel: bool = False
     determined_by: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -103,7 +103,7 @@ class TargetSpec:
 
 
 @dataclass(frozen=True)
-class Spec:
+class DatasetSpec:
     """What ``dataset.toml`` says.
 
     Attributes:
@@ -136,11 +136,11 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """A data set folder that was read and checked."""
 
     folder: Path
-    spec: Spec
+    spec: DatasetSpec
     manifest: pa.Table
 
     @property
@@ -154,7 +154,7 @@ class DataSet:
         return [row for row in rows if split is None or row["split"] == split]
 
 
-def write_dataset(folder: Path, spec: Spec, manifest: pa.Table) -> Spec:
+def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> DatasetSpec:
     """Write manifest and spec; the spec comes last, so a folder that has one is whole.
 
     Args:
@@ -167,12 +167,12 @@ def write_dataset(folder: Path, spec: Spec, manifest: pa.Table) -> Spec:
     """
     with atomic_path(folder / MANIFEST_FILE) as temporary:
         pq.write_table(manifest, temporary, compression="zstd", store_schema=False)
-    whole = Spec(**{**vars(spec), "manifest_sha256": sha256_of(folder / MANIFEST_FILE)})
+    whole = DatasetSpec(**{**vars(spec), "manifest_sha256": sha256_of(folder / MANIFEST_FILE)})
     write_atomic(folder / SPEC_FILE, tomli_w.dumps(_plain(asdict(whole))))
     return whole
 
 
-def read_dataset(folder: Path) -> DataSet:
+def read_dataset(folder: Path) -> Dataset:
     """Read a data set folder.
 
     Raises:
@@ -183,13 +183,13 @@ def read_dataset(folder: Path) -> DataSet:
     try:
         values = tomllib.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         targets = tuple(_target(target) for target in values.pop("targets"))
-        spec = Spec(**values, targets=targets)
+        spec = DatasetSpec(**values, targets=targets)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{folder / SPEC_FILE} is damaged ({error}).") from error
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
         raise UsageError(f"{manifest} is not the manifest that {SPEC_FILE} names; freeze the data set again.")
-    return DataSet(folder, spec, _whole(pq.read_table(manifest)))
+    return Dataset(folder, spec, _whole(pq.read_table(manifest)))
 
 
 def _target(values: dict[str, Any]) -> TargetSpec:

@@ -11,11 +11,19 @@ from sqlalchemy import Engine, insert
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import DatasetRecord as DataSetRow
+from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets import card
 from lightmeter.labels.datasets.advisories import advisories, changes_since_previous
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, DataSet, Spec, TargetSpec, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import (
+    SPEC_FILE,
+    SPLITS,
+    Dataset,
+    DatasetSpec,
+    TargetSpec,
+    read_dataset,
+    write_dataset,
+)
 from lightmeter.labels.datasets.diff import differences
 from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_baselines, shortcut_warnings
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
@@ -35,7 +43,7 @@ class Frozen:
         cheats: for each target, how well it is told without the picture.
     """
 
-    dataset: DataSet
+    dataset: Dataset
     dealt: SplitResult
     new: bool
     notes: tuple[str, ...]
@@ -64,7 +72,7 @@ def freeze(engine: Engine, project: Project, folder: Path, gathered: LabelledPho
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
         draft = Path(made) / folder.name
         spec = write_dataset(draft, _spec(specs.values(), dealt, choices, folder, project), dealt.manifest)
-        made_now = DataSet(draft, spec, dealt.manifest)
+        made_now = Dataset(draft, spec, dealt.manifest)
         if _is_there(folder, made_now):
             return Frozen(read_dataset(folder), dealt, new=False, notes=tuple(notes), cheats=cheats)
         notes += changes_since_previous(engine, folder, made_now)
@@ -73,10 +81,10 @@ def freeze(engine: Engine, project: Project, folder: Path, gathered: LabelledPho
             card.write_attribution(draft, connection, dealt.image_ids)
         draft.rename(folder)
     _record(engine, folder, spec)
-    return Frozen(DataSet(folder, spec, dealt.manifest), dealt, new=True, notes=tuple(notes), cheats=cheats)
+    return Frozen(Dataset(folder, spec, dealt.manifest), dealt, new=True, notes=tuple(notes), cheats=cheats)
 
 
-def _is_there(folder: Path, draft: DataSet) -> bool:
+def _is_there(folder: Path, draft: Dataset) -> bool:
     """Return whether a folder holds the same data set already.
 
     Raises:
@@ -97,17 +105,17 @@ def _is_there(folder: Path, draft: DataSet) -> bool:
     return True
 
 
-def _choices(spec: Spec) -> dict[str, Any]:
+def _choices(spec: DatasetSpec) -> dict[str, Any]:
     return {name: value for name, value in spec.split.items() if name != "lightmeter"}
 
 
 def _spec(
     targets: Iterable[TargetSpec], dealt: SplitResult, choices: SplitOptions, folder: Path, project: Project
-) -> Spec:
+) -> DatasetSpec:
     store = project.store.resolve()
     inside = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
     sides = {row["values"]: row["counts"] for row in dealt.manifest.column("split").value_counts().to_pylist()}
-    return Spec(
+    return DatasetSpec(
         name=folder.name,
         manifest_sha256="",
         store=Path(relpath(store, folder.resolve())).as_posix() if inside else str(store),
@@ -136,7 +144,7 @@ def _target(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multiple, determined_by)
 
 
-def _record(engine: Engine, folder: Path, spec: Spec) -> None:
+def _record(engine: Engine, folder: Path, spec: DatasetSpec) -> None:
     row = {"name": spec.name, "path": str(folder.resolve()), "manifest_sha256": spec.manifest_sha256}
     with engine.begin() as connection:
-        connection.execute(insert(DataSetRow).values(**row, spec=asdict(spec)))
+        connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))

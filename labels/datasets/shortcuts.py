@@ -118,7 +118,7 @@ def shortcut_warnings(found: Sequence[Baseline], target: str) -> list[str]:
 def _truth(table: pa.Table, target: TargetSpec) -> Truth:
     labels = table.column(label_column(target.name)).to_pylist()
     return np.asarray(
-        [[name in label if target.multiple else name == label for name in target.classes] for label in labels]
+        [[name in label if target.multilabel else name == label for name in target.classes] for label in labels]
     )
 
 
@@ -139,14 +139,14 @@ def _told(table: pa.Table, truth: Truth, columns: Sequence[str], folds: Numbers,
     for fold in np.unique(folds):
         learn, ask = folds != fold, folds == fold
         if not columns:
-            told[ask] = True if target.multiple else np.arange(truth.shape[1]) == truth[learn].sum(axis=0).argmax()
+            told[ask] = True if target.multilabel else np.arange(truth.shape[1]) == truth[learn].sum(axis=0).argmax()
         else:
             told[ask] = _classes(features[learn], truth[learn], features[ask], target)
     return told
 
 
 def _classes(features: NDArray[np.float64], truth: Truth, asked: NDArray[np.float64], target: TargetSpec) -> Truth:
-    if target.multiple:
+    if target.multilabel:
         return _answers(features, truth, asked).astype(np.bool_)
     answers = _answers(features, truth.argmax(axis=1), asked)
     return np.asarray(np.arange(truth.shape[1]) == answers[:, None])
@@ -177,7 +177,7 @@ def _features(table: pa.Table, columns: Sequence[str]) -> NDArray[np.float64]:
 
 def _baseline(name: str, truth: Truth, told: Truth, groups: Numbers, target: TargetSpec) -> Baseline:
     """Score a baseline, with an interval over resamples of the groups."""
-    if target.multiple:
+    if target.multilabel:
         counted, score, measure = np.hstack((truth & told, truth | told)), _macro_f1, "macro F1"
     else:
         right = (truth & told).any(axis=1)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from lightmeter.files import sha256_of
 from lightmeter.labels.annotations.photo_facts import id_ranges
-from lightmeter.labels.datasets.dataset import MANIFEST_FILE, DataSet
+from lightmeter.labels.datasets.dataset import MANIFEST_FILE, Dataset
 from lightmeter.labels.datasets.groups import links
 from lightmeter.labels.datasets.photographs import EXIF_COLUMNS, SCHEMA, photographs
 
@@ -45,7 +45,7 @@ class Violation:
 
 
 def verify(
-    dataset: DataSet, connection: Connection | None, advance: Callable[[int], object] = lambda _: None
+    dataset: Dataset, connection: Connection | None, advance: Callable[[int], object] = lambda _: None
 ) -> list[Violation]:
     """Return what is wrong with a data set whose manifest is the one that its spec names.
 
@@ -106,7 +106,7 @@ def _leaks(catalogued: pa.Table, manifest: pa.Table, by: Sequence[str]) -> Itera
         yield _KINDS[kind], sorted(str(names[row].as_py()) for row in firsts)
 
 
-def _files(dataset: DataSet, advance: Callable[[int], object]) -> tuple[list[str], list[str]]:
+def _files(dataset: Dataset, advance: Callable[[int], object]) -> tuple[list[str], list[str]]:
     missing, changed = [], []
     for path in pc.unique(dataset.manifest["path"]).to_pylist():
         file = dataset.store / path
@@ -118,7 +118,7 @@ def _files(dataset: DataSet, advance: Callable[[int], object]) -> tuple[list[str
     return missing, changed
 
 
-def _other_exif(dataset: DataSet, catalogued: pa.Table) -> list[str]:
+def _other_exif(dataset: Dataset, catalogued: pa.Table) -> list[str]:
     frozen = pq.read_schema(dataset.folder / MANIFEST_FILE).names  # older manifests hold fewer columns
     place = pc.index_in(catalogued["sha256"], value_set=dataset.manifest["sha256"].combine_chunks())
     before = dataset.manifest.take(place)

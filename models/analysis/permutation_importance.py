@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightmeter.bootstrap import with_interval
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet, Split, label_column
+from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.explain import target_of
 from lightmeter.models.evaluation.metrics.scoring import answers_of
 from lightmeter.models.evaluation.plots import importance_plot
@@ -32,7 +32,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def importance_of(
-    predictor: Predictor, dataset: DataSet, split: Split, target: str | None, repeats: int
+    predictor: Predictor, dataset: Dataset, split: Split, target: str | None, repeats: int
 ) -> dict[str, Any]:
     """Return what macro F1 loses by each input that is shuffled.
 

@@ -10,7 +10,7 @@ from lightmeter.bootstrap import bootstrap, group_numbers
 from lightmeter.errors import UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
 from lightmeter.models.analysis.studies import read
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.plots import stops_plot
@@ -35,7 +35,7 @@ def of_files(predictor: Predictor, files: Sequence[Path], target: Target) -> dic
     return _found([{**row, "truth": _truth(Path(row["file"]), target)} for row in rows], target)
 
 
-def of_dataset(predictor: Predictor, dataset: DataSet, target: Target) -> dict[str, Any]:
+def of_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[str, Any]:
     """Predict all photographs of a data set of series, whatever its splits, and return the answers beside the truth.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet, Split, label_column
+from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis import explain as probing
 from lightmeter.models.evaluation.plots import attack_plot, explanation_plot
 from lightmeter.models.runtime.predictor import Predictor
@@ -56,7 +56,7 @@ def explain_files(
 
 
 def attack_split(
-    predictor: Predictor, dataset: DataSet, split: Split, target: str | None, levels: Sequence[float], limit: int
+    predictor: Predictor, dataset: Dataset, split: Split, target: str | None, levels: Sequence[float], limit: int
 ) -> dict[str, Any]:
     """Attack a model on photographs of a split, and return its accuracy by strength of each attack."""
     chosen = probing.target_of(predictor, target)
@@ -91,7 +91,7 @@ def write_attack(folder: Path, found: dict[str, Any]) -> Path:
     return picture
 
 
-def similar(predictor: Predictor, file: Path, dataset: DataSet, count: int) -> list[dict[str, Any]]:
+def similar(predictor: Predictor, file: Path, dataset: Dataset, count: int) -> list[dict[str, Any]]:
     """Return the photographs of a data set that the model sees most alike a file, nearest first."""
     wanted = probing.embedding(predictor, read(predictor, file))
 

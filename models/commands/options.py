@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from lightmeter.labels.datasets.dataset import DataSet, Split
+    from lightmeter.labels.datasets.dataset import Dataset, Split
 
 RunFolder = Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")]
 TrainedOn = Annotated[
@@ -45,7 +45,7 @@ def seen_split(run: Path, split: str) -> "Split":
     return "test"
 
 
-def open_dataset(folder: Path) -> "DataSet":
+def open_dataset(folder: Path) -> "Dataset":
     """Return a data set that is given as a path or by its name in the project."""
     from lightmeter import project
     from lightmeter.labels.datasets.dataset import read_dataset

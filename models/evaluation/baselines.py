@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Floats, bootstrap
-from lightmeter.labels.datasets.dataset import DataSet, label_column
+from lightmeter.labels.datasets.dataset import Dataset, label_column
 from lightmeter.labels.datasets.shortcuts import shortcut_predictions
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
@@ -37,7 +37,7 @@ class Blind:
     told: Mapping[str, NDArray[np.bool_]]
 
 
-def blind(dataset: DataSet, rows: Sequence[Mapping[str, Any]], target: Target) -> Blind:
+def blind(dataset: Dataset, rows: Sequence[Mapping[str, Any]], target: Target) -> Blind:
     """Learn from the training split what can be told of photographs without their pictures.
 
     Args:

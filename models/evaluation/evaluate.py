@@ -6,7 +6,7 @@ from typing import Any
 
 from lightmeter import console
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.scoring import score
 from lightmeter.models.evaluation.mistakes import write_mistakes
 from lightmeter.models.evaluation.predictions import predict_split
@@ -17,7 +17,7 @@ from lightmeter.models.training.loader import check_readable, labelled
 from lightmeter.models.training.runs import read_metrics, read_predictions, write_metrics, write_predictions
 
 
-def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[str, Any]:
+def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
     """Score a run on the test split and write that into its folder.
 
     Args:
@@ -57,7 +57,7 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: DataSet) -> dict[s
     return metrics
 
 
-def _check(spec: ModelSpec, dataset: DataSet) -> None:
+def _check(spec: ModelSpec, dataset: Dataset) -> None:
     if dataset.spec.manifest_sha256 != spec.data.get("manifest_sha256"):
         raise UsageError(
             f"The run {spec.name} was trained on another data set than {dataset.spec.name} is now; "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.plots import contact_sheet
 from lightmeter.models.evaluation.predictions import BETWEEN
 from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
@@ -20,7 +20,7 @@ def mistakes_file(split: str, target: str) -> str:
     return f"{split}-{target}-mistakes.png"
 
 
-def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[str, Any]], dataset: DataSet) -> None:
+def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[str, Any]], dataset: Dataset) -> None:
     """Write a contact sheet of the photographs of the test split that were answered wrongly with most confidence.
 
     Args:

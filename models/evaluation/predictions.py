@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lightmeter.labels.datasets.dataset import DataSet, Split, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
 from lightmeter.models.runtime.predictor import HALF, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.runtime.spec import Target
@@ -42,7 +42,7 @@ Of a target with several classes at once ``truth`` and ``predicted`` are those c
 
 
 def predict_split(
-    predictor: Predictor, dataset: DataSet, split: Split
+    predictor: Predictor, dataset: Dataset, split: Split
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Predict every labelled photograph of a split.
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lightmeter import project
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet, crop_of
+from lightmeter.labels.datasets.dataset import Dataset, crop_of
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
@@ -58,7 +58,7 @@ class Inputs:
         return {name: _wide(np.asarray(values[places])) for name, values in self.arrays.items()}
 
 
-def cached_inputs(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
+def cached_inputs(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
     """Return the inputs of a split, from the cache or by decoding every photograph once.
 
     Args:
@@ -73,7 +73,7 @@ def cached_inputs(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -
     return _cached(dataset, rows, cut, asdict(predictor.spec.preprocessing), "cutting")
 
 
-def cached_activations(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
+def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
     """Return what a frozen trunk sees of a split's photographs, computed once and kept in 16 bits.
 
     Args:
@@ -89,7 +89,7 @@ def cached_activations(predictor: Predictor, dataset: DataSet, rows: Sequence[Ro
     return _cached(dataset, rows, _seen_by(predictor, encode), _eyes(predictor, "trunk."), "looking")
 
 
-def cached_features(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> Inputs:
+def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
     """Return what the heads of a network are given for a split's photographs, computed once: ``features``.
 
     Args:
@@ -126,7 +126,7 @@ def _eyes(predictor: Predictor, part: str) -> list[object]:
     return [asdict(predictor.spec.preprocessing), predictor.spec.architecture, seeing.hexdigest()]
 
 
-def _cached(dataset: DataSet, rows: Sequence[Row], work: Work, settings: object, doing: str) -> Inputs:
+def _cached(dataset: Dataset, rows: Sequence[Row], work: Work, settings: object, doing: str) -> Inputs:
     """Return what the work gives for each photograph, from the folder that is named after it and its settings."""
     split = rows[0]["split"]
     which = [(row["sha256"], crop_of(row)) for row in rows]
@@ -158,7 +158,7 @@ def _exclusive(partial: Path) -> Iterator[Path]:
                 shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fill(partial: Path, dataset: DataSet, rows: Sequence[Row], work: Work, doing: str) -> None:
+def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], work: Work, doing: str) -> None:
     """Fill the arrays of a folder, from where the last one who did was interrupted."""
     index: dict[str, Any] = {"inputs": [], "done": 0, "kept": [], "unreadable": []}
     if (partial / _INDEX).is_file():

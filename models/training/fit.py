@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.classification import fit_temperature
 from lightmeter.models.evaluation.metrics.multilabel import fit_multilabel_temperature
 from lightmeter.models.runtime.spec import Target
@@ -28,7 +28,7 @@ class FitJob:
         resume: go on from the checkpoint there, if there is one.
     """
 
-    dataset: DataSet
+    dataset: Dataset
     rows: Mapping[str, Sequence[Row]]
     seed: int
     partial: Path

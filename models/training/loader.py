@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lightmeter import console
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import DataSet, TargetSpec, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, crop_of, label_column, stops_column
 from lightmeter.models.runtime.predictor import single_thread
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.runtime.spec import Target
@@ -25,7 +25,7 @@ _AHEAD = 4  # photographs under way for each worker; more would only fill memory
 
 
 def each_photograph(
-    dataset: DataSet, rows: Sequence[Row], work: Callable[[bytes, Box | None], Result], doing: str
+    dataset: Dataset, rows: Sequence[Row], work: Callable[[bytes, Box | None], Result], doing: str
 ) -> Iterator[tuple[Row, Result | InvalidPhoto]]:
     """Work on photographs in several threads, and yield the results in the rows' order.
 
@@ -100,7 +100,7 @@ def unreadable(row: Row, error: InvalidPhoto) -> dict[str, Any]:
     return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": error.reason}
 
 
-def check_readable(dataset: DataSet, split: str, kept: Sequence[object]) -> None:
+def check_readable(dataset: Dataset, split: str, kept: Sequence[object]) -> None:
     """Make sure that of a split at least one photograph was read.
 
     Raises:
@@ -111,7 +111,7 @@ def check_readable(dataset: DataSet, split: str, kept: Sequence[object]) -> None
         raise UsageError(f"No photograph in the {name} split of {dataset.spec.name} can be read.")
 
 
-def _bytes(dataset: DataSet, row: Row) -> bytes:
+def _bytes(dataset: Dataset, row: Row) -> bytes:
     file = dataset.store / row["path"]
     try:
         data = Path(file).read_bytes()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.image_stats import NAMES, image_statistics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import Box, open_image
@@ -14,7 +14,7 @@ _ENOUGH = 400  # photographs, evenly chosen
 _PERCENTILES = (1, 99)
 
 
-def ranges_of(predictor: Predictor, dataset: DataSet, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+def ranges_of(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
     """Return the 1st and the 99th percentile of each trait over photographs, by its name.
 
     Args:

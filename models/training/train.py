@@ -11,7 +11,7 @@ import torch
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import DataSet, TargetSpec, label_column
+from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.metrics.scoring import score
 from lightmeter.models.evaluation.predictions import predict_split
@@ -49,7 +49,7 @@ class TrainingRun:
 
 
 def train(
-    recipe: Recipe, dataset: DataSet, folder: Path, *, device: str, seed: int, resume: bool = False
+    recipe: Recipe, dataset: Dataset, folder: Path, *, device: str, seed: int, resume: bool = False
 ) -> TrainingRun:
     """Train, score on validation, and write the run folder; the test split is not touched.
 
@@ -88,7 +88,7 @@ def train(
     return TrainingRun(folder, metrics)
 
 
-def _untrained(recipe: Recipe, dataset: DataSet, name: str, device: str, seed: int) -> Predictor:
+def _untrained(recipe: Recipe, dataset: Dataset, name: str, device: str, seed: int) -> Predictor:
     """Return a predictor whose network is as it begins: random, or with published weights in its trunk."""
     torch.manual_seed(seed)
     spec = _spec(recipe, dataset, name)
@@ -127,7 +127,7 @@ def _write(folder: Path, predictor: Predictor, fitted: FitResult, work: FitJob) 
     return metrics
 
 
-def _rows(dataset: DataSet) -> dict[str, list[Row]]:
+def _rows(dataset: Dataset) -> dict[str, list[Row]]:
     """Return the labelled rows to learn from, or say what is missing."""
     rows = {split: labelled(dataset.rows(split), dataset.spec.targets) for split in ("train", "validation")}
     for target in dataset.spec.targets:
@@ -153,10 +153,10 @@ def _present(rows: Sequence[Row], target: TargetSpec) -> set[str]:
 def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
     """Return every label of a target, of all photographs."""
     having = [row[label_column(target.name)] for row in rows]
-    return [name for value in having if value is not None for name in (value if target.multiple else [value])]
+    return [name for value in having if value is not None for name in (value if target.multilabel else [value])]
 
 
-def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
+def _check_tags(recipe: Recipe, dataset: Dataset) -> None:
     """Refuse to read off a tag what was labelled by that tag."""
     for target in dataset.spec.targets:
         told = [tag for tag in recipe.cut.exif if READ_FROM.get(tag) in target.determined_by]
@@ -168,7 +168,7 @@ def _check_tags(recipe: Recipe, dataset: DataSet) -> None:
             )
 
 
-def _spec(recipe: Recipe, dataset: DataSet, name: str) -> ModelSpec:
+def _spec(recipe: Recipe, dataset: Dataset, name: str) -> ModelSpec:
     return ModelSpec(
         name=name,
         version="1.0",
@@ -178,7 +178,7 @@ def _spec(recipe: Recipe, dataset: DataSet, name: str) -> ModelSpec:
         architecture_options=recipe.architecture_options,
         preprocessing=recipe.cut,
         targets=tuple(
-            Target(target.name, target.classes, target.stops, target.unit, multiple=target.multiple)
+            Target(target.name, target.classes, target.stops, target.unit, multiple=target.multilabel)
             for target in dataset.spec.targets
         ),
         data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},

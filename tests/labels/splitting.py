@@ -7,7 +7,7 @@ import pytest
 
 from lightmeter.cli import main
 from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.datasets.dataset import DataSet, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from lightmeter.labels.targets.registry import get_target
 
 FAST, SLOW = 1 / 1000, 1 / 15
@@ -22,7 +22,7 @@ def fill(catalogue: Any, photographers: int = 12, each: int = 5) -> None:
     apply(catalogue.engine, [get_target("shutter-binary"), get_target("medium")])
 
 
-def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> DataSet:
+def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> Dataset:
     assert main(["labels", "split", name, "--target", target, *options]) == 0
     return read_dataset(Path("datasets") / name)
 
@@ -32,7 +32,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return capsys.readouterr().err
 
 
-def sides_by(dataset: DataSet, column: str) -> dict[str, set[str]]:
+def sides_by(dataset: Dataset, column: str) -> dict[str, set[str]]:
     sides: dict[str, set[str]] = {}
     for row in dataset.rows():
         sides.setdefault(row[column], set()).add(row["split"])

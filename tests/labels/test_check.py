@@ -12,12 +12,12 @@ from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, DataSet, crop_of, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import CROP_COLUMNS, Dataset, crop_of, read_dataset, write_dataset
 from lightmeter.labels.targets.registry import get_target
 
 
 @pytest.fixture
-def dataset(catalogue: Any) -> DataSet:
+def dataset(catalogue: Any) -> Dataset:
     """A frozen data set whose photographs lie in the store."""
     store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
     for index in range(30):
@@ -39,11 +39,11 @@ def problems(capsys: pytest.CaptureFixture[str], code: int) -> list[str]:
     return [problem["what"] for problem in document["problems"]]
 
 
-def test_a_sound_data_set_passes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_data_set_passes(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     assert problems(capsys, 0) == []
 
 
-def test_missing_and_changed_files_are_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_and_changed_files_are_found(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (dataset.store / row["path"] for row in dataset.rows()[:2])
     first.unlink()
     second.chmod(0o644)
@@ -51,7 +51,7 @@ def test_missing_and_changed_files_are_found(dataset: DataSet, capsys: pytest.Ca
     assert problems(capsys, 1) == ["photographs are not in the store", "photographs have other bytes"]
 
 
-def test_a_leak_is_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_leak_is_found(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     sides = dataset.manifest.column("split").to_pylist()
     sides[0] = "test" if sides[0] != "test" else "train"
     place = dataset.manifest.column_names.index("split")
@@ -61,7 +61,7 @@ def test_a_leak_is_found(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_data_sets_from_before_crops_and_years_are_read_and_checked(
-    dataset: DataSet, capsys: pytest.CaptureFixture[str]
+    dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     older = dataset.manifest.drop_columns(["taken_at", *CROP_COLUMNS])
     write_dataset(dataset.folder, dataset.spec, older)
@@ -70,7 +70,7 @@ def test_data_sets_from_before_crops_and_years_are_read_and_checked(
 
 
 def test_what_the_catalogue_knows_today_can_show_a_leak_that_no_group_named(
-    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+    catalogue: Any, dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train, test = (dataset.rows(side)[0]["sha256"] for side in ("train", "test"))
     images = {sha256: number for number, sha256 in catalogue.rows(select(Image.id, Image.sha256))}
@@ -82,21 +82,21 @@ def test_what_the_catalogue_knows_today_can_show_a_leak_that_no_group_named(
     assert problems(capsys, 1) == ["camera bodies on two sides", "near-identical pictures on two sides"]
 
 
-def test_exif_that_changed_since_is_found(catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exif_that_changed_since_is_found(catalogue: Any, dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     with catalogue.engine.begin() as connection:
         connection.execute(update(Exif).where(Exif.image_id == 3).values(make="Other"))
     assert problems(capsys, 1) == ["photographs have other EXIF in the catalogue"]
 
 
 def test_photographs_that_the_catalogue_no_longer_has_whole_are_found(
-    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+    catalogue: Any, dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with catalogue.engine.begin() as connection:
         connection.execute(update(Image).where(Image.id == 3).values(problem="truncated"))
     assert problems(capsys, 1) == ["photographs are not in the catalogue, or damaged there"]
 
 
-def test_an_edited_manifest_is_refused(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_edited_manifest_is_refused(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     with (dataset.folder / "manifest.parquet").open("ab") as file:
         file.write(b" ")
     assert main(["labels", "split", "--check", "one"]) == 2

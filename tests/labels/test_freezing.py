@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from lightmeter.cli import main
-from lightmeter.harvest.catalogue.models import DatasetRecord as DataSetRow
-from lightmeter.harvest.catalogue.models import Label
+from lightmeter.harvest.catalogue.models import DatasetRecord, Label
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
 from lightmeter.labels.targets.registry import get_target
@@ -39,7 +38,7 @@ def test_the_folder_holds_card_attribution_plots_and_paths_into_the_store(any_ca
         "sources.png",
         "years.png",
     }
-    assert any_catalogue.rows(select(DataSetRow.name, DataSetRow.manifest_sha256)) == [
+    assert any_catalogue.rows(select(DatasetRecord.name, DatasetRecord.manifest_sha256)) == [
         ("one", dataset.spec.manifest_sha256)
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightmeter.cli import main
-from lightmeter.labels.datasets.dataset import DataSet, label_column, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, label_column, read_dataset
 from tests.support import Lightmeter, jpeg
 
 
@@ -37,7 +37,7 @@ def filled(any_catalogue: Any, capsys: pytest.CaptureFixture[str]) -> Any:
     return any_catalogue
 
 
-def freeze(*options: str, name: str = "one") -> DataSet:
+def freeze(*options: str, name: str = "one") -> Dataset:
     assert main(["labels", "split", name, *options]) == 0
     return read_dataset(Path("datasets") / name)
 
@@ -46,7 +46,7 @@ def test_the_classes_are_those_with_enough_photographs_when_the_data_set_is_froz
     dataset = freeze("--target", "camera-model", "--group", "photographer", "--least", "10")
     (target,) = dataset.spec.targets
     assert target.classes == ("Canon EOS 5D", "Nikon D90")
-    assert (target.multiple, target.stops) == (False, ())
+    assert (target.multilabel, target.stops) == (False, ())
     assert {row["label_camera-model"] for row in dataset.rows()} == {"Canon EOS 5D", "Nikon D90"}
     card = (dataset.folder / "README.md").read_text(encoding="utf-8")
     assert "left out, with their photographs and groups: Leica M8 (2 in 2); a class needs 10" in card
@@ -63,7 +63,7 @@ def test_a_definition_says_how_many_photographs_a_class_must_have(
 def test_a_photograph_can_have_several_concepts(filled: Any, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = freeze("--target", "concept", "--target", "camera-make", "--least", "5")
     concept = dataset.spec.target("concept")
-    assert (concept.classes, concept.multiple) == (("animals", "dogs", "street"), True)
+    assert (concept.classes, concept.multilabel) == (("animals", "dogs", "street"), True)
     lists = [row[label_column("concept")] for row in dataset.rows()]
     assert sorted(map(tuple, lists)) == [("animals",)] * 20 + [("animals", "dogs")] * 20 + [("street",)] * 20
     assert "stops_concept" not in dataset.manifest.column_names

@@ -16,13 +16,13 @@ from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Image, Region
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.datasets.dataset import SPLITS, DataSet, crop_of, read_dataset
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, crop_of, read_dataset
 from lightmeter.labels.datasets.export.samples import crop_bytes, may_be_shared
 from lightmeter.labels.targets.registry import get_target
 
 
 @pytest.fixture
-def dataset(catalogue: Any) -> DataSet:
+def dataset(catalogue: Any) -> Dataset:
     """Thirty drawn photographs in ten groups; two may not be passed on."""
     store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
     for index in range(30):
@@ -49,21 +49,21 @@ def pack(capsys: pytest.CaptureFixture[str], form: str, *options: str, name: str
     return json.loads(capsys.readouterr().out)
 
 
-def sides_of(dataset: DataSet) -> dict[str, set[str]]:
+def sides_of(dataset: Dataset) -> dict[str, set[str]]:
     sides: dict[str, set[str]] = {}
     for row in dataset.rows():
         sides.setdefault(row["sha256"], set()).add(row["split"])
     return sides
 
 
-def truth(dataset: DataSet, side: str) -> dict[str, str]:
+def truth(dataset: Dataset, side: str) -> dict[str, str]:
     free = [row for row in dataset.rows(side) if row["licence"] == "CC-BY-4.0"]
     return {row["sha256"]: row["label_shutter"] for row in free}
 
 
 # webdataset leaves its shards open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_webdataset_shards_hold_the_original_bytes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_webdataset_shards_hold_the_original_bytes(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     webdataset = pytest.importorskip("webdataset")
     found = pack(capsys, "webdataset")
     assert (sum(found["pictures"].values()), found["withheld"]) == (28, 2)
@@ -77,7 +77,7 @@ def test_webdataset_shards_hold_the_original_bytes(dataset: DataSet, capsys: pyt
 
 
 def test_parquet_is_a_hugging_face_data_set(
-    dataset: DataSet, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     datasets = pytest.importorskip("datasets")
     found = pack(capsys, "parquet", "--any-licence")
@@ -94,7 +94,7 @@ def test_parquet_is_a_hugging_face_data_set(
 
 
 def test_several_classes_are_lists_of_class_labels(
-    dataset: DataSet, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     datasets = pytest.importorskip("datasets")
     assert main(["labels", "split", "two", "--target", "concept", "--target", "shutter", "--least", "5"]) == 0
@@ -112,7 +112,7 @@ def test_several_classes_are_lists_of_class_labels(
     assert first["labels"]["concept"] == known[first["sha256"]]
 
 
-def test_folders_stand_for_classes(dataset: DataSet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_stand_for_classes(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     found = pack(capsys, "imagefolder")
     for side in SPLITS:
         files = list((Path(found["folder"]) / side).glob("*/*.jpg"))
@@ -125,7 +125,7 @@ def test_folders_stand_for_classes(dataset: DataSet, capsys: pytest.CaptureFixtu
 
 
 def test_crops_are_lossless_and_those_by_hand_count(
-    catalogue: Any, dataset: DataSet, capsys: pytest.CaptureFixture[str]
+    catalogue: Any, dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
     box = {"kind": "face", "width": 20, "height": 10, "y": 7}
@@ -169,7 +169,7 @@ def test_a_crop_keeps_every_bit_and_how_the_picture_is_turned(mode: str) -> None
             assert part.tobytes() == (same.convert("RGB") if mode == "CMYK" else same).tobytes()
 
 
-def test_without_their_borders_all_photographs_stay(catalogue: Any, dataset: DataSet) -> None:
+def test_without_their_borders_all_photographs_stay(catalogue: Any, dataset: Dataset) -> None:
     images = catalogue.rows(select(Image.id, Image.sha256).order_by(Image.id))
     box = {"image_id": images[0][0], "kind": "inside", "origin": "borders", "x": 4, "y": 4, "width": 10**4, "height": 9}
     with catalogue.engine.begin() as connection:
@@ -206,7 +206,7 @@ def test_what_a_licence_lets_pass(licence: str | None, whole: bool, cropped: boo
     ],
 )
 def test_wrong_options_are_one_sentence(
-    dataset: DataSet, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], options: list[str], told: str
 ) -> None:
     assert main(["labels", "pack", "one", *options]) == 2
     assert told in capsys.readouterr().err

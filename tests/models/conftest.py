@@ -18,8 +18,8 @@ from lightmeter.cli import main
 from lightmeter.labels.datasets.dataset import (
     MANIFEST_COLUMNS,
     SPLITS,
-    DataSet,
-    Spec,
+    Dataset,
+    DatasetSpec,
     TargetSpec,
     label_column,
     read_dataset,
@@ -29,7 +29,7 @@ from lightmeter.labels.datasets.dataset import (
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
-CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multiple=True)
+CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multilabel=True)
 STOPS = {"fast": -10.0, "slow": -4.0}
 
 
@@ -58,7 +58,7 @@ def make_dataset(
     targets: Sequence[TargetSpec] = (SHUTTER,),
     damaged: Sequence[int] = (),
     exif: bool = False,
-) -> DataSet:
+) -> Dataset:
     """Freeze a data set in which noise tells a slow shutter; six photographers, two a split.
 
     Args:
@@ -79,7 +79,7 @@ def make_dataset(
         (store / sha256).write_bytes(data)
         rows.append(_row(index, sha256, targets, noisy=noisy))
     rows.sort(key=lambda row: str(row["sha256"]))
-    spec = Spec("noise-v1", "", "../store", tuple(targets))
+    spec = DatasetSpec("noise-v1", "", "../store", tuple(targets))
     write_dataset(folder, spec, manifest(rows, targets))
     return read_dataset(folder)
 
@@ -112,9 +112,9 @@ def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa
     """Return rows as a data set's manifest has them."""
     labels = []
     for target in targets:
-        kind = pa.list_(pa.string()) if target.multiple else pa.string()
+        kind = pa.list_(pa.string()) if target.multilabel else pa.string()
         labels.append(pa.field(label_column(target.name), kind))
-        if not target.multiple:
+        if not target.multilabel:
             labels.append(pa.field(stops_column(target.name), pa.float64()))
     schema = pa.schema([*MANIFEST_COLUMNS, *labels])
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
@@ -127,7 +127,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A data set with one target, shutter."""
     return make_dataset(tmp_path_factory.mktemp("data") / "noise-v1")
 
@@ -174,7 +174,7 @@ def lightmeter(*argv: object) -> int:
 
 
 @pytest.fixture(scope="session")
-def trained(dataset: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run trained on the data set; copy it before you change it."""
     run = tmp_path_factory.mktemp("runs") / "noise"
     assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL) == 0

@@ -13,8 +13,8 @@ from PIL import Image
 
 from lightmeter.labels.datasets.dataset import (
     SPLITS,
-    DataSet,
-    Spec,
+    Dataset,
+    DatasetSpec,
     label_column,
     read_dataset,
     stops_column,
@@ -30,7 +30,7 @@ HALVES = {"fast": 0, "slow": 160}
 
 
 @pytest.fixture
-def halves(tmp_path: Path) -> DataSet:
+def halves(tmp_path: Path) -> Dataset:
     """Photographs whose left half is smooth and whose right half is noisy; each half is an example."""
     store = tmp_path / "store"
     store.mkdir()
@@ -49,12 +49,14 @@ def halves(tmp_path: Path) -> DataSet:
             label = {label_column("shutter"): shutter, stops_column("shutter"): STOPS[shutter]}
             rows.append({**row, **box, **label})
     rows.sort(key=lambda row: str(row["sha256"]))
-    write_dataset(tmp_path / "halves-v1", Spec("halves-v1", "", "../store", (SHUTTER,)), manifest(rows, (SHUTTER,)))
+    write_dataset(
+        tmp_path / "halves-v1", DatasetSpec("halves-v1", "", "../store", (SHUTTER,)), manifest(rows, (SHUTTER,))
+    )
     return read_dataset(tmp_path / "halves-v1")
 
 
 @pytest.mark.parametrize("recipe", ["patches", "haoran-cnn"])
-def test_each_part_is_an_example_of_its_own(recipe: str, halves: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_each_part_is_an_example_of_its_own(recipe: str, halves: Dataset, tmp_path: Path, document: Ask) -> None:
     run = tmp_path / "run"
     small = {"patches": SMALL, "haoran-cnn": ["--set", "view=64", "--set", "epochs=2"]}[recipe]
     metrics = document("models", "train", recipe, "--data", halves.folder, "--out", run, *small)["metrics"]

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from lightmeter.bootstrap import bootstrap, format_estimate, group_numbers, reliability
-from lightmeter.labels.datasets.dataset import SPLITS, Spec, TargetSpec, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import SPLITS, DatasetSpec, TargetSpec, read_dataset, write_dataset
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions, confusion, fit_temperature
 from lightmeter.models.evaluation.metrics.scoring import score
 from lightmeter.models.evaluation.predictions import prediction_row
@@ -49,7 +49,7 @@ def test_a_model_that_always_says_the_same_cannot_look_good(tmp_path: Path) -> N
         }
         for n in range(690)
     ]
-    write_dataset(tmp_path / "data", Spec("data", "", ".", (target,)), manifest(rows, (target,)))
+    write_dataset(tmp_path / "data", DatasetSpec("data", "", ".", (target,)), manifest(rows, (target,)))
     dataset = read_dataset(tmp_path / "data")
     said, logits = Target("aperture", classes), np.eye(23, dtype=np.float32)[0] * 9
     constant = [prediction_row(row, said, logits) for row in dataset.rows("test")]

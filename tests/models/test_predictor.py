@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import BrokenModel, InvalidPhoto, Predictor
 from lightmeter.models.runtime.preprocess import patch_positions, preprocess
 from lightmeter.models.runtime.spec import Preprocessing, read_spec
@@ -200,7 +200,7 @@ def test_weights_that_fit_another_network(run: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["feature", "below", "above"])
-def test_trees_that_point_outside_of_themselves(table: str, dataset: DataSet, tmp_path: Path) -> None:
+def test_trees_that_point_outside_of_themselves(table: str, dataset: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "trees"
     options = ["--data", dataset.folder, "--out", run, "--set", "iterations=3", "--quiet"]
     assert lightmeter("models", "train", "quality-features", *options) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures.mobilenet import MobileNetV2
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cache_root
@@ -33,13 +33,13 @@ def published() -> dict[str, torch.Tensor]:
     return dict(MobileNetV2().state_dict())
 
 
-def words(dataset: DataSet, run: Path, address: str, sha256: str) -> list[object]:
+def words(dataset: Dataset, run: Path, address: str, sha256: str) -> list[object]:
     chosen = ["--set", f"weights={address}", "--set", f"weights_sha256={sha256}"]
     return ["models", "train", "haoran-mobilenet", "--data", dataset.folder, "--out", run, *TINY, *chosen]
 
 
 def test_weights_are_fetched_once(
-    site: Site, dataset: DataSet, published: dict[str, torch.Tensor], tmp_path: Path
+    site: Site, dataset: Dataset, published: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     content = save(published)
     site.answers["/mobile.safetensors"] = (200, {}, content)
@@ -54,21 +54,21 @@ def test_weights_are_fetched_once(
     assert lightmeter(*words(dataset, tmp_path / "run3", address, sha256), "--quiet") == 2
 
 
-def test_other_weights_than_expected_are_not_kept(site: Site, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_other_weights_than_expected_are_not_kept(site: Site, dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     site.answers["/mobile.safetensors"] = (200, {}, b"something else")
     said = sentence(*words(dataset, tmp_path / "run", f"{site.url}/mobile.safetensors", "0" * 64), "--quiet")
     assert "another SHA-256 than expected" in said
     assert not list((cache_root() / "weights").iterdir())
 
 
-def test_an_address_needs_a_sha256(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_an_address_needs_a_sha256(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     said = sentence(*words(dataset, tmp_path / "run", "https://example.org/weights-1234.pth", ""))
     assert "need their SHA-256: --set weights_sha256=" in said
 
 
 @pytest.mark.parametrize("gone", [True, False])
 def test_without_a_network_a_sentence_says_what_to_do(
-    gone: bool, site: Site, dataset: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gone: bool, site: Site, dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if gone:
         site.close()

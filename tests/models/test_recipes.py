@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import preprocess
 from lightmeter.models.runtime.spec import Preprocessing
@@ -22,7 +22,7 @@ Ask = Callable[..., Any]
 
 @pytest.mark.parametrize("recipe", names())
 def test_each_recipe_gives_a_whole_run_that_evaluates_and_predicts(
-    recipe: str, dataset: DataSet, tmp_path: Path, document: Ask
+    recipe: str, dataset: Dataset, tmp_path: Path, document: Ask
 ) -> None:
     run = tmp_path / "run"
     small = [*TINY[recipe], "--device", "cpu"]
@@ -44,7 +44,7 @@ def test_boosted_trees_tell_noise(tmp_path: Path, document: Ask) -> None:
     assert metrics["test"]["targets"]["medium"]["balanced_accuracy"]["value"] == 1.0
 
 
-def test_a_network_learns(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_a_network_learns(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     options = ["--set", "view=64", "--set", "epochs=25", "--set", "patience=25", "--set", "batch_size=6"]
     document("models", "train", "haoran-cnn", "--data", dataset.folder, "--out", tmp_path / "run", *options)
     losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
@@ -99,7 +99,7 @@ def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
     assert patches.mean((1, 2, 3)).min() >= 15
 
 
-def test_a_network_that_cannot_be_built_is_said(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_a_network_that_cannot_be_built_is_said(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     options = ["--set", "weights=", "--set", "patch_size=32", "--data", dataset.folder, "--out", tmp_path / "run"]
     said = sentence("models", "train", "gupta-kannan", *options)
     assert "patches of 32 pixels are too small for this network; the least is 48" in said
@@ -113,7 +113,7 @@ def test_a_model_must_not_read_the_tag_that_its_labels_are_made_of(name: str, tm
     assert f"reads the EXIF tag 'exposure_time', of which the labels of '{name}' are made" in said
 
 
-def test_published_weights_load_from_a_file_and_are_checked(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_published_weights_load_from_a_file_and_are_checked(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     from lightmeter.models.architectures.mobilenet import MobileNetV2
 
     weights = tmp_path / "mobile.safetensors"

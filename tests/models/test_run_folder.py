@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 
 from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, lightmeter, make_dataset
 
@@ -39,7 +39,7 @@ def test_training_leaves_a_whole_run_folder(trained: Path) -> None:
     assert not list(trained.parent.glob(".tmp-*"))
 
 
-def test_train_prints_its_run_and_its_metrics(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_train_prints_its_run_and_its_metrics(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     printed = document("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert printed["run"] == str(tmp_path / "run")
     assert printed["metrics"] == json.loads((tmp_path / "run" / "metrics.json").read_text())
@@ -53,7 +53,7 @@ def test_the_history_holds_every_penalty_that_was_tried(trained: Path) -> None:
 
 
 def test_the_test_split_is_scored_when_asked_and_each_time_is_recorded(
-    run: Path, dataset: DataSet, document: Ask
+    run: Path, dataset: Dataset, document: Ask
 ) -> None:
     before = {row["split"] for row in pq.read_table(run / "predictions.parquet").to_pylist()}
     assert before == {"validation"}
@@ -68,7 +68,7 @@ def test_the_test_split_is_scored_when_asked_and_each_time_is_recorded(
     assert "evaluated 2 times" in (run / "report.html").read_text()
 
 
-def test_the_report_is_one_file(run: Path, dataset: DataSet) -> None:
+def test_the_report_is_one_file(run: Path, dataset: Dataset) -> None:
     lightmeter("models", "evaluate", run, "--data", dataset.folder, "--quiet")
     page = (run / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 7
@@ -95,7 +95,7 @@ def test_predict_answers_each_file_in_order(trained: Path, tmp_path: Path, docum
     }
 
 
-def test_the_same_seed_gives_the_same_run(dataset: DataSet, trained: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_run(dataset: Dataset, trained: Path, tmp_path: Path) -> None:
     again = tmp_path / "noise"
     lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", again, "--quiet", *SMALL)
     for name in ("model.safetensors", "predictions.parquet", "history.csv"):
@@ -118,7 +118,7 @@ def test_several_targets_share_one_model_and_missing_labels_are_left_out(tmp_pat
     assert "stops" not in answer["predictions"]["medium"]
 
 
-def test_what_could_be_told_without_the_picture_stands_beside_it(run: Path, dataset: DataSet, document: Ask) -> None:
+def test_what_could_be_told_without_the_picture_stands_beside_it(run: Path, dataset: Dataset, document: Ask) -> None:
     """Here the ISO gives the class away; the picture's size and its JPEG tables do not."""
     target = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["shutter"]
     baselines = target["baselines"]

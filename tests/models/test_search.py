@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 
 from .conftest import make_dataset
 
@@ -20,11 +20,11 @@ FIXED = ["haoran-cnn", "--set", "view=32", "--set", "epochs=1", "--device", "cpu
 VARIED = ["--vary", "learning_rate=1e-4..1e-2", "--vary", "filters=2,4"]
 
 
-def search(dataset: DataSet, out: Path, *more: object) -> list[object]:
+def search(dataset: Dataset, out: Path, *more: object) -> list[object]:
     return ["models", "search", *FIXED, *VARIED, "--data", dataset.folder, "--out", out, *more]
 
 
-def test_the_best_recipe_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_the_best_recipe_trains(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     found = document(*search(dataset, tmp_path / "search", "--trials", 3))
     assert [one["number"] for one in found["trials"]] == [0, 1, 2]
     assert all(1e-4 <= one["settings"]["learning_rate"] <= 1e-2 for one in found["trials"])
@@ -47,7 +47,7 @@ def test_test_photographs_need_not_be_there(tmp_path: Path, document: Ask) -> No
 
 
 def test_a_killed_search_goes_on_and_tries_what_it_would_have_tried(
-    dataset: DataSet, tmp_path: Path, document: Ask
+    dataset: Dataset, tmp_path: Path, document: Ask
 ) -> None:
     whole = document(*search(dataset, tmp_path / "whole", "--trials", 3))
     killed = [str(word) for word in search(dataset, tmp_path / "killed", "--trials", 3)]
@@ -63,7 +63,7 @@ def test_a_killed_search_goes_on_and_tries_what_it_would_have_tried(
     assert again["trials"] == found["trials"]
 
 
-def test_a_trial_that_fails_is_told_and_the_search_goes_on(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_a_trial_that_fails_is_told_and_the_search_goes_on(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     fixed = ["models", "search", *FIXED, "--vary", "learning_rate=1e-3,1e30", "--data", dataset.folder]
     found = document(*fixed, "--out", tmp_path / "search", "--trials", 6, "--set", "epochs=3")
     failed = [one for one in found["trials"] if one["value"] is None]
@@ -83,19 +83,19 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(dataset: DataSet, tmp
         (["--vary", "filters=2,4", "--by", "beauty"], "There is no figure 'beauty'"),
     ],
 )
-def test_wrong_use(words: list[str], said: str, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_wrong_use(words: list[str], said: str, dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     out = ["--data", dataset.folder, "--out", tmp_path / "search", "--trials", 1]
     assert said in sentence("models", "search", *FIXED, *words, *out)
 
 
-def test_another_search_is_not_mixed_in(dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask) -> None:
+def test_another_search_is_not_mixed_in(dataset: Dataset, tmp_path: Path, document: Ask, sentence: Ask) -> None:
     document(*search(dataset, tmp_path / "search", "--trials", 1))
     said = sentence(*search(dataset, tmp_path / "search", "--trials", 2, "--seed", 1))
     assert "holds another search" in said
 
 
 def test_without_optuna_a_sentence_says_what_is_missing(
-    dataset: DataSet, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     monkeypatch.delitem(sys.modules, "lightmeter.models.training.search.search", raising=False)

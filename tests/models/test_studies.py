@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 from safetensors.torch import load_file
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.analysis.explain import explain
 from lightmeter.models.runtime.predictor import Predictor
 
@@ -28,7 +28,7 @@ def photograph(tmp_path: Path) -> Path:
 
 
 def test_runs_are_compared_photograph_by_photograph(
-    run: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+    run: Path, dataset: Dataset, tmp_path: Path, document: Ask, sentence: Ask
 ) -> None:
     assert "has no answers on its test split" in sentence("models", "compare", run, run)
     other = tmp_path / "grid"
@@ -91,7 +91,7 @@ def test_maps_that_cannot_be_had_are_said(
     assert "pip install 'lightmeter[captum]'" in sentence(*words, "smooth")
 
 
-def test_activations_of_gupta_kannan(dataset: DataSet, photograph: Path, tmp_path: Path, document: Ask) -> None:
+def test_activations_of_gupta_kannan(dataset: Dataset, photograph: Path, tmp_path: Path, document: Ask) -> None:
     """Its maps brighten where the network answers, one for each patch."""
     small = ["weights=", "freeze=[]", "patches=3", "patch_size=64", "filters=4", "dense=8", "epochs=1"]
     settings = [word for setting in small for word in ("--set", setting)]
@@ -104,7 +104,7 @@ def test_activations_of_gupta_kannan(dataset: DataSet, photograph: Path, tmp_pat
 
 
 def test_the_tag_that_tells_is_the_one_that_is_missed(
-    run: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+    run: Path, dataset: Dataset, tmp_path: Path, document: Ask, sentence: Ask
 ) -> None:
     tagged = make_dataset(tmp_path / "data" / "tagged-v1", exif=True)
     reader = tmp_path / "reader"
@@ -118,7 +118,7 @@ def test_the_tag_that_tells_is_the_one_that_is_missed(
     assert "neither EXIF tags nor measures" in sentence("models", "importance", run, "--data", dataset.folder)
 
 
-def test_an_attack_lowers_accuracy(run: Path, dataset: DataSet, document: Ask) -> None:
+def test_an_attack_lowers_accuracy(run: Path, dataset: Dataset, document: Ask) -> None:
     found = document("models", "attack", run, "--data", dataset.folder, "--levels", "0,8", "--limit", "4")
     assert (found["photographs"], found["split"]) == (4, "validation")
     assert found["fgsm"][0] == found["pgd"][0] == 1.0
@@ -126,7 +126,7 @@ def test_an_attack_lowers_accuracy(run: Path, dataset: DataSet, document: Ask) -
     assert (run / "plots" / "attack-shutter.png").is_file()
 
 
-def test_the_grids_of_lebon_are_attacked(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_the_grids_of_lebon_are_attacked(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     run = tmp_path / "run"
     document(
         *("models", "train", "lebon-grid", "--data", dataset.folder, "--out", run),
@@ -137,7 +137,7 @@ def test_the_grids_of_lebon_are_attacked(dataset: DataSet, tmp_path: Path, docum
 
 
 def test_the_test_split_is_studied_after_it_was_evaluated_only(
-    run: Path, dataset: DataSet, document: Ask, sentence: Ask
+    run: Path, dataset: Dataset, document: Ask, sentence: Ask
 ) -> None:
     words = ["models", "attack", run, "--data", dataset.folder, "--levels", "0", "--limit", "2", "--split"]
     assert "is not looked at before" in sentence(*words, "test")
@@ -147,7 +147,7 @@ def test_the_test_split_is_studied_after_it_was_evaluated_only(
 
 
 def test_heads_that_were_fitted_to_validation_are_not_studied_there(
-    dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+    dataset: Dataset, tmp_path: Path, document: Ask, sentence: Ask
 ) -> None:
     patches = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.0]"]
     scored = {}
@@ -184,7 +184,7 @@ def test_a_series_is_predicted_along_its_truth(trained: Path, tmp_path: Path, do
 
 
 def test_a_data_set_of_series_is_predicted_with_intervals(
-    trained: Path, dataset: DataSet, tmp_path: Path, document: Ask, sentence: Ask
+    trained: Path, dataset: Dataset, tmp_path: Path, document: Ask, sentence: Ask
 ) -> None:
     along = make_dataset(tmp_path / "data" / "along-v1", count=24)
     found = document("models", "series", trained, "--data", along.folder, "--out", tmp_path / "series.png")
@@ -196,7 +196,7 @@ def test_a_data_set_of_series_is_predicted_with_intervals(
     assert "as files, or as a data set" in sentence("models", "series", trained)
 
 
-def test_photographs_alike_are_found(trained: Path, dataset: DataSet, document: Ask) -> None:
+def test_photographs_alike_are_found(trained: Path, dataset: Dataset, document: Ask) -> None:
     row = dataset.rows("test")[0]
     found = document("models", "similar", trained, dataset.store / row["path"], "--data", dataset.folder, "--count", 5)
     assert found[0]["sha256"] == row["sha256"]
@@ -207,7 +207,7 @@ def test_photographs_alike_are_found(trained: Path, dataset: DataSet, document: 
 
 
 def test_what_looks_at_no_picture_cannot_be_explained(
-    dataset: DataSet, photograph: Path, tmp_path: Path, sentence: Ask
+    dataset: Dataset, photograph: Path, tmp_path: Path, sentence: Ask
 ) -> None:
     trees = tmp_path / "trees"
     options = ["--data", dataset.folder, "--out", trees, "--set", "iterations=5", "--quiet"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
 
 from .conftest import lightmeter
@@ -29,7 +29,7 @@ def timm() -> Any:
     return pytest.importorskip("timm")
 
 
-def train(dataset: DataSet, run: Path, *settings: str, recipe: str = "lederer-image") -> list[object]:
+def train(dataset: Dataset, run: Path, *settings: str, recipe: str = "lederer-image") -> list[object]:
     """Return the words that train on a backbone."""
     words = [word for setting in settings for word in ("--set", setting)]
     return ["models", "train", recipe, "--data", dataset.folder, "--out", run, *TINY, *words]
@@ -37,7 +37,7 @@ def train(dataset: DataSet, run: Path, *settings: str, recipe: str = "lederer-im
 
 @pytest.mark.parametrize("backbone", [BACKBONE, "efficientnet_b0"])
 def test_a_recipe_takes_a_backbone_by_name(
-    timm: Any, backbone: str, dataset: DataSet, tmp_path: Path, document: Ask
+    timm: Any, backbone: str, dataset: Dataset, tmp_path: Path, document: Ask
 ) -> None:
     document(*train(dataset, tmp_path / "run", f"backbone={backbone}", "weights="))
     photograph = dataset.store / dataset.rows("test")[0]["path"]
@@ -45,7 +45,7 @@ def test_a_recipe_takes_a_backbone_by_name(
     assert set(answer["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
 
 
-def test_its_weights_come_from_a_file(timm: Any, dataset: DataSet, tmp_path: Path) -> None:
+def test_its_weights_come_from_a_file(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
     state = timm.create_model(BACKBONE, pretrained=False, num_classes=10).state_dict()
     save_file(state, tmp_path / "weights.safetensors")
     words = train(dataset, tmp_path / "run", f"backbone={BACKBONE}", f"weights={tmp_path / 'weights.safetensors'}")
@@ -55,7 +55,7 @@ def test_its_weights_come_from_a_file(timm: Any, dataset: DataSet, tmp_path: Pat
 
 
 def test_without_a_network_its_published_weights_are_missed_in_a_sentence(
-    timm: Any, dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    timm: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import huggingface_hub
 
@@ -67,7 +67,7 @@ def test_without_a_network_its_published_weights_are_missed_in_a_sentence(
     assert "Traceback" not in said
 
 
-def test_wrong_names_are_said(timm: Any, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_wrong_names_are_said(timm: Any, dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     said = sentence(*train(dataset, tmp_path / "run", "backbone=mobilenet_v9", "weights="))
     assert "timm has no backbone 'mobilenet_v9'; there are mobilenet" in said
     said = sentence(*train(dataset, tmp_path / "run", "weights=timm"))
@@ -75,7 +75,7 @@ def test_wrong_names_are_said(timm: Any, dataset: DataSet, tmp_path: Path, sente
 
 
 def test_without_timm_a_sentence_says_what_is_missing(
-    timm: Any, dataset: DataSet, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
+    timm: Any, dataset: Dataset, tmp_path: Path, sentence: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     assert lightmeter(*train(dataset, run, f"backbone={BACKBONE}", "weights="), "--quiet") == 0

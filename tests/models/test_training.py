@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.trainer import Trainer
 
@@ -23,7 +23,7 @@ from .conftest import CNN, TINY, history, lightmeter, make_dataset
 Ask = Callable[..., Any]
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     document("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
     command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(killed)]
@@ -71,7 +71,7 @@ def test_a_killed_training_does_not_look_at_photographs_twice(
 
 
 def test_what_is_stopped_from_the_keyboard_can_go_on(
-    dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stop(*_: object) -> float:
         raise KeyboardInterrupt
@@ -84,7 +84,7 @@ def test_what_is_stopped_from_the_keyboard_can_go_on(
     assert lightmeter(*command, "--resume", "--quiet") == 0
 
 
-def test_training_ends_when_validation_no_longer_improves(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_training_ends_when_validation_no_longer_improves(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     options = ["--set", "epochs=50", "--set", "patience=2", "--set", "learning_rate=0.05"]
     document("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
     losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
@@ -100,7 +100,7 @@ def test_training_does_not_touch_the_test_split(tmp_path: Path, document: Ask) -
         document("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
 
 
-def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     run = tmp_path / "run"
     command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(run)]
     assert lightmeter(*command, "--quiet") == 0
@@ -113,7 +113,7 @@ def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: DataSet, tmp_pa
     assert "cannot be read" in sentence(*command[:-1], tmp_path / "again", "--resume")
 
 
-def test_a_loss_that_is_no_number_is_said(dataset: DataSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_that_is_no_number_is_said(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--set", "learning_rate=1e30", "--data", dataset.folder, "--out", tmp_path / "run"]
     assert lightmeter("models", "train", *CNN, *options) == 1
     assert "The loss became nan in phase 1, epoch" in capsys.readouterr().err
@@ -133,7 +133,7 @@ def shared_by_two(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_two_processes_train_what_one_trains(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_two_processes_train_what_one_trains(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
     document("models", "train", *options, "--out", tmp_path / "one")
     done = shared_by_two(["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"])
@@ -157,7 +157,7 @@ def test_processes_decide_alike(tmp_path: Path) -> None:
     assert {rank.name: rank.read_text() for rank in told.iterdir()} == {"0": "5.0", "1": "5.0"}, done.stderr
 
 
-def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     """What a frozen trunk sees is kept in 16 bits; the losses are the same within that."""
     small = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
     for name, once in (("once", "true"), ("anew", "false")):
@@ -167,12 +167,12 @@ def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: DataSet, tmp_p
         assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
 
 
-def test_what_changes_cannot_be_encoded_once(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_what_changes_cannot_be_encoded_once(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
     assert "encode_once needs the trunk frozen" in sentence("models", "train", "lightmeter-attention", *options)
 
 
-def test_the_report_says_how_training_went(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_the_report_says_how_training_went(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     told = document("models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run")["metrics"]["training"]
     assert 0 <= told["waiting_share"] <= 1
     assert told["photographs"] == {"shutter": "fast 6, slow 6"}
@@ -199,7 +199,7 @@ def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path,
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's compiler uses what torch gives up
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a C++ compiler, and there is none")
-def test_a_compiled_network_is_trained_like_any_other(dataset: DataSet, tmp_path: Path, document: Ask) -> None:
+def test_a_compiled_network_is_trained_like_any_other(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
     words = ("models", "train", *CNN, "--data", dataset.folder, "--set", "epochs=2")
     document(*words, "--out", tmp_path / "plain")
     document(*words, "--out", tmp_path / "compiled", "--set", "compile=true")

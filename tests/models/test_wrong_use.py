@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.labels.datasets.dataset import DataSet, TargetSpec
+from lightmeter.labels.datasets.dataset import Dataset, TargetSpec
 
 from .conftest import SHUTTER, SMALL, lightmeter, make_dataset
 
@@ -32,7 +32,7 @@ Ask = Callable[..., str]
         (["patches", "--name", "../x"], "cannot be a run's name"),
     ],
 )
-def test_training(words: list[str], said: str, dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_training(words: list[str], said: str, dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     assert said in sentence("models", "train", *words, "--data", dataset.folder, "--out", tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
@@ -41,7 +41,7 @@ def test_a_folder_that_is_no_data_set(tmp_path: Path, sentence: Ask) -> None:
     assert "is no data set" in sentence("models", "train", "patches", "--data", tmp_path, "--out", tmp_path / "run")
 
 
-def test_a_run_is_never_overwritten(trained: Path, dataset: DataSet, sentence: Ask) -> None:
+def test_a_run_is_never_overwritten(trained: Path, dataset: Dataset, sentence: Ask) -> None:
     before = (trained / "model.toml").read_bytes()
     said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", trained)
     assert "is there already; choose another name" in said
@@ -69,7 +69,7 @@ def test_prediction_of_nothing_that_can_be_read(trained: Path, tmp_path: Path) -
     assert lightmeter("models", "predict", trained, text, "--quiet") == 1
 
 
-def test_recipes_of_ones_own(dataset: DataSet, tmp_path: Path, sentence: Ask) -> None:
+def test_recipes_of_ones_own(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text(
         'summary = "x"\nsource = "x"\narchitecture = "efficientnet-lite0"\n[training]\nmethod = "guess"\n'

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, DataSet, Split
+from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset, Split
 from lightmeter.labels.datasets.export.formats import FORMATS
 from lightmeter.labels.datasets.export.samples import Sample, is_free, samples
 from lightmeter.plugins import unknown_name_message
@@ -31,7 +31,7 @@ class ExportResult:
 
 
 def export(
-    dataset: DataSet,
+    dataset: Dataset,
     folder: Path,
     form: str,
     *,
@@ -72,7 +72,7 @@ def export(
 
 
 def _write_side(
-    dataset: DataSet, draft: Path, form: str, side: Split, rows: list[dict[str, Any]], advance: Callable[[int], object]
+    dataset: Dataset, draft: Path, form: str, side: Split, rows: list[dict[str, Any]], advance: Callable[[int], object]
 ) -> int:
     pictures = samples(dataset, [row for row in rows if row["split"] == side])
     return FORMATS[form](draft, dataset.spec, side, _told(pictures, advance))
@@ -84,7 +84,7 @@ def _told(pictures: Iterator[Sample], advance: Callable[[int], object]) -> Itera
         advance(1)
 
 
-def _companions(dataset: DataSet, draft: Path, keep: set[str]) -> None:
+def _companions(dataset: Dataset, draft: Path, keep: set[str]) -> None:
     """Copy card and spec, and the attributions of what is in the pack."""
     shutil.copy(dataset.folder / SPEC_FILE, draft / SPEC_FILE)
     shutil.copy(dataset.folder / "README.md", draft / "README.md")

@@ -13,17 +13,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import Spec
+from lightmeter.labels.datasets.dataset import DatasetSpec
 from lightmeter.labels.datasets.export.samples import Sample
 
-Writer = Callable[[Path, Spec, str, Iterable[Sample]], int]
+Writer = Callable[[Path, DatasetSpec, str, Iterable[Sample]], int]
 """Takes the pack's folder, the data set's spec, the side and its pictures; returns how many there were."""
 
 SHARD_BYTES = 256 * 2**20
 _ROWS = 100
 
 
-def write_webdataset(folder: Path, _: Spec, side: str, pictures: Iterable[Sample]) -> int:
+def write_webdataset(folder: Path, _: DatasetSpec, side: str, pictures: Iterable[Sample]) -> int:
     """Write tar shards ``SIDE-000000.tar``: of each picture its file and a ``.json`` with labels and facts."""
     count, number, shard = 0, 0, None
     try:
@@ -52,7 +52,7 @@ def _add(shard: tarfile.TarFile, name: str, data: bytes) -> None:
     shard.addfile(member, io.BytesIO(data))
 
 
-def write_imagefolder(folder: Path, spec: Spec, side: str, pictures: Iterable[Sample]) -> int:
+def write_imagefolder(folder: Path, spec: DatasetSpec, side: str, pictures: Iterable[Sample]) -> int:
     """Write ``SIDE/CLASS/KEY.jpg``; a pack of this form has one target.
 
     Raises:
@@ -62,7 +62,7 @@ def write_imagefolder(folder: Path, spec: Spec, side: str, pictures: Iterable[Sa
         names = ", ".join(target.name for target in spec.targets)
         raise UsageError(f"Folders can stand for the classes of one target only; this data set has {names}.")
     target = spec.targets[0].name
-    if spec.targets[0].multiple:
+    if spec.targets[0].multilabel:
         raise UsageError(f"A photograph lies in one folder, and of {target} it can have several classes.")
     count = 0
     for item in pictures:
@@ -78,7 +78,7 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.,+-]+", "-", name)
 
 
-def write_parquet(folder: Path, spec: Spec, side: str, pictures: Iterable[Sample]) -> int:
+def write_parquet(folder: Path, spec: DatasetSpec, side: str, pictures: Iterable[Sample]) -> int:
     """Write ``data/SIDE.parquet`` with an image column and class labels as Hugging Face's ``datasets`` knows them."""
     schema = _schema(spec)
     (folder / "data").mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ def _batches(pictures: Iterable[Sample]) -> Iterator[list[Sample]]:
         yield batch
 
 
-def _row(spec: Spec, item: Sample) -> dict[str, Any]:
+def _row(spec: DatasetSpec, item: Sample) -> dict[str, Any]:
     row: dict[str, Any] = {"image": {"bytes": item.data, "path": f"{item.key}.{item.suffix}"}, **item.facts}
     for target in spec.targets:
         label = item.labels[target.name]
@@ -104,12 +104,12 @@ def _row(spec: Spec, item: Sample) -> dict[str, Any]:
             row[f"label_{target.name}"] = [target.classes.index(one) for one in label]
         else:
             row[f"label_{target.name}"] = None if label is None else target.classes.index(label)
-        if not target.multiple:
+        if not target.multilabel:
             row[f"stops_{target.name}"] = item.stops[target.name]
     return row
 
 
-def _schema(spec: Spec) -> pa.Schema:
+def _schema(spec: DatasetSpec) -> pa.Schema:
     fields = [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     for name in ("sha256", "group", "source", "owner", "licence", "make", "model"):
@@ -117,7 +117,7 @@ def _schema(spec: Spec) -> pa.Schema:
         features[name] = {"dtype": "string", "_type": "Value"}
     for target in spec.targets:
         one_class = {"names": list(target.classes), "_type": "ClassLabel"}
-        if target.multiple:
+        if target.multilabel:
             fields.append((f"label_{target.name}", pa.list_(pa.int64())))
             features[f"label_{target.name}"] = {"feature": one_class, "_type": "Sequence"}
             continue

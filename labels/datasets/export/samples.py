@@ -11,7 +11,7 @@ from PIL import Image as Pictures
 
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT, normalise
-from lightmeter.labels.datasets.dataset import DataSet, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 
 _FREE = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
 _SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
@@ -60,7 +60,7 @@ def is_free(row: Mapping[str, Any]) -> bool:
     return may_be_shared(row["licence"], cropped=crop_of(row) is not None)
 
 
-def samples(dataset: DataSet, rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+def samples(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
     """Yield the pictures of some rows: original bytes, or crops as lossless PNG.
 
     Args:
@@ -95,7 +95,7 @@ def crop_bytes(data: bytes, box: Box) -> bytes:
     return out.getvalue()
 
 
-def _item(dataset: DataSet, row: Mapping[str, Any], key: str, suffix: str, data: bytes) -> Sample:
+def _item(dataset: Dataset, row: Mapping[str, Any], key: str, suffix: str, data: bytes) -> Sample:
     targets = dataset.spec.targets
     facts = {name: row[name] for name in ("sha256", "group", "source", "owner", "licence", "make", "model")}
     return Sample(
@@ -104,5 +104,5 @@ def _item(dataset: DataSet, row: Mapping[str, Any], key: str, suffix: str, data:
         data,
         facts,
         {target.name: row[label_column(target.name)] for target in targets},
-        {target.name: row[stops_column(target.name)] for target in targets if not target.multiple},
+        {target.name: row[stops_column(target.name)] for target in targets if not target.multilabel},
     )

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import bootstrap, group_numbers, reliability
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.baselines import Blind, blind, of_classes
 from lightmeter.models.evaluation.breakdown import breakdown
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions, confusion
@@ -19,7 +19,7 @@ from lightmeter.models.training.loader import photograph_of
 
 
 def score(
-    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Target], dataset: DataSet, seed: int
+    predictions: Sequence[Mapping[str, Any]], targets: Sequence[Target], dataset: Dataset, seed: int
 ) -> dict[str, Any]:
     """Return the metrics of one split, as ``metrics.json`` has them.
 

@@ -58,7 +58,7 @@ class HeadData:
 def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, training: Probe) -> HeadData:
     """Return what a head is fitted to: features of shape (N, F) and the labels of the same photographs."""
     groups = group_numbers([row["group"] for row in rows])
-    if target.multiple:
+    if target.multilabel:
         sets = torch.from_numpy(class_sets(rows, target))
         places = np.flatnonzero(sets[:, 0].isfinite())
         even = torch.ones(len(places)).double()

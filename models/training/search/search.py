@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightmeter import console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import DataSet
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training.recipe import Recipe, read_recipe
 from lightmeter.models.training.search.search_space import SearchRange, parse_search_range
 from lightmeter.models.training.train import train
@@ -52,7 +52,7 @@ class Search:
     device: str
 
 
-def search(task: Search, dataset: DataSet, folder: Path, trials: int) -> dict[str, Any]:
+def search(task: Search, dataset: Dataset, folder: Path, trials: int) -> dict[str, Any]:
     """Try settings until so many were tried, those of an earlier call with the same folder included.
 
     Writes the journal of trials, ``search.json`` and the best recipe into the folder after each trial.
@@ -87,7 +87,7 @@ def search(task: Search, dataset: DataSet, folder: Path, trials: int) -> dict[st
     return _write(study, task, folder)
 
 
-def _try(study: optuna.Study, varied: Sequence[SearchRange], task: Search, dataset: DataSet, folder: Path) -> None:
+def _try(study: optuna.Study, varied: Sequence[SearchRange], task: Search, dataset: Dataset, folder: Path) -> None:
     """Train one recipe and tell the study how it did; what cannot be trained counts as failed."""
     trial = study.ask()
     values = {one.key: one.suggest(trial) for one in varied}
@@ -109,7 +109,7 @@ def _try(study: optuna.Study, varied: Sequence[SearchRange], task: Search, datas
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _study(task: Search, dataset: DataSet, folder: Path) -> optuna.Study:
+def _study(task: Search, dataset: Dataset, folder: Path) -> optuna.Study:
     told = {**vars(task), "device": "", "data": dataset.spec.manifest_sha256}
     fingerprint = json.dumps(told, sort_keys=True, default=list)
     journal = str(folder.resolve() / JOURNAL)  # a lock that is a link to a relative path is never given up
@@ -137,7 +137,7 @@ def _tried(study: optuna.Study) -> list[FrozenTrial]:
     return [one for one in study.trials if one.state == TrialState.COMPLETE or _REASON in one.user_attrs]
 
 
-def _without_test(dataset: DataSet) -> DataSet:
+def _without_test(dataset: Dataset) -> Dataset:
     """Return a data set whose test photographs are not there at all."""
     return replace(dataset, manifest=dataset.manifest.filter(pc.not_equal(dataset.manifest.column("split"), "test")))
 
