@@ -24,7 +24,7 @@ from benchmarks.contenders import Ask, in_process, litserve, ours, plain
 from benchmarks.material import CONNECTIONS, noise, untrained
 from lightmeter.console import Console, table, use_console
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 
 CLIENTS = (1, 4, 16, CONNECTIONS)
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each number of clients")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
-        project = create(Path(folder) / "project")
+        project = create_project(Path(folder) / "project")
         run = chosen.run or untrained(project.runs / "model", Preprocessing())
         files = sorted(chosen.photographs.glob("*.jpg")) if chosen.photographs else []
         photographs = [file.read_bytes() for file in files] or noise(8)

@@ -73,9 +73,9 @@ def root(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] = Path()) -> None:
     """Make a project: settings, an empty catalogue, a photo store."""
-    from lightmeter.project import create
+    from lightmeter.project import create_project
 
-    project = create(folder)
+    project = create_project(folder)
     console.get_console().emit(
         {"project": project.root, "settings": project.root / "lightmeter.toml", "store": project.store},
         f"Project in {project.root}\nNext: lightmeter harvest run folder PHOTOGRAPHS",
@@ -86,9 +86,9 @@ def init(folder: Annotated[Path, typer.Argument(help="Folder of the project.")] 
 def doctor() -> None:
     """Say what works here, and what to do about what does not."""
     from lightmeter.doctor import run_checks
-    from lightmeter.project import find_if_any
+    from lightmeter.project import find_optional_project
 
-    checks = run_checks(find_if_any())
+    checks = run_checks(find_optional_project())
     console.get_console().emit(
         [check.as_dict() for check in checks],
         console.table("", ("", "what", "found", "to do"), [_row(check) for check in checks]),

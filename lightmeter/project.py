@@ -92,7 +92,7 @@ class Project:
         return self.state / "logs"
 
 
-def find(start: Path | None = None) -> Project:
+def find_project(start: Path | None = None) -> Project:
     """Return the project of ``--project``, or the nearest one at or above ``start`` (the working directory).
 
     Raises:
@@ -112,17 +112,17 @@ def find(start: Path | None = None) -> Project:
     raise UsageError("This folder belongs to no project; make one with 'lightmeter init', or name one with --project.")
 
 
-def find_if_any() -> Project | None:
+def find_optional_project() -> Project | None:
     """Return the project as `find` does, or None where there is none and none was named."""
     try:
-        return find()
+        return find_project()
     except UsageError:
         if console.get_console().project is not None:
             raise
         return None
 
 
-def create(folder: Path) -> Project:
+def create_project(folder: Path) -> Project:
     """Make a project, with everything that the floors add to one; what is there already is left as it is.
 
     Raises:

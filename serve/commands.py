@@ -11,6 +11,7 @@ from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.errors import UsageError
 from lightmeter.models.commands.options import ExifFile
+from lightmeter.project import find_project
 
 if TYPE_CHECKING:
     from lightmeter.project import Project
@@ -29,11 +30,10 @@ def archive(
     out: Annotated[Path | None, typer.Option(help="Folder or .mar file; else archives/ of the project.")] = None,
 ) -> None:
     """Put a run, its predictor and the handler into one file that TorchServe loads."""
-    from lightmeter import project
     from lightmeter.models.training.runs import find_run
     from lightmeter.serve.archive import write_archive
 
-    made = write_archive(find_run(run), out or project.find().archives, name, version)
+    made = write_archive(find_run(run), out or find_project().archives, name, version)
     console.get_console().emit(
         {
             "archive": made.path,
@@ -58,11 +58,10 @@ def start(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Start TorchServe, and wait until its models are ready."""
-    from lightmeter import project
     from lightmeter.serve.torchserve import server as torchserve
     from lightmeter.serve.torchserve.state import server_directory
 
-    here = project.find()
+    here = find_project()
     chosen = [_archive(here, each) for each in archives] if archives else _all_archives(here)
     console.get_console().note(f"Starting TorchServe with {len(chosen)} archive(s) …")
     options = torchserve.StartOptions(server, port, model_api, python or Path(sys.executable))
@@ -86,10 +85,9 @@ def start(
 @app.command()
 def status(server: Annotated[str, _SERVER] = "main") -> None:
     """Show what is served, and whether it is ready; exit code 1 if the server does not run."""
-    from lightmeter import project
     from lightmeter.serve.torchserve.state import server_directory
 
-    document = _status(server_directory(project.find(), server))
+    document = _status(server_directory(find_project(), server))
     show = _models_table(document) if document["running"] else f"No server '{server}' runs here."
     console.get_console().emit(document, show)
     if not document["running"]:
@@ -105,12 +103,11 @@ def predict(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Ask a running server how photographs were made; one that cannot be read is answered with the reason."""
-    from lightmeter import project
     from lightmeter.models.commands.tables import shown_answers
     from lightmeter.serve.predict import predict_files
     from lightmeter.serve.torchserve.state import server_directory
 
-    answers = predict_files(server_directory(project.find(), server), name, files, version, exif)
+    answers = predict_files(server_directory(find_project(), server), name, files, version, exif)
     console.get_console().emit(answers, shown_answers(answers))
     if all("error" in answer for answer in answers):
         raise typer.Exit(1)
@@ -123,11 +120,10 @@ def roll(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Put a new version in an old one's place while requests come in; none fails."""
-    from lightmeter import project
     from lightmeter.serve.torchserve.rollout import rollout as roll_out
     from lightmeter.serve.torchserve.state import server_directory
 
-    here = project.find()
+    here = find_project()
     place = server_directory(here, server)
     roll_out(place, here.settings.serve, _archive(here, archive), keep=keep)
     document = _status(place)
@@ -141,11 +137,10 @@ def logs(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Show the last lines of a server's log, also after it was stopped."""
-    from lightmeter import project
     from lightmeter.serve.torchserve.logs import last_lines
     from lightmeter.serve.torchserve.state import server_directory
 
-    found = last_lines(server_directory(project.find(), server), lines, access=access)
+    found = last_lines(server_directory(find_project(), server), lines, access=access)
     console.get_console().emit({"server": server, "lines": found}, found)
 
 
@@ -155,11 +150,10 @@ def demo(
     server: Annotated[str, _SERVER] = "main",
 ) -> None:
     """Put up a local page on which a person drops a photograph and sees the reading; Ctrl-C takes it down."""
-    from lightmeter import project
     from lightmeter.serve.torchserve.state import server_directory
     from lightmeter.serve.web_demo.server import page
 
-    here = project.find()
+    here = find_project()
     with page(server_directory(here, server), port, here.settings.serve.max_request_bytes) as put_up:
         console.get_console().emit({"page": put_up.address}, f"Open {put_up.address} (Ctrl-C takes it down)")
         sys.stdout.flush()
@@ -195,11 +189,10 @@ def litserve(
 @app.command()
 def stop(server: Annotated[str, _SERVER] = "main") -> None:
     """Stop a server and every process that it started."""
-    from lightmeter import project
     from lightmeter.serve.torchserve import server as torchserve
     from lightmeter.serve.torchserve.state import server_directory
 
-    count = torchserve.stop(server_directory(project.find(), server))
+    count = torchserve.stop(server_directory(find_project(), server))
     console.get_console().emit({"server": server, "stopped": count}, f"Stopped: {count} processes ended.")
 
 

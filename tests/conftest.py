@@ -36,9 +36,9 @@ def shared() -> Path:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, which is the working directory."""
-    from lightmeter.project import create
+    from lightmeter.project import create_project
 
-    root = create(tmp_path / "project").root
+    root = create_project(tmp_path / "project").root
     monkeypatch.chdir(root)
     return root
 

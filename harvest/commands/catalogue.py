@@ -21,9 +21,9 @@ def upgrade() -> None:
     from lightmeter.harvest.catalogue.migrate import head, revision_of
     from lightmeter.harvest.catalogue.migrate import upgrade as upgrade_catalogue
     from lightmeter.harvest.catalogue.session import engine_for, reachable
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    engine = engine_for(find().catalogue_url)
+    engine = engine_for(find_project().catalogue_url)
     with reachable():
         before = revision_of(engine)
         upgrade_catalogue(engine)
@@ -40,9 +40,9 @@ def info() -> None:
     from lightmeter.harvest.catalogue.migrate import head
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.catalogue.statistics import catalogue_info
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    engine = open_catalogue(find())
+    engine = open_catalogue(find_project())
     counts = catalogue_info(engine)
     where = engine.url.render_as_string(hide_password=True)
     console.get_console().emit(
@@ -61,10 +61,10 @@ def export(
     from lightmeter.harvest.catalogue.export import export as write
     from lightmeter.harvest.catalogue.query.parser import parse_where
     from lightmeter.harvest.catalogue.session import open_catalogue
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
     target, chosen = target or Path(f"catalogue.{form}"), parse_where(where) if where else None
-    number, columns = write(open_catalogue(find()), target, form, chosen)
+    number, columns = write(open_catalogue(find_project()), target, form, chosen)
     console.get_console().emit(
         {"file": target.absolute(), "rows": number, "columns": columns},
         f"{number} photographs written to {target}.",
@@ -80,9 +80,9 @@ def show(
     """Print everything known about one photograph, and where it comes from."""
     from lightmeter.harvest.catalogue.lookup import show as look_up
     from lightmeter.harvest.catalogue.session import open_catalogue
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    document = look_up(open_catalogue(find()), photograph)
+    document = look_up(open_catalogue(find_project()), photograph)
     console.get_console().emit(document, _tables_of(document))
 
 

@@ -86,9 +86,9 @@ def status() -> None:
     """Count the sightings of each run by state, with reasons."""
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.catalogue.statistics import run_counts
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    document = run_counts(open_catalogue(find()))
+    document = run_counts(open_catalogue(find_project()))
     console.get_console().emit(document, _status_tables(document))
 
 
@@ -98,9 +98,9 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped, killed or failed."""
     from lightmeter.harvest.crawl.runs import resume_run
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    _report(resume_run(find(), run))
+    _report(resume_run(find_project(), run))
 
 
 @app.command()
@@ -112,9 +112,9 @@ def retry(
 ) -> None:
     """Try failed photographs once more."""
     from lightmeter.harvest.crawl.runs import retry_failed
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    _report(retry_failed(find(), where))
+    _report(retry_failed(find_project(), where))
 
 
 def _status_tables(document: dict[str, Any]) -> list[Any]:
@@ -144,11 +144,11 @@ def _command_of(name: str, source: Any) -> Any:
         from lightmeter.harvest.crawl.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
         from lightmeter.harvest.licences import normalise
-        from lightmeter.project import find
+        from lightmeter.project import find_project
 
         licences = tuple(normalise(one) or "" for one in licence or ())
         options = RunOptions(limit, metadata_only, _columns(require), licences)
-        _report(start_run(find(), name, query, options))
+        _report(start_run(find_project(), name, query, options))
 
     single = CommandGroup(add_completion=False)
     single.command(name=name, help=f"{source.summary[:1].upper()}{source.summary[1:]}.")(
@@ -184,9 +184,9 @@ def _report(ended: "RunResult") -> None:
     """Print how a run ended; raise what its exit code needs."""
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.catalogue.statistics import run_counts
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    document = run_counts(open_catalogue(find()), ended.run)
+    document = run_counts(open_catalogue(find_project()), ended.run)
     counts = document["total"]
     said = ", ".join(
         f"{counts[state]} {state}"

@@ -29,9 +29,9 @@ def inspect(
     from lightmeter.harvest.crawl.worker_pool import WorkerPool
     from lightmeter.harvest.filters import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    project = find()
+    project = find_project()
     settings = project.settings.inspect
     plan = InspectionPlan.of(project.settings, filters)
     engine, chosen = open_catalogue(project), parse_where(where) if where else None
@@ -68,10 +68,10 @@ def contact_sheet(
     from lightmeter.harvest.catalogue.query.parser import parse_where
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.filters.contact_sheet import contact_sheet as write
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
     plugins.get("filters", name)
-    project, target = find(), out or Path(f"contact-sheet-{name}.jpg")
+    project, target = find_project(), out or Path(f"contact-sheet-{name}.jpg")
     chosen = parse_where(where) if where else None
     counts = write(open_catalogue(project), project.store, target, name, where=chosen, each=each)
     console.get_console().emit(
@@ -92,9 +92,9 @@ def duplicates(
     from lightmeter.harvest.catalogue.query.parser import parse_where
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.filters.near_duplicates import near_duplicates
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    groups = near_duplicates(open_catalogue(find()), radius, parse_where(where) if where else None)
+    groups = near_duplicates(open_catalogue(find_project()), radius, parse_where(where) if where else None)
     rows = [
         (
             number if place == 0 else "",
@@ -130,9 +130,9 @@ def crops(
     from lightmeter.harvest.catalogue.query.parser import parse_where
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
-    from lightmeter.project import find
+    from lightmeter.project import find_project
 
-    project, chosen = find(), parse_where(where) if where else None
+    project, chosen = find_project(), parse_where(where) if where else None
     with console.get_console().progress() as progress:
         task = progress.add_task("cutting", total=None)
         wanted = CropOptions(kind, margin, min_score, chosen)

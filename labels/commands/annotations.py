@@ -26,7 +26,7 @@ def set_(
     from lightmeter.labels.annotations.manual import author as somebody
     from lightmeter.labels.annotations.manual import set_labels
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     photographs = [word for word in words if not _LABEL.match(word) or Path(word).is_file()]
@@ -51,7 +51,7 @@ def show(
 ) -> None:
     """Show what is known of photographs and everything that was said of them."""
     from lightmeter.labels.annotations.manual import history, when
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     with catalogue(find_project()) as engine, engine.connect() as connection:
         found = [history(connection, name) for name in photographs]
@@ -89,7 +89,7 @@ def review(
     from lightmeter.labels.review.server import ReviewServer
     from lightmeter.labels.review.session import Session
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     target = get_target(name, project)
@@ -114,7 +114,7 @@ def export(
     from lightmeter.labels.annotations.label_studio import export_label_studio
     from lightmeter.labels.targets.registry import get_target
     from lightmeter.labels.targets.registry import list_targets as all_targets
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     names = [get_target(name, project).name for name in target] if target else list(all_targets(project))
@@ -137,7 +137,7 @@ def import_(
     from lightmeter.labels.annotations.csv_io import import_labels
     from lightmeter.labels.annotations.manual import author as somebody
     from lightmeter.labels.targets.registry import list_targets as all_targets
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     known = {name: entry.target for name, entry in all_targets(project).items()}

@@ -49,7 +49,7 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
     from lightmeter.labels.datasets.split import SplitOptions
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     if check is not None:
         _check(check)
@@ -107,7 +107,7 @@ def pack(
 ) -> None:
     """Pack a data set with its pictures, for other programs and other people."""
     from lightmeter.labels.datasets.export.export import export as write_pack
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     dataset = _dataset(folder)
@@ -123,18 +123,18 @@ def pack(
 def _dataset(folder: Path) -> "Dataset":
     """Read a data set by its folder or, in a project, by its name."""
     from lightmeter.labels.datasets.dataset import read_dataset
-    from lightmeter.project import find_if_any
+    from lightmeter.project import find_optional_project
 
-    project = find_if_any()
+    project = find_optional_project()
     named = project.datasets / folder if project else folder
     return read_dataset(named if not folder.exists() and named.exists() else folder)
 
 
 def _check(folder: Path) -> None:
     from lightmeter.labels.datasets.verify import verify
-    from lightmeter.project import find_if_any
+    from lightmeter.project import find_optional_project
 
-    project = find_if_any()
+    project = find_optional_project()
     dataset = _dataset(folder)
     with ExitStack() as stack:
         engine = stack.enter_context(catalogue(project)) if project else None

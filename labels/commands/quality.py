@@ -34,7 +34,7 @@ def audit(
     from lightmeter.labels.annotations.audit import audit as find_suspects
     from lightmeter.labels.annotations.suspects import write_suspects
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     target = get_target(name, project)
@@ -81,7 +81,7 @@ def agree(
     """Say how far two people agree: Cohen's kappa and where they differ."""
     from lightmeter.labels.annotations.agreement import agreement
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     target = get_target(name, project)

@@ -28,9 +28,9 @@ _BARS = 24
 def targets() -> None:
     """List what photographs can be examples of."""
     from lightmeter.labels.targets.registry import list_targets as all_targets
-    from lightmeter.project import find_if_any
+    from lightmeter.project import find_optional_project
 
-    entries = all_targets(find_if_any())
+    entries = all_targets(find_optional_project())
     document = [
         {
             "name": name,
@@ -64,7 +64,7 @@ def apply(
     from lightmeter.labels.annotations.rules import apply as apply_rules
     from lightmeter.labels.annotations.rules import count_photographs
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     project = find_project()
     chosen = [get_target(name, project) for name in dict.fromkeys(names)]
@@ -95,7 +95,7 @@ def stats(
     """Show how the values and labels of a target spread, and what is left out and why."""
     from lightmeter.labels.annotations.statistics import statistics
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find as find_project
+    from lightmeter.project import find_project
 
     if plot is not None and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot {plot} is wrong: the file's name must end in .png.")

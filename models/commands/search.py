@@ -25,12 +25,12 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     set_: Settings = None,
 ) -> None:
     """Search for good settings of a recipe on validation; the same command goes on where it was stopped."""
-    from lightmeter import project
     from lightmeter.models.training import devices
     from lightmeter.models.training.extras import require
+    from lightmeter.project import find_project
 
     dataset = open_dataset(data)
-    folder = out or project.find().root / "searches" / f"{Path(recipe).stem}-{dataset.spec.name}"
+    folder = out or find_project().root / "searches" / f"{Path(recipe).stem}-{dataset.spec.name}"
     with require("search", "optuna"):
         from lightmeter.models.training.search.search import Search
         from lightmeter.models.training.search.search import search as search_settings

@@ -21,12 +21,12 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightmeter import project
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
+from lightmeter.project import find_optional_project
 
 _FORMAT = 2  # of the folder; one of another format is filled anew
 _INDEX, _LOCK = "index.json", "lock"
@@ -190,7 +190,7 @@ def _opened(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
 
 def cache_root() -> Path:
     """Return the folder of what can be made or fetched again."""
-    here = project.find_if_any()
+    here = find_optional_project()
     if here:
         return here.state / "cache"
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lightmeter"

@@ -17,13 +17,13 @@ import tomli_w
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from lightmeter import project
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, write_atomic
 from lightmeter.models.evaluation.predictions import PREDICTIONS
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
+from lightmeter.project import find_optional_project, find_project
 
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
@@ -40,7 +40,7 @@ def destination(out: Path | None, name: str | None, stem: str) -> Path:
     Raises:
         UsageError: if there is something already, or the name cannot be a model's name.
     """
-    parent = out.parent if out else project.find().runs
+    parent = out.parent if out else find_project().runs
     chosen = name or (out.name if out else _next(parent, stem))
     folder = out or parent / chosen
     if not NAME.fullmatch(chosen):
@@ -143,7 +143,7 @@ def find_run(run: Path) -> Path:
     A folder in the working directory that only happens to be called like a run does not hide it.
     """
     if not (run / SPEC_FILE).exists() and len(run.parts) == 1:
-        here = project.find_if_any()
+        here = find_optional_project()
         if here and (here.runs / run).is_dir():
             return here.runs / run
     return run

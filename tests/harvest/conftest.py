@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lightmeter.cli import main
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.support import Lightmeter, Site, jpeg
 
 Here = Callable[..., Any]
@@ -28,7 +28,7 @@ def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: Lightme
     """A folder with ``photographs`` and a ``project`` that has harvested them; copied for each test that asks."""
     home = tmp_path_factory.mktemp("harvested")
     photographs = take_photographs(home / "photographs")
-    create(home / "project")
+    create_project(home / "project")
     lightmeter("harvest", "run", "folder", photographs, "--project", home / "project")
     return home
 

@@ -14,7 +14,7 @@ from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
-from lightmeter.project import SETTINGS_FILE, Project, create
+from lightmeter.project import SETTINGS_FILE, Project, create_project
 from tests.support import Lightmeter
 
 Here = Callable[..., Any]
@@ -40,7 +40,7 @@ def test_missing_and_outdated_findings_are_made_again(harvested: Project, here: 
 def test_filters_that_fetching_does_not_wait_for_are_done_later(
     photographs: Path, tmp_path: Path, lightmeter: Lightmeter
 ) -> None:
-    project = create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     with (project.root / SETTINGS_FILE).open("a") as file:
         file.write('\n[inspect]\nlater = ["faces"]\n')
     lightmeter("harvest", "run", "folder", photographs, "--project", project.root)

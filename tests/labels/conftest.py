@@ -18,7 +18,7 @@ from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.labels.targets.registry import get_target
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.labels.reviewing import COUNT, serving
 
 
@@ -116,7 +116,7 @@ def any_catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
-    project = create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     monkeypatch.chdir(project.root)
     engine = open_catalogue(project)
     yield Catalogue(project, engine)

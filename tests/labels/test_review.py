@@ -23,7 +23,7 @@ from lightmeter.labels.review.boxes import Box, Size, to_display, to_file
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.labels.targets.registry import get_target
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.labels.reviewing import COUNT, running, session
 
 
@@ -213,7 +213,7 @@ KINDS_OF_QUEUE = ("all", "unjudged", "no-face", "disagreements", "suspects")
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Engine]]:
     """A hundred thousand photographs; the last few thousand are those that wait in each queue."""
-    project = create(tmp_path_factory.mktemp("many"))
+    project = create_project(tmp_path_factory.mktemp("many"))
     engine = open_catalogue(project)
     numbers, rare = range(1, 100_001), range(97_001, 100_001)
     image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 1}

@@ -15,7 +15,7 @@ from lightmeter.labels.review.boxes import Box, Size, to_display
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.labels.targets.registry import get_target
-from lightmeter.project import find as find_project
+from lightmeter.project import find_project
 from tests.browser import complaints, until
 from tests.labels.reviewing import COUNT, running, serving, session
 from tests.support import Lightmeter

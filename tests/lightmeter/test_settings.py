@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.errors import UsageError
-from lightmeter.project import Project, find
+from lightmeter.project import Project, find_project
 from lightmeter.settings import read_settings
 
 
@@ -45,7 +45,7 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_nearest_project_above_is_found(project: Path) -> None:
     below = project / "a" / "b"
     below.mkdir(parents=True)
-    assert find(below).root == project.resolve()
+    assert find_project(below).root == project.resolve()
 
 
 def test_a_relative_sqlite_path_counts_from_the_project(tmp_path: Path) -> None:

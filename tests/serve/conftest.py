@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from lightmeter.serve.torchserve import processes
 from tests.serve.support import Said, Server, make_fusion, make_photograph, make_run, say
 
@@ -13,7 +13,7 @@ from tests.serve.support import Said, Server, make_fusion, make_photograph, make
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two runs and the archive of one; for tests that do not change it."""
-    project = create(tmp_path_factory.mktemp("serve") / "project")
+    project = create_project(tmp_path_factory.mktemp("serve") / "project")
     make_run(project.runs / "tiny", "tiny")
     make_fusion(project.runs / "fusion")
     assert say("serve", "archive", "tiny", project=project.root).code == 0
@@ -47,7 +47,7 @@ def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
 @pytest.fixture
 def second(tmp_path: Path) -> Project:
     """Another project, with a model of the same name."""
-    project = create(tmp_path / "ünïcode $HOME project")
+    project = create_project(tmp_path / "ünïcode $HOME project")
     make_run(project.runs / "tiny", "tiny", seed=1)
     say("serve", "archive", "tiny", project=project.root)
     return project

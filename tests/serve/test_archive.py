@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.serve.support import make_run, say
 
 
@@ -49,7 +49,7 @@ def test_name_and_version_can_be_chosen_and_stand_in_the_answers(place: Project,
 
 
 def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
-    project = create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     run = make_run(project.runs / "tiny", "tiny")
     weights = run / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])

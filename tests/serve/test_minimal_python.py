@@ -14,7 +14,7 @@ import pytest
 from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.serve.support import make_photograph, make_untrained, say
 
 pytestmark = pytest.mark.server
@@ -115,7 +115,7 @@ for folder in sys.argv[2:]:
 
 def test_every_architecture_travels(tmp_path: Path, python: Path) -> None:
     assert set(CUTS) == set(BUILT_IN)
-    project = create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     photograph = tmp_path / "photograph.jpg"
     photograph.write_bytes(make_photograph())
     expected, folders = [], []

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from tests.serve.support import Said, Server, broken, make_photograph, make_run, say
 
 pytestmark = pytest.mark.server
@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_requests(served: Server) -> None:
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[Server]:
     """A server that takes new models."""
-    project = create(tmp_path / "project")
+    project = create_project(tmp_path / "project")
     make_run(project.runs / "tiny", "tiny")
     make_run(project.runs / "next", "tiny", seed=1)
     say("serve", "archive", "tiny", project=project.root)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightmeter.project import Project, create
+from lightmeter.project import Project, create_project
 from lightmeter.serve.torchserve import processes
 from lightmeter.serve.torchserve.config import Ports, properties
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
@@ -144,7 +144,7 @@ def test_wrong_words_are_one_sentence(
 
 
 def test_without_a_server_the_commands_say_so(tmp_path: Path, photograph: Path) -> None:
-    project = create(tmp_path / "project").root
+    project = create_project(tmp_path / "project").root
 
     assert say("serve", "status", project=project).code == 1
     assert say("serve", "status", project=project).document["running"] is False
