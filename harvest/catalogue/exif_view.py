@@ -1,4 +1,4 @@
-"""The EXIF value that counts where several origins tell one: file, then API, then sidecar."""
+"""Effective EXIF values: for each column the first origin in `EXIF_PRECEDENCE` that has a value."""
 
 import gc
 from collections.abc import Collection, Iterator
@@ -10,94 +10,95 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, Executable, Select, case, select
 
 from lightmeter.harvest.catalogue.models import Exif, Sighting
+from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS, EXIF_COLUMNS, EXIF_PRECEDENCE
 
-EXIF_COLUMNS = (
-    "make", "model", "lens", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm",
-    "flash_fired", "taken_at",
-)  # fmt: skip
-"""What is known of how a photograph was made, in the order in which people read it."""
+_ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_(), int: pa.int32()}
 
 
-_TYPES = {"flash_fired": pa.bool_(), "orientation": pa.int32()}
-_TEXTS = ("make", "model", "lens", "software", "taken_at")
+def arrow_type(column: str) -> pa.DataType:
+    """Return the Arrow type of an EXIF column."""
+    return _ARROW_TYPES[EXIF_COLUMNS[column].type]
 
 
 def resolved_exif(
-    connection: Connection, first: int, last: int, columns: Collection[str] = EXIF_COLUMNS
+    connection: Connection, first: int, last: int, columns: Collection[str] = CAPTURE_COLUMNS
 ) -> dict[int, dict[str, Any]]:
-    """Return EXIF values by image, each from the first origin that has it.
+    """Return the effective EXIF values of a range of images.
 
     Args:
-        connection: to the catalogue.
-        first: lowest image id.
-        last: highest image id.
-        columns: of the table ``exif``.
+        connection: Catalogue connection.
+        first: Lowest image id.
+        last: Highest image id.
+        columns: EXIF columns to read.
+
+    Returns:
+        Values by image id and column; columns without a value are missing.
     """
-    found: dict[int, dict[str, Any]] = {}
+    images: dict[int, dict[str, Any]] = {}
     for query in _queries(first, last, columns):
-        for image_id, *values in connection.execute(query):
-            known = found.setdefault(image_id, {})
-            for column, value in zip(columns, values, strict=True):
+        for image_id, *row in connection.execute(query):
+            values = images.setdefault(image_id, {})
+            for column, value in zip(columns, row, strict=True):
                 if value is not None:
-                    known.setdefault(column, value)
-    return found
+                    values.setdefault(column, value)
+    return images
 
 
 def resolved_exif_table(connection: Connection, first: int, last: int, columns: Collection[str]) -> pa.Table:
-    """Return the same for many images at once: a row for each image, by ``image_id``, with nulls where nobody knows.
+    """Return the effective EXIF values of a range of images as a table.
 
     Args:
-        connection: to the catalogue.
-        first: lowest image id.
-        last: highest image id.
-        columns: of the table ``exif``.
+        connection: Catalogue connection.
+        first: Lowest image id.
+        last: Highest image id.
+        columns: EXIF columns to read.
+
+    Returns:
+        One row per image with EXIF, sorted by ``image_id``, with nulls for missing values.
     """
-    schema = pa.schema([("image_id", pa.int64()), *((name, _type(name)) for name in columns)])
-    told = pa.concat_tables(read_table(connection, query, schema) for query in _queries(first, last, columns))
-    if len(told) == len(pc.unique(told["image_id"])):  # one origin each, as nearly always: nothing to choose
-        return told.sort_by("image_id")
-    firsts = told.group_by("image_id", use_threads=False).aggregate([(name, "first") for name in columns])
+    schema = pa.schema([("image_id", pa.int64()), *((name, arrow_type(name)) for name in columns)])
+    rows = pa.concat_tables(read_table(connection, query, schema) for query in _queries(first, last, columns))
+    if len(rows) == len(pc.unique(rows["image_id"])):  # almost always: one origin per image
+        return rows.sort_by("image_id")
+    firsts = rows.group_by("image_id", use_threads=False).aggregate([(name, "first") for name in columns])
     return firsts.rename_columns([name.removesuffix("_first") for name in firsts.column_names]).sort_by("image_id")
 
 
 def read_table(connection: Connection, query: Executable, schema: pa.Schema) -> pa.Table:
-    """Return a query's rows as columns of the given types, in the query's order."""
-    with _no_collection():
+    """Return the rows of a query as an Arrow table with the given schema."""
+    with _garbage_collection_off():
         values = zip(*connection.execute(query).all(), strict=True)
-        arrays = [pa.array(column, kind.type) for column, kind in zip(values, schema, strict=False)]
+        arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=False)]
     return pa.Table.from_arrays(arrays, schema=schema) if arrays else schema.empty_table()
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Look for no reference cycles in a block: rows have none, and looking took a quarter of the time."""
-    was_on = gc.isenabled()
+def _garbage_collection_off() -> Iterator[None]:
+    """Disable cyclic garbage collection: rows contain no cycles, and the search took a quarter of the time."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if enabled:
             gc.enable()
 
 
-def _type(column: str) -> pa.DataType:
-    return pa.string() if column in _TEXTS else _TYPES.get(column, pa.float64())
-
-
 def _queries(first: int, last: int, columns: Collection[str]) -> list[Select[Any]]:
-    """Return the queries for what each origin says, the one that counts first; their rows begin with the image's id."""
+    """Return queries that select image id and columns, in order of precedence."""
     if not columns:
         return []
-    wanted = [getattr(Exif, column) for column in columns]
-    of_file = (
-        select(Exif.image_id, *wanted)
+    values = [getattr(Exif, column) for column in columns]
+    from_files = (
+        select(Exif.image_id, *values)
         .where(Exif.image_id.between(first, last), Exif.origin == "file")
         .order_by(Exif.image_id, Exif.id)
     )
-    of_sightings = (
-        select(Sighting.image_id, *wanted)
+    rank = case({origin: rank for rank, origin in enumerate(EXIF_PRECEDENCE)}, value=Exif.origin)
+    from_sightings = (
+        select(Sighting.image_id, *values)
         .join(Exif, Exif.sighting_id == Sighting.id)
         .where(Sighting.image_id.between(first, last))
-        .order_by(Sighting.image_id, case({"api": 0}, value=Exif.origin, else_=1), Exif.id)
+        .order_by(Sighting.image_id, rank, Exif.id)
     )
-    return [of_file, of_sightings]
+    return [from_files, from_sightings]

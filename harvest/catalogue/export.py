@@ -12,8 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, select, true
 from lightmeter import console
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import atomic_path
-from lightmeter.harvest.catalogue.exif_view import EXIF_COLUMNS, resolved_exif
+from lightmeter.harvest.catalogue.exif_view import arrow_type, resolved_exif
 from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 
 Format = Literal["csv", "parquet"]
 Rows = list[dict[str, Any]]
@@ -23,8 +24,10 @@ SIZE = ("width", "height")
 NOMINAL = {"nominal_f_number": "f_number", "nominal_exposure_time_s": "exposure_time_s", "nominal_iso": "iso"}
 """The settings as cameras name them, to the third of a stop, beside the exact ones."""
 _PAGE = 2_000
-_KINDS = {"flash_fired": pa.bool_(), "width": pa.int32(), "height": pa.int32()} | dict.fromkeys(
-    ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", *NOMINAL), pa.float64()
+_KINDS = (
+    {name: arrow_type(name) for name in CAPTURE_COLUMNS}
+    | dict.fromkeys(SIZE, pa.int32())
+    | dict.fromkeys(NOMINAL, pa.float64())
 )
 
 
@@ -48,7 +51,7 @@ def export(
         console.get_console().progress() as progress,
     ):
         measures = _measure_columns(connection)
-        columns = ["sha256", *SEEN, *EXIF_COLUMNS, *SIZE, "file", *NOMINAL, *measures]
+        columns = ["sha256", *SEEN, *CAPTURE_COLUMNS, *SIZE, "file", *NOMINAL, *measures]
         task = progress.add_task("exporting", total=None)
         number = 0
 

@@ -1,90 +1,119 @@
-"""Everything known about one photograph, and where it comes from."""
+"""Find one photograph in the catalogue and describe it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, or_, select
 
 from lightmeter.errors import UsageError
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import sha256_of
-from lightmeter.harvest.catalogue.exif_view import EXIF_COLUMNS
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, Sighting
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
 
-_ORIGINS = ("file", "api", "sidecar")  # the first that has a value is believed
-_SHORTEST_HASH = 4
-_SAME = 1e-3  # relative difference up to which two numbers are the same setting
+_HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
+_SHOWN_MATCHES = 5
+_SAME_SETTING = 1e-3  # relative difference up to which two numbers are the same setting
 
 
-def show(engine: Engine, photograph: str) -> dict[str, Any]:
-    """Return what the catalogue knows.
+def find_image(connection: Connection, name: str) -> int:
+    """Return the id of a photograph.
 
     Args:
-        engine: of the catalogue.
-        photograph: a SHA-256 or its beginning, the name or the id that it had at its source, or the path of a file.
+        connection: Catalogue connection.
+        name: Path of a file with the same content, SHA-256 or its first digits (at least 4), or file name or id at
+            the source.
 
     Raises:
-        UsageError: if there is no such photograph, or more than one.
+        UsageError: No photograph matches, or several do.
+    """
+    images = _matching_images(connection, name)
+    if not images:
+        raise UsageError(f"No photograph '{name}' in the catalogue; give a file, its SHA-256, file name or source id.")
+    if len(images) > 1:
+        hashes = ", ".join(sha256[:12] for sha256 in list(images.values())[:_SHOWN_MATCHES])
+        raise UsageError(f"'{name}' matches several photographs ({hashes}, …); give more digits of the SHA-256.")
+    return next(iter(images))
+
+
+def describe_photograph(engine: Engine, name: str) -> dict[str, Any]:
+    """Return everything that the catalogue stores about one photograph, with origins.
+
+    Args:
+        engine: Catalogue engine.
+        name: As for `find_image`.
+
+    Raises:
+        UsageError: No photograph matches, or several do.
     """
     with engine.connect() as connection:
-        image = _find(connection, photograph)
-        sightings = _rows(connection, select(Sighting.__table__).where(Sighting.image_id == image["id"]))
-        exif = _exif(connection, image["id"], [row["id"] for row in sightings])
+        image_id = find_image(connection, name)
+        sightings = _rows(connection, Sighting, Sighting.image_id == image_id)
+        exif = _exif_rows(connection, image_id, [row["id"] for row in sightings])
+        values = _effective_values(exif)
+        settings = {
+            column: values[column]["value"] for column in ("f_number", "exposure_time_s", "iso") if column in values
+        }
         return {
-            "image": image,
+            "image": _rows(connection, Image, Image.id == image_id)[0],
             "sightings": sightings,
-            "exif": _resolved(exif),
-            "nominal": nominal_settings(**_first(exif, ("f_number", "exposure_time_s", "iso"))),
+            "exif": values,
+            "nominal": nominal_settings(**settings),
             "raw": [{"origin": row["origin"], "tags": row["raw"]} for row in exif],
-            "inspections": _rows(connection, select(Inspection.__table__).where(Inspection.image_id == image["id"])),
-            "regions": _rows(connection, select(Region.__table__).where(Region.image_id == image["id"])),
-            "labels": _rows(
-                connection, select(Label.__table__).where(Label.image_id == image["id"]).order_by(Label.id)
-            ),
+            "inspections": _rows(connection, Inspection, Inspection.image_id == image_id),
+            "regions": _rows(connection, Region, Region.image_id == image_id),
+            "labels": _rows(connection, Label, Label.image_id == image_id),
         }
 
 
-def _find(connection: Connection, photograph: str) -> dict[str, Any]:
-    path = Path(photograph)
-    sha256 = sha256_of(path) if path.is_file() else photograph.lower()
-    by_hash = Image.sha256.startswith(sha256, autoescape=True) if len(sha256) >= _SHORTEST_HASH else Image.sha256 == ""
-    seen = select(Sighting.image_id).where(or_(Sighting.source_id == photograph, Sighting.file == photograph))
-    found = _rows(connection, select(Image.__table__).where(or_(by_hash, Image.id.in_(seen))).limit(2))
-    if not found:
-        raise UsageError(f"No photograph '{photograph}' is in the catalogue; give its SHA-256, file name or source id.")
-    if len(found) > 1:
-        raise UsageError(f"More than one photograph answers to '{photograph}'; give its SHA-256.")
-    return found[0]
+def _matching_images(connection: Connection, name: str) -> dict[int, str]:
+    """Return the SHA-256 of the first matches by image id: by content or hash first, then by name."""
+    sha256 = sha256_of(Path(name)) if Path(name).is_file() else name.lower()
+    images: dict[int, str] = {}
+    if _HASH_PREFIX.fullmatch(sha256):
+        images = _images(connection, (Image.sha256 >= sha256) & (Image.sha256 < sha256 + "g"))
+    return (
+        images
+        or _images(connection, _seen_as((Sighting.file == name) | (Sighting.source_id == name)))
+        or _images(connection, _seen_as(Sighting.file.endswith(f"/{name}", autoescape=True)))
+    )
 
 
-def _exif(connection: Connection, image: int, sightings: Sequence[int]) -> list[dict[str, Any]]:
-    """Return what each origin says, the most credible first."""
-    query = select(Exif.__table__).where(or_(Exif.image_id == image, Exif.sighting_id.in_(sightings))).order_by(Exif.id)
-    return sorted(_rows(connection, query), key=lambda row: _ORIGINS.index(row["origin"]))
+def _seen_as(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return Image.id.in_(select(Sighting.image_id).where(condition))
 
 
-def _resolved(exif: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return for each column the value, its origin, and what other origins say instead."""
-    resolved = {}
-    for column in (*EXIF_COLUMNS, "software", "orientation"):
-        told = [(row["origin"], row[column]) for row in exif if row[column] is not None]
-        if told:
-            origin, value = told[0]
-            others = [{"origin": o, "value": v} for o, v in told[1:] if not _same(v, value)]
-            resolved[column] = {"value": value, "origin": origin, "disagree": others}
-    return resolved
+def _images(connection: Connection, condition: ColumnElement[bool]) -> dict[int, str]:
+    query = select(Image.id, Image.sha256).where(condition).order_by(Image.sha256).limit(_SHOWN_MATCHES)
+    return dict(connection.execute(query).all())
 
 
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= _SAME * max(abs(one), abs(other))
-    return one == other
+def _exif_rows(connection: Connection, image_id: int, sightings: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the EXIF of each origin in order of precedence."""
+    rows = _rows(connection, Exif, or_(Exif.image_id == image_id, Exif.sighting_id.in_(sightings)))
+    return sorted(rows, key=lambda row: EXIF_PRECEDENCE.index(row["origin"]))
 
 
-def _first(exif: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
-    return {column: next((row[column] for row in exif if row[column] is not None), None) for column in columns}
+def _effective_values(exif: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return for each column the effective value, its origin, and the values that disagree."""
+    columns = {}
+    for column in EXIF_COLUMNS:
+        values = [(row["origin"], row[column]) for row in exif if row[column] is not None]
+        if values:
+            origin, value = values[0]
+            disagree = [{"origin": o, "value": v} for o, v in values[1:] if not _same_setting(v, value)]
+            columns[column] = {"value": value, "origin": origin, "disagree": disagree}
+    return columns
 
 
-def _rows(connection: Connection, query: Any) -> list[dict[str, Any]]:
+def _same_setting(a: object, b: object) -> bool:
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= _SAME_SETTING * max(abs(a), abs(b))
+    return a == b
+
+
+def _rows(connection: Connection, table: Any, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+    query = select(table.__table__).where(condition).order_by(table.id)
     return [dict(row) for row in connection.execute(query).mappings()]

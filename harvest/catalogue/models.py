@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Enum,
     Float,
@@ -20,6 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
+
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER alone
 
@@ -128,7 +131,7 @@ class Sighting(Base):
 
     __tablename__ = "sightings"
     __table_args__ = (
-        Index(None, "source", "source_id", unique=True),
+        Index(None, "source_id", "source", unique=True),
         Index(None, "run_id", "state", "id"),
         Index(None, "state", "reason"),
     )
@@ -139,7 +142,7 @@ class Sighting(Base):
     source_id: Mapped[str] = mapped_column(Text)
     media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
     page_url: Mapped[str | None] = mapped_column(Text)
-    file: Mapped[str | None] = mapped_column(Text)
+    file: Mapped[str | None] = mapped_column(Text, default=None, index=True)
     owner: Mapped[str | None] = mapped_column(Text, default=None, index=True)
     licence: Mapped[str | None] = mapped_column(String(64))
     attribution: Mapped[str | None] = mapped_column(Text)
@@ -185,7 +188,7 @@ class Image(Base):
 
 
 class Exif(Base):
-    """What one origin says of how a photograph was made.
+    """EXIF of one photograph from one origin; the columns of `EXIF_COLUMNS` are added below.
 
     Attributes:
         origin: ``file`` (belongs to the image), ``api`` or ``sidecar`` (belong to the sighting that brought them).
@@ -199,19 +202,12 @@ class Exif(Base):
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"))
     sighting_id: Mapped[int | None] = mapped_column(ForeignKey("sightings.id"))
     origin: Mapped[str] = mapped_column(String(16))
-    make: Mapped[str | None] = mapped_column(Text)
-    model: Mapped[str | None] = mapped_column(Text)
-    lens: Mapped[str | None] = mapped_column(Text)
-    software: Mapped[str | None] = mapped_column(Text)
-    f_number: Mapped[float | None] = mapped_column(Float)
-    exposure_time_s: Mapped[float | None] = mapped_column(Float)
-    iso: Mapped[float | None] = mapped_column(Float)
-    focal_length_mm: Mapped[float | None] = mapped_column(Float)
-    focal_length_35mm: Mapped[float | None] = mapped_column(Float)
-    flash_fired: Mapped[bool | None]
-    taken_at: Mapped[str | None] = mapped_column(String(32))
-    orientation: Mapped[int | None]
     raw: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+_SQL_TYPES = {str: Text, float: Float, bool: Boolean, int: Integer}
+for _column in EXIF_COLUMNS.values():
+    setattr(Exif, _column.name, mapped_column(_SQL_TYPES[_column.type], nullable=True))
 
 
 class Inspection(Base):

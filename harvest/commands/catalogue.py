@@ -12,9 +12,6 @@ from lightmeter.console import table
 app = command_group("Upgrade, count and export the SQL catalogue.")
 
 
-_LEAST_WRITTEN_S = 0.3  # shorter times are written as fractions
-
-
 @app.command()
 def upgrade() -> None:
     """Bring the catalogue to the revision that this Lightmeter needs; nothing in it is lost."""
@@ -78,23 +75,25 @@ def show(
     ],
 ) -> None:
     """Print everything known about one photograph, and where it comes from."""
-    from lightmeter.harvest.catalogue.lookup import show as look_up
+    from lightmeter.harvest.catalogue.lookup import describe_photograph
     from lightmeter.harvest.catalogue.session import open_catalogue
     from lightmeter.project import find_project
 
-    document = look_up(open_catalogue(find_project()), photograph)
+    document = describe_photograph(open_catalogue(find_project()), photograph)
     console.get_console().emit(document, _tables_of(document))
 
 
 def _tables_of(document: dict[str, Any]) -> list[Any]:
     """Return what is known of a photograph, to read."""
+    from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+
     image, nominal = document["image"], document["nominal"]
     size = f"{image['width']} × {image['height']}, {image['file_size']:,} bytes"
     exif = [
         (
             column,
             told["value"],
-            _named(column, nominal.get(column)),
+            EXIF_COLUMNS[column].format(nominal[column]) if nominal.get(column) else None,
             told["origin"],
             ", ".join(f"{other['origin']}: {other['value']}" for other in told["disagree"]),
         )
@@ -118,15 +117,6 @@ def _tables_of(document: dict[str, Any]) -> list[Any]:
         table("Labels", ("target", "value", "from", "author"), labels),
     ]
     return [f"{image['sha256']}: {image['format']}, {size}", *(one for one in tables if one.row_count)]
-
-
-def _named(column: str, value: float | None) -> str | None:
-    """Return a nominal setting as cameras write it."""
-    if value is None:
-        return None
-    if column == "exposure_time_s" and value < _LEAST_WRITTEN_S:
-        return f"1/{round(1 / value)}"
-    return f"f/{value:g}" if column == "f_number" else f"{value:g}"
 
 
 def _measures(measures: dict[str, Any]) -> str:

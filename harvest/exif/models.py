@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.settings import PrivacySection
 
 
@@ -23,34 +24,6 @@ class Privacy:
     def of(cls, settings: PrivacySection) -> "Privacy":
         """Return what a project's settings ask for."""
         return cls(settings.keep_gps, settings.keep_serial_numbers, settings.keep_names)
-
-
-@dataclass(frozen=True, slots=True)
-class ExifValues:
-    """The normalised columns: one unit each, None where nothing credible is known.
-
-    Attributes:
-        f_number: N, focal length over the diameter of the entrance pupil.
-        exposure_time_s: seconds.
-        iso: exposure index.
-        focal_length_mm: as the lens has it.
-        focal_length_35mm: that gives the same field on a 36 mm × 24 mm frame, in mm.
-        taken_at: ISO 8601, with an offset only where EXIF has one.
-        orientation: 1 to 8 (Exif 2.32, tag 0x0112).
-    """
-
-    make: str | None = None
-    model: str | None = None
-    lens: str | None = None
-    software: str | None = None
-    f_number: float | None = None
-    exposure_time_s: float | None = None
-    iso: float | None = None
-    focal_length_mm: float | None = None
-    focal_length_35mm: float | None = None
-    flash_fired: bool | None = None
-    taken_at: str | None = None
-    orientation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import lru_cache
 from typing import TypeVar
 
 from lightmeter.harvest.exif import parsers as values
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS, ExifValues
 from lightmeter.harvest.exif.crop_factor import crop_factor
-from lightmeter.harvest.exif.models import ExifValues
 
 Value = TypeVar("Value")
 Tags = Mapping[str, object]
@@ -73,7 +72,7 @@ _COLUMN_OF_TAG = {
 def column_of(name: str) -> str:
     """Return the column that keeps what an EXIF tag tells: ``FNumber`` gives ``f_number``; other names as they are."""
     plain = plain_name(name)
-    return _COLUMN_OF_TAG.get(plain, plain if plain in {field.name for field in fields(ExifValues)} else name)
+    return _COLUMN_OF_TAG.get(plain, plain if plain in EXIF_COLUMNS else name)
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ from lightmeter.harvest.catalogue.bulk import add_rows
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.labels.annotations.history import ANNOTATION_COLUMNS, annotations_by_photo
 from lightmeter.labels.annotations.label_studio import read_label_studio
-from lightmeter.labels.annotations.model import ORIGINS
+from lightmeter.labels.annotations.model import LABEL_PRECEDENCE
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import unknown_name_message
 
@@ -119,8 +119,8 @@ def _checked(
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     origin = row.get("origin") or "import"
-    if origin not in ORIGINS:
-        raise UsageError(f"{where}: {unknown_name_message('origin', origin, list(ORIGINS))}")
+    if origin not in LABEL_PRECEDENCE:
+        raise UsageError(f"{where}: {unknown_name_message('origin', origin, list(LABEL_PRECEDENCE))}")
     try:
         numbers = {key: float(row[key]) if row.get(key) is not None else None for key in _NUMBERS}
         created_at = datetime.fromisoformat(row["created_at"]) if row.get("created_at") else now

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
+from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image, Label, Sighting
 from lightmeter.labels.annotations import model as statements
-from lightmeter.labels.annotations.lookup import find_image
 from lightmeter.labels.annotations.model import Annotation
 from lightmeter.labels.targets.base import Target
 

@@ -13,7 +13,7 @@ from lightmeter.harvest.catalogue.bulk import add_rows
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Label
 
-ORIGINS = ("hand", "import", "rule", "model")
+LABEL_PRECEDENCE = ("hand", "import", "rule", "model")
 """Where a label can come from; an earlier one beats a later one."""
 
 
@@ -106,7 +106,7 @@ def resolve_conflicts(statements: Iterable[Annotation]) -> dict[tuple[int, str],
             continue
         place = (one.image_id, one.target)
         rival = counts.get(place)
-        if rival is None or ORIGINS.index(one.origin) <= ORIGINS.index(rival.origin):
+        if rival is None or LABEL_PRECEDENCE.index(one.origin) <= LABEL_PRECEDENCE.index(rival.origin):
             counts[place] = one
     return counts
 

@@ -161,11 +161,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sightings")),
     )
     with op.batch_alter_table("sightings", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sightings_file"), ["file"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_image_id"), ["image_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_media_url"), ["media_url"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_owner"), ["owner"], unique=False)
         batch_op.create_index(batch_op.f("ix_sightings_run_id_state_id"), ["run_id", "state", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_sightings_source_source_id"), ["source", "source_id"], unique=True)
+        batch_op.create_index(batch_op.f("ix_sightings_source_id_source"), ["source_id", "source"], unique=True)
         batch_op.create_index(batch_op.f("ix_sightings_state_reason"), ["state", "reason"], unique=False)
 
     op.create_table(
@@ -174,19 +175,19 @@ def upgrade() -> None:
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("sighting_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("raw", sa.JSON(), nullable=False),
         sa.Column("make", sa.Text(), nullable=True),
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("lens", sa.Text(), nullable=True),
-        sa.Column("software", sa.Text(), nullable=True),
         sa.Column("f_number", sa.Float(), nullable=True),
         sa.Column("exposure_time_s", sa.Float(), nullable=True),
         sa.Column("iso", sa.Float(), nullable=True),
         sa.Column("focal_length_mm", sa.Float(), nullable=True),
         sa.Column("focal_length_35mm", sa.Float(), nullable=True),
         sa.Column("flash_fired", sa.Boolean(), nullable=True),
-        sa.Column("taken_at", sa.String(length=32), nullable=True),
+        sa.Column("taken_at", sa.Text(), nullable=True),
+        sa.Column("software", sa.Text(), nullable=True),
         sa.Column("orientation", sa.Integer(), nullable=True),
-        sa.Column("raw", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_exif_image_id_images")),
         sa.ForeignKeyConstraint(["sighting_id"], ["sightings.id"], name=op.f("fk_exif_sighting_id_sightings")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_exif")),
@@ -207,11 +208,12 @@ def downgrade() -> None:
     op.drop_table("exif")
     with op.batch_alter_table("sightings", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sightings_state_reason"))
-        batch_op.drop_index(batch_op.f("ix_sightings_source_source_id"))
+        batch_op.drop_index(batch_op.f("ix_sightings_source_id_source"))
         batch_op.drop_index(batch_op.f("ix_sightings_run_id_state_id"))
         batch_op.drop_index(batch_op.f("ix_sightings_owner"))
         batch_op.drop_index(batch_op.f("ix_sightings_media_url"))
         batch_op.drop_index(batch_op.f("ix_sightings_image_id"))
+        batch_op.drop_index(batch_op.f("ix_sightings_file"))
 
     op.drop_table("sightings")
     with op.batch_alter_table("regions", schema=None) as batch_op:

@@ -60,10 +60,10 @@ def test_a_class_by_hand_carries_its_stops(catalogue: Any, capsys: pytest.Captur
     [
         (["1.jpg", "medium=fim"], "did you mean film"),
         (["1.jpg", "medum=film"], "did you mean medium"),
-        (["nothing.jpg", "medium=film"], "has no photograph 'nothing.jpg'"),
+        (["nothing.jpg", "medium=film"], "No photograph 'nothing.jpg' in the catalogue"),
         (["1.jpg"], "at least one photograph and one TARGET=VALUE"),
         (["1.jpg", "medium=film", "medium=digital"], "each target once"),
-        (["E=mc².jpg", "medium=film"], "has no photograph 'E=mc².jpg'"),
+        (["E=mc².jpg", "medium=film"], "No photograph 'E=mc².jpg' in the catalogue"),
     ],
 )
 def test_a_wrong_label_is_one_sentence_and_nothing_is_written(

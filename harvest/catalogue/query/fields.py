@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, selec
 
 from lightmeter import plugins
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Sighting
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
 
 Condition = ColumnElement[bool]
 
@@ -23,7 +24,6 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-ORIGINS = ("file", "api", "sidecar")
 
 
 class InvalidValue(ValueError):
@@ -68,7 +68,7 @@ def _exif(column: str) -> ColumnElement[Any]:
         select(wanted)
         .join(Sighting, Exif.sighting_id == Sighting.id)
         .where(Sighting.image_id == Image.id, Exif.origin == origin, wanted.is_not(None))
-        for origin in ORIGINS[1:]
+        for origin in EXIF_PRECEDENCE[1:]
     ]
     return func.coalesce(
         *(query.order_by(Exif.id).limit(1).correlate(Image).scalar_subquery() for query in (of_file, *of_sightings))
@@ -193,12 +193,9 @@ def _yes_or_no(column: Callable[[], ColumnElement[Any]]) -> Callable[[], Field]:
     return lambda: Field(test, column().is_not(None), column().is_(True))
 
 
+_EXIF_FIELDS = {float: _numbers, int: _numbers, str: _texts, bool: _yes_or_no}
 _FIELDS: dict[str, Callable[[], Field]] = {
-    **{
-        name: _numbers(partial(_exif, name))
-        for name in ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "orientation")
-    },
-    **{name: _texts(partial(_exif, name)) for name in ("make", "model", "lens", "software")},
+    **{column.name: _EXIF_FIELDS[column.type](partial(_exif, column.name)) for column in EXIF_COLUMNS.values()},
     **{name: _numbers(partial(getattr, Image, name)) for name in ("width", "height", "file_size")},
     **{name: _texts(partial(getattr, Image, name)) for name in ("sha256", "format", "quantisation")},
     **{
@@ -209,7 +206,6 @@ _FIELDS: dict[str, Callable[[], Field]] = {
     "tag": _of_sightings(Sighting.tags, _has_word),
     "concept": _of_sightings(Sighting.concepts, _has_word),
     "published_at": _of_sightings(Sighting.published_at, _in_time),
-    "flash_fired": _yes_or_no(lambda: _exif("flash_fired")),
     "taken_at": lambda: Field(
         lambda sign, text: _in_local_time(_exif("taken_at"), sign, text), _exif("taken_at").is_not(None)
     ),
