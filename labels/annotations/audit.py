@@ -102,7 +102,7 @@ def _told(values: Mapping[tuple[str, str], str]) -> str:
 
 def _film_with_settings(gathered: LabelledPhotos, target: Target[Any]) -> Iterator[tuple[int, str]]:
     """Yield film photographs whose EXIF knows the exposure: scanners do not, digital cameras do."""
-    scanned = getattr(target.definition, "scanned", None)
+    scanned = getattr(target.definition, "scanned_class", None)
     times = gathered.column("exposure_time_s")
     for image, value, seconds in zip(gathered.column("image_id"), gathered.labels(target), times, strict=True):
         if scanned is not None and value == scanned and seconds is not None:

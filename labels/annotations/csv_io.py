@@ -115,7 +115,7 @@ def _checked(
     if target is None:
         raise UsageError(f"{where}: {unknown_name_message('target', str(row['target']), list(targets))}")
     try:
-        value = None if row["value"] is None else target.value_of(str(row["value"]))
+        value = None if row["value"] is None else target.parse_value(str(row["value"]))
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     origin = row.get("origin") or "import"

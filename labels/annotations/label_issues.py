@@ -85,7 +85,7 @@ def cross_validated_probabilities(connection: Connection, gathered: LabelledPhot
     truth, rows = _truth(gathered, target)
     if len(rows) < _LEAST:
         return {}
-    features = _features(connection, gathered, (*target.columns, *target.related))[rows]
+    features = _features(connection, gathered, (*target.exif_columns, *target.related_columns))[rows]
     owners = gathered.column("owners")
     owners = [owners[row] or (f"#{row}",) for row in rows]
     groups = np.unique([names[0] for names in owners], return_inverse=True)[1]

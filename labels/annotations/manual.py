@@ -37,7 +37,7 @@ def by_hand(image_id: int, target: Target[Any], value: str | None, who: str, ori
     Raises:
         UsageError: if the target has no such class.
     """
-    value = None if value is None else target.value_of(value)
+    value = None if value is None else target.parse_value(value)
     return Annotation(image_id, target.name, value, target.number_of(value), origin, who, None)
 
 

@@ -74,8 +74,8 @@ def decisions(
     connection: Connection, span: IdRange, targets: Sequence[Target[Any]]
 ) -> Iterator[tuple[PhotoFacts, Target[Any], Decision]]:
     """Yield what each target's rule says of each image of a span."""
-    columns = sorted({column for target in targets for column in target.columns})
-    sightings = any(target.sightings for target in targets)
+    columns = sorted({column for target in targets for column in target.exif_columns})
+    sightings = any(target.needs_sightings for target in targets)
     for known in read_facts(connection, span, columns=columns, sightings=sightings):
         for target in targets:
             yield known, target, target.decide(known)

@@ -73,7 +73,7 @@ def _targets(names: list[str], project: "Project", *, balance: bool) -> "list[Ta
     if not names:
         raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
     targets = [get_target(name, project) for name in dict.fromkeys(names)]
-    if balance and (len(targets) > 1 or targets[0].multiple):
+    if balance and (len(targets) > 1 or targets[0].multilabel):
         raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
     return targets
 

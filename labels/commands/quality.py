@@ -57,7 +57,7 @@ def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: st
     from lightmeter.labels.annotations.label_issues import cross_validated_probabilities, probabilities_from_run
     from lightmeter.labels.datasets.collect import collect
 
-    if target.multiple:
+    if target.multilabel:
         if run is not None:
             raise UsageError(f"--run cannot doubt labels of {target.name}: a photograph has several of them.")
         console.get_console().note(f"No model was asked: of {target.name} a photograph has several labels.")

@@ -97,7 +97,7 @@ def label_columns(table: pa.Table, target: Target[Any], names: Sequence[str]) ->
         names: of the classes, in their order.
     """
     found = _values(table, target, names)
-    if target.multiple:
+    if target.multilabel:
         indices = table[label_column(target.name)].combine_chunks().indices
         values = pa.array([one or None for one in found], pa.list_(pa.string()))
         return {label_column(target.name): values.take(indices)}

@@ -140,8 +140,8 @@ def _spec(
 
 def _target(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     stops = tuple(number for number in map(target.number_of, classes) if number is not None)
-    determined_by = (*target.columns, *target.related)
-    return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multiple, determined_by)
+    determined_by = (*target.exif_columns, *target.related_columns)
+    return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multilabel, determined_by)
 
 
 def _record(engine: Engine, folder: Path, spec: DatasetSpec) -> None:

@@ -53,7 +53,7 @@ class SplitOptions:
 
     def least_of(self, target: Target[Any]) -> int:
         """Return how many photographs a class of a target must have."""
-        least: int = self.least or target.definition.least
+        least: int = self.least or target.definition.min_per_class
         return least
 
 

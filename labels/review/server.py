@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             {
                 "target": session.target.name,
                 "classes": self.server.classes,
-                "multiple": session.target.multiple,
+                "multiple": session.target.multilabel,
                 "boxes": KINDS,
                 "total": queue.total,
                 "photographs": photographs,

@@ -1,1 +1,1 @@
-"""What photographs can be examples of: targets, each read from a definition in TOML."""
+"""Targets: rules that assign photographs to classes, each with a definition in TOML."""

@@ -1,4 +1,4 @@
-"""What a target is: a rule from what is known of a photograph to a class, with its classes declared in TOML."""
+"""The contract of target plugins: a rule that assigns photographs to classes declared in TOML."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -11,18 +11,18 @@ from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown_name_message
 
 SEPARATOR = "|"
-"""What stands between the classes of a photograph that has several; no class has it in its name."""
+"""Separates the classes of a multilabel annotation; class names cannot contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFacts:
-    """What is known of one photograph.
+    """Metadata of one photograph that a target decides by.
 
     Attributes:
-        image_id: in the catalogue.
-        exif: the normalised columns that were asked for, each from the first origin that has it.
-        mediums: what its sightings say it was taken on.
-        concepts: what it was found by, of each sighting from the widest to the narrowest.
+        image_id: Primary key of the image in the catalogue.
+        exif: The normalised EXIF columns of `Target.exif_columns`, each by precedence (file, API, sidecar).
+        mediums: The medium that each sighting declares, ``film`` or ``digital``; empty if none does.
+        concepts: For each sighting that has concepts, its search terms or folder names from widest to narrowest.
     """
 
     image_id: int
@@ -32,15 +32,15 @@ class PhotoFacts:
 
 
 class Decision(NamedTuple):
-    """What a rule says of one photograph.
+    """The result of a target's rule for one photograph.
 
     Attributes:
-        value: the class, or several with `SEPARATOR` between them; None where the photograph is left out.
-        number: the measured value in the target's unit; also known where the photograph is left out as ambiguous.
-        reason: why it is left out; empty where it is not.
+        value: Class name, or several joined by `SEPARATOR`; None excludes the photograph.
+        number: Measured value in the target's unit, also given for values in an ambiguity band; None without one.
+        reason: Why the photograph is excluded; empty if it is not.
     """
 
-    value: str | None
+    value: str | None = None
     number: float | None = None
     reason: str = ""
 
@@ -54,37 +54,36 @@ class ClassDefinition(BaseModel):
 
 
 class Definition(BaseModel):
-    """What a definition file says; each kind of target adds its own keys.
+    """Content of a definition file; plugins subclass it to add keys.
 
     Attributes:
-        name: what people and commands call the target.
-        version: changes whenever the meaning of a label does.
-        by: the target plugin that reads the file.
-        summary: one line for `labels targets`.
-        least: photographs that a class must have to stand in a data set.
-        classes: in order.
+        name: Name of the target on the command line.
+        version: Version of the target; change it whenever the meaning of a label changes.
+        plugin: Name of the target plugin that applies the definition.
+        summary: One line for ``labels targets``.
+        min_per_class: Classes with fewer photographs are excluded from data sets.
+        classes: Classes in order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,47}$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")
     version: str = Field(min_length=1, max_length=64)
-    by: str
+    plugin: str
     summary: str
-    least: int = Field(5, ge=1)
+    min_per_class: int = Field(5, ge=1)
     classes: tuple[ClassDefinition, ...] = Field(min_length=2)
 
     @field_validator("classes")
     @classmethod
-    def _distinct(cls, classes: tuple[ClassDefinition, ...]) -> tuple[ClassDefinition, ...]:
-        names = [one.name for one in classes]
-        if len(set(names)) < len(names):
+    def _unique_names(cls, classes: tuple[ClassDefinition, ...]) -> tuple[ClassDefinition, ...]:
+        if len({item.name for item in classes}) < len(classes):
             raise ValueError("two classes have the same name")
         return classes
 
 
 class OpenDefinition(Definition):
-    """A definition whose classes are those that photographs turn out to have; freezing a data set fixes them."""
+    """Definition of a target with open classes: the classes that occur in the photographs of a data set."""
 
     classes: tuple[ClassDefinition, ...] = Field((), max_length=0)
 
@@ -93,80 +92,97 @@ D = TypeVar("D", bound=Definition)
 
 
 class Target(ABC, Generic[D]):
-    """Base of target plugins, found through the entry points ``lightmeter.targets``.
+    """Base class of target plugins, which are registered in the entry-point group ``lightmeter.targets``.
 
-    A plugin says which definition file it reads and which class a photograph belongs to. Definition files lie in the
-    folder ``definitions`` beside the plugin's module, or in ``targets`` of a project.
+    Definition files lie in the folder ``definitions`` beside the plugin's module, or in ``targets`` of a project.
+
+    Args:
+        definition: The validated definition file.
 
     Attributes:
-        reads: what its definition files may say.
-        columns: the normalised EXIF columns that it needs.
-        related: further EXIF columns that give its class away; a baseline must not see them.
-        sightings: whether it needs what the sources say.
-        unit: what its numbers count; empty if it has none.
-        multiple: whether a photograph can have several classes at once.
+        definition_type: Model that validates definition files.
+        exif_columns: Normalised EXIF columns that `decide` reads.
+        related_columns: Other EXIF columns that reveal the class; shortcut baselines ignore them.
+        needs_sightings: Whether `decide` reads ``mediums`` or ``concepts``.
+        unit: Unit of `Decision.number`; empty if the target has no numbers.
+        multilabel: Whether a photograph can have several classes.
+
+    Example:
+        >>> class Lens(Target[OpenDefinition]):
+        ...     definition_type = OpenDefinition
+        ...     exif_columns = ("lens",)
+        ...
+        ...     def decide(self, facts: PhotoFacts) -> Decision:
+        ...         lens = facts.exif.get("lens")
+        ...         return Decision(lens) if lens else Decision(reason="no lens")
+        >>> target = Lens(OpenDefinition(name="lens", version="1", plugin="lens", summary="lens model"))
+        >>> target.decide(PhotoFacts(1, {"lens": "EF 50"})).value
+        'EF 50'
     """
 
-    reads: ClassVar[type[Definition]] = Definition
-    columns: ClassVar[tuple[str, ...]] = ()
-    related: ClassVar[tuple[str, ...]] = ()
-    sightings: ClassVar[bool] = False
+    definition_type: ClassVar[type[Definition]] = Definition
+    exif_columns: ClassVar[tuple[str, ...]] = ()
+    related_columns: ClassVar[tuple[str, ...]] = ()
+    needs_sightings: ClassVar[bool] = False
     unit: ClassVar[str] = ""
-    multiple: ClassVar[bool] = False
+    multilabel: ClassVar[bool] = False
 
     def __init__(self, definition: D) -> None:
         self.definition = definition
 
     @abstractmethod
-    def decide(self, evidence: PhotoFacts) -> Decision:
-        """Return the class of a photograph, or why it has none."""
+    def decide(self, facts: PhotoFacts) -> Decision:
+        """Return the class of a photograph, or the reason why it has none."""
 
     @property
     def name(self) -> str:
-        """The definition's name."""
+        """Name of the definition."""
         return self.definition.name
 
     @property
     def version(self) -> str:
-        """The definition's version."""
+        """Version of the definition."""
         return self.definition.version
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes, in order; none where they are open."""
-        return tuple(one.name for one in self.definition.classes)
+        """Class names in order; empty for open classes."""
+        return tuple(item.name for item in self.definition.classes)
 
     @property
     def stops(self) -> tuple[float, ...]:
-        """One number a class where the target is ordinal, else empty."""
+        """The number of each class in the target's unit, for ordinal targets; otherwise empty."""
         return ()
 
-    def value_of(self, words: str) -> str:
-        """Return what a person wrote as the catalogue has it: a class, or several in order.
+    def parse_value(self, text: str) -> str:
+        """Return the value to store for class names that a person typed.
+
+        Args:
+            text: A class name, or several joined by `SEPARATOR` for a multilabel target.
 
         Raises:
-            UsageError: if there is no such class; the sentence names the nearest.
+            UsageError: A class is unknown, or there are several and the target is not multilabel.
         """
-        names = [word.strip() for word in split_classes(words)]
-        if len(names) > 1 and not self.multiple:
-            raise UsageError(f"A photograph has one class of {self.name}; '{words}' names several.")
+        names = [name.strip() for name in split_classes(text)]
+        if len(names) > 1 and not self.multilabel:
+            raise UsageError(f"Target {self.name} allows one class per photograph, not '{text}'.")
         for name in names:
             if not name:
-                raise UsageError(f"'{words}' names no class of {self.name}.")
+                raise UsageError(f"'{text}' contains an empty class name.")
             if self.classes and name not in self.classes:
                 raise UsageError(unknown_name_message(f"class of {self.name}", name, list(self.classes)))
         return join_classes(sorted(set(names), key=self.classes.index if self.classes else None))
 
     def number_of(self, value: str | None) -> float | None:
-        """Return the number of a class, where the target is ordinal."""
+        """Return the number of a class in the target's unit; None for targets that are not ordinal."""
         return dict(zip(self.classes, self.stops, strict=False)).get(value or "")
 
 
 def split_classes(value: str) -> tuple[str, ...]:
-    """Return the classes that a label names."""
+    """Return the class names of a stored value."""
     return tuple(value.split(SEPARATOR))
 
 
 def join_classes(names: Iterable[str]) -> str:
-    """Return the label that names some classes."""
+    """Return the value to store for class names."""
     return SEPARATOR.join(names)

@@ -1,4 +1,4 @@
-"""Which camera took a photograph, as EXIF names it."""
+"""Targets for the camera that took a photograph, by make and model in the EXIF data."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,49 +9,49 @@ from lightmeter.labels.targets.base import SEPARATOR, Decision, Definition, Open
 
 
 class CameraDefinition(OpenDefinition):
-    """Makers under one name each, whatever their cameras write.
+    """Canonical names of camera makers.
 
     Attributes:
-        makes: a make in which the words of one of these names stand, in letters of any size, goes by that name; the
-            first counts.
+        makes: Canonical names. An EXIF make that contains the words of one of them, case-insensitively, is replaced
+            by the first that matches.
     """
 
     makes: tuple[str, ...] = Field(min_length=1)
 
 
 class CameraMake(Target[CameraDefinition]):
-    """Who made the camera."""
+    """Maker of the camera."""
 
-    reads: ClassVar[type[Definition]] = CameraDefinition
-    columns: ClassVar = ("make",)
-    related: ClassVar = ("model",)
+    definition_type: ClassVar[type[Definition]] = CameraDefinition
+    exif_columns: ClassVar = ("make",)
+    related_columns: ClassVar = ("model",)
 
-    def decide(self, evidence: PhotoFacts) -> Decision:
-        """Name the maker."""
-        make = _make(evidence, self.definition.makes)
-        return Decision(make) if make else Decision(None, None, "no make")
+    def decide(self, facts: PhotoFacts) -> Decision:
+        """Return the canonical name of the maker."""
+        make = _canonical_make(facts, self.definition.makes)
+        return Decision(make) if make else Decision(reason="no make")
 
 
 class CameraModel(Target[CameraDefinition]):
-    """Which camera it was, with its maker's name in front."""
+    """Model of the camera, prefixed with its maker."""
 
-    reads: ClassVar[type[Definition]] = CameraDefinition
-    columns: ClassVar = ("make", "model")
+    definition_type: ClassVar[type[Definition]] = CameraDefinition
+    exif_columns: ClassVar = ("make", "model")
 
-    def decide(self, evidence: PhotoFacts) -> Decision:
-        """Name the camera."""
-        make, model = _make(evidence, self.definition.makes), _words(evidence.exif.get("model"))
+    def decide(self, facts: PhotoFacts) -> Decision:
+        """Return maker and model."""
+        make, model = _canonical_make(facts, self.definition.makes), _normalise(facts.exif.get("model"))
         if not model:
-            return Decision(None, None, "no model")
-        bare = model[len(make) :].strip() if model.lower().startswith(make.lower()) else model
-        return Decision(f"{make} {bare}".strip())
+            return Decision(reason="no model")
+        model = model[len(make) :].strip() if model.lower().startswith(make.lower()) else model
+        return Decision(f"{make} {model}".strip())
 
 
-def _make(evidence: PhotoFacts, makes: Sequence[str]) -> str:
-    written = _words(evidence.exif.get("make"))
-    return next((make for make in makes if f" {make} ".lower() in f" {written} ".lower()), written)
+def _canonical_make(facts: PhotoFacts, makes: Sequence[str]) -> str:
+    text = _normalise(facts.exif.get("make"))
+    return next((make for make in makes if f" {make} ".lower() in f" {text} ".lower()), text)
 
 
-def _words(value: object) -> str:
-    """Return a text of EXIF with single blanks, and nothing in it that separates classes."""
+def _normalise(value: object) -> str:
+    """Collapse white space and replace the class separator."""
     return " ".join(str(value or "").replace(SEPARATOR, " ").split())

@@ -1,4 +1,4 @@
-"""What a photograph shows, by what it was searched for or the folder that it lay in."""
+"""Target for the content of a photograph: the search terms that returned it, or the folders that contained it."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -15,33 +15,32 @@ from lightmeter.labels.targets.base import (
 
 
 class ConceptDefinition(OpenDefinition):
-    """Which of a sighting's concepts count; they go from the widest (the outermost folder) to the narrowest.
+    """Which concepts of a sighting become classes.
 
     Attributes:
-        level: ``all``; ``first``, the widest; ``last``, the narrowest of several.
+        level: ``all``; ``first``, the widest (outermost folder); ``last``, the narrowest if there are several.
     """
 
     level: Literal["all", "first", "last"] = "all"
 
 
 class Concept(Target[ConceptDefinition]):
-    """Concepts in small letters, several a photograph."""
+    """Lower-case concepts of all sightings."""
 
-    reads: ClassVar[type[Definition]] = ConceptDefinition
-    sightings: ClassVar = True
-    multiple: ClassVar = True
+    definition_type: ClassVar[type[Definition]] = ConceptDefinition
+    needs_sightings: ClassVar = True
+    multilabel: ClassVar = True
 
-    def decide(self, evidence: PhotoFacts) -> Decision:
-        """Take the concepts of all sightings together."""
-        found = {_word(concept) for concepts in evidence.concepts for concept in self._of_level(concepts)}
-        names = sorted(found - {""})
-        return Decision(join_classes(names)) if names else Decision(None, None, f"no {self.name}")
+    def decide(self, facts: PhotoFacts) -> Decision:
+        """Return the concepts of all sightings."""
+        names = {_normalise(concept) for concepts in facts.concepts for concept in self._select(concepts)} - {""}
+        return Decision(join_classes(sorted(names))) if names else Decision(reason=f"no {self.name}")
 
-    def _of_level(self, concepts: Sequence[str]) -> Sequence[str]:
+    def _select(self, concepts: Sequence[str]) -> Sequence[str]:
         if self.definition.level == "first":
             return concepts[:1]
         return concepts[1:][-1:] if self.definition.level == "last" else concepts
 
 
-def _word(concept: str) -> str:
+def _normalise(concept: str) -> str:
     return " ".join(concept.replace(SEPARATOR, "/").lower().split())

@@ -1,4 +1,4 @@
-"""Whether a photograph was taken on film or on a sensor."""
+"""Target for the medium: film or digital."""
 
 from typing import ClassVar
 
@@ -8,32 +8,32 @@ from lightmeter.labels.targets.base import Decision, Definition, PhotoFacts, Tar
 
 
 class MediumDefinition(Definition):
-    """Classes and the scanners that give film away.
+    """Classes, and how scanned film is recognised.
 
     Attributes:
-        scanned: the class of what a scanner made.
-        scanners: words that stand in make, model or software of film scanners and their programs, in small letters.
+        scanned_class: Class of images made by a scanner.
+        scanners: Lower-case words in the EXIF make, model or software of film scanners and scanning programs.
     """
 
-    scanned: str
+    scanned_class: str
     scanners: tuple[str, ...] = Field(min_length=1)
 
 
 class Medium(Target[MediumDefinition]):
-    """Film or digital: what the sightings say, else film where EXIF names a scanner."""
+    """Medium that the source declares, otherwise film if the EXIF data names a scanner."""
 
-    reads: ClassVar[type[Definition]] = MediumDefinition
-    columns: ClassVar = ("make", "model", "software")
-    sightings: ClassVar = True
+    definition_type: ClassVar[type[Definition]] = MediumDefinition
+    exif_columns: ClassVar = ("make", "model", "software")
+    needs_sightings: ClassVar = True
 
-    def decide(self, evidence: PhotoFacts) -> Decision:
-        """Take the sightings' word before the scanner's."""
-        declared = {medium for medium in evidence.mediums if medium in self.classes}
+    def decide(self, facts: PhotoFacts) -> Decision:
+        """Return the declared medium, or film for scanners."""
+        declared = {medium for medium in facts.mediums if medium in self.classes}
         if len(declared) > 1:
-            return Decision(None, None, "sightings disagree")
+            return Decision(reason="sightings disagree")
         if declared:
             return Decision(declared.pop())
-        named = " ".join(str(evidence.exif.get(column) or "") for column in self.columns).lower()
-        if any(scanner in named for scanner in self.definition.scanners):
-            return Decision(self.definition.scanned)
-        return Decision(None, None, "neither declared nor scanned")
+        device = " ".join(str(facts.exif.get(column) or "") for column in self.exif_columns).lower()
+        if any(scanner in device for scanner in self.definition.scanners):
+            return Decision(self.definition.scanned_class)
+        return Decision(reason="medium unknown (not declared, no scanner in EXIF)")

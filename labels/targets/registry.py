@@ -1,4 +1,4 @@
-"""Finding targets: definition files beside the plugins, and those of the project, which win."""
+"""Registry of targets: the definition files of installed plugins, overridden by those of the project."""
 
 import inspect
 import tomllib
@@ -16,12 +16,18 @@ from lightmeter.plugins import Plugin
 from lightmeter.project import Project
 
 FOLDER = "targets"
-"""Folder of a project that holds its own definitions."""
+"""Folder of a project that holds its own definition files."""
 
 
 @dataclass(frozen=True)
 class RegisteredTarget:
-    """One definition file and the target that it makes."""
+    """A target with the file that defines it.
+
+    Attributes:
+        file: Definition file.
+        origin: Name of the distribution that contains the file, or ``project``.
+        target: The target.
+    """
 
     file: Path
     origin: str
@@ -29,29 +35,37 @@ class RegisteredTarget:
 
 
 def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
-    """Return every target by name: those that plugins bring, then the project's, which replace one of the same name.
+    """Return all targets by name; definitions of the project replace those of plugins with the same name.
 
     Raises:
-        UsageError: if a file of the project is wrong.
+        UsageError: A definition file is invalid.
     """
-    kinds = plugins.installed("targets")
-    folders = {_definitions_of(plugin): plugin.origin for plugin in kinds.values()}
+    types = plugins.installed("targets")
+    folders = {_definitions_of(plugin): plugin.origin for plugin in types.values()}
     if project:
         folders[project.root / FOLDER] = "project"
     entries: dict[str, RegisteredTarget] = {}
     for folder, origin in folders.items():
         for file in sorted(folder.glob("*.toml")):
-            entry = RegisteredTarget(file, origin, _read(file, kinds))
+            entry = RegisteredTarget(file, origin, _read(file, types))
             if origin == "project" or entry.target.name not in entries:
                 entries[entry.target.name] = entry
     return dict(sorted(entries.items()))
 
 
 def get_target(name: str, project: Project | None = None) -> Target[Any]:
-    """Return one target.
+    """Return a target by name.
+
+    Args:
+        name: Name of the target.
+        project: Project whose own definitions are used as well.
 
     Raises:
-        UsageError: if there is none of that name; the sentence names the nearest.
+        UsageError: There is no such target; the message suggests the nearest name.
+
+    Example:
+        >>> get_target("shutter-binary").classes
+        ('fast', 'slow')
     """
     entries = list_targets(project)
     if name not in entries:
@@ -63,18 +77,18 @@ def _definitions_of(plugin: Plugin) -> Path:
     return Path(inspect.getfile(plugin.load())).parent / "definitions"
 
 
-def _read(file: Path, kinds: Mapping[str, Plugin]) -> Target[Any]:
+def _read(file: Path, types: Mapping[str, Plugin]) -> Target[Any]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not valid TOML: {error}.") from error
-    by = str(values.get("by", ""))
-    if by not in kinds:
-        raise UsageError(f"{file}: {plugins.unknown_name_message('target plugin', by, list(kinds))}")
-    kind: type[Target[Any]] = kinds[by].load()
+    name = str(values.get("plugin", ""))
+    if name not in types:
+        raise UsageError(f"{file}: {plugins.unknown_name_message('target plugin', name, list(types))}")
+    target_type: type[Target[Any]] = types[name].load()
     try:
-        return kind(kind.reads.model_validate(values))
+        return target_type(target_type.definition_type.model_validate(values))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{file}: {where + ': ' if where else ''}{problem['msg']}.") from error
+        key = ".".join(str(part) for part in problem["loc"])
+        raise UsageError(f"{file}: {key + ': ' if key else ''}{problem['msg']}.") from error

@@ -87,8 +87,8 @@ def test_several_classes_are_set_by_hand_and_travel(filled: Any, capsys: pytest.
     out_of(capsys, "labels", "set", "1.jpg", "concept=street|cats", "super-concept=cats", "--author", "ann")
     (found,) = out_of(capsys, "labels", "show", "1.jpg")
     assert [row["value"] for row in found["labels"] if row["counts"] and row["target"] == "concept"] == ["cats|street"]
-    assert "names several" in refused(capsys, "labels", "set", "1.jpg", "camera-make=Canon|Nikon")
-    assert "names no class" in refused(capsys, "labels", "set", "1.jpg", "concept=street|")
+    assert "allows one class per photograph" in refused(capsys, "labels", "set", "1.jpg", "camera-make=Canon|Nikon")
+    assert "empty class name" in refused(capsys, "labels", "set", "1.jpg", "concept=street|")
     out_of(capsys, "labels", "export", "tasks.json", "--target", "concept")
     (first, *_) = json.loads(Path("tasks.json").read_text())
     assert first["annotations"][-1]["result"][0]["value"]["choices"] == ["cats", "street"]

@@ -1,4 +1,4 @@
-"""Targets: which class a photograph belongs to, and definitions that people change."""
+"""Targets: the rules of the built-in targets, and definition files of plugins and projects."""
 
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,11 @@ def decide(target: str, **exif: object) -> tuple[str | None, float | None, str]:
         ("focal-length", {"focal_length_35mm": 85.0}, "short tele"),
     ],
 )
-def test_a_setting_falls_into_its_class(target: str, exif: dict[str, float], expected: str) -> None:
+def test_setting_is_binned(target: str, exif: dict[str, float], expected: str) -> None:
     assert decide(target, **exif)[0] == expected
 
 
-def test_the_number_is_the_exact_value_in_stops() -> None:
+def test_number_is_exact_value() -> None:
     assert decide("shutter", exposure_time_s=0.25)[1] == -2.0
     assert decide("aperture", f_number=8.0)[1] == 6.0
     assert decide("iso", iso=400.0)[1] == 2.0
@@ -49,16 +49,16 @@ def test_the_number_is_the_exact_value_in_stops() -> None:
     [
         ("shutter", {}, "no exposure time"),
         ("shutter", {"exposure_time_s": 2**-6.5}, "between 1/125 and 1/60"),
-        ("shutter", {"exposure_time_s": 600.0}, "beyond the classes"),
-        ("shutter", {"exposure_time_s": 1e-6}, "beyond the classes"),
+        ("shutter", {"exposure_time_s": 600.0}, "outside the classes"),
+        ("shutter", {"exposure_time_s": 1e-6}, "outside the classes"),
         ("shutter-binary", {"exposure_time_s": 1 / 125}, "between fast and slow"),
         ("iso-binary", {"iso": 400.0}, "between low and high"),
         ("focal-length", {"focal_length_35mm": 65.0}, "between normal and short tele"),
     ],
 )
-def test_what_belongs_to_no_class_is_left_out_with_a_reason(target: str, exif: dict[str, float], reason: str) -> None:
-    value, _, said = decide(target, **exif)
-    assert (value, said) == (None, reason)
+def test_value_outside_classes_is_excluded_with_reason(target: str, exif: dict[str, float], reason: str) -> None:
+    decision = decide(target, **exif)
+    assert (decision[0], decision[2]) == (None, reason)
 
 
 @pytest.mark.parametrize(
@@ -72,14 +72,14 @@ def test_what_belongs_to_no_class_is_left_out_with_a_reason(target: str, exif: d
         (("film", "digital"), {}, None),
     ],
 )
-def test_medium_is_what_the_source_says_else_film_where_a_scanner_is_named(
+def test_medium_is_declared_or_recognised_by_scanner(
     mediums: tuple[str, ...], exif: dict[str, str], expected: str | None
 ) -> None:
     assert get_target("medium").decide(PhotoFacts(1, exif, mediums)).value == expected
 
 
 @pytest.mark.parametrize(
-    ("make", "model", "maker", "camera"),
+    ("make", "model", "expected_make", "expected_model"),
     [
         ("NIKON CORPORATION", "NIKON D90", "Nikon", "Nikon D90"),
         ("Canon", "Canon EOS 5D", "Canon", "Canon EOS 5D"),
@@ -90,24 +90,24 @@ def test_medium_is_what_the_source_says_else_film_where_a_scanner_is_named(
         ("FUJIFILM", None, "Fujifilm", None),
     ],
 )
-def test_cameras_go_by_one_name_however_they_write_it(
-    make: str | None, model: str | None, maker: str | None, camera: str | None
+def test_camera_names_are_normalised(
+    make: str | None, model: str | None, expected_make: str | None, expected_model: str | None
 ) -> None:
-    assert decide("camera-make", make=make, model=model)[0] == maker
-    assert decide("camera-model", make=make, model=model)[0] == camera
+    assert decide("camera-make", make=make, model=model)[0] == expected_make
+    assert decide("camera-model", make=make, model=model)[0] == expected_model
 
 
 @pytest.mark.parametrize(
     ("target", "expected"),
     [("concept", "animals|dogs|street"), ("super-concept", "animals|street"), ("sub-concept", "dogs")],
 )
-def test_concepts_are_those_of_all_sightings_from_the_widest_to_the_narrowest(target: str, expected: str) -> None:
-    seen = PhotoFacts(1, concepts=(("Animals", "Dogs"), ("street",), ("animals ",)))
-    assert get_target(target).decide(seen).value == expected
+def test_concepts_of_all_sightings_are_selected_by_level(target: str, expected: str) -> None:
+    facts = PhotoFacts(1, concepts=(("Animals", "Dogs"), ("street",), ("animals ",)))
+    assert get_target(target).decide(facts).value == expected
     assert get_target(target).decide(PhotoFacts(1)).reason == f"no {target}"
 
 
-def test_every_definition_that_ships_is_sound() -> None:
+def test_built_in_definitions_are_valid() -> None:
     for name, entry in list_targets().items():
         assert name == entry.file.stem
         target = entry.target
@@ -115,29 +115,27 @@ def test_every_definition_that_ships_is_sound() -> None:
     assert len(get_target("aperture-thirds").classes) == 23
 
 
-def test_a_projects_definition_replaces_the_one_that_ships(tmp_path: Path) -> None:
-    shipped = list_targets()["shutter-binary"].file.read_text(encoding="utf-8")
+def test_project_definition_replaces_built_in(tmp_path: Path) -> None:
+    built_in = list_targets()["shutter-binary"].file.read_text(encoding="utf-8")
     (tmp_path / "targets").mkdir()
-    changed = shipped.replace('to = "1/250"', 'to = "1/1000"').replace('version = "1"', 'version = "mine"')
+    changed = built_in.replace('to = "1/250"', 'to = "1/1000"').replace('version = "1"', 'version = "mine"')
     (tmp_path / "targets" / "mine.toml").write_text(changed, encoding="utf-8")
     target = get_target("shutter-binary", Project(tmp_path))
     assert target.version == "mine"
     assert target.decide(PhotoFacts(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
 
 
-def test_the_plugin_that_the_documentation_shows_works(
-    catalogue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = (Path(__file__).parents[2] / "docs" / "labels.md").read_text(encoding="utf-8")
-    code = shown.split("```python\n")[1].split("```")[0]
+def test_documented_plugin_works(catalogue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "labels.md").read_text(encoding="utf-8")
+    code = document.split("```python\n")[1].split("```")[0]
     names = "Decision, PhotoFacts, OpenDefinition, Target"
-    package, told = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
+    package, metadata = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
     package.write_text(f"from lightmeter.labels.targets.base import {names}\n\n{code}", encoding="utf-8")
-    definition = 'name = "lens"\nversion = "1"\nby = "lens"\nsummary = "which lens (open classes)"\n'
+    definition = 'name = "lens"\nversion = "1"\nplugin = "lens"\nsummary = "which lens (open classes)"\n'
     for file, text in {
         tmp_path / "definitions" / "lens.toml": definition,
-        told / "METADATA": "Name: lens-target\nVersion: 1.0\n",
-        told / "entry_points.txt": "[lightmeter.targets]\nlens = lens_target:Lens\n",
+        metadata / "METADATA": "Name: lens-target\nVersion: 1.0\n",
+        metadata / "entry_points.txt": "[lightmeter.targets]\nlens = lens_target:Lens\n",
     }.items():
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -150,23 +148,23 @@ def test_the_plugin_that_the_documentation_shows_works(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        (('by = "iso"', 'by = "isso"'), "did you mean iso"),
-        (("reach = 0.45", "reach = 2"), "reach"),
+        (('plugin = "iso"', 'plugin = "isso"'), "did you mean iso"),
+        (("tolerance = 0.45", "tolerance = 2"), "tolerance"),
         (("stops = -2", "stops = 12"), "order of their stops"),
         (('name = "50"', 'name = "100"'), "same name"),
         (('name = "iso"', 'nom = "iso"'), "name"),
     ],
 )
-def test_a_wrong_definition_is_one_sentence(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     text = list_targets()["iso"].file.read_text(encoding="utf-8")
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "iso.toml").write_text(text.replace(*change), encoding="utf-8")
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         list_targets(Project(tmp_path))
 
 
-def test_an_unknown_target_gets_the_nearest_name() -> None:
+def test_unknown_target_suggests_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean shutter"):
         get_target("shuter")
