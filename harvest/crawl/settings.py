@@ -3,11 +3,12 @@
 import logging
 from typing import Any
 
-from lightmeter import __version__, console
+from lightmeter import console
 from lightmeter.harvest.crawl.budgets import budget_file
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.intake import IngestTask
 from lightmeter.harvest.filters import InspectionPlan
+from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimiter
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
@@ -98,11 +99,6 @@ def _objects(project: Project, readers: Readers) -> dict[str, Any]:
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_INTAKE": IngestTask(store, InspectionPlan.while_fetching(settings)),
     }
-
-
-def user_agent(contact: str) -> str:
-    """Return who asks, and whom to turn to."""
-    return f"lightmeter/{__version__}" + (f" (+{contact})" if contact else "")
 
 
 def log_to_file(project: Project) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lightmeter import __version__
+
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
@@ -86,6 +88,11 @@ class SourceQuery(BaseModel):
     """What a source is asked. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def user_agent(contact: str) -> str:
+    """Return the User-Agent header of all requests, with the contact address from the settings."""
+    return f"lightmeter/{__version__}" + (f" (+{contact})" if contact else "")
 
 
 def Argument(description: str) -> Any:  # noqa: N802 - reads like the field it declares

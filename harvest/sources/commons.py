@@ -65,7 +65,7 @@ class Commons(Source):
         """Yield photographs fifty at a time, with a checkpoint behind each fifty."""
         import httpx
 
-        from lightmeter.harvest.crawl.settings import user_agent
+        from lightmeter.harvest.sources.base import user_agent
 
         contact = self.settings.crawl.contact
         if not contact:

@@ -61,7 +61,7 @@ class Reddit(Source):
             from lightmeter.harvest.sources.reddit.client import connect, listings, read
         except ModuleNotFoundError as error:
             raise LightmeterError("PRAW is not installed; run: pip install 'lightmeter[reddit]'") from error
-        from lightmeter.harvest.crawl.settings import user_agent
+        from lightmeter.harvest.sources.base import user_agent
 
         everything = listings(connect(user_agent(self.settings.crawl.contact)), query.subreddit, query.search)
         done = cursor["listings"] if cursor else 0
