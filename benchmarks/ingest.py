@@ -3,7 +3,7 @@
     python benchmarks/ingest.py --count 3000 [--tools FOLDER]
 
 Lightmeter does everything that it does in a crawl: bytes, hash, store, EXIF, filters, rows; once with all filters, once
-with the search for faces put off (``later = ["faces"]``). The others fetch and write files: Scrapy's FilesPipeline,
+with the search for faces put off (``deferred = ["faces"]``). The others fetch and write files: Scrapy's FilesPipeline,
 img2dataset without resizing, gallery-dl. Those two are not dependencies; --tools names the `bin` folder of an
 environment that has them. Prints photographs a second, start and end of each program included, and ratios.
 """

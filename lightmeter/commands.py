@@ -1,21 +1,21 @@
-"""Groups of commands, all alike."""
+"""Typer command groups with a common epilog."""
 
 from collections.abc import Callable
 from typing import Any
 
 import typer
 
-EVERYWHERE = "Everywhere: --project DIR, --json, --quiet, --debug."
+GLOBAL_OPTIONS = "Global options: --project DIR, --json, --quiet, --debug."
 
 
 class CommandGroup(typer.Typer):
-    """A group whose every help ends with the options that may stand anywhere."""
+    """A command group that lists the global options at the end of each help text."""
 
     def command(self, *args: Any, **options: Any) -> Callable[[Any], Any]:
-        """Register a command, as Typer does."""
-        return super().command(*args, **{"epilog": EVERYWHERE} | options)
+        """Register a command, as `typer.Typer.command` does."""
+        return super().command(*args, **{"epilog": GLOBAL_OPTIONS} | options)
 
 
 def command_group(summary: str) -> CommandGroup:
-    """Return an empty group for one of the sub-commands of ``lightmeter``."""
-    return CommandGroup(help=summary, no_args_is_help=True, add_completion=False, epilog=EVERYWHERE)
+    """Create an empty group for a subcommand of ``lightmeter``."""
+    return CommandGroup(help=summary, no_args_is_help=True, add_completion=False, epilog=GLOBAL_OPTIONS)

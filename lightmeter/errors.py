@@ -1,23 +1,25 @@
-"""Errors that a person sees: one sentence, and an exit code."""
+"""Exceptions that end a command with a one-sentence message and an exit code."""
 
 
 class LightmeterError(Exception):
-    """Work failed. The message is one sentence: what is wrong, and what to do.
+    """A command failed.
+
+    The message is one sentence: what is wrong and what to do.
 
     Attributes:
-        exit_code: what the process ends with.
+        exit_code: Exit code of the process.
     """
 
     exit_code = 1
 
 
 class UsageError(LightmeterError):
-    """The command was used wrongly: an option, a path, a name, a setting."""
+    """A command was used incorrectly: an invalid option, path, name or setting."""
 
     exit_code = 2
 
 
 class Interrupted(LightmeterError):
-    """A person stopped the work; the message says how to go on."""
+    """The user interrupted a command; the message says how to resume."""
 
     exit_code = 130

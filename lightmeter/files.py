@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes and file hashes."""
 
 import hashlib
 import os
@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_CHUNK_BYTES = 1 << 20
-
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path in ``target``'s folder that takes its place if the block succeeds.
+    """Yield a temporary path next to ``target`` and rename it to ``target`` if the block succeeds.
 
-    A reader sees the old file or the new one, never a part; after a crash at most a ``.tmp-…`` file is left, which
-    nothing reads.
+    Readers see the old file or the new one, never a part. After a crash at most an unused ``.tmp-…`` file remains.
 
     Args:
-        target: where the file shall be; its folder is made if it is missing.
+        target: Final path. Missing parent folders are created.
+
+    Example:
+        >>> with atomic_path(Path("report.html")) as temporary:  # doctest: +SKIP
+        ...     temporary.write_text("<h1>Report</h1>")
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=target.parent)
@@ -26,8 +27,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(target)
     finally:
@@ -35,15 +36,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def write_atomic(target: Path, content: str | bytes) -> None:
-    """Write a whole file at once; text as UTF-8."""
+    """Write a file atomically, text as UTF-8."""
     with atomic_path(target) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
-"""Plugins: classes that installed packages offer under the entry-point groups ``lightmeter.*``."""
+"""Plugins: classes that installed packages provide under the entry-point groups ``lightmeter.*``."""
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
@@ -8,35 +8,36 @@ from typing import Any, Literal
 
 from lightmeter.errors import LightmeterError, UsageError
 
-Group = Literal["commands", "setup", "checks", "sources", "filters", "targets", "architectures"]
+Group = Literal["commands", "sources", "filters", "targets", "architectures"]
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin, not imported yet.
+    """An installed plugin, not imported yet.
 
     Attributes:
-        name: what people call it by.
-        origin: the distribution that brought it.
-        version: that distribution's version.
+        name: Name of the entry point.
+        distribution: Distribution that provides it.
+        version: Version of that distribution.
+        entry_point: The entry point.
     """
 
     name: str
-    origin: str
+    distribution: str
     version: str
     entry_point: EntryPoint
 
     def load(self) -> Any:
-        """Import the plugin and return what its entry point names.
+        """Import the plugin and return the object that its entry point names.
 
         Raises:
-            LightmeterError: if it cannot be imported; other plugins are not affected.
+            LightmeterError: The plugin cannot be imported. Other plugins are not affected.
         """
         try:
             return self.entry_point.load()
         except Exception as error:
             raise LightmeterError(
-                f"The plugin '{self.name}' of {self.origin} {self.version} cannot be imported "
+                f"The plugin '{self.name}' of {self.distribution} {self.version} cannot be imported "
                 f"({type(error).__name__}: {error}); repair or uninstall that package."
             ) from error
 
@@ -44,16 +45,17 @@ class Plugin:
 def installed(group: Group) -> dict[str, Plugin]:
     """Return the plugins of a group by name, in alphabetical order.
 
-    Where two distributions offer the same name, Lightmeter's own wins: an add-on cannot take a built-in's place.
+    If two distributions provide the same name, Lightmeter's own plugin wins: an add-on cannot replace a built-in one.
     """
-    return {plugin.name: plugin for plugin in sorted(_found(group), key=lambda p: (p.name, p.origin == "lightmeter"))}
+    plugins = [_plugin(entry_point) for entry_point in entry_points(group=f"lightmeter.{group}")]
+    return {plugin.name: plugin for plugin in sorted(plugins, key=lambda p: (p.name, p.distribution == "lightmeter"))}
 
 
 def get(group: Group, name: str) -> Plugin:
-    """Return one plugin.
+    """Return a plugin by name.
 
     Raises:
-        UsageError: if no installed package offers it; the sentence names the nearest that exist.
+        UsageError: No installed package provides it; the message suggests similar names.
     """
     plugins = installed(group)
     if name not in plugins:
@@ -61,14 +63,20 @@ def get(group: Group, name: str) -> Plugin:
     return plugins[name]
 
 
-def unknown_name_message(kind: str, name: str, known: dict[str, Any] | list[str]) -> str:
-    """Return the sentence for a name that does not exist, with the nearest ones that do."""
-    near = get_close_matches(name, list(known), n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}."
-    return f"There is no {kind} '{name}'; {hint}"
+def unknown_name_message(kind: str, name: str, existing: Collection[str]) -> str:
+    """Return the error message for an unknown name, with similar names or, if there are none, all of them.
+
+    Example:
+        >>> unknown_name_message("target", "shuter", ["aperture", "shutter"])
+        "Unknown target 'shuter'; did you mean shutter?"
+    """
+    similar = get_close_matches(name, existing, n=3)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"available: {', '.join(existing) or 'none'}."
+    return f"Unknown {kind} '{name}'; {hint}"
 
 
-def _found(group: Group) -> Iterator[Plugin]:
-    for entry_point in entry_points(group=f"lightmeter.{group}"):
-        dist = entry_point.dist
-        yield Plugin(entry_point.name, dist.name if dist else "?", dist.version if dist else "?", entry_point)
+def _plugin(entry_point: EntryPoint) -> Plugin:
+    distribution = entry_point.dist
+    if distribution is None:
+        return Plugin(entry_point.name, "an unknown package", "", entry_point)
+    return Plugin(entry_point.name, distribution.name, distribution.version, entry_point)

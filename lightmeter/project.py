@@ -1,4 +1,4 @@
-"""A project: a folder with ``lightmeter.toml``, and what lies in it."""
+"""Projects: a folder with ``lightmeter.toml`` and everything that belongs to it."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightmeter import console, plugins
+from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 SETTINGS_FILE = "lightmeter.toml"
 
 _TEMPLATE = """\
-# Settings of this Lightmeter project; `docs/settings.md` lists them all.
+# Settings of this Lightmeter project; see docs/settings.md.
 
 [project]
 name = {name}
-# Mixed into the hash of camera serial numbers. Keep it: other salt, other hashes.
+# Salt of the hashes of camera serial numbers. Do not change it: other hashes would result.
 salt = "{salt}"
 
 [catalogue]
@@ -32,17 +32,21 @@ url = "sqlite:///catalogue.sqlite"
 path = "store"
 
 [crawl]
-# A mail address or web page at which people whose sites you crawl can reach you.
+# E-mail address or web page where the owners of crawled sites can reach you.
 contact = ""
 """
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project's folder.
+    """A project folder.
 
     Attributes:
-        root: the folder that holds ``lightmeter.toml``, absolute.
+        root: Absolute path of the folder that holds ``lightmeter.toml``.
+
+    Example:
+        >>> Project(Path("/data/film")).datasets
+        PosixPath('/data/film/datasets')
     """
 
     root: Path
@@ -56,90 +60,101 @@ class Project:
 
     @property
     def store(self) -> Path:
-        """The folder of original bytes."""
+        """Folder of the original files."""
         return self.root / self.settings.store.path
 
     @property
     def catalogue_url(self) -> str:
-        """The catalogue's SQLAlchemy URL, a SQLite path made absolute."""
+        """SQLAlchemy URL of the catalogue, with an absolute path for SQLite."""
         url = self.settings.catalogue.url
         relative = re.fullmatch(r"(sqlite(?:\+\w+)?):///(?!/)(.+)", url)
         return f"{relative[1]}:///{self.root / relative[2]}" if relative else url
 
     @property
     def datasets(self) -> Path:
-        """The folder of data sets."""
+        """Folder of data sets."""
         return self.root / "datasets"
 
     @property
     def runs(self) -> Path:
-        """The folder of training runs."""
+        """Folder of training runs."""
         return self.root / "runs"
 
     @property
     def archives(self) -> Path:
-        """The folder of model archives."""
+        """Folder of model archives."""
         return self.root / "archives"
 
     @property
     def state(self) -> Path:
-        """The folder of what programs remember between commands (logs, server state); safe to delete when idle."""
+        """Folder of caches, logs and server state; safe to delete while no command runs."""
         return self.root / ".lightmeter"
 
     @property
     def logs(self) -> Path:
-        """The folder of what programs log; safe to delete when idle."""
+        """Folder of log files; safe to delete while no command runs."""
         return self.state / "logs"
 
 
 def find_project(start: Path | None = None) -> Project:
-    """Return the project of ``--project``, or the nearest one at or above ``start`` (the working directory).
+    """Return the project given with ``--project``, or else the nearest one at or above a folder.
+
+    Args:
+        start: Folder to start from (default: the working directory).
 
     Raises:
-        UsageError: if there is none.
+        UsageError: There is no project.
     """
-    given = console.get_console().project
+    given = get_console().project
     if given is not None:
         if not (given / SETTINGS_FILE).is_file():
             raise UsageError(
-                f"{given} is no project (it has no {SETTINGS_FILE}); make one with 'lightmeter init {given}'."
+                f"{given} is not a project (it has no {SETTINGS_FILE}); create one with 'lightmeter init {given}'."
             )
         return Project(given.resolve())
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / SETTINGS_FILE).is_file():
-            return Project(folder)
-    raise UsageError("This folder belongs to no project; make one with 'lightmeter init', or name one with --project.")
+    folder = (start or Path.cwd()).resolve()
+    for parent in (folder, *folder.parents):
+        if (parent / SETTINGS_FILE).is_file():
+            return Project(parent)
+    raise UsageError(
+        "This folder is not in a project; create one with 'lightmeter init' or select one with --project DIR."
+    )
 
 
 def find_optional_project() -> Project | None:
-    """Return the project as `find` does, or None where there is none and none was named."""
+    """Return the project as `find_project` does, or None outside a project.
+
+    Raises:
+        UsageError: The folder given with ``--project`` is not a project.
+    """
     try:
         return find_project()
     except UsageError:
-        if console.get_console().project is not None:
+        if get_console().project is not None:
             raise
         return None
 
 
 def create_project(folder: Path) -> Project:
-    """Make a project, with everything that the floors add to one; what is there already is left as it is.
+    """Create a project's settings and photo store. Existing files are kept.
+
+    Args:
+        folder: Project folder; created if missing.
 
     Raises:
-        UsageError: if the folder cannot be written.
+        UsageError: The folder cannot be created or written to.
     """
     root = folder.resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+        raise UsageError(f"Cannot create the folder {folder}: {error.strerror}.") from error
     if not os.access(root, os.W_OK):
-        raise UsageError(f"The folder {folder} cannot be written to.")
+        raise UsageError(f"Cannot write to the folder {folder}.")
     settings = root / SETTINGS_FILE
     if not settings.exists():
         quoted = '"' + root.name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         write_atomic(settings, _TEMPLATE.format(name=quoted, salt=secrets.token_hex(16)))
     project = Project(root)
-    for plugin in plugins.installed("setup").values():
-        plugin.load()(project)
+    project.store.mkdir(parents=True, exist_ok=True)
     return project

@@ -1,7 +1,7 @@
-"""Settings: ``lightmeter.toml``, then ``LIGHTMETER_*`` variables; options of commands come last, where they exist.
+"""Project settings: ``lightmeter.toml``, overridden by ``LIGHTMETER_*`` environment variables.
 
-A variable names its section and key with two underscores between: ``LIGHTMETER_CATALOGUE__URL``. Secrets are read from
-variables only, by the plugin that needs them, and are no settings.
+A variable names its section and key, separated by two underscores: ``LIGHTMETER_CATALOGUE__URL``. Secrets are not
+settings: the plugin that needs one reads it from its own variable.
 """
 
 import tomllib
@@ -15,79 +15,81 @@ from lightmeter.errors import UsageError
 
 
 class Section(BaseModel):
-    """A table of ``lightmeter.toml``; a key that does not exist is refused."""
+    """A table of ``lightmeter.toml``. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ProjectSection(Section):
-    """What the project is."""
+    """The project itself."""
 
-    name: str = ""
-    salt: str = Field(
-        "", description="mixed into the hash of camera serial numbers, so that nobody can guess them back"
-    )
+    name: str = Field("", description="name of the project")
+    salt: str = Field("", description="salt of camera serial number hashes, so that they cannot be guessed")
 
 
 class CatalogueSection(Section):
-    """Where the SQL catalogue is."""
+    """The SQL catalogue."""
 
-    url: str = Field("sqlite:///catalogue.sqlite", description="SQLAlchemy URL; a SQLite path counts from the project")
+    url: str = Field(
+        "sqlite:///catalogue.sqlite", description="SQLAlchemy URL; SQLite paths are relative to the project"
+    )
 
 
 class StoreSection(Section):
-    """Where original bytes are kept."""
+    """The photo store."""
 
-    path: Path = Field(Path("store"), description="folder of the photo store, counted from the project")
+    path: Path = Field(Path("store"), description="folder of the original files, relative to the project")
 
 
 class CrawlSection(Section):
-    """How photographs are fetched."""
+    """Downloads."""
 
-    contact: str = Field("", description="an address or page that stands in the user agent, for those who are crawled")
-    concurrency: int = Field(16, ge=1, le=256, description="requests at a time")
-    per_host: int = Field(8, ge=1, le=64, description="requests at a time to one host")
-    delay_s: float = Field(0.0, ge=0, description="least pause between two requests to one host, in seconds")
-    attempts: int = Field(3, ge=1, description="how often a photograph is tried before it counts as failed")
-    timeout_s: float = Field(60.0, gt=0, description="longest wait for one answer, in seconds")
-    longest_pause_s: float = Field(600.0, ge=0, description="longest Retry-After that is waited for, in seconds")
-    max_bytes: int = Field(200_000_000, gt=0, description="largest file that is fetched")
-    private_addresses: bool = Field(default=False, description="fetch from private and loopback addresses too")
+    contact: str = Field(
+        "", description="e-mail address or web page in the user agent, for the owners of crawled sites"
+    )
+    concurrency: int = Field(16, ge=1, le=256, description="concurrent requests")
+    per_host: int = Field(8, ge=1, le=64, description="concurrent requests per host")
+    delay_s: float = Field(0.0, ge=0, description="minimum delay between requests to a host, in seconds")
+    attempts: int = Field(3, ge=1, description="attempts per photograph")
+    timeout_s: float = Field(60.0, gt=0, description="response timeout, in seconds")
+    max_retry_after_s: float = Field(600.0, ge=0, description="longest Retry-After that is obeyed, in seconds")
+    max_bytes: int = Field(200_000_000, gt=0, description="maximum file size")
+    private_addresses: bool = Field(default=False, description="allow private and loopback addresses")
 
 
 class InspectSection(Section):
-    """How photographs are looked at."""
+    """Filters."""
 
-    workers: int = Field(0, ge=0, description="processes; 0: one for each core")
-    max_pixels: int = Field(200_000_000, gt=0, description="largest picture that is decoded, in pixels")
-    timeout_s: float = Field(30.0, gt=0, description="longest time for one photograph, in seconds")
-    maker_notes_s: float = Field(0.0, ge=0, description="longest time for a file's MakerNotes, in seconds; 0: not read")
-    later: tuple[str, ...] = Field(
-        (), description="filters that fetching does not wait for: 'harvest inspect' does them"
+    workers: int = Field(0, ge=0, description="worker processes; 0: one per core")
+    max_pixels: int = Field(200_000_000, gt=0, description="maximum image size, in pixels")
+    timeout_s: float = Field(30.0, gt=0, description="time limit per photograph, in seconds")
+    maker_notes_s: float = Field(0.0, ge=0, description="time limit for MakerNotes, in seconds; 0: not read")
+    deferred: tuple[str, ...] = Field(
+        (), description="filters that are skipped at download and run by 'harvest inspect'"
     )
 
 
 class PrivacySection(Section):
-    """Personal data in EXIF; none is kept unless asked for."""
+    """Personal data in EXIF, which is not stored by default."""
 
-    keep_gps: bool = False
-    keep_serial_numbers: bool = False
-    keep_names: bool = False
+    keep_gps: bool = Field(default=False, description="store GPS positions")
+    keep_serial_numbers: bool = Field(default=False, description="store serial numbers of cameras and lenses")
+    keep_names: bool = Field(default=False, description="store names of owners, artists and copyright holders")
 
 
 class ServeSection(Section):
-    """How models are served."""
+    """TorchServe."""
 
     host: str = Field("127.0.0.1", description="address that TorchServe listens on")
-    workers: int = Field(1, ge=1, description="worker processes for each model")
-    batch_size: int = Field(8, ge=1, description="photographs a worker takes at a time, at most")
-    max_batch_delay_ms: int = Field(1, ge=0, description="longest wait for a batch to fill, in milliseconds")
-    max_request_bytes: int = Field(50_000_000, gt=0, description="largest request that is answered")
-    token_minutes: float = Field(60.0, gt=0, description="how long a token is good; commands renew theirs")
+    workers: int = Field(1, ge=1, description="worker processes per model")
+    batch_size: int = Field(8, ge=1, description="maximum batch size")
+    max_batch_delay_ms: int = Field(1, ge=0, description="maximum wait for a full batch, in milliseconds")
+    max_request_bytes: int = Field(50_000_000, gt=0, description="maximum request size")
+    token_minutes: float = Field(60.0, gt=0, description="token lifetime, in minutes; commands renew their own")
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; see ``docs/settings.md``."""
+    """All settings; ``docs/settings.md`` lists them."""
 
     model_config = SettingsConfigDict(env_prefix="LIGHTMETER_", env_nested_delimiter="__", extra="forbid")
 
@@ -98,7 +100,7 @@ class Settings(BaseSettings):
     inspect: InspectSection = InspectSection()
     privacy: PrivacySection = PrivacySection()
     serve: ServeSection = ServeSection()
-    filters: dict[str, dict[str, Any]] = Field(default={}, description="thresholds of each filter, by its name")
+    filters: dict[str, dict[str, Any]] = Field(default={}, description="settings of each filter, by name")
 
     @classmethod
     def settings_customise_sources(
@@ -109,18 +111,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let variables win over the file, which arrives as constructor arguments."""
+        """Let environment variables override the file, whose values are the constructor arguments."""
         return env_settings, init_settings
 
 
 def read_settings(file: Path | None) -> Settings:
-    """Read settings.
+    """Read settings from a file and the environment.
 
     Args:
-        file: a ``lightmeter.toml``; None for the built-in values and the variables alone.
+        file: A ``lightmeter.toml``; None for defaults and environment variables only.
 
     Raises:
-        UsageError: if the file is not TOML, or a key or value in it or in a variable is wrong.
+        UsageError: The file is not valid TOML, or a key or value is invalid.
     """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
@@ -129,14 +131,14 @@ def read_settings(file: Path | None) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise UsageError(f"{file or 'The environment'}: {first_problem(error)}") from error
+        raise UsageError(f"{file or 'Environment'}: {first_error(error)}") from error
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem that pydantic found, as a sentence that names the key."""
-    problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"there is no setting '{where}'."
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"'{where}' is wrong: {said}." if where else f"{said}."
+def first_error(error: ValidationError) -> str:
+    """Return the first error of a pydantic validation as a sentence that names the key."""
+    details = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in details["loc"])
+    if details["type"] == "extra_forbidden":
+        return f"unknown setting '{key}'."
+    message = details["msg"].removeprefix("Value error, ")
+    return f"invalid '{key}': {message}." if key else f"{message}."

@@ -35,7 +35,7 @@ class RetryAfterMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "RetryAfterMiddleware":
         """Take the longest pause from the settings."""
-        return cls(crawler.settings.getfloat("LIGHTMETER_LONGEST_PAUSE_S"))
+        return cls(crawler.settings.getfloat("LIGHTMETER_MAX_RETRY_AFTER_S"))
 
     async def process_request(self, request: Request) -> None:
         """Wait until the host may be asked again."""

@@ -19,7 +19,7 @@ from lightmeter.harvest.crawl.items import FetchRequest, RunOptions
 from lightmeter.harvest.sources import Source
 from lightmeter.harvest.sources.rate_limit import RateLimiter
 from lightmeter.project import Project
-from lightmeter.settings import first_problem
+from lightmeter.settings import first_error
 
 _PAGE = 500
 
@@ -160,7 +160,7 @@ def _query(source: Source, values: dict[str, Any]) -> Any:
     try:
         return source.Query(**values)
     except ValidationError as error:
-        raise UsageError(f"The source '{source.name}': {first_problem(error)}") from error
+        raise UsageError(f"The source '{source.name}': {first_error(error)}") from error
 
 
 def _readers(project: Project, engine: Engine, runs: Sequence[int]) -> Readers:

@@ -94,7 +94,7 @@ def _objects(project: Project, readers: Readers) -> dict[str, Any]:
     store.clear_aside()
     return {
         "LIGHTMETER_BUDGETS": [(service, RateLimiter(budget_file(project), service)) for service in SERVICES],
-        "LIGHTMETER_LONGEST_PAUSE_S": settings.crawl.longest_pause_s,
+        "LIGHTMETER_MAX_RETRY_AFTER_S": settings.crawl.max_retry_after_s,
         "LIGHTMETER_PRIVATE_ADDRESSES": settings.crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_INTAKE": IngestTask(store, InspectionPlan.while_fetching(settings)),

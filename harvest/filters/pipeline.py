@@ -57,7 +57,7 @@ class InspectionPlan:
         Raises:
             UsageError: if a filter is unknown, or its settings are wrong.
         """
-        later = {plugins.get("filters", name).name for name in settings.inspect.later}
+        later = {plugins.get("filters", name).name for name in settings.inspect.deferred}
         return cls.of(settings, plugins.installed("filters").keys() - later)
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.filters.base import Filter
-from lightmeter.settings import first_problem
+from lightmeter.settings import first_error
 
 
 def load_filters(settings: Mapping[str, Mapping[str, Any]], names: Iterable[str] | None = None) -> list[Filter[Any]]:
@@ -32,4 +32,4 @@ def _configured(name: str, values: Mapping[str, Any]) -> Filter[Any]:
     try:
         return kind(kind.Settings(**values))
     except ValidationError as error:
-        raise UsageError(f"Settings of the filter '{name}': {first_problem(error)}") from error
+        raise UsageError(f"Settings of the filter '{name}': {first_error(error)}") from error

@@ -16,7 +16,7 @@ def list_sources() -> list[dict[str, Any]]:
 
 
 def _row(plugin: Plugin) -> dict[str, Any]:
-    row = {"name": plugin.name, "version": plugin.version, "origin": plugin.origin}
+    row = {"name": plugin.name, "version": plugin.version, "origin": plugin.distribution}
     try:
         source: type[Source] = plugin.load()
     except LightmeterError as error:

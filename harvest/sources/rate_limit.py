@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 _HOUR_S = 3600.0
 _AT_ONCE = 0.1
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
+_FIRST_PAUSE_S, _MAX_RETRY_AFTER_S = 1.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def retry_when_busy(
         except RetryLater as busy:
             if attempt == attempts:
                 raise LightmeterError(f"{service} did not answer after {attempts} attempts ({busy})") from busy
-            sleep(min(pause if busy.pause_s is None else busy.pause_s, _LONGEST_PAUSE_S))
+            sleep(min(pause if busy.pause_s is None else busy.pause_s, _MAX_RETRY_AFTER_S))
             pause *= 2
     raise AssertionError
 

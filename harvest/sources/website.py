@@ -14,7 +14,7 @@ from scrapy.http import Response, TextResponse
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.sources.base import Argument, Medium, Option, PhotoItem, SourceQuery, SpiderSource
-from lightmeter.settings import first_problem
+from lightmeter.settings import first_error
 
 
 class PhotoSelectors(BaseModel):
@@ -140,7 +140,7 @@ def read_site(file: Path) -> Site:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The site file {file} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise UsageError(f"The site file {file}: {first_problem(error)}") from error
+        raise UsageError(f"The site file {file}: {first_error(error)}") from error
 
 
 def _sighting(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> PhotoItem | None:

@@ -41,7 +41,7 @@ def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
         UsageError: A definition file is invalid.
     """
     types = plugins.installed("targets")
-    folders = {_definitions_of(plugin): plugin.origin for plugin in types.values()}
+    folders = {_definitions_of(plugin): plugin.distribution for plugin in types.values()}
     if project:
         folders[project.root / FOLDER] = "project"
     entries: dict[str, RegisteredTarget] = {}

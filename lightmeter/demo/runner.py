@@ -1,261 +1,250 @@
-"""``lightmeter demo``: the whole chain, by the commands that anyone would give, on photographs that it makes itself."""
+"""The demo pipeline: the commands a user would run, on simulated photographs."""
 
 import itertools
 import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lightmeter import console
-from lightmeter.console import table
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from lightmeter.console import get_console, table
 from lightmeter.demo.site import build_site
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
+from lightmeter.web import LocalServer
 
 DATASET = "iso-demo"
 TARGET = "iso"
-SHOWN = 6
+PREDICTIONS = 6
 HASH_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DemoStep:
-    """A line of the closing table."""
+    """A step of the demo, with its result and duration in seconds."""
 
-    what: str
-    came_of_it: str
+    name: str
+    result: str
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class CommandResult:
-    """What was said of one held-out photograph; ``served`` and ``here`` as predictions are documented."""
+class DemoPrediction:
+    """Predictions for one held-out photograph.
+
+    Attributes:
+        photograph: First digits of its SHA-256.
+        label: Class according to EXIF.
+        served: Prediction of TorchServe.
+        local: Prediction in this process.
+    """
 
     photograph: str
-    truth: str
+    label: str
     served: dict[str, Any]
-    here: dict[str, Any]
+    local: dict[str, Any]
 
     def row(self) -> tuple[str, str, str, str]:
-        """Return the answer as a line to read."""
-        said = [f"{one['class']} ({one['probabilities'][one['class']]:.6f})" for one in (self.served, self.here)]
-        return self.photograph, self.truth, said[0], said[1]
+        """Return the table row."""
+        return self.photograph, self.label, _class_with_probability(self.served), _class_with_probability(self.local)
 
 
 class DemoRunner:
-    """Runs commands of ``lightmeter`` in a project, one after the other, and keeps what came of each.
+    """Runs ``lightmeter`` commands one after the other and records the steps.
 
     Args:
-        root: the folder that everything lies in.
+        root: Folder for everything that the demo creates.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.project = root / "project"
         self.steps: list[DemoStep] = []
 
-    def run(self, project: str, *words: str, quietly: bool = False) -> Any:
-        """Run one command, as a person would, and return the document that it prints.
+    def run(self, project: str, *args: str, show: bool = True) -> Any:
+        """Run a command and return its JSON result.
 
         Args:
-            project: folder below the root that is the working directory.
-            words: of the command line.
-            quietly: do not show the command.
+            project: Subfolder of `root` that is the working directory.
+            *args: Command-line arguments.
+            show: Print the command.
 
         Raises:
-            LightmeterError: if it fails, with its own sentence.
+            LightmeterError: The command failed.
         """
-        if not quietly:
-            shown = " ".join(_short(word) for word in words)
-            console.get_console().note(f"{project} $ lightmeter {shown}")
+        if show:
+            get_console().note(f"{project} $ lightmeter {' '.join(_shorten(arg) for arg in args)}")
         folder = self.root / project
         folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "lightmeter", *words, "--json"],
+        completed = subprocess.run(
+            [sys.executable, "-m", "lightmeter", *args, "--json"],
             cwd=folder,
-            env=os.environ | {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"},  # the demo's site is on this machine
+            env=os.environ | {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"},  # the demo site is on this machine
             capture_output=True,
             text=True,
             check=False,
         )
-        if done.returncode == Interrupted.exit_code:
-            raise Interrupted(f"The demo was stopped; what it made is in {self.root}.")
-        if done.returncode:
-            raise LightmeterError(f"'lightmeter {' '.join(words)}' failed: {done.stderr.strip() or 'without a word'}")
-        return json.loads(done.stdout)
+        if completed.returncode == Interrupted.exit_code:
+            raise Interrupted(f"The demo was interrupted; its files are in {self.root}.")
+        if completed.returncode:
+            message = completed.stderr.strip() or f"exit code {completed.returncode}"
+            raise LightmeterError(f"'lightmeter {' '.join(args)}' failed: {message}")
+        return json.loads(completed.stdout)
 
     @contextmanager
-    def step(self, what: str) -> Iterator[list[str]]:
-        """Time a step; what the block appends to the list stands in the table beside it."""
-        began = time.monotonic()
-        said: list[str] = []
-        yield said
-        self.steps.append(DemoStep(what, "; ".join(said), time.monotonic() - began))
+    def step(self, name: str) -> Iterator[list[str]]:
+        """Time a step; the block appends its results to the list."""
+        start = time.monotonic()
+        results: list[str] = []
+        yield results
+        self.steps.append(DemoStep(name, "; ".join(results), time.monotonic() - start))
 
 
 def run_demo(root: Path, *, count: int, seed: int) -> None:
-    """Make photographs, put them on a web site, and go from there to an answer from TorchServe.
+    """Simulate photographs, publish them on a local web site and run the pipeline up to a served model.
 
     Args:
-        root: folder to make; everything stays in it.
-        count: photographs.
-        seed: of the scenes.
+        root: Folder to create.
+        count: Number of photographs.
+        seed: Random seed of the scenes.
 
     Raises:
-        UsageError: if the folder exists.
-        LightmeterError: if a step fails.
+        UsageError: The folder exists and is not empty.
+        LightmeterError: A step failed.
     """
     if root.exists() and any(root.iterdir()):
-        raise UsageError(f"{root} is there already; name a new folder, or delete it.")
-    chain = DemoRunner(root.resolve())
-    console.get_console().note(f"Everything goes into {chain.root}")
-    _take_photographs(chain, count, seed)
-    with _serving(chain.root / "site") as address:
-        _harvest(chain, address)
-    run = _learn(chain)
-    answers = _serve(chain, run)
-    _conclude(chain, run, answers)
+        raise UsageError(f"{root} already exists; name a new folder or delete it.")
+    runner = DemoRunner(root.resolve())
+    get_console().note(f"Output folder: {runner.root}")
+    _simulate(runner, count, seed)
+    site = Starlette(routes=[Mount("/", StaticFiles(directory=runner.root / "site"))])
+    with LocalServer(site) as server:
+        _harvest(runner, server.url)
+    run = _train(runner)
+    predictions = _serve(runner, run)
+    _report(runner, run, predictions)
 
 
-def free_folder() -> Path:
-    """Return ``lightmeter-demo``, or the first numbered name that is not taken."""
+def unused_folder() -> Path:
+    """Return ``lightmeter-demo``, or the first numbered variant that does not exist."""
     names = itertools.chain(["lightmeter-demo"], (f"lightmeter-demo-{number}" for number in itertools.count(2)))
     return next(path for path in map(Path, names) if not path.exists())
 
 
-def _take_photographs(chain: DemoRunner, count: int, seed: int) -> None:
-    with chain.step("photographs taken by the simulator") as said:
-        chain.run("camera", "init")
-        taken = chain.run("camera", "harvest", "run", "simulator", "--count", str(count), "--seed", str(seed))
-        said.append(f"{taken['fetched']} photographs")
-    with chain.step("put on a web site") as said:
-        chain.run("camera", "catalogue", "export", "photographs.csv", quietly=True)
-        pages = build_site(chain.root / "camera", chain.root / "site")
-        said.append(f"{pages} pages")
+def _simulate(runner: DemoRunner, count: int, seed: int) -> None:
+    with runner.step("Simulate photographs") as results:
+        runner.run("camera", "init")
+        counts = runner.run("camera", "harvest", "run", "simulator", "--count", str(count), "--seed", str(seed))
+        results.append(f"{counts['fetched']} photographs")
+    with runner.step("Publish them on a web site") as results:
+        runner.run("camera", "catalogue", "export", "photographs.csv", show=False)
+        pages = build_site(runner.root / "camera", runner.root / "site")
+        results.append(f"{pages} pages")
 
 
-def _harvest(chain: DemoRunner, address: str) -> None:
-    with chain.step("site crawled, EXIF read, photographs inspected") as said:
-        chain.run("project", "init")
-        site = (chain.root / "site" / "site.toml").read_text(encoding="utf-8").format(address=address)
-        (chain.root / "project" / "site.toml").write_text(site, encoding="utf-8")
-        found = chain.run("project", "harvest", "run", "website", "site.toml")
-        said.append(", ".join(f"{found[state]} {state}" for state in ("found", "fetched", "gone", "failed")))
+def _harvest(runner: DemoRunner, url: str) -> None:
+    with runner.step("Crawl the site, read EXIF, run filters") as results:
+        runner.run("project", "init")
+        site = (runner.root / "site" / "site.toml").read_text(encoding="utf-8").format(url=url)
+        (runner.project / "site.toml").write_text(site, encoding="utf-8")
+        counts = runner.run("project", "harvest", "run", "website", "site.toml")
+        results.append(", ".join(f"{counts[state]} {state}" for state in ("found", "fetched", "gone", "failed")))
 
 
-def _learn(chain: DemoRunner) -> str:
-    with chain.step("labels from EXIF, split by photographer and camera") as said:
-        chain.run("project", "labels", "apply", TARGET)
-        split = chain.run("project", "labels", "split", DATASET, "--target", TARGET, "--ratios", "60/15/25")
-        said.append(", ".join(f"{number} {name}" for name, number in split["splits"].items()))
-    with chain.step("model trained"):
-        run: str = chain.run("project", "models", "train", "patches", "--data", f"datasets/{DATASET}")["run"]
-    with chain.step("model evaluated on photographers it has not seen") as said:
-        found = chain.run("project", "models", "evaluate", run)["metrics"]["test"]["targets"][TARGET]
-        said.append(
-            f"mean error {_figure(found['error_stops'])} stops on {found['photographs']} photographs; "
-            f"always saying the median: {_figure(found['baselines']['median']['error_stops'])}"
+def _train(runner: DemoRunner) -> str:
+    with runner.step("Label from EXIF, split by photographer and camera") as results:
+        runner.run("project", "labels", "apply", TARGET)
+        dataset = runner.run("project", "labels", "split", DATASET, "--target", TARGET, "--ratios", "60/15/25")
+        results.append(", ".join(f"{number} {name}" for name, number in dataset["splits"].items()))
+    with runner.step("Train a model"):
+        run: str = runner.run("project", "models", "train", "patches", "--data", f"datasets/{DATASET}")["run"]
+    with runner.step("Evaluate it on other photographers") as results:
+        metrics = runner.run("project", "models", "evaluate", run)["metrics"]["test"]["targets"][TARGET]
+        results.append(
+            f"mean error {_format(metrics['error_stops'])} stops on {metrics['photographs']} photographs; "
+            f"baseline (median): {_format(metrics['baselines']['median']['error_stops'])}"
         )
     return run
 
 
-def _figure(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]"
-
-
-def _serve(chain: DemoRunner, run: str) -> list[CommandResult]:
-    photographs = _held_out(chain.root / "project")
+def _serve(runner: DemoRunner, run: str) -> list[DemoPrediction]:
+    photographs = _held_out(runner.project)
     files = [str(path) for path, _ in photographs]
-    with chain.step("archive written") as said:
-        archive = chain.run("project", "serve", "archive", run)
-        said.append(f"{Path(archive['archive']).stat().st_size / 1e6:.0f} MB")
+    with runner.step("Write a model archive") as results:
+        archive = runner.run("project", "serve", "archive", run)
+        results.append(f"{Path(archive['archive']).stat().st_size / 1e6:.0f} MB")
     try:
-        with chain.step("TorchServe started, worker ready"):
-            chain.run("project", "serve", "start")
-        with chain.step("held-out photographs answered by TorchServe") as said:
-            served = chain.run("project", "serve", "predict", archive["name"], *files)
-            said.append(f"{len(served)} photographs")
+        with runner.step("Start TorchServe"):
+            runner.run("project", "serve", "start")
+        with runner.step("Predict held-out photographs with TorchServe") as results:
+            served = runner.run("project", "serve", "predict", archive["name"], *files)
+            results.append(f"{len(served)} photographs")
     finally:
-        chain.run("project", "serve", "stop", quietly=True)
-    with chain.step("the same photographs answered in-process") as said:
-        here = chain.run("project", "models", "predict", run, *files)
-        equal = sum(a["predictions"] == b["predictions"] for a, b in zip(served, here, strict=True))
-        said.append(f"{equal} of {len(here)} answers equal, bit for bit")
+        runner.run("project", "serve", "stop", show=False)
+    with runner.step("Predict the same photographs in this process") as results:
+        local = runner.run("project", "models", "predict", run, *files)
+        equal = sum(a["predictions"] == b["predictions"] for a, b in zip(served, local, strict=True))
+        results.append(f"{equal} of {len(local)} predictions identical")
     return [
-        CommandResult(path.name[:12], truth, served_one["predictions"][TARGET], here_one["predictions"][TARGET])
-        for (path, truth), served_one, here_one in zip(photographs, served, here, strict=True)
+        DemoPrediction(path.name[:12], label, remote["predictions"][TARGET], here["predictions"][TARGET])
+        for (path, label), remote, here in zip(photographs, served, local, strict=True)
     ]
 
 
 def _held_out(project: Path) -> list[tuple[Path, str]]:
-    """Return some photographs of the test split, with what their EXIF says."""
+    """Return photographs of the test split with their labels."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(project / "datasets" / DATASET / "manifest.parquet").to_pylist()
     test = [row for row in rows if row["split"] == "test" and row[f"label_{TARGET}"]]
-    spread = test[:: max(1, len(test) // SHOWN)][:SHOWN]
-    return [(project / "store" / row["path"], row[f"label_{TARGET}"]) for row in spread]
+    sample = test[:: max(1, len(test) // PREDICTIONS)][:PREDICTIONS]
+    return [(project / "store" / row["path"], row[f"label_{TARGET}"]) for row in sample]
 
 
-def _conclude(chain: DemoRunner, run: str, answers: list[CommandResult]) -> None:
-    project = chain.root / "project"
-    look = {
+def _report(runner: DemoRunner, run: str, predictions: list[DemoPrediction]) -> None:
+    outputs = {
         "report": Path(run) / "report.html",
         "plots": Path(run) / "plots",
-        "data set": project / "datasets" / DATASET / "README.md",
-        "catalogue": project / "catalogue.sqlite",
-        "photographs": chain.root / "site" / "index.html",
+        "data set": runner.project / "datasets" / DATASET / "README.md",
+        "catalogue": runner.project / "catalogue.sqlite",
+        "web site": runner.root / "site" / "index.html",
     }
-    console.get_console().emit(
+    get_console().emit(
         {
-            "folder": chain.root,
-            "steps": [asdict(step) for step in chain.steps],
-            "answers": [asdict(answer) for answer in answers],
-            "look": look,
+            "folder": runner.root,
+            "steps": [asdict(step) for step in runner.steps],
+            "predictions": [asdict(prediction) for prediction in predictions],
+            "outputs": outputs,
         },
         [
             table(
-                "Held-out photographs", ("photograph", "truth", "TorchServe", "in-process"), [a.row() for a in answers]
+                "Held-out photographs",
+                ("photograph", "label", "TorchServe", "this process"),
+                [prediction.row() for prediction in predictions],
             ),
-            table(
-                "What was done",
-                ("step", "came of it", "seconds"),
-                [(s.what, s.came_of_it, s.seconds) for s in chain.steps],
-            ),
-            table("Where to look", ("", ""), list(look.items())),
+            table("Steps", ("step", "result", "seconds"), [(s.name, s.result, s.seconds) for s in runner.steps]),
+            table("Output", ("", ""), list(outputs.items())),
         ],
     )
 
 
-def _short(word: str) -> str:
-    """Return a word of a command line as it is shown: of a stored photograph's path only the beginning of its hash."""
-    path = Path(word)
-    return f"store/{path.parent.name}/{path.name[:8]}…" if len(path.name) == HASH_LENGTH else word
+def _class_with_probability(prediction: dict[str, Any]) -> str:
+    return f"{prediction['class']} ({prediction['probabilities'][prediction['class']]:.6f})"
 
 
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    """Serve a folder on loopback while the block runs; yield its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def _format(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
 
 
-class _Silent(SimpleHTTPRequestHandler):
-    """Answers requests without a word on the terminal."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+def _shorten(arg: str) -> str:
+    """Shorten the path of a stored photograph to the first digits of its hash."""
+    path = Path(arg)
+    return f"store/{path.parent.name}/{path.name[:8]}…" if len(path.name) == HASH_LENGTH else arg

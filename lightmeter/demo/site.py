@@ -1,4 +1,4 @@
-"""The web site of the demo: plain pages with photographs, as a photographers' club might have them."""
+"""The demo web site: HTML pages with the simulated photographs."""
 
 import csv
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 PER_PAGE = 40
 
 SITE_TOML = """\
-# What `lightmeter harvest run website` needs to know of a site.
+# Describes a web site for `lightmeter harvest run website`.
 name = "demo club"
-start = ["{address}/index.html"]
+start = ["{url}/index.html"]
 follow = ["a.next"]
 
 [photograph]
@@ -28,7 +28,7 @@ _PAGE = """\
 img {{ width: 240px }}</style>
 <h1>Demo club, page {number}</h1>
 {figures}
-{more}
+{next_link}
 </html>
 """
 _FIGURE = """\
@@ -39,26 +39,26 @@ _FIGURE = """\
 
 
 def build_site(camera: Path, site: Path) -> int:
-    """Write the pages, the photographs and the site file.
+    """Write the pages, the photographs and the site description.
 
-    Two of the files are not what they should be, as on any real site: one is cut off in the middle, one is missing.
+    As on a real site, two files are broken: one is truncated, one is missing.
 
     Args:
-        camera: project whose photographs are shown; it holds ``photographs.csv``, an export of its catalogue.
-        site: folder to write.
+        camera: Project with the photographs and ``photographs.csv``, an export of its catalogue.
+        site: Folder to write.
 
     Returns:
-        The number of pages.
+        Number of pages.
     """
     (site / "originals").mkdir(parents=True)
     with (camera / "photographs.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
         shutil.copyfile(camera / "store" / row["sha256"][:2] / row["sha256"], site / _href(row))
-    whole = (site / _href(rows[0])).read_bytes()
-    (site / "originals" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    broken = [{**rows[0], "sha256": name} for name in ("cut", "missing")]
-    pages = [[*rows, *broken][at : at + PER_PAGE] for at in range(0, len(rows) + len(broken), PER_PAGE)]
+    data = (site / _href(rows[0])).read_bytes()
+    (site / "originals" / "truncated.jpg").write_bytes(data[: len(data) // 2])
+    broken = [{**rows[0], "sha256": name} for name in ("truncated", "missing")]
+    pages = [[*rows, *broken][start : start + PER_PAGE] for start in range(0, len(rows) + len(broken), PER_PAGE)]
     for number, page in enumerate(pages, 1):
         (site / _name(number)).write_text(_page(number, page, last=number == len(pages)), encoding="utf-8")
     (site / "site.toml").write_text(SITE_TOML, encoding="utf-8")
@@ -70,8 +70,8 @@ def _page(number: int, rows: list[dict[str, str]], *, last: bool) -> str:
         _FIGURE.format(href=_href(row), **{key: escape(row[key]) for key in ("attribution", "owner", "licence")})
         for row in rows
     )
-    more = "" if last else f'<a class="next" href="{_name(number + 1)}">next page</a>'
-    return _PAGE.format(number=number, figures=figures, more=more)
+    next_link = "" if last else f'<a class="next" href="{_name(number + 1)}">next page</a>'
+    return _PAGE.format(number=number, figures=figures, next_link=next_link)
 
 
 def _name(number: int) -> str:

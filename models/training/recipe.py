@@ -12,7 +12,7 @@ from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
-from lightmeter.settings import first_problem
+from lightmeter.settings import first_error
 
 
 class _Strict(BaseModel):
@@ -196,7 +196,7 @@ def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     try:
         recipe = Recipe(**values)
     except ValidationError as error:
-        raise UsageError(f"The recipe {name}: {first_problem(error)}") from error
+        raise UsageError(f"The recipe {name}: {first_error(error)}") from error
     if recipe.architecture not in BUILT_IN:
         plugins.get("architectures", recipe.architecture)
     return recipe

@@ -14,7 +14,7 @@ from lightmeter.testing.sources import photograph
 from tests.support import Answer, Lightmeter, Site, jpeg
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
-QUICK = LOOPBACK | {"LIGHTMETER_INSPECT__LATER": '["faces"]'}
+QUICK = LOOPBACK | {"LIGHTMETER_INSPECT__DEFERRED": '["faces"]'}
 MANY = 3000
 
 

@@ -42,7 +42,7 @@ def test_filters_that_fetching_does_not_wait_for_are_done_later(
 ) -> None:
     project = create_project(tmp_path / "project")
     with (project.root / SETTINGS_FILE).open("a") as file:
-        file.write('\n[inspect]\nlater = ["faces"]\n')
+        file.write('\n[inspect]\ndeferred = ["faces"]\n')
     lightmeter("harvest", "run", "folder", photographs, "--project", project.root)
     with open_catalogue(project).connect() as connection:
         assert set(connection.scalars(select(Inspection.filter))) == {"borders", "duplicates", "monochrome", "quality"}
@@ -52,7 +52,7 @@ def test_filters_that_fetching_does_not_wait_for_are_done_later(
 
 
 def test_a_filter_put_off_must_exist(photographs: Path, harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIGHTMETER_INSPECT__LATER", '["face"]')
+    monkeypatch.setenv("LIGHTMETER_INSPECT__DEFERRED", '["face"]')
     assert main(["harvest", "run", "folder", str(photographs)]) == 2
 
 

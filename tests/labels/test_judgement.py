@@ -178,8 +178,8 @@ def test_label_studio_gets_a_task_for_each_photograph_also_without_labels(
     ("name", "content", "told"),
     [
         ("a.csv", "sha256,target\n", "no column value"),
-        ("a.csv", "sha256,target,value\nab,medium,fim\n", "row 2: There is no class of medium 'fim'"),
-        ("a.csv", "sha256,target,value,origin\nab,medium,film,head\n", "no origin 'head'; did you mean hand"),
+        ("a.csv", "sha256,target,value\nab,medium,fim\n", "row 2: Unknown class of medium 'fim'"),
+        ("a.csv", "sha256,target,value,origin\nab,medium,film,head\n", "Unknown origin 'head'; did you mean hand"),
         ("a.csv", "sha256,target,value,number\nab,medium,film,much\n", "row 2"),
         ("a.json", "{", "no Label Studio export"),
         ("a.json", "[{}, 3]", "no Label Studio export"),

@@ -201,7 +201,7 @@ def test_what_a_licence_lets_pass(licence: str | None, whole: bool, cropped: boo
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--format", "zip"], "There is no format 'zip'"),
+        (["--format", "zip"], "Unknown format 'zip'"),
         (["--format", "parquet", "--out", "."], "is there already"),
     ],
 )

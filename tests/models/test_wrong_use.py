@@ -15,17 +15,17 @@ Ask = Callable[..., str]
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["patchs"], "There is no recipe 'patchs'; did you mean patches?"),
+        (["patchs"], "Unknown recipe 'patchs'; did you mean patches?"),
         (["missing.toml"], "The recipe missing.toml cannot be read"),
         (["patches", "--set", "patches"], "--set wants key=value"),
         (["patches", "--set", "patch_sise=64"], "did you mean patch_size"),
         (["patches", "--set", "patches=-1"], "patches must be between 0 and 4096"),
         (["patches", "--set", "patches=many"], "patches must be a whole number"),
-        (["patches", "--set", "penalties=strong"], "'training.probe.penalties' is wrong"),
-        (["patches", "--set", "weights=vgg"], "There is no file or set of weights 'vgg'"),
+        (["patches", "--set", "penalties=strong"], "invalid 'training.probe.penalties'"),
+        (["patches", "--set", "weights=vgg"], "Unknown file or set of weights 'vgg'"),
         (["haoran-cnn", "--set", "weights=efficientnet-lite0-imagenet"], "has no trunk that could begin with weights"),
         (["haoran-cnn", "--set", "filters=-3"], "The network of haoran-cnn cannot be built"),
-        (["haoran-cnn", "--set", "batch_size=1"], "'training.network.batch_size' is wrong"),
+        (["haoran-cnn", "--set", "batch_size=1"], "invalid 'training.network.batch_size'"),
         (["patches", "--set", "architecture=resnet"], "There is no architecture 'resnet'"),
         (["patches", "--device", "abacus"], "There is no device 'abacus'"),
         (["patches", "--device", "cuda:99"], "There is no device 'cuda:99' here"),
@@ -75,7 +75,7 @@ def test_recipes_of_ones_own(dataset: Dataset, tmp_path: Path, sentence: Ask) ->
         'summary = "x"\nsource = "x"\narchitecture = "efficientnet-lite0"\n[training]\nmethod = "guess"\n'
     )
     said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
-    assert "'training' is wrong" in said
+    assert "invalid 'training'" in said
     recipe.write_text("summary = ")
     said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "is not valid TOML" in said

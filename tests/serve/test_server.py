@@ -125,9 +125,9 @@ def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["predict", "tinny", "x.jpg"], "There is no model 'tinny'; did you mean tiny?"),
+        (["predict", "tinny", "x.jpg"], "Unknown model 'tinny'; did you mean tiny?"),
         (["predict", "tiny", "nowhere.jpg"], "There is no file nowhere.jpg."),
-        (["predict", "tiny", "nowhere.jpg", "--version", "9"], "There is no version of tiny '9'"),
+        (["predict", "tiny", "nowhere.jpg", "--version", "9"], "Unknown version of tiny '9'"),
         (["start", "nowhere.mar", "--server", "other"], "There is no archive nowhere.mar"),
         (["start", "--server", "../up"], "'../up' cannot name a server"),
         (["status", "--server", ""], "'' cannot name a server"),

@@ -118,7 +118,7 @@ def _field(name: Token) -> Field:
     found = field(str(name))
     if found is None:
         raise _Misplaced(
-            unknown_name_message("field", str(name), field_names()).rstrip(".").replace("There is", "there is"), name
+            unknown_name_message("field", str(name), field_names()).rstrip(".").replace("Unknown", "unknown"), name
         )
     return found
 
