@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert, text
 
+from lightmeter import cli
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Sighting
 from lightmeter.harvest.catalogue.session import open_catalogue
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 
 BATCH = 20_000
 CAMERAS = [("Canon", "EOS R6"), ("NIKON CORPORATION", "NIKON Z 8"), ("SONY", "ILCE-7M4"), ("FUJIFILM", "X-T5")]
@@ -179,7 +180,8 @@ def main() -> None:
     times: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for count in [int(size) for size in asked.sizes.split(",")]:
         with tempfile.TemporaryDirectory() as folder:
-            project = create_project(Path(folder))
+            cli.main(["init", str(Path(folder)), "--quiet"])
+            project = Project(Path(folder))
             start = time.perf_counter()
             fill(project, count)
             write_csv(project.root / "photographs.csv", count)

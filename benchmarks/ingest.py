@@ -27,7 +27,7 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from lightmeter.project import create_project
+from lightmeter import cli
 
 Command = Callable[[Path], list[str]]
 """Takes the folder to write to, and returns words to run in it."""
@@ -101,7 +101,7 @@ def _timed(words: list[str], out: Path) -> float:
 
 
 def _lightmeter(urls: Path, later: list[str], out: Path) -> list[str]:
-    create_project(out)
+    cli.main(["init", str(out), "--quiet"])
     settings = {"crawl": {"private_addresses": True, "concurrency": 32, "per_host": 32}, "inspect": {"later": later}}
     (out / "lightmeter.toml").write_text(tomli_w.dumps(settings))
     return [sys.executable, "-m", "lightmeter", "harvest", "run", "urls", str(urls)]

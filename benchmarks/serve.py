@@ -22,9 +22,10 @@ import numpy as np
 
 from benchmarks.contenders import Ask, in_process, litserve, ours, plain
 from benchmarks.material import CONNECTIONS, noise, untrained
+from lightmeter import cli
 from lightmeter.console import Console, table, use_console
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 
 CLIENTS = (1, 4, 16, CONNECTIONS)
 
@@ -53,7 +54,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="for each number of clients")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
-        project = create_project(Path(folder) / "project")
+        cli.main(["init", str(Path(folder) / "project"), "--quiet"])
+        project = Project(Path(folder) / "project")
         run = chosen.run or untrained(project.runs / "model", Preprocessing())
         files = sorted(chosen.photographs.glob("*.jpg")) if chosen.photographs else []
         photographs = [file.read_bytes() for file in files] or noise(8)

@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.material import Served, noise, serving, untrained
+from lightmeter import cli
 from lightmeter.console import Console, use_console
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import create_project
+from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
 
 STEP = 1000
@@ -30,7 +31,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
-        project = create_project(Path(folder) / "project")
+        cli.main(["init", str(Path(folder) / "project"), "--quiet"])
+        project = Project(Path(folder) / "project")
         run = untrained(project.runs / "small", Preprocessing(patches=1, patch_size=32))
         with serving(project, run, token_minutes=600) as served:
             soak(served, chosen.requests, chosen.clients)

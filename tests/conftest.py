@@ -36,7 +36,7 @@ def shared() -> Path:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project, which is the working directory."""
-    from lightmeter.project import create_project
+    from tests.support import create_project
 
     root = create_project(tmp_path / "project").root
     monkeypatch.chdir(root)

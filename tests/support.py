@@ -10,10 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from lightmeter.cli import main
+from lightmeter.project import Project
 
 
 class Lightmeter:
@@ -109,3 +113,9 @@ class Site:
                 pass
 
         return Handler
+
+
+def create_project(folder: Path) -> Project:
+    """Create a project with ``lightmeter init``."""
+    assert main(["init", str(folder), "--quiet"]) == 0
+    return Project(folder.resolve())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lightmeter.cli import main
-from lightmeter.project import Project, create_project
-from tests.support import Lightmeter, Site, jpeg
+from lightmeter.project import Project
+from tests.support import Lightmeter, Site, create_project, jpeg
 
 Here = Callable[..., Any]
 

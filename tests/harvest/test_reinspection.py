@@ -14,8 +14,8 @@ from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
-from lightmeter.project import SETTINGS_FILE, Project, create_project
-from tests.support import Lightmeter
+from lightmeter.project import SETTINGS_FILE, Project
+from tests.support import Lightmeter, create_project
 
 Here = Callable[..., Any]
 

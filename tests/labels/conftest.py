@@ -18,8 +18,9 @@ from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.labels.targets.registry import get_target
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from tests.labels.reviewing import COUNT, serving
+from tests.support import create_project
 
 
 @dataclass

@@ -23,8 +23,9 @@ from lightmeter.labels.review.boxes import Box, Size, to_display, to_file
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.labels.targets.registry import get_target
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from tests.labels.reviewing import COUNT, running, session
+from tests.support import create_project
 
 
 def ask(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
 from tests.serve.support import Said, Server, make_fusion, make_photograph, make_run, say
+from tests.support import create_project
 
 
 @pytest.fixture(scope="session")

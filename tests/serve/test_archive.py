@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from tests.serve.support import make_run, say
+from tests.support import create_project
 
 
 def members(path: Path) -> dict[str, bytes]:

@@ -14,8 +14,9 @@ import pytest
 from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from tests.serve.support import make_photograph, make_untrained, say
+from tests.support import create_project
 
 pytestmark = pytest.mark.server
 

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from tests.serve.support import Said, Server, broken, make_photograph, make_run, say
+from tests.support import create_project
 
 pytestmark = pytest.mark.server
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightmeter.project import Project, create_project
+from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
 from lightmeter.serve.torchserve.config import Ports, properties
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
 from tests.serve.support import Said, Server, broken, make_photograph, say
-from tests.support import Lightmeter
+from tests.support import Lightmeter, create_project
 
 pytestmark = pytest.mark.server
 
