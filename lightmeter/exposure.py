@@ -1,17 +1,20 @@
-"""Exposure arithmetic: nominal values, and settings in stops.
+"""Camera settings: stops, nominal values, parsing and formatting.
 
 A stop is a factor of two in light. APEX (ANSI PH2.5-1960; Exif 2.32, annex C) counts in stops:
 Av = log2(N²) for an f-number N, Tv = −log2(t) for an exposure time t in seconds, Sv = log2(ISO / 3.125).
+This module needs the standard library alone and is copied into model archives.
 """
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Rational, Real
 
 NOMINAL_F_NUMBERS = (
     1.0, 1.1, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.5, 2.8, 3.2, 3.5, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0, 10.0, 11.0,
     13.0, 14.0, 16.0, 18.0, 20.0, 22.0, 25.0, 29.0, 32.0, 36.0, 40.0, 45.0, 51.0, 57.0, 64.0,
 )  # fmt: skip
-"""Nominal f-numbers in third stops, as lenses and cameras name them (ISO 517 for the full stops)."""
+"""Nominal f-numbers in third stops, as marked on lenses and cameras (ISO 517 for the full stops)."""
 
 
 NOMINAL_EXPOSURE_TIMES_S = (
@@ -21,7 +24,7 @@ NOMINAL_EXPOSURE_TIMES_S = (
     )),
     0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 15.0, 20.0, 25.0, 30.0,
 )  # fmt: skip
-"""Nominal exposure times in third stops, in seconds, as cameras name them; longer ones are timed, not named."""
+"""Nominal exposure times in third stops, in seconds. Longer exposures have no nominal values."""
 
 NOMINAL_ISOS = tuple(
     float(step * scale)
@@ -32,9 +35,24 @@ NOMINAL_ISOS = tuple(
     )
     for step in steps
 )
-"""Nominal exposure indices in third stops (ISO 12232, as cameras continue the series)."""
+"""Nominal exposure indices in third stops (ISO 12232, continued as cameras do)."""
 
-_BEYOND_STOPS = 0.5  # from the last of a series, within which a value still counts as it
+_MAX_NOMINAL_DISTANCE = 0.5  # stops between a value and the end of a nominal series
+_MAX_STOPS = 64.0
+_MAX_TEXT_LENGTH = 200
+_MAX_ITEMS = 16
+_MIN_DECIMAL_TIME_S = 0.3  # shorter exposure times are written as fractions
+_NUMBER = r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?"
+_FRACTION = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER}))?", re.ASCII)
+_BRACKETED_FRACTION = re.compile(rf"\(\s*({_NUMBER}\s*/\s*{_NUMBER})", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d|,))", re.ASCII)
+_FORMATS = {
+    "f_number": "f/{}",
+    "exposure_time_s": "{} s",
+    "iso": "ISO {}",
+    "focal_length_mm": "{} mm",
+    "focal_length_35mm": "{} mm",
+}
 
 
 def f_number_from_apex(av: float) -> float:
@@ -62,28 +80,125 @@ def iso_stops(iso: float) -> float:
     return math.log2(iso / 100.0)
 
 
-def nominal_f_number(f_number: float) -> float:
-    """Return the nominal f-number nearest in stops."""
-    return _nearest(NOMINAL_F_NUMBERS, f_number)
+_SETTING_FROM_STOPS: Mapping[str, Callable[[float], float]] = {
+    "Av": f_number_from_apex,
+    "log2 s": lambda stops: exposure_time_from_apex(-stops),
+    "log2 (ISO / 100)": lambda stops: 100 * 2.0**stops,
+}
+
+
+def is_stop_unit(unit: str) -> bool:
+    """Return whether a target's unit counts stops."""
+    return unit in _SETTING_FROM_STOPS
+
+
+def setting_from_stops(stops: float, unit: str) -> float | None:
+    """Return the f-number, exposure time in seconds or ISO of a number of stops.
+
+    Args:
+        stops: Stops in the target's unit.
+        unit: Unit of the target: ``Av``, ``log2 s`` or ``log2 (ISO / 100)``.
+
+    Returns:
+        The setting; None for any other unit, and beyond ±64 stops.
+
+    Example:
+        >>> setting_from_stops(4.0, "Av")
+        4.0
+    """
+    return _SETTING_FROM_STOPS[unit](stops) if is_stop_unit(unit) and abs(stops) <= _MAX_STOPS else None
 
 
 def nominal_settings(
     f_number: float | None = None, exposure_time_s: float | None = None, iso: float | None = None
 ) -> dict[str, float | None]:
-    """Return settings as cameras name them, to the third of a stop; None beyond the ends of a series."""
+    """Return the nearest nominal settings in third stops; None beyond the ends of a series."""
     return {
-        "f_number": _named(NOMINAL_F_NUMBERS, f_number),
-        "exposure_time_s": _named(NOMINAL_EXPOSURE_TIMES_S, exposure_time_s),
-        "iso": _named(NOMINAL_ISOS, iso),
+        "f_number": _nominal(NOMINAL_F_NUMBERS, f_number),
+        "exposure_time_s": _nominal(NOMINAL_EXPOSURE_TIMES_S, exposure_time_s),
+        "iso": _nominal(NOMINAL_ISOS, iso),
     }
 
 
-def _named(series: Sequence[float], value: float | None) -> float | None:
+def format_setting(column: str, value: float) -> str:
+    """Format a setting as photographers write it.
+
+    Args:
+        column: EXIF column, such as ``f_number`` or ``exposure_time_s``.
+        value: Value in the column's unit.
+
+    Example:
+        >>> format_setting("f_number", 5.6), format_setting("exposure_time_s", 0.0125)
+        ('f/5.6', '1/80 s')
+        >>> format_setting("iso", 400.0), format_setting("focal_length_mm", 50.0)
+        ('ISO 400', '50 mm')
+    """
+    if column == "exposure_time_s" and 0 < value < _MIN_DECIMAL_TIME_S:
+        return f"1/{1 / value:.0f} s"
+    return _FORMATS.get(column, "{}").format(f"{value:.2g}" if value < 10 else f"{value:.0f}")
+
+
+def parse_number(value: object) -> float | None:
+    """Return the finite number that an EXIF value holds, in any of its usual notations.
+
+    Args:
+        value: A number; a rational; a pair (numerator, denominator); text such as ``28/10``, ``f/2.8``, ``50.0 mm``,
+            ``5,6`` or ``0.002 sec (1/640)`` (where the exact fraction is used); or a list in which only the first item
+            is not zero. Text is truncated before parsing.
+
+    Returns:
+        The number, or None if there is none.
+    """
+    number = None
+    match value:
+        case bool():
+            pass
+        case Rational() | Real():
+            number = _finite(value)
+        case bytes():
+            number = _number_from_text(value[:_MAX_TEXT_LENGTH].decode("latin-1"))
+        case str():
+            number = _number_from_text(value)
+        case [int(numerator), int(denominator)]:
+            number = _quotient(numerator, denominator)
+        case [first, *rest] if all(parse_number(item) == 0 for item in rest[:_MAX_ITEMS]):
+            number = parse_number(first)
+    return number
+
+
+def _nominal(series: Sequence[float], value: float | None) -> float | None:
     if value is None:
         return None
-    nearest = _nearest(series, value)
-    return nearest if abs(math.log2(nearest / value)) <= _BEYOND_STOPS else None
+    nearest = min(series, key=lambda nominal: abs(math.log2(nominal / value)))
+    return nearest if abs(math.log2(nearest / value)) <= _MAX_NOMINAL_DISTANCE else None
 
 
-def _nearest(series: Sequence[float], value: float) -> float:
-    return min(series, key=lambda nominal: abs(math.log2(nominal / value)))
+def _number_from_text(text: str) -> float | None:
+    text = text[:_MAX_TEXT_LENGTH].strip("\0 \t\r\n")
+    fraction = _BRACKETED_FRACTION.search(text)
+    text = fraction[1] if fraction else re.sub(r"^[fF]\s*/?\s*", "", text)
+    text = _DECIMAL_COMMA.sub(".", text, count=1)
+    match = _FRACTION.match(text)
+    if match is None:
+        return None
+    rest = text[match.end() :].strip()
+    if rest.startswith(","):
+        return parse_number([match[0], *rest[1:].split(",")])
+    if rest[:1].isdigit() or rest[:1] in ("/", ".", "-", "+"):
+        return None
+    return _quotient(float(match[1]), float(match[2] or 1))
+
+
+def _quotient(numerator: float, denominator: float) -> float | None:
+    try:
+        return _finite(numerator / denominator)
+    except (ZeroDivisionError, OverflowError):
+        return None
+
+
+def _finite(value: Rational | Real | float) -> float | None:
+    try:
+        number = float(value)
+    except (ZeroDivisionError, OverflowError, ValueError, TypeError):
+        return None
+    return number if math.isfinite(number) else None

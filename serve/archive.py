@@ -29,7 +29,14 @@ HANDLER = "lightmeter.serve.handler.handler"
 _BESIDE = ("README.md", "metrics.json")  # the card and the figures in it, where the run has them
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 _PARENTS = ("lightmeter", "lightmeter.models", "lightmeter.serve")
-_TRAVELLING = ("lightmeter.models.runtime", "lightmeter.models.architectures", "lightmeter.serve.handler")
+_TRAVELLING = (
+    "lightmeter.exposure",
+    "lightmeter.geometry",
+    "lightmeter.image_statistics",
+    "lightmeter.models.runtime",
+    "lightmeter.models.architectures",
+    "lightmeter.serve.handler",
+)
 _LARGEST_MEMBERS = 1000
 _LARGEST_BYTES = 8_000_000_000
 

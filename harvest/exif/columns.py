@@ -5,13 +5,13 @@ The SQL model, the query language, exports, manifests, pages and cards are made 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from fractions import Fraction
+from functools import partial
 from typing import Any, get_args, get_type_hints
+
+from lightmeter.exposure import format_setting
 
 EXIF_PRECEDENCE = ("file", "api", "sidecar")
 """Where EXIF values can come from; the first origin that has a value determines the effective one."""
-
-_LONGEST_FRACTION_S = 0.3  # longer exposure times are written as decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,6 @@ class ExifColumn:
     type: type
     unit: str
     format: Callable[[Any], str]
-
-
-def _format_exposure_time(seconds: float) -> str:
-    if 0 < seconds < _LONGEST_FRACTION_S:
-        return f"1/{round(1 / Fraction(seconds))} s"
-    return f"{seconds:g} s"
 
 
 def _format_flag(value: bool) -> str:
@@ -64,11 +58,11 @@ class ExifValues:
     make: str | None = _column()
     model: str | None = _column()
     lens: str | None = _column()
-    f_number: float | None = _column(format="f/{:g}".format)
-    exposure_time_s: float | None = _column("s", _format_exposure_time)
-    iso: float | None = _column(format="{:g}".format)
-    focal_length_mm: float | None = _column("mm", "{:g} mm".format)
-    focal_length_35mm: float | None = _column("mm", "{:g} mm".format)
+    f_number: float | None = _column(format=partial(format_setting, "f_number"))
+    exposure_time_s: float | None = _column("s", partial(format_setting, "exposure_time_s"))
+    iso: float | None = _column(format=partial(format_setting, "iso"))
+    focal_length_mm: float | None = _column("mm", partial(format_setting, "focal_length_mm"))
+    focal_length_35mm: float | None = _column("mm", partial(format_setting, "focal_length_35mm"))
     flash_fired: bool | None = _column(format=_format_flag)
     taken_at: str | None = _column()
     software: str | None = _column()

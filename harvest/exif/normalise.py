@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
+from lightmeter.exposure import parse_number
 from lightmeter.harvest.exif import parsers as values
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, ExifValues
 from lightmeter.harvest.exif.crop_factor import crop_factor
@@ -95,7 +96,7 @@ def _first(tags: Tags, parse: Callable[[object], Value | None], *names: str) -> 
 
 
 def _iso(tags: Tags) -> float | None:
-    kind = values.number(tags.get("sensitivitytype"))
+    kind = parse_number(tags.get("sensitivitytype"))
     named = _ISO_BY_SENSITIVITY_TYPE.get(int(kind) if kind is not None else 0, _UNKNOWN_ISO_KINDS)
     plain = ("photographicsensitivity", "isospeedratings", "iso")
     older = ("isospeed", "isosetting", "baseiso", "exposureindex")

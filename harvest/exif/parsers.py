@@ -3,13 +3,11 @@
 Text is cut before it is parsed, so that hostile values cost nothing.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from numbers import Rational, Real
 
-from lightmeter.exposure import exposure_time_from_apex, f_number_from_apex
+from lightmeter.exposure import exposure_time_from_apex, f_number_from_apex, parse_number
 
 PLAUSIBLE_F_NUMBERS = (0.5, 512.0)
 PLAUSIBLE_EXPOSURE_TIMES_S = (1e-6, 86_400.0)
@@ -22,10 +20,6 @@ _MOST_ITEMS = 16
 _MOST_STOPS = 64  # of an APEX value; 2 to a higher power means nothing
 _ISO_TOO_LARGE_FOR_ITS_FIELD = 65_535
 _FLASH_BITS = 0xFFFF
-_NUMBER = r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?"
-_FRACTION = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER}))?", re.ASCII)
-_IN_BRACKETS = re.compile(rf"\(\s*({_NUMBER}\s*/\s*{_NUMBER})", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d|,))", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]+")
 _DATE = re.compile(
     r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)(?:[T ]+(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?)?",
@@ -43,53 +37,29 @@ _ORIENTATIONS = {
 """The eight orientations by the names that ExifTool and libexif give them."""
 
 
-def number(value: object) -> float | None:
-    """Return a finite number from any of the forms in which one is written.
-
-    A number, a rational, a pair (numerator, denominator), text such as ``28/10``, ``f/2.8``, ``50.0 mm``, ``5,6`` or
-    ``0.002 sec (1/640)`` (of which the fraction is taken, being exact), or a list of which only the first counts
-    (``50, 0, 0``).
-    """
-    result = None
-    match value:
-        case bool():
-            pass
-        case Rational() | Real():
-            result = _finite(value)
-        case bytes():
-            result = _from_text(value[:_LONGEST].decode("latin-1"))
-        case str():
-            result = _from_text(value)
-        case [int(numerator), int(denominator)]:
-            result = _quotient(numerator, denominator)
-        case [first, *rest] if all(number(other) == 0 for other in rest[:_MOST_ITEMS]):
-            result = number(first)
-    return result
-
-
 def f_number(value: object) -> float | None:
     """Return N, from the tag FNumber or text such as ``f/5.6``."""
-    return _within(number(value), PLAUSIBLE_F_NUMBERS)
+    return _within(parse_number(value), PLAUSIBLE_F_NUMBERS)
 
 
 def f_number_apex(value: object) -> float | None:
     """Return N = 2^(Av/2) from the tag ApertureValue; text that says ``f/…`` is taken at its word."""
     if isinstance(value, str) and value.strip()[:1] in ("f", "F"):
         return f_number(value)
-    av = number(value)
+    av = parse_number(value)
     return _within(f_number_from_apex(av), PLAUSIBLE_F_NUMBERS) if av is not None and abs(av) < _MOST_STOPS else None
 
 
 def exposure_time(value: object) -> float | None:
     """Return the exposure time in seconds, from the tag ExposureTime or text such as ``1/640`` or ``0.5 s``."""
-    return _within(number(value), PLAUSIBLE_EXPOSURE_TIMES_S)
+    return _within(parse_number(value), PLAUSIBLE_EXPOSURE_TIMES_S)
 
 
 def exposure_time_apex(value: object) -> float | None:
     """Return t = 2^−Tv from the tag ShutterSpeedValue; text that says seconds or ``1/…`` is taken at its word."""
     if isinstance(value, str) and ("s" in value or re.match(r"\s*1/[1-9]\d", value)):
         return exposure_time(value)
-    tv = number(value)
+    tv = parse_number(value)
     return (
         _within(exposure_time_from_apex(tv), PLAUSIBLE_EXPOSURE_TIMES_S)
         if tv is not None and abs(tv) < _MOST_STOPS
@@ -108,20 +78,20 @@ def iso(value: object) -> float | None:
         return next((found for found in map(iso, value[:_MOST_ITEMS]) if found is not None), None)
     if isinstance(value, str):
         value = re.sub(r"^\s*ISO\s*", "", value, flags=re.IGNORECASE)
-    found = _within(number(value), PLAUSIBLE_ISOS)
+    found = _within(parse_number(value), PLAUSIBLE_ISOS)
     return None if found == _ISO_TOO_LARGE_FOR_ITS_FIELD else found
 
 
 def focal_length(value: object) -> float | None:
     """Return a focal length in mm; zero, which a lens without contacts gives, is none."""
-    return _within(number(value), PLAUSIBLE_FOCAL_LENGTHS_MM)
+    return _within(parse_number(value), PLAUSIBLE_FOCAL_LENGTHS_MM)
 
 
 def flash_fired(value: object) -> bool | None:
     """Return bit 0 of the tag Flash (Exif 2.32, tag 0x9209), or what the words for it say."""
     if isinstance(value, bool):
         return value
-    found = number(value)
+    found = parse_number(value)
     if found is not None:
         return bool(int(found) & 1) if 0 <= found <= _FLASH_BITS else None
     words = value.strip().lower() if isinstance(value, str) else ""
@@ -132,7 +102,7 @@ def flash_fired(value: object) -> bool | None:
 
 def orientation(value: object) -> int | None:
     """Return 1 to 8, from the number or from its name."""
-    found = number(value)
+    found = parse_number(value)
     if found is None:
         return _ORIENTATIONS.get(value.strip().lower()) if isinstance(value, str) else None
     return int(found) if found in range(1, 9) else None
@@ -173,37 +143,6 @@ def _offset(value: object) -> str:
         return ""
     digits = found[0].replace(":", "")
     return "+00:00" if digits == "Z" else f"{digits[:3]}:{digits[3:]}"
-
-
-def _from_text(value: str) -> float | None:
-    words = value[:_LONGEST].strip("\0 \t\r\n")
-    exact = _IN_BRACKETS.search(words)
-    words = exact[1] if exact else re.sub(r"^[fF]\s*/?\s*", "", words)
-    words = _DECIMAL_COMMA.sub(".", words, count=1)
-    found = _FRACTION.match(words)
-    if found is None:
-        return None
-    rest = words[found.end() :].strip()
-    if rest.startswith(","):
-        return number([found[0], *rest[1:].split(",")])
-    if rest[:1].isdigit() or rest[:1] in ("/", ".", "-", "+"):
-        return None
-    return _quotient(float(found[1]), float(found[2] or 1))
-
-
-def _quotient(numerator: float, denominator: float) -> float | None:
-    try:
-        return _finite(numerator / denominator)
-    except (ZeroDivisionError, OverflowError):
-        return None
-
-
-def _finite(value: Rational | Real | float) -> float | None:
-    try:
-        result = float(value)
-    except (ZeroDivisionError, OverflowError, ValueError, TypeError):
-        return None
-    return result if math.isfinite(result) else None
 
 
 def _within(value: float | None, limits: tuple[float, float]) -> float | None:

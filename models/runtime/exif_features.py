@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
-_EXIF_IFD = 0x8769
+from ...exposure import parse_number
+
 _TAGS = {
-    "f_number": 0x829D,
-    "exposure_time": 0x829A,
-    "iso": 0x8827,
-    "focal_length": 0x920A,
-    "focal_length_35mm": 0xA405,
-    "flash": 0x9209,
-    "metering_mode": 0x9207,
-    "exposure_program": 0x8822,
-    "white_balance": 0xA403,
+    "f_number": ExifTags.Base.FNumber,
+    "exposure_time": ExifTags.Base.ExposureTime,
+    "iso": ExifTags.Base.ISOSpeedRatings,
+    "focal_length": ExifTags.Base.FocalLength,
+    "focal_length_35mm": ExifTags.Base.FocalLengthIn35mmFilm,
+    "flash": ExifTags.Base.Flash,
+    "metering_mode": ExifTags.Base.MeteringMode,
+    "exposure_program": ExifTags.Base.ExposureProgram,
+    "white_balance": ExifTags.Base.WhiteBalance,
 }
 NAMES = tuple(_TAGS)
 """Tags that a recipe can ask for."""
@@ -79,42 +80,30 @@ def tag_values(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray
     Raises:
         ValueError: if a tag that is told is no number.
     """
-    try:
-        block: Mapping[int, Any] = image.getexif().get_ifd(_EXIF_IFD)
-    except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
-        block = {}
-    numbers = {name: _finite(_told(name, told, block.get(_TAGS[name]))) for name in wanted}
+    block = exif_ifd(image)
+    numbers = {name: _number(name, told, block.get(_TAGS[name])) for name in wanted}
     values = [_values(name, number) for name, number in numbers.items()]
     there = [float(any(found is not None for found in one)) for one in values]
     return np.asarray([found or 0.0 for one in values for found in one] + there, np.float32)
 
 
-def _told(name: str, told: Tags, otherwise: object) -> object:
+def exif_ifd(image: Image.Image) -> Mapping[int, Any]:
+    """Return the tags of the Exif IFD by number; empty if they cannot be read."""
+    try:
+        return image.getexif().get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
+        return {}
+
+
+def _number(name: str, supplied: Tags, stored: object) -> float | None:
+    """Return a tag's number, from the supplied tags if they have it, else from the file."""
     for tag in _TOLD_AS[name]:
-        if told.get(tag) not in (None, ""):
-            return _number(tag, told[tag])
-    return otherwise
-
-
-def _number(tag: str, value: object) -> float:
-    """Return the number that ``2.8``, ``1/250``, ``f/2.8`` or ``50 mm`` says."""
-    text = str(value) if not isinstance(value, bool) else ""
-    numerator, slash, denominator = text.removeprefix("f/").removesuffix("mm").removesuffix("s").partition("/")
-    try:
-        number = float(numerator) / (float(denominator) if slash else 1)
-    except (ValueError, ZeroDivisionError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"The EXIF tag '{tag}' must be a number or a fraction, such as 2.8 or \"1/250\".")
-    return number
-
-
-def _finite(raw: object) -> float | None:
-    try:
-        number = float(raw[0] if isinstance(raw, tuple) else raw)  # type: ignore[arg-type]
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
-        return None
-    return number if math.isfinite(number) else None
+        if supplied.get(tag) not in (None, ""):
+            number = parse_number(supplied[tag]) if isinstance(supplied[tag], str | int | float) else None
+            if number is None:
+                raise ValueError(f"The EXIF tag '{tag}' must be a number or a fraction, such as 2.8 or \"1/250\".")
+            return number
+    return parse_number(stored[0] if isinstance(stored, tuple) and stored else stored)
 
 
 def _values(name: str, number: float | None) -> list[float | None]:

@@ -7,8 +7,9 @@ trained on, it says something nonetheless.
 
 from collections.abc import Mapping
 
-from PIL import Image
+from PIL import ExifTags, Image
 
+from .exif_features import exif_ifd
 from .image_stats import image_statistics
 from .preprocess import ModelInput, open_image
 from .spec import ModelSpec, Preprocessing
@@ -17,8 +18,6 @@ _GREY_LEVELS = 1.0
 _LEAST_QUALITY = 75
 _RESIZED = 0.02
 _MARGIN = 0.1  # beyond the range of the training photographs, before that is worth a warning
-_EXIF_IFD = 0x8769
-_PIXELS_ACROSS, _PIXELS_DOWN = 0xA002, 0xA003
 
 _SAID = {
     "long_side": "{value:.0f} pixels on its longer side",
@@ -80,9 +79,9 @@ def _resaved(traits: Mapping[str, float], ranges: Mapping[str, tuple[float, floa
 
 def _resized(header: Image.Image) -> str:
     try:
-        exif = header.getexif().get_ifd(_EXIF_IFD)
-        recorded = sorted((float(exif[_PIXELS_ACROSS]), float(exif[_PIXELS_DOWN])))
-    except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
+        exif = exif_ifd(header)
+        recorded = sorted(float(exif[tag]) for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return ""
     stored = sorted(header.size)
     if recorded[0] <= 0 or all(abs(now / then - 1) <= _RESIZED for now, then in zip(stored, recorded, strict=True)):

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from lightmeter.models import architectures
 
+from ...exposure import setting_from_stops
 from .exif_features import Tags
 from .preprocess import Box, InvalidPhoto, ModelInput, preprocess
-from .quantities import number_of
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
 __all__ = [
@@ -208,7 +208,7 @@ def _prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction
         label=target.classes[int(probabilities.argmax())],
         probabilities=by_class,
         stops=stops,
-        number=None if stops is None else number_of(stops, target.unit),
+        number=None if stops is None else setting_from_stops(stops, target.unit),
         labels=tuple(name for name, share in by_class.items() if share >= HALF) if target.multiple else None,
     )
 

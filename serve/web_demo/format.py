@@ -2,14 +2,18 @@
 
 import io
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
-from PIL import Image
+from PIL import ExifTags, Image
 
-_EXIF_IFD, _ORIENTATION = 0x8769, 0x0112
-_TAGS = {"aperture": 0x829D, "shutter": 0x829A, "iso": 0x8827, "focal-length": 0x920A}
-_MARKS = {"aperture": ("f/", ""), "shutter": ("", " s"), "focal-length": ("", " mm")}
+from lightmeter.exposure import format_setting, parse_number
+
+_TAGS = {
+    "aperture": (ExifTags.Base.FNumber, "f_number"),
+    "shutter": (ExifTags.Base.ExposureTime, "exposure_time_s"),
+    "iso": (ExifTags.Base.ISOSpeedRatings, "iso"),
+    "focal-length": (ExifTags.Base.FocalLength, "focal_length_mm"),
+}
 
 
 def read_settings(data: bytes) -> tuple[dict[str, str], int]:
@@ -17,12 +21,17 @@ def read_settings(data: bytes) -> tuple[dict[str, str], int]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             exif = image.getexif()
-            told: Mapping[int, Any] = exif.get_ifd(_EXIF_IFD)
-            orientation = int(exif.get(_ORIENTATION, 1))
+            told: Mapping[int, Any] = exif.get_ifd(ExifTags.IFD.Exif)
+            orientation = int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
         return {}, 1
-    numbers = {quantity: number for quantity, tag in _TAGS.items() if (number := _number(told.get(tag)))}
-    return {quantity: format_setting(quantity, number) for quantity, number in numbers.items()}, orientation
+    settings = {}
+    for quantity, (tag, column) in _TAGS.items():
+        value = told.get(tag)
+        number = parse_number(value[0] if isinstance(value, tuple) and value else value)
+        if number is not None and 0 < number < 1e9:
+            settings[quantity] = format_setting(column, number)
+    return settings, orientation
 
 
 def quantity_of_target(target: str) -> str:
@@ -30,20 +39,10 @@ def quantity_of_target(target: str) -> str:
     return next((name for name in _TAGS if target == name or target.startswith(f"{name}-")), target)
 
 
-def _number(value: object) -> float | None:
-    try:
-        number = float(value[0] if isinstance(value, tuple) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
-        return None
-    return number if 0 < number < 1e9 else None
-
-
-def format_setting(quantity: str, number: float) -> str:
-    """Return an f-number, seconds, an ISO or millimetres as photographers write them."""
-    if quantity == "shutter" and number < 0.3:
-        return f"1/{round(1 / Fraction(number))} s"
-    before, after = _MARKS.get(quantity, ("", ""))
-    return f"{before}{number:.2g}{after}" if number < 10 else f"{before}{number:.0f}{after}"
+def format_number(target: str, number: float) -> str:
+    """Format the number of a target in stops, such as ``1/80 s``."""
+    _, column = _TAGS[quantity_of_target(target)]
+    return format_setting(column, number)
 
 
 def rotate_box(box: dict[str, int], width: int, height: int, orientation: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ from lightmeter.serve.client import Client
 from lightmeter.serve.torchserve.config import LOOPBACK
 from lightmeter.serve.torchserve.server import connect
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
-from lightmeter.serve.web_demo.format import format_setting, quantity_of_target, read_settings, rotate_box
+from lightmeter.serve.web_demo.format import format_number, quantity_of_target, read_settings, rotate_box
 
 _FILES = {
     "/": ("index.html", "text/html"),
@@ -81,7 +81,7 @@ def read(place: ServerDirectory, state: ServerState, data: bytes) -> dict[str, A
         for target, found in reading["predictions"].items():
             found["exif"] = exif.get(quantity_of_target(target))
             if "number" in found:
-                found["average"] = format_setting(quantity_of_target(target), found["number"])
+                found["average"] = format_number(target, found["number"])
         explanation = reading.get("explanation", {"patches": ()})
         for patch in explanation["patches"]:
             patch["box"] = rotate_box(patch["box"], explanation["width"], explanation["height"], orientation)

@@ -20,20 +20,6 @@ f_numbers = st.integers(7, 640).map(lambda tenths: Fraction(tenths, 10))
 denominators = st.integers(1, 8000)
 
 
-@pytest.mark.parametrize(
-    ("value", "number"),
-    [
-        ("50.0 mm", 50.0), ("f/5.6", 5.6), ("F5.6", 5.6), ("1/640", 1 / 640), ("1/640 s", 1 / 640), (b"2.8\0", 2.8),
-        ("0.002 sec (1/640)", 1 / 640), ("28/10", 2.8), ("2,8", 2.8), ("50, 0, 0", 50.0), ((28, 10), 2.8),
-        (((28, 10),), 2.8), (IFDRational(28, 10), 2.8), ([50], 50.0), ("1e-3 s", 0.001), (Fraction(1, 3), 1 / 3),
-        ("2, 29200, 291, 218", None), ("28/0", None), ((1, 0), None), (IFDRational(1, 0), None), ("inf", None),
-        (float("nan"), None), (True, None), (None, None), ("", None), ("1,250", None), ("1.2.3", None), ("12-15 mm", None),
-    ],
-)  # fmt: skip
-def test_a_number_is_read_from_each_form(value: object, number: float | None) -> None:
-    assert values.number(value) == number
-
-
 @given(f_numbers)
 def test_each_form_of_an_f_number_says_the_same(n: Fraction) -> None:
     forms = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",

@@ -17,7 +17,7 @@ from lightmeter.harvest.filters.borders import SIDES
 from lightmeter.harvest.filters.faces import crop, find_faces
 from lightmeter.harvest.filters.image import upright
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius, perceptual_hash
-from lightmeter.harvest.filters.quality import jpeg_quality
+from lightmeter.image_statistics import jpeg_quality
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

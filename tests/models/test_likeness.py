@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightmeter.image_statistics import jpeg_quality
 from lightmeter.models import architectures
-from lightmeter.models.runtime.image_stats import jpeg_quality
 from lightmeter.models.runtime.input_warnings import input_warnings
 from lightmeter.models.runtime.preprocess import InvalidPhoto, Preprocessing, preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
@@ -108,7 +108,7 @@ def test_what_the_training_photographs_are_themselves_is_no_peculiarity() -> Non
 def test_the_quality_of_a_jpeg_is_read_off_its_table(quality: int) -> None:
     image = Image.open(io.BytesIO(saved(np.zeros((8, 8, 3), np.uint8), quality=quality)))
 
-    assert abs(jpeg_quality(sum(image.quantization[0])) - quality) <= 1
+    assert abs(jpeg_quality(image.quantization) - quality) <= 1
 
 
 READING = Preprocessing(patches=0, exif=("f_number", "exposure_time", "iso"))

@@ -53,7 +53,7 @@ class Blocked(importlib.abc.MetaPathFinder):
         ours = asking and f"{pathlib.os.sep}models{pathlib.os.sep}" in asking.f_code.co_filename
         if first not in allowed | sys.stdlib_module_names and "site-packages" not in asking.f_code.co_filename:
             raise ImportError(f"{name} is not there")
-        ours_elsewhere = first == "lightmeter" and rest and not rest.startswith("models")
+        ours_elsewhere = first == "lightmeter" and rest and not rest.startswith(("models", "exposure", "geometry", "image_statistics"))
         if ours_elsewhere or first in {"pydantic", "pyarrow", "typer", "rich", "tomli_w"}:
             raise ImportError(f"{name} is not there")
 

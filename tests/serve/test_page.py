@@ -17,7 +17,7 @@ from selenium.webdriver import Chrome
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-from lightmeter.serve.web_demo.format import format_setting, quantity_of_target, read_settings, rotate_box
+from lightmeter.serve.web_demo.format import format_number, quantity_of_target, read_settings, rotate_box
 from lightmeter.serve.web_demo.server import Page, page
 from tests.browser import complaints, until
 from tests.serve.support import Server, make_photograph, say
@@ -240,17 +240,17 @@ def test_the_page_refuses_what_is_too_large(put_up: Page) -> None:
 
 def test_exif_is_written_as_photographers_write_it() -> None:
     assert read_settings(photograph_with_exif(6)) == (
-        {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "400", "focal-length": "35 mm"},
+        {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "ISO 400", "focal-length": "35 mm"},
         6,
     )
     assert read_settings(b"no picture") == ({}, 1)
-    assert [format_setting("shutter", seconds) for seconds in (1 / 8000, 0.4, 30, 125)] == [
+    assert [format_number("shutter", seconds) for seconds in (1 / 8000, 0.4, 30, 125)] == [
         "1/8000 s",
         "0.4 s",
         "30 s",
         "125 s",
     ]
-    assert [format_setting("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
+    assert [format_number("aperture", number) for number in (1.4, 5.66, 22)] == ["f/1.4", "f/5.7", "f/22"]
     assert quantity_of_target("shutter-binary") == quantity_of_target("shutter") == "shutter"
     assert quantity_of_target("focal-length") == "focal-length"
     assert quantity_of_target("medium") == "medium"

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lightmeter.exposure import setting_from_stops
 from lightmeter.models.runtime.predictor import InvalidPhoto
-from lightmeter.models.runtime.quantities import number_of
 from lightmeter.models.runtime.spec import Target
 from lightmeter.serve.handler.metrics import ClassDistribution, expected_mix
 from lightmeter.serve.handler.request import OPTIONS, PARTS, Request, read_request
@@ -252,4 +252,4 @@ def test_stops_are_told_as_what_a_dial_says_too(served: Server) -> None:
     [(5, "Av", 2**2.5), (-8, "log2 s", 1 / 256), (2, "log2 (ISO / 100)", 400), (2, "mm", None), (1e9, "Av", None)],
 )
 def test_stops_in_the_units_of_targets(stops: float, unit: str, number: float | None) -> None:
-    assert number_of(stops, unit) == number
+    assert setting_from_stops(stops, unit) == number

@@ -23,8 +23,8 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from lightmeter.bootstrap import group_numbers
+from lightmeter.exposure import is_stop_unit
 from lightmeter.labels.datasets.dataset import TargetSpec
-from lightmeter.models.runtime.quantities import in_stops
 from lightmeter.models.training.heads.softmax import Tried, grouped_folds, reduced
 from lightmeter.models.training.loader import Row, class_numbers, stops_of
 from lightmeter.models.training.recipe import Probe
@@ -124,7 +124,7 @@ def stops_task(
         all_targets: of the data set.
         training: class weights.
     """
-    if not in_stops(target.unit):
+    if not is_stop_unit(target.unit):
         return None
     classes = class_numbers(rows, target)
     known = _stops(rows, [target, *(one for one in all_targets if one.unit == target.unit and one != target)])
