@@ -1,4 +1,4 @@
-"""The command, a web site and photographs, as tests need them."""
+"""Helpers that all tests share: the command line, encoded images and a web site on loopback."""
 
 import io
 import json
@@ -8,81 +8,164 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.project import Project
 
 
+@dataclass(frozen=True)
+class CommandResult:
+    """The result of a command.
+
+    Attributes:
+        code: Exit code.
+        output: Standard output.
+        error: Standard error.
+    """
+
+    code: int
+    output: str
+    error: str
+
+    @property
+    def document(self) -> Any:
+        """The JSON document on standard output; None if there is none."""
+        return json.loads(self.output or "null")
+
+
+def run_command(*args: object, project: Path | None = None) -> CommandResult:
+    """Run ``lightmeter ARGS`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    options = ["--project", str(project)] if project else []
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([*map(str, args), *options])
+    return CommandResult(code, out.getvalue(), err.getvalue())
+
+
+def run_json(*args: object, code: int = 0, project: Path | None = None) -> Any:
+    """Run a command with ``--json`` and return the document it prints; fail unless it exits with ``code``."""
+    result = run_command(*args, "--json", project=project)
+    assert result.code == code, result.error
+    return result.document
+
+
+def run_text(*args: object, code: int = 0) -> str:
+    """Run a command and return its standard output; fail unless it exits with ``code``."""
+    result = run_command(*args)
+    assert result.code == code, result.error
+    return result.output
+
+
+def run_error(*args: object, code: int = 2) -> str:
+    """Run a command that must fail with ``code`` and one sentence on standard error; return the sentence."""
+    result = run_command(*args)
+    assert result.code == code, result.error
+    assert not result.output
+    assert "Traceback" not in result.error
+    assert result.error.count("\n") == 1
+    return result.error
+
+
 class Lightmeter:
-    """Runs the command in a process of its own, as a person does."""
+    """Runs the command in a process of its own, as a user does."""
 
-    def __call__(self, *words: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
-        """Run a command with ``--json`` and return its document; the exit code must be ``code``."""
-        done = self.process(*words, "--json", env=env)
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        return json.loads(done.stdout)
+    def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
+        """Run a command with ``--json`` and return its document; fail unless it exits with ``code``."""
+        process = self.process(*args, "--json", env=env)
+        assert process.returncode == code, process.stderr
+        assert "Traceback" not in process.stderr
+        return json.loads(process.stdout)
 
-    def process(self, *words: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-        """Run a command and return what it did."""
+    def process(self, *args: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command and return the completed process."""
         return subprocess.run(
-            self.command(*words), capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+            self.command(*args), capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
         )
 
-    def command(self, *words: object) -> list[str]:
-        """Return the words of a command line."""
-        return [sys.executable, "-m", "lightmeter", *map(str, words)]
+    def command(self, *args: object) -> list[str]:
+        """Return the arguments of the process that runs a command."""
+        return [sys.executable, "-m", "lightmeter", *map(str, args)]
 
 
-Answer = tuple[int, dict[str, str], bytes]
+EXIF_IFD = 0x8769
+DEFAULT_SETTINGS: Mapping[int, object] = {0x829D: 2.8, 0x829A: 0.008, 0x8827: 200, 0x920A: 50.0}
+"""F-number, exposure time, ISO and focal length by EXIF tag number."""
 
 
-def jpeg(seed: int = 0, size: tuple[int, int] = (160, 120), exif: dict[int, object] | None = None) -> bytes:
-    """Return a small JPEG of noise with EXIF (tags of the Exif IFD by number)."""
-    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    tags = Image.Exif()
-    tags[0x010F] = "Lightmeter Works"
-    tags.get_ifd(0x8769).update(exif if exif is not None else {0x829D: 2.8, 0x829A: 0.008, 0x8827: 200, 0x920A: 50.0})
+def exif_tags(settings: Mapping[int, object], **tags: object) -> Image.Exif:
+    """Return EXIF with tags of the Exif IFD by number, and ``make``, ``model`` and ``orientation`` of the main IFD."""
+    numbers = {"make": 0x010F, "model": 0x0110, "orientation": 0x0112}
+    exif = Image.Exif()
+    for name, value in tags.items():
+        exif[numbers[name]] = value
+    exif.get_ifd(EXIF_IFD).update(settings)
+    return exif
+
+
+def encode_image(image: Image.Image | NDArray[Any], kind: str = "JPEG", **options: Any) -> bytes:
+    """Return the bytes of an image file; ``kind`` and the options are Pillow's (``quality``, ``exif``)."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=90, exif=tags)
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
     return file.getvalue()
+
+
+def jpeg(
+    seed: int = 0, size: tuple[int, int] = (160, 120), settings: Mapping[int, object] | None = DEFAULT_SETTINGS
+) -> bytes:
+    """Return a small JPEG of noise.
+
+    Args:
+        seed: Another seed gives another image.
+        size: Width and height.
+        settings: Tags of the Exif IFD by number; None for a file without EXIF.
+    """
+    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    exif = b"" if settings is None else exif_tags(settings, make="Lightmeter Works")
+    return encode_image(pixels, quality=90, exif=exif)
+
+
+Response = tuple[int, dict[str, str], bytes]
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that hang up: some tests make them."""
+        """Ignore clients that hang up, which some tests do on purpose."""
 
 
 class Site:
-    """A real HTTP server on loopback whose answers a test sets, and which counts what it was asked.
+    """An HTTP server on loopback with responses that a test sets.
 
     Attributes:
-        answers: by path; a function is called with the number of times the path was asked before.
-        asked: how often each path was asked.
-        log: when each request came, on `time.monotonic`'s clock, and its path.
+        responses: By path; a function is called with the number of earlier requests of the path.
+        requests: Number of requests of each path.
+        log: Time of each request, on `time.monotonic`'s clock, and its path.
+        user_agents: User agents of all requests.
     """
 
     def __init__(self) -> None:
-        self.answers: dict[str, Answer | Callable[[int], Answer]] = {}
-        self.asked: Counter[str] = Counter()
+        self.responses: dict[str, Response | Callable[[int], Response]] = {}
+        self.requests: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
-        self.agents: set[str] = set()
+        self.user_agents: set[str] = set()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def page(self, path: str, html: str) -> None:
-        self.answers[path] = (200, {"Content-Type": "text/html"}, html.encode())
+    def add_page(self, path: str, html: str) -> None:
+        self.responses[path] = (200, {"Content-Type": "text/html"}, html.encode())
 
-    def photograph(self, path: str, data: bytes) -> None:
-        self.answers[path] = (200, {"Content-Type": "image/jpeg"}, data)
+    def add_photo(self, path: str, data: bytes) -> None:
+        self.responses[path] = (200, {"Content-Type": "image/jpeg"}, data)
 
     def close(self) -> None:
         self._server.shutdown()
@@ -95,19 +178,19 @@ class Site:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                site.agents.add(self.headers.get("User-Agent", ""))
-                times = site.asked[self.path]
+                site.user_agents.add(self.headers.get("User-Agent", ""))
+                count = site.requests[self.path]
                 site.log.append((time.monotonic(), self.path))
-                site.asked[self.path] += 1
-                answer = site.answers.get(self.path, (404, {}, b"not here"))
-                status, headers, body = answer(times) if callable(answer) else answer
+                site.requests[self.path] += 1
+                response = site.responses.get(self.path, (404, {}, b"not found"))
+                status, headers, body = response(count) if callable(response) else response
                 self.send_response(status)
                 for name, value in ({"Content-Length": str(len(body))} | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
                 if headers.get("Content-Length", str(len(body))) != str(len(body)):
-                    self.close_connection = True  # promised more than came: a cut connection
+                    self.close_connection = True  # the body is shorter than announced: a broken connection
 
             def log_message(self, *_: object) -> None:
                 pass

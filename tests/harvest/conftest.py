@@ -1,18 +1,13 @@
 """A web site on loopback, and photographs to put on it."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lightmeter.cli import main
 from lightmeter.project import Project
 from tests.support import Lightmeter, Site, create_project, jpeg
-
-Here = Callable[..., Any]
 
 
 @pytest.fixture
@@ -39,18 +34,6 @@ def harvested(harvested_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copytree(harvested_once / "project", tmp_path / "harvested")
     monkeypatch.chdir(tmp_path / "harvested")
     return Project(tmp_path / "harvested")
-
-
-@pytest.fixture
-def here(capsys: pytest.CaptureFixture[str]) -> Here:
-    """The ``lightmeter`` command in this process, which is faster; it returns the document that it prints."""
-
-    def run(*words: object, code: int = 0) -> Any:
-        capsys.readouterr()
-        assert main([*map(str, words), "--json"]) == code
-        return json.loads(capsys.readouterr().out)
-
-    return run
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_what_can_be_decided_without_fetching(
 
 def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
     serial = "SN-4711-0815"
-    data = jpeg(5, exif={0xA431: serial})
+    data = jpeg(5, settings={0xA431: serial})
     photograph = IngestedPhoto("5" * 64, len(data), look_at(data, InspectionPlan()))
     jobs = _register(engine, run, _seen("a"))
     with engine.begin() as connection:

@@ -18,6 +18,7 @@ from lightmeter.harvest.filters.faces import crop, find_faces
 from lightmeter.harvest.filters.image import upright
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius, perceptual_hash
 from lightmeter.image_statistics import jpeg_quality
+from tests.support import encode_image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -32,9 +33,7 @@ def scene(height: int = 240, width: int = 320, seed: int = 0) -> Pixels:
 
 
 def jpeg(pixels: Pixels, quality: int = 85) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    return encode_image(pixels, quality=quality)
 
 
 def look(data: bytes, name: str) -> FilterResult:

@@ -28,7 +28,7 @@ def small(tmp_path: Path) -> Path:
     """The layout of MIRFLICKR-25000."""
     top = tmp_path / "mirflickr"
     for number in (1, 2, 10):
-        write(top / f"im{number}.jpg", jpeg(number, exif={}))
+        write(top / f"im{number}.jpg", jpeg(number, settings={}))
     write(top / "meta/exif_raw/exif1.txt", RAW)
     write(top / "meta/exif/exif1.txt", CLEAN)
     write(top / "meta/exif/exif2.txt", "")
@@ -42,7 +42,7 @@ def large(tmp_path: Path) -> Path:
     """The layout of MIRFLICKR-1M."""
     top = tmp_path / "mirflickr1m"
     for number in (0, 9_999, 10_000, 20_000):
-        write(top / f"images/{number // 10_000}/{number}.jpg", jpeg(number, exif={}))
+        write(top / f"images/{number // 10_000}/{number}.jpg", jpeg(number, settings={}))
     write(top / "exif/1/10000.txt", RAW)
     write(top / "tags/1/10000.txt", "fog\n")
     return top

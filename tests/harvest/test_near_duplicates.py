@@ -1,12 +1,11 @@
 """``harvest duplicates``: the same picture from several sources, in several sizes."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tests.support import Lightmeter, Site
+from tests.support import Lightmeter, Site, encode_image
 
 
 def picture(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
@@ -16,9 +15,7 @@ def picture(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int = 90) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    return encode_image(image, quality=quality)
 
 
 def test_copies_are_found_across_sources_the_best_first(lightmeter: Lightmeter, project: Path, site: Site) -> None:
@@ -27,10 +24,10 @@ def test_copies_are_found_across_sources_the_best_first(lightmeter: Lightmeter, 
         (project / "mine" / f"{seed}.jpg").write_bytes(jpeg(picture(seed)))
     lightmeter("harvest", "run", "folder", project / "mine")
     assert lightmeter("harvest", "duplicates") == []
-    site.photograph("/small.jpg", jpeg(picture(1).resize((200, 150))))
-    site.photograph("/again.jpg", jpeg(picture(1), quality=60))
-    site.photograph("/soft.jpg", jpeg(picture(2).filter(ImageFilter.GaussianBlur(1)), quality=70))
-    (project / "theirs.txt").write_text("".join(f"{site.url}{path}\n" for path in site.answers))
+    site.add_photo("/small.jpg", jpeg(picture(1).resize((200, 150))))
+    site.add_photo("/again.jpg", jpeg(picture(1), quality=60))
+    site.add_photo("/soft.jpg", jpeg(picture(2).filter(ImageFilter.GaussianBlur(1)), quality=70))
+    (project / "theirs.txt").write_text("".join(f"{site.url}{path}\n" for path in site.responses))
     private = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
     assert lightmeter("harvest", "run", "urls", project / "theirs.txt", env=private)["fetched"] == 3
     first, second = lightmeter("harvest", "duplicates")

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -15,23 +13,21 @@ from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.project import SETTINGS_FILE, Project
-from tests.support import Lightmeter, create_project
-
-Here = Callable[..., Any]
+from tests.support import Lightmeter, create_project, run_json
 
 
-def test_nothing_is_decoded_where_all_is_known(harvested: Project, here: Here) -> None:
-    assert here("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 0, "failed": {}}
+def test_nothing_is_decoded_where_all_is_known(harvested: Project) -> None:
+    assert run_json("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 0, "failed": {}}
 
 
-def test_missing_and_outdated_findings_are_made_again(harvested: Project, here: Here) -> None:
+def test_missing_and_outdated_findings_are_made_again(harvested: Project) -> None:
     engine = open_catalogue(harvested)
     with engine.begin() as connection:
         before = set(connection.execute(select(Inspection.image_id, Inspection.filter)))
         connection.execute(delete(Inspection).where(Inspection.filter == "borders"))
         connection.execute(update(Inspection).where(Inspection.image_id == 1).values(version=0))
-    assert here("harvest", "inspect", "--filter", "borders")["decoded"] == 6
-    assert here("harvest", "inspect")["decoded"] == 1
+    assert run_json("harvest", "inspect", "--filter", "borders")["decoded"] == 6
+    assert run_json("harvest", "inspect")["decoded"] == 1
     with engine.connect() as connection:
         assert set(connection.execute(select(Inspection.image_id, Inspection.filter))) == before
         assert 0 not in connection.scalars(select(Inspection.version)).all()
@@ -56,19 +52,19 @@ def test_a_filter_put_off_must_exist(photographs: Path, harvested: Project, monk
     assert main(["harvest", "run", "folder", str(photographs)]) == 2
 
 
-def test_new_thresholds_need_no_decode(harvested: Project, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_thresholds_need_no_decode(harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTMETER_FILTERS", '{"quality": {"max_noise": 0.001}}')
-    assert here("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 6, "failed": {}}
+    assert run_json("harvest", "inspect") == {"photographs": 6, "decoded": 0, "changed": 6, "failed": {}}
     with open_catalogue(harvested).connect() as connection:
         reasons = connection.scalars(select(Inspection.reason).where(Inspection.filter == "quality")).all()
     assert set(reasons) == {"noisy"}
 
 
-def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project, here: Here) -> None:
+def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project) -> None:
     with open_catalogue(harvested).begin() as connection:
         connection.execute(delete(Inspection))
     next(path for path in harvested.store.rglob("*") if path.is_file()).unlink()
-    done = here("harvest", "inspect")
+    done = run_json("harvest", "inspect")
     assert sum(done["failed"].values()) in (0, 1)
     assert done["decoded"] + sum(done["failed"].values()) == 6
 

@@ -1,10 +1,8 @@
 """``catalogue show`` and what is exported: everything known, where it comes from, who says otherwise."""
 
 import csv
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -13,36 +11,37 @@ from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOM
 from lightmeter.harvest.catalogue.models import Exif
 from lightmeter.harvest.catalogue.session import open_catalogue
 from lightmeter.project import Project
+from tests.support import run_json
 
-Here = Callable[..., Any]
 
-
-def test_all_that_is_known_is_shown(harvested: Project, harvested_once: Path, here: Here) -> None:
-    by_path = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")
-    assert by_path == here("catalogue", "show", by_path["image"]["sha256"][:12])
+def test_all_that_is_known_is_shown(harvested: Project, harvested_once: Path) -> None:
+    by_path = run_json("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")
+    assert by_path == run_json("catalogue", "show", by_path["image"]["sha256"][:12])
     assert by_path["exif"]["f_number"] == {"value": 2.8, "origin": "file", "disagree": []}
     assert by_path["nominal"] == {"f_number": 2.8, "exposure_time_s": 1 / 125, "iso": 200.0}
     assert {row["filter"] for row in by_path["inspections"]} >= {"borders", "quality"}
     assert [row["source"] for row in by_path["sightings"]] == ["folder"]
 
 
-def test_disagreement_is_told(harvested: Project, harvested_once: Path, here: Here) -> None:
-    sighting = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["sightings"][0]["id"]
+def test_disagreement_is_told(harvested: Project, harvested_once: Path) -> None:
+    sighting = run_json("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["sightings"][0][
+        "id"
+    ]
     with open_catalogue(harvested).begin() as connection:
         told = {"sighting_id": sighting, "origin": "api", "f_number": 8.0, "iso": 200.0, "lens": "A lens", "raw": {}}
         connection.execute(insert(Exif).values(told))
-    exif = here("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["exif"]
+    exif = run_json("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["exif"]
     assert exif["f_number"]["disagree"] == [{"origin": "api", "value": 8.0}]
     assert exif["iso"]["disagree"] == []
     assert exif["lens"] == {"value": "A lens", "origin": "api", "disagree": []}
 
 
-def test_a_photograph_that_is_not_there_is_one_sentence(project: Path, here: Here) -> None:
-    assert "No photograph 'x'" in here("catalogue", "show", "x", code=2)["error"]
+def test_a_photograph_that_is_not_there_is_one_sentence(project: Path) -> None:
+    assert "No photograph 'x'" in run_json("catalogue", "show", "x", code=2)["error"]
 
 
-def test_the_export_has_exact_and_nominal_settings(harvested: Project, here: Here) -> None:
-    here("catalogue", "export", "all.csv")
+def test_the_export_has_exact_and_nominal_settings(harvested: Project) -> None:
+    run_json("catalogue", "export", "all.csv")
     with Path("all.csv").open() as file:
         row = next(csv.DictReader(file))
     assert (row["f_number"], row["nominal_f_number"], row["nominal_iso"]) == ("2.8", "2.8", "200.0")

@@ -26,7 +26,7 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 
 
 def one(folder: Path, beside: dict[str, Any], **options: Any) -> PhotoItem:
-    (folder / "1.jpg").write_bytes(jpeg(exif={}))
+    (folder / "1.jpg").write_bytes(jpeg(settings={}))
     for name, content in beside.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)

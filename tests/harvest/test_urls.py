@@ -79,7 +79,7 @@ def test_an_unreadable_list_is_one_sentence(tmp_path: Path, name: str, content: 
 
 
 def test_from_a_list_to_the_catalogue(lightmeter: Lightmeter, site: Site, project: Path) -> None:
-    site.photograph("/1.jpg", jpeg(1))
+    site.add_photo("/1.jpg", jpeg(1))
     (project / "list.csv").write_text(
         f"url,owner\n{site.url}/1.jpg,Ada\n{site.url}/2.jpg,Bob\nfile:///etc/passwd,Eve\nnonsense,Eve\n"
     )

@@ -34,13 +34,13 @@ def _figures(*names: str) -> str:
 @pytest.fixture
 def club(site: Site, project: Path) -> Path:
     """A site of two pages with three photographs, one missing, one that is no picture and one behind robots.txt."""
-    site.page("/", _figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
-    site.page("/more", _figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
-    site.answers["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nDisallow: /private/")
+    site.add_page("/", _figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
+    site.add_page("/more", _figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
+    site.responses["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nDisallow: /private/")
     for number in (1, 2, 3):
-        site.photograph(f"/{number}.jpg", jpeg(number))
-    site.photograph("/private/4.jpg", jpeg(4))
-    site.page("/words.jpg", "<p>no picture</p>")
+        site.add_photo(f"/{number}.jpg", jpeg(number))
+    site.add_photo("/private/4.jpg", jpeg(4))
+    site.add_page("/words.jpg", "<p>no picture</p>")
     return _site_file(project, site)
 
 
@@ -50,8 +50,8 @@ def test_a_site_is_crawled_and_everything_accounted_for(lightmeter: Lightmeter, 
     assert {s: counts[s] for s in ("found", "fetched", "gone", "refused", "failed", "pending")} == {
         "found": 6, "fetched": 3, "gone": 1, "refused": 1, "failed": 1, "pending": 0,
     }  # fmt: skip
-    assert site.asked["/private/4.jpg"] == 0
-    assert all(agent.startswith("lightmeter/") for agent in site.agents)
+    assert site.requests["/private/4.jpg"] == 0
+    assert all(agent.startswith("lightmeter/") for agent in site.user_agents)
 
 
 def test_what_the_page_says_reaches_the_catalogue(lightmeter: Lightmeter, club: Path, project: Path) -> None:
@@ -66,29 +66,29 @@ def test_what_the_page_says_reaches_the_catalogue(lightmeter: Lightmeter, club: 
 
 def test_a_second_run_asks_for_no_photograph_again(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
-    before = site.asked["/1.jpg"]
+    before = site.requests["/1.jpg"]
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
-    assert (before, site.asked["/1.jpg"]) == (1, 1)
+    assert (before, site.requests["/1.jpg"]) == (1, 1)
 
 
 def test_private_addresses_are_refused_unless_allowed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     done = lightmeter.process("harvest", "run", "website", club)
     assert done.returncode == 1
     assert "private_addresses" in done.stderr
-    assert not site.asked
+    assert not site.requests
 
 
 def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     busy = (503, {}, b"busy")
-    site.answers["/2.jpg"] = lambda times: (200, {}, jpeg(2)) if times else busy
-    site.answers["/3.jpg"] = busy
+    site.responses["/2.jpg"] = lambda times: (200, {}, jpeg(2)) if times else busy
+    site.responses["/3.jpg"] = busy
     body = jpeg(1)
-    site.answers["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
+    site.responses["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "2"})
     assert (counts["fetched"], counts["failed"]) == (1, 3)
     reasons = {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
     assert {"HTTP 503", "connection cut", "not an image"} <= reasons
-    site.photograph("/3.jpg", jpeg(3))
+    site.add_photo("/3.jpg", jpeg(3))
     assert lightmeter("harvest", "retry", "--where", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 
 
@@ -99,15 +99,15 @@ def test_a_busy_site_is_left_alone_for_as_long_as_it_says(lightmeter: Lightmeter
         asked.append(time.monotonic())
         return (429, {"Retry-After": "2"}, b"") if times == 0 else (200, {}, jpeg(1))
 
-    site.answers["/1.jpg"] = busy_at_first
+    site.responses["/1.jpg"] = busy_at_first
     assert lightmeter("harvest", "run", "website", club, env=LOOPBACK)["fetched"] == 3
     assert asked[1] - asked[0] >= 2
 
 
 def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightmeter, site: Site, club: Path) -> None:
-    site.answers["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
+    site.responses["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
-    assert site.asked["/1.jpg"] == 1
+    assert site.requests["/1.jpg"] == 1
     assert "HTTP 429" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
@@ -117,7 +117,7 @@ def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightm
 def test_what_owners_reserve_is_refused(
     lightmeter: Lightmeter, site: Site, club: Path, project: Path, header: dict[str, str]
 ) -> None:
-    site.answers["/1.jpg"] = (200, header, jpeg(1))
+    site.responses["/1.jpg"] = (200, header, jpeg(1))
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (2, 2)
     assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
@@ -128,13 +128,13 @@ def test_a_page_cannot_name_files_of_this_machine(
 ) -> None:
     secret = project / "secret.jpg"
     secret.write_bytes(jpeg(9))
-    site.page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
+    site.add_page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (counts["found"], counts["refused"], counts["fetched"]) == (2, 2, 0)
 
 
 def test_redirects_are_followed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
-    site.answers["/1.jpg"] = (302, {"Location": "/2.jpg"}, b"")
+    site.responses["/1.jpg"] = (302, {"Location": "/2.jpg"}, b"")
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert counts["fetched"] == 3
 
@@ -148,15 +148,15 @@ def test_only_allowed_licences_are_fetched(
 
 
 def test_redirects_end(lightmeter: Lightmeter, site: Site, club: Path) -> None:
-    site.answers["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
-    site.answers["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
+    site.responses["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
+    site.responses["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
-    assert site.asked["/1.jpg"] < 8
+    assert site.requests["/1.jpg"] < 8
     assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
 def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, club: Path) -> None:
-    site.photograph("/1.jpg", jpeg(1) + bytes(1_000_000))
+    site.add_photo("/1.jpg", jpeg(1) + bytes(1_000_000))
     lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
     assert ("failed", "too many bytes") in {
         (r["state"], r["reason"]) for r in lightmeter("harvest", "status")["total"]["reasons"]
@@ -165,14 +165,14 @@ def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, clu
 
 def test_ctrl_c_stops_and_resume_goes_on(lightmeter: Lightmeter, site: Site, project: Path) -> None:
     names = [f"/{number}.jpg" for number in range(200)]
-    site.page("/", _figures(*(name.strip("/") for name in names)))
+    site.add_page("/", _figures(*(name.strip("/") for name in names)))
     for number, name in enumerate(names):
-        site.photograph(name, jpeg(number))
+        site.add_photo(name, jpeg(number))
     command = lightmeter.command("harvest", "run", "website", _site_file(project, site), "--json")
     slow = {"LIGHTMETER_CRAWL__DELAY_S": "0.05", "LIGHTMETER_CRAWL__CONCURRENCY": "2"}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env={**os.environ, **LOOPBACK, **slow}, stdout=pipe, stderr=pipe) as process:
-        while sum(site.asked[name] for name in names) < 10:
+        while sum(site.requests[name] for name in names) < 10:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
@@ -181,7 +181,7 @@ def test_ctrl_c_stops_and_resume_goes_on(lightmeter: Lightmeter, site: Site, pro
     assert lightmeter("harvest", "status")["runs"][0]["state"] == "stopped"
     counts = lightmeter("harvest", "resume", env=LOOPBACK)
     assert (counts["state"], counts["fetched"], counts["pending"]) == ("finished", 200, 0)
-    assert {name: site.asked[name] for name in names if site.asked[name] != 1} == {}
+    assert {name: site.requests[name] for name in names if site.requests[name] != 1} == {}
 
 
 @pytest.mark.parametrize(

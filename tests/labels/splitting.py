@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from lightmeter.cli import main
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from lightmeter.labels.targets.registry import get_target
+from tests.support import run_error
 
 FAST, SLOW = 1 / 1000, 1 / 15
 
@@ -27,9 +26,9 @@ def freeze(*options: str, name: str = "one", target: str = "shutter-binary") -> 
     return read_dataset(Path("datasets") / name)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert main(["labels", "split", *argv]) == 2
-    return capsys.readouterr().err
+def split_error(*args: str) -> str:
+    """Run ``labels split``, which must fail, and return its message."""
+    return run_error("labels", "split", *args)
 
 
 def sides_by(dataset: Dataset, column: str) -> dict[str, set[str]]:

@@ -1,7 +1,6 @@
 """Finding labels that may be wrong, and how far people agree."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,14 @@ from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.models.training.runs import write_predictions
+from tests.support import run_json
 
 
-def out_of(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
-    capsys.readouterr()
-    assert main([*argv, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+def suspects(*options: str) -> dict[int, str]:
+    return {one["image_id"]: "; ".join(one["reasons"]) for one in run_json("labels", "audit", "medium", *options)}
 
 
-def suspects(capsys: pytest.CaptureFixture[str], *options: str) -> dict[int, str]:
-    return {one["image_id"]: "; ".join(one["reasons"]) for one in out_of(capsys, "labels", "audit", "medium", *options)}
-
-
-def test_contradictions_are_found_and_become_a_review_queue(
-    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_contradictions_are_found_and_become_a_review_queue(any_catalogue: Any) -> None:
     fine = any_catalogue.photograph(medium="digital", owner="ann", make="Canon", model="EOS", f_number=2.8, iso=100.0)
     overruled = any_catalogue.photograph(medium="digital", owner="bob")
     exposed = any_catalogue.photograph(medium="film", exposure_time_s=0.01)
@@ -38,8 +30,8 @@ def test_contradictions_are_found_and_become_a_review_queue(
     twins = [any_catalogue.photograph(medium=medium, **same) for medium in ("film", "digital")]
     pair = [any_catalogue.photograph(medium=medium, phash="00ff00ff00ff00ff") for medium in ("film", "digital")]
     apply(any_catalogue.engine, [get_target("medium")])
-    out_of(capsys, "labels", "set", "2.jpg", "medium=film", "--author", "ann")
-    found = suspects(capsys, "--no-model")
+    run_json("labels", "set", "2.jpg", "medium=film", "--author", "ann")
+    found = suspects("--no-model")
     assert found.keys() == {overruled, exposed, *twins, *pair}
     assert found[overruled] == "contradiction (hand ann: film, rule: digital)"
     assert found[exposed] == "film with an exposure of 0.01 s in EXIF"
@@ -48,10 +40,10 @@ def test_contradictions_are_found_and_become_a_review_queue(
     with any_catalogue.engine.connect() as connection:
         queue = build_queue(connection, any_catalogue.project, "medium", kind="suspects")
         assert {row["id"] for row in queue.page(connection, 0, 99)} == found.keys()
-    assert fine not in suspects(capsys, "--no-model", "--where", "owner = ann")
+    assert fine not in suspects("--no-model", "--where", "owner = ann")
 
 
-def test_a_model_doubts_planted_errors(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_doubts_planted_errors(catalogue: Any) -> None:
     pytest.importorskip("cleanlab")
     random = np.random.default_rng(0)
     rows = []
@@ -64,7 +56,7 @@ def test_a_model_doubts_planted_errors(catalogue: Any, capsys: pytest.CaptureFix
     with catalogue.engine.begin() as connection:
         connection.execute(insert(Inspection), rows)
     apply(catalogue.engine, [get_target("medium")])
-    assert set(suspects(capsys)) == {11, 34, 73}
+    assert set(suspects()) == {11, 34, 73}
 
 
 def test_a_trained_model_doubts_labels_until_they_are_corrected(
@@ -90,16 +82,16 @@ def test_a_trained_model_doubts_labels_until_they_are_corrected(
     run.mkdir()
     (run / "model.toml").write_text('[[targets]]\nname = "medium"\nclasses = ["digital", "film"]\n')
     write_predictions(run, predictions)
-    assert suspects(capsys, "--run", str(run)) == {18: "a model doubts it (96 % against)"}
-    out_of(capsys, "labels", "set", "18.jpg", "medium=film", "--author", "ann")
-    assert suspects(capsys, "--run", str(run)) == {18: "contradiction (hand ann: film, rule: digital)"}
+    assert suspects("--run", str(run)) == {18: "a model doubts it (96 % against)"}
+    run_json("labels", "set", "18.jpg", "medium=film", "--author", "ann")
+    assert suspects("--run", str(run)) == {18: "contradiction (hand ann: film, rule: digital)"}
     (run / "predictions.parquet").write_bytes(b"damaged")
     assert main(["labels", "audit", "medium", "--run", str(run)]) == 2
     assert "holds no predictions of medium" in capsys.readouterr().err
 
 
 def test_an_audit_without_a_run_or_of_nothing(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert suspects(capsys) == {}
+    assert suspects() == {}
     assert main(["labels", "audit", "medium", "--run", "nowhere"]) == 2
     assert "holds no predictions of medium" in capsys.readouterr().err
     assert main(["labels", "review", "iso", "--queue", "suspects"]) == 2
@@ -109,13 +101,11 @@ def test_an_audit_without_a_run_or_of_nothing(catalogue: Any, capsys: pytest.Cap
 def test_two_people_agree_so_far(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
     for index in range(1, 21):
         catalogue.photograph()
-        out_of(
-            capsys, "labels", "set", f"{index}.jpg", f"medium={'film' if index <= 10 else 'digital'}", "--author", "ann"
-        )
+        run_json("labels", "set", f"{index}.jpg", f"medium={'film' if index <= 10 else 'digital'}", "--author", "ann")
         if index <= 18:
             said = "film" if index <= 12 else "digital"
-            out_of(capsys, "labels", "set", f"{index}.jpg", f"medium={said}", "--author", "bob")
-    found = out_of(capsys, "labels", "agree", "medium", "ann", "bob")
+            run_json("labels", "set", f"{index}.jpg", f"medium={said}", "--author", "bob")
+    found = run_json("labels", "agree", "medium", "ann", "bob")
     assert found["photographs"] == 18
     assert found["confusion"] == {"digital": {"digital": 6, "film": 2}, "film": {"digital": 0, "film": 10}}
     assert found["kappa"] == pytest.approx((16 / 18 - 168 / 324) / (1 - 168 / 324))

@@ -1,19 +1,16 @@
 """What the card says of confounds."""
 
-import json
 from typing import Any
 
 import pytest
 
-from lightmeter.cli import main
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.targets.registry import get_target
+from tests.support import run_json
 
 
-def split(capsys: pytest.CaptureFixture[str], target: str) -> Any:
-    capsys.readouterr()
-    assert main(["labels", "split", "one", "--target", target, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+def split(target: str) -> Any:
+    return run_json("labels", "split", "one", "--target", target)
 
 
 def fill(catalogue: Any, target: str, of_film: dict[str, Any], of_digital: dict[str, Any]) -> None:
@@ -24,9 +21,9 @@ def fill(catalogue: Any, target: str, of_film: dict[str, Any], of_digital: dict[
     apply(catalogue.engine, [get_target(target)])
 
 
-def test_film_from_one_source_only_is_called_out(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_film_from_one_source_only_is_called_out(catalogue: Any) -> None:
     fill(catalogue, "medium", {"source": "lab"}, {"source": "camera"})
-    found = split(capsys, "medium")
+    found = split("medium")
     by_name = {one["name"]: one for one in found["baselines"]["medium"]}
     assert by_name["source"]["score"] == 1.0
     assert by_name["majority"]["score"] == pytest.approx(0.5, abs=0.05)
@@ -35,23 +32,21 @@ def test_film_from_one_source_only_is_called_out(catalogue: Any, capsys: pytest.
     assert warning in (catalogue.project.datasets / "one" / "README.md").read_text(encoding="utf-8")
 
 
-def test_without_a_confound_nothing_is_called_out(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_confound_nothing_is_called_out(catalogue: Any) -> None:
     fill(catalogue, "medium", {}, {})
-    found = split(capsys, "medium")
+    found = split("medium")
     assert not [note for note in found["notes"] if note.startswith("Beware") and "EXIF" not in note]
 
 
-def test_a_baseline_never_sees_the_targets_own_tags(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_baseline_never_sees_the_targets_own_tags(catalogue: Any) -> None:
     fill(catalogue, "shutter-binary", {}, {})
-    by_name = {one["name"]: one for one in split(capsys, "shutter-binary")["baselines"]["shutter-binary"]}
+    by_name = {one["name"]: one for one in split("shutter-binary")["baselines"]["shutter-binary"]}
     assert by_name["other EXIF"]["score"] < 0.65
 
 
-def test_settings_that_go_along_with_the_class_are_called_out(
-    catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_that_go_along_with_the_class_are_called_out(catalogue: Any) -> None:
     fill(catalogue, "shutter-binary", {"iso": 100.0}, {"iso": 3200.0})
-    found = split(capsys, "shutter-binary")
+    found = split("shutter-binary")
     by_name = {one["name"]: one for one in found["baselines"]["shutter-binary"]}
     assert by_name["other EXIF"]["low"] > 0.9
     assert by_name["picture size and JPEG tables"]["low"] <= by_name["majority"]["score"] + 0.2

@@ -14,7 +14,7 @@ from lightmeter.harvest.catalogue.models import DatasetRecord, Label
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
 from lightmeter.labels.targets.registry import get_target
-from tests.labels.splitting import FAST, SLOW, fill, freeze, refused
+from tests.labels.splitting import FAST, SLOW, fill, freeze, split_error
 
 
 def test_the_folder_holds_card_attribution_plots_and_paths_into_the_store(any_catalogue: Any) -> None:
@@ -91,7 +91,7 @@ def test_a_data_set_is_frozen(catalogue: Any, capsys: pytest.CaptureFixture[str]
         connection.execute(
             insert(Label).values(image_id=image, target="shutter-binary", value="fast", origin="hand", author="ann")
         )
-    told = refused(capsys, "one", "--target", "shutter-binary")
+    told = split_error("one", "--target", "shutter-binary")
     assert "frozen already" in told
     assert "1 photograph with another label of shutter-binary" in told
     assert read_dataset(dataset.folder).spec == dataset.spec
@@ -106,7 +106,7 @@ def test_another_version_of_lightmeter_is_no_other_choice(
     capsys.readouterr()
     freeze()
     assert "It was there already, unchanged." in " ".join(capsys.readouterr().out.split())
-    assert "with other choices" in refused(capsys, "one", "--target", "shutter-binary", "--where", "width > 1")
+    assert "with other choices" in split_error("one", "--target", "shutter-binary", "--where", "width > 1")
 
 
 def test_json_holds_the_counts(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,38 +129,34 @@ def test_json_holds_the_counts(catalogue: Any, capsys: pytest.CaptureFixture[str
         (["--target", "isoo"], "did you mean iso"),
     ],
 )
-def test_wrong_options_are_one_sentence(
-    catalogue: Any, capsys: pytest.CaptureFixture[str], options: list[str], told: str
-) -> None:
+def test_wrong_options_are_one_sentence(catalogue: Any, options: list[str], told: str) -> None:
     fill(catalogue)
-    assert told in refused(capsys, "one", "--target", "shutter-binary", *options)
+    assert told in split_error("one", "--target", "shutter-binary", *options)
     assert not (catalogue.project.datasets / "one").exists()
 
 
-def test_without_labels_a_split_says_what_to_run(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "labels apply shutter" in refused(capsys, "one", "--target", "shutter")
+def test_without_labels_a_split_says_what_to_run(catalogue: Any) -> None:
+    assert "labels apply shutter" in split_error("one", "--target", "shutter")
     catalogue.photograph(exposure_time_s=FAST)
-    assert "labels apply shutter" in refused(capsys, "one", "--target", "shutter")
-    assert "Give the data set a name" in refused(capsys, "--target", "shutter")
+    assert "labels apply shutter" in split_error("one", "--target", "shutter")
+    assert "Give the data set a name" in split_error("--target", "shutter")
 
 
-def test_one_photographer_alone_cannot_be_split(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_photographer_alone_cannot_be_split(catalogue: Any) -> None:
     fill(catalogue, photographers=1, each=40)
-    assert "form 1 group that must stay together" in refused(capsys, "one", "--target", "shutter-binary")
+    assert "form 1 group that must stay together" in split_error("one", "--target", "shutter-binary")
 
 
-def test_one_class_alone_cannot_be_learnt(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_class_alone_cannot_be_learnt(catalogue: Any) -> None:
     for person in range(9):
         catalogue.photograph(owner=str(person), exposure_time_s=FAST)
     apply(catalogue.engine, [get_target("shutter-binary")])
-    assert "only the class fast" in refused(capsys, "one", "--target", "shutter-binary")
+    assert "only the class fast" in split_error("one", "--target", "shutter-binary")
 
 
-def test_a_folder_that_is_something_else_is_left_alone(
-    catalogue: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_folder_that_is_something_else_is_left_alone(catalogue: Any, tmp_path: Path) -> None:
     fill(catalogue)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
-    told = refused(capsys, "x", "--target", "shutter-binary", "--out", str(tmp_path / "mine"))
+    told = split_error("x", "--target", "shutter-binary", "--out", str(tmp_path / "mine"))
     assert "no data set" in told

@@ -12,12 +12,7 @@ from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.targets.registry import get_target
-
-
-def out_of(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
-    capsys.readouterr()
-    assert main([*argv, "--json"]) == code
-    return json.loads(capsys.readouterr().out)
+from tests.support import run_json
 
 
 def fill(catalogue: Any) -> None:
@@ -26,21 +21,19 @@ def fill(catalogue: Any) -> None:
     apply(catalogue.engine, [get_target("medium"), get_target("shutter")])
 
 
-def counting(capsys: pytest.CaptureFixture[str], photograph: str) -> dict[str, str]:
-    (found,) = out_of(capsys, "labels", "show", photograph)
+def counting(photograph: str) -> dict[str, str]:
+    (found,) = run_json("labels", "show", photograph)
     return {row["target"]: row["value"] for row in found["labels"] if row["counts"]}
 
 
-def test_a_label_by_hand_beats_the_rule_and_can_be_taken_back(
-    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_label_by_hand_beats_the_rule_and_can_be_taken_back(any_catalogue: Any) -> None:
     fill(any_catalogue)
-    assert counting(capsys, "1.jpg")["medium"] == "digital"
-    out_of(capsys, "labels", "set", "1.jpg", "2.jpg", "medium=film", "--author", "ann")
-    assert counting(capsys, "2.jpg") == {"medium": "film", "shutter": "1/15"}
-    out_of(capsys, "labels", "set", "1.jpg", "medium=", "--author", "ann")
-    assert counting(capsys, "1.jpg")["medium"] == "digital"
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert counting("1.jpg")["medium"] == "digital"
+    run_json("labels", "set", "1.jpg", "2.jpg", "medium=film", "--author", "ann")
+    assert counting("2.jpg") == {"medium": "film", "shutter": "1/15"}
+    run_json("labels", "set", "1.jpg", "medium=", "--author", "ann")
+    assert counting("1.jpg")["medium"] == "digital"
+    (found,) = run_json("labels", "show", "1.jpg")
     assert [(row["value"], row["origin"]) for row in found["labels"] if row["target"] == "medium"] == [
         ("digital", "rule"),
         ("film", "hand"),
@@ -48,10 +41,10 @@ def test_a_label_by_hand_beats_the_rule_and_can_be_taken_back(
     ]
 
 
-def test_a_class_by_hand_carries_its_stops(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_by_hand_carries_its_stops(catalogue: Any) -> None:
     fill(catalogue)
-    out_of(capsys, "labels", "set", "1.jpg", "shutter=1/250")
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    run_json("labels", "set", "1.jpg", "shutter=1/250")
+    (found,) = run_json("labels", "show", "1.jpg")
     assert found["labels"][-1]["number"] == -8
 
 
@@ -76,74 +69,70 @@ def test_a_wrong_label_is_one_sentence_and_nothing_is_written(
     assert catalogue.rows(select(func.count()).where(Label.origin == "hand")) == [(0,)]
 
 
-def test_photographs_are_known_by_hash_name_or_file(
-    catalogue: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_photographs_are_known_by_hash_name_or_file(catalogue: Any, tmp_path: Path) -> None:
     fill(catalogue)
-    (by_name,) = out_of(capsys, "labels", "show", "3.jpg")
-    (by_hash,) = out_of(capsys, "labels", "show", by_name["sha256"][:8])
+    (by_name,) = run_json("labels", "show", "3.jpg")
+    (by_hash,) = run_json("labels", "show", by_name["sha256"][:8])
     (tmp_path / "copy.bin").write_bytes(b"3")  # the hash of the third photograph is that of its number
-    (by_file,) = out_of(capsys, "labels", "show", str(tmp_path / "copy.bin"))
+    (by_file,) = run_json("labels", "show", str(tmp_path / "copy.bin"))
     assert by_name == by_hash == by_file
 
 
 @pytest.mark.parametrize("form", ["csv", "json"])
-def test_a_round_trip_loses_nothing(any_catalogue: Any, capsys: pytest.CaptureFixture[str], form: str) -> None:
+def test_a_round_trip_loses_nothing(any_catalogue: Any, form: str) -> None:
     fill(any_catalogue)
     for words in (["1.jpg", "medium=film"], ["1.jpg", "medium="], ["2.jpg", "shutter=1/60"]):
-        out_of(capsys, "labels", "set", *words, "--author", "ann")
+        run_json("labels", "set", *words, "--author", "ann")
     whole = select(*(column for column in Label.__table__.columns if column.name != "id")).order_by(
         Label.image_id, Label.id
     )
     before = any_catalogue.rows(whole)
-    assert out_of(capsys, "labels", "export", f"labels.{form}")["labels"] == len(before)
+    assert run_json("labels", "export", f"labels.{form}")["labels"] == len(before)
     with any_catalogue.engine.begin() as connection:
         connection.execute(delete(Label))
-    assert out_of(capsys, "labels", "import", f"labels.{form}") == {"added": len(before), "known": 0, "strangers": 0}
+    assert run_json("labels", "import", f"labels.{form}") == {"added": len(before), "known": 0, "strangers": 0}
     assert any_catalogue.rows(whole) == before
-    assert out_of(capsys, "labels", "import", f"labels.{form}")["known"] == len(before)
+    assert run_json("labels", "import", f"labels.{form}")["known"] == len(before)
 
 
-def test_the_newest_word_counts_however_late_it_is_imported(
-    any_catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_newest_word_counts_however_late_it_is_imported(any_catalogue: Any) -> None:
     fill(any_catalogue)
-    out_of(capsys, "labels", "set", "1.jpg", "medium=film", "--author", "ann")
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    run_json("labels", "set", "1.jpg", "medium=film", "--author", "ann")
+    (found,) = run_json("labels", "show", "1.jpg")
     columns = "sha256,target,value,origin,author,created_at"
     old = f"{found['sha256']},medium,digital,hand,ann,2020-01-01T00:00:00+00:00"
     Path("old.csv").write_text(f"{columns}\n{old}\n")
-    assert out_of(capsys, "labels", "import", "old.csv")["added"] == 1
-    assert counting(capsys, "1.jpg")["medium"] == "film"
-    assert out_of(capsys, "labels", "stats", "medium")["classes"] == {"digital": 3, "film": 1}
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert run_json("labels", "import", "old.csv")["added"] == 1
+    assert counting("1.jpg")["medium"] == "film"
+    assert run_json("labels", "stats", "medium")["classes"] == {"digital": 3, "film": 1}
+    (found,) = run_json("labels", "show", "1.jpg")
     assert [row["value"] for row in found["labels"] if row["origin"] == "hand"] == ["digital", "film"]
 
 
-def test_a_query_chooses_what_is_exported(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_query_chooses_what_is_exported(catalogue: Any) -> None:
     fill(catalogue)
     for file in ("some.csv", "some.json"):
         words = ("labels", "export", file, "--target", "shutter", "--where", "exposure_time_s > 1/20")
-        assert out_of(capsys, *words)["labels"] == 2
+        assert run_json(*words)["labels"] == 2
 
 
-def test_a_table_of_hashes_and_classes_is_enough(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_hashes_and_classes_is_enough(catalogue: Any) -> None:
     fill(catalogue)
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    (found,) = run_json("labels", "show", "1.jpg")
     with Path("mine.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows(
             [("sha256", "target", "value"), (found["sha256"], "medium", "film"), ("0" * 64, "medium", "film")]
         )
-    assert out_of(capsys, "labels", "import", "mine.csv", "--author", "bob")["strangers"] == 1
-    (found,) = out_of(capsys, "labels", "show", "1.jpg")
+    assert run_json("labels", "import", "mine.csv", "--author", "bob")["strangers"] == 1
+    (found,) = run_json("labels", "show", "1.jpg")
     last = found["labels"][-1]
     assert (last["origin"], last["author"], last["value"], last["counts"]) == ("import", "bob", "film", True)
 
 
-def test_what_label_studio_adds_is_read(catalogue: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_label_studio_adds_is_read(catalogue: Any) -> None:
     fill(catalogue)
-    out_of(capsys, "labels", "export", "tasks.json", "--target", "medium")
+    run_json("labels", "export", "tasks.json", "--target", "medium")
     tasks = json.loads(Path("tasks.json").read_text())
     assert tasks[0]["data"]["image"].startswith("/data/local-files/?d=")
     tasks[0]["annotations"].append(
@@ -157,18 +146,16 @@ def test_what_label_studio_adds_is_read(catalogue: Any, capsys: pytest.CaptureFi
     changed["result"][0]["value"]["choices"] = ["film"]
     changed |= {"completed_by": 3, "updated_at": "2036-01-02T03:04:05Z"}
     Path("tasks.json").write_text(json.dumps(tasks))
-    assert out_of(capsys, "labels", "import", "tasks.json")["added"] == 2
+    assert run_json("labels", "import", "tasks.json")["added"] == 2
     for task, author, time in ((tasks[0], "eve@example.org", "2026"), (tasks[1], "3", "2036")):
-        (found,) = out_of(capsys, "labels", "show", task["data"]["sha256"])
+        (found,) = run_json("labels", "show", task["data"]["sha256"])
         (new,) = [row for row in found["labels"] if row["origin"] == "import"]
         assert (new["author"], new["value"], new["created_at"][:4]) == (author, "film", time)
 
 
-def test_label_studio_gets_a_task_for_each_photograph_also_without_labels(
-    catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_label_studio_gets_a_task_for_each_photograph_also_without_labels(catalogue: Any) -> None:
     fill(catalogue)
-    assert out_of(capsys, "labels", "export", "tasks.json", "--target", "iso")["labels"] == 0
+    assert run_json("labels", "export", "tasks.json", "--target", "iso")["labels"] == 0
     tasks = json.loads(Path("tasks.json").read_text())
     assert [task["data"]["file"] for task in tasks] == [f"{number}.jpg" for number in range(1, 5)]
     assert all(task["annotations"] == [] for task in tasks)

@@ -19,6 +19,7 @@ from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, crop_of, read_dataset
 from lightmeter.labels.datasets.export.samples import crop_bytes, may_be_shared
 from lightmeter.labels.targets.registry import get_target
+from tests.support import run_json
 
 
 @pytest.fixture
@@ -43,10 +44,8 @@ def dataset(catalogue: Any) -> Dataset:
     return read_dataset(catalogue.project.datasets / "one")
 
 
-def pack(capsys: pytest.CaptureFixture[str], form: str, *options: str, name: str = "one") -> Any:
-    capsys.readouterr()
-    assert main(["labels", "pack", name, "--format", form, *options, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
+def pack(form: str, *options: str, name: str = "one") -> Any:
+    return run_json("labels", "pack", name, "--format", form, *options)
 
 
 def sides_of(dataset: Dataset) -> dict[str, set[str]]:
@@ -63,9 +62,9 @@ def truth(dataset: Dataset, side: str) -> dict[str, str]:
 
 # webdataset leaves its shards open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_webdataset_shards_hold_the_original_bytes(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+def test_webdataset_shards_hold_the_original_bytes(dataset: Dataset) -> None:
     webdataset = pytest.importorskip("webdataset")
-    found = pack(capsys, "webdataset")
+    found = pack("webdataset")
     assert (sum(found["pictures"].values()), found["withheld"]) == (28, 2)
     for side in SPLITS:
         shards = [str(file) for file in sorted(Path(found["folder"]).glob(f"{side}-*.tar"))]
@@ -76,11 +75,9 @@ def test_webdataset_shards_hold_the_original_bytes(dataset: Dataset, capsys: pyt
             assert hashlib.sha256(sample["jpg"]).hexdigest() == sample["__key__"]
 
 
-def test_parquet_is_a_hugging_face_data_set(
-    dataset: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_parquet_is_a_hugging_face_data_set(dataset: Dataset, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    found = pack(capsys, "parquet", "--any-licence")
+    found = pack("parquet", "--any-licence")
     assert (sum(found["pictures"].values()), found["withheld"]) == (30, 0)
     files = {side: f"{found['folder']}/data/{side}.parquet" for side in SPLITS}
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
@@ -93,12 +90,10 @@ def test_parquet_is_a_hugging_face_data_set(
     assert labels.int2str(first["label_shutter"]) == by_hash[first["sha256"]]
 
 
-def test_several_classes_are_lists_of_class_labels(
-    dataset: Dataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_several_classes_are_lists_of_class_labels(dataset: Dataset, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     assert main(["labels", "split", "two", "--target", "concept", "--target", "shutter", "--least", "5"]) == 0
-    found = pack(capsys, "parquet", "--any-licence", name="two")
+    found = pack("parquet", "--any-licence", name="two")
     files = {"train": f"{found['folder']}/data/train.parquet"}
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
     names = loaded.features["label_concept"].feature.names
@@ -106,14 +101,14 @@ def test_several_classes_are_lists_of_class_labels(
     known = {row["sha256"]: row["label_concept"] for row in read_dataset(Path("datasets/two")).rows()}
     for one in loaded:
         assert [names[number] for number in one["label_concept"]] == known[one["sha256"]]
-    facts = pack(capsys, "webdataset", "--any-licence", name="two")
+    facts = pack("webdataset", "--any-licence", name="two")
     with tarfile.open(next(Path(facts["folder"]).glob("train-*.tar"))) as shard:
         (first, *_) = (json.load(shard.extractfile(name)) for name in shard.getnames() if name.endswith(".json"))
     assert first["labels"]["concept"] == known[first["sha256"]]
 
 
-def test_folders_stand_for_classes(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
-    found = pack(capsys, "imagefolder")
+def test_folders_stand_for_classes(dataset: Dataset) -> None:
+    found = pack("imagefolder")
     for side in SPLITS:
         files = list((Path(found["folder"]) / side).glob("*/*.jpg"))
         assert Counter(file.parent.name for file in files) == Counter(
@@ -139,7 +134,7 @@ def test_crops_are_lossless_and_those_by_hand_count(
     assert faces.manifest.num_rows == 1 + 2 * 27
     for side in sides_of(faces).values():
         assert len(side) == 1
-    found = pack(capsys, "imagefolder", name="faces")
+    found = pack("imagefolder", name="faces")
     assert (sum(found["pictures"].values()), found["withheld"]) == (1 + 2 * 25, 4)
     sha256 = images[0][1]
     (by_hand,) = Path(found["folder"]).glob(f"*/*/{sha256}-*.png")

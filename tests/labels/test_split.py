@@ -20,7 +20,7 @@ from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
 from lightmeter.labels.datasets.groups import connect
 from lightmeter.labels.datasets.stratify import count, stratified_group_split
 from lightmeter.labels.targets.registry import get_target
-from tests.labels.splitting import FAST, SLOW, fill, freeze, refused, sides_by
+from tests.labels.splitting import FAST, SLOW, fill, freeze, sides_by, split_error
 
 
 def test_no_photographer_is_on_two_sides_and_each_class_gets_its_share(catalogue: Any) -> None:
@@ -195,9 +195,7 @@ def test_cross_validation_tests_each_photograph_once(catalogue: Any, capsys: pyt
     assert "Against cv/fold-3: another seed (0 → 1)" in card
 
 
-def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
-    catalogue: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_source_can_be_held_out_with_all_that_belongs_to_it(catalogue: Any) -> None:
     fill(catalogue)
     for index in range(6):
         owner = "person 0" if index == 0 else f"stranger {index}"
@@ -209,5 +207,5 @@ def test_a_source_can_be_held_out_with_all_that_belongs_to_it(
     assert {row["owner"] for row in dataset.rows("test")} == {"person 0", "person 7", *strangers}
     assert {row["source"] for row in dataset.rows("train")} == {"folder"}
     assert dataset.spec.counts["validation"] > 0
-    assert "did you mean flickr" in refused(capsys, "x", "--target", "shutter-binary", "--holdout-source", "flicker")
-    assert "at least 3" in refused(capsys, "x", "--target", "shutter-binary", "--folds", "2")
+    assert "did you mean flickr" in split_error("x", "--target", "shutter-binary", "--holdout-source", "flicker")
+    assert "at least 3" in split_error("x", "--target", "shutter-binary", "--folds", "2")

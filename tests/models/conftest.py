@@ -3,18 +3,15 @@
 import csv
 import hashlib
 import io
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
-from lightmeter.cli import main
 from lightmeter.labels.datasets.dataset import (
     MANIFEST_COLUMNS,
     SPLITS,
@@ -26,6 +23,7 @@ from lightmeter.labels.datasets.dataset import (
     stops_column,
     write_dataset,
 )
+from tests.support import run_text
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
@@ -168,16 +166,11 @@ TINY = {
 CNN = ["haoran-cnn", "--set", "view=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
 
 
-def lightmeter(*argv: object) -> int:
-    """Run a command line and return its exit code."""
-    return main([str(word) for word in argv])
-
-
 @pytest.fixture(scope="session")
 def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run trained on the data set; copy it before you change it."""
     run = tmp_path_factory.mktemp("runs") / "noise"
-    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL) == 0
+    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL)
     return run
 
 
@@ -185,34 +178,6 @@ def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained run."""
     return Path(shutil.copytree(trained, tmp_path / "noise"))
-
-
-@pytest.fixture
-def document(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """Run a command line that succeeds, and return the one JSON document that it prints."""
-
-    def ask(*argv: object) -> Any:
-        capsys.readouterr()
-        assert lightmeter(*argv, "--json") == 0
-        return json.loads(capsys.readouterr().out)
-
-    return ask
-
-
-@pytest.fixture
-def sentence(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command line that was used wrongly (exit code 2), and return the sentence that it prints."""
-
-    def ask(*argv: object) -> str:
-        capsys.readouterr()
-        assert lightmeter(*argv) == 2
-        printed = capsys.readouterr()
-        assert not printed.out
-        assert "Traceback" not in printed.err
-        assert printed.err.count("\n") == 1
-        return printed.err
-
-    return ask
 
 
 def history(run: Path) -> list[dict[str, str]]:

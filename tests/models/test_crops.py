@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,10 +20,10 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
 from lightmeter.models.runtime.spec import Preprocessing
+from tests.support import run_json
 
 from .conftest import SHUTTER, SMALL, STOPS, jpeg, manifest
 
-Ask = Callable[..., Any]
 HALVES = {"fast": 0, "slow": 160}
 
 
@@ -56,18 +54,18 @@ def halves(tmp_path: Path) -> Dataset:
 
 
 @pytest.mark.parametrize("recipe", ["patches", "haoran-cnn"])
-def test_each_part_is_an_example_of_its_own(recipe: str, halves: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_each_part_is_an_example_of_its_own(recipe: str, halves: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     small = {"patches": SMALL, "haoran-cnn": ["--set", "view=64", "--set", "epochs=2"]}[recipe]
-    metrics = document("models", "train", recipe, "--data", halves.folder, "--out", run, *small)["metrics"]
+    metrics = run_json("models", "train", recipe, "--data", halves.folder, "--out", run, *small)["metrics"]
     assert metrics["validation"]["photographs"] == 12
-    scored = document("models", "evaluate", run, "--data", halves.folder)["metrics"]["test"]
+    scored = run_json("models", "evaluate", run, "--data", halves.folder)["metrics"]["test"]
     assert scored["photographs"] == 12
     if recipe == "patches":
         assert scored["targets"]["shutter"]["accuracy"]["value"] > 0.9
     rows = pq.read_table(run / "predictions.parquet").to_pylist()
     assert {tuple(row["crop"]) for row in rows} == {(0, 0, 160, 120), (160, 0, 160, 120)}
-    runs = document("models", "compare", run, run)["targets"]["shutter"]
+    runs = run_json("models", "compare", run, run)["targets"]["shutter"]
     assert runs["photographs"] == 12
 
 

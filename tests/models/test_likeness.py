@@ -17,10 +17,9 @@ from lightmeter.models.runtime.input_warnings import input_warnings
 from lightmeter.models.runtime.preprocess import InvalidPhoto, Preprocessing, preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
 from lightmeter.models.training.runs import write_model
+from tests.support import encode_image, run_error, run_json
 
 from .conftest import jpeg
-
-Ask = Callable[..., Any]
 
 SPEC = ModelSpec(
     "x",
@@ -34,18 +33,12 @@ SPEC = ModelSpec(
 RANGES = {"long_side": (150.0, 640.0), "short_side": (100.0, 480.0), "jpeg_quality": (85.0, 95.0), "colourfulness": (30.0, 120.0)}  # fmt: skip
 
 
-def saved(pixels: np.ndarray, **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, options.pop("format", "JPEG"), **options)
-    return file.getvalue()
-
-
 def noise(width: int = 300, height: int = 200, **options: Any) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-    return saved(pixels, **{"quality": 90} | options)
+    return encode_image(pixels, **{"quality": 90} | options)
 
 
-GREY = saved(np.full((200, 300), 90, np.uint8) + np.arange(300, dtype=np.uint8), quality=90)
+GREY = encode_image(np.full((200, 300), 90, np.uint8) + np.arange(300, dtype=np.uint8), quality=90)
 
 
 def warned(data: bytes, spec: ModelSpec) -> list[tuple[str, str]]:
@@ -62,11 +55,11 @@ def test_training_writes_the_ranges_of_its_photographs(trained: Path) -> None:
     assert 0 < ranges["colourfulness"][0] < ranges["colourfulness"][1] < 256
 
 
-def test_predict_warns_of_a_photograph_outside_them(trained: Path, tmp_path: Path, document: Ask) -> None:
+def test_predict_warns_of_a_photograph_outside_them(trained: Path, tmp_path: Path) -> None:
     for name, size in (("usual", (160, 120)), ("large", (1600, 1200))):
         (tmp_path / name).write_bytes(jpeg(noisy=True, seed=1, size=size))
 
-    usual, large = document("models", "predict", trained, tmp_path / "usual", tmp_path / "large")
+    usual, large = run_json("models", "predict", trained, tmp_path / "usual", tmp_path / "large")
 
     assert "warnings" not in usual
     assert {warning["kind"] for warning in large["warnings"]} == {"outside"}
@@ -79,7 +72,7 @@ def test_predict_warns_of_a_photograph_outside_them(trained: Path, tmp_path: Pat
     ("photograph", "kinds", "word"),
     [
         (noise(), [], ""),
-        (noise(format="PNG"), [], ""),
+        (noise(kind="PNG"), [], ""),
         (noise(2000, 1500), ["outside", "outside"], "2000 pixels"),
         (noise(quality=99), ["outside"], "JPEG quality of about 99"),
         (noise(quality=40), ["resaved"], "JPEG quality 40"),
@@ -106,7 +99,7 @@ def test_what_the_training_photographs_are_themselves_is_no_peculiarity() -> Non
 
 @pytest.mark.parametrize("quality", [30, 50, 75, 90, 98])
 def test_the_quality_of_a_jpeg_is_read_off_its_table(quality: int) -> None:
-    image = Image.open(io.BytesIO(saved(np.zeros((8, 8, 3), np.uint8), quality=quality)))
+    image = Image.open(io.BytesIO(encode_image(np.zeros((8, 8, 3), np.uint8), quality=quality)))
 
     assert abs(jpeg_quality(image.quantization) - quality) <= 1
 
@@ -173,7 +166,7 @@ def reading_run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_predict_takes_tags_from_a_file(reading_run: Path, tmp_path: Path, document: Ask) -> None:
+def test_predict_takes_tags_from_a_file(reading_run: Path, tmp_path: Path) -> None:
     one, other = tmp_path / "one.jpg", tmp_path / "other.jpg"
     one.write_bytes(noise())
     other.write_bytes(noise())
@@ -182,7 +175,7 @@ def test_predict_takes_tags_from_a_file(reading_run: Path, tmp_path: Path, docum
     object_.write_text(json.dumps({"FNumber": 16}))
 
     def predicted(*words: object) -> list[Any]:
-        return [answer["predictions"] for answer in document("models", "predict", reading_run, one, other, *words)]
+        return [answer["predictions"] for answer in run_json("models", "predict", reading_run, one, other, *words)]
 
     plain, told = predicted(), predicted("--exif", object_)
     assert plain[0] == plain[1] != told[0] == told[1]
@@ -196,4 +189,4 @@ def test_a_file_of_tags_that_is_none(
     file = tmp_path / "exif.json"
     file.write_text(content)
 
-    assert f"The EXIF file {file} " in sentence("models", "predict", reading_run, file, "--exif", file)
+    assert f"The EXIF file {file} " in run_error("models", "predict", reading_run, file, "--exif", file)

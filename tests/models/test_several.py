@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from lightmeter.bootstrap import bootstrap
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions, fit_multilabel_temperature
+from tests.support import run_error, run_json, run_text
 
-from .conftest import CONCEPT, SHUTTER, SMALL, lightmeter, make_dataset
-
-Ask = Callable[..., Any]
+from .conftest import CONCEPT, SHUTTER, SMALL, make_dataset
 
 RECIPES = {
     "patches": SMALL,
@@ -86,70 +84,70 @@ def _keys(value: object) -> set[str]:
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_recipes_answer_with_all_classes_that_are_probable(recipe: str, tmp_path: Path, document: Ask) -> None:
+def test_recipes_answer_with_all_classes_that_are_probable(recipe: str, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(SHUTTER, CONCEPT))
     run = tmp_path / "run"
     options = ["--data", dataset.folder, "--out", run, *RECIPES[recipe]]
-    metrics = document("models", "train", recipe, *options)["metrics"]
+    metrics = run_json("models", "train", recipe, *options)["metrics"]
     assert metrics["validation"]["targets"]["concept"]["photographs"] == 10
-    metrics = document("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+    metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
     assert undocumented(metrics) == set()
     scored = metrics["test"]["targets"]["concept"]
     assert not {"accuracy", "balanced_accuracy", "confusion"} & set(scored)
     assert scored["baselines"]["constant"]["macro_f1"]["value"] > 0
     assert list(scored["by_class"]) == ["grain", "dawn", "calm"]
-    (answer,) = document("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
+    (answer,) = run_json("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
     concept, shutter = answer["predictions"]["concept"], answer["predictions"]["shutter"]
     assert concept["classes"] == [name for name, share in concept["probabilities"].items() if share >= 0.5]
     assert "class" not in concept
     assert "class" in shutter
-    assert lightmeter("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"]) == 0
+    run_text("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
     assert {path.name for path in (run / "plots").glob("test-concept-*")} >= {
         "test-concept-classes.png",
         "test-concept-reliability.png",
     }
 
 
-def test_what_can_be_seen_is_found(tmp_path: Path, document: Ask) -> None:
+def test_what_can_be_seen_is_found(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
-    document("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
-    scored = document("models", "evaluate", tmp_path / "run", "--data", dataset.folder)["metrics"]["test"]
+    run_json("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    scored = run_json("models", "evaluate", tmp_path / "run", "--data", dataset.folder)["metrics"]["test"]
     by_class = scored["targets"]["concept"]["by_class"]
     assert by_class["grain"]["average_precision"] == by_class["calm"]["average_precision"] == 1.0
     rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
     assert {"grain", "calm", "grain|dawn", "dawn|calm"} >= {row["truth"] for row in rows}
 
 
-def test_runs_are_compared_by_their_f1(tmp_path: Path, document: Ask) -> None:
+def test_runs_are_compared_by_their_f1(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
     runs = []
     for seed in (0, 1):
         runs.append(tmp_path / f"run{seed}")
         options = ["--data", dataset.folder, "--out", runs[-1], "--seed", seed, *RECIPES["haoran-cnn"]]
-        document("models", "train", "haoran-cnn", *options)
-    found = document("models", "compare", *runs, "--split", "validation")["targets"]["concept"]["runs"]
+        run_json("models", "train", "haoran-cnn", *options)
+    found = run_json("models", "compare", *runs, "--split", "validation")["targets"]["concept"]["runs"]
     assert set(found["run1"]["difference"]) >= {"macro_f1", "mean_average_precision"}
 
 
-def test_attacks_are_for_one_class_a_photograph(tmp_path: Path, sentence: Ask) -> None:
+def test_attacks_are_for_one_class_a_photograph(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
     run = tmp_path / "run"
-    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet") == 0
-    assert "has several classes a photograph" in sentence("models", "attack", run, "--data", dataset.folder)
+    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
+    assert "has several classes a photograph" in run_error("models", "attack", run, "--data", dataset.folder)
 
 
-def test_damaged_specs_are_refused(tmp_path: Path, sentence: Ask) -> None:
+def test_damaged_specs_are_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
     run = tmp_path / "run"
-    assert lightmeter("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet") == 0
+    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
     spec = (run / "model.toml").read_text()
     photograph = next(dataset.store.iterdir())
     (run / "model.toml").write_text(spec.replace("multiple = true", 'multiple = "yes"'))
-    assert "multiple must be true or false" in sentence("models", "predict", run, photograph)
+    assert "multiple must be true or false" in run_error("models", "predict", run, photograph)
     assert json.loads((run / "metrics.json").read_text())["format"] == 1
 
 
-def test_lederers_three_are_compared_in_one_report(tmp_path: Path, document: Ask) -> None:
+def test_lederers_three_are_compared_in_one_report(tmp_path: Path) -> None:
     """Differences of macro F1 and of training time, from the picture alone to tags and fusion."""
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,), exif=True)
     tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view=32"]
@@ -161,10 +159,10 @@ def test_lederers_three_are_compared_in_one_report(tmp_path: Path, document: Ask
     }
     for recipe, options in settings.items():
         out = ["--data", dataset.folder, "--out", tmp_path / recipe, "--device", "cpu"]
-        document("models", "train", recipe, *out, *options)
-        document("models", "evaluate", tmp_path / recipe, "--data", dataset.folder)
+        run_json("models", "train", recipe, *out, *options)
+        run_json("models", "evaluate", tmp_path / recipe, "--data", dataset.folder)
     page = tmp_path / "comparison.html"
-    found = document("models", "compare", *(tmp_path / recipe for recipe in settings), "--out", page)
+    found = run_json("models", "compare", *(tmp_path / recipe for recipe in settings), "--out", page)
     runs = found["targets"]["concept"]["runs"]
     assert list(runs) == list(settings)
     for name in ("lederer-exif", "lederer-fusion"):

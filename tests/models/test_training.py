@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,15 +15,14 @@ import torch
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.trainer import Trainer
+from tests.support import run_command, run_error, run_json, run_text
 
-from .conftest import CNN, TINY, history, lightmeter, make_dataset
-
-Ask = Callable[..., Any]
+from .conftest import CNN, TINY, history, make_dataset
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    document("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
+    run_json("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
     command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(killed)]
     slow = (
         "import sys, time; from models import descent; from lightmeter.cli import main; save = descent.Descent._save\n"
@@ -41,14 +38,14 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(dataset: Dataset, tmp_p
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not killed.exists()
-    document(*command, "--resume")
+    run_json(*command, "--resume")
     assert history(killed) == history(whole)
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
 def test_a_killed_training_does_not_look_at_photographs_twice(
-    recipe: str, tmp_path: Path, document: Ask, monkeypatch: pytest.MonkeyPatch
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a frozen trunk sees is written down as it goes, and taken up by whoever comes next."""
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
@@ -63,60 +60,62 @@ def test_a_killed_training_does_not_look_at_photographs_twice(
     seen: list[str] = []
     read = Predictor.read
     monkeypatch.setattr(Predictor, "read", lambda self, data, *rest: seen.append("") or read(self, data, *rest))
-    document(*command, "--resume")
+    run_json(*command, "--resume")
     assert len(seen) == 4 * 12 - 4  # 12 to learn from, 12 to choose by; then these are scored, and those measured
     whole = tmp_path / "whole"
-    document(*command[:-1], whole, "--device", "cpu")
+    run_json(*command[:-1], whole, "--device", "cpu")
     assert (whole / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
 
 
 def test_what_is_stopped_from_the_keyboard_can_go_on(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> float:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "_validate", stop)
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
-    assert lightmeter(*command) == 130
-    assert "the same command with --resume goes on from there" in capsys.readouterr().err
+    result = run_command(*command)
+    assert result.code == 130
+    assert "the same command with --resume goes on from there" in result.error
     monkeypatch.undo()
-    assert lightmeter(*command, "--resume", "--quiet") == 0
+    assert run_command(*command, "--resume", "--quiet")
 
 
-def test_training_ends_when_validation_no_longer_improves(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_training_ends_when_validation_no_longer_improves(dataset: Dataset, tmp_path: Path) -> None:
     options = ["--set", "epochs=50", "--set", "patience=2", "--set", "learning_rate=0.05"]
-    document("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
+    run_json("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
     losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
     assert len(losses) < 50
     assert losses.index(min(losses)) == len(losses) - 3
 
 
-def test_training_does_not_touch_the_test_split(tmp_path: Path, document: Ask) -> None:
+def test_training_does_not_touch_the_test_split(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     for row in dataset.rows("test"):
         (dataset.store / row["path"]).unlink()
     for recipe in ("patches", "haoran-cnn", "quality-features"):
-        document("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
+        run_json("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
 
 
-def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
+def test_a_checkpoint_of_something_else_is_not_taken_up(dataset: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ["models", "train", *CNN, "--data", str(dataset.folder), "--out", str(run)]
-    assert lightmeter(*command, "--quiet") == 0
+    run_text(*command, "--quiet")
     partial = tmp_path / "again.partial"
     partial.mkdir()
     torch.save({"fingerprint": "another"}, partial / "checkpoint.pt")
-    said = sentence(*command[:-1], tmp_path / "again", "--resume")
+    said = run_error(*command[:-1], tmp_path / "again", "--resume")
     assert "of another recipe, data set or seed" in said
     (partial / "checkpoint.pt").write_bytes(b"junk")
-    assert "cannot be read" in sentence(*command[:-1], tmp_path / "again", "--resume")
+    assert "cannot be read" in run_error(*command[:-1], tmp_path / "again", "--resume")
 
 
-def test_a_loss_that_is_no_number_is_said(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_that_is_no_number_is_said(dataset: Dataset, tmp_path: Path) -> None:
     options = ["--set", "learning_rate=1e30", "--data", dataset.folder, "--out", tmp_path / "run"]
-    assert lightmeter("models", "train", *CNN, *options) == 1
-    assert "The loss became nan in phase 1, epoch" in capsys.readouterr().err
+    result = run_command("models", "train", *CNN, *options)
+    assert result.code == 1
+    assert "The loss became nan in phase 1, epoch" in result.error
     assert not (tmp_path / "run").exists()
 
 
@@ -133,9 +132,9 @@ def shared_by_two(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_two_processes_train_what_one_trains(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_two_processes_train_what_one_trains(dataset: Dataset, tmp_path: Path) -> None:
     options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
-    document("models", "train", *options, "--out", tmp_path / "one")
+    run_json("models", "train", *options, "--out", tmp_path / "one")
     done = shared_by_two(["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == str(tmp_path / "two")
@@ -157,23 +156,23 @@ def test_processes_decide_alike(tmp_path: Path) -> None:
     assert {rank.name: rank.read_text() for rank in told.iterdir()} == {"0": "5.0", "1": "5.0"}, done.stderr
 
 
-def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: Dataset, tmp_path: Path) -> None:
     """What a frozen trunk sees is kept in 16 bits; the losses are the same within that."""
     small = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
     for name, once in (("once", "true"), ("anew", "false")):
         options = ["--set", f"encode_once={once}", "--data", dataset.folder, "--out", tmp_path / name]
-        document("models", "train", *small, *options)
+        run_json("models", "train", *small, *options)
     for one, other in zip(history(tmp_path / "once"), history(tmp_path / "anew"), strict=True):
         assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
 
 
-def test_what_changes_cannot_be_encoded_once(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
+def test_what_changes_cannot_be_encoded_once(dataset: Dataset, tmp_path: Path) -> None:
     options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
-    assert "encode_once needs the trunk frozen" in sentence("models", "train", "lightmeter-attention", *options)
+    assert "encode_once needs the trunk frozen" in run_error("models", "train", "lightmeter-attention", *options)
 
 
-def test_the_report_says_how_training_went(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
-    told = document("models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run")["metrics"]["training"]
+def test_the_report_says_how_training_went(dataset: Dataset, tmp_path: Path) -> None:
+    told = run_json("models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run")["metrics"]["training"]
     assert 0 <= told["waiting_share"] <= 1
     assert told["photographs"] == {"shutter": "fast 6, slow 6"}
     assert told["class_weights"] == "none"
@@ -182,27 +181,27 @@ def test_the_report_says_how_training_went(dataset: Dataset, tmp_path: Path, doc
     assert all(f"<td>{fact}" in page for fact in ("waiting share", "photographs, shutter", "class weights", "energy"))
 
 
-def test_a_last_photograph_alone_is_no_batch(tmp_path: Path, document: Ask) -> None:
+def test_a_last_photograph_alone_is_no_batch(tmp_path: Path) -> None:
     """One photograph has no deviation that a normalisation layer could divide by."""
     dataset = make_dataset(tmp_path / "noise-v1", count=33)
     left = len(dataset.rows("train")) - 1
     options = ["--set", f"batch_size={left}", "--set", "exif=['iso']", "--set", "epochs=2", "--device", "cpu"]
-    document("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run", *options)
+    run_json("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run", *options)
 
 
 @pytest.mark.parametrize("recipe", ["patches", "quality-features", "haoran-cnn"])
-def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path, sentence: Ask) -> None:
+def test_a_split_that_cannot_be_read_at_all_is_said(recipe: str, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "cut-v1", damaged=range(36))
-    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    said = run_error("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "No photograph in the training split of noise-v1 can be read" in said
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's compiler uses what torch gives up
 @pytest.mark.skipif(not shutil.which("c++"), reason="torch compiles with a C++ compiler, and there is none")
-def test_a_compiled_network_is_trained_like_any_other(dataset: Dataset, tmp_path: Path, document: Ask) -> None:
+def test_a_compiled_network_is_trained_like_any_other(dataset: Dataset, tmp_path: Path) -> None:
     words = ("models", "train", *CNN, "--data", dataset.folder, "--set", "epochs=2")
-    document(*words, "--out", tmp_path / "plain")
-    document(*words, "--out", tmp_path / "compiled", "--set", "compile=true")
+    run_json(*words, "--out", tmp_path / "plain")
+    run_json(*words, "--out", tmp_path / "compiled", "--set", "compile=true")
     for plain, compiled in zip(history(tmp_path / "plain"), history(tmp_path / "compiled"), strict=True):
         for loss in ("train_loss", "validation_loss"):
             assert float(compiled[loss]) == pytest.approx(float(plain[loss]), rel=1e-3)

@@ -1,15 +1,13 @@
 """Whatever is wrong is said in one sentence, with exit code 2."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec
+from tests.support import run_command, run_error
 
-from .conftest import SHUTTER, SMALL, lightmeter, make_dataset
-
-Ask = Callable[..., str]
+from .conftest import SHUTTER, SMALL, make_dataset
 
 
 @pytest.mark.parametrize(
@@ -32,51 +30,51 @@ Ask = Callable[..., str]
         (["patches", "--name", "../x"], "cannot be a run's name"),
     ],
 )
-def test_training(words: list[str], said: str, dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
-    assert said in sentence("models", "train", *words, "--data", dataset.folder, "--out", tmp_path / "run")
+def test_training(words: list[str], said: str, dataset: Dataset, tmp_path: Path) -> None:
+    assert said in run_error("models", "train", *words, "--data", dataset.folder, "--out", tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_no_data_set(tmp_path: Path, sentence: Ask) -> None:
-    assert "is no data set" in sentence("models", "train", "patches", "--data", tmp_path, "--out", tmp_path / "run")
+def test_a_folder_that_is_no_data_set(tmp_path: Path) -> None:
+    assert "is no data set" in run_error("models", "train", "patches", "--data", tmp_path, "--out", tmp_path / "run")
 
 
-def test_a_run_is_never_overwritten(trained: Path, dataset: Dataset, sentence: Ask) -> None:
+def test_a_run_is_never_overwritten(trained: Path, dataset: Dataset) -> None:
     before = (trained / "model.toml").read_bytes()
-    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", trained)
+    said = run_error("models", "train", "patches", "--data", dataset.folder, "--out", trained)
     assert "is there already; choose another name" in said
     assert (trained / "model.toml").read_bytes() == before
 
 
-def test_a_target_with_one_class(tmp_path: Path, sentence: Ask) -> None:
+def test_a_target_with_one_class(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "one-v1", targets=[TargetSpec("shutter", "1", ("fast", "never"), (-10.0, 0.0))])
-    said = sentence("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    said = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "fewer than two classes of 'shutter'" in said
 
 
-def test_evaluation_on_another_data_set(trained: Path, tmp_path: Path, sentence: Ask) -> None:
+def test_evaluation_on_another_data_set(trained: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "noise-v1", count=24)
-    assert "was trained on another data set" in sentence("models", "evaluate", trained, "--data", other.folder)
+    assert "was trained on another data set" in run_error("models", "evaluate", trained, "--data", other.folder)
 
 
-def test_prediction_of_a_file_that_is_not_there(trained: Path, tmp_path: Path, sentence: Ask) -> None:
-    assert "There is no file" in sentence("models", "predict", trained, tmp_path / "missing.jpg")
+def test_prediction_of_a_file_that_is_not_there(trained: Path, tmp_path: Path) -> None:
+    assert "There is no file" in run_error("models", "predict", trained, tmp_path / "missing.jpg")
 
 
 def test_prediction_of_nothing_that_can_be_read(trained: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("no photograph")
-    assert lightmeter("models", "predict", trained, text, "--quiet") == 1
+    assert run_command("models", "predict", trained, text, "--quiet").code == 1
 
 
-def test_recipes_of_ones_own(dataset: Dataset, tmp_path: Path, sentence: Ask) -> None:
+def test_recipes_of_ones_own(dataset: Dataset, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text(
         'summary = "x"\nsource = "x"\narchitecture = "efficientnet-lite0"\n[training]\nmethod = "guess"\n'
     )
-    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    said = run_error("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "invalid 'training'" in said
     recipe.write_text("summary = ")
-    said = sentence("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    said = run_error("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
     assert "is not valid TOML" in said
     assert SHUTTER.ordinal

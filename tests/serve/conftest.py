@@ -7,8 +7,8 @@ import pytest
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
-from tests.serve.support import Said, Server, make_fusion, make_photograph, make_run, say
-from tests.support import create_project
+from tests.serve.support import Server, make_fusion, make_photograph, make_run
+from tests.support import CommandResult, create_project, run_command
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = create_project(tmp_path_factory.mktemp("serve") / "project")
     make_run(project.runs / "tiny", "tiny")
     make_fusion(project.runs / "fusion")
-    assert say("serve", "archive", "tiny", project=project.root).code == 0
+    assert run_command("serve", "archive", "tiny", "--json", project=project.root).code == 0
     return project
 
 
@@ -31,17 +31,17 @@ def served(place: Project) -> Iterator[Server]:
 def fusion(place: Project) -> Iterator[Server]:
     """Another one, beside it, that serves the project's model ``fusion``."""
     archive = place.root / "fusion.mar"
-    assert say("serve", "archive", "fusion", "--out", archive, project=place.root).code == 0
+    assert run_command("serve", "archive", "fusion", "--out", archive, "--json", project=place.root).code == 0
     yield from _serving(place, "second", archive)
 
 
 def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
-    said = say("serve", "start", *archives, "--server", name, project=place.root)
+    said = run_command("serve", "start", *archives, "--server", name, "--json", project=place.root)
     assert said.code == 0, said.error
     server = Server(place, name)
     state = server.state
     yield server
-    say("serve", "stop", "--server", name, project=place.root)
+    run_command("serve", "stop", "--server", name, "--json", project=place.root)
     assert processes.processes_of(state) == []
 
 
@@ -50,7 +50,7 @@ def second(tmp_path: Path) -> Project:
     """Another project, with a model of the same name."""
     project = create_project(tmp_path / "ünïcode $HOME project")
     make_run(project.runs / "tiny", "tiny", seed=1)
-    say("serve", "archive", "tiny", project=project.root)
+    run_command("serve", "archive", "tiny", "--json", project=project.root)
     return project
 
 
@@ -63,6 +63,6 @@ def photograph(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(place: Project) -> Callable[..., Said]:
+def command(place: Project) -> Callable[..., CommandResult]:
     """Run a command in the project."""
-    return lambda *words: say(*words, project=place.root)
+    return lambda *words: run_command(*words, "--json", project=place.root)

@@ -4,7 +4,6 @@ import io
 import json
 import tomllib
 import zipfile
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,12 @@ import tomli_w
 import torch
 from PIL import Image
 
-from lightmeter.cli import main
 from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command said: its exit code, its standard output (parsed, if it is JSON), its standard error."""
-
-    code: int
-    document: Any
-    error: str
-
-
-def say(*words: object, project: Path) -> Said:
-    """Run a command with ``--json`` in a project."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
-        code = main([*map(str, words), "--json", "--project", str(project)])
-    return Said(code, json.loads(out.getvalue() or "null"), err.getvalue())
+from tests.support import run_command
 
 
 def make_run(folder: Path, name: str, seed: int = 0) -> Path:
@@ -151,5 +133,5 @@ class Server:
 
     def worker(self) -> int:
         """Return the process id of the first model's first worker."""
-        document = say("serve", "status", "--server", self.name, project=self.project.root).document
+        document = run_command("serve", "status", "--server", self.name, "--json", project=self.project.root).document
         return document["models"][0]["pids"][0]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lightmeter.project import Project
-from tests.serve.support import make_run, say
-from tests.support import create_project
+from tests.serve.support import make_run
+from tests.support import create_project, run_command
 
 
 def members(path: Path) -> dict[str, bytes]:
@@ -31,9 +31,13 @@ def test_an_archive_holds_run_predictor_and_handler(place: Project) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(place: Project, tmp_path: Path) -> None:
-    first = say("serve", "archive", "tiny", "--out", tmp_path / "one.mar", project=place.root).document
+    first = run_command(
+        "serve", "archive", "tiny", "--out", tmp_path / "one.mar", "--json", project=place.root
+    ).document
     os.utime(place.runs / "tiny" / "model.toml")
-    second = say("serve", "archive", "tiny", "--out", tmp_path / "two.mar", project=place.root).document
+    second = run_command(
+        "serve", "archive", "tiny", "--out", tmp_path / "two.mar", "--json", project=place.root
+    ).document
 
     assert first["sha256"] == second["sha256"]
     assert first["dataset"] == "ab" * 32
@@ -41,8 +45,18 @@ def test_the_same_run_gives_the_same_bytes(place: Project, tmp_path: Path) -> No
 
 
 def test_name_and_version_can_be_chosen_and_stand_in_the_answers(place: Project, tmp_path: Path) -> None:
-    made = say(
-        "serve", "archive", "tiny", "--name", "other", "--version", "2.1", "--out", tmp_path, project=place.root
+    made = run_command(
+        "serve",
+        "archive",
+        "tiny",
+        "--name",
+        "other",
+        "--version",
+        "2.1",
+        "--out",
+        tmp_path,
+        "--json",
+        project=place.root,
     ).document
 
     assert (made["archive"], made["name"], made["version"]) == (str(tmp_path / "other.mar"), "other", "2.1")
@@ -55,7 +69,7 @@ def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
     weights = run / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
 
-    said = say("serve", "archive", "tiny", project=project.root)
+    said = run_command("serve", "archive", "tiny", "--json", project=project.root)
 
     assert said.code == 2
     assert "model.safetensors" in said.document["error"]
@@ -71,7 +85,7 @@ def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_words_are_one_sentence(place: Project, words: list[str], sentence: str) -> None:
-    said = say("serve", "archive", *words, project=place.root)
+    said = run_command("serve", "archive", *words, "--json", project=place.root)
 
     assert said.code == 2
     assert sentence in said.document["error"]
@@ -144,10 +158,10 @@ SPOILT = {
     ],
 )
 def test_an_archive_is_checked_before_it_is_loaded(place: Project, tmp_path: Path, change: str, sentence: str) -> None:
-    say("serve", "archive", "tiny", "--out", tmp_path, project=place.root)
+    run_command("serve", "archive", "tiny", "--out", tmp_path, "--json", project=place.root)
     bad = hostile(tmp_path / "tiny.mar", change)
 
-    said = say("serve", "start", bad, "--server", "hostile", project=place.root)
+    said = run_command("serve", "start", bad, "--server", "hostile", "--json", project=place.root)
 
     assert said.code == 2
     assert str(bad) in said.document["error"]

@@ -20,7 +20,8 @@ import yaml
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.config import choose_ports, declared_metrics
 from lightmeter.serve.torchserve.java import find_java
-from tests.serve.support import make_photograph, say
+from tests.serve.support import make_photograph
+from tests.support import run_command
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -128,7 +129,7 @@ def test_the_unit_starts_and_stops_a_server(second: Project) -> None:
         subprocess.run([sys.executable, "-m", "lightmeter", *words], cwd=second.root, check=True, capture_output=True)
 
     run(service["ExecStart"])
-    status = say("serve", "status", project=second.root).document
+    status = run_command("serve", "status", "--json", project=second.root).document
     pid = second.root / Path(service["PIDFile"]).relative_to(service["WorkingDirectory"])
     watched = int(pid.read_text())
     run(service["ExecStop"])
@@ -137,7 +138,7 @@ def test_the_unit_starts_and_stops_a_server(second: Project) -> None:
     assert status["models"][0]["ready"]
     assert watched == status["pid"]
     assert not pid.exists()
-    assert say("serve", "status", project=second.root).document["running"] is False
+    assert run_command("serve", "status", "--json", project=second.root).document["running"] is False
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

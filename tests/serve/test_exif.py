@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.serve.support import Said, Server, make_photograph
+from tests.serve.support import Server, make_photograph
+from tests.support import CommandResult
 
 pytestmark = pytest.mark.server
 
@@ -50,7 +51,9 @@ def test_tags_can_be_told_beside_the_file(fusion: Server, request_: dict[str, An
     assert answer(fusion, **request_) == answer(fusion, files={"data": TAGGED})
 
 
-def test_the_command_tells_them_from_a_file(fusion: Server, command: Callable[..., Said], tmp_path: Path) -> None:
+def test_the_command_tells_them_from_a_file(
+    fusion: Server, command: Callable[..., CommandResult], tmp_path: Path
+) -> None:
     files = [tmp_path / "bare.jpg", tmp_path / "tagged.jpg"]
     for file, data in zip(files, (BARE, TAGGED), strict=True):
         file.write_bytes(data)

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from lightmeter.project import Project
-from tests.serve.support import make_photograph, say
+from tests.serve.support import make_photograph
+from tests.support import run_command
 
 pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
 pytestmark = pytest.mark.server
@@ -74,8 +75,10 @@ def test_readings_are_those_made_in_process(address: str, place: Project, tmp_pa
     photograph.write_bytes(PHOTOGRAPH)
     exif = tmp_path / "exif.json"
     exif.write_text('{"FNumber": 2.8, "ISO": "400"}')
-    (plain,) = say("models", "predict", "fusion", photograph, project=place.root).document
-    (told,) = say("models", "predict", "fusion", photograph, "--exif", exif, project=place.root).document
+    (plain,) = run_command("models", "predict", "fusion", photograph, "--json", project=place.root).document
+    (told,) = run_command(
+        "models", "predict", "fusion", photograph, "--exif", exif, "--json", project=place.root
+    ).document
 
     for here, further in ((plain, {}), (told, {"exif": {"FNumber": 2.8, "ISO": "400"}})):
         answer = httpx.post(address, json={"image": ENCODED, **further}, trust_env=False)

@@ -15,8 +15,8 @@ from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
-from tests.serve.support import make_photograph, make_untrained, say
-from tests.support import create_project
+from tests.serve.support import make_photograph, make_untrained
+from tests.support import create_project, run_command
 
 pytestmark = pytest.mark.server
 
@@ -58,10 +58,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def served_there(place: Project, python: Path) -> Iterator[None]:
-    said = say("serve", "start", "--server", "minimal", "--python", python, project=place.root)
+    said = run_command("serve", "start", "--server", "minimal", "--python", python, "--json", project=place.root)
     assert said.code == 0, said.error
     yield
-    say("serve", "stop", "--server", "minimal", project=place.root)
+    run_command("serve", "stop", "--server", "minimal", "--json", project=place.root)
 
 
 def test_lightmeter_is_not_there(python: Path) -> None:
@@ -73,8 +73,8 @@ def test_lightmeter_is_not_there(python: Path) -> None:
 
 
 def test_the_archive_is_served_and_its_answer_is_the_same(place: Project, served_there: None, photograph: Path) -> None:
-    there = say("serve", "predict", "tiny", photograph, "--server", "minimal", project=place.root)
-    here = say("models", "predict", "tiny", photograph, project=place.root)
+    there = run_command("serve", "predict", "tiny", photograph, "--server", "minimal", "--json", project=place.root)
+    here = run_command("models", "predict", "tiny", photograph, "--json", project=place.root)
 
     assert there.code == 0
     assert there.document == here.document
@@ -124,7 +124,7 @@ def test_every_architecture_travels(tmp_path: Path, python: Path) -> None:
         run = make_untrained(project.runs / name, name, cut)
         predictor = Predictor.load(run)
         expected.append(predictor.predict([predictor.read(photograph.read_bytes())])[0].as_dict())
-        said = say("serve", "archive", run, project=project.root)
+        said = run_command("serve", "archive", run, "--json", project=project.root)
         assert said.code == 0, said.error
         folders.append(tmp_path / name)
         zipfile.ZipFile(said.document["archive"]).extractall(folders[-1])

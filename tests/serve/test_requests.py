@@ -1,7 +1,6 @@
 """What a request can ask for, and what an answer holds."""
 
 import base64
-import io
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -20,15 +19,10 @@ from lightmeter.serve.handler.metrics import ClassDistribution, expected_mix
 from lightmeter.serve.handler.request import OPTIONS, PARTS, Request, read_request
 from lightmeter.serve.handler.service import PredictionService
 from tests.serve.support import Server, make_photograph, make_run
+from tests.support import encode_image
 
 PHOTOGRAPH = make_photograph(5)
 ENCODED = base64.b64encode(PHOTOGRAPH).decode()
-
-
-def saved(pixels: np.ndarray, **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, options.pop("format", "JPEG"), **options)
-    return file.getvalue()
 
 
 @pytest.mark.server
@@ -149,10 +143,10 @@ def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
     ("photograph", "kinds"),
     [
         (PHOTOGRAPH, []),
-        (saved(np.full((200, 200), 90, np.uint8) + np.arange(200, dtype=np.uint8)), ["monochrome"]),
+        (encode_image(np.full((200, 200), 90, np.uint8) + np.arange(200, dtype=np.uint8)), ["monochrome"]),
         (make_photograph(1, (400, 50)), ["tiny"]),
-        (saved(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), quality=40), ["resaved"]),
-        (saved(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), format="PNG"), []),
+        (encode_image(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), quality=40), ["resaved"]),
+        (encode_image(np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8), kind="PNG"), []),
     ],
     ids=["usual", "grey", "tiny", "compressed", "png"],
 )
@@ -171,7 +165,7 @@ def test_a_resized_photograph_gives_itself_away_by_its_exif(served: Server) -> N
     exif.get_ifd(0x8769).update({0xA002: 4000, 0xA003: 3000})
     pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
 
-    document = served.ask("/predictions/tiny", files={"data": saved(pixels, exif=exif, quality=90)}).json()
+    document = served.ask("/predictions/tiny", files={"data": encode_image(pixels, exif=exif, quality=90)}).json()
 
     (warning,) = document["warnings"]
     assert warning["kind"] == "resized"

@@ -16,14 +16,14 @@ from lightmeter.serve.torchserve import processes
 from lightmeter.serve.torchserve.config import Ports, properties
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
-from tests.serve.support import Said, Server, broken, make_photograph, say
-from tests.support import Lightmeter, create_project
+from tests.serve.support import Server, broken, make_photograph
+from tests.support import CommandResult, Lightmeter, create_project, run_command
 
 pytestmark = pytest.mark.server
 
 
 def test_the_served_prediction_is_the_one_made_in_process(
-    served: Server, command: Callable[..., Said], tmp_path: Path
+    served: Server, command: Callable[..., CommandResult], tmp_path: Path
 ) -> None:
     files = []
     for seed in range(20):
@@ -40,7 +40,7 @@ def test_the_served_prediction_is_the_one_made_in_process(
 
 
 def test_a_bad_file_is_answered_with_its_reason_and_the_others_with_their_readings(
-    served: Server, command: Callable[..., Said], photograph: Path, tmp_path: Path
+    served: Server, command: Callable[..., CommandResult], photograph: Path, tmp_path: Path
 ) -> None:
     empty, words = tmp_path / "empty.jpg", tmp_path / "words.jpg"
     empty.touch()
@@ -53,7 +53,7 @@ def test_a_bad_file_is_answered_with_its_reason_and_the_others_with_their_readin
     assert said.document == command("models", "predict", "tiny", empty, photograph, words).document
 
 
-def test_status_tells_models_addresses_and_java(served: Server, command: Callable[..., Said]) -> None:
+def test_status_tells_models_addresses_and_java(served: Server, command: Callable[..., CommandResult]) -> None:
     document = command("serve", "status").document
 
     (model,) = document["models"]
@@ -64,7 +64,9 @@ def test_status_tells_models_addresses_and_java(served: Server, command: Callabl
     assert model["queue"] == 0
 
 
-def test_status_tells_how_long_answers_take(served: Server, command: Callable[..., Said], photograph: Path) -> None:
+def test_status_tells_how_long_answers_take(
+    served: Server, command: Callable[..., CommandResult], photograph: Path
+) -> None:
     command("serve", "predict", "tiny", photograph)
 
     (model,) = command("serve", "status").document["models"]
@@ -104,14 +106,14 @@ def test_tokens_are_for_their_owner_alone(served: Server) -> None:
     assert keys.parent.stat().st_mode & 0o077 == 0
 
 
-def test_a_second_server_of_one_name_is_refused(served: Server, command: Callable[..., Said]) -> None:
+def test_a_second_server_of_one_name_is_refused(served: Server, command: Callable[..., CommandResult]) -> None:
     said = command("serve", "start")
 
     assert said.code == 2
     assert "runs already" in said.document["error"]
 
 
-def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
+def test_a_port_in_use_is_refused(command: Callable[..., CommandResult]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -135,7 +137,7 @@ def test_a_port_in_use_is_refused(command: Callable[..., Said]) -> None:
     ],
 )
 def test_wrong_words_are_one_sentence(
-    served: Server, command: Callable[..., Said], words: list[str], sentence: str
+    served: Server, command: Callable[..., CommandResult], words: list[str], sentence: str
 ) -> None:
     said = command("serve", *words)
 
@@ -146,13 +148,13 @@ def test_wrong_words_are_one_sentence(
 def test_without_a_server_the_commands_say_so(tmp_path: Path, photograph: Path) -> None:
     project = create_project(tmp_path / "project").root
 
-    assert say("serve", "status", project=project).code == 1
-    assert say("serve", "status", project=project).document["running"] is False
+    assert run_command("serve", "status", "--json", project=project).code == 1
+    assert run_command("serve", "status", "--json", project=project).document["running"] is False
     for words in (["stop"], ["predict", "tiny", photograph]):
-        said = say("serve", *words, project=project)
+        said = run_command("serve", *words, "--json", project=project)
         assert said.code == 1
         assert "serve start" in said.document["error"]
-    assert "serve archive" in say("serve", "start", project=project).document["error"]
+    assert "serve archive" in run_command("serve", "start", "--json", project=project).document["error"]
 
 
 def state_of(project: Project) -> ServerState:
@@ -164,12 +166,16 @@ def state_of(project: Project) -> ServerState:
 def test_two_projects_serve_side_by_side_and_stop_leaves_nothing(
     served: Server, second: Project, photograph: Path
 ) -> None:
-    assert say("serve", "start", project=second.root).code == 0
+    assert run_command("serve", "start", "--json", project=second.root).code == 0
     state = state_of(second)
 
-    answers = [say("serve", "predict", "tiny", photograph, project=p.root) for p in (served.project, second)]
-    here = [say("models", "predict", "tiny", photograph, project=p.root) for p in (served.project, second)]
-    stopped = say("serve", "stop", project=second.root)
+    answers = [
+        run_command("serve", "predict", "tiny", photograph, "--json", project=p.root) for p in (served.project, second)
+    ]
+    here = [
+        run_command("models", "predict", "tiny", photograph, "--json", project=p.root) for p in (served.project, second)
+    ]
+    stopped = run_command("serve", "stop", "--json", project=second.root)
 
     assert [answer.document for answer in answers] == [answer.document for answer in here]
     assert answers[0].document != answers[1].document
@@ -177,16 +183,16 @@ def test_two_projects_serve_side_by_side_and_stop_leaves_nothing(
     assert stopped.document["stopped"] == 2
     assert processes.processes_of(state) == []
     assert not Path(state.temporary).exists()
-    assert say("serve", "status", project=served.project.root).document["running"] is True
+    assert run_command("serve", "status", "--json", project=served.project.root).document["running"] is True
 
 
 def test_nothing_is_left_after_java_was_killed(second: Project) -> None:
-    say("serve", "start", project=second.root)
+    run_command("serve", "start", "--json", project=second.root)
     state = state_of(second)
     os.kill(state.pid, signal.SIGKILL)
 
-    assert say("serve", "status", project=second.root).code == 1
-    assert say("serve", "stop", project=second.root).code == 0
+    assert run_command("serve", "status", "--json", project=second.root).code == 1
+    assert run_command("serve", "stop", "--json", project=second.root).code == 0
     assert processes.processes_of(state) == []
 
 
@@ -195,16 +201,16 @@ def test_nothing_is_left_of_a_start_that_was_killed(second: Project, lightmeter:
         while server_directory(second, "main").read() is None:
             assert starting.poll() is None
         state = state_of(second)
-        while not (status := say("serve", "status", project=second.root)).document.get("models"):
+        while not (status := run_command("serve", "status", "--json", project=second.root)).document.get("models"):
             assert "Error:" not in status.error
         starting.kill()
 
-    assert say("serve", "stop", project=second.root).code == 0
+    assert run_command("serve", "stop", "--json", project=second.root).code == 0
     assert processes.processes_of(state) == []
 
 
 def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
-    said = say("serve", "start", broken(second.archives / "tiny.mar"), project=second.root)
+    said = run_command("serve", "start", broken(second.archives / "tiny.mar"), "--json", project=second.root)
 
     assert said.code == 1
     assert "BrokenModel" in said.document["error"]
@@ -216,7 +222,9 @@ def test_a_broken_model_fails_with_its_own_error(second: Project) -> None:
 def test_a_python_that_lacks_packages_fails_with_their_name(second: Project, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare")
 
-    said = say("serve", "start", "--python", tmp_path / "bare" / "bin" / "python", project=second.root)
+    said = run_command(
+        "serve", "start", "--python", tmp_path / "bare" / "bin" / "python", "--json", project=second.root
+    )
 
     assert said.code == 1
     assert "ModuleNotFoundError: No module named 'ts'" in said.document["error"]
