@@ -27,7 +27,7 @@ from sqlalchemy import insert, text
 
 from lightmeter import cli
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Sighting
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 
 BATCH = 20_000
@@ -63,7 +63,7 @@ def made_up(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
 
 
 def fill(project: Project, count: int) -> None:
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     with engine.begin() as connection:
         connection.execute(insert(HarvestRun).values(id=1, source="made up", query={}, options={}))
         for batch in made_up(count):
@@ -88,7 +88,7 @@ def fill(project: Project, count: int) -> None:
 
 def empty(project: Project) -> None:
     """Take all tables out of the data base, for the next size."""
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     Base.metadata.drop_all(engine)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE alembic_version"))
@@ -107,7 +107,7 @@ def step_apply(project: Project) -> None:
     from lightmeter.labels.annotations.rules import apply
     from lightmeter.labels.targets.registry import get_target
 
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     apply(engine, [get_target("shutter")])
     engine.dispose()
 
@@ -118,7 +118,7 @@ def step_split(project: Project) -> None:
     from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.labels.targets.registry import get_target
 
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     with engine.connect() as connection:
         gathered = collect(connection, [get_target("shutter")])
     freeze(engine, project, project.datasets / "one", gathered, SplitOptions())

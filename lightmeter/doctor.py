@@ -62,10 +62,10 @@ def _project_checks(project: Project) -> Iterator[Check]:
 
 
 def _catalogue(project: Project) -> Check:
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
 
     try:
-        engine = open_catalogue(project)
+        engine = open_engine(project)
     except LightmeterError as error:
         return Check("catalogue", "error", str(error))
     return Check("catalogue", "ok", engine.url.render_as_string(hide_password=True))

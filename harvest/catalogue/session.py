@@ -32,7 +32,7 @@ def engine_for(url: str) -> Engine:
     return engine
 
 
-def open_catalogue(project: Project) -> Engine:
+def open_engine(project: Project) -> Engine:
     """Open a project's catalogue, which must be at the newest revision.
 
     Raises:

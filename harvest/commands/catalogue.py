@@ -35,11 +35,11 @@ def upgrade() -> None:
 def info() -> None:
     """Say where the catalogue is, at which revision, and how much is in it."""
     from lightmeter.harvest.catalogue.migrate import head
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import catalogue_info
     from lightmeter.project import find_project
 
-    engine = open_catalogue(find_project())
+    engine = open_engine(find_project())
     counts = catalogue_info(engine)
     where = engine.url.render_as_string(hide_password=True)
     console.get_console().emit(
@@ -57,11 +57,11 @@ def export(
     """Write a table of every photograph: source, licence, EXIF, size and measures."""
     from lightmeter.harvest.catalogue.export import export as write
     from lightmeter.harvest.catalogue.query.parser import parse_where
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.project import find_project
 
     target, chosen = target or Path(f"catalogue.{form}"), parse_where(where) if where else None
-    number, columns = write(open_catalogue(find_project()), target, form, chosen)
+    number, columns = write(open_engine(find_project()), target, form, chosen)
     console.get_console().emit(
         {"file": target.absolute(), "rows": number, "columns": columns},
         f"{number} photographs written to {target}.",
@@ -76,10 +76,10 @@ def show(
 ) -> None:
     """Print everything known about one photograph, and where it comes from."""
     from lightmeter.harvest.catalogue.lookup import describe_photograph
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.project import find_project
 
-    document = describe_photograph(open_catalogue(find_project()), photograph)
+    document = describe_photograph(open_engine(find_project()), photograph)
     console.get_console().emit(document, _tables_of(document))
 
 

@@ -84,11 +84,11 @@ def sources() -> None:
 @app.command()
 def status() -> None:
     """Count the sightings of each run by state, with reasons."""
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
     from lightmeter.project import find_project
 
-    document = run_counts(open_catalogue(find_project()))
+    document = run_counts(open_engine(find_project()))
     console.get_console().emit(document, _status_tables(document))
 
 
@@ -182,11 +182,11 @@ def _columns(require: str) -> tuple[str, ...]:
 
 def _report(ended: "RunResult") -> None:
     """Print how a run ended; raise what its exit code needs."""
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
     from lightmeter.project import find_project
 
-    document = run_counts(open_catalogue(find_project()), ended.run)
+    document = run_counts(open_engine(find_project()), ended.run)
     counts = document["total"]
     said = ", ".join(
         f"{counts[state]} {state}"

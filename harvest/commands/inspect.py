@@ -25,7 +25,7 @@ def inspect(
 ) -> None:
     """Look again: decode what a filter has not seen yet, judge the rest by the settings of the day."""
     from lightmeter.harvest.catalogue.query.parser import parse_where
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.crawl.worker_pool import WorkerPool
     from lightmeter.harvest.filters import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
@@ -34,7 +34,7 @@ def inspect(
     project = find_project()
     settings = project.settings.inspect
     plan = InspectionPlan.of(project.settings, filters)
-    engine, chosen = open_catalogue(project), parse_where(where) if where else None
+    engine, chosen = open_engine(project), parse_where(where) if where else None
     workers = WorkerPool(settings.workers, settings.timeout_s, project.logs / "workers.log")
     try:
         with console.get_console().progress() as progress:
@@ -66,14 +66,14 @@ def contact_sheet(
 ) -> None:
     """Write a picture of what a filter kept and dropped, with its measures."""
     from lightmeter.harvest.catalogue.query.parser import parse_where
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.contact_sheet import contact_sheet as write
     from lightmeter.project import find_project
 
     plugins.get("filters", name)
     project, target = find_project(), out or Path(f"contact-sheet-{name}.jpg")
     chosen = parse_where(where) if where else None
-    counts = write(open_catalogue(project), project.store, target, name, where=chosen, each=each)
+    counts = write(open_engine(project), project.store, target, name, where=chosen, each=each)
     console.get_console().emit(
         {"file": target.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {target}."
     )
@@ -90,11 +90,11 @@ def duplicates(
     from dataclasses import asdict
 
     from lightmeter.harvest.catalogue.query.parser import parse_where
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.near_duplicates import near_duplicates
     from lightmeter.project import find_project
 
-    groups = near_duplicates(open_catalogue(find_project()), radius, parse_where(where) if where else None)
+    groups = near_duplicates(open_engine(find_project()), radius, parse_where(where) if where else None)
     rows = [
         (
             number if place == 0 else "",
@@ -128,7 +128,7 @@ def crops(
 ) -> None:
     """Cut faces, or what lies inside frames, out of their photographs."""
     from lightmeter.harvest.catalogue.query.parser import parse_where
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
     from lightmeter.project import find_project
 
@@ -136,7 +136,5 @@ def crops(
     with console.get_console().progress() as progress:
         task = progress.add_task("cutting", total=None)
         wanted = CropOptions(kind, margin, min_score, chosen)
-        number = write_crops(
-            open_catalogue(project), project.store, folder, wanted, lambda n: progress.advance(task, n)
-        )
+        number = write_crops(open_engine(project), project.store, folder, wanted, lambda n: progress.advance(task, n))
     console.get_console().emit({"folder": folder.absolute(), "crops": number}, f"{number} crops written to {folder}.")

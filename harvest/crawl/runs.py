@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, RowMapping, exists, insert, select, u
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, Sighting, SightingState
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.budgets import budget_file
 from lightmeter.harvest.crawl.crawler import Crawl, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
@@ -43,7 +43,7 @@ def start_run(project: Project, source: str, query: dict[str, Any], options: Run
     Raises:
         UsageError: if there is no such source, or the query is wrong.
     """
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     plugin = _source(project, source)
     asked = _query(plugin, query)
     plugin.site(asked)  # what is wrong with the query shows before there is a run
@@ -69,7 +69,7 @@ def resume_run(project: Project, number: int | None) -> RunResult:
     Raises:
         UsageError: if there is none.
     """
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     query = select(HarvestRun.id).order_by(HarvestRun.id.desc()).limit(1)
     query = (
         query.where(HarvestRun.state != RunState.FINISHED) if number is None else query.where(HarvestRun.id == number)
@@ -94,7 +94,7 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
     Raises:
         UsageError: if there is nothing to try.
     """
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     chosen = (Sighting.state == SightingState.FAILED) & Sighting.media_url.is_not(None)
     if reason is not None:
         chosen &= Sighting.reason.startswith(reason, autoescape=True)

@@ -21,9 +21,9 @@ Author = Annotated[str | None, typer.Option(help="Who says so; else your name on
 @contextmanager
 def catalogue(project: "Project") -> "Iterator[Engine]":
     """Open a project's catalogue for a block."""
-    from lightmeter.harvest.catalogue.session import open_catalogue
+    from lightmeter.harvest.catalogue.session import open_engine
 
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     try:
         yield engine
     finally:

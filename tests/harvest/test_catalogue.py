@@ -12,7 +12,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.ingest import save_items, save_outcomes
 from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Sighting, SightingState
-from lightmeter.harvest.catalogue.session import engine_for, open_catalogue
+from lightmeter.harvest.catalogue.session import engine_for, open_engine
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.crawl.items import FetchOutcome, FetchRequest, IngestedPhoto, RunOptions, SourceContext
 from lightmeter.harvest.filters import InspectionPlan
@@ -151,10 +151,10 @@ def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
 def test_a_catalogue_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "lightmeter.toml").write_text("[catalogue]\nurl = 'postgresql+psycopg://nobody@127.0.0.1:1/none'\n")
     with pytest.raises(LightmeterError, match="cannot be reached"):
-        open_catalogue(Project(tmp_path))
+        open_engine(Project(tmp_path))
 
 
 def test_an_old_catalogue_names_the_command_that_helps(tmp_path: Path) -> None:
     (tmp_path / "lightmeter.toml").write_text("")
     with pytest.raises(UsageError, match="lightmeter catalogue upgrade"):
-        open_catalogue(Project(tmp_path))
+        open_engine(Project(tmp_path))

@@ -9,7 +9,7 @@ from sqlalchemy import insert, select
 
 from lightmeter.harvest.catalogue.models import Image as CatalogueImage
 from lightmeter.harvest.catalogue.models import Region
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import find_project
 from tests.conftest import Lightmeter
 
@@ -39,7 +39,7 @@ def test_what_a_person_drew_takes_the_place_of_what_was_found(
     for name in ("one.png", "two.png"):
         ImageOps.expand(scene.rotate(180 * (name == "two.png")), (10, 20, 30, 40), "white").save(folder / name)
     lightmeter("harvest", "run", "folder", folder)
-    engine = open_catalogue(find_project())
+    engine = open_engine(find_project())
     drawn = {"kind": "inside", "origin": "hand", "x": 5, "y": 6}
     with engine.begin() as connection:
         first, second = connection.scalars(select(CatalogueImage.id).order_by(CatalogueImage.id))

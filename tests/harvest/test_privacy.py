@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as Photograph
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.items import RunOptions, SourceContext
 from lightmeter.harvest.sources import PhotoItem
 from lightmeter.project import Project
@@ -45,7 +45,7 @@ def test_a_file_s_personal_data_stay_out(project: Path, photograph: Path, lightm
     stored = _catalogue_bytes(project)
     assert b"Lightmeter Works" in stored  # the rest is there
     assert [secret for secret in SECRETS if secret.encode() in stored] == []
-    with open_catalogue(Project(project)).connect() as connection:
+    with open_engine(Project(project)).connect() as connection:
         body = connection.scalars(select(Photograph.body)).one()
     assert len(body or "") == 64
 
@@ -66,7 +66,7 @@ def test_what_a_source_tells_is_treated_alike(project: Path) -> None:
         "GPS:GPSLatitude": SECRETS[3],
     }
     seen = PhotoItem(source_id="1", media_url="https://example.org/1.jpg", exif=told, exif_origin="api")
-    engine = open_catalogue(Project(project))
+    engine = open_engine(Project(project))
     with engine.begin() as connection:
         run = insert(HarvestRun).values(source="x", query={}, options={}).returning(HarvestRun.id)
         number = connection.execute(run).scalar_one()

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, nominal_settings
 from lightmeter.harvest.catalogue.models import Exif
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_json
 
@@ -27,7 +27,7 @@ def test_disagreement_is_told(harvested: Project, harvested_once: Path) -> None:
     sighting = run_json("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["sightings"][0][
         "id"
     ]
-    with open_catalogue(harvested).begin() as connection:
+    with open_engine(harvested).begin() as connection:
         told = {"sighting_id": sighting, "origin": "api", "f_number": 8.0, "iso": 200.0, "lens": "A lens", "raw": {}}
         connection.execute(insert(Exif).values(told))
     exif = run_json("catalogue", "show", harvested_once / "photographs" / "berenice" / "0.jpg")["exif"]

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Select, update
 from sqlalchemy.orm import Session
 
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Sighting, SightingState
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.review.server import ReviewServer
@@ -119,7 +119,7 @@ def any_catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.Monkey
 def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
     project = create_project(tmp_path / "project")
     monkeypatch.chdir(project.root)
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     yield Catalogue(project, engine)
     engine.dispose()
 

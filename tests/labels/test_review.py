@@ -16,7 +16,7 @@ from PIL import ImageOps
 from sqlalchemy import Engine, func, insert, select
 
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Region, Sighting
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.suspects import write_suspects
 from lightmeter.labels.review.boxes import Box, Size, to_display, to_file
@@ -215,7 +215,7 @@ KINDS_OF_QUEUE = ("all", "unjudged", "no-face", "disagreements", "suspects")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Engine]]:
     """A hundred thousand photographs; the last few thousand are those that wait in each queue."""
     project = create_project(tmp_path_factory.mktemp("many"))
-    engine = open_catalogue(project)
+    engine = open_engine(project)
     numbers, rare = range(1, 100_001), range(97_001, 100_001)
     image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 1}
     looked = {"filter": "faces", "version": 1, "verdict": "keep"}

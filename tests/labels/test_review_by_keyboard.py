@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Label, Region
-from lightmeter.harvest.catalogue.session import open_catalogue
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.review.boxes import Box, Size, to_display
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.review.server import ReviewServer
@@ -117,7 +117,7 @@ def test_pictures_for_the_docs(project: Path, lightmeter: Lightmeter, browser: A
     lightmeter("harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360")
     assert main(["labels", "apply", "medium"]) == 0
     found = find_project()
-    engine = open_catalogue(found)
+    engine = open_engine(found)
 
     def page(where: str) -> ReviewServer:
         with engine.connect() as connection:
