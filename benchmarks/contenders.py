@@ -34,7 +34,7 @@ _GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, the same corners as
 def in_process(run: Path) -> Ask:
     keep_freed_memory()  # as our workers do
     predictor = Predictor.load(run)
-    return lambda data: predictor.predict([predictor.read(data)])
+    return predictor.predict
 
 
 @contextmanager

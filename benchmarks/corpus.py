@@ -52,7 +52,7 @@ def features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
 
     def one(file: Path) -> np.ndarray | None:
         try:
-            inputs = predictor.tensors(predictor.read(file.read_bytes()))
+            inputs = predictor.tensors(predictor.preprocess(file.read_bytes()))
         except InvalidPhoto:
             return None
         with torch.inference_mode():

@@ -117,7 +117,7 @@ class Decoding(torch.utils.data.Dataset):
         return len(self.files)
 
     def __getitem__(self, place: int) -> tuple[int, dict[str, Tensor]]:
-        inputs = self.predictor.read(self.files[place]).inputs
+        inputs = self.predictor.preprocess(self.files[place]).inputs
         return place, {name: torch.from_numpy(values) for name, values in inputs.items()}
 
     def shuffled(self, _inputs: Inputs, _seed: int, *, flip: bool) -> Iterator[Batch]:
@@ -177,7 +177,7 @@ def share_of_gpu(work: Callable[[], None]) -> float:
 
 
 def grids(files: list[bytes]) -> None:
-    settings = Preprocessing(patches=GRIDS, patch_size=GRID, choice="coloured")
+    settings = Preprocessing(patches=GRIDS, patch_size=GRID, patch_selection="coloured")
     whole = median_rate(len(files), lambda: [preprocess(data, settings) for data in files])
     decoding = median_rate(len(files), lambda: [Image.open(io.BytesIO(data)).convert("RGB").load() for data in files])
     ours = GRIDS / (1 / whole - 1 / decoding)
@@ -210,7 +210,7 @@ def prediction(files: list[bytes], device: str) -> None:
         few = files[:24]
 
         def one(data: bytes, predictor: Predictor = predictor) -> object:
-            return predictor.predict([predictor.read(data)])
+            return predictor.predict(data)
 
         one(few[0])
         single = rate(len(few), lambda few=few, one=one: [one(data) for data in few])

@@ -142,10 +142,10 @@ def _misled(
 ) -> dict[str, Tensor]:
     """Return pictures changed by at most a level so that the truth becomes unlikely."""
     settings = predictor.spec.preprocessing
-    deviation = torch.tensor(settings.deviation, device=predictor.device)[:, None, None]
+    std = torch.tensor(settings.std, device=predictor.device)[:, None, None]
     mean = torch.tensor(settings.mean, device=predictor.device)[:, None, None]
-    most = level / deviation
-    lowest, highest = -mean / deviation, (255 - mean) / deviation
+    most = level / std
+    lowest, highest = -mean / std, (255 - mean) / std
     steps, step = (1, most) if attack == "fgsm" else (_STEPS, most * 2.5 / _STEPS)
     torch.manual_seed(0)
     changed = dict(clean)

@@ -53,7 +53,7 @@ def of_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[s
             **_answer(predictor, photograph, target),
             "truth": row[stops_column(target.name)],
         }
-        for row, photograph in each_photograph(dataset, rows, predictor.read, "predicting")
+        for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
         if not isinstance(photograph, InvalidPhoto)
     ]
     check_readable(dataset, "series", found)
@@ -78,7 +78,7 @@ def write_series(picture: Path, found: Mapping[str, Any], target: Target) -> Non
 
 
 def _answer(predictor: Predictor, photograph: ModelInput, target: Target) -> dict[str, Any]:
-    answer = predictor.predict([photograph])[0].predictions[target.name]
+    answer = predictor.predict(photograph).predictions[target.name]
     return {"stops": answer.stops, "class": answer.label}
 
 

@@ -26,7 +26,7 @@ def read(predictor: Predictor, file: Path) -> ModelInput:
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
     try:
-        return predictor.read(file.read_bytes())
+        return predictor.preprocess(file.read_bytes())
     except InvalidPhoto as error:
         raise LightmeterError(f"{file}: {error.reason}") from error
 
@@ -66,7 +66,7 @@ def attack_split(
     rows = [row for row in dataset.rows(split) if row[label_column(chosen.name)] is not None][:limit]
     right: dict[probing.Attack, list[list[bool]]] = {"fgsm": [], "pgd": []}
     truths = iter([place[row[label_column(chosen.name)]] for row in rows])
-    for _, photograph in each_photograph(dataset, rows, predictor.read, "attacking"):
+    for _, photograph in each_photograph(dataset, rows, predictor.preprocess, "attacking"):
         truth = next(truths)
         if isinstance(photograph, InvalidPhoto):
             continue
@@ -96,7 +96,7 @@ def similar(predictor: Predictor, file: Path, dataset: Dataset, count: int) -> l
     wanted = probing.embedding(predictor, read(predictor, file))
 
     found: list[dict[str, Any]] = []
-    for row, photograph in each_photograph(dataset, dataset.rows(), predictor.read, "comparing"):
+    for row, photograph in each_photograph(dataset, dataset.rows(), predictor.preprocess, "comparing"):
         if not isinstance(photograph, InvalidPhoto):
             likeness = float(probing.embedding(predictor, photograph) @ wanted)
             path = str(dataset.store / row["path"])

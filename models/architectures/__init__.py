@@ -1,21 +1,43 @@
-"""Networks by name: the built-in ones here, others from packages that offer ``lightmeter.architectures``.
+"""Registry of network architectures.
 
-An architecture is a function that takes a `ModelSpec` and returns a module. The module's ``forward`` takes
-the inputs of `Photograph` by name, as float tensors with a leading axis of photographs, and returns logits
-of shape (N, C) by target.
+An architecture is a function that takes a `ModelSpec`, and the recipe's ``architecture_options`` as keyword arguments,
+and returns a ``torch.nn.Module``. The module's ``forward`` takes the arrays of `ModelInput.inputs` by name, as float
+tensors with a leading axis of photographs, and returns logits of shape (N, C) for each target by name. A submodule
+called ``backbone`` can start from pretrained weights (recipe key ``weights``) and be frozen. Two methods are optional:
+
+- ``features(inputs)`` returns features of shape (N, F); with a `LinearHeads` module called ``heads`` the network can be
+  trained by ``method = "probe"``.
+- ``encode(inputs)`` returns the outputs of the frozen backbone by name, which ``forward`` accepts in place of its
+  inputs; needed for ``cache_activations``.
+
+Add an architecture with the decorator, or from a package through the entry-point group ``lightmeter.architectures``,
+where the name of the entry point is the name of the architecture::
+
+    @register_architecture("tiny")
+    def tiny(spec, *, width=16):
+        return TinyNet(spec.classes, width)
+
+    # pyproject.toml
+    [project.entry-points."lightmeter.architectures"]
+    tiny = "my_package:tiny"
+
+    # recipe.toml
+    architecture = "tiny"
+    architecture_options = { width = 32 }     # or --set width=32
 """
 
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from lightmeter.models.runtime.spec import ModelSpec
+    from ..runtime.spec import ModelSpec
 
-Builder = Callable[["ModelSpec"], "nn.Module"]
+Builder = Callable[..., "nn.Module"]
+AnyBuilder = TypeVar("AnyBuilder", bound=Builder)
 
 BUILT_IN = {
     "efficientnet-lite0": "patches_and_view",
@@ -29,21 +51,65 @@ BUILT_IN = {
     "vgg16-patches": "vgg",
     "vgg16-view": "vgg",
 }
-"""Module of each built-in architecture, with a function ``build``; it stands here as an archive has no entry points."""
+"""Module of each built-in architecture. A table, because an archive has no entry points."""
+
+_REGISTRY: dict[str, Builder] = {}
+
+
+def register_architecture(name: str) -> Callable[[AnyBuilder], AnyBuilder]:
+    """Return a decorator that registers the builder of an architecture.
+
+    Args:
+        name: Name of the architecture in recipes.
+
+    Raises:
+        ValueError: The name is that of a built-in architecture.
+
+    Example:
+        >>> from torch import nn
+        >>> @register_architecture("tiny-example")
+        ... def tiny(spec, *, width=16):
+        ...     return nn.Linear(width, 2)
+        >>> get_builder("tiny-example") is tiny
+        True
+    """
+
+    def register(builder: AnyBuilder) -> AnyBuilder:
+        if name in BUILT_IN and builder.__module__ != f"{__name__}.{BUILT_IN[name]}":
+            raise ValueError(f"architecture '{name}' is built in; choose another name")
+        _REGISTRY[name] = builder
+        return builder
+
+    return register
+
+
+def list_architectures() -> list[str]:
+    """Return the names of all architectures: built in, registered and installed."""
+    installed = (plugin.name for plugin in entry_points(group="lightmeter.architectures"))
+    return sorted({*BUILT_IN, *_REGISTRY, *installed})
+
+
+def get_builder(name: str) -> Builder:
+    """Return the builder of an architecture.
+
+    Raises:
+        LookupError: No architecture has this name.
+    """
+    if name in BUILT_IN:
+        import_module(f".{BUILT_IN[name]}", __name__)
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    for plugin in entry_points(group="lightmeter.architectures", name=name):
+        return cast("Builder", plugin.load())
+    raise LookupError(f"architecture '{name}' is not installed")
 
 
 def build(spec: "ModelSpec") -> "nn.Module":
-    """Return a network as its spec describes it, with weights yet to be loaded.
+    """Build the network of a specification, with initial weights.
 
     Raises:
-        LookupError: if no such architecture is installed.
+        LookupError: The architecture is not installed.
+        TypeError: The architecture has no such option.
+        ValueError: An option or the preprocessing does not suit the architecture.
     """
-    return _builder(spec.architecture)(spec)
-
-
-def _builder(name: str) -> Builder:
-    if name in BUILT_IN:
-        return cast("Builder", import_module(f".{BUILT_IN[name]}", __name__).build)
-    for plugin in entry_points(group="lightmeter.architectures", name=name):
-        return cast("Builder", plugin.load())
-    raise LookupError(f"there is no architecture '{name}' here")
+    return get_builder(spec.architecture)(spec, **spec.architecture_options)

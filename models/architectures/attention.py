@@ -1,11 +1,12 @@
-"""The house network that is trained: a photograph's patches weighed by attention, beside its view.
+"""Attention over the patches of a photograph, and its view, trained end to end.
 
-Each patch is seen as it is and as its high-frequency residual (what is left when a small blur is taken away), by one
-trunk; the early stages, which still tell noise and sharpening, are read as well as the last. What patches count is
-learned (gated attention: M. Ilse, J. M. Tomczak and M. Welling, ICML 2018); the whole view gives the context. All
-targets share this, and each has a linear head.
+A shared backbone sees each patch and its high-frequency residual (the patch minus a small blur); its early stages,
+which still contain noise and sharpening, are used as well as the last. The weights of the patches are learned (gated
+attention: M. Ilse, J. M. Tomczak and M. Welling, ICML 2018); the view adds the context. All targets share these
+features, and each has a linear head.
 
-The trunk's part (`encode`) and the rest are apart, so that what a frozen trunk sees can be computed once.
+The backbone (`AttentionNet.encode`) and the rest are separate, so that the activations of a frozen backbone can be
+cached.
 """
 
 from collections.abc import Mapping
@@ -15,25 +16,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .backbones import FIRST
+from . import register_architecture
+from .backbones import DEFAULT
 from .efficientnet_lite import EfficientNetLite
-from .lightmeter import depths, early_statistics, every_depth
+from .lightmeter import deep_statistics, early_statistics, statistics_width
 
 if TYPE_CHECKING:
-    from lightmeter.models.runtime.spec import ModelSpec
+    from ..runtime.spec import ModelSpec
 
-_BLOCKS = 5  # of the trunk, that see the residual
-_RESIDUAL_GAIN = 8.0  # noise of one level of 255 becomes as strong as the trunk expects
-EARLY = 2 * (32 + 16 + 24 + 40)
-_PATCH_AXES, _VIEW_AXES = 5, 4
+_RESIDUAL_BLOCKS = 5  # of the backbone, applied to the residual
+_RESIDUAL_GAIN = 8.0  # noise of one level of 255 becomes as strong as the backbone expects
+_RESIDUAL_FEATURES = 2 * (32 + 16 + 24 + 40)
+_PATCH_AXES = 5
 
 
-class Pooled(nn.Module):
-    """Attention over the patches of a photograph.
+class AttentionPooling(nn.Module):
+    """Gated attention over the patches of a photograph.
 
     Args:
-        width: of what is known of a patch.
-        hidden: width of the attention.
+        width: Number of features of a patch.
+        hidden: Width of the attention layers.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -41,67 +43,76 @@ class Pooled(nn.Module):
         self.tanh, self.gate, self.score = nn.Linear(width, hidden), nn.Linear(width, hidden), nn.Linear(hidden, 1)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Map patches of shape (N, K, F) to the mean that attention weighs, and the deviation; shape (N, 2F)."""
+        """Map patches of shape (N, K, F) to their weighted mean and standard deviation, shape (N, 2F)."""
         scores = self.score(torch.tanh(self.tanh(patches)) * torch.sigmoid(self.gate(patches)))
-        shares = torch.softmax(scores, 1)
-        mean = (shares * patches).sum(1)
-        variance = (shares * (patches - mean[:, None]).square()).sum(1)
+        weights = torch.softmax(scores, 1)
+        mean = (weights * patches).sum(1)
+        variance = (weights * (patches - mean[:, None]).square()).sum(1)
         return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
 
 
 class AttentionNet(nn.Module):
-    """Patches by attention, the view, one linear head a target.
+    """Patches pooled by attention, the view, and a linear head for each target.
 
     Args:
-        classes: number of classes of each target, by name.
-        width: of what is kept of a patch and of the view.
-        dropout: share of it that is left out in training.
+        classes: Number of classes of each target, by name.
+        width: Number of features of a patch and of the view.
+        dropout: Dropout probability.
     """
 
     def __init__(self, classes: Mapping[str, int], width: int, dropout: float) -> None:
         super().__init__()
-        self.trunk = EfficientNetLite(FIRST)
-        self.patch = _narrow(depths(self.trunk) + EARLY, width, dropout)
-        self.pooled = Pooled(width, width // 2)
-        self.view = _narrow(depths(self.trunk), width, dropout)
+        self.backbone = EfficientNetLite(DEFAULT)
+        view_features = statistics_width(self.backbone)
+        self.patch = _projection(view_features + _RESIDUAL_FEATURES, width, dropout)
+        self.pooled = AttentionPooling(width, width // 2)
+        self.view = _projection(view_features, width, dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(3 * width, count) for name, count in classes.items()})
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what the trunk sees: of patches shape (N, K, F), of the view shape (N, F)."""
+        """Return the activations of the backbone: ``patches`` of shape (N, K, F) and ``view`` of shape (N, F)."""
         patches, view = inputs["patches"], inputs["view"]
-        each = patches.flatten(0, 1)
-        plain, residual = every_depth(self.trunk, each), early_statistics(self.trunk, _residual(each), _BLOCKS)
-        seen = torch.cat([plain, residual], 1)
-        return {"patches": seen.unflatten(0, patches.shape[:2]), "view": every_depth(self.trunk, view)}
+        images = patches.flatten(0, 1)
+        plain = deep_statistics(self.backbone, images)
+        residual = early_statistics(self.backbone, _residual(images), _RESIDUAL_BLOCKS)
+        features = torch.cat([plain, residual], 1)
+        return {
+            "patches": features.unflatten(0, patches.shape[:2]),
+            "view": deep_statistics(self.backbone, view),
+        }
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target, for pictures or for what the trunk saw of them."""
-        seen = self.encode(inputs) if inputs["patches"].dim() == _PATCH_AXES else inputs
-        patches = self.patch(seen["patches"].flatten(0, 1)).unflatten(0, seen["patches"].shape[:2])
-        known = torch.cat([self.pooled(patches), self.view(seen["view"])], 1)
-        return {name: head(known) for name, head in self.heads.items()}
+        """Return logits of shape (N, C) by target, for images or for activations from `encode`."""
+        encoded = self.encode(inputs) if inputs["patches"].dim() == _PATCH_AXES else inputs
+        patches = self.patch(encoded["patches"].flatten(0, 1)).unflatten(0, encoded["patches"].shape[:2])
+        features = torch.cat([self.pooled(patches), self.view(encoded["view"])], 1)
+        return {name: head(features) for name, head in self.heads.items()}
 
 
-def _residual(pictures: Tensor) -> Tensor:
-    """Return what a mean over 3 × 3 pixels takes away, strengthened; shape (N, 3, H, W)."""
-    padded = functional.pad(pictures, (1, 1, 1, 1), mode="reflect")
-    return (pictures - functional.avg_pool2d(padded, 3, 1)) * _RESIDUAL_GAIN
+def _residual(images: Tensor) -> Tensor:
+    """Return images minus their mean over 3 × 3 pixels, amplified; shape (N, 3, H, W)."""
+    padded = functional.pad(images, (1, 1, 1, 1), mode="reflect")
+    return (images - functional.avg_pool2d(padded, 3, 1)) * _RESIDUAL_GAIN
 
 
-def _narrow(features: int, width: int, dropout: float) -> nn.Sequential:
+def _projection(features: int, width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.BatchNorm1d(features, affine=False), nn.Dropout(dropout), nn.Linear(features, width), nn.GELU()
     )
 
 
-def build(spec: "ModelSpec") -> nn.Module:
-    """Return the network of a spec.
+@register_architecture("lightmeter-attention")
+def build(spec: "ModelSpec", *, width: int = 192, dropout: float = 0.5) -> nn.Module:
+    """Build the network.
+
+    Args:
+        spec: The specification of the model.
+        width: Number of features of a patch and of the view.
+        dropout: Dropout probability.
 
     Raises:
-        ValueError: if it is not given patches and a view.
+        ValueError: The preprocessing has no patches or no view.
     """
-    cut = spec.preprocessing
-    if not (cut.patches and cut.view):
+    if not (spec.preprocessing.patches and spec.preprocessing.view_size):
         raise ValueError("this network needs patches and a view")
-    options = {"width": 192, "dropout": 0.5, **spec.architecture_options}
-    return AttentionNet(spec.classes, int(options["width"]), float(options["dropout"]))
+    return AttentionNet(spec.classes, width, dropout)

@@ -1,8 +1,8 @@
-"""EfficientNet-Lite: mobile inverted bottlenecks without squeeze-and-excitation, ReLU6 for swish.
+"""EfficientNet-Lite: mobile inverted bottlenecks without squeeze-and-excitation, with ReLU6 instead of swish.
 
 M. Tan and Q. V. Le, "EfficientNet: Rethinking model scaling for convolutional neural networks", ICML 2019
-(arXiv:1905.11946), and the "Lite" variants of the TensorFlow TPU models. The names of the parameters are
-those under which converted ImageNet weights are published, so that these load as they are.
+(arXiv:1905.11946), and the "Lite" variants of the TensorFlow TPU models. The parameters are named as in the published
+conversions of the ImageNet weights, so that these load unchanged.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 FEATURES = 1280
 STEM = 32
-VARIANTS = {  # how much wider and deeper than the first
+VARIANTS = {  # width and depth multipliers
     "efficientnet-lite0": (1.0, 1.0),
     "efficientnet-lite2": (1.1, 1.2),
 }
@@ -33,7 +33,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the output is the input over the stride, rounded up."""
+    """A convolution with TensorFlow's SAME padding: output size = ceil(input size / stride)."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's own name
         """Convolve a tensor of shape (N, C, H, W)."""
@@ -47,7 +47,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class Bottleneck(nn.Module):
-    """Expand, convolve each channel for itself, project; with a shortcut where shapes allow."""
+    """Inverted bottleneck: expansion, depthwise convolution, projection, and a shortcut if the shapes agree."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -73,57 +73,57 @@ class Bottleneck(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk: pictures in, 1,280 features out.
+    """The backbone: 1,280 features per image.
 
     Args:
-        variant: one of `VARIANTS`. The stem, the last layer and the number of blocks in the first and in the last stage
-            are the same in all of them.
+        for stage, stage_settings in enumerate(_STAGES):
+            repeats, kernel, first_stride, expansion, filters = stage_settings
+            the same in all of them.
 
     Attributes:
-        stages: channels behind each stage, by the number of its last block.
+        stages: Number of channels after each stage, by the index of its last block.
     """
 
     def __init__(self, variant: str) -> None:
         super().__init__()
-        wider, deeper = VARIANTS[variant]
+        width, depth = VARIANTS[variant]
         self._conv_stem = SameConv2d(3, STEM, 3, 2, bias=False)
         self._bn0 = _norm(STEM)
         self.stages: dict[int, int] = {}
         blocks: list[Bottleneck] = []
         channels = STEM
-        for stage, (repeats, kernel, first_stride, expansion, out) in enumerate(_STAGES):
-            ends = stage in (0, len(_STAGES) - 1)
-            for repeat in range(repeats if ends else math.ceil(repeats * deeper)):
-                blocks.append(
-                    Bottleneck(channels, _eights(out * wider), kernel, 1 if repeat else first_stride, expansion)
-                )
-                channels = _eights(out * wider)
+        for stage, (repeats, kernel, first_stride, expansion, filters) in enumerate(_STAGES):
+            fixed = stage in (0, len(_STAGES) - 1)
+            out = _round_channels(filters * width)
+            for repeat in range(repeats if fixed else math.ceil(repeats * depth)):
+                blocks.append(Bottleneck(channels, out, kernel, 1 if repeat else first_stride, expansion))
+                channels = out
             self.stages[len(blocks) - 1] = channels
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = SameConv2d(channels, FEATURES, 1, bias=False)
         self._bn1 = _norm(FEATURES)
 
-    def stem(self, pictures: Tensor) -> Tensor:
-        """Return the first maps, of shape (N, 32, H/2, W/2), for pictures of shape (N, 3, H, W)."""
-        return functional.relu6(self._bn0(self._conv_stem(pictures)))
+    def stem(self, images: Tensor) -> Tensor:
+        """Return feature maps of shape (N, 32, H/2, W/2) for images of shape (N, 3, H, W)."""
+        return functional.relu6(self._bn0(self._conv_stem(images)))
 
     def last(self, maps: Tensor) -> Tensor:
-        """Return what the last layer makes of the blocks' maps, of shape (N, 1280, H/32, W/32)."""
+        """Return the output of the last layer for the maps of the blocks, shape (N, 1280, H/32, W/32)."""
         return functional.relu6(self._bn1(self._conv_head(maps)))
 
-    def maps(self, pictures: Tensor) -> Tensor:
-        """Return feature maps of shape (N, 1280, H/32, W/32) for pictures of shape (N, 3, H, W)."""
-        x = self.stem(pictures)
+    def maps(self, images: Tensor) -> Tensor:
+        """Return feature maps of shape (N, 1280, H/32, W/32) for images of shape (N, 3, H, W)."""
+        x = self.stem(images)
         for block in self._blocks:
             x = block(x)
         return self.last(x)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return features of shape (N, 1280), averaged over each picture."""
-        return self.maps(pictures).mean((2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features of shape (N, 1280), averaged over each image."""
+        return self.maps(images).mean((2, 3))
 
 
-def _eights(channels: float) -> int:
-    """Return a number of channels as the nearest multiple of eight that is not less than nine tenths of it."""
+def _round_channels(channels: float) -> int:
+    """Round a number of channels to a multiple of eight, by at most a tenth downwards."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8

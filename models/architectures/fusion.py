@@ -1,7 +1,7 @@
-"""A photograph's EXIF tags, its picture, or both.
+"""Fusion of EXIF tags and image features, or either of them alone.
 
-The networks of Lederer: a dense network (256, 128, 64, 32) on the tags, a convolutional one on the view, and the two
-joined before the last layer.
+The networks of Lederer: a multilayer perceptron (256, 128, 64, 32) on the tags, a convolutional backbone on the view,
+concatenated before the last layer.
 """
 
 from collections.abc import Mapping
@@ -11,35 +11,36 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .backbones import build_backbone
+from . import register_architecture
+from .backbones import DEFAULT, build_backbone
 
 if TYPE_CHECKING:
-    from lightmeter.models.runtime.spec import ModelSpec
+    from ..runtime.spec import ModelSpec
 
-_WIDTHS = (256, 128, 64, 32)
-_PICTURE = 64
+_TAG_WIDTHS = (256, 128, 64, 32)
+_IMAGE_WIDTH = 64
 
 
 class Fusion(nn.Module):
-    """What is known from the tags and what is seen, side by side, and a dense layer a target.
+    """Concatenated tag and image features, with a linear head for each target.
 
     Args:
-        classes: number of classes of each target, by name.
-        tags: number of columns of tags; 0 to do without them.
-        trunk: what sees the picture, and how many features it gives; None to do without it.
+        classes: Number of classes of each target, by name.
+        tags: Number of tag columns; 0 for no tags.
+        backbone: The image backbone and its number of features; None for no image.
     """
 
-    def __init__(self, classes: Mapping[str, int], tags: int, trunk: tuple[nn.Module, int] | None) -> None:
+    def __init__(self, classes: Mapping[str, int], tags: int, backbone: tuple[nn.Module, int] | None) -> None:
         super().__init__()
-        seen = 0
+        width = 0
         if tags:
-            self.tags = nn.Sequential(nn.BatchNorm1d(tags), *_dense((tags, *_WIDTHS)))
-            seen += _WIDTHS[-1]
-        if trunk:
-            self.trunk, width = trunk
-            self.picture = nn.Sequential(nn.Dropout(0.2), *_dense((width, _PICTURE)))
-            seen += _PICTURE
-        self.heads = nn.ModuleDict({name: nn.Linear(seen, count) for name, count in classes.items()})
+            self.tags = nn.Sequential(nn.BatchNorm1d(tags), *_dense((tags, *_TAG_WIDTHS)))
+            width += _TAG_WIDTHS[-1]
+        if backbone:
+            self.backbone, features = backbone
+            self.image = nn.Sequential(nn.Dropout(0.2), *_dense((features, _IMAGE_WIDTH)))
+            width += _IMAGE_WIDTH
+        self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return logits of shape (N, C) by target."""
@@ -47,9 +48,9 @@ class Fusion(nn.Module):
         if "exif" in inputs:
             parts.append(self.tags(inputs["exif"]))
         if "view" in inputs:
-            parts.append(self.picture(self.trunk(inputs["view"])))
-        seen = torch.cat(parts, 1)
-        return {name: head(seen) for name, head in self.heads.items()}
+            parts.append(self.image(self.backbone(inputs["view"])))
+        features = torch.cat(parts, 1)
+        return {name: head(features) for name, head in self.heads.items()}
 
 
 def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
@@ -59,7 +60,14 @@ def _dense(widths: tuple[int, ...]) -> list[nn.Module]:
     return layers
 
 
-def build(spec: "ModelSpec") -> nn.Module:
-    """Return the network of a spec."""
-    cut = spec.preprocessing
-    return Fusion(spec.classes, sum(map(len, cut.exif_columns.values())), build_backbone(spec) if cut.view else None)
+@register_architecture("fusion")
+def build(spec: "ModelSpec", *, backbone: str = DEFAULT) -> nn.Module:
+    """Build the network.
+
+    Args:
+        spec: The specification of the model; the network uses the tags and the view that its preprocessing selects.
+        backbone: ``efficientnet-lite0``, ``efficientnet-lite2`` or the name of a timm backbone.
+    """
+    settings = spec.preprocessing
+    tags = sum(map(len, settings.exif_columns.values()))
+    return Fusion(spec.classes, tags, build_backbone(backbone) if settings.view_size else None)

@@ -1,7 +1,7 @@
 """MobileNetV2 on the whole view.
 
-M. Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018 (arXiv:1801.04381). The names of
-the trunk's parameters are torchvision's, so that its published weights load.
+M. Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", CVPR 2018 (arXiv:1801.04381). The
+parameters of the backbone are named as in torchvision, so that its published weights load.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from . import register_architecture
+
 if TYPE_CHECKING:
-    from lightmeter.models.runtime.spec import ModelSpec
+    from ..runtime.spec import ModelSpec
 
 FEATURES = 1280
 _STAGES = (
@@ -34,7 +36,7 @@ def _unit(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel for itself, project; with a shortcut where shapes allow."""
+    """Inverted bottleneck: expansion, depthwise convolution, projection, and a shortcut where the shapes agree."""
 
     def __init__(self, channels: int, out: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Pictures in, 1,280 features out."""
+    """The backbone: 1,280 features per image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,32 +66,38 @@ class MobileNetV2(nn.Module):
         layers.append(_unit(channels, FEATURES))
         self.features = nn.Sequential(*layers)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return features of shape (N, 1280), averaged over each picture."""
-        maps: Tensor = self.features(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features of shape (N, 1280), averaged over each image."""
+        maps: Tensor = self.features(images)
         return maps.mean((2, 3))
 
 
 class ViewMobileNet(nn.Module):
-    """MobileNetV2's features of the whole view, a dense layer, and a dense layer a target.
+    """MobileNetV2 on the whole view, a dense layer, and a linear head for each target.
 
     Args:
-        classes: number of classes of each target, by name.
-        dense: width of the dense layer.
+        classes: Number of classes of each target, by name.
+        dense: Width of the dense layer.
     """
 
     def __init__(self, classes: Mapping[str, int], dense: int) -> None:
         super().__init__()
-        self.trunk = MobileNetV2()
+        self.backbone = MobileNetV2()
         self.dense = nn.Sequential(nn.Linear(FEATURES, dense), nn.ReLU(inplace=True), nn.Dropout(0.2))
         self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return logits of shape (N, C) by target."""
-        seen = self.dense(self.trunk(inputs["view"]))
-        return {name: head(seen) for name, head in self.heads.items()}
+        features = self.dense(self.backbone(inputs["view"]))
+        return {name: head(features) for name, head in self.heads.items()}
 
 
-def build(spec: "ModelSpec") -> nn.Module:
-    """Return the network of a spec."""
-    return ViewMobileNet(spec.classes, int(spec.architecture_options.get("dense", 128)))
+@register_architecture("mobilenet-v2")
+def build(spec: "ModelSpec", *, dense: int = 128) -> nn.Module:
+    """Build the network.
+
+    Args:
+        spec: The specification of the model.
+        dense: Width of the dense layer.
+    """
+    return ViewMobileNet(spec.classes, dense)

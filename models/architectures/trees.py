@@ -1,7 +1,4 @@
-"""Boosted decision trees as a network: sums of the values of the leaves that a photograph falls into.
-
-The options ``iterations`` and ``leaves`` say how many trees a class there may be, and how many leaves a tree.
-"""
+"""Boosted decision trees as a network: the sum of the values of the leaves that a photograph reaches."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -9,20 +6,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from lightmeter.models.runtime.spec import ModelSpec
+from . import register_architecture
 
-ITERATIONS, LEAVES = 200, 8
+if TYPE_CHECKING:
+    from ..runtime.spec import ModelSpec
 
 
 class Ensemble(nn.Module):
-    """The trees of one target; a tree that was not grown is a leaf of value zero.
+    """The trees of one target; an unused tree is a leaf of value zero.
 
     Args:
-        trees: number of trees for each class.
-        nodes: of a tree, at most.
-        classes: number of classes.
-        measures: number of measures that a tree can ask for.
+        trees: Number of trees for each class.
+        nodes: Maximum number of nodes of a tree.
+        classes: Number of classes.
+        measures: Number of measures that a node can test.
     """
 
     feature: Tensor
@@ -35,7 +32,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.measures = measures
         shape = (trees, classes, nodes)
-        for name in ("feature", "below", "above"):  # a leaf's children are itself
+        for name in ("feature", "below", "above"):  # a leaf is its own child
             kind = torch.zeros(shape, dtype=torch.int64) if name == "feature" else torch.arange(nodes).expand(shape)
             self.register_buffer(name, kind.clone())
         self.register_buffer("threshold", torch.zeros(shape, dtype=torch.float64))
@@ -44,33 +41,32 @@ class Ensemble(nn.Module):
         nn.Module.register_load_state_dict_post_hook(self, lambda loaded, _keys: loaded.check())
 
     def check(self) -> None:
-        """Make sure that no tree points outside of itself, as one from a stranger might.
+        """Check that every index is within the tables, as untrusted weights may not be.
 
         Raises:
-            ValueError: if one does.
+            ValueError: An index is out of range.
         """
         nodes = self.value.shape[2]
-        for name, end in (("feature", self.measures), ("below", nodes), ("above", nodes)):
+        for name, size in (("feature", self.measures), ("below", nodes), ("above", nodes)):
             values = self.get_buffer(name)
-            if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < end:
-                raise ValueError(f"a tree points to a {name} that is not there")
+            if values.numel() and not 0 <= int(values.min()) <= int(values.max()) < size:
+                raise ValueError(f"the table '{name}' of a tree has an index out of range")
 
     def forward(self, measures: Tensor) -> Tensor:
         """Return logits of shape (N, C) for measures of shape (N, M)."""
-        count = len(measures)
-        place = torch.zeros((count, *self.feature.shape[:2]), dtype=torch.int64, device=measures.device)
+        node = torch.zeros((len(measures), *self.feature.shape[:2]), dtype=torch.int64, device=measures.device)
         for _ in range(self.depth):
-            seen = measures.gather(1, self._at(self.feature, place).flatten(1)).view_as(place).double()
-            goes_below = seen <= self._at(self.threshold, place)
-            place = torch.where(goes_below, self._at(self.below, place), self._at(self.above, place))
-        return self._at(self.value, place).sum(1).float()
+            values = measures.gather(1, self._at(self.feature, node).flatten(1)).view_as(node).double()
+            below = values <= self._at(self.threshold, node)
+            node = torch.where(below, self._at(self.below, node), self._at(self.above, node))
+        return self._at(self.value, node).sum(1).float()
 
-    def _at(self, table: Tensor, place: Tensor) -> Tensor:
-        return table.expand(len(place), *table.shape).gather(3, place[..., None])[..., 0]
+    def _at(self, table: Tensor, node: Tensor) -> Tensor:
+        return table.expand(len(node), *table.shape).gather(3, node[..., None])[..., 0]
 
 
 class Trees(nn.Module):
-    """An ensemble a target, on the input ``measures``."""
+    """An ensemble of trees for each target, on the input ``measures``."""
 
     def __init__(self, classes: Mapping[str, int], iterations: int, leaves: int, measures: int) -> None:
         super().__init__()
@@ -83,7 +79,13 @@ class Trees(nn.Module):
         return {name: ensemble(inputs["measures"]) for name, ensemble in self.targets.items()}
 
 
-def build(spec: "ModelSpec") -> nn.Module:
-    """Return the trees of a spec."""
-    options = {"iterations": ITERATIONS, "leaves": LEAVES, **spec.architecture_options}
-    return Trees(spec.classes, int(options["iterations"]), int(options["leaves"]), spec.preprocessing.measure_count)
+@register_architecture("trees")
+def build(spec: "ModelSpec", *, iterations: int = 200, leaves: int = 8) -> nn.Module:
+    """Build the trees.
+
+    Args:
+        spec: The specification of the model.
+        iterations: Maximum number of trees for each class.
+        leaves: Maximum number of leaves of a tree.
+    """
+    return Trees(spec.classes, iterations, leaves, spec.preprocessing.measure_count)

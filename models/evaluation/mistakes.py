@@ -34,7 +34,7 @@ def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[s
     for row in sorted(wrong, key=lambda row: -_sureness(row, target))[:_SHOWN]:
         try:
             data = (dataset.store / row["path"]).read_bytes()
-            photograph = preprocess(data, Preprocessing(patches=0, view=_SIDE), row["crop"])
+            photograph = preprocess(data, Preprocessing(patches=0, view_size=_SIDE), row["crop"])
         except InvalidPhoto:
             continue
         shown.append((photograph, _caption(row, target)))

@@ -144,10 +144,12 @@ def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     (along,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
     figure, axes = _canvas(7.6, 4.0, "training")
     colours = dict(zip(dict.fromkeys(row.get("target") for row in history), cycle(_COLOURS), strict=False))
-    styles = dict(zip(sorted({row.get("group_offset", 0.0) for row in history}), cycle(_STYLES), strict=False))
-    parts = dict.fromkeys((row.get("target"), row.get("group_offset")) for row in history)
+    styles = dict(
+        zip(sorted({row.get("random_intercept_variance", 0.0) for row in history}), cycle(_STYLES), strict=False)
+    )
+    parts = dict.fromkeys((row.get("target"), row.get("random_intercept_variance")) for row in history)
     for target, offset in parts:
-        rows = [row for row in history if (row.get("target"), row.get("group_offset")) == (target, offset)]
+        rows = [row for row in history if (row.get("target"), row.get("random_intercept_variance")) == (target, offset)]
         part = target if offset is None else f"{target}, offset {offset:g}"
         places = [row[along] for row in rows] if along == "penalty" else range(1, len(rows) + 1)
         for name, style in (

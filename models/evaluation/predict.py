@@ -33,9 +33,9 @@ def predict_files(predictor: Predictor, files: Sequence[Path], exif: Path | None
 def _answer(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
     data = file.read_bytes()
     try:
-        photograph = predictor.read(data, exif=exif)
+        photograph = predictor.preprocess(data, exif=exif)
     except InvalidPhoto as error:
         return {"error": {"status": error.status, "reason": error.reason}}
-    reading = predictor.predict([photograph])[0].as_dict()
+    reading = predictor.predict(photograph).as_dict()
     warnings = input_warnings(data, photograph, predictor.spec)
     return {**reading, "warnings": warnings} if warnings else reading

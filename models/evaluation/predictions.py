@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
-from lightmeter.models.runtime.predictor import HALF, Predictor, calibrated
+from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import Row, each_photograph, labelled, unreadable
@@ -54,7 +54,7 @@ def predict_split(
     broken: list[dict[str, Any]] = []
 
     def work(data: bytes, box: Box | None) -> Mapping[str, NDArray[np.float32]]:
-        return predictor.logits(predictor.read(data, box))
+        return predictor.logits(predictor.preprocess(data, box))
 
     rows = labelled(dataset.rows(split), targets)
     for row, logits in each_photograph(dataset, rows, work, f"predicting, {split}"):
@@ -75,7 +75,7 @@ def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dic
     truth = row[label_column(target.name)]
     if target.multiple:
         truth = BETWEEN.join(truth)
-        predicted = BETWEEN.join(target.classes[number] for number in np.flatnonzero(probabilities >= HALF))
+        predicted = BETWEEN.join(target.classes[number] for number in np.flatnonzero(probabilities >= THRESHOLD))
     else:
         predicted = target.classes[int(probabilities.argmax())]
     ordinal = bool(target.stops)

@@ -1,8 +1,8 @@
-"""EXIF tags as numbers for a network: settings in stops, one column a code, and whether each tag is there."""
+"""EXIF tags as network features: settings in stops, codes one-hot, and a flag for each tag that is present."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,81 +10,79 @@ from PIL import ExifTags, Image
 
 from ...exposure import parse_number
 
-_TAGS = {
-    "f_number": ExifTags.Base.FNumber,
-    "exposure_time": ExifTags.Base.ExposureTime,
-    "iso": ExifTags.Base.ISOSpeedRatings,
-    "focal_length": ExifTags.Base.FocalLength,
-    "focal_length_35mm": ExifTags.Base.FocalLengthIn35mmFilm,
-    "flash": ExifTags.Base.Flash,
-    "metering_mode": ExifTags.Base.MeteringMode,
-    "exposure_program": ExifTags.Base.ExposureProgram,
-    "white_balance": ExifTags.Base.WhiteBalance,
-}
-NAMES = tuple(_TAGS)
-"""Tags that a recipe can ask for."""
-
-READ_FROM = {
-    "f_number": "f_number",
-    "exposure_time": "exposure_time_s",
-    "iso": "iso",
-    "focal_length": "focal_length_mm",
-    "focal_length_35mm": "focal_length_35mm",
-    "flash": "flash_fired",
-}
-"""The column of a data set's manifest that holds what a tag says."""
+_FLASH_FIRED = 1
+_MAX_STOPS = 20.0
 
 Tags = Mapping[str, Any]
-"""EXIF tags as somebody tells them: by their names in Exif 2.32 or in ExifTool, numbers or text such as ``1/250``."""
+"""EXIF tags by their names in Exif 2.32 or ExifTool; numbers, or text such as ``1/250``."""
 
-_TOLD_AS = {
-    "f_number": ("FNumber",),
-    "exposure_time": ("ExposureTime",),
-    "iso": ("ISO", "PhotographicSensitivity", "ISOSpeedRatings"),
-    "focal_length": ("FocalLength",),
-    "focal_length_35mm": ("FocalLengthIn35mmFilm", "FocalLengthIn35mmFormat"),
-    "flash": ("Flash",),
-    "metering_mode": ("MeteringMode",),
-    "exposure_program": ("ExposureProgram",),
-    "white_balance": ("WhiteBalance",),
+
+class _Tag(NamedTuple):
+    """One tag that can be a feature.
+
+    Attributes:
+        number: Tag number in the Exif IFD.
+        names: Names in Exif 2.32 and ExifTool.
+        column: Manifest column with the same content; empty if there is none.
+        codes: For tags that are codes and not amounts: the codes of Exif 2.32, each with a column of its own.
+    """
+
+    number: int
+    names: tuple[str, ...]
+    column: str = ""
+    codes: Sequence[int] = ()
+
+
+_TAGS = {
+    "f_number": _Tag(ExifTags.Base.FNumber, ("FNumber",), "f_number"),
+    "exposure_time": _Tag(ExifTags.Base.ExposureTime, ("ExposureTime",), "exposure_time_s"),
+    "iso": _Tag(ExifTags.Base.ISOSpeedRatings, ("ISO", "PhotographicSensitivity", "ISOSpeedRatings"), "iso"),
+    "focal_length": _Tag(ExifTags.Base.FocalLength, ("FocalLength",), "focal_length_mm"),
+    "focal_length_35mm": _Tag(
+        ExifTags.Base.FocalLengthIn35mmFilm, ("FocalLengthIn35mmFilm", "FocalLengthIn35mmFormat"), "focal_length_35mm"
+    ),
+    "flash": _Tag(ExifTags.Base.Flash, ("Flash",), "flash_fired"),
+    "metering_mode": _Tag(ExifTags.Base.MeteringMode, ("MeteringMode",), codes=range(1, 7)),
+    "exposure_program": _Tag(ExifTags.Base.ExposureProgram, ("ExposureProgram",), codes=range(1, 9)),
+    "white_balance": _Tag(ExifTags.Base.WhiteBalance, ("WhiteBalance",), codes=range(2)),
 }
+TAG_NAMES = tuple(_TAGS)
+"""Tags that a recipe can use."""
 
-_CODES = {"metering_mode": range(1, 7), "exposure_program": range(1, 9), "white_balance": range(2)}
-"""Tags whose numbers are no amounts but codes of Exif 2.32: each code gets a column of its own."""
-
-_FIRED = 1
+MANIFEST_COLUMNS = {name: tag.column for name, tag in _TAGS.items() if tag.column}
+"""The column of a data set's manifest that has the content of a tag."""
 
 
-def columns_of(wanted: Sequence[str]) -> dict[str, list[int]]:
-    """Return the columns of `tag_values` that each tag takes; the last of them says whether it is there."""
-    found: dict[str, list[int]] = {}
+def feature_columns(tags: Sequence[str]) -> dict[str, list[int]]:
+    """Return the columns of `exif_features` that each tag takes; the last one is its presence flag."""
+    columns: dict[str, list[int]] = {}
     end = 0
-    for name in wanted:
-        begin, end = end, end + len(_CODES.get(name, (name,)))
-        found[name] = list(range(begin, end))
-    return {name: [*places, end + number] for number, (name, places) in enumerate(found.items())}
+    for name in tags:
+        start, end = end, end + (len(_TAGS[name].codes) or 1)
+        columns[name] = list(range(start, end))
+    return {name: [*values, end + number] for number, (name, values) in enumerate(columns.items())}
 
 
-def tag_values(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray[np.float32]:
-    """Return the tags of a photograph as numbers.
+def exif_features(image: Image.Image, tags: Sequence[str], overrides: Tags) -> NDArray[np.float32]:
+    """Return the EXIF tags of a photograph as features.
 
     Args:
-        image: opened, decoded or not.
-        wanted: names of tags.
-        told: tags that win over those in the file; others than the wanted ones are left alone.
+        image: An opened image, decoded or not.
+        tags: Names from `TAG_NAMES`.
+        overrides: Tags that replace those of the file; tags that are not selected are ignored.
 
     Returns:
-        First the values (log2 of settings, whether the flash fired, 1 for the code that a tag has; 0 where there is
-        none), then 1 for each tag that is there; `columns_of` says which is which.
+        First the values (log2 of settings, whether the flash fired, 1 for the code of a tag; 0 where the tag is
+        missing), then 1 for each tag that is present. `feature_columns` gives the column of each.
 
     Raises:
-        ValueError: if a tag that is told is no number.
+        ValueError: An override is not a number.
     """
-    block = exif_ifd(image)
-    numbers = {name: _number(name, told, block.get(_TAGS[name])) for name in wanted}
-    values = [_values(name, number) for name, number in numbers.items()]
-    there = [float(any(found is not None for found in one)) for one in values]
-    return np.asarray([found or 0.0 for one in values for found in one] + there, np.float32)
+    ifd = exif_ifd(image)
+    numbers = {name: _number(_TAGS[name], overrides, ifd) for name in tags}
+    values = [_encode(name, number) for name, number in numbers.items()]
+    present = [float(any(value is not None for value in columns)) for columns in values]
+    return np.asarray([value or 0.0 for columns in values for value in columns] + present, np.float32)
 
 
 def exif_ifd(image: Image.Image) -> Mapping[int, Any]:
@@ -95,23 +93,24 @@ def exif_ifd(image: Image.Image) -> Mapping[int, Any]:
         return {}
 
 
-def _number(name: str, supplied: Tags, stored: object) -> float | None:
-    """Return a tag's number, from the supplied tags if they have it, else from the file."""
-    for tag in _TOLD_AS[name]:
-        if supplied.get(tag) not in (None, ""):
-            number = parse_number(supplied[tag]) if isinstance(supplied[tag], str | int | float) else None
+def _number(tag: _Tag, overrides: Tags, ifd: Mapping[int, Any]) -> float | None:
+    """Return the number of a tag, from the overrides if they have it, else from the file."""
+    for name in tag.names:
+        if overrides.get(name) not in (None, ""):
+            number = parse_number(overrides[name]) if isinstance(overrides[name], str | int | float) else None
             if number is None:
-                raise ValueError(f"The EXIF tag '{tag}' must be a number or a fraction, such as 2.8 or \"1/250\".")
+                raise ValueError(f"The EXIF tag '{name}' must be a number or a fraction, such as 2.8 or \"1/250\".")
             return number
+    stored = ifd.get(tag.number)
     return parse_number(stored[0] if isinstance(stored, tuple) and stored else stored)
 
 
-def _values(name: str, number: float | None) -> list[float | None]:
-    """Return what a tag's number is to a network, in as many columns as it takes; None where it says nothing."""
-    if name in _CODES:
-        return [float(number == code) if number in _CODES[name] else None for code in _CODES[name]]
+def _encode(name: str, number: float | None) -> list[float | None]:
+    """Return the value columns of a tag; None where the tag is missing or unknown."""
+    if codes := _TAGS[name].codes:
+        return [float(number == code) if number in codes else None for code in codes]
     if number is None:
         return [None]
     if name == "flash":
-        return [float(int(number) & _FIRED)]
-    return [min(max(math.log2(number), -20.0), 20.0) if number > 0 else None]
+        return [float(int(number) & _FLASH_FIRED)]
+    return [min(max(math.log2(number), -_MAX_STOPS), _MAX_STOPS) if number > 0 else None]

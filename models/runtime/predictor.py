@@ -1,13 +1,12 @@
-"""One predictor for everybody: evaluation after training, ``models predict`` and TorchServe.
+"""The predictor used by evaluation, ``models predict`` and servers alike, so that all give the same numbers.
 
-What a photograph is answered never depends on what else is asked at the same time: its patches are one
-forward pass of their own. Nor does it depend on the number of cores: on a CPU a forward pass is one
-thread's work, since other numbers of threads round sums differently; several photographs can be predicted
-in several threads.
+The prediction for a photograph does not depend on batch composition: its patches are one forward pass of their own. Nor
+does it depend on the number of cores: on a CPU a forward pass runs in one thread, since other numbers of threads round
+sums differently. Several photographs can be predicted in several threads.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from lightmeter.models import architectures
-
 from ...exposure import setting_from_stops
+from .. import architectures
 from .exif_features import Tags
-from .preprocess import Box, InvalidPhoto, ModelInput, preprocess
+from .preprocess import Box, InvalidPhoto, ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
 __all__ = [
@@ -37,22 +35,22 @@ __all__ = [
     "to_tensors",
 ]
 
-HALF = 0.5
-"""The probability from which on a photograph is said to have a class, where it can have several."""
+THRESHOLD = 0.5
+"""Probability from which a class of a multilabel target is predicted."""
 
-_STEEPEST = 500.0  # beyond, exp overflows
+_MAX_EXPONENT = 500.0  # beyond, exp overflows
 
 
 @dataclass(frozen=True)
 class TargetPrediction:
-    """What one target was found to be.
+    """The prediction for one target.
 
     Attributes:
-        label: the most probable class.
-        probabilities: by class, calibrated.
-        stops: the expected number of stops, for ordinal targets.
-        number: what these are as an f-number, seconds or ISO.
-        labels: the classes that are more probable than not, for targets with several at once; else None.
+        label: The most probable class.
+        probabilities: Calibrated probability of each class.
+        stops: The expected number of stops, for ordinal targets.
+        number: The stops as an f-number, seconds or ISO.
+        labels: The predicted classes of a multilabel target; else None.
     """
 
     label: str
@@ -62,22 +60,22 @@ class TargetPrediction:
     labels: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the prediction as JSON has it."""
-        answer = {"class": self.label} if self.labels is None else {"classes": list(self.labels)}
+        """Return the prediction as JSON types."""
+        classes = {"class": self.label} if self.labels is None else {"classes": list(self.labels)}
         numbers = {"stops": self.stops, "number": self.number}
-        known = {key: value for key, value in numbers.items() if value is not None}
-        return {**answer, "probabilities": dict(self.probabilities), **known}
+        present = {key: value for key, value in numbers.items() if value is not None}
+        return {**classes, "probabilities": dict(self.probabilities), **present}
 
 
 @dataclass(frozen=True)
 class PhotoPrediction:
-    """What was read off one photograph.
+    """The predictions for one photograph.
 
     Attributes:
-        model: the model's name.
-        version: the model's version.
-        dataset: SHA-256 of the manifest that it was trained on.
-        predictions: by target.
+        model: Name of the model.
+        version: Version of the model.
+        dataset: SHA-256 of the manifest of the training data set.
+        predictions: Prediction for each target.
     """
 
     model: str
@@ -86,22 +84,27 @@ class PhotoPrediction:
     predictions: Mapping[str, TargetPrediction]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the reading as JSON has it."""
+        """Return the predictions as JSON types."""
         return {
             "model": self.model,
             "version": self.version,
             "dataset": self.dataset,
-            "predictions": {target: found.as_dict() for target, found in self.predictions.items()},
+            "predictions": {target: prediction.as_dict() for target, prediction in self.predictions.items()},
         }
 
 
 class Predictor:
-    """A trained network that reads photographs.
+    """A trained network with its preprocessing and calibration.
 
     Args:
-        spec: what the network is.
-        network: with its weights.
-        device: that it runs on.
+        spec: The specification of the model.
+        network: The network with its weights.
+        device: torch device, for example ``cpu`` or ``cuda:0``.
+
+    Example:
+        >>> predictor = Predictor.load(Path("runs/patches-shutter-v1-1"))  # doctest: +SKIP
+        >>> predictor.predict("photograph.jpg").predictions["shutter"].label  # doctest: +SKIP
+        '1/250'
     """
 
     def __init__(self, spec: ModelSpec, network: nn.Module, device: str = "cpu") -> None:
@@ -114,58 +117,62 @@ class Predictor:
         """Load the model of a run folder, from safetensors and TOML alone.
 
         Raises:
-            BrokenModel: if the folder is none, is damaged, or needs an architecture that is not installed.
+            BrokenModel: The folder is not a run folder, is damaged, or needs an architecture that is not installed.
         """
         spec = read_spec(run)
-        weights = _weights(run / WEIGHTS_FILE, spec.weights_sha256)
+        weights = _read_weights(run / WEIGHTS_FILE, spec.weights_sha256)
         try:
             network = architectures.build(spec)
             network.load_state_dict(weights)
         except LookupError as error:
-            raise BrokenModel(f"The model {spec.name} cannot be built: {error.args[0]}.") from error
+            raise BrokenModel(f"Cannot build the model {spec.name}: {error.args[0]}.") from error
         except (RuntimeError, TypeError, ValueError) as error:
-            first = str(error).strip().splitlines()[-1].strip().rstrip(".")
-            raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {first}.") from error
+            reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
+            raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {reason}.") from error
         return cls(spec, network, device)
 
-    def read(self, data: bytes, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
-        """Decode a photograph, or the part of it in a box, and cut what the network is given.
+    def preprocess(self, photo: Photo, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
+        """Decode a photograph and compute the inputs of the network.
 
         Args:
-            data: the bytes of its file.
-            box: the part that is meant; None for all of it.
-            exif: tags that are told beside the file; they win over those in it.
+            photo: The bytes of a file, its path, or an image opened with Pillow.
+            box: The part of the photograph to use (default: all of it).
+            exif: EXIF tags that replace those of the file.
 
         Raises:
-            PhotographError: if it cannot be read; it has a status as HTTP says it, and a reason.
+            InvalidPhoto: The photograph cannot be decoded or used.
         """
-        return preprocess(data, self.spec.preprocessing, box, exif)
+        return preprocess(photo, self.spec.preprocessing, box, exif)
 
-    def predict(self, photographs: Sequence[ModelInput]) -> list[PhotoPrediction]:
-        """Return one reading a photograph, in their order."""
-        return [self.reading(self.logits(photograph)) for photograph in photographs]
+    def predict(self, photo: Photo | ModelInput) -> PhotoPrediction:
+        """Predict all targets of one photograph.
 
-    def logits(self, photograph: ModelInput) -> dict[str, NDArray[np.float32]]:
-        """Return a photograph's uncalibrated logits of shape (C,) by target."""
-        with torch.inference_mode(), single_thread():
-            found = self.network(self.tensors(photograph))
-        return {target: values[0].float().cpu().numpy() for target, values in found.items()}
+        Args:
+            photo: The bytes of a file, its path, an image opened with Pillow, or a preprocessed photograph.
 
-    def tensors(self, photograph: ModelInput) -> dict[str, Tensor]:
-        """Return what the network is given for one photograph, with a leading axis of one."""
-        inputs = {name: values[None] for name, values in photograph.inputs.items()}
-        return to_tensors(inputs, self.spec.preprocessing, self.device)
-
-    def reading(self, logits: Mapping[str, NDArray[np.float32]]) -> PhotoPrediction:
-        """Return the reading that a photograph's logits amount to."""
-        found = {target.name: _prediction(target, logits[target.name]) for target in self.spec.targets}
+        Raises:
+            InvalidPhoto: The photograph cannot be decoded or used.
+        """
+        logits = self.logits(photo if isinstance(photo, ModelInput) else self.preprocess(photo))
+        predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
         dataset = str(self.spec.data.get("manifest_sha256", ""))
-        return PhotoPrediction(self.spec.name, self.spec.version, dataset, found)
+        return PhotoPrediction(self.spec.name, self.spec.version, dataset, predictions)
+
+    def logits(self, photo: ModelInput) -> dict[str, NDArray[np.float32]]:
+        """Return the uncalibrated logits of a photograph by target, each of shape (C,)."""
+        with torch.inference_mode(), single_thread():
+            logits = self.network(self.tensors(photo))
+        return {target: values[0].float().cpu().numpy() for target, values in logits.items()}
+
+    def tensors(self, photo: ModelInput) -> dict[str, Tensor]:
+        """Return the network's inputs for one photograph, each with a leading axis of length one."""
+        inputs = {name: values[None] for name, values in photo.inputs.items()}
+        return to_tensors(inputs, self.spec.preprocessing, self.device)
 
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Let torch compute in one thread while the block runs, and in threads that are begun in the block."""
+    """Let torch use one thread in the block, and in threads that are started in it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -175,32 +182,38 @@ def single_thread() -> Iterator[None]:
 
 
 def to_tensors(inputs: Mapping[str, NDArray[Any]], settings: Preprocessing, device: torch.device) -> dict[str, Tensor]:
-    """Return inputs as float tensors; pictures (uint8) centred and scaled.
+    """Return inputs as float tensors; images (uint8) are normalised by mean and standard deviation.
 
     Args:
-        inputs: by name, each with a leading axis of photographs.
-        settings: mean and deviation.
-        device: where the tensors shall be.
+        inputs: Arrays by name, each with a leading axis of photographs.
+        settings: Mean and standard deviation.
+        device: Device of the tensors.
     """
     mean = torch.tensor(settings.mean, device=device)[:, None, None]
-    deviation = torch.tensor(settings.deviation, device=device)[:, None, None]
+    std = torch.tensor(settings.std, device=device)[:, None, None]
     tensors = {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in inputs.items()}
     return {
-        name: (values.float() - mean) / deviation if values.dtype == torch.uint8 else values
+        name: (values.float() - mean) / std if values.dtype == torch.uint8 else values
         for name, values in tensors.items()
     }
 
 
 def calibrated(logits: NDArray[np.float32], temperature: float, *, multiple: bool = False) -> NDArray[np.float64]:
-    """Return probabilities for logits of shape (..., C): softmax, or sigmoid for several classes at once."""
+    """Return calibrated probabilities for logits of shape (..., C).
+
+    Args:
+        logits: Uncalibrated logits.
+        temperature: Divides the logits.
+        multiple: Sigmoid for multilabel targets, instead of the softmax.
+    """
     scaled = logits.astype(np.float64) / temperature
     if multiple:
-        return np.asarray(1 / (1 + np.exp(-scaled.clip(-_STEEPEST, _STEEPEST))))
+        return np.asarray(1 / (1 + np.exp(-scaled.clip(-_MAX_EXPONENT, _MAX_EXPONENT))))
     powers = np.exp(scaled - scaled.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
-def _prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction:
+def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction:
     probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
     by_class = dict(zip(target.classes, probabilities.tolist(), strict=True))
     stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
@@ -209,17 +222,17 @@ def _prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction
         probabilities=by_class,
         stops=stops,
         number=None if stops is None else setting_from_stops(stops, target.unit),
-        labels=tuple(name for name, share in by_class.items() if share >= HALF) if target.multiple else None,
+        labels=tuple(name for name, value in by_class.items() if value >= THRESHOLD) if target.multiple else None,
     )
 
 
-def _weights(file: Path, sha256: str) -> dict[str, Tensor]:
+def _read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise BrokenModel(f"{file} cannot be read: {error.strerror}.") from error
+        raise BrokenModel(f"Cannot read {file}: {error.strerror}.") from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
-        raise BrokenModel(f"{file} is not the file that model.toml names; copy the whole run folder again.")
+        raise BrokenModel(f"The SHA-256 of {file} differs from model.toml; copy the whole run folder again.")
     try:
         return load_tensors(content)
     except SafetensorError as error:

@@ -1,9 +1,8 @@
-"""From the bytes of a photograph to what a network is given.
+"""From the bytes of a photograph to the input of a network.
 
-How a photograph was made shows in its pixels at native resolution, so patches are cut and never resized.
-They are cut from the picture as it is stored: the EXIF orientation is not applied, because the tag is
-missing or wrong in too many files, and because the traces looked for (noise, the direction of a shake, the
-readout) belong to the sensor's own axes.
+Traces of how a photograph was made are pixel-level, so patches are taken at native resolution and never resized. They
+are taken from the stored image: the EXIF orientation is not applied, because the tag is missing or wrong in too many
+files and because the traces (noise, the direction of a shake, the readout) follow the sensor's own axes.
 """
 
 import io
@@ -11,13 +10,14 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from .exif_features import Tags, tag_values
+from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
 
@@ -26,24 +26,26 @@ FORMATS: list[str] = [
     name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000") if name in Image.OPEN
 ]
 
-_EMPTY_OR_DAMAGED, _TOO_LARGE, _NO_IMAGE, _UNUSABLE = 400, 413, 415, 422
-_TILES, _TILE_SIZE = 64, 64  # of which measures are taken
-_CANDIDATES = 4  # patches looked at for one that is kept
-_GREY, _DARK, _LIGHT = 0.05, 20, 235  # saturation, and levels of 255
+_BAD_REQUEST, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 413, 415, 422
+_TILES, _TILE_SIZE = 64, 64  # from which the measures are computed
+_CANDIDATES = 4  # patches examined for each one selected
+_MIN_SATURATION, _DARK, _LIGHT = 0.05, 20, 235  # the last two are levels of 255
 _PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
 _WARNINGS = threading.Lock()
 
+Photo = bytes | str | Path | Image.Image
+"""A photograph: the bytes of its file, its path, or an image opened with Pillow."""
 
 Box = tuple[int, int, int, int]
-"""A part of a picture: left, top, width and height in pixels as they are stored."""
+"""A part of an image: left, top, width and height in stored pixels."""
 
 
 class InvalidPhoto(ValueError):
-    """A photograph cannot be read.
+    """A photograph that cannot be decoded or used.
 
     Attributes:
-        status: as HTTP says it: 400 empty or damaged, 413 too large, 415 no image, 422 an image of no use.
-        reason: one sentence.
+        status: HTTP status: 400 empty or damaged, 413 too large, 415 not an image, 422 unusable image.
+        reason: One sentence.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -54,13 +56,13 @@ class InvalidPhoto(ValueError):
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A photograph as a network sees it.
+    """A preprocessed photograph.
 
     Attributes:
-        width: of the stored picture, in pixels.
-        height: likewise.
-        inputs: by name; ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V), ``measures``
-            float32 of shape (M,), ``exif`` float32, as `tags.tag_values` has it.
+        width: Width of the stored image in pixels.
+        height: Height of the stored image in pixels.
+        inputs: Arrays by name: ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V),
+            ``measures`` float32 of shape (M,), ``exif`` float32 as returned by `exif_features`.
     """
 
     width: int
@@ -68,170 +70,170 @@ class ModelInput:
     inputs: Mapping[str, NDArray[Any]] = field(repr=False)
 
 
-def preprocess(data: bytes, settings: Preprocessing, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
-    """Decode a photograph and cut from it what the settings ask for; the same bytes give the same pixels.
+def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
+    """Decode a photograph and compute the inputs of a network; the same bytes give the same inputs.
 
     Args:
-        data: the bytes of its file.
-        settings: what is asked for.
-        box: the part that is meant, a face for example; None for all of it.
-        exif: tags that are told beside the file; they win over those in it.
+        photo: The bytes of a file, its path, or an image opened with Pillow.
+        settings: Which inputs to compute.
+        box: The part of the photograph to use, for example a face (default: all of it).
+        exif: EXIF tags that replace those of the file.
 
     Raises:
-        PhotographError: if it cannot be read or used.
+        InvalidPhoto: The photograph cannot be decoded or used.
     """
-    whole = _decoded(data, settings)
-    image = _part(whole, box) if box else whole
+    whole = photo if isinstance(photo, Image.Image) else _decode(photo, settings)
+    image = _crop(whole, box) if box else whole
     width, height = image.size
-    if min(width, height) < settings.smallest_side:
+    if min(width, height) < settings.min_side:
         raise InvalidPhoto(
-            _UNUSABLE,
-            f"The picture is {width} × {height} pixels; the least side is {settings.smallest_side}.",
+            _UNUSABLE, f"The image is {width} × {height} pixels; the minimum side is {settings.min_side}."
         )
     inputs: dict[str, NDArray[Any]] = {}
     if settings.patches:
-        inputs["patches"] = _CUTS[settings.choice](image, settings.patches, settings.patch_size)
+        inputs["patches"] = _SELECTIONS[settings.patch_selection](image, settings.patches, settings.patch_size)
     if settings.measures:
-        inputs["measures"] = measure(_patches(image, _TILES, _TILE_SIZE))
+        inputs["measures"] = measure(_uniform_patches(image, _TILES, _TILE_SIZE))
     if settings.exif:
-        inputs["exif"] = _tags(whole, settings.exif, exif or {})
-    if settings.view:
-        inputs["view"] = _channels_first(_rgb(image).resize((settings.view, settings.view), Image.Resampling.BOX))
+        inputs["exif"] = _exif(whole, settings.exif, exif or {})
+    if settings.view_size:
+        size = (settings.view_size, settings.view_size)
+        inputs["view"] = _channels_first(_to_rgb(image).resize(size, Image.Resampling.BOX))
     return ModelInput(width, height, inputs)
 
 
 def patch_positions(width: int, height: int, count: int, size: int) -> list[tuple[int, int]]:
-    """Return the upper left corners of patches, evenly spread over a picture.
+    """Return the upper left corners of patches, evenly spread over an image.
 
     The corners follow the R2 sequence (M. Roberts, 2018, "The unreasonable effectiveness of quasirandom
-    sequences"): any number of them is well spread, and fewer are the beginning of more.
+    sequences"): any number of them is well spread, and a shorter list is the beginning of a longer one.
 
     Args:
-        width: of the picture in pixels, at least ``size``.
-        height: likewise.
-        count: number of patches.
-        size: their side in pixels.
+        width: Width of the image in pixels, at least ``size``.
+        height: Height of the image in pixels, at least ``size``.
+        count: Number of patches.
+        size: Side of a patch in pixels.
     """
     steps = np.arange(1, count + 1)
-    across = (0.5 + steps / _PLASTIC) % 1.0
-    down = (0.5 + steps / _PLASTIC**2) % 1.0
-    lefts = np.floor(across * (width - size + 1)).astype(int)
-    tops = np.floor(down * (height - size + 1)).astype(int)
+    x = (0.5 + steps / _PLASTIC) % 1.0
+    y = (0.5 + steps / _PLASTIC**2) % 1.0
+    lefts = np.floor(x * (width - size + 1)).astype(int)
+    tops = np.floor(y * (height - size + 1)).astype(int)
     return list(zip(lefts.tolist(), tops.tolist(), strict=True))
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Return a picture of which no more than the header was read; what it says of itself may be wrong."""
+    """Return an image with only its header read; the header may be wrong."""
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
-def _decoded(data: bytes, settings: Preprocessing) -> Image.Image:
+def _decode(photo: bytes | str | Path, settings: Preprocessing) -> Image.Image:
+    data = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
     if not data:
-        raise InvalidPhoto(_EMPTY_OR_DAMAGED, "The file is empty.")
+        raise InvalidPhoto(_BAD_REQUEST, "The file is empty.")
     if len(data) > settings.max_bytes:
-        raise InvalidPhoto(_TOO_LARGE, f"The file has {len(data)} bytes; at most {settings.max_bytes} are read.")
+        raise InvalidPhoto(_TOO_LARGE, f"The file has {len(data)} bytes; the maximum is {settings.max_bytes}.")
     try:
         image = open_image(data)
-        _check_claim(image, settings.max_pixels)
+        _check_header(image, settings.max_pixels)
         image.load()
     except InvalidPhoto:
         raise
     except Image.DecompressionBombError as error:
-        raise InvalidPhoto(_TOO_LARGE, "The picture claims more pixels than are decoded.") from error
+        raise InvalidPhoto(_TOO_LARGE, "The image has too many pixels.") from error
     except UnidentifiedImageError as error:
-        raise InvalidPhoto(_NO_IMAGE, "The file is no image in a format that is read.") from error
+        raise InvalidPhoto(_NOT_AN_IMAGE, "The file is not a supported image format.") from error
     except Exception as error:  # decoders of hostile files raise nearly anything
-        raise InvalidPhoto(_EMPTY_OR_DAMAGED, f"The picture is damaged and cannot be decoded ({error}).") from error
+        raise InvalidPhoto(_BAD_REQUEST, f"The image is damaged and cannot be decoded ({error}).") from error
     return image
 
 
-def _tags(image: Image.Image, wanted: Sequence[str], told: Tags) -> NDArray[np.float32]:
-    try:
-        return tag_values(image, wanted, told)
-    except ValueError as error:
-        raise InvalidPhoto(_EMPTY_OR_DAMAGED, str(error)) from error
-
-
-def _check_claim(image: Image.Image, max_pixels: int) -> None:
+def _check_header(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise InvalidPhoto(
-            _TOO_LARGE, f"The picture claims {width} × {height} pixels; at most {max_pixels} are decoded."
-        )
+        raise InvalidPhoto(_TOO_LARGE, f"The image has {width} × {height} pixels; the maximum is {max_pixels}.")
 
 
-def _part(image: Image.Image, box: Box) -> Image.Image:
+def _exif(image: Image.Image, tags: Sequence[str], overrides: Tags) -> NDArray[np.float32]:
+    try:
+        return exif_features(image, tags, overrides)
+    except ValueError as error:
+        raise InvalidPhoto(_BAD_REQUEST, str(error)) from error
+
+
+def _crop(image: Image.Image, box: Box) -> Image.Image:
     left, top, width, height = box
     right, bottom = left + width, top + height
     if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
-        raise InvalidPhoto(_UNUSABLE, f"The part {list(box)} is not within {image.width} × {image.height} pixels.")
+        raise InvalidPhoto(_UNUSABLE, f"The crop {list(box)} is not within {image.width} × {image.height} pixels.")
     return image.crop((left, top, right, bottom))
 
 
-def _patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
-    if min(image.size) < size:
-        image = _mirrored(image, size)
+def _uniform_patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
+    image = _pad(image, size)
     return np.stack(
         [
-            _channels_first(_rgb(image.crop((left, top, left + size, top + size))))
+            _channels_first(_to_rgb(image.crop((left, top, left + size, top + size))))
             for left, top in patch_positions(*image.size, count, size)
         ]
     )
 
 
-def _coloured(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
-    """Cut patches that are not grey and of which no pixel is nearly black or white, as those of borders are.
+def _coloured_patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
+    """Return patches that are not grey and have no nearly black or white pixel, as borders have.
 
-    Where there are too few, some are taken twice.
+    If there are too few, patches are repeated.
     """
-    if min(image.size) < size:
-        image = _mirrored(image, size)
-    pixels = np.asarray(_rgb(image))
+    image = _pad(image, size)
+    pixels = np.asarray(_to_rgb(image))
     corners = np.asarray(patch_positions(*image.size, count * _CANDIDATES, size))
-    inside = np.arange(size)
-    across, down = corners[:, 0, None, None] + inside[None, None], corners[:, 1, None, None] + inside[None, :, None]
-    patches = pixels[down, across].transpose(0, 3, 1, 2)
+    offsets = np.arange(size)
+    x, y = corners[:, 0, None, None] + offsets[None, None], corners[:, 1, None, None] + offsets[None, :, None]
+    patches = pixels[y, x].transpose(0, 3, 1, 2)
     colours = patches.mean((2, 3))
-    most, least = colours.max(1), colours.min(1)
+    highest, lowest = colours.max(1), colours.min(1)
     darkest, lightest = patches.max(1).min((1, 2)), patches.min(1).max((1, 2))
-    usable = (most - least >= _GREY * np.maximum(most, 1)) & (darkest >= _DARK) & (lightest <= _LIGHT)
-    kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
-    return np.ascontiguousarray(patches[np.resize(kept, count)])
+    saturated = highest - lowest >= _MIN_SATURATION * np.maximum(highest, 1)
+    usable = saturated & (darkest >= _DARK) & (lightest <= _LIGHT)
+    indices = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
+    return np.ascontiguousarray(patches[np.resize(indices, count)])
 
 
-def _informative(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
-    """Cut the smoothest and the roughest patches that are neither nearly black nor white, half and half."""
-    patches = _patches(image, count * _CANDIDATES, size)
-    grey = patches[:, 1].astype(np.float32)  # green, which is most of what is seen as brightness
-    level = grey.mean((1, 2))
-    rough = np.abs(np.diff(grey, axis=1)).mean((1, 2)) + np.abs(np.diff(grey, axis=2)).mean((1, 2))
+def _informative_patches(image: Image.Image, count: int, size: int) -> NDArray[np.uint8]:
+    """Return the smoothest and the roughest patches that are neither nearly black nor white, half and half."""
+    patches = _uniform_patches(image, count * _CANDIDATES, size)
+    green = patches[:, 1].astype(np.float32)  # contributes most to brightness
+    level = green.mean((1, 2))
+    roughness = np.abs(np.diff(green, axis=1)).mean((1, 2)) + np.abs(np.diff(green, axis=2)).mean((1, 2))
     usable = (level >= _DARK) & (level <= _LIGHT)
-    kept = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
-    order = np.resize(kept[np.argsort(rough[kept], kind="stable")], max(count, len(kept)))
-    smoothest = count // 2
-    return np.ascontiguousarray(patches[np.concatenate([order[:smoothest], order[smoothest - count :]])])
+    indices = np.flatnonzero(usable) if usable.any() else np.arange(len(patches))
+    order = np.resize(indices[np.argsort(roughness[indices], kind="stable")], max(count, len(indices)))
+    smooth = count // 2
+    return np.ascontiguousarray(patches[np.concatenate([order[:smooth], order[smooth - count :]])])
 
 
-_CUTS: dict[PatchSelection, Callable[[Image.Image, int, int], NDArray[np.uint8]]] = {
-    "spread": _patches,
-    "coloured": _coloured,
-    "informative": _informative,
+_SELECTIONS: dict[PatchSelection, Callable[[Image.Image, int, int], NDArray[np.uint8]]] = {
+    "uniform": _uniform_patches,
+    "coloured": _coloured_patches,
+    "informative": _informative_patches,
 }
 
 
-def _mirrored(image: Image.Image, size: int) -> Image.Image:
-    """Return a picture that is smaller than a patch continued by its mirror image, as noisy and as sharp."""
-    pixels = np.asarray(_rgb(image))
+def _pad(image: Image.Image, size: int) -> Image.Image:
+    """Pad an image that is smaller than a patch by reflection, which preserves noise and sharpness."""
+    if min(image.size) >= size:
+        return image
+    pixels = np.asarray(_to_rgb(image))
     height, width = pixels.shape[:2]
     missing = ((0, max(0, size - height)), (0, max(0, size - width)), (0, 0))
     return Image.fromarray(np.pad(pixels, missing, mode="symmetric"))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return a picture with eight bits of red, green and blue; transparency is dropped."""
-    if image.mode.startswith(("I", "F")):  # 16 bits and more: the upper eight count
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image with eight bits each of red, green and blue; transparency is dropped."""
+    if image.mode.startswith(("I", "F")):  # 16 bits or more: use the upper eight
         values = np.asarray(image).astype(np.float64)
         image = Image.fromarray((values / max(256.0, (values.max() + 1) / 256)).clip(0, 255).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:

@@ -1,28 +1,29 @@
-"""What ``model.toml`` says: everything that is needed to build a trained network again and to feed it.
+"""The model specification (``model.toml``): all that is needed to rebuild a trained network and its input.
 
-A run folder is data. It is read with ``tomllib`` and safetensors alone, and every value is checked before
-it is used, so a folder from a stranger can be wrong but cannot run anything.
+A run folder is data. It is read with ``tomllib`` and safetensors alone, and every value is checked before it is used,
+so an untrusted folder can be invalid but cannot execute code.
 """
 
 import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from .exif_features import NAMES as TAG_NAMES
-from .exif_features import columns_of
+from .exif_features import TAG_NAMES, feature_columns
 from .measures import NAMES as MEASURES
 
 SPEC_FILE = "model.toml"
 WEIGHTS_FILE = "model.safetensors"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Pattern of the names of runs, models and targets."""
 
-PatchSelection = Literal["spread", "coloured", "informative"]
+PatchSelection = Literal["uniform", "coloured", "informative"]
 
-_LARGEST = {"patch_size": 1024, "patches": 4096, "view": 1024, "smallest_side": 1024}
+_MAX = {"patch_size": 1024, "patches": 4096, "view_size": 1024, "min_side": 1024}
+_MAX_INTEGER = 10**9
 
 
 class BrokenModel(ValueError):
@@ -31,40 +32,50 @@ class BrokenModel(ValueError):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a photograph becomes a network's input.
+    """How a photograph becomes the input of a network.
 
     Attributes:
-        patches: number of squares cut at native resolution; 0 for none.
-        patch_size: their side in pixels.
-        choice: where they are cut; ``spread`` is evenly over the photograph, ``coloured`` also leaves out what is
-            nearly black, white or grey, ``informative`` takes of four times as many the roughest and the smoothest that
-            are neither black nor white: blur shows in the former, noise in the latter.
-        view: side in pixels of the whole photograph, squeezed into a square; 0 for none.
-        measures: whether measures of quality are taken (`lightmeter.models.runtime.measures`).
-        exif: names of EXIF tags that are read (`lightmeter.models.runtime.exif_features`).
-        mean: subtracted from each of red, green and blue (0 to 255).
-        deviation: then divided by.
-        smallest_side: photographs with a shorter side are refused.
-        max_bytes: larger files are refused.
-        max_pixels: larger pictures are refused before they are decoded.
+        patches: Number of square patches at native resolution; 0 for none.
+        patch_size: Side of a patch in pixels.
+        patch_selection: Where patches are taken. ``uniform``: evenly over the photograph. ``coloured``: likewise,
+            without patches that are nearly black, white or grey. ``informative``: the roughest and the smoothest of
+            four times as many candidates that are neither black nor white; blur shows in the former, noise in the
+            latter.
+        view_size: Side in pixels of the whole photograph, resized to a square; 0 for no view.
+        measures: Whether measures of image quality are computed (`lightmeter.models.runtime.measures`).
+        exif: Names of the EXIF tags used as features (`lightmeter.models.runtime.exif_features`).
+        mean: Subtracted from red, green and blue (0 to 255).
+        std: Red, green and blue are then divided by it.
+        min_side: Photographs with a shorter side are rejected.
+        max_bytes: Larger files are rejected.
+        max_pixels: Larger images are rejected before they are decoded.
     """
 
     patches: int = 8
     patch_size: int = 128
-    choice: PatchSelection = "spread"
-    view: int = 0
+    patch_selection: PatchSelection = "uniform"
+    view_size: int = 0
     measures: bool = False
     exif: tuple[str, ...] = ()
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
-    deviation: tuple[float, float, float] = (128.0, 128.0, 128.0)
-    smallest_side: int = 32
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+    min_side: int = 32
     max_bytes: int = 50_000_000
     max_pixels: int = 150_000_000
+
+    def __post_init__(self) -> None:
+        if min(self.std) <= 0:
+            raise ValueError("std must be above zero")
+        for tag in self.exif:
+            if tag not in TAG_NAMES:
+                raise ValueError(f"unknown EXIF tag '{tag}'; available tags: {', '.join(TAG_NAMES)}")
+        if not any((self.patches and self.patch_size, self.view_size, self.measures, self.exif)):
+            raise ValueError("preprocessing must select at least one of patches, view_size, measures and exif")
 
     @property
     def exif_columns(self) -> dict[str, list[int]]:
         """The columns of the input ``exif`` that each tag takes."""
-        return columns_of(self.exif)
+        return feature_columns(self.exif)
 
     @property
     def measure_count(self) -> int:
@@ -74,15 +85,16 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Target:
-    """One thing that the model tells of a photograph.
+    """A quantity that the model predicts.
 
     Attributes:
-        name: for example ``shutter``.
-        classes: in order.
-        stops: one number a class for an ordinal target, else empty.
-        unit: what the numbers count, for example ``log2 s``.
-        temperature: logits are divided by it before the softmax, or the sigmoid (Guo et al. 2017).
-        multiple: whether a photograph can have several classes at once; each then has a probability of its own.
+        name: Target name, for example ``shutter``.
+        classes: Class names, in order.
+        stops: One number for each class of an ordinal target, else empty.
+        unit: Unit of the stops, for example ``log2 s``.
+        temperature: Logits are divided by it before the softmax or sigmoid (Guo et al. 2017).
+        multiple: Whether a photograph can have several classes at once (multilabel); each class then has its own
+            probability.
     """
 
     name: str
@@ -92,22 +104,36 @@ class Target:
     temperature: float = 1.0
     multiple: bool = False
 
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or "." in self.name:
+            raise ValueError(f"'{self.name}' is not a valid target name")
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"target {self.name} needs two or more distinct classes")
+        if self.stops and len(self.stops) != len(self.classes):
+            raise ValueError(f"target {self.name} needs one number of stops for each class")
+        if self.stops and self.multiple:
+            raise ValueError(f"target {self.name} has stops and so cannot be multilabel")
+        if self.temperature <= 0:
+            raise ValueError("temperature must be above zero")
+
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What ``model.toml`` says.
+    """Content of ``model.toml``.
 
     Attributes:
-        name: of the run and of the served model.
-        version: as TorchServe counts, ``1.0``.
-        lightmeter: the version of Lightmeter that trained it.
-        recipe: the recipe's name.
-        architecture: the plugin that builds the network.
-        architecture_options: for that plugin.
-        data: name and manifest_sha256 of the data set that it was trained on.
-        training: how it went: seed, device, seconds and so on.
-        ranges: where most of the training photographs lie, by name (see `image_stats`): from, to.
-        weights_sha256: of the weights' file.
+        name: Name of the run and of the served model.
+        version: Version of the model as in TorchServe, for example ``1.0``.
+        lightmeter: Version of Lightmeter that trained it.
+        recipe: Name of the recipe.
+        architecture: Name of the architecture (`lightmeter.models.architectures`).
+        preprocessing: How a photograph becomes the network's input.
+        targets: What the model predicts.
+        architecture_options: Keyword arguments of the architecture's builder.
+        data: ``name`` and ``manifest_sha256`` of the training data set.
+        training: Facts about the training: seed, device, seconds and so on.
+        ranges: The range of most training photographs, by image statistic (see `image_stats`): low, high.
+        weights_sha256: SHA-256 of the weights file.
     """
 
     name: str
@@ -118,10 +144,20 @@ class ModelSpec:
     preprocessing: Preprocessing
     targets: tuple[Target, ...]
     architecture_options: Mapping[str, Any] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     weights_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        for key, value in (("name", self.name), ("version", self.version)):
+            if not NAME.fullmatch(value):
+                raise ValueError(f"{key} may contain letters, digits, '.', '_' and '-' only")
+        if not self.targets or len(self.classes) < len(self.targets):
+            raise ValueError("a model needs one or more targets with distinct names")
+        for name, (low, high) in self.ranges.items():
+            if low > high:
+                raise ValueError(f"ranges.{name} must be two numbers, the lower one first")
 
     @property
     def classes(self) -> dict[str, int]:
@@ -129,160 +165,117 @@ class ModelSpec:
         return {target.name: len(target.classes) for target in self.targets}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the spec as TOML knows it."""
-        return cast("dict[str, Any]", _lists(asdict(self)))
+        """Return the specification as TOML types."""
+        return cast("dict[str, Any]", _to_toml(asdict(self)))
 
 
 def read_spec(run: Path) -> ModelSpec:
-    """Read the spec of a run folder.
+    """Read the specification of a run folder.
 
     Raises:
-        BrokenModel: if there is none, or something in it is missing or wrong.
+        BrokenModel: The file is missing, or a value in it is missing or invalid.
     """
     file = run / SPEC_FILE
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        return spec_from(tomllib.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise BrokenModel(f"{run} is no run folder: it has no {SPEC_FILE}.") from error
+        raise BrokenModel(f"{run} is not a run folder: it has no {SPEC_FILE}.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BrokenModel(f"{file} cannot be read: {error}.") from error
-    try:
-        return spec_from(values)
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
-        raise BrokenModel(f"{file} is damaged: {reason}.") from error
+        raise BrokenModel(f"Cannot read {file}: {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise BrokenModel(f"{file} is damaged: {error}.") from error
 
 
-def spec_from(values: dict[str, Any]) -> ModelSpec:
-    """Return the spec that a parsed ``model.toml`` holds.
+def spec_from(values: Mapping[str, Any]) -> ModelSpec:
+    """Return the specification in a parsed ``model.toml``; unknown keys are ignored.
 
     Raises:
-        KeyError: if a value is missing.
-        TypeError: if a value is unknown or of another type.
-        ValueError: if a value is impossible.
+        TypeError: A value has another type.
+        ValueError: A value is missing or impossible.
     """
-    names = ("name", "version", "lightmeter", "recipe", "architecture")
-    texts = {key: _text(key, values[key]) for key in names}
-    for key in ("name", "version"):
-        if not NAME.fullmatch(texts[key]):
-            raise ValueError(f"{key} may hold letters, digits, '.', '_' and '-' only")
-    targets = tuple(_target(_table("targets", target)) for target in values["targets"])
-    if not targets or len({target.name for target in targets}) < len(targets):
-        raise ValueError("targets must be at least one, each with a name of its own")
-    return ModelSpec(
-        **texts,
-        preprocessing=preprocessing_from(_table("preprocessing", values["preprocessing"])),
-        targets=targets,
-        architecture_options=_table("architecture_options", values.get("architecture_options", {})),
-        data=_table("data", values.get("data", {})),
-        training=_table("training", values.get("training", {})),
-        ranges={name: _range(name, ends) for name, ends in _table("ranges", values.get("ranges", {})).items()},
-        weights_sha256=_text("weights_sha256", values.get("weights_sha256", "")),
-    )
+    names = {spec_field.name for spec_field in fields(ModelSpec)}
+    return cast("ModelSpec", _parse("", {key: values[key] for key in values if key in names}, ModelSpec))
 
 
 def preprocessing_from(values: Mapping[str, Any]) -> Preprocessing:
     """Return checked preprocessing settings.
 
     Raises:
-        TypeError: if a setting is unknown or of another type.
-        ValueError: if a setting is impossible.
+        TypeError: A setting is unknown or has another type.
+        ValueError: A setting is impossible.
     """
-    known = asdict(Preprocessing())
-    for key, value in values.items():
-        if key not in known:
-            raise TypeError(f"there is no preprocessing setting '{key}'")
-        if isinstance(known[key], bool):
-            _yes_or_no(key, value)
-        elif isinstance(known[key], int):
-            _whole(key, value)
-    chosen = {**known, **values, "exif": tuple(values.get("exif", ()))}
-    for key in ("mean", "deviation"):
-        chosen[key] = _numbers(key, chosen[key])
-    settings = Preprocessing(**chosen)
-    _check_possible(settings)
-    return settings
+    return cast("Preprocessing", _parse("preprocessing", values, Preprocessing))
 
 
-def _check_possible(settings: Preprocessing) -> None:
-    if len(settings.mean) != 3 or len(settings.deviation) != 3:
-        raise ValueError("mean and deviation must be three numbers each")
-    if min(settings.deviation) <= 0:
-        raise ValueError("deviation must be above zero")
-    if settings.choice not in get_args(PatchSelection):
-        raise ValueError(f"choice must be one of {', '.join(get_args(PatchSelection))}")
-    for tag in settings.exif:
-        if tag not in TAG_NAMES:
-            raise ValueError(f"there is no EXIF tag '{tag}' to ask for; there are {', '.join(TAG_NAMES)}")
-    cuts = settings.patches and settings.patch_size
-    if not any((cuts, settings.view, settings.measures, settings.exif)):
-        raise ValueError("neither patches nor a view, measures or EXIF tags are asked for")
+def _parse(key: str, value: Any, kind: Any) -> Any:
+    """Convert a TOML value to an annotated type.
+
+    Args:
+        key: Name of the value in error messages.
+        value: As ``tomllib`` returns it.
+        kind: ``bool``, ``int``, ``float``, ``str``, a ``Literal``, ``tuple``, ``Mapping`` or dataclass.
+
+    Raises:
+        TypeError: The value has another type.
+        ValueError: The value is out of range.
+    """
+    origin, args = get_origin(kind), get_args(kind)
+    if hasattr(kind, "__dataclass_fields__"):
+        return _parse_dataclass(key, _table(key, value), kind)
+    if origin is Literal:
+        if value not in args:
+            raise ValueError(f"{key} must be one of {', '.join(args)}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or (args[-1] is not ... and len(value) != len(args)):
+            raise TypeError(f"{key} must be a list" + ("" if args[-1] is ... else f" of {len(args)} numbers"))
+        return tuple(_parse(key, item, args[0]) for item in value)
+    if kind is Any:
+        return value
+    if origin is not None:
+        return {name: _parse(f"{key}.{name}", item, args[1]) for name, item in _table(key, value).items()}
+    return _parse_scalar(key, value, kind)
 
 
-def _target(values: dict[str, Any]) -> Target:
-    for key in values:
-        if key not in Target.__dataclass_fields__:
-            raise TypeError(f"a target has no '{key}'")
-    name = _text("name", values["name"])
-    if not NAME.fullmatch(name) or "." in name:
-        raise ValueError(f"'{name}' cannot be the name of a target")
-    classes = tuple(_text("classes", value) for value in values["classes"])
-    stops = _numbers("stops", values.get("stops", ()))
-    (temperature,) = _numbers("temperature", [values.get("temperature", 1.0)])
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise ValueError(f"the target {name} must have two classes or more, each with a name of its own")
-    if stops and len(stops) != len(classes):
-        raise ValueError(f"the target {name} must have one number of stops a class")
-    if temperature <= 0:
-        raise ValueError("temperature must be above zero")
-    multiple = values.get("multiple", False)
-    _yes_or_no("multiple", multiple)
-    if stops and multiple:
-        raise ValueError(f"the target {name} has stops, so a photograph has one of its classes only")
-    return Target(name, classes, stops, _text("unit", values.get("unit", "")), temperature, multiple)
+def _parse_dataclass(key: str, values: Mapping[str, Any], kind: Any) -> Any:
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            raise TypeError(f"unknown setting '{name}' in {key}")
+    for item in fields(kind):
+        if item.name not in values and item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"'{item.name}' is missing")
+    return kind(**{name: _parse(name, value, hints[name]) for name, value in values.items()})
 
 
-def _range(name: str, ends: object) -> tuple[float, float]:
-    low, *rest = _numbers(f"the range of {name}", ends) or (0.0,)
-    if len(rest) != 1 or low > rest[0]:
-        raise ValueError(f"the range of {name} must be two numbers, the lower one first")
-    return low, rest[0]
+_SCALARS: Mapping[type, tuple[Any, str]] = {
+    str: (str, "text"),
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: (int | float, "a number"),
+}
 
 
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{key} must be text")
-    return value
+def _parse_scalar(key: str, value: Any, kind: type) -> Any:
+    accepted, description = _SCALARS[kind]
+    if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
+        raise TypeError(f"{key} must be {description}")
+    if kind is float and not math.isfinite(value):
+        raise TypeError(f"{key} must be a finite number")
+    maximum = _MAX.get(key, _MAX_INTEGER)
+    if kind is int and not 0 <= value <= maximum:
+        raise ValueError(f"{key} must be between 0 and {maximum}")
+    return float(value) if kind is float else value
 
 
-def _table(key: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
+def _table(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
         raise TypeError(f"{key} must be a table")
     return value
 
 
-def _whole(key: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{key} must be a whole number")
-    if not 0 <= value <= _LARGEST.get(key, 10**9):
-        raise ValueError(f"{key} must be between 0 and {_LARGEST.get(key, 10**9)}")
-
-
-def _yes_or_no(key: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise TypeError(f"{key} must be true or false")
-
-
-def _numbers(key: str, values: object) -> tuple[float, ...]:
-    if not isinstance(values, list | tuple) or not all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
-    ):
-        raise TypeError(f"{key} must be numbers")
-    return tuple(float(value) for value in values)
-
-
-def _lists(value: Any) -> Any:
-    """Return a value with lists for tuples and without None, as TOML wants it."""
+def _to_toml(value: Any) -> Any:
+    """Return a value with lists instead of tuples and without None, which TOML lacks."""
     if isinstance(value, Mapping):
-        return {key: _lists(part) for key, part in value.items() if part is not None}
-    return [_lists(part) for part in value] if isinstance(value, list | tuple) else value
+        return {key: _to_toml(item) for key, item in value.items() if item is not None}
+    return [_to_toml(item) for item in value] if isinstance(value, list | tuple) else value

@@ -68,7 +68,7 @@ def cached_inputs(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -
     """
 
     def cut(data: bytes, box: Box | None) -> Arrays:
-        return predictor.read(data, box).inputs
+        return predictor.preprocess(data, box).inputs
 
     return _cached(dataset, rows, cut, asdict(predictor.spec.preprocessing), "cutting")
 
@@ -86,7 +86,7 @@ def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Ro
     def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: values.half() for name, values in network.encode(inputs).items()}
 
-    return _cached(dataset, rows, _seen_by(predictor, encode), _eyes(predictor, "trunk."), "looking")
+    return _cached(dataset, rows, _seen_by(predictor, encode), _eyes(predictor, "backbone."), "looking")
 
 
 def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -110,7 +110,7 @@ def _seen_by(predictor: Predictor, look: Callable[[Mapping[str, Tensor]], Mappin
 
     def work(data: bytes, box: Box | None) -> Arrays:
         with torch.inference_mode():
-            found = look(predictor.tensors(predictor.read(data, box)))
+            found = look(predictor.tensors(predictor.preprocess(data, box)))
             return {name: values[0].cpu().numpy() for name, values in found.items()}
 
     return work

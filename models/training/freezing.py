@@ -8,8 +8,8 @@ from lightmeter.models.training.recipe import Phase
 def frozen_parameters(network: nn.Module, phase: Phase) -> set[str]:
     """Return the names of the parameters that stay as they are."""
     names = [name for name, _ in network.named_parameters()]
-    trunk = [name for name in names if name.startswith("trunk.")]
-    first = trunk[: round(phase.freeze_first * len(trunk))]
+    trunk = [name for name in names if name.startswith("backbone.")]
+    first = trunk[: round(phase.freeze_fraction * len(trunk))]
     return {*first, *(name for name in names if name.startswith(tuple(phase.freeze)))}
 
 

@@ -36,7 +36,7 @@ class Loss:
         targets: of the model.
         classes: of every training photograph by target, as `__call__` takes them; for the class weights.
         class_weights: let every class count the same, where a photograph has one.
-        softness: standard deviation of the bell in stops; 0 for one class.
+        soft_target_std: standard deviation of the bell in stops; 0 for one class.
         device: where it is computed.
     """
 
@@ -47,9 +47,9 @@ class Loss:
         device: torch.device,
         *,
         class_weights: bool,
-        softness: float,
+        soft_target_std: float,
     ) -> None:
-        self.softness = softness
+        self.soft_target_std = soft_target_std
         self.stops = {target.name: torch.tensor(target.stops, device=device) for target in targets if target.stops}
         self.weights = {
             target.name: _weights(classes[target.name], len(target.classes), even=class_weights).to(device)
@@ -82,8 +82,8 @@ class Loss:
             return logits.sum() * 0.0  # every head takes part in every step, or processes would wait for each other
         logits, classes, stops = logits[known].float(), classes[known], stops[known]
         weights = self.weights[name][classes]
-        if self.softness and name in self.stops:
-            truth = gaussian_soft_targets(stops, self.stops[name], self.softness)
+        if self.soft_target_std and name in self.stops:
+            truth = gaussian_soft_targets(stops, self.stops[name], self.soft_target_std)
             each = -(truth * torch.log_softmax(logits, 1)).sum(1)
         else:
             each = functional.cross_entropy(logits, classes, reduction="none")

@@ -41,10 +41,10 @@ def load_backbones(network: nn.Module, recipe: Recipe) -> None:
     if recipe.weights:
         load_backbone(network, recipe.weights, recipe.weights_sha256)
     if recipe.view_weights:
-        load_backbone(network, recipe.view_weights, recipe.view_weights_sha256, part="view_trunk")
+        load_backbone(network, recipe.view_weights, recipe.view_weights_sha256, part="view_backbone")
 
 
-def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: str = "trunk") -> None:
+def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: str = "backbone") -> None:
     """Load published weights into the trunk of a network; layers of theirs that the trunk lacks are left out.
 
     Args:

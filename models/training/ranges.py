@@ -24,7 +24,7 @@ def ranges_of(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> di
     """
 
     def traits(data: bytes, box: Box | None) -> dict[str, float]:
-        photograph = predictor.read(data, box)
+        photograph = predictor.preprocess(data, box)
         with open_image(data) as header:
             return image_statistics(header, photograph)
 

@@ -25,20 +25,19 @@ class Probe(_Strict):
     Attributes:
         penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
         class_weights: let every class count the same, however many photographs it has.
-        softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
+        soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
         folds: choose penalty and temperature by so many folds of training and validation together, on which the heads
             are fitted in the end, once validation is scored; 0 lets validation choose.
-        group_offsets: variances, in units of a single photograph's, of what a group's photographs have in common, that
-            are tried with each penalty; then the heads of targets in stops are regressions on these. Without, they are
-            softmax regressions like all others.
+        random_intercept_variances: Variances of a group's random intercept, in units of the residual variance, that are
+            tried with each penalty; targets in stops then get a linear mixed model, otherwise softmax regression.
     """
 
     method: Literal["probe"]
     penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
-    softness: float = Field(0.0, ge=0)
+    soft_target_std: float = Field(0.0, ge=0)
     folds: int = Field(0, ge=0)
-    group_offsets: list[Annotated[float, Field(ge=0)]] = []
+    random_intercept_variances: list[Annotated[float, Field(ge=0)]] = []
 
     @field_validator("folds")
     @classmethod
@@ -49,8 +48,8 @@ class Probe(_Strict):
 
     @model_validator(mode="after")
     def _offsets_by_folds(self) -> "Probe":
-        if self.group_offsets and not self.folds:
-            raise ValueError("group_offsets are chosen by folds; set folds as well")
+        if self.random_intercept_variances and not self.folds:
+            raise ValueError("random_intercept_variances are chosen by folds; set folds as well")
         return self
 
 
@@ -61,13 +60,13 @@ class Phase(_Strict):
         epochs: at most; training stops early when validation no longer improves.
         learning_rate: of the optimiser.
         freeze: parts of the network, by the beginning of their parameters' names, that stay as they are.
-        freeze_first: the share of the trunk's parameters, counted from the picture on, that stay as they are too.
+        freeze_fraction: the share of the trunk's parameters, counted from the picture on, that stay as they are too.
     """
 
     epochs: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     freeze: list[str] = []
-    freeze_first: float = Field(0.0, ge=0, le=1)
+    freeze_fraction: float = Field(0.0, ge=0, le=1)
 
 
 class Network(_Strict):
@@ -80,10 +79,10 @@ class Network(_Strict):
         batch_size: photographs a step, over all devices.
         weight_decay: how strongly the weights are shrunk.
         class_weights: let every class count the same, however many photographs it has.
-        softness: for targets in stops, the width in stops of the bell that stands for the true class; 0 for one class.
+        soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
         flip: mirror photographs at random.
         patience: epochs without a lower validation loss after which a phase ends.
-        encode_once: compute what a frozen trunk sees of each photograph once, and train on that; then nothing is
+        cache_activations: compute what a frozen trunk sees of each photograph once, and train on that; then nothing is
             mirrored.
         precision: ``bfloat16`` computes so where the GPU can.
         channels_last: keep the channels of a pixel side by side in memory while training.
@@ -96,18 +95,18 @@ class Network(_Strict):
     batch_size: int = Field(32, ge=2)
     weight_decay: float = Field(0.0, ge=0)
     class_weights: bool = True
-    softness: float = Field(0.0, ge=0)
+    soft_target_std: float = Field(0.0, ge=0)
     flip: bool = True
     patience: int = Field(5, ge=1)
-    encode_once: bool = False
+    cache_activations: bool = False
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     channels_last: bool = True
     compile: bool = False
 
     @model_validator(mode="after")
     def _frozen_if_encoded(self) -> "Network":
-        if self.encode_once and any("trunk" not in phase.freeze for phase in self.phases):
-            raise ValueError("encode_once needs the trunk frozen in every phase: freeze = ['trunk']")
+        if self.cache_activations and any("backbone" not in phase.freeze for phase in self.phases):
+            raise ValueError("cache_activations needs the trunk frozen in every phase: freeze = ['backbone']")
         return self
 
 

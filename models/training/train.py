@@ -16,7 +16,7 @@ from lightmeter.models import architectures
 from lightmeter.models.evaluation.metrics.scoring import score
 from lightmeter.models.evaluation.predictions import predict_split
 from lightmeter.models.evaluation.report import write_history, write_report
-from lightmeter.models.runtime.exif_features import READ_FROM
+from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
@@ -159,7 +159,7 @@ def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
 def _check_tags(recipe: Recipe, dataset: Dataset) -> None:
     """Refuse to read off a tag what was labelled by that tag."""
     for target in dataset.spec.targets:
-        told = [tag for tag in recipe.cut.exif if READ_FROM.get(tag) in target.determined_by]
+        told = [tag for tag in recipe.cut.exif if MANIFEST_COLUMNS.get(tag) in target.determined_by]
         if told:
             rest = [tag for tag in recipe.cut.exif if tag not in told]
             raise UsageError(

@@ -43,7 +43,7 @@ class Trainer:
         self.predictor, self.work, self.training = predictor, work, training
         self.network, self.device = predictor.network, predictor.device
         with distributed.main_process_first():
-            keep = cached_activations if training.encode_once else cached_inputs
+            keep = cached_activations if training.cache_activations else cached_inputs
             self.data = {split: keep(predictor, work.dataset, rows) for split, rows in work.rows.items()}
         self.truth = {split: self._truth(inputs) for split, inputs in self.data.items()}
         self.loss = Loss(
@@ -51,7 +51,7 @@ class Trainer:
             self.truth["train"]["classes"],
             self.device,
             class_weights=training.class_weights,
-            softness=training.softness,
+            soft_target_std=training.soft_target_std,
         )
         self.clock = Clock()
         self.batches = Batches(training.batch_size, predictor.spec.preprocessing, self.device, self.clock)
@@ -119,7 +119,7 @@ class Trainer:
 
     @property
     def _flips(self) -> bool:
-        return self.training.flip and not self.training.encode_once
+        return self.training.flip and not self.training.cache_activations
 
     def _check(self, loss: float, where: str) -> None:
         if not np.isfinite(loss):

@@ -29,7 +29,7 @@ def explain(predictor: Predictor, photograph: ModelInput, classes: Mapping[str, 
             out in turn.
     """
     settings = predictor.spec.preprocessing
-    if "patches" not in photograph.inputs or settings.choice != "spread":
+    if "patches" not in photograph.inputs or settings.patch_selection != "uniform":
         raise InvalidPhoto(422, "This model does not look at patches that are spread over a photograph.")
     patches = photograph.inputs["patches"]
     if len(patches) > _MOST:
@@ -56,7 +56,7 @@ def _probabilities(
 ) -> dict[str, float]:
     if not len(patches):
         return dict.fromkeys(classes, 0.0)
-    reading = predictor.predict([replace(photograph, inputs={**photograph.inputs, "patches": patches})])[0]
+    reading = predictor.predict(replace(photograph, inputs={**photograph.inputs, "patches": patches}))
     return {target: reading.predictions[target].probabilities[label] for target, label in classes.items()}
 
 

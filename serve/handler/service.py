@@ -56,9 +56,9 @@ class PredictionService:
             if target not in self._targets:
                 raise InvalidPhoto(400, f"There is no target '{target}'; there are {', '.join(self._targets)}.")
         begun = time.perf_counter()
-        photograph = self.predictor.read(request.data, exif=request.exif)
+        photograph = self.predictor.preprocess(request.data, exif=request.exif)
         decoded = time.perf_counter()
-        reading = self.predictor.predict([photograph])[0]
+        reading = self.predictor.predict(photograph)
         document = reading.as_dict()
         done = time.perf_counter()
         warnings = input_warnings(request.data, photograph, self.predictor.spec)

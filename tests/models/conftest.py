@@ -135,9 +135,20 @@ SMALL = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.
 
 TINY = {
     "patches": SMALL,
-    "lightmeter": [*SMALL, "--set", "view=64"],
+    "lightmeter": [*SMALL, "--set", "view_size=64"],
     "lightmeter-attention": [
-        *("--set", "patches=4", "--set", "patch_size=64", "--set", "view=64", "--set", "width=16", "--set", "epochs=2"),
+        *(
+            "--set",
+            "patches=4",
+            "--set",
+            "patch_size=64",
+            "--set",
+            "view_size=64",
+            "--set",
+            "width=16",
+            "--set",
+            "epochs=2",
+        ),
     ],
     "quality-features": ["--set", "iterations=20"],
     "gupta-kannan": [
@@ -145,25 +156,25 @@ TINY = {
         *("--set", "filters=4", "--set", "dense=8", "--set", "epochs=1"),
     ],
     "chavez-heras": [
-        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
+        *("--set", "weights=", "--set", "view_size=32", "--set", "dense=8"),
         *("--set", "phases=[{epochs=1, learning_rate=1e-3}]"),
     ],
-    "haoran-cnn": ["--set", "view=32", "--set", "epochs=2"],
+    "haoran-cnn": ["--set", "view_size=32", "--set", "epochs=2"],
     "haoran-mobilenet": [
-        *("--set", "weights=", "--set", "view=32", "--set", "dense=8"),
-        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}, {epochs=1, learning_rate=1e-4}]"),
+        *("--set", "weights=", "--set", "view_size=32", "--set", "dense=8"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}, {epochs=1, learning_rate=1e-4}]"),
     ],
     "lebon-grid": ["--set", "patches=64", "--set", "epochs=2"],
     "lederer-exif": ["--set", "exif=['f_number', 'iso']", "--set", "epochs=2"],
-    "lederer-image": ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"],
+    "lederer-image": ["--set", "view_size=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"],
     "lederer-fusion": [
-        *("--set", "exif=['f_number', 'iso']", "--set", "view=32"),
-        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"),
+        *("--set", "exif=['f_number', 'iso']", "--set", "view_size=32"),
+        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"),
     ],
 }
 """The same for each recipe."""
 
-CNN = ["haoran-cnn", "--set", "view=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
+CNN = ["haoran-cnn", "--set", "view_size=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
 
 
 @pytest.fixture(scope="session")

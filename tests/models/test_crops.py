@@ -56,7 +56,7 @@ def halves(tmp_path: Path) -> Dataset:
 @pytest.mark.parametrize("recipe", ["patches", "haoran-cnn"])
 def test_each_part_is_an_example_of_its_own(recipe: str, halves: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    small = {"patches": SMALL, "haoran-cnn": ["--set", "view=64", "--set", "epochs=2"]}[recipe]
+    small = {"patches": SMALL, "haoran-cnn": ["--set", "view_size=64", "--set", "epochs=2"]}[recipe]
     metrics = run_json("models", "train", recipe, "--data", halves.folder, "--out", run, *small)["metrics"]
     assert metrics["validation"]["photographs"] == 12
     scored = run_json("models", "evaluate", run, "--data", halves.folder)["metrics"]["test"]
@@ -72,7 +72,7 @@ def test_each_part_is_an_example_of_its_own(recipe: str, halves: Dataset, tmp_pa
 def test_a_part_is_cut_as_the_photograph_is_stored() -> None:
     data = jpeg(noisy=True, seed=4)
     whole = np.asarray(Image.open(io.BytesIO(data)))
-    part = preprocess(data, Preprocessing(patches=0, view=64), (10, 20, 64, 64))
+    part = preprocess(data, Preprocessing(patches=0, view_size=64), (10, 20, 64, 64))
     assert (part.width, part.height) == (64, 64)
     assert np.array_equal(part.inputs["view"].transpose(1, 2, 0), whole[20:84, 10:74])
 

@@ -64,7 +64,7 @@ def test_predict_warns_of_a_photograph_outside_them(trained: Path, tmp_path: Pat
     assert "warnings" not in usual
     assert {warning["kind"] for warning in large["warnings"]} == {"outside"}
     assert large["warnings"][0]["reason"] == (
-        "The photograph has 1600 pixels on its longer side; those that the model learnt from have 160."
+        "The photograph has 1600 pixels on its longer side; training photographs have 160."
     )
 
 

@@ -21,7 +21,13 @@ WORDS = TargetSpec("words", "1", ("sharp", "soft"))
 def probe(**values: Any) -> Probe:
     """Return the settings of a probe that asks for regression on stops."""
     return Probe(
-        **{"method": "probe", "penalties": [1.0, 0.1, 0.01], "folds": 4, "group_offsets": [0.0, 1.0], **values}
+        **{
+            "method": "probe",
+            "penalties": [1.0, 0.1, 0.01],
+            "folds": 4,
+            "random_intercept_variances": [0.0, 1.0],
+            **values,
+        }
     )
 
 
@@ -73,8 +79,8 @@ def answers(parameters: Any, features: Any) -> NDArray[np.int64]:
 def test_the_weights_are_those_of_the_mixed_model(seed: int, offset: float, penalty: float) -> None:
     """Solved the long way, with the whole covariance matrix of the photographs."""
     features, rows = photographs(groups=6, each=4, features=8, seed=seed, own=1.0)
-    task = asked(features, rows, SHUTTER, penalties=[penalty], group_offsets=[offset])
-    choice, _, _ = choose_by_folds(task, probe(penalties=[penalty], group_offsets=[offset]))
+    task = asked(features, rows, SHUTTER, penalties=[penalty], random_intercept_variances=[offset])
+    choice, _, _ = choose_by_folds(task, probe(penalties=[penalty], random_intercept_variances=[offset]))
     parameters = fit_stops(task, choice).numpy()
 
     x, y = task.features - task.features.mean(0), task.stops - task.stops.mean()
@@ -118,14 +124,14 @@ def test_an_offset_is_chosen_where_photographers_have_habits_of_their_own() -> N
     truth = np.asarray([{"fast": 0, "slow": 1, None: -1}[row[label_column("extremes")]] for row in theirs])
     right = {}
     for offset in (0.0, 1.0):
-        choice, _, _ = choose_by_folds(task, probe(group_offsets=[offset]))
+        choice, _, _ = choose_by_folds(task, probe(random_intercept_variances=[offset]))
         right[offset] = np.mean((answers(fit_stops(task, choice), unseen) == truth)[truth >= 0])
 
     choice, _, tried = choose_by_folds(task, probe())
 
     assert choice.offset == 1.0
     assert right[1.0] > right[0.0]
-    assert {(one["penalty"], one["group_offset"]) for one in tried} == {
+    assert {(one["penalty"], one["random_intercept_variance"]) for one in tried} == {
         (penalty, offset) for penalty in (1.0, 0.1, 0.01) for offset in (0.0, 1.0)
     }
 

@@ -14,7 +14,14 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cache_root
 from tests.support import Site, run_command, run_error, run_text
 
-TINY = ["--set", "view=32", "--set", "dense=8", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"]
+TINY = [
+    "--set",
+    "view_size=32",
+    "--set",
+    "dense=8",
+    "--set",
+    "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]",
+]
 
 
 @pytest.fixture
@@ -43,7 +50,7 @@ def test_weights_are_fetched_once(
     for number in (1, 2):
         run_text(*words(dataset, tmp_path / f"run{number}", address, sha256), "--quiet")
     assert site.requests["/mobile.safetensors"] == 1
-    trained = Predictor.load(tmp_path / "run2").network.get_submodule("trunk").state_dict()
+    trained = Predictor.load(tmp_path / "run2").network.get_submodule("backbone").state_dict()
     assert all(torch.equal(value, published[name]) for name, value in trained.items())
     (kept,) = (cache_root() / "weights").iterdir()
     kept.write_bytes(b"rotten")

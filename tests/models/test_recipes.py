@@ -42,7 +42,7 @@ def test_boosted_trees_tell_noise(tmp_path: Path) -> None:
 
 
 def test_a_network_learns(dataset: Dataset, tmp_path: Path) -> None:
-    options = ["--set", "view=64", "--set", "epochs=25", "--set", "patience=25", "--set", "batch_size=6"]
+    options = ["--set", "view_size=64", "--set", "epochs=25", "--set", "patience=25", "--set", "batch_size=6"]
     run_json("models", "train", "haoran-cnn", "--data", dataset.folder, "--out", tmp_path / "run", *options)
     losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
     assert min(losses) < 0.7 * losses[0]
@@ -69,8 +69,8 @@ def test_the_house_probe_regresses_on_stops_beside_softmax(tmp_path: Path, view:
     run_json("models", "train", "lightmeter", *TINY["lightmeter"], *view, "--data", dataset.folder, "--out", run)
     metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
     assert set(metrics["training"]["penalties"]) == {"medium", "shutter"}
-    assert set(metrics["training"]["group_offsets"]) == {"shutter"}
-    assert {row["target"] for row in history(run) if row["group_offset"]} == {"shutter"}
+    assert set(metrics["training"]["random_intercept_variances"]) == {"shutter"}
+    assert {row["target"] for row in history(run) if row["random_intercept_variance"]} == {"shutter"}
     targets = metrics["test"]["targets"]
     assert targets["medium"]["balanced_accuracy"]["value"] == 1.0
     stops = targets["shutter"]
@@ -88,7 +88,7 @@ def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
     picture.paste((0, 0, 0), (160, 120, 320, 240))
     content = io.BytesIO()
     picture.save(content, "PNG")
-    settings = Preprocessing(patches=8, patch_size=32, choice="informative")
+    settings = Preprocessing(patches=8, patch_size=32, patch_selection="informative")
     patches = preprocess(content.getvalue(), settings).inputs["patches"].astype(np.float64)
     rough = np.abs(np.diff(patches[:, 1], axis=2)).mean((1, 2))
     assert rough[:4].max() < 5
@@ -99,7 +99,7 @@ def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:
 def test_a_network_that_cannot_be_built_is_said(dataset: Dataset, tmp_path: Path) -> None:
     options = ["--set", "weights=", "--set", "patch_size=32", "--data", dataset.folder, "--out", tmp_path / "run"]
     said = run_error("models", "train", "gupta-kannan", *options)
-    assert "patches of 32 pixels are too small for this network; the least is 48" in said
+    assert "patches of 32 pixels are too small for this network; the minimum is 48" in said
 
 
 @pytest.mark.parametrize("name", ["shutter", "shutter-binary", "frozen"])
@@ -120,9 +120,9 @@ def test_published_weights_load_from_a_file_and_are_checked(dataset: Dataset, tm
     tiny = [*TINY["haoran-mobilenet"][2:], "--set", f"weights={weights}"]
     said = run_error("models", "train", "haoran-mobilenet", *options, *tiny, "--set", f"weights_sha256={'0' * 64}")
     assert "another SHA-256 than expected" in said
-    frozen = [*tiny[:-4], "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]", *tiny[-2:]]
+    frozen = [*tiny[:-4], "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]", *tiny[-2:]]
     run_text("models", "train", "haoran-mobilenet", *options, *frozen, "--quiet")
-    trained = Predictor.load(tmp_path / "run").network.get_submodule("trunk").state_dict()
+    trained = Predictor.load(tmp_path / "run").network.get_submodule("backbone").state_dict()
     assert all(torch.equal(value, state[name]) for name, value in trained.items())
     weights.write_bytes(b"junk")
     assert "holds no weights" in run_error(
@@ -140,6 +140,6 @@ def test_coloured_patches_leave_out_borders() -> None:
     framed.paste(photograph, (100, 100))
     content = io.BytesIO()
     framed.save(content, "PNG")
-    cut = preprocess(content.getvalue(), Preprocessing(patches=64, patch_size=6, choice="coloured"))
+    cut = preprocess(content.getvalue(), Preprocessing(patches=64, patch_size=6, patch_selection="coloured"))
     colours = cut.inputs["patches"].reshape(64, 3, -1).mean(2)
     assert ((colours.max(1) - colours.min(1)) > 5).all()

@@ -86,7 +86,7 @@ def test_predict_answers_each_file_in_order(trained: Path, tmp_path: Path) -> No
     assert -10 <= answer["stops"] <= -4
     assert bad == {
         "file": str(text),
-        "error": {"status": 415, "reason": "The file is no image in a format that is read."},
+        "error": {"status": 415, "reason": "The file is not a supported image format."},
     }
 
 

@@ -14,7 +14,7 @@ from tests.support import run_error, run_json
 
 from .conftest import make_dataset
 
-FIXED = ["haoran-cnn", "--set", "view=32", "--set", "epochs=1", "--device", "cpu"]
+FIXED = ["haoran-cnn", "--set", "view_size=32", "--set", "epochs=1", "--device", "cpu"]
 VARIED = ["--vary", "learning_rate=1e-4..1e-2", "--vary", "filters=2,4"]
 
 

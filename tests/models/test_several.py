@@ -19,7 +19,7 @@ from .conftest import CONCEPT, SHUTTER, SMALL, make_dataset
 RECIPES = {
     "patches": SMALL,
     "quality-features": ["--set", "iterations=20"],
-    "haoran-cnn": ["--set", "view=32", "--set", "epochs=2"],
+    "haoran-cnn": ["--set", "view_size=32", "--set", "epochs=2"],
 }
 
 
@@ -150,8 +150,8 @@ def test_damaged_specs_are_refused(tmp_path: Path) -> None:
 def test_lederers_three_are_compared_in_one_report(tmp_path: Path) -> None:
     """Differences of macro F1 and of training time, from the picture alone to tags and fusion."""
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,), exif=True)
-    tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view=32"]
-    short = ["--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]"]
+    tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view_size=32"]
+    short = ["--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"]
     settings = {
         "lederer-image": [*view, *short],
         "lederer-exif": [*tags, "--set", "epochs=2"],

@@ -91,7 +91,7 @@ def test_activations_of_gupta_kannan(dataset: Dataset, photograph: Path, tmp_pat
     run = tmp_path / "run"
     run_json("models", "train", "gupta-kannan", "--data", dataset.folder, "--out", run, *settings)
     predictor = Predictor.load(run)
-    found = explain(predictor, predictor.read(photograph.read_bytes()), "shutter", "activations")
+    found = explain(predictor, predictor.preprocess(photograph.read_bytes()), "shutter", "activations")
     assert found.maps["patches"].shape == (3, 64, 64)
     assert 0 <= found.maps["patches"].min() <= found.maps["patches"].max() == pytest.approx(1.0)
 

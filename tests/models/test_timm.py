@@ -12,7 +12,14 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
 from tests.support import run_error, run_json, run_text
 
-TINY = ["--set", "view=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['trunk']}]", "--device", "cpu"]
+TINY = [
+    "--set",
+    "view_size=32",
+    "--set",
+    "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]",
+    "--device",
+    "cpu",
+]
 BACKBONE = "mobilenetv2_050"
 
 
@@ -45,7 +52,7 @@ def test_its_weights_come_from_a_file(timm: Any, dataset: Dataset, tmp_path: Pat
     save_file(state, tmp_path / "weights.safetensors")
     words = train(dataset, tmp_path / "run", f"backbone={BACKBONE}", f"weights={tmp_path / 'weights.safetensors'}")
     run_text(*words, "--quiet")
-    trained = Predictor.load(tmp_path / "run").network.get_submodule("trunk").state_dict()
+    trained = Predictor.load(tmp_path / "run").network.get_submodule("backbone").state_dict()
     assert all(torch.equal(value, state[name]) for name, value in trained.items())
 
 
@@ -63,7 +70,7 @@ def test_without_a_network_its_published_weights_are_missed_in_a_sentence(
 
 def test_wrong_names_are_said(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
     said = run_error(*train(dataset, tmp_path / "run", "backbone=mobilenet_v9", "weights="))
-    assert "timm has no backbone 'mobilenet_v9'; there are mobilenet" in said
+    assert "timm has no backbone 'mobilenet_v9'; did you mean mobilenet" in said
     said = run_error(*train(dataset, tmp_path / "run", "weights=timm"))
     assert "Only timm's backbones have weights of timm's" in said
 

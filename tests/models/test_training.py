@@ -58,8 +58,8 @@ def test_a_killed_training_does_not_look_at_photographs_twice(
     done = subprocess.run([sys.executable, "-c", dying, *command], check=False)
     assert done.returncode == -signal.SIGKILL
     seen: list[str] = []
-    read = Predictor.read
-    monkeypatch.setattr(Predictor, "read", lambda self, data, *rest: seen.append("") or read(self, data, *rest))
+    read = Predictor.preprocess
+    monkeypatch.setattr(Predictor, "preprocess", lambda self, data, *rest: seen.append("") or read(self, data, *rest))
     run_json(*command, "--resume")
     assert len(seen) == 4 * 12 - 4  # 12 to learn from, 12 to choose by; then these are scored, and those measured
     whole = tmp_path / "whole"
@@ -160,7 +160,7 @@ def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: Dataset, tmp_p
     """What a frozen trunk sees is kept in 16 bits; the losses are the same within that."""
     small = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
     for name, once in (("once", "true"), ("anew", "false")):
-        options = ["--set", f"encode_once={once}", "--data", dataset.folder, "--out", tmp_path / name]
+        options = ["--set", f"cache_activations={once}", "--data", dataset.folder, "--out", tmp_path / name]
         run_json("models", "train", *small, *options)
     for one, other in zip(history(tmp_path / "once"), history(tmp_path / "anew"), strict=True):
         assert float(one["validation_loss"]) == pytest.approx(float(other["validation_loss"]), rel=0.02)
@@ -168,7 +168,7 @@ def test_encoded_once_is_trained_as_if_it_were_seen_anew(dataset: Dataset, tmp_p
 
 def test_what_changes_cannot_be_encoded_once(dataset: Dataset, tmp_path: Path) -> None:
     options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
-    assert "encode_once needs the trunk frozen" in run_error("models", "train", "lightmeter-attention", *options)
+    assert "cache_activations needs the trunk frozen" in run_error("models", "train", "lightmeter-attention", *options)
 
 
 def test_the_report_says_how_training_went(dataset: Dataset, tmp_path: Path) -> None:

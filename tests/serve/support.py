@@ -55,7 +55,7 @@ def make_fusion(folder: Path) -> Path:
         lightmeter="0",
         recipe="lederer-fusion",
         architecture="fusion",
-        preprocessing=Preprocessing(patches=0, view=64, exif=("f_number", "iso")),
+        preprocessing=Preprocessing(patches=0, view_size=64, exif=("f_number", "iso")),
         targets=(
             Target("concept", ("portrait", "street", "night"), multiple=True),
             Target("medium", ("digital", "film")),

@@ -79,7 +79,7 @@ def test_a_run_that_is_damaged_is_not_archived(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nowhere"], "nowhere is no run folder"),
+        (["nowhere"], "nowhere is not a run folder"),
         (["tiny", "--name", "../up"], "'../up' cannot name a model"),
         (["tiny", "--version", "1/2"], "'1/2' cannot name a model or a version"),
     ],

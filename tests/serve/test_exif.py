@@ -126,5 +126,5 @@ def test_a_photograph_outside_the_model_s_range_is_answered_with_a_warning(fusio
 
     assert warning == {
         "kind": "outside",
-        "reason": "The photograph has 1000 pixels on its longer side; those that the model learnt from have 300 to 400.",
+        "reason": "The photograph has 1000 pixels on its longer side; training photographs have 300 to 400.",
     }

@@ -82,15 +82,15 @@ def test_the_archive_is_served_and_its_answer_is_the_same(place: Project, served
 
 CUTS = {
     "efficientnet-lite0": Preprocessing(patches=2, patch_size=64),
-    "fusion": Preprocessing(patches=0, view=64, exif=("f_number", "flash")),
+    "fusion": Preprocessing(patches=0, view_size=64, exif=("f_number", "flash")),
     "grid-vote": Preprocessing(patches=20, patch_size=5),
-    "lightmeter": Preprocessing(patches=2, patch_size=64, view=64),
-    "lightmeter-attention": Preprocessing(patches=2, patch_size=64, view=64),
-    "mobilenet-v2": Preprocessing(patches=0, view=64),
-    "small-cnn": Preprocessing(patches=0, view=32),
+    "lightmeter": Preprocessing(patches=2, patch_size=64, view_size=64),
+    "lightmeter-attention": Preprocessing(patches=2, patch_size=64, view_size=64),
+    "mobilenet-v2": Preprocessing(patches=0, view_size=64),
+    "small-cnn": Preprocessing(patches=0, view_size=32),
     "trees": Preprocessing(patches=0, measures=True),
     "vgg16-patches": Preprocessing(patches=2, patch_size=64),
-    "vgg16-view": Preprocessing(patches=0, view=64),
+    "vgg16-view": Preprocessing(patches=0, view_size=64),
 }
 """What each architecture is given, made small."""
 
@@ -107,7 +107,7 @@ for folder in sys.argv[2:]:
         from lightmeter.models.runtime.predictor import Predictor
 
         predictor = Predictor.load(Path(folder) / "run")
-        reading = predictor.predict([predictor.read(Path(sys.argv[1]).read_bytes())])[0]
+        reading = predictor.predict(predictor.preprocess(Path(sys.argv[1]).read_bytes()))
         print(json.dumps(reading.as_dict()), flush=True)
         os._exit(0)
     assert os.wait()[1] == 0, folder
@@ -123,7 +123,7 @@ def test_every_architecture_travels(tmp_path: Path, python: Path) -> None:
     for name, cut in CUTS.items():
         run = make_untrained(project.runs / name, name, cut)
         predictor = Predictor.load(run)
-        expected.append(predictor.predict([predictor.read(photograph.read_bytes())])[0].as_dict())
+        expected.append(predictor.predict(predictor.preprocess(photograph.read_bytes())).as_dict())
         said = run_command("serve", "archive", run, "--json", project=project.root)
         assert said.code == 0, said.error
         folders.append(tmp_path / name)

@@ -11,7 +11,7 @@ from lightmeter.models.evaluation.baselines import Blind, of_sets
 from lightmeter.models.evaluation.breakdown import breakdown
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.evaluation.predictions import BETWEEN
-from lightmeter.models.runtime.predictor import HALF, calibrated
+from lightmeter.models.runtime.predictor import THRESHOLD, calibrated
 from lightmeter.models.runtime.spec import Target
 
 
@@ -22,7 +22,7 @@ def set_answers_of(rows: Sequence[Mapping[str, Any]], target: Target) -> Multila
     having = [row["truth"].split(BETWEEN) for row in rows]
     return MultilabelPredictions(
         truth=np.asarray([[name in names for name in target.classes] for names in having]),
-        predicted=probabilities >= HALF,
+        predicted=probabilities >= THRESHOLD,
         probabilities=probabilities,
         groups=group_numbers([row["group"] for row in rows]),
         raw_probabilities=calibrated(logits, 1.0, multiple=True),

@@ -152,12 +152,12 @@ def choose_by_folds(task: StopsData, training: Probe) -> tuple[StopsHyperparamet
     small = replace(task, features=reduced(torch.from_numpy(task.features))[0].numpy())
     tried: Tried = []
     found = []
-    for offset in training.group_offsets:
+    for offset in training.random_intercept_variances:
         for penalty, estimates in _out_of_fold(small, training.penalties, offset, training.folds).items():
             choice = StopsHyperparameters(penalty, offset, _scale(estimates, task))
             logits = choice.scale.logits(estimates)
             loss = _loss(logits, task)
-            tried.append({"penalty": penalty, "group_offset": offset, "out_of_fold_loss": loss})
+            tried.append({"penalty": penalty, "random_intercept_variance": offset, "out_of_fold_loss": loss})
             found.append((loss, choice, logits))
     _, best, logits = min(found, key=itemgetter(0))
     return best, logits, tried

@@ -26,7 +26,7 @@ from lightmeter.models.training.heads.softmax import (
 from lightmeter.models.training.loader import Row
 from lightmeter.models.training.recipe import Probe
 
-_PLURAL = {"penalty": "penalties", "group_offset": "group_offsets"}
+_PLURAL = {"penalty": "penalties", "random_intercept_variance": "random_intercept_variances"}
 
 
 def fit_probe(predictor: Predictor, work: FitJob, training: Probe) -> FitResult:
@@ -59,7 +59,7 @@ def fit_probe(predictor: Predictor, work: FitJob, training: Probe) -> FitResult:
         logits[target.name], chosen[target.name] = found.logits, found.facts
     rows = kept["train"] + kept["validation"] if training.folds else kept["validation"]
     fitted.calibrate(logits, rows, predictor.spec.targets)
-    for fact in ("penalty", "group_offset"):
+    for fact in ("penalty", "random_intercept_variance"):
         values = {target: facts[fact] for target, facts in chosen.items() if fact in facts}
         if values:
             fitted.facts[_PLURAL[fact]] = values
@@ -107,7 +107,7 @@ def choose(
         return _chosen_by_validation(standard, kept, target, training)
     features, rows = torch.cat(list(standard.values())), [row for some in kept.values() for row in some]
     training_ends = len(kept["train"])
-    if training.group_offsets:
+    if training.random_intercept_variances:
         stops = stops_task(features, rows, target, all_targets, training)
         if stops:
             return _stops_by_folds(stops, len(rows), training_ends, training)
@@ -144,7 +144,7 @@ def _stops_by_folds(both: StopsData, count: int, training_ends: int, training: P
     choice, out_of_fold, tried = choose_by_folds(both, training)
     train = both.some(np.flatnonzero(both.places < training_ends))
     first, final = (fit_stops(task, choice) for task in (train, both))
-    facts = {"penalty": choice.penalty, "group_offset": choice.offset}
+    facts = {"penalty": choice.penalty, "random_intercept_variance": choice.offset}
     return SelectedHead(first, _spread(out_of_fold, both.places, count), facts, tried, final)
 
 

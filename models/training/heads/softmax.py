@@ -67,9 +67,9 @@ def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, trainin
     places = np.flatnonzero(numbers >= 0)
     classes = torch.from_numpy(numbers[places])
     truth = functional.one_hot(classes, len(target.classes)).double()
-    if training.softness and target.ordinal:
+    if training.soft_target_std and target.ordinal:
         stops = torch.from_numpy(stops_of(rows, target)[places])
-        truth = gaussian_soft_targets(stops, torch.tensor(target.stops, dtype=torch.float64), training.softness)
+        truth = gaussian_soft_targets(stops, torch.tensor(target.stops, dtype=torch.float64), training.soft_target_std)
     counts = torch.bincount(classes, minlength=len(target.classes)).double()
     weights = 1 / counts[classes] if training.class_weights else torch.ones(len(places)).double()
     return HeadData(features[places], truth, weights / weights.sum(), groups[places], places)
