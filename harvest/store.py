@@ -1,4 +1,4 @@
-"""The photo store: original bytes, named by their SHA-256, each file whole or not there."""
+"""The photo store: original bytes, addressed by their SHA-256."""
 
 import os
 import shutil
@@ -7,39 +7,38 @@ from pathlib import Path
 
 
 def path_of(root: Path, sha256: str) -> Path:
-    """Return where the bytes of a hash are, or would be."""
+    """Return the path of a photograph, whether it exists or not."""
     return root / sha256[:2] / sha256
 
 
 class PhotoStore:
-    """Content-addressed files below one folder.
+    """Content-addressed files in one directory.
 
-    Bytes are written aside and renamed into place, so a process killed at any moment leaves no partial file in the
-    store; what it left aside is removed when the store is opened for writing next.
+    Files are written to a temporary path and renamed atomically, so a kill never leaves a partial file in the store.
 
     Args:
-        root: the store's folder.
-        aside: where files are written first; a folder inside the store is used if this one is on another file system.
+        root: Directory of the store.
+        temporary: Directory for temporary files; one inside the store is used if it is on another file system.
     """
 
-    def __init__(self, root: Path, aside: Path) -> None:
+    def __init__(self, root: Path, temporary: Path) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        aside.mkdir(parents=True, exist_ok=True)
-        self._aside = aside if aside.stat().st_dev == root.stat().st_dev else root / ".incoming"
+        temporary.mkdir(parents=True, exist_ok=True)
+        self._temporary = temporary if temporary.stat().st_dev == root.stat().st_dev else root / ".incoming"
 
-    def clear_aside(self) -> None:
-        """Remove what a killed process left; only for the one process that writes."""
-        shutil.rmtree(self._aside, ignore_errors=True)
-        self._aside.mkdir(parents=True, exist_ok=True)
+    def remove_partial_files(self) -> None:
+        """Remove temporary files of a killed process; call this only while nothing else writes."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(parents=True, exist_ok=True)
 
     def put(self, sha256: str, data: bytes) -> Path:
-        """Keep bytes under their hash; bytes that are there already stay as they are."""
+        """Store bytes under their hash, unless they are stored already."""
         target = path_of(self.root, sha256)
         if target.exists():
             return target
         target.parent.mkdir(exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._aside)
+        handle, name = tempfile.mkstemp(dir=self._temporary)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         Path(name).chmod(0o444)

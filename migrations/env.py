@@ -1,4 +1,4 @@
-"""Alembic's environment: it uses the connection that `lightmeter.harvest.catalogue.migrate` hands over."""
+"""Alembic environment: uses the connection that `lightmeter.harvest.catalogue.migrate` provides."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from lightmeter.harvest.catalogue.models import Base, UTCDateTime
 
 
 def _render(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
-    """Write our own column types as the plain ones beneath, so that old migrations never import new code."""
+    """Render custom column types as plain SQLAlchemy types, so that migrations never import current code."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UTCDateTime) else False
 
 

@@ -1,4 +1,4 @@
-"""The catalogue as one table: a row for each photograph seen, a column for each thing known."""
+"""Export the catalogue as one table with a row per downloaded sighting."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -19,31 +19,29 @@ from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 Format = Literal["csv", "parquet"]
 Rows = list[dict[str, Any]]
 
-SEEN = ("source", "source_id", "page_url", "owner", "licence", "attribution")
-SIZE = ("width", "height")
-NOMINAL = {"nominal_f_number": "f_number", "nominal_exposure_time_s": "exposure_time_s", "nominal_iso": "iso"}
-"""The settings as cameras name them, to the third of a stop, beside the exact ones."""
-_PAGE = 2_000
-_KINDS = (
+_SIGHTING_COLUMNS = ("source", "source_id", "page_url", "owner", "licence", "attribution")
+_NOMINAL = {"nominal_f_number": "f_number", "nominal_exposure_time_s": "exposure_time_s", "nominal_iso": "iso"}
+_TYPES = (
     {name: arrow_type(name) for name in CAPTURE_COLUMNS}
-    | dict.fromkeys(SIZE, pa.int32())
-    | dict.fromkeys(NOMINAL, pa.float64())
+    | dict.fromkeys(("width", "height"), pa.int32())
+    | dict.fromkeys(_NOMINAL, pa.float64())
 )
+_BATCH = 2_000
 
 
 def export(
-    engine: Engine, target: Path, form: Format, chosen: ColumnElement[bool] | None = None
+    engine: Engine, target: Path, file_format: Format, where: ColumnElement[bool] | None = None
 ) -> tuple[int, list[str]]:
-    """Write every fetched photograph, in the order of discovery; a photograph seen twice has two rows.
+    """Write all downloaded sightings in order of discovery; a photograph with two sightings has two rows.
 
     Args:
-        engine: of the catalogue.
-        target: the file to write, whole or not at all.
-        form: its format.
-        chosen: the condition on images; None for all.
+        engine: Catalogue engine.
+        target: File to write, atomically.
+        file_format: Format of the file.
+        where: Condition on images; None for all.
 
     Returns:
-        The number of rows, and the columns.
+        Number of rows and names of the columns.
     """
     with (
         engine.connect() as connection,
@@ -51,96 +49,93 @@ def export(
         console.get_console().progress() as progress,
     ):
         measures = _measure_columns(connection)
-        columns = ["sha256", *SEEN, *CAPTURE_COLUMNS, *SIZE, "file", *NOMINAL, *measures]
+        columns = [
+            "sha256", *_SIGHTING_COLUMNS, *CAPTURE_COLUMNS, "width", "height", "file", *_NOMINAL, *measures
+        ]  # fmt: skip
         task = progress.add_task("exporting", total=None)
         number = 0
 
-        def counted() -> Iterator[Rows]:
+        def batches() -> Iterator[Rows]:
             nonlocal number
-            for page in _pages(connection, true() if chosen is None else chosen):
-                number += len(page)
+            for batch in _batches(connection, true() if where is None else where):
+                number += len(batch)
                 progress.update(task, completed=number)
-                yield page
+                yield batch
 
-        _WRITERS[form](temporary, columns, measures, counted())
+        _WRITERS[file_format](temporary, columns, measures, batches())
     return number, columns
 
 
-def _pages(connection: Connection, chosen: ColumnElement[bool]) -> Iterator[Rows]:
+def _batches(connection: Connection, where: ColumnElement[bool]) -> Iterator[Rows]:
+    columns = (*Sighting.__table__.c, Image.sha256, Image.width, Image.height)
+    query = select(*columns).join(Image, Image.id == Sighting.image_id).where(where).order_by(Sighting.id)
     last = 0
-    while True:
-        query = (
-            select(Sighting, Image.sha256, Image.width, Image.height)
-            .join(Image, Image.id == Sighting.image_id)
-            .where(Sighting.id > last, chosen)
-            .order_by(Sighting.id)
-            .limit(_PAGE)
-        )
-        page = (
-            connection.execute(query.with_only_columns(*Sighting.__table__.c, Image.sha256, Image.width, Image.height))
-            .mappings()
-            .all()
-        )
-        if not page:
-            return
-        yield _filled(connection, [dict(row) for row in page])
-        last = page[-1]["id"]
+    while rows := connection.execute(query.where(Sighting.id > last).limit(_BATCH)).mappings().all():
+        yield _with_image_data(connection, [dict(row) for row in rows])
+        last = rows[-1]["id"]
 
 
-def _filled(connection: Connection, page: Rows) -> Rows:
-    """Add to a page of sightings what is known of their images."""
-    images = sorted({row["image_id"] for row in page})
+def _with_image_data(connection: Connection, rows: Rows) -> Rows:
+    """Add EXIF, nominal settings and measures of their images to sightings."""
+    images = sorted({row["image_id"] for row in rows})
     exif = resolved_exif(connection, images[0], images[-1])
-    measures: dict[int, dict[str, Any]] = {}
+    measures = _measures(connection, images)
+    return [
+        _with_nominal_settings(row | exif.get(row["image_id"], {}) | measures.get(row["image_id"], {})) for row in rows
+    ]
+
+
+def _with_nominal_settings(row: dict[str, Any]) -> dict[str, Any]:
+    nominal = nominal_settings(**{exact: row.get(exact) for exact in _NOMINAL.values()})
+    return row | {name: nominal[exact] for name, exact in _NOMINAL.items()}
+
+
+def _measures(connection: Connection, images: Sequence[int]) -> dict[int, dict[str, Any]]:
     query = select(Inspection.image_id, Inspection.filter, Inspection.measures).where(Inspection.image_id.in_(images))
-    for image, name, values in connection.execute(query):
-        measures.setdefault(image, {}).update(
-            {f"{name}_{key}": value for key, value in values.items() if _is_plain(value)}
-        )
-    return [_with_nominal(row | exif.get(row["image_id"], {}) | measures.get(row["image_id"], {})) for row in page]
-
-
-def _with_nominal(row: dict[str, Any]) -> dict[str, Any]:
-    nominal = nominal_settings(**{exact: row.get(exact) for exact in NOMINAL.values()})
-    return row | {name: nominal[exact] for name, exact in NOMINAL.items()}
+    measures: dict[int, dict[str, Any]] = {}
+    for image_id, name, values in connection.execute(query):
+        measures.setdefault(image_id, {}).update(_plain_measures(name, values))
+    return measures
 
 
 def _measure_columns(connection: Connection) -> list[str]:
-    """Return a column for each measure; each filter's newest inspection shows what it measures."""
-    names = connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all()
-    columns = []
-    for name in names:
-        query = select(Inspection.measures).where(Inspection.filter == name).order_by(Inspection.id.desc()).limit(1)
-        values = connection.scalars(query).one()
-        columns += [f"{name}_{key}" for key, value in values.items() if _is_plain(value)]
+    """Return one column per measure, taken from the newest inspection of each filter."""
+    newest = select(Inspection.measures).order_by(Inspection.id.desc()).limit(1)
+    columns: list[str] = []
+    for name in connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all():
+        columns += _plain_measures(name, connection.scalars(newest.where(Inspection.filter == name)).one())
     return columns
 
 
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, str | int | float)
+def _plain_measures(filter_name: str, measures: dict[str, Any]) -> dict[str, Any]:
+    """Return measures with a plain value by their column; lists and mappings are not exported."""
+    return {
+        f"{filter_name}_{name}": value
+        for name, value in measures.items()
+        if value is None or isinstance(value, str | int | float)
+    }
 
 
-def _write_csv(target: Path, columns: Sequence[str], _measures: Sequence[str], pages: Iterator[Rows]) -> None:
+def _write_csv(target: Path, columns: Sequence[str], _measures: Sequence[str], batches: Iterator[Rows]) -> None:
     with target.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        for page in pages:
-            writer.writerows(page)
+        for batch in batches:
+            writer.writerows(batch)
 
 
-def _write_parquet(target: Path, columns: Sequence[str], measures: Sequence[str], pages: Iterator[Rows]) -> None:
-    first = next(pages, [])
-    kinds = {name: _measure_kind(name, first) for name in measures} | _KINDS
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns])
+def _write_parquet(target: Path, columns: Sequence[str], measures: Sequence[str], batches: Iterator[Rows]) -> None:
+    first = next(batches, [])
+    types = {name: _measure_type(name, first) for name in measures} | _TYPES
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
     with pq.ParquetWriter(target, schema) as writer:
-        for page in [first] if first else []:
-            writer.write_table(pa.Table.from_pylist(page, schema))
-        for page in pages:
-            writer.write_table(pa.Table.from_pylist(page, schema))
+        writer.write_table(pa.Table.from_pylist(first, schema))
+        for batch in batches:
+            writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
-def _measure_kind(name: str, page: Rows) -> pa.DataType:
-    sample = next((row[name] for row in page if row.get(name) is not None), 0.0)
+def _measure_type(name: str, rows: Rows) -> pa.DataType:
+    sample = next((row[name] for row in rows if row.get(name) is not None), 0.0)
     if isinstance(sample, bool):
         return pa.bool_()
     return pa.string() if isinstance(sample, str) else pa.float64()

@@ -1,4 +1,4 @@
-"""Revisions of the catalogue: Alembic, run from the package ``migrations`` wherever it is installed."""
+"""Schema migrations of the catalogue with Alembic, from the package ``lightmeter.migrations``."""
 
 from importlib.resources import files
 
@@ -10,20 +10,18 @@ from sqlalchemy import Engine
 
 
 def head() -> str:
-    """Return the newest revision that this Lightmeter knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None  # noqa: S101 - the package ships at least one
-    return revision
+    """Return the newest revision of the schema."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def revision_of(engine: Engine) -> str | None:
-    """Return the revision a catalogue is at; None if it is empty."""
+    """Return the revision of a catalogue, or None if it is empty."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring a catalogue to the newest revision; on SQLite in one transaction."""
+    """Migrate a catalogue to the newest revision, on SQLite in one transaction."""
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -1,4 +1,4 @@
-"""The catalogue's tables. Units stand in column names; times are UTC."""
+"""SQLAlchemy models of the catalogue. Units are part of column names; times are UTC."""
 
 import enum
 from datetime import UTC, datetime
@@ -24,21 +24,21 @@ from sqlalchemy.types import TypeDecorator
 
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 
-_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself for INTEGER alone
+_Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite autoincrements only INTEGER keys
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A time in UTC, also where the data base keeps no time zone."""
+    """A time in UTC, also in databases without time zones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store in UTC."""
+        """Convert to UTC."""
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return with its time zone."""
+        """Return the time with its time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -49,7 +49,7 @@ def _now() -> datetime:
 
 
 class Base(DeclarativeBase):
-    """Base of all tables."""
+    """Declarative base of all tables."""
 
     metadata = MetaData(
         naming_convention={
@@ -64,7 +64,7 @@ class Base(DeclarativeBase):
 
 
 def _enum(values: type[enum.StrEnum]) -> Enum:
-    """Keep a state as its own word, checked by us rather than by the data base: new words need no migration."""
+    """Store values as text without a database constraint, so that new values need no migration."""
     return Enum(
         values,
         native_enum=False,
@@ -75,7 +75,7 @@ def _enum(values: type[enum.StrEnum]) -> Enum:
 
 
 class RunState(enum.StrEnum):
-    """What became of a harvest run."""
+    """State of a harvest run."""
 
     RUNNING = "running"
     FINISHED = "finished"
@@ -84,12 +84,13 @@ class RunState(enum.StrEnum):
 
 
 class HarvestRun(Base):
-    """One ``harvest run``: a source, what it was asked, and where it goes on.
+    """One ``harvest run`` of a source.
 
     Attributes:
-        options: the engine's options (limit, required tags, …), so that ``resume`` does the same.
-        cursor: the source's last checkpoint whose sightings are all in the catalogue.
-        known: sightings met again that an earlier run had found.
+        query: Query of the source.
+        options: Engine options (limit, required EXIF columns, …), reused by ``resume``.
+        cursor: Last checkpoint of the source; all sightings before it are in the catalogue.
+        existing: Number of discovered items that an earlier run had already finished.
     """
 
     __tablename__ = "runs"
@@ -101,13 +102,13 @@ class HarvestRun(Base):
     state: Mapped[RunState] = mapped_column(_enum(RunState), default=RunState.RUNNING)
     reason: Mapped[str | None] = mapped_column(Text)
     cursor: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    known: Mapped[int] = mapped_column(default=0)
+    existing: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime] = mapped_column(default=_now)
     ended_at: Mapped[datetime | None]
 
 
 class SightingState(enum.StrEnum):
-    """Where a sighting stands."""
+    """State of a sighting."""
 
     FOUND = "found"
     FETCHED = "fetched"
@@ -121,12 +122,13 @@ class Sighting(Base):
     """A photograph seen at a source.
 
     Attributes:
-        file: the name it had at its source.
-        owner: who the source says made or posted it; photographs of one owner never fall on two sides of a split.
-        medium: ``film`` or ``digital`` where the source or the person who harvested says so.
-        concepts: what was searched for, or the class folder's name.
-        reason: why it is in its state; a short term first, details behind a colon.
-        image_id: its bytes, once fetched; also kept where they turned out damaged.
+        file: File name at the source.
+        owner: Photographer or uploader; photographs of one owner are always in the same split.
+        medium: ``film`` or ``digital`` if the source or the query declares it.
+        concepts: Search terms or names of class folders.
+        reason: Why the sighting is in its state: a short term, then details after a colon.
+        attempts: Number of finished downloads.
+        image_id: The downloaded image, also if it is damaged.
     """
 
     __tablename__ = "sightings"
@@ -161,16 +163,16 @@ class Sighting(Base):
 
 
 class Image(Base):
-    """Bytes, kept once however often they were seen.
+    """Bytes of a photograph, stored once per SHA-256.
 
     Attributes:
-        format: as Pillow names it (JPEG, PNG, …).
-        width: stored pixels, before orientation is applied.
-        height: likewise.
-        file_size: bytes.
-        problem: why it cannot be decoded whole, or None; such an image is in no data set.
-        body: salted hash of the camera body's serial number, where EXIF has one.
-        quantisation: short hash of the JPEG quantisation tables: software and quality leave their mark there.
+        format: Pillow's format name (JPEG, PNG, …).
+        width: Width in stored pixels, before orientation is applied.
+        height: Height in stored pixels.
+        file_size: Size in bytes.
+        problem: Why the image cannot be decoded completely, or None. Such images are excluded from data sets.
+        body: Salted hash of the camera body's serial number, if EXIF has one.
+        quantisation: Short hash of the JPEG quantisation tables, which identify software and quality setting.
     """
 
     __tablename__ = "images"
@@ -191,8 +193,10 @@ class Exif(Base):
     """EXIF of one photograph from one origin; the columns of `EXIF_COLUMNS` are added below.
 
     Attributes:
-        origin: ``file`` (belongs to the image), ``api`` or ``sidecar`` (belong to the sighting that brought them).
-        raw: every tag as read, by IFD, personal data left out.
+        image_id: The image, for origin ``file``.
+        sighting_id: The sighting, for the origins ``api`` and ``sidecar``.
+        origin: One of `EXIF_PRECEDENCE`.
+        raw: All tags as read, by IFD, without personal data.
     """
 
     __tablename__ = "exif"
@@ -211,7 +215,7 @@ for _column in EXIF_COLUMNS.values():
 
 
 class Inspection(Base):
-    """What one filter measured and said of an image."""
+    """Measures and verdict of one filter for an image."""
 
     __tablename__ = "inspections"
     __table_args__ = (Index(None, "image_id", "filter", unique=True), Index(None, "filter", "verdict"))
@@ -226,7 +230,7 @@ class Inspection(Base):
 
 
 class Region(Base):
-    """A box in an image, in stored pixels: the inside of a frame, a face."""
+    """A box in an image, in stored pixels, such as a face or the inside of a frame."""
 
     __tablename__ = "regions"
     __table_args__ = (Index(None, "image_id", "kind"),)
@@ -245,14 +249,14 @@ class Region(Base):
 
 
 class Label(Base):
-    """One statement that an image is an example of a class. Statements are added, never changed: history stays.
+    """One annotation. Annotations are added and never changed, so that the history is complete.
 
     Attributes:
-        origin: ``hand``, ``import``, ``rule`` or ``model``; an earlier word of these beats a later one, and among
-            equals the newest counts.
-        value: the class; None takes the same author's earlier statement back.
-        number: the value in stops (or millimetres), where the target has one.
-        version: of the rule, or of the model.
+        origin: ``manual``, ``import``, ``rule`` or ``model``, in order of precedence; among equals the newest is
+            effective.
+        value: Class; None retracts the earlier annotations of the same author.
+        number: Value in stops (or millimetres), if the target has one.
+        version: Version of the rule or model.
     """
 
     __tablename__ = "labels"
@@ -271,7 +275,7 @@ class Label(Base):
 
 
 class DatasetRecord(Base):
-    """A data set that was frozen from this catalogue."""
+    """A data set that was created from this catalogue."""
 
     __tablename__ = "datasets"
 

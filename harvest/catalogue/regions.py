@@ -1,33 +1,75 @@
-"""Which boxes of a kind count: those that a person drew, where there are some, else those that were found."""
+"""Regions of images: which are effective, and those that sources provide."""
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from lightmeter.harvest.catalogue.models import Region
+from lightmeter.harvest.catalogue.models import Region, Sighting
+from lightmeter.harvest.sources import PhotoItem
 
-HAND = "hand"
-"""The origin of boxes that a person drew."""
+MANUAL = "manual"
+"""Origin of regions that a person drew."""
+
+_METADATA_KEY = "regions"
 
 
-def effective_regions(kind: str, least_score: float = 0.0, least_size: int = 0) -> ColumnElement[bool]:
-    """Return the condition on the table ``regions`` that a box is of a kind and counts.
+def effective_regions(kind: str, min_score: float = 0.0, min_size: int = 0) -> ColumnElement[bool]:
+    """Return the condition on the table ``regions`` that a region is of a kind and effective.
 
-    A person's boxes are all that there are in a photograph; one without width says that there is none. Without them
-    those count that a filter or a source found.
+    Manual regions replace all others of the same image; a manual region without width means that there is none.
 
     Args:
-        kind: of region.
-        least_score: from which a box that was found counts, 0 to 1; one without a score always does.
-        least_size: longer side from which one with a score counts, in pixels.
+        kind: Kind of region, such as ``face``.
+        min_score: Minimum score (0 to 1) of regions that a filter detected; a region without a score always passes.
+        min_size: Minimum longer side of regions with a score, in pixels.
     """
-    drawn = aliased(Region)
-    judged = exists().where(drawn.image_id == Region.image_id, drawn.kind == kind, drawn.origin == HAND)
-    large = (Region.width >= least_size) | (Region.height >= least_size)
-    certain = Region.score.is_(None) | ((Region.score >= least_score) & large)
+    manual = aliased(Region)
+    annotated = exists().where(manual.image_id == Region.image_id, manual.kind == kind, manual.origin == MANUAL)
+    large = (Region.width >= min_size) | (Region.height >= min_size)
+    certain = Region.score.is_(None) | ((Region.score >= min_score) & large)
     return and_(
         Region.kind == kind,
         or_(
-            and_(Region.origin == HAND, Region.width > 0),
-            and_(Region.origin != HAND, certain, ~judged.correlate(Region)),
+            and_(Region.origin == MANUAL, Region.width > 0),
+            and_(Region.origin != MANUAL, certain, ~annotated.correlate(Region)),
         ),
     )
+
+
+def metadata_with_regions(item: PhotoItem) -> dict[str, Any] | None:
+    """Return an item's metadata including its regions, which become rows once the image is downloaded."""
+    regions = {_METADATA_KEY: [asdict(region) for region in item.regions]} if item.regions else {}
+    return item.metadata | regions or None
+
+
+def insert_source_regions(connection: Connection, image_ids: Mapping[int, int]) -> None:
+    """Insert the regions that sources provide, once per image and source.
+
+    Args:
+        connection: Catalogue connection.
+        image_ids: Image ids by sighting id.
+    """
+    query = select(Sighting.id, Sighting.source, Sighting.source_metadata).where(
+        Sighting.id.in_(list(image_ids)), Sighting.source_metadata.is_not(None)
+    )
+    provided = {
+        (image_ids[sighting_id], source): metadata[_METADATA_KEY]
+        for sighting_id, source, metadata in connection.execute(query)
+        if _METADATA_KEY in metadata
+    }
+    if not provided:
+        return
+    query = select(Region.image_id, Region.origin).where(Region.image_id.in_([image for image, _ in provided]))
+    existing = {(image, origin) for image, origin in connection.execute(query)}
+    common = {"orientation": 1, "score": None}
+    rows = [
+        region | common | {"image_id": image, "origin": source}
+        for (image, source), regions in provided.items()
+        if (image, source) not in existing
+        for region in regions
+    ]
+    if rows:
+        connection.execute(insert(Region), rows)

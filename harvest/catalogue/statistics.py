@@ -1,88 +1,76 @@
-"""What commands ask the catalogue."""
+"""Counts of sightings by run, state and reason, and of rows by table."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, func, select, true
 
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Sighting, SightingState
 
-_ENDED = tuple(state for state in SightingState if state is not SightingState.FOUND)
+_FINAL_STATES = tuple(state for state in SightingState if state is not SightingState.FOUND)
 
 
 def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
-    """Count sightings by state and by reason: for each run, and in total.
+    """Count sightings by state and reason, for each run and in total.
 
-    ``found`` is every sighting that a run added; it is the sum of the states that follow it and of ``pending``.
-    ``known`` counts sightings met again that an earlier run had added; they are in no other number.
+    ``found`` counts all sightings of a run and equals the sum of the final states and ``pending``. ``existing`` counts
+    discovered items that an earlier run had already finished; no other number includes them.
 
     Args:
-        engine: of the catalogue.
-        run: one run; None for all.
+        engine: Catalogue engine.
+        run: Id of one run; None for all.
     """
-    chosen = HarvestRun.id == run if run is not None else HarvestRun.id > 0
-    of_runs = (
-        select(HarvestRun.id, HarvestRun.source, HarvestRun.state, HarvestRun.reason, HarvestRun.known)
-        .where(chosen)
-        .order_by(HarvestRun.id)
-    )
+    selected = HarvestRun.id == run if run is not None else true()
+    by_state = _counts(Sighting.state).where(selected)
+    by_reason = _counts(Sighting.state, Sighting.reason).where(selected, Sighting.reason.is_not(None))
+    columns = (HarvestRun.id, HarvestRun.source, HarvestRun.state, HarvestRun.reason, HarvestRun.existing)
     with engine.connect() as connection:
-        rows = connection.execute(_counted(Sighting.state).where(chosen)).all()
-        reasons = connection.execute(
-            _counted(Sighting.state, Sighting.reason).where(chosen, Sighting.reason.is_not(None))
-        ).all()
-        runs = connection.execute(of_runs).all()
+        states = connection.execute(by_state).all()
+        reasons = connection.execute(by_reason).all()
+        runs = connection.execute(select(*columns).where(selected).order_by(HarvestRun.id)).all()
     documents = [
         {
-            "run": number,
-            "source": source,
-            "state": state,
-            "reason": why,
-            **_states(row for row in rows if row[0] == number),
-            "known": known,
-            "reasons": _grouped(row for row in reasons if row[0] == number),
+            "run": row.id,
+            "source": row.source,
+            "state": row.state,
+            "reason": row.reason,
+            **_sum_states(count for count in states if count.run_id == row.id),
+            "existing": row.existing,
+            "reasons": _sum_reasons(count for count in reasons if count.run_id == row.id),
         }
-        for number, source, state, why, known in runs
+        for row in runs
     ]
-    total = {**_states(rows), "known": sum(row.known for row in runs), "reasons": _grouped(reasons)}
+    total = _sum_states(states) | {"existing": sum(row.existing for row in runs), "reasons": _sum_reasons(reasons)}
     return {"runs": documents, "total": total}
-
-
-def _counted(*columns: Any) -> Select[Any]:
-    """Return the query that counts the sightings of each run by columns."""
-    return select(Sighting.run_id, *columns, func.count()).join(HarvestRun).group_by(Sighting.run_id, *columns)
 
 
 def catalogue_info(engine: Engine) -> dict[str, int]:
     """Count the rows of each table."""
-    tables = {
-        "runs": HarvestRun,
-        "sightings": Sighting,
-        "images": Image,
-        "exif": Exif,
-        "inspections": Inspection,
-        "labels": Label,
-    }
+    tables = (HarvestRun, Sighting, Image, Exif, Inspection, Label)
     with engine.connect() as connection:
         return {
-            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for name, table in tables.items()
+            table.__tablename__: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables
         }
 
 
-def _states(rows: Iterable[Any]) -> dict[str, int]:
-    """Add up rows of (run, state, number)."""
-    counts = Counter[str]()
-    for _, state, number in rows:
-        counts[state] += number
-    ended = {str(state): counts[state] for state in _ENDED}
-    return {"found": counts.total(), **ended, "pending": counts[SightingState.FOUND]}
+def _counts(*columns: Any) -> Select[Any]:
+    """Return the query that counts the sightings of each run by columns."""
+    query = select(Sighting.run_id, *columns, func.count().label("number"))
+    return query.join(HarvestRun).group_by(Sighting.run_id, *columns)
 
 
-def _grouped(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Add up rows of (run, state, reason, number) by the term before the reason's colon, most frequent first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for _, state, reason, number in rows:
-        counts[str(state), reason.partition(":")[0]] += number
-    return [{"state": state, "reason": reason, "count": number} for (state, reason), number in counts.most_common()]
+def _sum_states(counts: Iterable[Any]) -> dict[str, int]:
+    totals = Counter[str]()
+    for count in counts:
+        totals[count.state] += count.number
+    final = {str(state): totals[state] for state in _FINAL_STATES}
+    return {"found": totals.total(), **final, "pending": totals[SightingState.FOUND]}
+
+
+def _sum_reasons(counts: Iterable[Any]) -> list[dict[str, Any]]:
+    """Sum counts by state and the part of the reason before the colon, most frequent first."""
+    totals: Counter[tuple[str, str]] = Counter()
+    for count in counts:
+        totals[str(count.state), count.reason.partition(":")[0]] += count.number
+    return [{"state": state, "reason": reason, "count": number} for (state, reason), number in totals.most_common()]

@@ -141,7 +141,7 @@ def _command_of(name: str, source: Any) -> Any:
         require: Require = "",
         licence: Licences = None,
     ) -> None:
-        from lightmeter.harvest.crawl.items import RunOptions
+        from lightmeter.harvest.catalogue.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
         from lightmeter.harvest.licences import normalise
         from lightmeter.project import find_project
@@ -193,7 +193,7 @@ def _report(ended: "RunResult") -> None:
         for state in ("fetched", "skipped", "refused", "gone", "failed", "pending")
         if counts[state]
     )
-    known = f"; {counts['known']} were known already" if counts["known"] else ""
+    known = f"; {counts['existing']} already in the catalogue" if counts["existing"] else ""
     title = f"Run {ended.run}" if ended.run else "All runs"
     console.get_console().emit(
         {"run": ended.run, "state": ended.state, "reason": ended.reason, **counts},

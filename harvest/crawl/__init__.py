@@ -1,1 +1,1 @@
-"""The engine: one Scrapy crawl that fetches what sources find, looks at it, and records every outcome."""
+"""The crawl engine: a Scrapy crawl that downloads, inspects and records what sources discover."""

@@ -1,4 +1,4 @@
-"""The one thread that writes the catalogue during a run."""
+"""The thread that writes the catalogue during a run."""
 
 import queue
 import threading
@@ -10,118 +10,113 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from lightmeter.harvest.catalogue import ingest as writes
+from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.ingest import SavedItems
+from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.crawl.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.sources import PhotoItem
 
-_COMMIT_EVERY_S = 0.5
-_COMMIT_EVERY = 200
+_COMMIT_INTERVAL_S = 0.5
+_COMMIT_SIZE = 200
 
-Work = Callable[[Connection], Any]
+_SaveItems = tuple[Callable[[Connection], SavedItems], Future[SavedItems]]
 
 
 class CatalogueWriter:
-    """Writes sightings and outcomes, in the order they come, a few hundred to a transaction.
+    """Writes discovered items and outcomes in order, several hundred per transaction.
 
-    Discovery waits for its sightings to be committed before anything of them is fetched; outcomes are committed within
-    half a second. A process killed at any moment therefore loses half a second of outcomes, which `resume` fetches
-    again, and nothing else.
+    Items are committed before any of them is downloaded; outcomes are committed within half a second. A kill therefore
+    loses at most the last half second of outcomes, which ``resume`` downloads again.
 
     Args:
-        engine: of the catalogue.
-        run: the run's number.
-        origin: where the run's sightings come from.
-        options: of the run.
-        salt: of the project.
+        engine: Catalogue engine.
+        run: Id of the harvest run.
+        context: Properties of the run's source.
+        options: Options of the run.
+        salt: Project salt for the hash of camera serial numbers.
 
     Attributes:
-        counts: sightings of this run by state, as they are being written; for progress.
-        known: sightings met that an earlier run had found.
-        failure: why the thread gave up, if it did.
+        counts: Sightings of this run by state, for progress.
+        error: The exception that stopped the thread, or None.
     """
 
-    def __init__(self, engine: Engine, run: int, origin: SourceContext, options: RunOptions, salt: str) -> None:
+    def __init__(self, engine: Engine, run: int, context: SourceContext, options: RunOptions, salt: str) -> None:
         self.counts: Counter[str] = Counter()
-        self.known = 0
-        self.failure: BaseException | None = None
-        self._engine, self._run, self._origin, self._options, self._salt = engine, run, origin, options, salt
-        self._inbox: queue.SimpleQueue[FetchOutcome | tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self.error: BaseException | None = None
+        self._engine, self._run, self._context, self._options, self._salt = engine, run, context, options, salt
+        self._queue: queue.SimpleQueue[FetchOutcome | _SaveItems | None] = queue.SimpleQueue()
         self._outcomes: list[FetchOutcome] = []
-        self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
         self._thread.start()
 
-    def register(self, sightings: Sequence[PhotoItem], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
-        """Record discovered sightings and the checkpoint behind them; the future is done once they are committed."""
+    def save_items(self, items: Sequence[PhotoItem], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+        """Save discovered items and the checkpoint behind them; the future is done once they are committed."""
         future: Future[SavedItems] = Future()
 
-        def work(connection: Connection) -> SavedItems:
-            done = writes.save_items(connection, self._run, self._origin, sightings, self._options, cursor)
-            self.known += done.known
-            self.counts.update(done.new)
-            return done
+        def save(connection: Connection) -> SavedItems:
+            saved = ingest.save_items(connection, self._run, self._context, items, self._options, cursor)
+            self.counts.update(saved.states)
+            return saved
 
-        self._inbox.put((work, future))
+        self._queue.put((save, future))
         return future
 
-    def record(self, outcome: FetchOutcome) -> None:
-        """Record what became of a job, soon."""
+    def save_outcome(self, outcome: FetchOutcome) -> None:
+        """Save the outcome of an item with the next commit."""
         self.counts[outcome.state] += 1
         self.counts[SightingState.FOUND] -= 1
-        self._inbox.put(outcome)
+        self._queue.put(outcome)
 
     def check(self) -> None:
-        """Raise what made the thread give up, if it did."""
-        if self.failure is not None:
-            raise self.failure
+        """Raise the exception that stopped the thread, if any."""
+        if self.error is not None:
+            raise self.error
 
     def close(self) -> None:
-        """Write what is left and end the thread.
+        """Write what is queued and stop the thread.
 
         Raises:
-            Exception: what made the thread give up, if it did.
+            Exception: The exception that stopped the thread.
         """
-        self._inbox.put(None)
+        self._queue.put(None)
         self._thread.join()
         self.check()
 
     def _loop(self) -> None:
-        due = time.monotonic() + _COMMIT_EVERY_S
-        open_ = True
-        while open_:
+        deadline = time.monotonic() + _COMMIT_INTERVAL_S
+        while True:
             try:
-                message = self._inbox.get(timeout=max(0.0, due - time.monotonic()))
+                message = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                due = self._commit()
+                deadline = self._commit_outcomes()
                 continue
             if message is None:
-                open_ = False
-                self._commit()
-            elif isinstance(message, FetchOutcome):
+                self._commit_outcomes()
+                return
+            if isinstance(message, FetchOutcome):
                 self._outcomes.append(message)
-                if len(self._outcomes) >= _COMMIT_EVERY:
-                    due = self._commit()
+                if len(self._outcomes) >= _COMMIT_SIZE:
+                    deadline = self._commit_outcomes()
             else:
-                self._answer(*message)
+                self._commit_items(*message)
 
-    def _answer(self, work: Work, future: "Future[Any]") -> None:
+    def _commit_items(self, save: Callable[[Connection], SavedItems], future: "Future[SavedItems]") -> None:
         try:
             with self._engine.begin() as connection:
-                result = work(connection)
-        except BaseException as error:  # noqa: BLE001 - handed to the one who waits
-            self.failure = error
+                saved = save(connection)
+        except BaseException as error:  # noqa: BLE001 - raised by the future
+            self.error = error
             future.set_exception(error)
         else:
-            future.set_result(result)
+            future.set_result(saved)
 
-    def _commit(self) -> float:
-        """Write the outcomes that have come; return when to do so next."""
-        if self._outcomes and self.failure is None:
+    def _commit_outcomes(self) -> float:
+        """Write the queued outcomes; return the deadline of the next commit."""
+        if self._outcomes and self.error is None:
             try:
                 with self._engine.begin() as connection:
-                    writes.save_outcomes(connection, self._outcomes, self._salt)
-            except BaseException as error:  # noqa: BLE001 - told by `close`
-                self.failure = error
+                    ingest.save_outcomes(connection, self._outcomes, self._salt)
+            except BaseException as error:  # noqa: BLE001 - raised by `check`
+                self.error = error
         self._outcomes.clear()
-        return time.monotonic() + _COMMIT_EVERY_S
+        return time.monotonic() + _COMMIT_INTERVAL_S

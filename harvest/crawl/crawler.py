@@ -1,18 +1,22 @@
-"""One Scrapy crawl in this process."""
+"""Run one Scrapy crawl in this process, with a progress display."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 from scrapy.crawler import AsyncCrawlerProcess
 from sqlalchemy import Engine
 
-from lightmeter.harvest.catalogue.models import RunState
+from lightmeter import console
+from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
-from lightmeter.harvest.crawl.items import FetchRequest, RunOptions, SourceContext
-from lightmeter.harvest.crawl.progress import progress_display
+from lightmeter.harvest.crawl.items import InFlightLimit
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
@@ -20,75 +24,102 @@ from lightmeter.harvest.exif import Privacy
 from lightmeter.harvest.sources import Source
 from lightmeter.project import Project
 
+_REFRESH_S = 0.25
+_SHOWN_STATES = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)
+
 
 @dataclass(frozen=True, slots=True)
-class Crawl:
-    """What one crawl does.
+class CrawlPlan:
+    """Input of one crawl.
 
     Attributes:
-        run: the run that new sightings belong to.
-        source: what discovers; None if only jobs left over are done.
-        query: what the source is asked.
-        cursor: where its discovery goes on.
-        left_over: jobs that earlier runs left waiting.
-        readers: what reads the URLs of schemes that sources have of their own.
+        pending: Request items left by earlier runs.
+        readers: Functions for the URL schemes of sources.
+        run: Run of new sightings.
+        source: Source to discover from; None to process pending items only.
+        query: Query of the source.
+        options: Options of the run.
+        cursor: Checkpoint to resume the source from.
     """
 
-    run: int
-    source: Source | None
-    query: Any
-    options: RunOptions
-    cursor: dict[str, Any] | None
-    left_over: Iterator[FetchRequest]
+    pending: Iterable[RequestItem]
     readers: Readers
+    run: int = 0
+    source: Source | None = None
+    query: Any = None
+    options: RunOptions = field(default_factory=RunOptions)
+    cursor: dict[str, Any] | None = None
 
-    @property
-    def origin(self) -> SourceContext:
-        """Where its sightings come from."""
+    def context(self, privacy: Privacy) -> SourceContext:
+        """Return the properties of the source that decide how its items are stored."""
         if self.source is None:
             return SourceContext("", frozenset())
         own = {self.source.scheme} if self.source.scheme else set()
-        return SourceContext(self.source.site(self.query), self.source.schemes | own)
+        return SourceContext(self.source.site(self.query), self.source.schemes | own, privacy)
 
     @property
     def total(self) -> int | None:
-        """How many photographs there will be, if that is known."""
-        known = self.source.total(self.query) if self.source else None
-        limits = [number for number in (known, self.options.limit) if number is not None]
-        return min(limits, default=None)
+        """Expected number of photographs, if the source or the limit determines it."""
+        total = self.source.total(self.query) if self.source else None
+        return min((number for number in (total, self.options.limit) if number is not None), default=None)
 
 
-def run_crawl(project: Project, engine: Engine, crawl: Crawl) -> tuple[RunState, str | None]:
-    """Crawl until there is nothing left, or until Ctrl-C; a process can do this once (Twisted's reactor).
+def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> tuple[RunState, str | None]:
+    """Crawl until everything is done or Ctrl-C; once per process, because Twisted's reactor cannot restart.
 
     Returns:
-        How it ended, and the reason if it did not finish.
+        Final state, and the reason if the run did not finish.
     """
     settings = project.settings
-    origin = replace(crawl.origin, privacy=Privacy.of(settings.privacy))
-    recorder = CatalogueWriter(engine, crawl.run, origin, crawl.options, settings.project.salt)
+    context = plan.context(Privacy.of(settings.privacy))
+    writer = CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)
     workers = WorkerPool(settings.inspect.workers, settings.inspect.timeout_s, project.logs / "workers.log")
-    feed = Discovery(crawl.source, crawl.query, crawl.cursor, crawl.options.limit, recorder)
     log_to_file(project)
-    process = AsyncCrawlerProcess(scrapy_settings(project, crawl.readers))
+    process = AsyncCrawlerProcess(scrapy_settings(project, plan.readers))
     crawler = process.create_crawler(HarvestSpider)
     process.crawl(
         crawler,
-        source=crawl.source,
-        query=crawl.query,
-        recorder=recorder,
+        discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.options.limit),
+        writer=writer,
         workers=workers,
-        feed=feed,
-        left_over=crawl.left_over,
-        room=settings.crawl.concurrency + 2 * workers.count,
+        in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count),
     )
     try:
-        with progress_display(recorder, crawl.total):
+        with _progress_display(writer, plan.total):
             process.start()
     finally:
-        feed.stop()
         workers.close()
-        recorder.close()
-    spider = crawler.spider
-    assert isinstance(spider, HarvestSpider)  # noqa: S101 - it is the one that was started
-    return spider.ended
+        writer.close()
+    return cast("HarvestSpider", crawler.spider).result
+
+
+@contextmanager
+def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[None]:
+    """Show counts by state and photographs per second while the block runs."""
+    columns = (
+        "{task.fields[found]} found",
+        "{task.fields[rate]:.0f}/s",
+        *(f"{{task.fields[{state}]}} {state}" for state in _SHOWN_STATES),
+    )
+    finished = threading.Event()
+    started = time.monotonic()
+    with console.get_console().progress(*columns) as progress:
+        task = progress.add_task("fetching", total=total, rate=0.0, **_progress_fields(writer))
+
+        def refresh() -> None:
+            while not finished.wait(_REFRESH_S):
+                completed = sum(number for state, number in writer.counts.items() if state != SightingState.FOUND)
+                rate = completed / (time.monotonic() - started)
+                progress.update(task, completed=completed, rate=rate, **_progress_fields(writer))
+
+        thread = threading.Thread(target=refresh, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            thread.join()
+
+
+def _progress_fields(writer: CatalogueWriter) -> dict[str, Any]:
+    return {"found": sum(writer.counts.values()), **{state: writer.counts[state] for state in _SHOWN_STATES}}

@@ -1,128 +1,148 @@
-"""Jobs for the crawl, from what a source discovers."""
+"""Asynchronous iteration over what a source discovers."""
 
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from lightmeter.harvest.catalogue.ingest import SavedItems
+from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.crawl.items import FetchRequest
-from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source
+from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source, SpiderSource
 
-_BATCH = 64
+if TYPE_CHECKING:
+    from scrapy import Request
+
+_BATCH_SIZE = 64
 _BATCH_AGE_S = 0.5
-_AHEAD = 256
 
 
 class Discovery:
-    """Runs a source's blocking `discover` in a thread and hands its jobs to the crawl, not far ahead of it.
+    """Asynchronous iterator over request items: pending ones of earlier runs, then those that the source discovers.
+
+    The source is iterated in batches, in a thread if it blocks. Each batch is committed to the catalogue before its
+    items are returned, and the next one is discovered meanwhile.
 
     Args:
-        source: what discovers, or None.
-        query: what it was asked.
-        cursor: where to go on.
-        limit: new sightings to take at most.
-        recorder: records each batch before it becomes jobs.
+        writer: Writes discovered items to the catalogue.
+        pending: Request items left by an interrupted run.
+        source: Source plugin, or None to process pending items only.
+        query: Query of the source.
+        cursor: Checkpoint to resume the source from.
+        limit: Maximum number of new sightings.
     """
 
     def __init__(
         self,
-        source: Source | None,
-        query: Any,
-        cursor: dict[str, Any] | None,
-        limit: int | None,
-        recorder: CatalogueWriter,
+        writer: CatalogueWriter,
+        pending: Iterable[RequestItem] = (),
+        source: Source | None = None,
+        query: Any = None,
+        cursor: dict[str, Any] | None = None,
+        limit: int | None = None,
     ) -> None:
-        self._source, self._query, self._cursor, self._recorder = source, query, cursor, recorder
-        self._left = limit
-        self._stop = threading.Event()
-        self._jobs: asyncio.Queue[FetchRequest | BaseException | None] = asyncio.Queue(_AHEAD)
+        self.source, self.query = source, query
+        self._writer, self._pending, self._cursor, self._remaining = writer, pending, cursor, limit
 
-    async def jobs(self) -> AsyncIterator[FetchRequest]:
-        """Yield jobs until the source has no more.
+    async def __aiter__(self) -> AsyncIterator[RequestItem]:
+        """Yield request items.
 
         Raises:
-            Exception: what the source raised.
+            Exception: The source failed.
         """
-        loop = asyncio.get_running_loop()
-        thread = threading.Thread(target=self._discover, args=(loop,), name="discovery", daemon=True)
-        thread.start()
-        while (job := await self._jobs.get()) is not None:
-            if isinstance(job, BaseException):
-                raise job
-            yield job
+        for item in self._pending:
+            yield item
+        if self.source is None or isinstance(self.source, SpiderSource):
+            return
+        items = self.source.discover(self.query, self._cursor)
+        next_batch: asyncio.Future[_Batch] | None = self._next_batch(items)
+        while next_batch is not None:
+            batch = await next_batch
+            requests = await self.save(batch.items, batch.cursor)
+            next_batch = None if batch.last or self.limit_reached else self._next_batch(items)
+            for request in requests:
+                yield request
 
-    async def take(self, seen: list[PhotoItem]) -> list[FetchRequest]:
-        """Record sightings that a page showed, and return the jobs that come of them."""
-        room = len(seen) if self._left is None else self._left
-        if not seen[:room]:
+    def start_pages(self) -> Iterator["Request"]:
+        """Yield the requests that a website starts with; none for other sources."""
+        if isinstance(self.source, SpiderSource):
+            yield from self.source.start(self.query)
+
+    async def save(self, items: list[PhotoItem], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
+        """Save discovered items up to the limit and return those to download."""
+        items = items[: self._remaining]
+        if not items and cursor is None:
             return []
-        registered = await asyncio.wrap_future(self._recorder.register(seen[:room], None))
-        self._count(registered)
-        return registered.jobs
+        saved = await asyncio.wrap_future(self._writer.save_items(items, cursor))
+        if self._remaining is not None:
+            self._remaining -= len(saved.states)
+        return saved.requests
 
     @property
-    def full(self) -> bool:
-        """Whether the limit is reached."""
-        return self._left is not None and self._left <= 0
+    def limit_reached(self) -> bool:
+        """Whether the maximum number of new sightings is reached."""
+        return self._remaining is not None and self._remaining <= 0
 
-    def stop(self) -> None:
-        """Ask the source's thread to end at its next sighting."""
-        self._stop.set()
+    def _next_batch(
+        self, items: Iterator[PhotoItem | Checkpoint] | AsyncIterator[PhotoItem | Checkpoint]
+    ) -> "asyncio.Future[_Batch]":
+        """Start to collect the next batch."""
+        size = _BATCH_SIZE if self._remaining is None else min(_BATCH_SIZE, self._remaining)
+        if isinstance(items, AsyncIterator):
+            return asyncio.ensure_future(_Batch(size).collect_async(items))
+        return _in_daemon_thread(lambda: _Batch(size).collect(items))
 
-    def _count(self, registered: SavedItems) -> None:
-        if self._left is not None:
-            self._left -= len(registered.new)
 
-    def _discover(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert self._source is not None  # noqa: S101 - without one nobody asks for jobs
-        try:
-            for seen, cursor in self._batches(_iterate(self._source.discover(self._query, self._cursor), loop)):
-                registered = self._recorder.register(seen, cursor).result()
-                self._count(registered)
-                for job in registered.jobs:
-                    self._put(loop, job)
-            self._put(loop, None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the crawl waits
-            self._put(loop, error)
+@dataclass
+class _Batch:
+    """Consecutive items of a source; complete at its size, its age or a checkpoint.
 
-    def _put(self, loop: asyncio.AbstractEventLoop, item: FetchRequest | BaseException | None) -> None:
-        if not loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._jobs.put(item), loop).result()
+    Attributes:
+        cursor: Checkpoint behind the items.
+        last: Whether the source has no more items.
+    """
 
-    def _batches(
-        self, items: Iterator[PhotoItem | Checkpoint]
-    ) -> Iterator[tuple[list[PhotoItem], dict[str, Any] | None]]:
-        """Gather sightings until there are enough, some time has passed, a checkpoint comes, or the limit is near."""
-        batch: list[PhotoItem] = []
-        born = time.monotonic()
+    size: int
+    items: list[PhotoItem] = field(default_factory=list)
+    cursor: dict[str, Any] | None = None
+    last: bool = False
+    _started: float = field(default_factory=time.monotonic)
+
+    def collect(self, items: Iterator[PhotoItem | Checkpoint]) -> "_Batch":
         for item in items:
-            if self._stop.is_set():
-                return
-            if isinstance(item, Checkpoint):
-                yield batch, item.cursor
-                batch, born = [], time.monotonic()
-                continue
-            batch.append(item)
-            room = _BATCH if self._left is None else min(_BATCH, self._left)
-            if len(batch) >= room or time.monotonic() - born > _BATCH_AGE_S:
-                yield batch, None
-                batch, born = [], time.monotonic()
-            if self.full:
-                return
-        if batch:
-            yield batch, None
+            if self._add(item):
+                return self
+        self.last = True
+        return self
+
+    async def collect_async(self, items: AsyncIterator[PhotoItem | Checkpoint]) -> "_Batch":
+        async for item in items:
+            if self._add(item):
+                return self
+        self.last = True
+        return self
+
+    def _add(self, item: PhotoItem | Checkpoint) -> bool:
+        """Add an item; return whether the batch is complete."""
+        if isinstance(item, Checkpoint):
+            self.cursor = item.cursor
+            return True
+        self.items.append(item)
+        return len(self.items) >= self.size or time.monotonic() - self._started > _BATCH_AGE_S
 
 
-def _iterate(found: Any, loop: asyncio.AbstractEventLoop) -> Iterator[PhotoItem | Checkpoint]:
-    """Return a plain iterator, driving an async one in the crawl's own loop."""
-    if not isinstance(found, AsyncIterator):
-        yield from found
-        return
-    while True:
-        try:
-            yield asyncio.run_coroutine_threadsafe(anext(found), loop).result()  # type: ignore[arg-type]
-        except StopAsyncIteration:
-            return
+def _in_daemon_thread(function: Callable[[], _Batch]) -> "asyncio.Future[_Batch]":
+    """Run a function in a daemon thread: unlike `asyncio.to_thread`, a source that blocks does not delay the exit."""
+    future: Future[_Batch] = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - raised where the batch is awaited
+                future.set_exception(error)
+
+    threading.Thread(target=run, name="discovery", daemon=True).start()
+    return asyncio.wrap_future(future)

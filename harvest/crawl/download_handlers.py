@@ -1,8 +1,8 @@
-"""Bytes that need no network: files, and URLs of a source's own scheme."""
+"""Scrapy download handlers for local files and for URL schemes of sources."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
@@ -10,31 +10,27 @@ from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 from w3lib.url import file_uri_to_path
 
-if TYPE_CHECKING:
-    from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.crawl.items import DownloadError
+from lightmeter.harvest.crawl.spider import HarvestSpider
 
 Readers = Mapping[str, Callable[[str], bytes]]
-"""What reads the URLs of a scheme, by the scheme."""
-
-
-class LocalFailure(Exception):
-    """Bytes could not be read; the message is the sighting's reason."""
+"""Functions that return the bytes for a URL, by URL scheme."""
 
 
 class FileHandler(BaseDownloadHandler):
-    """Reads ``file:`` URLs, never more than the settings allow."""
+    """Reads ``file:`` URLs within the size limit of the settings."""
 
     async def download_request(self, request: Request) -> Response:
-        """Return the file's bytes."""
+        """Return the bytes of the file."""
         limit = self.crawler.settings.getint("DOWNLOAD_MAXSIZE")
         return Response(request.url, body=await run_in_thread(_read, Path(file_uri_to_path(request.url)), limit))
 
 
 class SchemeHandler(BaseDownloadHandler):
-    """Asks a source for the bytes behind a URL of its own scheme, in a worker process."""
+    """Reads URLs of a source's own scheme, in a worker process."""
 
     async def download_request(self, request: Request) -> Response:
-        """Return the source's bytes."""
+        """Return the bytes that the source reads."""
         spider = cast("HarvestSpider", self.crawler.spider)
         readers: Readers = self.crawler.settings["LIGHTMETER_READERS"]
         read = readers[request.url.partition(":")[0]]
@@ -44,7 +40,7 @@ class SchemeHandler(BaseDownloadHandler):
 def _read(path: Path, limit: int) -> bytes:
     try:
         if path.stat().st_size > limit:
-            raise LocalFailure(f"too many bytes: {path.stat().st_size:,}")
+            raise DownloadError(f"too many bytes: {path.stat().st_size:,}")
         return path.read_bytes()
     except OSError as error:
-        raise LocalFailure(f"unreadable: {error.strerror}") from error
+        raise DownloadError(f"unreadable: {error.strerror}") from error

@@ -1,75 +1,42 @@
-"""What passes through the engine: a job for each sighting, and its outcome."""
+"""Scrapy items, and the limit on how many of them are in memory."""
 
+import asyncio
 from dataclasses import dataclass, field
 
-from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.exif import Privacy
-from lightmeter.harvest.filters import InspectionResult
+from lightmeter.harvest.catalogue.items import RequestItem
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What a run was asked besides its query; kept with the run, so that ``resume`` does the same.
+class DownloadedPhoto:
+    """The unchanged bytes of a photograph; the item that the pipeline processes."""
 
-    Attributes:
-        limit: new sightings to find at most.
-        metadata_only: record sightings, fetch nothing.
-        require: normalised EXIF columns that a photograph must have (``f_number`` …).
-        licences: licences that are allowed; empty for all.
+    item: RequestItem
+    data: bytes = field(repr=False)
+
+
+class DownloadError(Exception):
+    """A local file or a source's own URL cannot be read; the message is the reason of the sighting."""
+
+
+class InFlightLimit:
+    """Limits the photographs between download and catalogue, and so the memory and what a kill can lose.
+
+    Args:
+        size: Maximum number of photographs in flight.
     """
 
-    limit: int | None = None
-    metadata_only: bool = False
-    require: tuple[str, ...] = ()
-    licences: tuple[str, ...] = ()
+    def __init__(self, size: int) -> None:
+        self._slots = asyncio.Semaphore(size)
+        self._sightings: set[int] = set()
 
+    async def acquire(self, item: RequestItem) -> None:
+        """Wait for a free slot; an item that already has one keeps it."""
+        if item.sighting_id not in self._sightings:
+            await self._slots.acquire()
+            self._sightings.add(item.sighting_id)
 
-@dataclass(frozen=True, slots=True)
-class SourceContext:
-    """Where a run's sightings come from.
-
-    Attributes:
-        site: the name under which they stand in the catalogue.
-        schemes: what their media URLs may begin with.
-        privacy: which personal data of the EXIF that the source tells are kept.
-    """
-
-    site: str
-    schemes: frozenset[str]
-    privacy: Privacy = field(default_factory=Privacy)
-
-
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
-    """A sighting that stands in the catalogue and waits for its bytes.
-
-    Attributes:
-        required: EXIF columns that the file must have, because the source did not tell them.
-    """
-
-    sighting_id: int
-    media_url: str
-    required: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class IngestedPhoto:
-    """Bytes that were looked at and stored."""
-
-    sha256: str
-    file_size: int
-    inspected: InspectionResult
-
-
-@dataclass(frozen=True, slots=True)
-class FetchOutcome:
-    """What became of a job.
-
-    Attributes:
-        photograph: its bytes, if they are in the store.
-    """
-
-    job: FetchRequest
-    state: SightingState
-    reason: str | None = None
-    photograph: IngestedPhoto | None = None
+    def release(self, item: RequestItem) -> None:
+        """Free the slot of an item, if it has one."""
+        if item.sighting_id in self._sightings:
+            self._sightings.remove(item.sighting_id)
+            self._slots.release()

@@ -1,11 +1,12 @@
-"""The spider: turns jobs into requests, and responses and failures into photographs and outcomes."""
+"""The Scrapy spider of a harvest run."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import scrapy
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.exceptions import (
     CannotResolveHostError,
     CloseSpider,
@@ -18,163 +19,163 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
+from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
-from lightmeter.harvest.crawl.download_handlers import LocalFailure
-from lightmeter.harvest.crawl.in_flight import InFlightLimit
-from lightmeter.harvest.crawl.items import FetchOutcome, FetchRequest
-from lightmeter.harvest.crawl.placeholders import is_placeholder
+from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError, InFlightLimit
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
-from lightmeter.harvest.sources import PhotoItem, Source, SpiderSource
+from lightmeter.harvest.sources import PhotoItem, SpiderSource
 
 _GONE = {404, 410}
 _OK = 200
 _SOURCE_FAILED = "source failed"
-_IGNORED = {  # Scrapy's own words
+_IGNORED = {  # messages of Scrapy's own middlewares
     "Forbidden by robots.txt": (SightingState.REFUSED, "robots.txt"),
     "max redirections reached": (SightingState.FAILED, "too many redirects"),
 }
-_FAILURES: dict[type[Exception], str] = {
+_ERRORS: dict[type[Exception], str] = {
     DownloadCancelledError: "too many bytes",
     DownloadTimeoutError: "timeout",
     ResponseDataLossError: "connection cut",
     DownloadConnectionRefusedError: "connection refused",
     CannotResolveHostError: "host not found",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FetchedItem:
-    """A job's bytes, as they came; the item that the pipeline takes."""
-
-    job: FetchRequest
-    data: bytes = field(repr=False)
+_PLACEHOLDER_MAX_BYTES = 4096
+_PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
+    "d835884373f4d6c8f24742ceabe74946",  # imgur: 161 × 81, "The image you are requesting does not exist"
+    "f17b01901c752c1bb04928131d1661af",  # i.redd.it: 130 × 60, "… it was probably deleted"
+}
+_PLACEHOLDER_URLS = {"i.imgur.com/removed.png", "s.yimg.com/pw/images/en-us/photo_unavailable.png"}
 
 
 class HarvestSpider(scrapy.Spider):
-    """One run of one source.
+    """Download the photographs that a source discovers.
 
     Args:
-        source: the plugin that discovers, or None.
-        query: what it was asked.
-        recorder: where outcomes go.
-        workers: the process pool.
-        feed: jobs found by the source's `discover`; a `SpiderSource` has none.
-        left_over: jobs that an earlier run left waiting.
-        room: photographs in hand at most.
+        discovery: Request items from the source, and those left by an interrupted run.
+        writer: Writes outcomes to the catalogue.
+        workers: Process pool for inspection.
+        in_flight: Limits the number of photographs in memory.
+
+    Attributes:
+        result: Final state of the run and the reason if it did not finish.
     """
 
     name = "harvest"
-    ended: tuple[RunState, str | None] = (RunState.STOPPED, "interrupted")
+    result: tuple[RunState, str | None] = (RunState.STOPPED, "interrupted")
 
     def __init__(
-        self,
-        source: Source | None,
-        query: Any,
-        recorder: CatalogueWriter,
-        workers: WorkerPool,
-        feed: Discovery,
-        left_over: Iterator[FetchRequest],
-        room: int,
+        self, discovery: Discovery, writer: CatalogueWriter, workers: WorkerPool, in_flight: InFlightLimit
     ) -> None:
         super().__init__()
-        self.source, self.query, self.recorder, self.workers = source, query, recorder, workers
-        self.feed = feed
-        self._left_over = left_over
-        self.room = InFlightLimit(room)
+        self.discovery, self.writer, self.workers, self.in_flight = discovery, writer, workers, in_flight
         self._problem: str | None = None
 
     async def start(self) -> AsyncIterator[Request]:
-        """Yield a request for each job, or a site's first pages."""
+        """Yield a request for each item, no faster than the downloader accepts them, and a website's start pages."""
         try:
-            for job in self._left_over:
-                yield self._request(job)
-            if self.source is None:
-                return
-            if isinstance(self.source, SpiderSource):
-                for request in self.source.start(self.query):
-                    yield request.replace(callback=self.page, errback=self.page_failed)
-                return
-            async for job in self.feed.jobs():
-                self.recorder.check()
-                yield self._request(job)
+            async for item in self.discovery:
+                self.writer.check()
+                yield self.photo_request(item)
+                await self._downloader_ready()
+            for request in self.discovery.start_pages():
+                yield self._page_request(request)
         except Exception as error:
             self._problem = str(error) or type(error).__name__
             self.logger.exception("discovery failed")
             raise CloseSpider(_SOURCE_FAILED) from error
 
-    async def page(self, response: Response) -> AsyncIterator[Request]:
-        """Take in what a site's page shows: its photographs become jobs, its links requests."""
-        assert isinstance(self.source, SpiderSource)  # noqa: S101 - nothing else makes pages
-        if response.status != _OK:
-            self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
-            return
-        seen: list[PhotoItem] = []
-        for found in self.source.parse(response, self.query):
-            if isinstance(found, PhotoItem):
-                seen.append(found)
-            elif not self.feed.full:
-                yield found.replace(callback=self.page, errback=self.page_failed)
-        for job in await self.feed.take(seen):
-            yield self._request(job)
-
-    def page_failed(self, failure: Failure) -> None:
-        """Remember the first page that could not be had; the run goes on with the others."""
-        self._problem = self._problem or f"{failure.request.url}: {_outcome_of(failure.value)[1]}"  # type: ignore[attr-defined]
-
-    def photograph(self, response: Response, job: FetchRequest) -> Iterator[FetchedItem]:
-        """Pass a photograph's bytes on, or record why there are none."""
-        if response.status in _GONE:
-            self.settle(FetchOutcome(job, SightingState.GONE, f"HTTP {response.status}"))
-        elif response.status != _OK:
-            self.settle(FetchOutcome(job, SightingState.FAILED, f"HTTP {response.status}"))
-        elif is_placeholder(response.url, response.body):
-            self.settle(FetchOutcome(job, SightingState.GONE, "removed placeholder"))
-        else:
-            yield FetchedItem(job, response.body)
-
-    def photograph_failed(self, failure: Failure) -> None:
-        """Record why a photograph could not be had."""
-        job: FetchRequest = failure.request.cb_kwargs["job"]  # type: ignore[attr-defined]
-        self.settle(FetchOutcome(job, *_outcome_of(failure.value)))
-
-    def settle(self, outcome: FetchOutcome) -> None:
-        """Record what became of a job, and make room for another."""
-        self.recorder.record(outcome)
-        self.room.leave(outcome.job)
-
-    def closed(self, reason: str) -> None:
-        """Settle how the run ended: Scrapy says ``finished``, ``shutdown`` (Ctrl-C) or what `start` gave."""
-        self.feed.stop()
-        if reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.recorder.counts):
-            self.ended = RunState.FAILED, self._problem
-        elif reason == "finished":
-            self.ended = RunState.FINISHED, self._problem
-
-    def _request(self, job: FetchRequest) -> Request:
+    def photo_request(self, item: RequestItem) -> Request:
+        """Return the request that downloads an item."""
         return Request(
-            job.media_url,
-            callback=self.photograph,
-            errback=self.photograph_failed,
-            cb_kwargs={"job": job},
-            headers={"Accept-Encoding": "identity"},  # bytes exactly as they are kept there
-            meta={"dont_obey_robotstxt": _is_local(job.media_url)},
+            item.media_url,
+            callback=self.parse_photo,
+            errback=self.on_photo_error,
+            cb_kwargs={"item": item},
+            headers={"Accept-Encoding": "identity"},  # the bytes exactly as stored on the server
+            meta={"dont_obey_robotstxt": not item.media_url.startswith(("http:", "https:"))},
             dont_filter=True,
         )
 
+    def parse_photo(self, response: Response, item: RequestItem) -> Iterator[DownloadedPhoto]:
+        """Yield the downloaded bytes, or record why there are none."""
+        if response.status in _GONE:
+            self.finish(FetchOutcome(item, SightingState.GONE, f"HTTP {response.status}"))
+        elif response.status != _OK:
+            self.finish(FetchOutcome(item, SightingState.FAILED, f"HTTP {response.status}"))
+        elif is_placeholder(response.url, response.body):
+            self.finish(FetchOutcome(item, SightingState.GONE, "removed placeholder"))
+        else:
+            yield DownloadedPhoto(item, response.body)
 
-def _is_local(url: str) -> bool:
-    return not url.startswith(("http:", "https:"))
+    def on_photo_error(self, failure: Failure) -> None:
+        """Record a photograph that could not be downloaded."""
+        self.finish(FetchOutcome(failure.request.cb_kwargs["item"], *_failure_reason(failure.value)))  # type: ignore[attr-defined]
+
+    async def parse_page(self, response: Response, source: SpiderSource, query: Any) -> AsyncIterator[Request]:
+        """Yield requests for the photographs and links of a website's page."""
+        if response.status != _OK:
+            self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
+            return
+        photos: list[PhotoItem] = []
+        for result in source.parse(response, query):
+            if isinstance(result, PhotoItem):
+                photos.append(result)
+            elif not self.discovery.limit_reached:
+                yield self._page_request(result)
+        for item in await self.discovery.save(photos):
+            yield self.photo_request(item)
+
+    def on_page_error(self, failure: Failure) -> None:
+        """Remember the first page that could not be downloaded; the run continues with the others."""
+        _, reason = _failure_reason(failure.value)
+        self._problem = self._problem or f"{failure.request.url}: {reason}"  # type: ignore[attr-defined]
+
+    def finish(self, outcome: FetchOutcome) -> None:
+        """Record the outcome of an item and free its in-flight slot."""
+        self.writer.save_outcome(outcome)
+        self.in_flight.release(outcome.item)
+
+    def closed(self, reason: str) -> None:
+        """Set the result from Scrapy's reason: ``finished``, ``shutdown`` (Ctrl-C) or the one of `start`."""
+        if reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.writer.counts):
+            self.result = RunState.FAILED, self._problem
+        elif reason == "finished":
+            self.result = RunState.FINISHED, self._problem
+
+    def _page_request(self, request: Request) -> Request:
+        arguments = {"source": self.discovery.source, "query": self.discovery.query}
+        return request.replace(callback=self.parse_page, errback=self.on_page_error, cb_kwargs=arguments)
+
+    async def _downloader_ready(self) -> None:
+        """Wait until the downloader accepts requests, so that discovery is never far ahead of it."""
+        if self.crawler.engine and self.crawler.engine.needs_backout():
+            await self.crawler.signals.wait_for(signals.scheduler_empty)
 
 
-def _outcome_of(error: BaseException | None) -> tuple[SightingState, str]:
-    """Return the state and reason that an exception stands for."""
+def is_placeholder(url: str, data: bytes) -> bool:
+    """Return whether a response is the "this image was removed" image of a host, which has status 200.
+
+    Args:
+        url: Final URL, after redirects.
+        data: Response body.
+    """
+    parts = urlsplit(url)
+    if f"{parts.hostname}{parts.path}" in _PLACEHOLDER_URLS:
+        return True
+    if len(data) > _PLACEHOLDER_MAX_BYTES:
+        return False
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() in _PLACEHOLDER_MD5
+
+
+def _failure_reason(error: BaseException | None) -> tuple[SightingState, str]:
+    """Return the state and reason for an exception of the downloader."""
     if isinstance(error, IgnoreRequest):
         return _IGNORED.get(str(error), (SightingState.REFUSED, str(error)))
-    if isinstance(error, LocalFailure):
+    if isinstance(error, DownloadError):
         return SightingState.FAILED, str(error)
-    for kind, reason in _FAILURES.items():
+    for kind, reason in _ERRORS.items():
         if isinstance(error, kind):
             return SightingState.FAILED, reason
     return SightingState.FAILED, f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
-from lightmeter.harvest.catalogue.bulk import add_rows
+from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.labels.annotations.history import ANNOTATION_COLUMNS, annotations_by_photo
 from lightmeter.labels.annotations.label_studio import read_label_studio
@@ -161,4 +161,4 @@ def _add(connection: Connection, rows: list[dict[str, Any]], outcome: Imported) 
             known.add(key)
             new.append({"image_id": image, **row})
     outcome.added += len(new)
-    add_rows(connection, Label, new)
+    copy_rows(connection, Label, new)

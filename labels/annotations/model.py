@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, select
 
-from lightmeter.harvest.catalogue.bulk import add_rows
 from lightmeter.harvest.catalogue.exif_view import read_table
+from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Label
 
 LABEL_PRECEDENCE = ("hand", "import", "rule", "model")
@@ -114,7 +114,7 @@ def resolve_conflicts(statements: Iterable[Annotation]) -> dict[tuple[int, str],
 def insert(connection: Connection, statements: Collection[Annotation]) -> None:
     """Write statements, stamped with the time."""
     now = datetime.now(UTC)
-    add_rows(connection, Label, [_row(one, now) for one in statements])
+    copy_rows(connection, Label, [_row(one, now) for one in statements])
 
 
 def _row(one: Annotation, now: datetime) -> Mapping[str, Any]:

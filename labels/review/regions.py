@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.models import Image, Region
-from lightmeter.harvest.catalogue.regions import HAND
+from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.labels.datasets.crops import CROP_KINDS, Crop, crop_for
 from lightmeter.labels.review.boxes import Box, Size, seen_size, to_display, to_file
 from lightmeter.settings import Settings
@@ -125,12 +125,12 @@ def _others(connection: Connection, image: int, crop: Crop, number: int | None) 
 
 def _replace(connection: Connection, image: int, kind: str, rows: Sequence[Row]) -> BoxEdit:
     """Put boxes in the place of all that a person drew before."""
-    drawn = Region.image_id == image, Region.kind == kind, Region.origin == HAND
+    drawn = Region.image_id == image, Region.kind == kind, Region.origin == MANUAL
     before = [dict(row) for row in connection.execute(select(Region.__table__).where(*drawn)).mappings()]
     connection.execute(delete(Region).where(*drawn))
     for row in rows:
         kept = {name: row[name] for name in _KEPT if name in row}
-        connection.execute(insert(Region).values(image_id=image, kind=kind, origin=HAND, **kept))
+        connection.execute(insert(Region).values(image_id=image, kind=kind, origin=MANUAL, **kept))
     return BoxEdit(kind, before)
 
 

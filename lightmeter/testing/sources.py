@@ -163,7 +163,7 @@ class SourceTests:
         assert first["fetched"] > 0
         assert first["pending"] == 0
         again = self._lightmeter(project, "harvest", "run", self.source.name, *self._words(query))
-        assert (again["found"], again["fetched"], again["known"]) == (0, 0, first["found"])
+        assert (again["found"], again["fetched"], again["existing"]) == (0, 0, first["found"])
 
     def _items(self, query: dict[str, Any], cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         source = self.source(Settings())

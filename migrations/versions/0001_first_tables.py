@@ -55,7 +55,7 @@ def upgrade() -> None:
         ),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("cursor", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("known", sa.Integer(), nullable=False),
+        sa.Column("existing", sa.Integer(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),

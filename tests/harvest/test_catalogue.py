@@ -10,11 +10,11 @@ from sqlalchemy import Engine, insert, inspect, select
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.ingest import save_items, save_outcomes
+from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Sighting, SightingState
 from lightmeter.harvest.catalogue.session import engine_for, open_engine
 from lightmeter.harvest.catalogue.statistics import run_counts
-from lightmeter.harvest.crawl.items import FetchOutcome, FetchRequest, IngestedPhoto, RunOptions, SourceContext
 from lightmeter.harvest.filters import InspectionPlan
 from lightmeter.harvest.filters import inspect as look_at
 from lightmeter.harvest.sources import PhotoItem as Seen
@@ -49,9 +49,9 @@ def _seen(*names: str, **more: object) -> list[Seen]:
     return [Seen(source_id=name, media_url=f"https://example.org/{name}", **more) for name in names]  # type: ignore[arg-type]
 
 
-def _register(engine: Engine, run: int, seen: list[Seen], options: RunOptions | None = None) -> list[FetchRequest]:
+def _register(engine: Engine, run: int, seen: list[Seen], options: RunOptions | None = None) -> list[RequestItem]:
     with engine.begin() as connection:
-        return save_items(connection, run, ORIGIN, seen, options or RunOptions(), {"page": 1}).jobs
+        return save_items(connection, run, ORIGIN, seen, options or RunOptions(), {"page": 1}).requests
 
 
 def _photograph(seed: int) -> IngestedPhoto:
@@ -94,7 +94,7 @@ def test_a_known_sighting_is_no_new_job(engine: Engine, run: int) -> None:
     with engine.begin() as connection:
         save_outcomes(connection, [FetchOutcome(jobs[0], SightingState.FAILED, "timeout")], "salt")
     assert _register(engine, _new_run(engine), _seen("a")) == []
-    assert run_counts(engine)["total"]["known"] == 1
+    assert run_counts(engine)["total"]["existing"] == 1
 
 
 def test_a_sighting_that_another_run_left_waiting_is_taken_over(engine: Engine, run: int) -> None:
@@ -105,7 +105,7 @@ def test_a_sighting_that_another_run_left_waiting_is_taken_over(engine: Engine, 
 def test_a_sighting_met_twice_in_one_run_is_one_job(engine: Engine, run: int) -> None:
     _register(engine, run, _seen("a"))
     assert _register(engine, run, _seen("a")) == []
-    assert run_counts(engine)["total"]["known"] == 0
+    assert run_counts(engine)["total"]["existing"] == 0
 
 
 def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int) -> None:
@@ -113,8 +113,8 @@ def test_the_same_url_is_not_fetched_for_another_source(engine: Engine, run: int
     with engine.begin() as connection:
         save_outcomes(connection, [FetchOutcome(jobs[0], SightingState.FETCHED, None, _photograph(2))], "salt")
         done = save_items(connection, run, SourceContext("elsewhere", ORIGIN.schemes), _seen("a"), RunOptions(), None)
-    assert done.jobs == []
-    assert done.new == [SightingState.FETCHED]
+    assert done.requests == []
+    assert done.states == [SightingState.FETCHED]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
 
 def test_a_catalogue_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "lightmeter.toml").write_text("[catalogue]\nurl = 'postgresql+psycopg://nobody@127.0.0.1:1/none'\n")
-    with pytest.raises(LightmeterError, match="cannot be reached"):
+    with pytest.raises(LightmeterError, match="Cannot reach the catalogue"):
         open_engine(Project(tmp_path))
 
 

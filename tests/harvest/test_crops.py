@@ -40,7 +40,7 @@ def test_what_a_person_drew_takes_the_place_of_what_was_found(
         ImageOps.expand(scene.rotate(180 * (name == "two.png")), (10, 20, 30, 40), "white").save(folder / name)
     lightmeter("harvest", "run", "folder", folder)
     engine = open_engine(find_project())
-    drawn = {"kind": "inside", "origin": "hand", "x": 5, "y": 6}
+    drawn = {"kind": "inside", "origin": "manual", "x": 5, "y": 6}
     with engine.begin() as connection:
         first, second = connection.scalars(select(CatalogueImage.id).order_by(CatalogueImage.id))
         connection.execute(insert(Region).values(**drawn, image_id=first, width=50, height=40))

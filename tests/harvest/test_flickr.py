@@ -362,7 +362,7 @@ def test_from_the_command_line_to_the_catalogue(
         counts = lightmeter("harvest", "run", "flickr", "--search", "street", "--exif", env=env)
         assert (counts["found"], counts["fetched"]) == (3, 3)
         again = lightmeter("harvest", "run", "flickr", "--search", "street", env=env)
-        assert (again["found"], again["known"]) == (0, 3)
+        assert (again["found"], again["existing"]) == (0, 3)
         assert len([asked for asked in media.asked if asked.path.endswith("jpg")]) == 3
     everything = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())
     assert KEY["FLICKR_API_KEY"].encode() not in everything

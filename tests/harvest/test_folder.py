@@ -45,7 +45,7 @@ def test_damaged_bytes_are_kept_and_marked(lightmeter: Lightmeter, project: Path
 def test_the_second_run_fetches_nothing(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     again = lightmeter("harvest", "run", "folder", photographs)
-    assert (again["found"], again["known"]) == (0, 9)
+    assert (again["found"], again["existing"]) == (0, 9)
     assert lightmeter("harvest", "status")["total"]["found"] == 9
 
 

@@ -8,10 +8,10 @@ from PIL import Image
 from sqlalchemy import insert, select
 
 from lightmeter.harvest.catalogue.ingest import save_items
+from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as Photograph
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.crawl.items import RunOptions, SourceContext
 from lightmeter.harvest.sources import PhotoItem
 from lightmeter.project import Project
 from tests.conftest import Lightmeter

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("praw")
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.crawl.placeholders import is_placeholder
+from lightmeter.harvest.crawl.spider import is_placeholder
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import sightings as sightings_of
@@ -302,4 +302,4 @@ def test_from_a_dump_to_the_catalogue(lightmeter: Lightmeter, project: Path, tmp
         counts = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
         assert {name: counts[name] for name in ("found", "fetched", "gone")} == {"found": 3, "fetched": 2, "gone": 1}
         again = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
-        assert (again["found"], again["known"]) == (0, 3)
+        assert (again["found"], again["existing"]) == (0, 3)

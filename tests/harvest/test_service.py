@@ -7,7 +7,7 @@ import pytest
 from scrapy import Request
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.crawl.budgets import RateLimitMiddleware
+from lightmeter.harvest.crawl.middlewares import RateLimitMiddleware
 from lightmeter.harvest.sources.rate_limit import (
     FLICKR,
     RateLimit,

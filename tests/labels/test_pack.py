@@ -126,7 +126,7 @@ def test_crops_are_lossless_and_those_by_hand_count(
     box = {"kind": "face", "width": 20, "height": 10, "y": 7}
     rows = [{**box, "image_id": image, "origin": "faces", "x": x} for image, _ in images[:28] for x in (0, 40)]
     with catalogue.engine.begin() as connection:
-        connection.execute(insert(Region), [*rows, {**box, "image_id": images[0][0], "origin": "hand", "x": 5}])
+        connection.execute(insert(Region), [*rows, {**box, "image_id": images[0][0], "origin": "manual", "x": 5}])
     capsys.readouterr()
     assert main(["labels", "split", "faces", "--target", "shutter", "--crop", "face"]) == 0
     assert "2 photographs with a label are left out: there is no face in them" in capsys.readouterr().out

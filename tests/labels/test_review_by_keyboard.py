@@ -60,7 +60,7 @@ def test_a_box_is_corrected_by_its_corner_and_removed_below_the_pointer(
     catalogue: Any, server: ReviewServer, browser: Any
 ) -> None:
     def boxes() -> list[tuple[int, ...]]:
-        query = select(Region.x, Region.y, Region.width, Region.height).where(Region.origin == "hand")
+        query = select(Region.x, Region.y, Region.width, Region.height).where(Region.origin == "manual")
         return [tuple(row) for row in catalogue.rows(query)]
 
     server.session.box(2, "face", Box(100, 100, 200, 100))

@@ -1,4 +1,4 @@
-"""The query language of ``--where``: a question about photographs, made into an SQL condition.
+"""The query language of ``--where``, compiled to SQL conditions.
 
 ``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``
 """
@@ -11,20 +11,20 @@ from lark.exceptions import VisitError
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.query.fields import Field, InvalidValue, field, field_names
+from lightmeter.harvest.catalogue.query.fields import Field, InvalidValue, field_names, find_field
 from lightmeter.plugins import unknown_name_message
 
 Condition = ColumnElement[bool]
 
 _GRAMMAR = r"""
-?query: all ("or"i all)*                          -> any_of
-?all: one ("and"i one)*                           -> all_of
-?one: "not"i one                                  -> none_of
+?query: conjunction ("or"i conjunction)*          -> any_of
+?conjunction: term ("and"i term)*                 -> all_of
+?term: "not"i term                                -> negation
     | "(" query ")"
     | NAME SIGN value                             -> comparison
-    | NAME "in"i "(" value ("," value)* ")"       -> member
+    | NAME "in"i "(" value ("," value)* ")"       -> membership
     | NAME "is"i "missing"i                       -> missing
-    | NAME "is"i "known"i                         -> known
+    | NAME "is"i "known"i                         -> present
     | NAME                                        -> flag
 value: WORD | STRING
 
@@ -34,7 +34,7 @@ WORD: /[^\s()"',<>=!~]+/
 STRING: /"[^"]*"|'[^']*'/
 %ignore /\s+/
 """
-_EXPECTED = {
+_TERMINALS = {
     "NAME": "a field",
     "SIGN": "a comparison (= != < <= > >= ~)",
     "WORD": "a value",
@@ -47,62 +47,61 @@ _EXPECTED = {
 
 
 def parse_where(text: str) -> Condition:
-    """Return the condition on the table ``images`` that a query stands for.
+    """Return the condition on the table ``images`` for a query.
 
-    A comparison with a value that is missing is false, and its ``not`` true.
+    A comparison with a missing value is false, and its negation true.
 
     Args:
-        text: a query.
+        text: Query.
 
     Raises:
-        UsageError: if the query is wrong; the message points at the place and names what could stand there.
+        UsageError: The query is invalid; the message marks the column and names what is expected there.
     """
     try:
-        return _CONDITIONS.transform(_PARSER.parse(text))  # type: ignore[no-any-return]
+        return _COMPILER.transform(_PARSER.parse(text))  # type: ignore[no-any-return]
     except UnexpectedInput as error:
-        place = _place(text, error)
-        raise _wrong(text, place, _surprise(text, place, error)) from error
+        column = _column(text, error)
+        raise _query_error(text, column, _syntax_message(text, column, error)) from error
     except VisitError as error:
-        if not isinstance(error.orig_exc, _Misplaced):
+        if not isinstance(error.orig_exc, _InvalidToken):
             raise
-        raise _wrong(text, error.orig_exc.place, str(error.orig_exc)) from error
+        raise _query_error(text, error.orig_exc.column, str(error.orig_exc)) from error
 
 
-class _Misplaced(Exception):
-    """A word that is wrong where it stands."""
+class _InvalidToken(Exception):
+    """A token that the grammar allows but its field does not."""
 
-    def __init__(self, sentence: str, token: Token) -> None:
-        super().__init__(sentence)
-        self.place = token.start_pos or 0
+    def __init__(self, message: str, token: Token) -> None:
+        super().__init__(message)
+        self.column = token.start_pos or 0
 
 
 @v_args(inline=True)
-class _Conditions(Transformer[Token, Any]):
-    """Makes conditions of a query's parts, from the inside out."""
+class _Compiler(Transformer[Token, Any]):
+    """Compiles the parse tree to a condition, bottom up."""
 
     def value(self, token: Token) -> Token:
         return token.update(value=token[1:-1]) if token.type == "STRING" else token
 
     def comparison(self, name: Token, sign: Token, value: Token) -> Condition:
-        same = {"==": "=", "!=": "="}.get(sign, str(sign))
-        found = _test(_field(name), same, value)
-        return not_(found) if sign == "!=" else found
+        condition = _compare(_field(name), {"==": "=", "!=": "="}.get(sign, str(sign)), value)
+        return not_(condition) if sign == "!=" else condition
 
-    def member(self, name: Token, *values: Token) -> Condition:
-        of = _field(name)
-        return or_(*(_test(of, "=", value) for value in values))
+    def membership(self, name: Token, *values: Token) -> Condition:
+        field = _field(name)
+        return or_(*(_compare(field, "=", value) for value in values))
 
-    def known(self, name: Token) -> Condition:
-        return _certain(_field(name).known)
+    def present(self, name: Token) -> Condition:
+        return _null_is_false(_field(name).present)
 
     def missing(self, name: Token) -> Condition:
-        return not_(self.known(name))
+        return not_(self.present(name))
 
     def flag(self, name: Token) -> Condition:
-        of = _field(name)
-        if of.flag is None:
-            raise _Misplaced(f"'{name}' needs a comparison, such as {name} = … or {name} is known", name)
-        return _certain(of.flag)
+        field = _field(name)
+        if field.flag is None:
+            raise _InvalidToken(f"'{name}' needs a comparison, such as {name} = … or {name} is known", name)
+        return _null_is_false(field.flag)
 
     def any_of(self, *conditions: Condition) -> Condition:
         return or_(*conditions)
@@ -110,47 +109,46 @@ class _Conditions(Transformer[Token, Any]):
     def all_of(self, *conditions: Condition) -> Condition:
         return and_(*conditions)
 
-    def none_of(self, condition: Condition) -> Condition:
+    def negation(self, condition: Condition) -> Condition:
         return not_(condition)
 
 
 def _field(name: Token) -> Field:
-    found = field(str(name))
-    if found is None:
-        raise _Misplaced(
-            unknown_name_message("field", str(name), field_names()).rstrip(".").replace("Unknown", "unknown"), name
-        )
-    return found
+    field = find_field(str(name))
+    if field is None:
+        message = unknown_name_message("field", str(name), field_names()).rstrip(".")
+        raise _InvalidToken(message[:1].lower() + message[1:], name)
+    return field
 
 
-def _test(of: Field, sign: str, value: Token) -> Condition:
+def _compare(field: Field, sign: str, value: Token) -> Condition:
     try:
-        return _certain(of.test(sign, str(value)))
+        return _null_is_false(field.compare(sign, str(value)))
     except InvalidValue as error:
-        raise _Misplaced(str(error), value) from error
+        raise _InvalidToken(str(error), value) from error
 
 
-def _certain(condition: Condition) -> Condition:
-    """Make what SQL leaves unknown false, so that ``not`` turns it."""
+def _null_is_false(condition: Condition) -> Condition:
+    """Replace SQL's NULL by false, so that ``not`` inverts it."""
     return func.coalesce(condition, false())
 
 
-def _surprise(text: str, place: int, error: UnexpectedInput) -> str:
-    expected: Collection[str] = getattr(error, "accepts", None) or getattr(error, "allowed", None) or ()
-    could = sorted({_EXPECTED[name] for name in expected if name in _EXPECTED})
-    found = repr(text[place:].split(maxsplit=1)[0]) if place < len(text) else "the end"
-    return f"{found} cannot stand here, but {' or '.join(could) or 'nothing'}"
+def _syntax_message(text: str, column: int, error: UnexpectedInput) -> str:
+    names: Collection[str] = getattr(error, "accepts", None) or getattr(error, "allowed", None) or ()
+    expected = " or ".join(sorted({_TERMINALS[name] for name in names if name in _TERMINALS})) or "nothing"
+    unexpected = repr(text[column:].split(maxsplit=1)[0]) if column < len(text) else "end of query"
+    return f"unexpected {unexpected}; expected {expected}"
 
 
-def _place(text: str, error: UnexpectedInput) -> int:
+def _column(text: str, error: UnexpectedInput) -> int:
     ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
     return len(text) if ended or error.pos_in_stream is None else error.pos_in_stream
 
 
-def _wrong(text: str, place: int, sentence: str) -> UsageError:
-    sentence = sentence if sentence.endswith("?") else f"{sentence}."
-    return UsageError(f"The query is wrong at column {place + 1}: {sentence}\n  {text}\n  {' ' * place}^")
+def _query_error(text: str, column: int, message: str) -> UsageError:
+    message = message if message.endswith("?") else f"{message}."
+    return UsageError(f"Invalid query at column {column + 1}: {message}\n  {text}\n  {' ' * column}^")
 
 
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
-_CONDITIONS = _Conditions()
+_COMPILER = _Compiler()

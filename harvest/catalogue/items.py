@@ -1,0 +1,75 @@
+"""Records exchanged between the crawl engine and the catalogue."""
+
+from dataclasses import dataclass, field
+
+from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.exif import Privacy
+from lightmeter.harvest.filters import InspectionResult
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Engine options of a run, stored with it so that ``resume`` uses the same.
+
+    Attributes:
+        limit: Maximum number of new sightings.
+        metadata_only: Record sightings without downloading.
+        require: EXIF columns that a photograph must have, such as ``f_number``.
+        licences: Allowed licences; empty for all.
+    """
+
+    limit: int | None = None
+    metadata_only: bool = False
+    require: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """Properties of a run's source that decide how its items are stored.
+
+    Attributes:
+        site: Source name in the catalogue.
+        schemes: Allowed URL schemes of media URLs.
+        privacy: Personal EXIF data to store.
+    """
+
+    site: str
+    schemes: frozenset[str]
+    privacy: Privacy = field(default_factory=Privacy)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestItem:
+    """A sighting in the catalogue that is waiting for its download.
+
+    Attributes:
+        required: EXIF columns that the file must have because the source did not provide them.
+    """
+
+    sighting_id: int
+    media_url: str
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IngestedPhoto:
+    """A photograph in the photo store with its inspection result."""
+
+    sha256: str
+    file_size: int
+    inspected: InspectionResult
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOutcome:
+    """Final state of a request item.
+
+    Attributes:
+        photo: The photograph, if it is in the store.
+    """
+
+    item: RequestItem
+    state: SightingState
+    reason: str | None = None
+    photo: IngestedPhoto | None = None
