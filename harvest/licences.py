@@ -1,4 +1,4 @@
-"""Licences under one name each: SPDX identifiers where SPDX has one, else a ``LicenseRef-`` of our own."""
+"""SPDX identifiers of licences; where SPDX has none, a ``LicenseRef-`` of our own."""
 
 import re
 
@@ -13,45 +13,55 @@ _CREATIVE_COMMONS = re.compile(
     re.IGNORECASE,
 )
 _ZERO = re.compile(r"\bcc[\s_-]*(?:0|zero)\b|publicdomain/zero", re.IGNORECASE)
-_MARK = re.compile(r"publicdomain/mark|public domain|\bpd\b|\bpdm\b|^pd-", re.IGNORECASE)
-_RESERVED = re.compile(r"all rights reserved|\(c\)|©", re.IGNORECASE)
+_OTHERS = (
+    (NO_KNOWN_RESTRICTIONS, re.compile(r"no[ -]known copyright restrictions|flickr\.com/commons/usage", re.IGNORECASE)),
+    (UNITED_STATES_GOVERNMENT, re.compile(r"united states government|us-government-work|usa\.gov", re.IGNORECASE)),
+    (PUBLIC_DOMAIN, re.compile(r"publicdomain/mark|public[ -]domain|\bpd\b|\bpdm\b|^pd-", re.IGNORECASE)),
+    (ALL_RIGHTS_RESERVED, re.compile(r"all[ -]rights[ -]reserved|\(c\)|©", re.IGNORECASE)),
+)
 _PORTED = frozenset({("BY", "3.0", "at"), ("BY", "3.0", "de"), ("BY", "3.0", "nl"), ("BY", "3.0", "us")})
-_WORDS = {"attribution": "by", "noncommercial": "nc", "noderivatives": "nd", "noderivs": "nd", "sharealike": "sa"}
+_ABBREVIATIONS = (
+    (r"\battribution\b", "by"),
+    (r"\bnon-?commercial\b", "nc"),
+    (r"\bno[\s-]?deriv(?:atives|s)\b", "nd"),
+    (r"\bshare[\s-]?alike\b", "sa"),
+)
 
 
-def normalise(said: str | None) -> str | None:
-    """Return the identifier for a licence as a source names it: a name, a short form or an address.
+def normalise_licence(text: str | None) -> str | None:
+    """Return the identifier of a licence given by name, short form or URL.
 
     Returns:
-        An identifier; what was said, if nothing is known of it; None if nothing was said.
+        An SPDX identifier or one of our own; the text itself if the licence is unknown; None if there is no text.
+
+    Example:
+        >>> normalise_licence("https://creativecommons.org/licenses/by-nc-nd/2.0/")
+        'CC-BY-NC-ND-2.0'
+        >>> normalise_licence("All rights reserved")
+        'LicenseRef-all-rights-reserved'
     """
-    if not said or not said.strip():
+    text = (text or "").strip()
+    if not text:
         return None
-    text = said.strip()
     if _ZERO.search(text):
         return "CC0-1.0"
-    found = _CREATIVE_COMMONS.search(_short(text))
-    if found:
-        return _creative_commons(found)
-    if _MARK.search(text):
-        return PUBLIC_DOMAIN
-    if _RESERVED.search(text):
-        return ALL_RIGHTS_RESERVED
+    match = _CREATIVE_COMMONS.search(_abbreviate(text))
+    if match:
+        return _creative_commons_identifier(match)
+    return next((identifier for identifier, pattern in _OTHERS if pattern.search(text)), text)
+
+
+def _abbreviate(text: str) -> str:
+    """Replace the long names of Creative Commons conditions: ``Attribution-ShareAlike`` becomes ``by-sa``."""
+    for name, abbreviation in _ABBREVIATIONS:
+        text = re.sub(name, abbreviation, text, flags=re.IGNORECASE)
     return text
 
 
-def _short(text: str) -> str:
-    """Return text with Creative Commons' long words made short: *Attribution-ShareAlike* becomes ``by-sa``."""
-    text = re.sub(r"(?i)non-commercial", "noncommercial", text)
-    text = re.sub(r"(?i)share[\s-]alike", "sharealike", text)
-    text = re.sub(r"(?i)no[\s-]deriv", "noderiv", text)
-    return re.sub(r"(?i)\b(" + "|".join(_WORDS) + r")\b", lambda word: _WORDS[word[0].lower()], text)
-
-
-def _creative_commons(found: re.Match[str]) -> str:
-    """Return SPDX's name; a ported version counts as SPDX lists it, else as the unported one."""
-    terms = "-".join(re.split(r"[\s_-]+", found["terms"].upper()))
+def _creative_commons_identifier(match: re.Match[str]) -> str:
+    """Return SPDX's identifier; a ported version that SPDX does not list becomes the unported one."""
+    terms = "-".join(re.split(r"[\s_-]+", match["terms"].upper()))
     terms = terms.replace("BY-ND-NC", "BY-NC-ND").replace("BY-SA-NC", "BY-NC-SA")
-    version = found["version"] or "4.0"
-    port = (found["port"] or "").lower()
+    version = match["version"] or "4.0"
+    port = (match["port"] or "").lower()
     return f"CC-{terms}-{version}" + (f"-{port.upper()}" if (terms, version, port) in _PORTED else "")

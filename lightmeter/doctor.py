@@ -85,7 +85,7 @@ def _plugin_checks() -> Iterator[Check]:
 
 
 def _source_keys() -> Iterator[Check]:
-    from lightmeter.harvest.sources.listing import list_sources
+    from lightmeter.harvest.sources.registry import list_sources
 
     for source in list_sources():
         if source["missing_keys"]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions, metadata_with_regions
 from lightmeter.harvest.exif import ExifRecord, ExifValues, read_tags
 from lightmeter.harvest.filters import InspectionResult
+from lightmeter.harvest.licences import normalise_licence
 from lightmeter.harvest.sources import PhotoItem
 
 
@@ -63,7 +64,7 @@ def save_items(
         options: Options of the run.
         cursor: Checkpoint of the source behind these items, if it gave one.
     """
-    unique = {item.source_id: item for item in items}
+    unique = {item.source_id: replace(item, licence=normalise_licence(item.licence)) for item in items}
     existing = _existing_sightings(connection, context.site, list(unique))
     fresh = [item for source_id, item in unique.items() if source_id not in existing]
     new = _new_sightings(connection, fresh, options, context)

@@ -59,7 +59,7 @@ app.add_typer(run, name="run")
 @app.command()
 def sources() -> None:
     """List the installed sources and their options."""
-    from lightmeter.harvest.sources.listing import list_sources
+    from lightmeter.harvest.sources.registry import list_sources
 
     rows = list_sources()
     console.get_console().emit(
@@ -132,7 +132,7 @@ def _status_tables(document: dict[str, Any]) -> list[Any]:
 
 
 def _command_of(name: str, source: Any) -> Any:
-    from lightmeter.harvest.sources.command_options import with_options
+    from lightmeter.harvest.sources.registry import with_options
 
     def command(
         query: dict[str, Any],
@@ -143,10 +143,10 @@ def _command_of(name: str, source: Any) -> Any:
     ) -> None:
         from lightmeter.harvest.catalogue.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
-        from lightmeter.harvest.licences import normalise
+        from lightmeter.harvest.licences import normalise_licence
         from lightmeter.project import find_project
 
-        licences = tuple(normalise(one) or "" for one in licence or ())
+        licences = tuple(normalise_licence(one) or "" for one in licence or ())
         options = RunOptions(limit, metadata_only, _columns(require), licences)
         _report(start_run(find_project(), name, query, options))
 

@@ -148,8 +148,8 @@ def _crawl_plan(project: Project, engine: Engine, run: int) -> CrawlPlan:
 def _load_source(project: Project, name: str) -> Source:
     source_class: type[Source] = plugins.get("sources", name).load()
     source = source_class(project.settings)
-    if source.service is not None:
-        source.budget = rate_limiter(project, source.service)
+    if source.rate_limit is not None:
+        source.rate_limiter = rate_limiter(project, source.rate_limit)
     return source
 
 

@@ -1,8 +1,12 @@
-"""Sources of photographs, one file each; other packages add theirs as entry points of ``lightmeter.sources``."""
+"""Sources of photographs, one module each, and the contract for sources of other packages."""
 
 from lightmeter.harvest.sources.base import (
     Argument,
     Checkpoint,
+    Cursor,
+    InputFile,
+    InputFolder,
+    Medium,
     Option,
     PhotoItem,
     Source,
@@ -11,4 +15,17 @@ from lightmeter.harvest.sources.base import (
     SpiderSource,
 )
 
-__all__ = ["Argument", "Checkpoint", "Option", "PhotoItem", "Source", "SourceQuery", "SourceRegion", "SpiderSource"]
+__all__ = [
+    "Argument",
+    "Checkpoint",
+    "Cursor",
+    "InputFile",
+    "InputFolder",
+    "Medium",
+    "Option",
+    "PhotoItem",
+    "Source",
+    "SourceQuery",
+    "SourceRegion",
+    "SpiderSource",
+]

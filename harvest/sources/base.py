@@ -1,14 +1,16 @@
-"""What a source plugin is: a class that says which photographs exist.
+"""The contract of source plugins: a class that lists the photographs that exist at a source.
 
-The plugin discovers; fetching, retries, politeness, storage, EXIF, filters, SQL and progress belong to the engine.
+The plugin lists photographs; the engine downloads, retries, limits the request rate, stores, reads EXIF, applies
+filters, writes the catalogue and reports progress.
 """
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lightmeter import __version__
 
@@ -20,15 +22,23 @@ if TYPE_CHECKING:
     from lightmeter.settings import Settings
 
 Medium = Literal["film", "digital"]
+"""How a photograph was taken."""
+
+Cursor = dict[str, Any]
+"""A position in a source's list, as JSON; its keys are the source's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRegion:
-    """A box that a source says is in a photograph, in its stored pixels.
+    """A box that a source provides for a photograph, in pixels of the file.
 
     Attributes:
-        kind: ``face``, say.
-        details: whatever else the source tells of it: landmarks, say.
+        kind: What the box contains, for example ``face``.
+        x: Left edge.
+        y: Top edge.
+        width: Width.
+        height: Height.
+        details: Further data of the source, for example landmarks.
     """
 
     kind: str
@@ -44,18 +54,23 @@ class PhotoItem:
     """A photograph that exists at a source.
 
     Attributes:
-        source_id: stable for as long as the source keeps the photograph; the same id is never fetched twice.
-        media_url: where the original bytes are: http(s), file, or a scheme that the source reads itself.
-        file: the name it had at its source; the last part of ``media_url`` if not given.
-        owner: who made or posted it.
-        licence: an SPDX identifier where there is one (``CC-BY-4.0``), else the source's own word.
-        attribution: the line that a user of the photograph must print.
-        concepts: what was searched for, or a class folder's name.
-        gone: why the source does not show it any more, if it says so; then nothing is fetched.
-        exif: tags that the source itself tells, in its own spelling.
-        exif_origin: where those tags come from.
-        regions: boxes in it that the source tells.
-        metadata: whatever else the source tells; kept as it is.
+        source_id: Identifier that never changes; a photograph with a known identifier is not downloaded again.
+        media_url: URL of the original file: http, https, file, or the source's own scheme.
+        page_url: URL of the page that shows the photograph.
+        file: File name at the source (default: last part of ``media_url``).
+        owner: Photographer or uploader, preferably as an identifier that does not change.
+        licence: Licence as the source names it; the engine converts it to an SPDX identifier.
+        attribution: Credit line that the licence requires.
+        title: Title.
+        tags: Keywords.
+        medium: ``film`` or ``digital``, if the source knows it.
+        concepts: Search terms or class folders that led to the photograph, from widest to narrowest.
+        gone: Why the source no longer shows the photograph; nothing is downloaded then.
+        published_at: Time of publication, with time zone.
+        exif: EXIF tags that the source itself provides, with the source's tag names.
+        exif_origin: Where ``exif`` comes from.
+        regions: Boxes that the source provides.
+        metadata: Further data of the source, stored unchanged.
     """
 
     source_id: str
@@ -79,43 +94,92 @@ class PhotoItem:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where a stopped run goes on: everything yielded before it need not be discovered again."""
+    """A position from which an interrupted run resumes; items yielded before it are not listed again.
 
-    cursor: dict[str, Any]
+    Attributes:
+        cursor: The position, passed to `Source.discover` when the run resumes.
+    """
+
+    cursor: Cursor
 
 
 class SourceQuery(BaseModel):
-    """What a source is asked. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
+    """What to harvest from a source. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def user_agent(contact: str) -> str:
-    """Return the User-Agent header of all requests, with the contact address from the settings."""
-    return f"lightmeter/{__version__}" + (f" (+{contact})" if contact else "")
-
-
 def Argument(description: str) -> Any:  # noqa: N802 - reads like the field it declares
-    """Declare a field that is given without an option name."""
+    """Declare a query field that is a positional argument.
+
+    Args:
+        description: Help text.
+    """
     return Field(description=description, json_schema_extra={"argument": True})
 
 
-def Option(default: Any, description: str) -> Any:  # noqa: N802
-    """Declare a field that becomes ``--name``."""
-    return Field(default=default, description=description)
+def Option(default: Any, description: str, **constraints: Any) -> Any:  # noqa: N802
+    """Declare a query field that is an option; ``licence_ids`` becomes ``--licence-ids``.
+
+    Args:
+        default: Default value.
+        description: Help text.
+        **constraints: Constraints of `pydantic.Field`, for example ``ge=1``.
+    """
+    return Field(default, description=description, **constraints)
+
+
+def _existing_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    return path.absolute()
+
+
+def _existing_folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder")
+    return path.absolute()
+
+
+InputFile = Annotated[Path, AfterValidator(_existing_file)]
+"""Type of a query field for an existing file; its value is absolute, so that a run can be resumed from any folder."""
+
+InputFolder = Annotated[Path, AfterValidator(_existing_folder)]
+"""Type of a query field for an existing folder; its value is absolute."""
 
 
 class Source:
-    """Base of all source plugins.
+    """Base class of source plugins, which are registered in the entry-point group ``lightmeter.sources``.
+
+    Args:
+        settings: Settings of the project.
 
     Attributes:
-        name: what people call it by; the entry point has the same name.
-        summary: one line for ``lightmeter harvest sources``.
-        keys: environment variables that must hold this source's keys.
-        scheme: a URL scheme of its own; its bytes come from `read` instead of the network.
-        schemes: what its media URLs may begin with. A source that tells what strangers wrote must not name ``file``.
-        service: whose budget of requests it lives on, if there is one.
-        budget: that budget, set by the engine; call its `wait` before each request of an API.
+        name: Name on the command line; equal to the name of the entry point.
+        summary: One line for ``lightmeter harvest sources``.
+        keys: Environment variables with the API keys that the source needs.
+        scheme: URL scheme that the source reads itself with `read`; None for sources on the network.
+        schemes: Schemes allowed in media URLs. A source that passes on URLs from strangers must not allow ``file``.
+        rate_limit: Rate limit that API calls and downloads share; None for no limit besides the crawl settings.
+        rate_limiter: Limiter of ``rate_limit``, set by the engine; call its ``wait()`` before each API call.
+        Query: Model of the query.
+
+    Example:
+        >>> class Numbers(Source):
+        ...     name = "numbers"
+        ...     summary = "numbered photographs of example.org"
+        ...
+        ...     class Query(SourceQuery):
+        ...         count: int = Option(3, "Number of photographs.", ge=1)
+        ...
+        ...     def discover(self, query, cursor):
+        ...         for number in range(cursor["next"] if cursor else 0, query.count):
+        ...             yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+        ...             yield Checkpoint({"next": number + 1})
+        >>> from lightmeter.settings import Settings
+        >>> source = Numbers(Settings())
+        >>> [item.source_id for item in source.discover(source.Query(count=2), None) if isinstance(item, PhotoItem)]
+        ['0', '1']
     """
 
     name: ClassVar[str]
@@ -123,44 +187,63 @@ class Source:
     keys: ClassVar[tuple[str, ...]] = ()
     scheme: ClassVar[str | None] = None
     schemes: ClassVar[frozenset[str]] = frozenset({"http", "https"})
-    service: ClassVar["RateLimit | None"] = None
+    rate_limit: ClassVar["RateLimit | None"] = None
     Query: ClassVar[type[SourceQuery]] = SourceQuery
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
-        self.budget: RateLimiter | None = None
+        self.rate_limiter: RateLimiter | None = None
 
     def site(self, query: Any) -> str:
-        """Return the name under which sightings stand in the catalogue; a source of many sites adds which one."""
+        """Return the name of the source in the catalogue.
+
+        Override it in a source for several sites, for example to return ``website:museum``; photographs with the same
+        ``source_id`` at different sites are different photographs.
+        """
         return self.name
 
     def total(self, query: Any) -> int | None:
-        """Return how many photographs there will be, where that is known before; for the progress bar."""
+        """Return the number of photographs if it is known beforehand, for the progress bar."""
         return None
 
     def discover(
-        self, query: Any, cursor: dict[str, Any] | None
+        self, query: Any, cursor: Cursor | None
     ) -> Iterator[PhotoItem | Checkpoint] | AsyncIterator[PhotoItem | Checkpoint]:
-        """Yield what exists, from a checkpoint on if one is given. It may block: the engine runs it in a thread.
+        """Yield the photographs that exist, and checkpoints.
+
+        The method may block: the engine runs it in a thread. It may also be an async generator.
+
+        Args:
+            query: Instance of ``Query``.
+            cursor: Cursor of the last checkpoint when a run is resumed; None for a new run.
 
         Raises:
-            lightmeter.errors.LightmeterError: if the source cannot be asked; the run ends as failed, with the reason.
+            lightmeter.errors.LightmeterError: The source cannot be read; the run ends as failed with this message.
         """
         raise NotImplementedError
 
     @classmethod
     def read(cls, media_url: str) -> bytes:
-        """Return the bytes behind a URL of this source's own scheme; called in a worker process."""
+        """Return the bytes behind a URL of the source's own scheme; called in a worker process."""
         raise NotImplementedError
 
 
 class SpiderSource(Source):
-    """Base of sources that are web sites: the engine crawls pages, the plugin says what is on them."""
+    """Base class of sources that are websites: the engine crawls the pages, the plugin parses them."""
 
     def start(self, query: Any) -> Iterator["Request"]:
-        """Yield the requests to begin with."""
+        """Yield the first requests."""
         raise NotImplementedError
 
     def parse(self, response: "Response", query: Any) -> Iterator["PhotoItem | Request"]:
-        """Yield the photographs on a page, and the requests for pages to go on to."""
+        """Yield the photographs on a page, and requests for further pages."""
         raise NotImplementedError
+
+
+def user_agent(contact: str) -> str:
+    """Return the User-Agent header of all requests.
+
+    Args:
+        contact: Contact address from the project's settings; may be empty.
+    """
+    return f"lightmeter/{__version__}" + (f" (+{contact})" if contact else "")

@@ -1,222 +1,226 @@
-"""Photographs on Wikimedia Commons, or on any other MediaWiki."""
+"""Photographs on Wikimedia Commons or another MediaWiki."""
 
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest import licences
-from lightmeter.harvest.sources.base import Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.base import (
+    Checkpoint,
+    Cursor,
+    Medium,
+    Option,
+    PhotoItem,
+    Source,
+    SourceQuery,
+    user_agent,
+)
+from lightmeter.harvest.sources.photo_metadata import parse_time
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_after, retry_when_busy
 
 if TYPE_CHECKING:
     import httpx
 
 COMMONS = "https://commons.wikimedia.org/w/api.php"
-PHOTOGRAPHS = frozenset({"image/jpeg", "image/tiff", "image/png", "image/webp"})
+MEDIA_TYPES = frozenset({"image/jpeg", "image/tiff", "image/png", "image/webp"})
 
-_FILE_WORDS = {
+_FILE_PARAMS = {
     "prop": "imageinfo",
     "iiprop": "url|mime|user|timestamp|extmetadata|metadata",
     "iiextmetadatafilter": "Artist|Attribution|License|LicenseShortName|LicenseUrl|ObjectName|Categories",
     "iiextmetadatalanguage": "en",
 }
-_AT_A_TIME = 50
-_LAG_S = 5
+_BATCH_SIZE = 50
+_MAX_LAG_S = 5
 _BUSY_STATUS = frozenset({429, 500, 502, 503, 504})
 _BUSY_CODES = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError"})
 
 Page = dict[str, Any]
+Batch = tuple[list[Page], str, Cursor]
+"""File pages, the category or search term that led to them, and the cursor behind them."""
 
 
 class Commons(Source):
-    """Lists a category, with those below it, or a search; EXIF, licence and author come with the list."""
+    """Lists a category with its subcategories, or a search; EXIF, licence and author come with the list."""
 
     name = "commons"
     summary = "photographs on Wikimedia Commons: a category or a search"
 
     class Query(SourceQuery):
-        """What is listed."""
+        """Harvest photographs from Wikimedia Commons."""
 
         category: str | None = Option(None, "Category, without 'Category:'.")
-        depth: int = Field(0, ge=0, description="How many levels of categories below it are read too.")
-        search: str | None = Option(None, "Words to search for, as on the site.")
-        api: str = Option(COMMONS, "Address of another MediaWiki's api.php.")
-        medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
+        depth: int = Option(0, "Depth of subcategories to include.", ge=0)
+        search: str | None = Option(None, "Search term, as on the site.")
+        api: str = Option(COMMONS, "URL of another MediaWiki's api.php.")
+        medium: Medium | None = Option(None, "Medium of all photographs.")
 
         @model_validator(mode="after")
-        def _one_thing(self) -> "Commons.Query":
+        def _one_list(self) -> "Commons.Query":
             if bool(self.category) == bool(self.search):
                 raise ValueError("name one of --category, --search")
             if urlsplit(self.api).scheme not in {"http", "https"}:
-                raise ValueError(f"{self.api} is no web address")
+                raise ValueError(f"{self.api} is not a web address")
             return self
 
     def site(self, query: Any) -> str:
         """Return ``commons``, with the host of another wiki."""
         return self.name if query.api == COMMONS else f"{self.name}:{urlsplit(query.api).netloc}"
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
-        """Yield photographs fifty at a time, with a checkpoint behind each fifty."""
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+        """Yield photographs with a checkpoint after each batch of 50."""
         import httpx
-
-        from lightmeter.harvest.sources.base import user_agent
 
         contact = self.settings.crawl.contact
         if not contact:
-            raise UsageError(
-                "Wikimedia answers only those who can be reached: set contact under [crawl] in lightmeter.toml."
-            )
-        agent = {"User-Agent": user_agent(contact)}
-        with httpx.Client(headers=agent, timeout=self.settings.crawl.timeout_s, follow_redirects=True) as client:
-            wiki = _Wiki(client, query.api)
-            listed = _categories(wiki, query, cursor) if query.category else _search(wiki, query, cursor)
-            for pages, concept, place in listed:
+            raise UsageError("Wikimedia requires contact information: set contact under [crawl] in lightmeter.toml.")
+        headers, timeout_s = {"User-Agent": user_agent(contact)}, self.settings.crawl.timeout_s
+        with httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=True) as http:
+            wiki = _Wiki(http, query.api)
+            batches = _category_batches if query.category else _search_batches
+            for pages, concept, batch_cursor in batches(wiki, query, cursor):
                 for page in pages:
-                    yield from _sighting(page, concept, query.medium)
-                yield Checkpoint(place)
+                    yield from _items(page, concept, query.medium)
+                yield Checkpoint(batch_cursor)
 
 
 class _Wiki:
-    """A MediaWiki's API, asked with patience.
+    """Client of a MediaWiki API, with retries.
 
     Args:
-        client: asks.
-        address: of its api.php.
+        http: HTTP client.
+        url: URL of api.php.
     """
 
-    def __init__(self, client: "httpx.Client", address: str) -> None:
-        self._client, self._address = client, address
+    def __init__(self, http: "httpx.Client", url: str) -> None:
+        self._http, self._url = http, url
 
     def files(
-        self, words: dict[str, Any], place: dict[str, Any] | None
+        self, params: dict[str, Any], position: dict[str, Any] | None
     ) -> Iterator[tuple[list[Page], dict[str, Any] | None]]:
-        """Yield batches of files, and where to go on behind each; None behind the last.
+        """Yield batches of file pages with the position behind each, None behind the last.
 
-        A batch may come in several answers, each with a part of what was asked for (``batchcomplete`` ends it).
+        A batch may need several requests, each returning some of the properties, until ``batchcomplete``.
         """
-        batch: dict[str, Page] = {}
+        pages: dict[str, Page] = {}
         while True:
-            answer = self.ask(**words, **_FILE_WORDS, **(place or {}))
-            for page in answer.get("query", {}).get("pages", []):
-                batch[page["title"]] = batch.get(page["title"], {}) | page
-            place = answer.get("continue")
-            if answer.get("batchcomplete") or place is None:
-                yield list(batch.values()), place
-                batch = {}
-            if place is None:
+            document = self.query(**params, **_FILE_PARAMS, **(position or {}))
+            for page in document.get("query", {}).get("pages", []):
+                pages[page["title"]] = pages.get(page["title"], {}) | page
+            position = document.get("continue")
+            if document.get("batchcomplete") or position is None:
+                yield list(pages.values()), position
+                pages = {}
+            if position is None:
                 return
 
-    def below(self, category: str) -> Iterator[str]:
-        """Yield the categories in a category."""
-        place: dict[str, Any] | None = {}
-        while place is not None:
-            words = {"list": "categorymembers", "cmtitle": f"Category:{category}", "cmtype": "subcat", "cmlimit": 500}
-            answer = self.ask(**words, **place)
-            for member in answer.get("query", {}).get("categorymembers", []):
+    def subcategories(self, category: str) -> Iterator[str]:
+        """Yield the subcategories of a category."""
+        params = {"list": "categorymembers", "cmtitle": f"Category:{category}", "cmtype": "subcat", "cmlimit": 500}
+        position: dict[str, Any] | None = {}
+        while position is not None:
+            document = self.query(**params, **position)
+            for member in document.get("query", {}).get("categorymembers", []):
                 yield member["title"].partition(":")[2]
-            place = answer.get("continue")
+            position = document.get("continue")
 
-    def ask(self, **words: Any) -> dict[str, Any]:
-        """Return an answer of ``action=query``.
+    def query(self, **params: Any) -> dict[str, Any]:
+        """Return the response of ``action=query``.
 
         Raises:
-            LightmeterError: if there is none, or it is an error.
+            LightmeterError: The wiki does not answer, or answers with an error.
         """
-        whole = {"action": "query", "format": "json", "formatversion": 2, "maxlag": _LAG_S} | words
-        return retry_when_busy(lambda: self._once(whole), "The wiki")
+        params = {"action": "query", "format": "json", "formatversion": 2, "maxlag": _MAX_LAG_S} | params
+        return retry_when_busy(lambda: self._query_once(params), "The wiki")
 
-    def _once(self, words: dict[str, Any]) -> dict[str, Any]:
+    def _query_once(self, params: dict[str, Any]) -> dict[str, Any]:
         import httpx
 
         try:
-            response = self._client.get(self._address, params=words)
+            response = self._http.get(self._url, params=params)
         except httpx.TransportError as error:
             raise RetryLater(type(error).__name__) from error
-        pause = retry_after(response.headers.get("Retry-After"))
+        pause_s = retry_after(response.headers.get("Retry-After"))
         if response.status_code in _BUSY_STATUS:
-            raise RetryLater(f"HTTP {response.status_code}", pause)
+            raise RetryLater(f"HTTP {response.status_code}", pause_s)
         if response.is_error:
-            raise LightmeterError(f"{self._address} answered HTTP {response.status_code}")
+            raise LightmeterError(f"{self._url} answered HTTP {response.status_code}")
         try:
-            answer: dict[str, Any] = response.json()
+            document: dict[str, Any] = response.json()
         except ValueError as error:
-            raise RetryLater("an answer that is not JSON") from error
-        problem = answer.get("error")
+            raise RetryLater("a response that is not JSON") from error
+        problem = document.get("error")
         if problem and problem.get("code") in _BUSY_CODES:
-            raise RetryLater(problem["code"], pause)
+            raise RetryLater(problem["code"], pause_s)
         if problem:
             raise LightmeterError(f"The wiki refused: {problem.get('info', problem)}")
-        return answer
+        return document
 
 
-def _search(wiki: _Wiki, query: Any, cursor: dict[str, Any] | None) -> Iterator[tuple[list[Page], str, dict[str, Any]]]:
-    words = {"generator": "search", "gsrsearch": query.search, "gsrnamespace": 6, "gsrlimit": _AT_A_TIME}
+def _search_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
     if cursor and cursor["place"] is None:
         return
-    for pages, place in wiki.files(words, cursor["place"] if cursor else None):
-        yield pages, query.search, {"place": place}
+    params = {"generator": "search", "gsrsearch": query.search, "gsrnamespace": 6, "gsrlimit": _BATCH_SIZE}
+    for pages, position in wiki.files(params, cursor["place"] if cursor else None):
+        yield pages, query.search, {"place": position}
 
 
-def _categories(
-    wiki: _Wiki, query: Any, cursor: dict[str, Any] | None
-) -> Iterator[tuple[list[Page], str, dict[str, Any]]]:
-    """Yield the files of a category and of those below it, level by level; none is read twice."""
-    todo: deque[tuple[str, int]] = deque([(query.category, 0)])
-    seen, place = {query.category}, None
+def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
+    """Yield the files of a category and its subcategories, level by level, each category once."""
+    queue: deque[tuple[str, int]] = deque([(query.category, 0)])
+    seen, position = {query.category}, None
     if cursor:
-        todo, seen = deque((name, level) for name, level in cursor["todo"]), set(cursor["seen"])
-        place = cursor["place"]
-    while todo:
-        name, level = todo[0]
-        if place is None and level < query.depth:
-            fresh = [below for below in wiki.below(name) if below not in seen]
-            seen.update(fresh)
-            todo.extend((below, level + 1) for below in fresh)
-        words = {"generator": "categorymembers", "gcmtitle": f"Category:{name}", "gcmtype": "file"}
-        for pages, further in wiki.files(words | {"gcmlimit": _AT_A_TIME}, place):
-            if further is None:
-                todo.popleft()
-            yield pages, name, {"todo": [list(one) for one in todo], "seen": sorted(seen), "place": further}
-        place = None
+        queue, seen = deque((name, level) for name, level in cursor["todo"]), set(cursor["seen"])
+        position = cursor["place"]
+    while queue:
+        category, level = queue[0]
+        if position is None and level < query.depth:
+            new = [name for name in wiki.subcategories(category) if name not in seen]
+            seen.update(new)
+            queue.extend((name, level + 1) for name in new)
+        params = {"generator": "categorymembers", "gcmtitle": f"Category:{category}", "gcmtype": "file"}
+        for pages, next_position in wiki.files(params | {"gcmlimit": _BATCH_SIZE}, position):
+            if next_position is None:
+                queue.popleft()
+            todo = [list(entry) for entry in queue]
+            yield pages, category, {"todo": todo, "seen": sorted(seen), "place": next_position}
+        position = None
 
 
-def _sighting(page: Page, concept: str, medium: Medium | None) -> Iterator[PhotoItem]:
-    """Yield the photograph that a file page shows; none for a drawing, a sound or a missing file."""
-    told = (page.get("imageinfo") or [{}])[0]
-    if told.get("mime") not in PHOTOGRAPHS:
+def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[PhotoItem]:
+    """Yield the photograph of a file page; nothing for drawings, sounds and missing files."""
+    info = (page.get("imageinfo") or [{}])[0]
+    if info.get("mime") not in MEDIA_TYPES:
         return
-    about = {name: _text(entry.get("value")) for name, entry in (told.get("extmetadata") or {}).items()}
-    owner = about.get("Artist") or told.get("user")
-    licence = licences.normalise(about.get("LicenseUrl") or about.get("License") or about.get("LicenseShortName"))
+    fields = {name: _plain_text(entry.get("value")) for name, entry in (info.get("extmetadata") or {}).items()}
+    owner = fields.get("Artist") or info.get("user")
+    licence = fields.get("LicenseUrl") or fields.get("License") or fields.get("LicenseShortName")
+    credit = (fields.get("Attribution") or owner, fields.get("LicenseShortName") or licence, "via Wikimedia Commons")
     title = page["title"].partition(":")[2]
-    credit = about.get("Attribution") or owner
-    named = about.get("LicenseShortName") or licence
     yield PhotoItem(
         source_id=str(page["pageid"]),
-        media_url=told["url"],
-        page_url=told.get("descriptionurl"),
+        media_url=info["url"],
+        page_url=info.get("descriptionurl"),
         file=title,
         owner=owner,
         licence=licence,
-        attribution=", ".join(part for part in (credit, named, "via Wikimedia Commons") if part),
-        title=about.get("ObjectName") or title,
-        tags=tuple(tag for tag in (about.get("Categories") or "").split("|") if tag),
+        attribution=", ".join(part for part in credit if part),
+        title=fields.get("ObjectName") or title,
+        tags=tuple(tag for tag in (fields.get("Categories") or "").split("|") if tag),
         medium=medium,
         concepts=(concept,),
-        published_at=datetime.fromisoformat(told["timestamp"]) if told.get("timestamp") else None,
-        exif=_exif(told.get("metadata")) or None,
-        metadata={"uploader": told.get("user"), "mime": told.get("mime")},
+        published_at=parse_time(info.get("timestamp")),
+        exif=_exif(info.get("metadata")) or None,
+        metadata={"uploader": info.get("user"), "mime": info.get("mime")},
     )
 
 
 def _exif(metadata: Any) -> dict[str, Any]:
-    """Return tags by name; of a list, its first value (several ISO speeds, say)."""
+    """Return tags by name; the first value of a list, for example of several ISO speeds."""
     tags: dict[str, Any] = {}
     for entry in metadata or []:
         value = entry.get("value")
@@ -227,8 +231,7 @@ def _exif(metadata: Any) -> dict[str, Any]:
     return tags
 
 
-def _text(html: Any) -> str:
-    """Return what a piece of HTML says."""
+def _plain_text(html: Any) -> str:
     from w3lib.html import remove_tags
 
     return " ".join(unescape(remove_tags(str(html or ""))).split())

@@ -1,161 +1,142 @@
-"""Flickr-Faces-HQ (T. Karras, S. Laine, T. Aila, 2019): ffhq-dataset-v2.json, with faces and landmarks."""
+"""Flickr-Faces-HQ (T. Karras, S. Laine, T. Aila, 2019): ffhq-dataset-v2.json with faces and landmarks."""
 
 import json
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
-
 from lightmeter.errors import UsageError
-from lightmeter.harvest import licences
-from lightmeter.harvest.sources.base import Argument, Checkpoint, Option, PhotoItem, Source, SourceQuery, SourceRegion
+from lightmeter.harvest.sources.base import (
+    Argument,
+    Checkpoint,
+    Cursor,
+    InputFile,
+    InputFolder,
+    Option,
+    PhotoItem,
+    Source,
+    SourceQuery,
+    SourceRegion,
+)
+from lightmeter.harvest.sources.photo_metadata import credit_line, items_with_checkpoints, parse_time
 
-_BETWEEN_CHECKPOINTS = 200
-_PIECE = 1 << 20
-_BETWEEN = ", \n\r\t"
-_GOVERNMENT = {"United States Government Work": licences.UNITED_STATES_GOVERNMENT}
+_CHUNK_SIZE = 1 << 20
+_SEPARATORS = re.compile(r"[\s,:]*")
 
 Record = dict[str, Any]
 
 
 class Ffhq(Source):
-    """Reads the list a record at a time; photographs in the wild are whole, aligned ones are cut to the face."""
+    """Reads the list one record at a time."""
 
     name = "ffhq"
     summary = "Flickr-Faces-HQ: photographs with authors, licences, face boxes and landmarks"
     schemes: ClassVar[frozenset[str]] = frozenset({"file", "http", "https"})
 
     class Query(SourceQuery):
-        """The list, and where the images come from."""
+        """Harvest the photographs of FFHQ."""
 
-        file: Path = Argument("ffhq-dataset-v2.json.")
-        images: Path | None = Option(None, "Folder in which in-the-wild-images/ or images1024x1024/ lie.")
-        kind: Literal["in_the_wild", "image"] = Option("in_the_wild", "Whole photographs, or aligned faces (image).")
+        file: InputFile = Argument("The list ffhq-dataset-v2.json.")
+        images: InputFolder | None = Option(
+            None, "Folder with in-the-wild-images/ or images1024x1024/ (default: download)."
+        )
+        kind: Literal["in_the_wild", "image"] = Option(
+            "in_the_wild", "Whole photographs (in_the_wild) or aligned faces (image)."
+        )
 
-        @field_validator("file")
-        @classmethod
-        def _is_file(cls, file: Path) -> Path:
-            if not file.is_file():
-                raise ValueError(f"{file} is not a file")
-            return file.absolute()
-
-        @field_validator("images")
-        @classmethod
-        def _is_folder(cls, images: Path | None) -> Path | None:
-            if images is not None and not images.is_dir():
-                raise ValueError(f"{images} is not a folder")
-            return images.absolute() if images else None
-
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
-        """Yield the photographs in the list's order, with a checkpoint every few hundred."""
-        first = cursor["index"] if cursor else 0
-        for index, (number, record) in enumerate(read_members(query.file)):
-            if index >= first:
-                yield _sighting(number, record, query)
-            if (index + 1) % _BETWEEN_CHECKPOINTS == 0 and index >= first:
-                yield Checkpoint({"index": index + 1})
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+        """Yield the photographs in the order of the list."""
+        return items_with_checkpoints(read_records(query.file), partial(_item, query=query), cursor, every=200)
 
 
-def read_members(file: Path) -> Iterator[tuple[str, Record]]:
-    """Yield the members of a JSON object one after the other; the file (267 MB) is never in memory as a whole.
+def read_records(file: Path) -> Iterator[tuple[str, Record]]:
+    """Yield the members of a JSON object without reading the whole file (267 MB) into memory.
 
     Raises:
-        UsageError: if it is of another form.
+        UsageError: The file is not an object of objects.
     """
+    invalid = UsageError(f"{file} is not FFHQ's ffhq-dataset-v2.json: an object with a record for each photograph.")
     try:
-        with file.open(encoding="utf-8") as lines:
-            text = lines.read(_PIECE).lstrip()
+        with file.open(encoding="utf-8") as stream:
+            text = stream.read(_CHUNK_SIZE).lstrip()
             if not text.startswith("{"):
-                raise UsageError(_wrong(file))
+                raise invalid
             text = text[1:]
             while True:
                 end = 0
-                for number, record, end in _members(text):  # noqa: B007 - where the last one ends
+                for number, record, end in _complete_members(text):  # noqa: B007 - end of the last member
                     yield number, record
-                piece = lines.read(_PIECE)
-                if not piece:
+                chunk = stream.read(_CHUNK_SIZE)
+                if not chunk:
                     break
-                text = text[end:] + piece
-            if text[end:].strip(_BETWEEN) != "}":
-                raise UsageError(_wrong(file))
+                text = text[end:] + chunk
+            if text[end:].strip(", \n\r\t") != "}":
+                raise invalid
     except UnicodeDecodeError as error:
-        raise UsageError(_wrong(file)) from error
+        raise invalid from error
 
 
-def _members(text: str) -> Iterator[tuple[str, Record, int]]:
-    """Yield the members that are whole in a piece of text, and where each ends."""
-    decoder, place = json.JSONDecoder(), 0
+def _complete_members(text: str) -> Iterator[tuple[str, Record, int]]:
+    """Yield the complete members in a piece of JSON, with the index behind each."""
+    decoder, start = json.JSONDecoder(), 0
     while True:
         try:
-            key, end = decoder.raw_decode(text, _skip(text, place, _BETWEEN))
-            record, end = decoder.raw_decode(text, _skip(text, end, _BETWEEN + ":"))
+            key, end = decoder.raw_decode(text, _skip_separators(text, start))
+            record, end = decoder.raw_decode(text, _skip_separators(text, end))
         except json.JSONDecodeError:
             return
         if not isinstance(key, str) or not isinstance(record, dict):
             return
         yield key, record, end
-        place = end
+        start = end
 
 
-def _skip(text: str, place: int, blanks: str) -> int:
-    while place < len(text) and text[place] in blanks:
-        place += 1
-    return place
+def _skip_separators(text: str, start: int) -> int:
+    match = _SEPARATORS.match(text, start)
+    return match.end() if match else start
 
 
-def _sighting(number: str, record: Record, query: Any) -> PhotoItem:
-    about, image = record.get("metadata") or {}, record.get(query.kind) or {}
-    owner, title = about.get("author") or None, about.get("photo_title") or None
-    licence = licences.normalise(about.get("license_url")) or licences.normalise(about.get("license"))
+def _item(member: tuple[str, Record], query: Any) -> PhotoItem:
+    number, record = member
+    metadata, image = record.get("metadata") or {}, record.get(query.kind) or {}
+    owner, title = metadata.get("author") or None, metadata.get("photo_title") or None
     return PhotoItem(
         source_id=f"{query.kind}/{number}",
-        media_url=_address(image, query),
-        page_url=about.get("photo_url"),
+        media_url=_media_url(image, query.images),
+        page_url=metadata.get("photo_url"),
         file=PurePosixPath(str(image.get("file_path") or "")).name or None,
         owner=owner,
-        licence=_GOVERNMENT.get(str(about.get("license")), licence),
-        attribution=f"{title or 'Photograph'} by {owner} on Flickr" if owner else None,
+        licence=metadata.get("license_url") or metadata.get("license"),
+        attribution=credit_line(title, owner, "Flickr"),
         title=title,
-        medium=None,
-        published_at=_day(about.get("date_uploaded")),
+        published_at=parse_time(metadata.get("date_uploaded")),
         regions=tuple(_faces(image)),
         metadata={name: value for name in ("category",) if (value := record.get(name))},
     )
 
 
-def _address(image: Record, query: Any) -> str | None:
-    """Return where an image is; on disk never outside the folder that was named."""
-    if query.images is None:
-        address = str(image.get("file_url") or "")
-        return address if urlsplit(address).scheme in {"http", "https"} else None
-    inside = PurePosixPath(str(image.get("file_path") or ""))
-    if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+def _media_url(image: Record, folder: Path | None) -> str | None:
+    """Return the URL of an image: on the web, or in the folder and never outside it."""
+    if folder is None:
+        url = str(image.get("file_url") or "")
+        return url if urlsplit(url).scheme in {"http", "https"} else None
+    path = PurePosixPath(str(image.get("file_path") or ""))
+    if path.is_absolute() or ".." in path.parts or not path.parts:
         return None
-    return str((query.images / inside).as_uri())
+    return (folder / path).as_uri()
 
 
 def _faces(image: Record) -> Iterator[SourceRegion]:
-    """Yield the face: its box where there is one, else the box around its landmarks."""
+    """Yield the face: its box, or the bounding box of its landmarks."""
     landmarks = image.get("face_landmarks") or []
     box = image.get("face_rect")
     if not box and landmarks:
-        across, down = zip(*landmarks, strict=True)
-        box = [min(across), min(down), max(across), max(down)]
+        xs, ys = zip(*landmarks, strict=True)
+        box = [min(xs), min(ys), max(xs), max(ys)]
     if box:
         left, top, right, bottom = (round(value) for value in box)
         details = {"landmarks": landmarks} | ({"quad": image["face_quad"]} if image.get("face_quad") else {})
         yield SourceRegion("face", left, top, right - left, bottom - top, details)
-
-
-def _day(said: Any) -> datetime | None:
-    try:
-        return datetime.strptime(str(said), "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _wrong(file: Path) -> str:
-    return f"{file} is not FFHQ's ffhq-dataset-v2.json: an object that holds a record for each photograph."

@@ -7,65 +7,81 @@ from typing import Any, ClassVar
 
 from pydantic import field_validator
 
-from lightmeter.harvest import licences
-from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.base import (
+    Argument,
+    Checkpoint,
+    Cursor,
+    InputFolder,
+    Medium,
+    Option,
+    PhotoItem,
+    Source,
+    SourceQuery,
+)
+from lightmeter.harvest.sources.photo_metadata import credit_line
 
-_LABELLED = re.compile(r"(?P<label>[A-Z][\w ]+?)\s*:\s*(?P<value>.*)")
+_LABEL_AND_VALUE = re.compile(r"(?P<label>[A-Z][\w ]+?)\s*:\s*(?P<value>.*)")
 
 
 class Mirflickr(Source):
-    """Pairs each image with its text files: EXIF (raw and clean), tags, and who made it under which licence."""
+    """Combines each image with its text files: EXIF (raw and clean), tags, owner and licence."""
 
     name = "mirflickr"
     summary = "MIRFLICKR-25000 or MIRFLICKR-1M, unpacked: images with their EXIF, tags and licences"
     schemes: ClassVar[frozenset[str]] = frozenset({"file"})
 
     class Query(SourceQuery):
-        """Where it lies."""
+        """Harvest the unpacked MIRFLICKR data set."""
 
-        path: Path = Argument("Folder that holds im1.jpg … and meta/, or images/, exif/ and tags/.")
-        medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
+        path: InputFolder = Argument("Folder with im1.jpg … and meta/, or with images/, exif/ and tags/.")
+        medium: Medium | None = Option(None, "Medium of all photographs.")
 
         @field_validator("path")
         @classmethod
-        def _is_data_set(cls, path: Path) -> Path:
+        def _contains_images(cls, path: Path) -> Path:
             if not any(path.glob("im*.jpg")) and not (path / "images").is_dir():
-                raise ValueError(f"{path} holds neither im1.jpg … nor images/")
-            return path.absolute()
+                raise ValueError(f"{path} contains neither im1.jpg … nor images/")
+            return path
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
-        """Yield the images, folder by folder, by number; a checkpoint stands behind each folder."""
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+        """Yield the images by folder and number, with a checkpoint after each folder."""
         done = cursor["folder"] if cursor else None
-        for folder in _folders(query.path):
+        for folder in _image_folders(query.path):
             name = str(folder.relative_to(query.path))
             if done is not None:
                 done = None if name == done else done
                 continue
             for image in sorted(folder.glob("*.jpg"), key=_number):
-                yield _sighting(image, query)
+                yield _item(image, query)
             yield Checkpoint({"folder": name})
 
 
 def read_pairs(file: Path) -> dict[str, str]:
-    """Return what a text file of the data set says: ``-Label`` on one line, the value on the next; or ``Label: value``.
+    """Return the labels and values of a text file.
 
-    A label that comes again gets a number behind it; the first is the one that counts.
+    A pair is written as ``-Label`` with the value on the next line, or as ``Label: value``. Further values of a label
+    are stored as ``Label #2`` and so on.
     """
     pairs: dict[str, str] = {}
     label = None
     for line in _lines(file):
-        together = _LABELLED.fullmatch(line) if label is None else None
-        if together:
-            _add(pairs, together["label"], together["value"])
+        match = _LABEL_AND_VALUE.fullmatch(line) if label is None else None
+        if match:
+            _add_pair(pairs, match["label"], match["value"])
         elif line.startswith("-") and label is None:
             label = line[1:].strip()
         elif label is not None:
-            _add(pairs, label, line)
+            _add_pair(pairs, label, line)
             label = None
     return pairs
 
 
-def _folders(path: Path) -> list[Path]:
+def _add_pair(pairs: dict[str, str], label: str, value: str) -> None:
+    count = sum(key == label or key.startswith(f"{label} #") for key in pairs)
+    pairs[f"{label} #{count + 1}" if count else label] = value.strip()
+
+
+def _image_folders(path: Path) -> list[Path]:
     if not (path / "images").is_dir():
         return [path]
     return sorted((folder for folder in (path / "images").iterdir() if folder.is_dir()), key=_number)
@@ -82,50 +98,38 @@ def _lines(file: Path) -> list[str]:
         return []
 
 
-def _add(pairs: dict[str, str], label: str, value: str) -> None:
-    times = sum(known == label or known.startswith(f"{label} #") for known in pairs)
-    pairs[f"{label} #{times + 1}" if times else label] = value.strip()
-
-
-def _beside(image: Path, top: Path, *kinds: str) -> Iterator[Path]:
-    """Yield where a kind of text file about an image may be: 25000 (meta/exif/exif1.txt), then 1M (exif/0/1.txt)."""
+def _text_files(image: Path, top: Path, *kinds: str) -> Iterator[Path]:
+    """Yield the possible text files of an image: MIRFLICKR-25000 (meta/exif/exif1.txt), then 1M (exif/0/1.txt)."""
     for kind in kinds:
-        plain = kind.removesuffix("_raw")
+        prefix = kind.removesuffix("_raw")
         if image.parent == top:
-            yield top / "meta" / kind / f"{plain}{_number(image)}.txt"
+            yield top / "meta" / kind / f"{prefix}{_number(image)}.txt"
         else:
             yield top / kind / image.parent.name / f"{image.stem}.txt"
             yield top / "meta" / kind / image.parent.name / f"{image.stem}.txt"
 
 
-def _sighting(image: Path, query: Any) -> PhotoItem:
+def _item(image: Path, query: Any) -> PhotoItem:
     exif: dict[str, str] = {}
-    for file in _beside(image, query.path, "exif", "exif_raw"):
+    for file in _text_files(image, query.path, "exif", "exif_raw"):
         exif = read_pairs(file) | exif
-    about: dict[str, str] = {}
-    for file in _beside(image, query.path, "license"):
-        about |= read_pairs(file)
-    tags = next((lines for file in _beside(image, query.path, "tags", "tags_raw") if (lines := _lines(file))), [])
-    owner = about.get("Owner id") or about.get("Owner username") or about.get("Owner name")
-    title, page = about.get("Picture title"), about.get("Web url")
-    named = about.get("Owner name") or owner
+    pairs: dict[str, str] = {}
+    for file in _text_files(image, query.path, "license"):
+        pairs |= read_pairs(file)
+    tags = next((lines for file in _text_files(image, query.path, "tags", "tags_raw") if (lines := _lines(file))), [])
+    owner = pairs.get("Owner id") or pairs.get("Owner username") or pairs.get("Owner name")
+    title = pairs.get("Picture title")
     return PhotoItem(
         source_id=str(image.relative_to(query.path)),
         media_url=image.as_uri(),
-        page_url=page,
+        page_url=pairs.get("Web url"),
         owner=owner,
-        licence=_licence(about),
-        attribution=f"{title or 'Photograph'} by {named} on Flickr" if named else None,
+        licence=next((pairs[label] for label in pairs if label.lower().startswith(("licen", "creative"))), None),
+        attribution=credit_line(title, pairs.get("Owner name") or owner, "Flickr"),
         title=title,
         tags=tuple(tag.strip() for tag in tags if tag.strip()),
         medium=query.medium,
-        exif=dict(exif) or None,
+        exif=exif or None,
         exif_origin="sidecar",
-        metadata={"flickr_id": about["Photo id"]} if "Photo id" in about else {},
+        metadata={"flickr_id": pairs["Photo id"]} if "Photo id" in pairs else {},
     )
-
-
-def _licence(about: dict[str, str]) -> str | None:
-    """Return the licence that a licence file names, under whatever label."""
-    said = next((value for label, value in about.items() if label.lower().startswith(("licen", "creative"))), None)
-    return licences.normalise(said)

@@ -1,4 +1,4 @@
-"""Services that photographs come from: how often they may be asked, and patience when they are busy."""
+"""Rate limits of services, and retries while a service is busy."""
 
 import sqlite3
 import time
@@ -9,23 +9,25 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_attempt
+
 from lightmeter.errors import LightmeterError
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _HOUR_S = 3600.0
-_AT_ONCE = 0.1
-_FIRST_PAUSE_S, _MAX_RETRY_AFTER_S = 1.0, 300.0
+_BURST_SHARE = 0.1
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A service with one budget of requests for everything that is asked of it, API and media alike.
+    """The number of requests that a service allows, API calls and downloads together.
 
     Attributes:
-        name: of the service.
-        per_hour: requests that it allows in any hour.
-        hosts: domains that belong to it, with all below them.
+        name: Name of the service.
+        per_hour: Requests allowed in any hour.
+        hosts: Domains of the service; their subdomains are included.
     """
 
     name: str
@@ -42,54 +44,53 @@ SERVICES = (FLICKR,)
 
 
 class RateLimiter:
-    """What is left of a service's budget, kept in a file, so that neither a restart nor a second run gets a new one.
+    """Limits requests by the generic cell rate algorithm (GCRA, ITU-T I.371), a leaky bucket that stores one number.
 
-    It is a leaky bucket (ITU-T I.371, generic cell rate algorithm): a tenth of an hour's requests may come at once, the
-    rest at an even pace, so that no hour ever holds more than the service allows.
+    A tenth of an hour's requests may be sent at once, the others at an even pace; no hour exceeds the limit. The state
+    is a row in a SQLite file, so that restarts and parallel runs share the limit.
 
     Args:
-        file: SQLite file that holds the budgets of all services.
-        service: whose budget it is.
-        clock: gives seconds since the epoch.
+        file: SQLite file; created if it does not exist.
+        rate_limit: The limit.
+        clock: Returns the seconds since the epoch.
     """
 
-    def __init__(self, file: Path, service: RateLimit, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._service, self._clock = file, service, clock
-        burst = service.per_hour * _AT_ONCE
-        self._interval_s = _HOUR_S / (service.per_hour - burst)
-        self._ahead_s = burst * self._interval_s
+    def __init__(self, file: Path, rate_limit: RateLimit, clock: Callable[[], float] = time.time) -> None:
+        self._file, self._service, self._clock = file, rate_limit.name, clock
+        burst = rate_limit.per_hour * _BURST_SHARE
+        self._interval_s = _HOUR_S / (rate_limit.per_hour - burst)
+        self._tolerance_s = (burst - 1) * self._interval_s
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS budgets (service TEXT PRIMARY KEY, due REAL NOT NULL)")
 
     def take(self) -> float:
-        """Take one request out of the budget; return the seconds to wait before it may be made."""
+        """Reserve one request and return the seconds to wait before it may be sent."""
         now = self._clock()
         with closing(self._open()) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT due FROM budgets WHERE service = ?", (self._service.name,)).fetchone()
+            row = connection.execute("SELECT due FROM budgets WHERE service = ?", (self._service,)).fetchone()
             due = max(row[0] if row else now, now)
-            values = (self._service.name, due + self._interval_s)
-            connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?)", values)
+            connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?)", (self._service, due + self._interval_s))
             connection.execute("COMMIT")
-        return max(0.0, float(due) - now - self._ahead_s + self._interval_s)
+        return max(0.0, float(due) - now - self._tolerance_s)
 
     def wait(self) -> None:
-        """Take one request out of the budget, and wait until it may be made."""
+        """Reserve one request and wait until it may be sent."""
         time.sleep(self.take())
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=30, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")  # a killed process loses nothing; a power cut may
+        connection.execute("PRAGMA synchronous = OFF")  # survives a killed process, not a power cut
         return connection
 
 
 class RetryLater(Exception):
-    """A service cannot answer now.
+    """A service is busy or temporarily unavailable.
 
     Args:
-        reason: what it said.
-        pause_s: how long it asks us to stay away, if it says so.
+        reason: Short reason.
+        pause_s: Seconds after which the service asks to be called again, if it names them.
     """
 
     def __init__(self, reason: str, pause_s: float | None = None) -> None:
@@ -98,33 +99,38 @@ class RetryLater(Exception):
 
 
 def retry_when_busy(
-    call: Callable[[], Answer], service: str, attempts: int = 6, sleep: Callable[[float], None] = time.sleep
-) -> Answer:
-    """Call until the service answers, with longer and longer pauses, or the ones that it asks for.
+    call: Callable[[], Result], service: str, attempts: int = 6, sleep: Callable[[float], None] = time.sleep
+) -> Result:
+    """Call a service until it answers, with the pauses that it asks for or exponential ones.
 
     Args:
-        call: raises `Busy` to be called again.
-        service: its name, for the sentence if it stays busy.
-        attempts: calls at most.
-        sleep: waits so many seconds.
+        call: Raises `RetryLater` to be called again.
+        service: Name of the service, for the error message.
+        attempts: Maximum number of calls.
+        sleep: Waits a number of seconds.
 
     Raises:
-        LightmeterError: if it is still busy after the last attempt.
+        LightmeterError: The service is still busy after the last attempt.
     """
-    pause = _FIRST_PAUSE_S
-    for attempt in range(1, attempts + 1):
-        try:
-            return call()
-        except RetryLater as busy:
-            if attempt == attempts:
-                raise LightmeterError(f"{service} did not answer after {attempts} attempts ({busy})") from busy
-            sleep(min(pause if busy.pause_s is None else busy.pause_s, _MAX_RETRY_AFTER_S))
-            pause *= 2
-    raise AssertionError
+    retrying = Retrying(
+        retry=retry_if_exception_type(RetryLater), stop=stop_after_attempt(attempts), wait=_pause, sleep=sleep
+    )
+    try:
+        return retrying(call)
+    except RetryError as error:
+        busy = error.last_attempt.exception()
+        raise LightmeterError(f"{service} did not answer after {attempts} attempts ({busy})") from busy
+
+
+def _pause(state: RetryCallState) -> float:
+    busy = state.outcome.exception() if state.outcome else None
+    pause_s = busy.pause_s if isinstance(busy, RetryLater) else None
+    exponential: float = _FIRST_PAUSE_S * 2 ** (state.attempt_number - 1)
+    return min(exponential if pause_s is None else pause_s, _MAX_PAUSE_S)
 
 
 def retry_after(value: str | None, clock: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that a Retry-After header asks for, as a number or as a date (RFC 9110, 10.2.3)."""
+    """Return the seconds in a Retry-After header, given as a number or as a date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
     try:

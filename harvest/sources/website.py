@@ -1,14 +1,14 @@
-"""A web site, described in a few lines of TOML."""
+"""Websites described in a few lines of TOML."""
 
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from cssselect import SelectorError
 from parsel import Selector
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from scrapy import Request
 from scrapy.http import Response, TextResponse
 
@@ -17,47 +17,63 @@ from lightmeter.harvest.sources.base import Argument, Medium, Option, PhotoItem,
 from lightmeter.settings import first_error
 
 
+def _css_selector(selector: str) -> str:
+    try:
+        Selector(text="<p></p>").css(selector)
+    except (SelectorError, ValueError) as error:
+        raise ValueError(f"'{selector}' is not a CSS selector ({error})") from error
+    return selector
+
+
+CssSelector = Annotated[str, AfterValidator(_css_selector)]
+
+
 class PhotoSelectors(BaseModel):
-    """Where on a page its photographs are, as CSS selectors (Scrapy's, with ``::attr(…)`` and ``::text``).
+    """Where the photographs are on a page, as Scrapy's CSS selectors (with ``::attr(…)`` and ``::text``).
 
     Attributes:
-        each: the element that stands for one photograph; the others are looked up inside it.
-        media: the address of the original file.
-        page: the address of its own page.
-        id: what the site calls it; the media address if not given.
-        tags: every match is a tag.
+        each: Element of one photograph; the other selectors are applied inside it.
+        media: URL of the original file.
+        page: URL of the photograph's own page.
+        id: Identifier at the site (default: the media URL).
+        owner: Photographer.
+        licence: Licence.
+        attribution: Credit line.
+        title: Title.
+        tags: Tags, one per match.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    each: str
-    media: str = "img::attr(src)"
-    page: str | None = None
-    id: str | None = None
-    owner: str | None = None
-    licence: str | None = None
-    attribution: str | None = None
-    title: str | None = None
-    tags: str | None = None
+    each: CssSelector
+    media: CssSelector = "img::attr(src)"
+    page: CssSelector | None = None
+    id: CssSelector | None = None
+    owner: CssSelector | None = None
+    licence: CssSelector | None = None
+    attribution: CssSelector | None = None
+    title: CssSelector | None = None
+    tags: CssSelector | None = None
 
 
 class Site(BaseModel):
     """A site file.
 
     Attributes:
-        name: of the site, as it stands in the catalogue; its host if not given.
-        start: pages to begin with.
-        follow: CSS selectors of links to further pages; they stay on the hosts of the start pages.
-        medium: how all its photographs were taken, if that is known.
-        owner: who made those that name nobody.
-        licence: of those that name none.
+        name: Name of the site in the catalogue (default: host of the first start page).
+        start: URLs of the first pages.
+        follow: CSS selectors of links to further pages; links to hosts without a start page are ignored.
+        photograph: Selectors of the photographs.
+        medium: Medium of all photographs.
+        owner: Default owner.
+        licence: Default licence.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = ""
     start: list[str] = Field(min_length=1)
-    follow: list[str] = []
+    follow: list[CssSelector] = []
     photograph: PhotoSelectors
     medium: Medium | None = None
     owner: str | None = None
@@ -65,35 +81,24 @@ class Site(BaseModel):
 
     @field_validator("start")
     @classmethod
-    def _web_addresses(cls, start: list[str]) -> list[str]:
+    def _web_urls(cls, start: list[str]) -> list[str]:
         for url in start:
             if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"{url} is no web address")
+                raise ValueError(f"{url} is not a web address")
         return start
-
-    @model_validator(mode="after")
-    def _selectors(self) -> "Site":
-        blank = Selector(text="<p></p>")
-        texts = [value for value in self.photograph.model_dump().values() if value]
-        for selector in [*self.follow, *texts]:
-            try:
-                blank.css(selector)
-            except (SelectorError, ValueError) as error:
-                raise ValueError(f"'{selector}' is no CSS selector ({error})") from error
-        return self
 
 
 class Website(SpiderSource):
-    """Crawls the pages that a site file names and takes the photographs that it describes."""
+    """Crawls the pages of a site and yields the photographs that its site file describes."""
 
     name = "website"
-    summary = "a web site described in a TOML file: start pages, links to follow, where the picture is"
+    summary = "a website described in a TOML file: start pages, links to follow, where the photographs are"
 
     class Query(SourceQuery):
-        """Which site."""
+        """Harvest the photographs of a website."""
 
-        file: Path = Argument("Site file (TOML); docs/sources/website.md says what stands in it.")
-        medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
+        file: Path = Argument("Site file (TOML); see docs/sources/website.md.")
+        medium: Medium | None = Option(None, "Medium of all photographs.")
 
         @field_validator("file")
         @classmethod
@@ -101,37 +106,36 @@ class Website(SpiderSource):
             return file.absolute()
 
     def site(self, query: Any) -> str:
-        """Return ``website:`` and the site's name."""
+        """Return ``website:`` and the name of the site."""
         site = read_site(query.file)
         return f"{self.name}:{site.name or urlsplit(site.start[0]).netloc}"
 
     def start(self, query: Any) -> Iterator[Request]:
-        """Yield the start pages."""
+        """Yield requests for the start pages."""
         for url in read_site(query.file).start:
             yield Request(url)
 
     def parse(self, response: Response, query: Any) -> Iterator[PhotoItem | Request]:
-        """Yield a page's photographs, and requests for the pages that it links to."""
+        """Yield the photographs on a page, and requests for the pages that it links to."""
         if not isinstance(response, TextResponse):
             return
         site = read_site(query.file)
         for element in response.css(site.photograph.each):
-            sighting = _sighting(element, response, site, query.medium)
-            if sighting:
-                yield sighting
+            item = _item(element, response, site, query.medium)
+            if item:
+                yield item
         hosts = {urlsplit(url).netloc for url in site.start}
-        for selector in site.follow:
-            for link in response.css(selector):
-                href = link.attrib.get("href", "").strip()
-                if href and urlsplit(response.urljoin(href)).netloc in hosts:
-                    yield response.follow(href)
+        for link in (link for selector in site.follow for link in response.css(selector)):
+            href = link.attrib.get("href", "").strip()
+            if href and urlsplit(response.urljoin(href)).netloc in hosts:
+                yield response.follow(href)
 
 
 def read_site(file: Path) -> Site:
     """Read a site file.
 
     Raises:
-        UsageError: if it cannot be read, or something in it is wrong.
+        UsageError: The file cannot be read, or its content is invalid.
     """
     try:
         return Site(**tomllib.loads(file.read_text(encoding="utf-8")))
@@ -143,25 +147,24 @@ def read_site(file: Path) -> Site:
         raise UsageError(f"The site file {file}: {first_error(error)}") from error
 
 
-def _sighting(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> PhotoItem | None:
-    where = site.photograph
+def _item(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> PhotoItem | None:
+    selectors = site.photograph
 
     def text(selector: str | None) -> str | None:
         return ((element.css(selector).get() or "").strip() or None) if selector else None
 
-    media = text(where.media)
+    media = text(selectors.media)
     if media is None:
         return None
-    url = response.urljoin(media)
-    page = text(where.page)
+    url, page = response.urljoin(media), text(selectors.page)
     return PhotoItem(
-        source_id=text(where.id) or url,
+        source_id=text(selectors.id) or url,
         media_url=url,
         page_url=response.urljoin(page) if page else response.url,
-        owner=text(where.owner) or site.owner,
-        licence=text(where.licence) or site.licence,
-        attribution=text(where.attribution),
-        title=text(where.title),
-        tags=tuple(tag.strip() for tag in element.css(where.tags).getall()) if where.tags else (),
+        owner=text(selectors.owner) or site.owner,
+        licence=text(selectors.licence) or site.licence,
+        attribution=text(selectors.attribution),
+        title=text(selectors.title),
+        tags=tuple(tag.strip() for tag in element.css(selectors.tags).getall()) if selectors.tags else (),
         medium=medium or site.medium,
     )

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lightmeter import plugins
-from lightmeter.harvest.licences import normalise
+from lightmeter.harvest.licences import normalise_licence
 from lightmeter.harvest.sources.base import Checkpoint, PhotoItem, Source, SpiderSource
-from lightmeter.harvest.sources.command_options import option_of
+from lightmeter.harvest.sources.registry import option_name
 from lightmeter.settings import Settings
 
 _STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
@@ -128,8 +128,8 @@ class SourceTests:
         for one in self._sightings(query, None):
             if one.media_url:
                 assert one.media_url.partition(":")[0] in self.source.schemes | own
-            assert one.licence == normalise(one.licence), f"write '{normalise(one.licence)}'"
-            assert one.attribution or not (one.licence or "").startswith("CC-BY"), "CC BY asks for an attribution"
+            licence = normalise_licence(one.licence)
+            assert one.attribution or not (licence or "").startswith("CC-BY"), "CC BY asks for an attribution"
 
     def test_discovery_fetches_no_photograph(self, query: dict[str, Any]) -> None:
         """The source asks its service what exists; the photographs themselves are the engine's to fetch."""
@@ -182,7 +182,7 @@ class SourceTests:
         """Return a query as it is written on the command line."""
         words: list[str] = []
         for name, field in self.source.Query.model_fields.items():
-            option = option_of(name, field)
+            option = option_name(name, field)
             if name not in query:
                 continue
             if isinstance(query[name], bool):

@@ -1,12 +1,19 @@
-"""Licences, as sources name them, and as the catalogue does."""
+"""Tests of the normalisation of licences."""
 
 import pytest
 
-from lightmeter.harvest.licences import normalise
+from lightmeter.harvest.licences import (
+    ALL_RIGHTS_RESERVED,
+    NO_KNOWN_RESTRICTIONS,
+    PUBLIC_DOMAIN,
+    UNITED_STATES_GOVERNMENT,
+    normalise_licence,
+)
+from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("text", "identifier"),
     [
         ("CC BY-SA 4.0", "CC-BY-SA-4.0"),
         ("cc-by-sa-4.0", "CC-BY-SA-4.0"),
@@ -18,20 +25,21 @@ from lightmeter.harvest.licences import normalise
         ("Attribution-NonCommercial License", "Attribution-NonCommercial License"),
         ("CC0", "CC0-1.0"),
         ("https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
-        ("https://creativecommons.org/publicdomain/mark/1.0/", "LicenseRef-public-domain"),
-        ("Public domain", "LicenseRef-public-domain"),
-        ("All Rights Reserved", "LicenseRef-all-rights-reserved"),
+        ("https://creativecommons.org/publicdomain/mark/1.0/", PUBLIC_DOMAIN),
+        ("Public domain", PUBLIC_DOMAIN),
+        ("All Rights Reserved", ALL_RIGHTS_RESERVED),
+        ("No known copyright restrictions", NO_KNOWN_RESTRICTIONS),
+        ("United States Government Work", UNITED_STATES_GOVERNMENT),
+        ("http://www.usa.gov/copyright.shtml", UNITED_STATES_GOVERNMENT),
         ("MIT", "MIT"),
         ("  ", None),
         (None, None),
     ],
 )
-def test_one_name_each(said: str | None, named: str | None) -> None:
-    assert normalise(said) == named
-    assert normalise(named) == named  # a name of ours stays as it is
+def test_licence_has_one_identifier(text: str | None, identifier: str | None) -> None:
+    assert normalise_licence(text) == identifier
+    assert normalise_licence(identifier) == identifier
 
 
-def test_flickr_s_licences_are_named_as_all_others() -> None:
-    from lightmeter.harvest.sources.flickr.photographs import LICENCES
-
-    assert all(normalise(licence) == licence for licence in LICENCES.values())
+def test_flickr_licences_are_normalised() -> None:
+    assert all(normalise_licence(licence) == licence for licence in FLICKR_LICENCES.values())

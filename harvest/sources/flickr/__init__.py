@@ -1,4 +1,4 @@
-"""Photographs on Flickr."""
+"""Source of photographs on Flickr."""
 
 from lightmeter.harvest.sources.flickr.source import Flickr
 

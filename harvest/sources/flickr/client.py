@@ -1,34 +1,39 @@
-"""Flickr's API, asked through flickrapi: signed, patient, and within one budget."""
+"""Client of the Flickr API through flickrapi: with retries, and within the rate limit."""
 
 import json
 import logging
 import os
-from typing import Any
-
-import requests
-from flickrapi import FlickrAPI
-from flickrapi.exceptions import FlickrError
+from typing import TYPE_CHECKING, Any
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.rate_limit import RateLimiter, RetryLater, retry_after, retry_when_busy
+
+if TYPE_CHECKING:
+    import requests
+    from flickrapi import FlickrAPI
+    from flickrapi.exceptions import FlickrError
 
 KEYS = ("FLICKR_API_KEY", "FLICKR_API_SECRET")
 URL_VARIABLE = "FLICKR_API_URL"
-"""Names another address that speaks Flickr's protocol, a proxy for instance."""
+"""Environment variable that replaces the URL of the API, for example with that of a proxy."""
 
-_LOG_KEYS = ("oauthlib", "requests_oauthlib", "flickrapi")
-"""Libraries that write keys and signatures into their debug log."""
+NOT_FOUND, EXIF_HIDDEN = 1, 2
+"""Error codes of ``photos.getExif``."""
+
+_VERBOSE_LOGGERS = ("oauthlib", "requests_oauthlib", "flickrapi")
+"""Libraries that write keys and signatures to their debug log."""
 
 _TOO_MANY, _SERVER_ERROR = 429, 500
 _TEMPORARY_CODES = {0, 10, 105, 106}
-_WRONG_KEY_CODES = {96, 97, 98, 99, 100}
+_INVALID_KEY_CODES = {96, 97, 98, 99, 100}
 
 
 class Refused(Exception):
-    """Flickr answered that it will not do this.
+    """Flickr refused a request.
 
     Attributes:
-        code: as its documentation lists for each method.
+        code: Error code of the API method.
     """
 
     def __init__(self, code: int | None, message: str) -> None:
@@ -37,65 +42,84 @@ class Refused(Exception):
 
 
 class Client:
-    """Asks Flickr; the key is looked for when it is first needed.
+    """Client of the Flickr API; it reads the key at the first call.
 
     Args:
-        budget: of requests; None for no limit.
-        timeout_s: longest wait for one answer.
+        rate_limiter: Limits the calls; None for no limit.
+        timeout_s: Seconds to wait for a response.
     """
 
-    def __init__(self, budget: RateLimiter | None, timeout_s: float) -> None:
-        self._budget, self._timeout_s = budget, timeout_s
+    def __init__(self, rate_limiter: RateLimiter | None, timeout_s: float) -> None:
+        self._rate_limiter, self._timeout_s = rate_limiter, timeout_s
         self._api: FlickrAPI | None = None
-        self._answered: requests.Response | None = None
+        self._response: requests.Response | None = None
 
-    def ask(self, method: str, **words: Any) -> dict[str, Any]:
-        """Return the answer of a method (``photos.search``).
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call an API method such as ``photos.search`` and return its JSON.
 
         Raises:
-            Refused: if Flickr says no.
-            LightmeterError: if it does not answer, or the key is wrong.
+            Refused: Flickr refused the request.
+            LightmeterError: Flickr does not answer, or the key is invalid.
         """
-        return retry_when_busy(lambda: self._once(method, words), "Flickr")
+        return retry_when_busy(lambda: self._call_once(method, params), "Flickr")
 
-    def _once(self, method: str, words: dict[str, Any]) -> dict[str, Any]:
-        api = self._connected()
-        if self._budget is not None:
-            self._budget.wait()
-        self._answered = None
+    def _call_once(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        import requests
+        from flickrapi.exceptions import FlickrError
+
+        api = self._connect()
+        if self._rate_limiter is not None:
+            self._rate_limiter.wait()
+        self._response = None
         try:
-            answer: dict[str, Any] = api.do_flickr_call(f"flickr.{method}", format="parsed-json", **words)
+            document: dict[str, Any] = api.do_flickr_call(f"flickr.{method}", format="parsed-json", **params)
         except FlickrError as error:
-            raise self._meaning(error) from error
+            raise self._translate(error) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise RetryLater(type(error).__name__) from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise RetryLater("an answer that is not JSON") from error
-        return answer
+            raise RetryLater("a response that is not JSON") from error
+        return document
 
-    def _meaning(self, error: FlickrError) -> Exception:
-        """Return what an error of flickrapi stands for: come back later, a wrong key, or a refusal."""
-        status = self._answered.status_code if self._answered is not None else None
-        if status == _TOO_MANY or (status or 0) >= _SERVER_ERROR:
-            assert self._answered is not None  # noqa: S101 - it gave the status
-            return RetryLater(f"HTTP {status}", retry_after(self._answered.headers.get("Retry-After")))
+    def _translate(self, error: "FlickrError") -> Exception:
+        """Return the exception that an error of flickrapi stands for."""
+        response = self._response
+        if response is not None and (response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERROR):
+            return RetryLater(f"HTTP {response.status_code}", retry_after(response.headers.get("Retry-After")))
         if error.code in _TEMPORARY_CODES:
             return RetryLater(str(error))
-        if error.code in _WRONG_KEY_CODES:
+        if error.code in _INVALID_KEY_CODES:
             return LightmeterError(f"Flickr does not accept the key in {' and '.join(KEYS)} ({error})")
         return Refused(error.code, str(error))
 
-    def _connected(self) -> FlickrAPI:
+    def _connect(self) -> "FlickrAPI":
         if self._api is None:
+            from flickrapi import FlickrAPI
+
             key, secret = (os.environ.get(name, "") for name in KEYS)
             if not key or not secret:
-                raise UsageError(f"This needs a Flickr key: set {' and '.join(KEYS)}; see docs/sources/flickr.md.")
-            for talkative in _LOG_KEYS:
-                logging.getLogger(talkative).setLevel(logging.WARNING)
+                raise UsageError(
+                    f"Flickr needs an API key: set {' and '.join(KEYS)} (how to get one: docs/sources/flickr.md)."
+                )
+            for name in _VERBOSE_LOGGERS:
+                logging.getLogger(name).setLevel(logging.WARNING)
             self._api = FlickrAPI(key, secret, store_token=False, timeout=self._timeout_s)
             self._api.REST_URL = os.environ.get(URL_VARIABLE, FlickrAPI.REST_URL)
-            self._api.flickr_oauth.session.hooks["response"].append(self._remember)
+            self._api.flickr_oauth.session.hooks["response"].append(self._store_response)
         return self._api
 
-    def _remember(self, response: requests.Response, *_: object, **__: object) -> None:
-        self._answered = response
+    def _store_response(self, response: "requests.Response", *_: object, **__: object) -> None:
+        self._response = response
+
+
+def connect(source: Source) -> Client:
+    """Return a client with the rate limiter and the settings of a source.
+
+    Raises:
+        LightmeterError: flickrapi is not installed.
+    """
+    try:
+        import flickrapi  # noqa: F401 - only whether it is installed
+    except ModuleNotFoundError as error:
+        raise LightmeterError("flickrapi is not installed; run: pip install 'lightmeter[flickr]'") from error
+    return Client(source.rate_limiter, source.settings.crawl.timeout_s)

@@ -1,4 +1,4 @@
-"""Files of photographs' ids, secrets and servers: ``{"concept,sub-concept": [{"id", "secret", "server"}]}``."""
+"""Photo files: JSON with the ids, secrets and servers of photographs, ``{"concept,sub-concept": [{"id": …}, …]}``."""
 
 import json
 from collections.abc import Iterator
@@ -12,30 +12,32 @@ Photo = dict[str, Any]
 
 
 def read_photos(file: Path) -> Iterator[tuple[tuple[str, ...], Photo]]:
-    """Yield each photograph of a file with its concepts. A plain list of photographs has none.
+    """Yield the concepts and the fields of each photograph in a file; a plain list has no concepts.
 
     Raises:
-        UsageError: if the file is of another form.
+        UsageError: The file cannot be read or has another form.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"The file of photographs {file} cannot be read: {error}.") from error
+        raise UsageError(f"The photo file {file} cannot be read: {error}.") from error
+    photo_form = '{"id": …, "secret": …, "server": …}'
+    invalid = UsageError(f'{file} must contain {{"concept": [{photo_form}, …], …}} or a list of such photographs.')
     groups = {"": content} if isinstance(content, list) else content
     if not isinstance(groups, dict):
-        raise UsageError(_wrong(file))
+        raise invalid
     for concepts, photos in groups.items():
         for photo in photos if isinstance(photos, list) else [None]:
             if not isinstance(photo, dict) or not photo.get("id"):
-                raise UsageError(_wrong(file))
-            yield tuple(word.strip() for word in concepts.split(",") if word.strip()), photo
+                raise invalid
+            yield tuple(concept.strip() for concept in concepts.split(",") if concept.strip()), photo
 
 
-class Saved:
-    """Photographs on their way into such a file; what it holds already stays.
+class PhotoFile:
+    """A photo file that is written page by page; photographs that it contains already are kept.
 
     Args:
-        file: to write.
+        file: File to write.
     """
 
     def __init__(self, file: Path) -> None:
@@ -45,17 +47,11 @@ class Saved:
             self.add(concepts, photo)
 
     def add(self, concepts: tuple[str, ...], photo: Photo) -> None:
-        """Take a photograph in."""
-        known = {key: str(photo[key]) for key in ("id", "secret", "server") if photo.get(key)}
-        self._photos.setdefault(",".join(concepts), {})[known["id"]] = known
+        """Add a photograph."""
+        fields = {key: str(photo[key]) for key in ("id", "secret", "server") if photo.get(key)}
+        self._photos.setdefault(",".join(concepts), {})[fields["id"]] = fields
 
     def write(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         content = {concepts: list(photos.values()) for concepts, photos in self._photos.items()}
         write_atomic(self._file, json.dumps(content, indent=1).encode())
-
-
-def _wrong(file: Path) -> str:
-    return (
-        f'{file} must hold {{"concept": [{{"id": …, "secret": …, "server": …}}, …], …}} or a list of such photographs.'
-    )

@@ -1,4 +1,4 @@
-"""Local folders of photographs, with sidecar files."""
+"""Source of photographs in local folders, with sidecar files."""
 
 from lightmeter.harvest.sources.folder.source import Folder
 

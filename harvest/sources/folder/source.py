@@ -1,13 +1,21 @@
-"""Photographs in a folder."""
+"""The source plugin for folders."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import field_validator
-
-from lightmeter.harvest.sources.base import Argument, Checkpoint, Medium, Option, PhotoItem, Source, SourceQuery
-from lightmeter.harvest.sources.folder.sidecars import Sidecar, read_sidecars
+from lightmeter.harvest.sources.base import (
+    Argument,
+    Checkpoint,
+    Cursor,
+    InputFolder,
+    Medium,
+    Option,
+    PhotoItem,
+    Source,
+    SourceQuery,
+)
+from lightmeter.harvest.sources.folder.sidecars import read_sidecars
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif"}
@@ -16,67 +24,48 @@ SUFFIXES = frozenset(
 
 
 class Folder(Source):
-    """Walks a folder; what has the suffix of a picture is a photograph, whether it turns out to be one or not."""
+    """Walks a folder; files are selected by suffix, and inspection decides whether they are photographs."""
 
     name = "folder"
     summary = "photographs in a folder"
-    schemes = frozenset({"file"})
+    schemes: ClassVar[frozenset[str]] = frozenset({"file"})
 
     class Query(SourceQuery):
-        """What is walked, and what the folders' names mean."""
+        """Harvest the photographs in a folder."""
 
-        path: Path = Argument("Folder to walk.")
-        recursive: bool = Option(default=True, description="Go into folders below it.")
-        owner_from_folders: bool = Option(
-            default=False, description="The folder that a photograph lies in is its photographer."
-        )
+        path: InputFolder = Argument("Folder with photographs.")
+        recursive: bool = Option(default=True, description="Recurse into subfolders.")
+        owner_from_folders: bool = Option(default=False, description="Use the parent folder name as photographer.")
         concepts_from_folders: bool = Option(
-            default=False, description="The folders that a photograph lies in are its classes: animal/dog."
+            default=False, description="Use folder names as class labels, for example animal/dog."
         )
         sidecars: bool = Option(default=True, description="Read gallery-dl's JSON and XMP files beside photographs.")
-        medium: Medium | None = Option(None, "How all of them were taken: film or digital.")
-        assume_licence: str | None = Option(None, "Licence of those whose sidecar names none, as SPDX names it.")
+        medium: Medium | None = Option(None, "Medium of all photographs.")
+        assume_licence: str | None = Option(None, "Default licence (SPDX identifier) when no sidecar names one.")
 
-        @field_validator("path")
-        @classmethod
-        def _is_folder(cls, path: Path) -> Path:
-            if not path.is_dir():
-                raise ValueError(f"{path} is not a folder")
-            return path.absolute()
-
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
-        """Yield photographs in alphabetical order, with a checkpoint behind each folder."""
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+        """Yield photographs in alphabetical order, with a checkpoint after each folder."""
         done = cursor["folder"] if cursor else ""
         for folder in _folders(query.path, recursive=query.recursive):
             if str(folder) <= done:
                 continue
             for path in sorted(path for path in folder.iterdir() if path.is_file()):
                 if path.suffix.lower() in SUFFIXES:
-                    yield _sighting(path, query)
+                    yield _item(path, query)
             yield Checkpoint({"folder": str(folder)})
 
 
 def _folders(top: Path, *, recursive: bool) -> list[Path]:
-    below = [path for path in top.rglob("*") if path.is_dir()] if recursive else []
-    return sorted([top, *below], key=str)
+    subfolders = [path for path in top.rglob("*") if path.is_dir()] if recursive else []
+    return sorted([top, *subfolders], key=str)
 
 
-def _sighting(path: Path, query: Any) -> PhotoItem:
-    beside = read_sidecars(path) if query.sidecars else Sidecar()
-    return PhotoItem(
-        source_id=str(path),
-        media_url=path.as_uri(),
-        page_url=beside.page_url,
-        file=path.name,
-        owner=path.parent.name if query.owner_from_folders else beside.owner,
-        licence=beside.licence or query.assume_licence,
-        attribution=beside.attribution,
-        title=beside.title,
-        tags=beside.tags,
-        medium=query.medium,
-        concepts=path.parent.relative_to(query.path).parts if query.concepts_from_folders else (),
-        published_at=beside.published_at,
-        exif=beside.exif or None,
-        exif_origin="sidecar",
-        metadata=beside.metadata,
-    )
+def _item(path: Path, query: Any) -> PhotoItem:
+    fields: dict[str, Any] = {"licence": query.assume_licence}
+    if query.sidecars:
+        fields |= read_sidecars(path)
+    if query.owner_from_folders:
+        fields["owner"] = path.parent.name
+    if query.concepts_from_folders:
+        fields["concepts"] = path.parent.relative_to(query.path).parts
+    return PhotoItem(source_id=str(path), media_url=path.as_uri(), file=path.name, medium=query.medium, **fields)

@@ -1,4 +1,4 @@
-"""Photographs on Reddit."""
+"""Source of photographs on Reddit."""
 
 from lightmeter.harvest.sources.reddit.source import Reddit
 

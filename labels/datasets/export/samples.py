@@ -10,7 +10,12 @@ from typing import Any
 from PIL import Image as Pictures
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT, normalise
+from lightmeter.harvest.licences import (
+    NO_KNOWN_RESTRICTIONS,
+    PUBLIC_DOMAIN,
+    UNITED_STATES_GOVERNMENT,
+    normalise_licence,
+)
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 
 _FREE = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
@@ -49,7 +54,7 @@ def may_be_shared(licence: str | None, *, cropped: bool) -> bool:
         licence: as the catalogue has it; without one, nobody but the author may.
         cropped: whether a part is passed on instead of the whole.
     """
-    name = normalise(licence) or ""
+    name = normalise_licence(licence) or ""
     if re.match(r"CC-BY[A-Z-]*-ND\b", name):
         return not cropped
     return name.startswith(("CC0", "CC-BY")) or name in _FREE

@@ -46,7 +46,7 @@ def test_columns_say_what_a_photograph_has(tmp_path: Path, suffix: str) -> None:
         between = "," if suffix == "csv" else "\t"
         file.write_text(f"{between.join(COLUMNS)}\n{between.join(COLUMNS.values())}\n")
     (item,) = found(file)
-    assert (item.source_id, item.owner, item.licence, item.title) == ("one", "Ada", "CC-BY-4.0", "Fog")
+    assert (item.source_id, item.owner, item.licence, item.title) == ("one", "Ada", "CC BY 4.0", "Fog")
     assert (item.tags, item.concepts, item.medium) == (("film", "leica"), ("harbour", "fog"), "film")
     assert item.published_at is not None
     values = normalise(item.exif)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
-from tests.harvest.api import Asked, Reply, serving
+from tests.harvest.sources.api import Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
 
 
@@ -51,7 +51,7 @@ def test_copies_on_disk(tmp_path: Path, lightmeter: Lightmeter, project: Path) -
         file = tmp_path / "vg" / "VG_100K_2" / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(jpeg(number))
-    counts = lightmeter("harvest", "run", "visual_genome", listed(tmp_path), "--images", tmp_path / "vg")
+    counts = lightmeter("harvest", "run", "visual-genome", listed(tmp_path), "--images", tmp_path / "vg")
     assert {name: counts[name] for name in ("found", "fetched", "failed")} == {"found": 3, "fetched": 2, "failed": 1}
 
 

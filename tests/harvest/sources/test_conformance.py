@@ -14,7 +14,7 @@ from lightmeter.harvest.sources.flickr import Flickr
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.testing import SourceTests, photograph, served
-from tests.harvest.api import Asked, Reply, serving
+from tests.harvest.sources.api import Asked, Reply, serving
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
-from lightmeter.harvest.sources.commons import Commons, _sighting
+from lightmeter.harvest.sources.commons import Commons, _items
 from lightmeter.settings import Settings
-from tests.harvest.api import Api, Asked, Reply, serving
+from tests.harvest.sources.api import Api, Asked, Reply, serving
 
 EXIF = [
     {"name": "Make", "value": "Nikon"},
@@ -105,7 +105,7 @@ def test_what_a_file_page_tells(wiki: FakeWiki, api: Api) -> None:
     wiki.files["Fog"] = [file(1)]
     (item,) = found(api, category="Fog", medium="digital")
     assert (item.source_id, item.file, item.title) == ("1", "1.jpg", "1.jpg")
-    assert (item.owner, item.licence) == ("Ada & Bob", "CC-BY-SA-4.0")
+    assert (item.owner, item.licence) == ("Ada & Bob", "https://creativecommons.org/licenses/by-sa/4.0")
     assert item.attribution == "Ada & Bob, CC BY-SA 4.0, via Wikimedia Commons"
     assert (item.tags, item.concepts) == (("Harbours", "Fog"), ("Fog",))
     values = normalise(item.exif)  # type: ignore[arg-type]
@@ -191,8 +191,8 @@ def test_a_wrong_query_is_refused(options: dict[str, Any]) -> None:
 def test_recorded_answers_are_understood(shared: Path) -> None:
     recorded = json.loads((shared / "fixtures" / "wikimedia" / "image_data_example.json").read_text())
     recorded["imageinfo"][0]["mime"] = "image/jpeg"
-    (item,) = _sighting(recorded, "Trees", None)
-    assert (item.owner, item.licence) == ("PtrQs", "CC-BY-SA-4.0")
+    (item,) = _items(recorded, "Trees", None)
+    assert (item.owner, item.licence) == ("PtrQs", "https://creativecommons.org/licenses/by-sa/4.0")
     assert item.attribution == "Photo by PtrQs, CC BY-SA 4.0, via Wikimedia Commons"
     assert item.media_url is not None
     assert item.media_url.endswith("DSC07971_PtrQs.jpg")

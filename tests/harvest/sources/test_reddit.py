@@ -15,10 +15,10 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.crawl.spider import is_placeholder
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.reddit import Reddit
-from lightmeter.harvest.sources.reddit.posts import sightings as sightings_of
-from lightmeter.harvest.sources.reddit.titles import tags_of
+from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
+
 from lightmeter.settings import Settings
-from tests.harvest.api import Api, Asked, Reply, serving
+from tests.harvest.sources.api import Api, Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
 
 KEY = {"REDDIT_CLIENT_ID": "an-id-nobody-may-see", "REDDIT_CLIENT_SECRET": "a-secret-nobody-may-see"}
@@ -143,11 +143,11 @@ class TestPosts:
         ],
     )
     def test_addresses_of_pictures(self, url: str, picture: str | None) -> None:
-        assert [item.media_url for item in sightings_of(post(1, url=url), None, ())] == [picture] * bool(picture)
+        assert [item.media_url for item in post_to_items(post(1, url=url), None, ())] == [picture] * bool(picture)
 
     def test_a_preview_where_the_original_cannot_be_had(self) -> None:
         preview = {"images": [{"source": {"url": "https://preview.redd.it/x.jpg?auto=webp&amp;s=1"}}]}
-        (item,) = sightings_of(post(1, url="https://example.org/page", post_hint="link", preview=preview), None, ())
+        (item,) = post_to_items(post(1, url="https://example.org/page", post_hint="link", preview=preview), None, ())
         assert item.media_url == "https://preview.redd.it/x.jpg?auto=webp&s=1"
         assert item.metadata["preview"] is True
 
@@ -159,7 +159,7 @@ class TestPosts:
             "dd": {"status": "valid", "e": "AnimatedImage", "m": "image/gif"},
         }
         items = {"items": [{"media_id": name} for name in ("bb", "aa", "cc", "dd")]}
-        pictures = list(sightings_of(post(1, is_gallery=True, gallery_data=items, media_metadata=media), None, ()))
+        pictures = list(post_to_items(post(1, is_gallery=True, gallery_data=items, media_metadata=media), None, ()))
         assert [item.media_url for item in pictures] == [
             "https://i.redd.it/bb.png",
             "https://i.redd.it/aa.jpg",
@@ -167,20 +167,20 @@ class TestPosts:
             None,
         ]
         assert [item.source_id for item in pictures] == ["p1-bb", "p1-aa", "p1-cc", "p1-dd"]
-        assert [item.gone for item in pictures] == [None, None, "gallery picture is gone", "gallery picture is gone"]
-        assert [item.metadata["place_in_gallery"] for item in pictures] == [1, 2, 3, 4]
+        assert [item.gone for item in pictures] == [None, None, "gallery image is gone", "gallery picture is gone"]
+        assert [item.metadata["gallery_index"] for item in pictures] == [1, 2, 3, 4]
 
     def test_a_crosspost_is_the_post_that_it_repeats(self) -> None:
         crosspost = post(2, author="bob", crosspost_parent_list=[post(1)])
-        (item,) = sightings_of(crosspost, None, ())
+        (item,) = post_to_items(crosspost, None, ())
         assert (item.source_id, item.owner) == ("p1", "ada")
 
     def test_removed_posts_are_gone(self) -> None:
-        (item,) = sightings_of(post(1, removed_by_category="moderator"), None, ())
+        (item,) = post_to_items(post(1, removed_by_category="moderator"), None, ())
         assert (item.gone, item.media_url) == ("removed by moderator", None)
 
     def test_who_left_owns_nothing(self) -> None:
-        (item,) = sightings_of(post(1, author="[deleted]"), None, ())
+        (item,) = post_to_items(post(1, author="[deleted]"), None, ())
         assert (item.owner, item.attribution) == (None, None)
 
     @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ class TestPosts:
     def test_recorded_answers_are_understood(self, shared: Path, name: str) -> None:
         recorded = json.loads((shared / "fixtures" / "reddit" / f"{name}.json").read_text())
         listing = recorded[0] if isinstance(recorded, list) else recorded
-        items = [s for child in listing["data"]["children"] for s in sightings_of(child["data"], None, ())]
+        items = [s for child in listing["data"]["children"] for s in post_to_items(child["data"], None, ())]
         ids = [item.source_id for item in items]
         assert len(ids) == len(set(ids))
         assert all(item.gone or str(item.media_url).startswith("http") for item in items)
@@ -210,7 +210,7 @@ class TestPosts:
     ],
 )
 def test_titles_name_camera_and_film(title: str, tags: tuple[str, ...]) -> None:
-    assert tags_of(title) == tags
+    assert title_tags(title) == tags
 
 
 class TestTroubles:

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
-from lightmeter.harvest.sources.ffhq import Ffhq, read_members
+from lightmeter.harvest.sources.ffhq import Ffhq, read_records
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
 
@@ -49,7 +49,7 @@ def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoIte
 def test_what_a_record_tells(tmp_path: Path) -> None:
     item = found(file=listed(tmp_path))[1]
     assert (item.source_id, item.media_url) == ("in_the_wild/1", "https://example.org/1.png")
-    assert (item.owner, item.licence, item.attribution) == ("Ada", "CC-BY-2.0", "Fog by Ada on Flickr")
+    assert (item.owner, item.licence, item.attribution) == ("Ada", "https://creativecommons.org/licenses/by/2.0/", "Fog by Ada on Flickr")
     assert item.page_url == "https://www.flickr.com/photos/ada/1/"
     (face,) = item.regions
     assert (face.kind, face.x, face.y, face.width, face.height) == ("face", 50, 30, 80, 80)
@@ -66,8 +66,8 @@ def test_aligned_faces_have_the_box_of_their_landmarks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_list_larger_than_a_piece_of_it(tmp_path: Path, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightmeter.harvest.sources.ffhq._PIECE", 1000)
-    assert [number for number, _ in read_members(listed(tmp_path, 40, indent))] == [str(n) for n in range(40)]
+    monkeypatch.setattr("lightmeter.harvest.sources.ffhq._CHUNK_SIZE", 1000)
+    assert [number for number, _ in read_records(listed(tmp_path, 40, indent))] == [str(n) for n in range(40)]
 
 
 def test_discovery_goes_on_at_a_checkpoint(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_discovery_goes_on_at_a_checkpoint(tmp_path: Path) -> None:
 
 def test_the_documented_form_is_understood(shared: Path) -> None:
     (item,) = found(file=shared / "fixtures/ffhq/ffhq-dataset-v2.json")
-    assert (item.owner, item.licence) == ("Example Author", "CC-BY-2.0")
+    assert (item.owner, item.licence) == ("Example Author", "https://creativecommons.org/licenses/by/2.0/")
     assert (item.regions[0].x, item.regions[0].width) == (600, 800)
 
 

@@ -14,9 +14,9 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.flickr import Flickr, listings
 from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
-from lightmeter.harvest.sources.flickr.photographs import SIZES, nearest_size
+from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size
 from lightmeter.settings import Settings
-from tests.harvest.api import Api, Asked, Reply, serving
+from tests.harvest.sources.api import Api, Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
 
 OWNER = "12345678@N00"
@@ -98,7 +98,7 @@ class FakeFlickr:
 
     def _page(self, found: list[dict[str, Any]], words: dict[str, str]) -> dict[str, Any]:
         page, each = int(words["page"]), int(words["per_page"])
-        start = (page - 1) * each % listings.MOST_RESULTS  # beyond, it repeats itself
+        start = (page - 1) * each % listings.MAX_RESULTS  # beyond, it repeats itself
         pages = -(-len(found) // each)
         return {
             "page": page,
@@ -124,7 +124,7 @@ def api(flickr: FakeFlickr, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
         for name, value in (KEY | {"FLICKR_API_URL": f"{server.url}/services/rest/"}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
-        monkeypatch.setattr(listings, "MOST_RESULTS", 400)  # a tenth of Flickr's, to be quick
+        monkeypatch.setattr(listings, "MAX_RESULTS", 400)  # a tenth of Flickr's, to be quick
         yield server
 
 
