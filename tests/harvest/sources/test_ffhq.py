@@ -49,7 +49,11 @@ def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoIte
 def test_what_a_record_tells(tmp_path: Path) -> None:
     item = found(file=listed(tmp_path))[1]
     assert (item.source_id, item.media_url) == ("in_the_wild/1", "https://example.org/1.png")
-    assert (item.owner, item.licence, item.attribution) == ("Ada", "https://creativecommons.org/licenses/by/2.0/", "Fog by Ada on Flickr")
+    assert (item.owner, item.licence, item.attribution) == (
+        "Ada",
+        "https://creativecommons.org/licenses/by/2.0/",
+        "Fog by Ada on Flickr",
+    )
     assert item.page_url == "https://www.flickr.com/photos/ada/1/"
     (face,) = item.regions
     assert (face.kind, face.x, face.y, face.width, face.height) == ("face", 50, 30, 80, 80)

@@ -56,7 +56,11 @@ def found(path: Path, cursor: dict[str, str] | None = None) -> list[PhotoItem]:
 def test_images_are_paired_with_their_text_files(small: Path) -> None:
     first, second, _ = found(small)
     assert [item.source_id for item in found(small)] == ["im1.jpg", "im2.jpg", "im10.jpg"]
-    assert (first.owner, first.licence, first.title) == ("1@N00", "http://creativecommons.org/licenses/by-nc/2.0/", "Fog")
+    assert (first.owner, first.licence, first.title) == (
+        "1@N00",
+        "http://creativecommons.org/licenses/by-nc/2.0/",
+        "Fog",
+    )
     assert first.attribution == "Fog by Ada on Flickr"
     assert first.page_url == "http://www.flickr.com/photos/ada/3084779859/"
     assert (first.tags, first.metadata) == (("fog", "harbour"), {"flickr_id": "3084779859"})

@@ -16,7 +16,6 @@ from lightmeter.harvest.crawl.spider import is_placeholder
 from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
-
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import Api, Asked, Reply, serving
 from tests.support import Lightmeter, jpeg
@@ -167,7 +166,7 @@ class TestPosts:
             None,
         ]
         assert [item.source_id for item in pictures] == ["p1-bb", "p1-aa", "p1-cc", "p1-dd"]
-        assert [item.gone for item in pictures] == [None, None, "gallery image is gone", "gallery picture is gone"]
+        assert [item.gone for item in pictures] == [None, None, "gallery image is gone", "gallery image is gone"]
         assert [item.metadata["gallery_index"] for item in pictures] == [1, 2, 3, 4]
 
     def test_a_crosspost_is_the_post_that_it_repeats(self) -> None:
