@@ -21,7 +21,7 @@ from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import read_spec
 from lightmeter.project import Project
-from lightmeter.serve.torchserve.config import Ports, choose_ports
+from lightmeter.serve.torchserve.config import Ports, free_ports
 from lightmeter.serve.torchserve.java import find_java
 
 WORKERS = 2
@@ -49,7 +49,7 @@ def plain(folder: Path, run: Path) -> Iterator[Ask]:
     store = folder / "plain"
     store.mkdir()
     archive_plainly(run, store)
-    ports = choose_ports("127.0.0.1")
+    ports = free_ports("127.0.0.1")
     (store / "config.properties").write_text(configuration(ports))
     command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store)]
     command += ["--ts-config", str(store / "config.properties"), "--models", "plain=plain.mar"]
@@ -64,7 +64,7 @@ def plain(folder: Path, run: Path) -> Iterator[Ask]:
 
 @contextmanager
 def litserve(project: Project, run: Path) -> Iterator[Ask]:
-    port = choose_ports("127.0.0.1").inference
+    port = free_ports("127.0.0.1").inference
     address = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
     words = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
     command = [sys.executable, "-m", "lightmeter", *map(str, words)]

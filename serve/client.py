@@ -1,52 +1,92 @@
-"""Ask a running server. The tokens are read from where TorchServe keeps them, and renewed when they expire."""
+"""HTTP client of a server of this project. It reads TorchServe's tokens and renews them when they expire."""
 
 import json
-import time
-from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    wait_exponential,
+)
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.models.runtime.exif_features import Tags
-from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
+from lightmeter.plugins import unknown_name_message
+from lightmeter.project import Project
+from lightmeter.serve.torchserve.processes import running_state
+from lightmeter.serve.torchserve.state import DEFAULT_SERVER, ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
 
-Purpose = Literal["inference", "management"]
+TokenType = Literal["inference", "management", "API"]
+Send = TypeVar("Send", bound=Callable[..., httpx.Response])
 
-_FIRST_PAUSE_S = 0.05
-_RETRIES = {503: 8, 500: 1, 507: 1}
-"""How often a request is sent again by its answer: 503 is a full queue or no worker, the others a worker that died."""
-_RENEWALS = 3  # of a token; more than one where another program renews it at the same time
-_REWRITTEN_S = (0.0, 0.02, 0.1, 0.5)
-"""Pauses, in seconds, before the file of tokens is read, and read again if it was half written."""
-_BAD_REQUEST = 400
-_OK = 200
-_UNEXPLAINED = 422
+_MAX_CONCURRENT_REQUESTS = 8
+_MAX_TOKEN_RENEWALS = 3  # more than one, as other processes renew tokens at the same time
+_OK, _BAD_REQUEST, _TOO_LARGE, _UNPROCESSABLE, _BUSY = 200, 400, 413, 422, 503
+_WORKER_DIED = (500, 507)
+
+
+def _last_response(state: RetryCallState) -> Any:
+    return state.outcome.result() if state.outcome else None
+
+
+def _retry_status(statuses: Sequence[int], attempts: int) -> Callable[[Send], Send]:
+    """Return a decorator that repeats a request, with growing pauses, while the response has one of these statuses."""
+    decorator = retry(
+        retry=retry_if_result(lambda response: response.status_code in statuses),
+        stop=stop_after_attempt(attempts),
+        wait=wait_exponential(multiplier=0.05),
+        retry_error_callback=_last_response,
+    )
+    return cast("Callable[[Send], Send]", decorator)
 
 
 class Client:
-    """A connection to a server of this project.
+    """Client of a TorchServe that ``lightmeter serve start`` started.
+
+    Requests are repeated while the server is busy, and once if a worker dies. A client can be used by several threads.
 
     Args:
-        home: the server's folder, where its tokens are.
-        state: the server.
-        timeout_s: longest wait for one answer, in seconds.
+        directory: Directory of the server, which holds its tokens.
+        state: State of the server.
+        timeout_s: Timeout of a request, in seconds.
+
+    Example:
+        >>> with Client.connect(Project(Path("my-project"))) as client:  # doctest: +SKIP
+        ...     client.predict("my-run", Path("photo.jpg").read_bytes())["predictions"]["shutter"]["class"]
+        'fast'
     """
 
-    def __init__(self, home: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:
-        self._home = home
+    def __init__(self, directory: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:
+        self._directory = directory
         self._state = state
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)
-        self._renewing = Lock()
+        self._renewal_lock = Lock()
+
+    @classmethod
+    def connect(cls, project: Project, server: str = DEFAULT_SERVER) -> Self:
+        """Connect to a running server of a project.
+
+        Raises:
+            LightmeterError: The server is not running.
+        """
+        directory = server_directory(project, server)
+        return cls(directory, running_state(directory))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -54,164 +94,203 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def predict(self, name: str, data: bytes, version: str | None = None, exif: Tags | None = None) -> dict[str, Any]:
-        """Return what a model reads off a photograph.
+    def predict(self, model: str, image: bytes, version: str | None = None, exif: Tags | None = None) -> dict[str, Any]:
+        """Predict a photograph.
 
         Args:
-            name: the model.
-            data: the file's bytes.
-            version: of the model; else the default one.
-            exif: tags that are told beside the file.
+            model: Name of the model.
+            image: Bytes of the image file.
+            version: Version of the model (default: the active one).
+            exif: EXIF tags, which take precedence over those in the file.
 
         Returns:
-            A reading, or ``{"error": {"status", "reason"}}``.
+            The prediction, or ``{"error": {"status": …, "reason": …}}``.
 
         Raises:
-            LightmeterError: if the server does not answer.
+            LightmeterError: The server does not respond.
         """
-        return self._read(f"/predictions/{name}" + (f"/{version}" if version else ""), data, exif)
+        return self._predict(f"/predictions/{model}" + (f"/{version}" if version else ""), image, exif)
 
-    def explained(self, name: str, data: bytes) -> dict[str, Any]:
-        """Return what `predict` does, with which patches counted where the model can tell."""
-        answer = self._read(f"/explanations/{name}", data)
-        unexplained = answer.get("error", {}).get("status") == _UNEXPLAINED
-        return self.predict(name, data) if unexplained else answer
+    def explain(self, model: str, image: bytes) -> dict[str, Any]:
+        """Predict a photograph and add the contribution of each patch, if the model uses patches."""
+        document = self._predict(f"/explanations/{model}", image)
+        not_supported = document.get("error", {}).get("status") == _UNPROCESSABLE
+        return self.predict(model, image) if not_supported else document
 
-    def _read(self, path: str, data: bytes, exif: Tags | None = None) -> dict[str, Any]:
-        body: dict[str, Any] = {"content": data, "headers": {"Content-Type": "application/octet-stream"}}
-        if exif:
-            body = {"files": {"data": data}, "data": {"exif": json.dumps(exif)}}
-        return _document(self._send("POST", self._state.inference + path, "inference", **body))
+    def predict_files(
+        self,
+        model: str,
+        files: Sequence[Path],
+        version: str | None = None,
+        exif: Sequence[Tags | None] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Predict photographs in parallel.
+
+        Args:
+            model: Name of the model.
+            files: Image files.
+            version: Version of the model (default: the active one).
+            exif: EXIF tags of each file.
+
+        Yields:
+            For each file, in their order, its prediction or error, with the path in ``file``.
+
+        Raises:
+            UsageError: The model, the version or a file does not exist.
+            LightmeterError: The server does not respond.
+        """
+        self._check_served(model, version)
+        for file in files:
+            if not file.is_file():
+                raise UsageError(f"File {file} not found.")
+
+        def predict(file: Path, tags: Tags | None) -> dict[str, Any]:
+            return {"file": str(file), **self.predict(model, file.read_bytes(), version, tags)}
+
+        with ThreadPoolExecutor(_MAX_CONCURRENT_REQUESTS) as pool:
+            yield from pool.map(predict, files, exif or [None] * len(files))
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the served models."""
+        return list(dict.fromkeys(model.name for model in self._state.models))
 
     def models(self) -> list[dict[str, Any]]:
-        """Return what TorchServe says of each version of each model."""
-        described = []
-        for name in dict.fromkeys(model.name for model in self._state.models):
-            answer = self._send("GET", f"{self._state.management}/models/{name}/all", "management")
-            if answer.status_code == _OK:
-                described += answer.json()
-        return described
+        """Return TorchServe's description of each version of each model."""
+        descriptions = []
+        for name in self.model_names:
+            response = self._send("GET", f"{self._state.management}/models/{name}/all", "management")
+            if response.status_code == _OK:
+                descriptions += response.json()
+        return descriptions
+
+    def describe(self, name: str, version: str) -> dict[str, Any]:
+        """Return TorchServe's description of a version of a model, or {} if it is not served."""
+        models = self.models()
+        return next((model for model in models if (model["modelName"], model["modelVersion"]) == (name, version)), {})
+
+    def ready(self, workers: int) -> bool:
+        """Return whether every model has at least this number of ready workers."""
+        try:
+            models = self.models()
+        except LightmeterError:
+            return False
+        counts = {(model["modelName"], model["modelVersion"]): ready_workers(model) for model in models}
+        return all(counts.get((model.name, model.version), 0) >= workers for model in self._state.models)
 
     def metrics(self) -> str:
-        """Return what Prometheus would be told."""
+        """Return the metrics in Prometheus' text format."""
         return self._send("GET", f"{self._state.metrics}/metrics", "inference").text
 
-    def described(self, name: str, version: str) -> dict[str, Any]:
-        """Return what TorchServe says of a version of a model; {} if it is not served."""
-        found = (model for model in self.models() if (model["modelName"], model["modelVersion"]) == (name, version))
-        return next(found, {})
-
     def register(self, archive: str, settings: ServeSection) -> None:
-        """Load a model from the server's folder of archives, and wait until its workers are ready.
+        """Load an archive of the server's model store, and wait until its workers are ready.
 
         Raises:
-            LightmeterError: if it does not load.
+            LightmeterError: The model failed to load.
         """
-        options = {
+        params = {
             "url": archive,
             "initial_workers": settings.workers,
             "batch_size": settings.batch_size,
             "max_batch_delay": settings.max_batch_delay_ms,
             "synchronous": "true",
         }
-        self._manage("POST", "/models", params=options)
+        self._manage("POST", "/models", params=params)
 
-    def make_default(self, name: str, version: str) -> None:
-        """Send requests that name no version to this one."""
+    def set_default(self, name: str, version: str) -> None:
+        """Send requests without a version to this version."""
         self._manage("PUT", f"/models/{name}/{version}/set-default")
 
     def unregister(self, name: str, version: str) -> None:
         """Remove a version of a model."""
         self._manage("DELETE", f"/models/{name}/{version}")
 
+    def _check_served(self, name: str, version: str | None) -> None:
+        versions: dict[str, list[str]] = {}
+        for model in self._state.models:
+            versions.setdefault(model.name, []).append(model.version)
+        if name not in versions:
+            raise UsageError(unknown_name_message("model", name, versions))
+        if version is not None and version not in versions[name]:
+            raise UsageError(unknown_name_message(f"version of {name}", version, versions[name]))
+
+    def _predict(self, path: str, image: bytes, exif: Tags | None = None) -> dict[str, Any]:
+        body: dict[str, Any] = {"content": image, "headers": {"Content-Type": "application/octet-stream"}}
+        if exif:
+            body = {"files": {"data": image}, "data": {"exif": json.dumps(exif)}}
+        return _document(self._send("POST", self._state.inference + path, "inference", **body))
+
     def _manage(self, method: str, path: str, **content: Any) -> None:
-        answer = self._send(method, self._state.management + path, "management", **content)
-        if answer.status_code != _OK:
-            reason = _document(answer)["error"]["reason"]
-            raise LightmeterError(f"TorchServe did not do {method} {path}: {reason}")
+        response = self._send(method, self._state.management + path, "management", **content)
+        if response.status_code != _OK:
+            reason = _document(response)["error"]["reason"]
+            raise LightmeterError(f"TorchServe refused {method} {path}: {reason}")
 
-    def ready(self, workers: int) -> bool:
-        """Tell whether every model has that many workers ready."""
-        try:
-            described = self.models()
-        except LightmeterError:
-            return False
-        counts = {(model["modelName"], model["modelVersion"]): ready_workers(model) for model in described}
-        return all(counts.get((model.name, model.version), 0) >= workers for model in self._state.models)
-
-    def _send(self, method: str, url: str, purpose: Purpose, **content: Any) -> httpx.Response:
-        """Send a request, and again after a while if the server is busy or a worker died."""
-        answer = self._authorised(method, url, purpose, content)
-        sent: Counter[int] = Counter()
-        while sent[answer.status_code] < _RETRIES.get(answer.status_code, 0):
-            time.sleep(_FIRST_PAUSE_S * 2 ** sent.total())
-            sent[answer.status_code] += 1
-            answer = self._authorised(method, url, purpose, content)
-        return answer
-
-    def _authorised(self, method: str, url: str, purpose: Purpose, content: dict[str, Any]) -> httpx.Response:
-        """Send a request, and again with a fresh token if the one it had is no longer good."""
-        token = self._token(purpose)
-        answer = self._once(method, url, token, content)
-        for _ in range(_RENEWALS):
-            if not _refuses_token(answer):
+    @_retry_status(_WORKER_DIED, attempts=2)
+    @_retry_status([_BUSY], attempts=9)
+    def _send(self, method: str, url: str, token_type: TokenType, **content: Any) -> httpx.Response:
+        """Send a request, and again with a new token if its token has expired."""
+        token = self._token(token_type)
+        response = self._request(method, url, token, content)
+        for _ in range(_MAX_TOKEN_RENEWALS):
+            if response.status_code != _BAD_REQUEST or b"InvalidKeyException" not in response.content:
                 break
-            token = self._fresh(purpose, token)
-            answer = self._once(method, url, token, content)
-        return answer
+            token = self._renew(token_type, token)
+            response = self._request(method, url, token, content)
+        return response
 
-    def _once(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:
+    def _request(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:
         headers = {**content.get("headers", {}), "Authorization": f"Bearer {token}"}
         try:
             return self._http.request(method, url, **{**content, "headers": headers})
         except httpx.HTTPError as error:
             raise LightmeterError(
-                f"The server at {url} does not answer ({error}); look at 'lightmeter serve status'."
+                f"The server at {url} does not respond ({error}); check it with 'lightmeter serve status'."
             ) from error
 
-    def _fresh(self, purpose: Purpose, refused: str) -> str:
-        """Return a token that is not the refused one: another's, if there is one, else a new one."""
-        with self._renewing:
-            current = self._token(purpose)
-            if current != refused:
+    def _renew(self, token_type: TokenType, expired: str) -> str:
+        """Return a token that is newer than the expired one: another thread's or process's, otherwise a new one."""
+        with self._renewal_lock:
+            current = self._token(token_type)
+            if current != expired:
                 return current
-            self._once("GET", f"{self._state.management}/token?type={purpose}", self._token("API"), {})
-            return self._token(purpose)
+            self._request("GET", f"{self._state.management}/token?type={token_type}", self._token("API"), {})
+            return self._token(token_type)
 
-    def _token(self, purpose: Literal["inference", "management", "API"]) -> str:
-        problem: Exception
-        for pause in _REWRITTEN_S:
-            time.sleep(pause)
-            try:
-                return str(json.loads(self._home.keys.read_text(encoding="utf-8"))[purpose]["key"])
-            except OSError as error:
-                problem = error
-                break
-            except (ValueError, KeyError) as error:  # TorchServe writes in place whenever someone asks for a token
-                problem = error
-        raise LightmeterError(
-            f"The server's tokens cannot be read from {self._home.keys}; if it was started just now, wait a little."
-        ) from problem
+    def _token(self, token_type: TokenType) -> str:
+        try:
+            return _read_token(self._directory.keys, token_type)
+        except (OSError, ValueError, KeyError) as error:
+            raise LightmeterError(
+                f"The server's tokens in {self._directory.keys} cannot be read; if it has just been started, try again."
+            ) from error
+
+
+@retry(
+    retry=retry_if_exception_type((ValueError, KeyError)),  # TorchServe does not replace the file atomically
+    stop=stop_after_attempt(6),
+    wait=wait_exponential(multiplier=0.02),
+    reraise=True,
+)
+def _read_token(keys: Path, token_type: TokenType) -> str:
+    return str(json.loads(keys.read_text(encoding="utf-8"))[token_type]["key"])
 
 
 def ready_workers(model: dict[str, Any]) -> int:
-    """Return how many workers of a model, as TorchServe describes it, are ready."""
+    """Return the number of ready workers in TorchServe's description of a model."""
     return sum(worker["status"] == "READY" for worker in model["workers"])
 
 
-def _refuses_token(answer: httpx.Response) -> bool:
-    return answer.status_code == _BAD_REQUEST and b"InvalidKeyException" in answer.content
-
-
-def _document(answer: httpx.Response) -> dict[str, Any]:
-    """Return an answer in our own shape, whoever has given it."""
+def _document(response: httpx.Response) -> dict[str, Any]:
+    """Return a response of the handler or of TorchServe itself as one kind of document."""
     try:
-        document = answer.json()
+        document = response.json()
     except ValueError:
         document = {}
-    if answer.status_code == _OK and "predictions" in document:
+    if response.status_code == _OK and "predictions" in document:
         return dict(document)
     if isinstance(document.get("error"), dict):
         return {"error": document["error"]}
-    reason = document.get("message") or {413: "The file is larger than the server takes."}.get(answer.status_code)
-    return {"error": {"status": answer.status_code, "reason": reason or answer.reason_phrase or "no answer"}}
+    too_large = "The file exceeds the server's limit." if response.status_code == _TOO_LARGE else ""
+    reason = document.get("message") or too_large or response.reason_phrase or "no reason given"
+    return {"error": {"status": response.status_code, "reason": reason}}

@@ -17,205 +17,204 @@ if TYPE_CHECKING:
     from lightmeter.project import Project
     from lightmeter.serve.torchserve.state import ServerDirectory
 
-app = command_group("Serve what was learned, through TorchServe.")
+app = command_group("Serve models with TorchServe.")
 
-_SERVER = typer.Option("--server", help="Name of the server, where a project has several.")
+RunArgument = Annotated[Path, typer.Argument(help="Run directory, or name of a run of this project.")]
+ServerOption = Annotated[str, typer.Option("--server", help="Name of the server, if the project has several.")]
 
 
 @app.command()
 def archive(
-    run: Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")],
-    name: Annotated[str | None, typer.Option(help="Name of the served model; else the run's.")] = None,
-    version: Annotated[str | None, typer.Option(help="Version of the served model; else the run's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder or .mar file; else archives/ of the project.")] = None,
+    run: RunArgument,
+    name: Annotated[str | None, typer.Option(help="Model name (default: the run's).")] = None,
+    version: Annotated[str | None, typer.Option(help="Model version (default: the run's).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output directory or .mar file (default: archives/ of the project).")
+    ] = None,
 ) -> None:
-    """Put a run, its predictor and the handler into one file that TorchServe loads."""
+    """Package a run as a TorchServe archive (.mar)."""
     from lightmeter.models.training.runs import find_run
     from lightmeter.serve.archive import write_archive
 
-    made = write_archive(find_run(run), out or find_project().archives, name, version)
+    written = write_archive(find_run(run), out or find_project().archives, name, version)
     console.get_console().emit(
         {
-            "archive": made.path,
-            "name": made.name,
-            "version": made.version,
-            "dataset": made.dataset,
-            "bytes": made.path.stat().st_size,
-            "sha256": made.sha256,
+            "archive": written.path,
+            "name": written.name,
+            "version": written.version,
+            "dataset": written.dataset,
+            "bytes": written.path.stat().st_size,
+            "sha256": written.sha256,
         },
-        f"{made.name} {made.version} in {made.path}\nNext: lightmeter serve start",
+        f"{written.name} {written.version} in {written.path}\nNext: lightmeter serve start",
     )
 
 
 @app.command()
 def start(
     archives: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MAR]...", help="Archives; else all of the project's.")
+        list[Path] | None, typer.Argument(metavar="[MAR]...", help="Archives (default: all of the project).")
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="To send photographs to; 0: a free one.")] = 0,
-    model_api: Annotated[bool, typer.Option("--model-api", help="Let models be added later, with 'roll'.")] = False,
-    python: Annotated[Path | None, typer.Option(help="Python of the workers; else this one.")] = None,
-    server: Annotated[str, _SERVER] = "main",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Inference port (0 = any free port).")] = 0,
+    model_api: Annotated[bool, typer.Option("--model-api", help="Allow 'serve rollout' to add models.")] = False,
+    python: Annotated[Path | None, typer.Option(help="Python interpreter for the workers (default: current).")] = None,
+    server: ServerOption = "main",
 ) -> None:
-    """Start TorchServe, and wait until its models are ready."""
-    from lightmeter.serve.torchserve import server as torchserve
+    """Start TorchServe and wait until its models are ready."""
+    from lightmeter.serve.torchserve.server import StartOptions
+    from lightmeter.serve.torchserve.server import start as start_server
     from lightmeter.serve.torchserve.state import server_directory
 
-    here = find_project()
-    chosen = [_archive(here, each) for each in archives] if archives else _all_archives(here)
-    console.get_console().note(f"Starting TorchServe with {len(chosen)} archive(s) …")
-    options = torchserve.StartOptions(server, port, model_api, python or Path(sys.executable))
-    state = torchserve.start(here, chosen, options)
-    place = server_directory(here, server)
-    first = state.models[0].name
-    call = (
-        f'curl -H "Authorization: Bearer $(python -c \'import json; print(json.load(open("{place.keys}"))'
-        f'["inference"]["key"])\')" --data-binary @PHOTOGRAPH.jpg -H "Content-Type: application/octet-stream" '
-        f"{state.inference}/predictions/{first}"
+    current = find_project()
+    paths = [_find_archive(current, path) for path in archives] if archives else _all_archives(current)
+    console.get_console().note(f"Starting TorchServe with {len(paths)} archive(s) …")
+    state = start_server(current, paths, StartOptions(server, port, model_api, python or Path(sys.executable)))
+    directory = server_directory(current, server)
+    model = state.models[0].name
+    curl = (
+        f'curl -H "Authorization: Bearer $(python -c \'import json; print(json.load(open("{directory.keys}"))'
+        f'["inference"]["key"])\')" --data-binary @PHOTO.jpg -H "Content-Type: application/octet-stream" '
+        f"{state.inference}/predictions/{model}"
     )
-    console.get_console().emit(
-        {**_status(place), "call": call},
-        [
-            _models_table(_status(place)),
-            f"Next: lightmeter serve predict {first} PHOTOGRAPH.jpg\nor:   lightmeter serve demo\nor:   {call}",
-        ],
-    )
+    next_steps = f"Next: lightmeter serve predict {model} PHOTO.jpg\nor:   lightmeter serve demo\nor:   {curl}"
+    document = _status(directory)
+    console.get_console().emit({**document, "curl": curl}, [_models_table(document), next_steps])
 
 
 @app.command()
-def status(server: Annotated[str, _SERVER] = "main") -> None:
-    """Show what is served, and whether it is ready; exit code 1 if the server does not run."""
-    from lightmeter.serve.torchserve.state import server_directory
-
-    document = _status(server_directory(find_project(), server))
-    show = _models_table(document) if document["running"] else f"No server '{server}' runs here."
-    console.get_console().emit(document, show)
-    if not document["running"]:
+def status(server: ServerOption = "main") -> None:
+    """Show the served models and whether they are ready; exit with 1 if the server is not running."""
+    document = _status(_directory(server))
+    running = document["running"]
+    console.get_console().emit(document, _models_table(document) if running else f"Server '{server}' is not running.")
+    if not running:
         raise typer.Exit(1)
 
 
 @app.command()
 def predict(
-    name: Annotated[str, typer.Argument(help="A served model.")],
+    model: Annotated[str, typer.Argument(help="Name of a served model.")],
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
-    version: Annotated[str | None, typer.Option(help="Of the model; else the one that is served by default.")] = None,
+    version: Annotated[str | None, typer.Option(help="Model version (default: the active one).")] = None,
     exif: ExifFile = None,
-    server: Annotated[str, _SERVER] = "main",
+    server: ServerOption = "main",
 ) -> None:
-    """Ask a running server how photographs were made; one that cannot be read is answered with the reason."""
+    """Predict photographs with a running server; unreadable files are reported with the reason."""
     from lightmeter.models.commands.tables import shown_answers
-    from lightmeter.serve.predict import predict_files
-    from lightmeter.serve.torchserve.state import server_directory
+    from lightmeter.models.evaluation.exif_file import told_of
+    from lightmeter.serve.client import Client
 
-    answers = predict_files(server_directory(find_project(), server), name, files, version, exif)
-    console.get_console().emit(answers, shown_answers(answers))
-    if all("error" in answer for answer in answers):
+    with Client.connect(find_project(), server) as client, console.get_console().progress() as progress:
+        responses = client.predict_files(model, files, version, told_of(exif, files))
+        predictions = list(progress.track(responses, total=len(files), description="photographs"))
+    console.get_console().emit(predictions, shown_answers(predictions))
+    if all("error" in prediction for prediction in predictions):
         raise typer.Exit(1)
 
 
 @app.command()
-def roll(
+def rollout(
     archive: Annotated[Path, typer.Argument(metavar="MAR", help="Archive of a new version of a served model.")],
-    keep: Annotated[bool, typer.Option("--keep", help="Go on serving the old version, beside the new one.")] = False,
-    server: Annotated[str, _SERVER] = "main",
+    keep: Annotated[bool, typer.Option("--keep", help="Keep serving the old version as well.")] = False,
+    server: ServerOption = "main",
 ) -> None:
-    """Put a new version in an old one's place while requests come in; none fails."""
+    """Replace a served version without downtime."""
     from lightmeter.serve.torchserve.rollout import rollout as roll_out
-    from lightmeter.serve.torchserve.state import server_directory
 
-    here = find_project()
-    place = server_directory(here, server)
-    roll_out(place, here.settings.serve, _archive(here, archive), keep=keep)
-    document = _status(place)
+    current, directory = find_project(), _directory(server)
+    roll_out(directory, current.settings.serve, _find_archive(current, archive), keep=keep)
+    document = _status(directory)
     console.get_console().emit(document, _models_table(document))
 
 
 @app.command()
 def logs(
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 40,
-    access: Annotated[bool, typer.Option("--access", help="The requests, instead of what the models wrote.")] = False,
-    server: Annotated[str, _SERVER] = "main",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of lines.")] = 40,
+    access: Annotated[bool, typer.Option("--access", help="Show requests instead of messages.")] = False,
+    server: ServerOption = "main",
 ) -> None:
-    """Show the last lines of a server's log, also after it was stopped."""
-    from lightmeter.serve.torchserve.logs import last_lines
-    from lightmeter.serve.torchserve.state import server_directory
+    """Show the last lines of a server's log, even after it was stopped."""
+    from lightmeter.serve.torchserve.diagnosis import last_lines
 
-    found = last_lines(server_directory(find_project(), server), lines, access=access)
-    console.get_console().emit({"server": server, "lines": found}, found)
+    text = last_lines(_directory(server), lines, access=access)
+    console.get_console().emit({"server": server, "lines": text}, text)
 
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: a free one.")] = 0,
-    server: Annotated[str, _SERVER] = "main",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port (0 = any free port).")] = 0,
+    server: ServerOption = "main",
 ) -> None:
-    """Put up a local page on which a person drops a photograph and sees the reading; Ctrl-C takes it down."""
-    from lightmeter.serve.torchserve.state import server_directory
-    from lightmeter.serve.web_demo.server import page
+    """Start a local demo page for photographs; Ctrl-C stops it."""
+    from lightmeter.serve.web_demo.server import web_demo
+    from lightmeter.web import LocalServer
 
-    here = find_project()
-    with page(server_directory(here, server), port, here.settings.serve.max_request_bytes) as put_up:
-        console.get_console().emit({"page": put_up.address}, f"Open {put_up.address} (Ctrl-C takes it down)")
+    current = find_project()
+    with LocalServer(web_demo(current, server), port) as local:
+        console.get_console().emit({"page": local.url}, f"Open {local.url} (Ctrl-C stops the page)")
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
-            put_up.serve_forever()
+            local.wait()
 
 
 @app.command()
 def litserve(
-    run: Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")],
+    run: RunArgument,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1024, max=65535, help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
-    """Serve a run through LitServe instead (an extra), until Ctrl-C."""
+    """Serve a run with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
     from lightmeter.models.runtime.spec import BrokenModel, read_spec
     from lightmeter.models.training.runs import find_run
 
     try:
         from lightmeter.serve.litserve import run_server
     except ImportError as error:
-        raise UsageError("LitServe is not installed; pip install 'lightmeter[litserve]'.") from error
+        raise UsageError("LitServe is not installed; run: pip install 'lightmeter[litserve]'") from error
+    folder = find_run(run)
     try:
-        spec = read_spec(find_run(run))
+        spec = read_spec(folder)
     except BrokenModel as error:
         raise UsageError(str(error)) from error
-    call = f"http://{host}:{port}/predictions/{spec.name}"
-    console.get_console().emit({"name": spec.name, "address": call}, f"{spec.name} {spec.version} at {call}")
+    url = f"http://{host}:{port}/predictions/{spec.name}"
+    console.get_console().emit({"name": spec.name, "address": url}, f"{spec.name} {spec.version} at {url}")
     sys.stdout.flush()
-    run_server(find_run(run), spec, host=host, port=port, workers=workers)
+    run_server(folder, spec, host=host, port=port, workers=workers)
 
 
 @app.command()
-def stop(server: Annotated[str, _SERVER] = "main") -> None:
-    """Stop a server and every process that it started."""
-    from lightmeter.serve.torchserve import server as torchserve
+def stop(server: ServerOption = "main") -> None:
+    """Stop a server and all its processes."""
+    from lightmeter.serve.torchserve.server import stop as stop_server
+
+    count = stop_server(_directory(server))
+    console.get_console().emit({"server": server, "stopped": count}, f"Stopped {count} processes.")
+
+
+def _directory(server: str) -> "ServerDirectory":
     from lightmeter.serve.torchserve.state import server_directory
 
-    count = torchserve.stop(server_directory(find_project(), server))
-    console.get_console().emit({"server": server, "stopped": count}, f"Stopped: {count} processes ended.")
+    return server_directory(find_project(), server)
 
 
-def _archive(here: "Project", given: Path) -> Path:
-    """Return an archive that is given as a path or by its model's name in the project."""
-    if not given.exists() and len(given.parts) == 1:
-        named = here.archives / (given.name if given.suffix == ".mar" else f"{given.name}.mar")
-        if named.is_file():
-            return named
-    return given
+def _find_archive(project: "Project", archive: Path) -> Path:
+    """Return the path of an archive that is given as a path or by its model's name in the project."""
+    named = project.archives / (archive.name if archive.suffix == ".mar" else f"{archive.name}.mar")
+    return named if not archive.exists() and len(archive.parts) == 1 and named.is_file() else archive
 
 
-def _all_archives(here: "Project") -> list[Path]:
-    found = sorted(here.archives.glob("*.mar"))
-    if not found:
-        raise UsageError(f"There is no archive in {here.archives}; make one with 'lightmeter serve archive RUN'.")
-    return found
+def _all_archives(project: "Project") -> list[Path]:
+    archives = sorted(project.archives.glob("*.mar"))
+    if not archives:
+        raise UsageError(f"No archives in {project.archives}; create one with 'lightmeter serve archive RUN'.")
+    return archives
 
 
-def _status(place: "ServerDirectory") -> dict[str, Any]:
+def _status(directory: "ServerDirectory") -> dict[str, Any]:
     from lightmeter.serve.torchserve.status import server_status
 
-    return server_status(place)
+    return server_status(directory)
 
 
 def _models_table(document: dict[str, Any]) -> Any:

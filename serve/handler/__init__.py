@@ -1,1 +1,1 @@
-"""The TorchServe handler and the prediction service; copied whole into model archives."""
+"""The TorchServe handler and the prediction service; this folder is copied whole into model archives."""

@@ -1,4 +1,4 @@
-"""Which patches counted. Runs inside an archive."""
+"""Contribution of each patch to a prediction. Runs inside an archive."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,59 +6,58 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.models.runtime.predictor import InvalidPhoto, ModelInput, Predictor
-from lightmeter.models.runtime.preprocess import patch_positions
+from ...models.runtime.predictor import InvalidPhoto, ModelInput, Predictor
+from ...models.runtime.preprocess import patch_positions
 
-_MOST = 64
+_MAX_PATCHES = 64
+_UNPROCESSABLE = 422
 
 
-def explain(predictor: Predictor, photograph: ModelInput, classes: Mapping[str, str]) -> dict[str, Any]:
-    """Return, for each patch, where it is and what it did to the probability of the answered class.
+def explain(predictor: Predictor, photo: ModelInput, classes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the box of each patch and its contribution to the probability of the predicted class.
 
-    A patch counts by what is lost without it: the probability that all patches give the class, less the one that all
-    the others give it (leave-one-out; the occlusion of Zeiler and Fergus 2014, with nothing painted over). ``alone`` is
-    the probability that the patch gives by itself. What else the model is given (EXIF tags, measures) stays as it is.
+    The contribution of a patch is the probability with all patches less the probability without it (leave-one-out;
+    the occlusion of Zeiler and Fergus 2014, without painting anything over). ``alone`` is the probability from the
+    patch by itself. The model's other inputs (EXIF tags, measurements) stay unchanged.
 
     Args:
-        predictor: the model.
-        photograph: what it was given.
-        classes: the answered class of each target.
+        predictor: The model.
+        photo: The preprocessed photograph.
+        classes: The predicted class of each target.
+
+    Returns:
+        ``width`` and ``height`` of the stored image, and ``patches``, each with ``box`` (in stored pixels),
+        ``contribution`` and ``alone`` (both by target).
 
     Raises:
-        PhotographError: if the model does not look at patches whose places are known, or at too many to leave each
-            out in turn.
+        InvalidPhoto: The model uses no patches at fixed positions, or too many of them (status 422).
     """
     settings = predictor.spec.preprocessing
-    if "patches" not in photograph.inputs or settings.patch_selection != "uniform":
-        raise InvalidPhoto(422, "This model does not look at patches that are spread over a photograph.")
-    patches = photograph.inputs["patches"]
-    if len(patches) > _MOST:
-        raise InvalidPhoto(422, f"This model looks at {len(patches)} patches; at most {_MOST} are explained.")
+    if "patches" not in photo.inputs or settings.patch_selection != "uniform":
+        raise InvalidPhoto(_UNPROCESSABLE, "This model does not use patches spread over the photograph.")
+    patches = photo.inputs["patches"]
+    if len(patches) > _MAX_PATCHES:
+        raise InvalidPhoto(
+            _UNPROCESSABLE, f"This model uses {len(patches)} patches; explanations support at most {_MAX_PATCHES}."
+        )
+
+    def probabilities(subset: Any) -> dict[str, float]:
+        if not len(subset):
+            return dict.fromkeys(classes, 0.0)
+        prediction = predictor.predict(replace(photo, inputs={**photo.inputs, "patches": subset}))
+        return {target: prediction.predictions[target].probabilities[label] for target, label in classes.items()}
+
     size = settings.patch_size
-    corners = patch_positions(max(photograph.width, size), max(photograph.height, size), len(patches), size)
-    every = _probabilities(predictor, photograph, patches, classes)
-    return {
-        "width": photograph.width,
-        "height": photograph.height,
-        "patches": [
+    positions = patch_positions(max(photo.width, size), max(photo.height, size), len(patches), size)
+    total = probabilities(patches)
+    explained = []
+    for index, (x, y) in enumerate(positions):
+        without = probabilities(np.delete(patches, index, 0))
+        explained.append(
             {
                 "box": {"x": x, "y": y, "width": size, "height": size},
-                "counts": _less(every, _probabilities(predictor, photograph, np.delete(patches, index, 0), classes)),
-                "alone": _probabilities(predictor, photograph, patches[index : index + 1], classes),
+                "contribution": {target: total[target] - without[target] for target in total},
+                "alone": probabilities(patches[index : index + 1]),
             }
-            for index, (x, y) in enumerate(corners)
-        ],
-    }
-
-
-def _probabilities(
-    predictor: Predictor, photograph: ModelInput, patches: Any, classes: Mapping[str, str]
-) -> dict[str, float]:
-    if not len(patches):
-        return dict.fromkeys(classes, 0.0)
-    reading = predictor.predict(replace(photograph, inputs={**photograph.inputs, "patches": patches}))
-    return {target: reading.predictions[target].probabilities[label] for target, label in classes.items()}
-
-
-def _less(every: Mapping[str, float], without: Mapping[str, float]) -> dict[str, float]:
-    return {target: every[target] - without[target] for target in every}
+        )
+    return {"width": photo.width, "height": photo.height, "patches": explained}

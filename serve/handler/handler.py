@@ -1,4 +1,4 @@
-"""TorchServe's handler: a thin skin over the reader. It runs inside an archive, without Lightmeter installed."""
+"""The TorchServe handler, a thin adapter over the prediction service. Runs inside an archive."""
 
 import json
 import logging
@@ -8,55 +8,54 @@ from typing import Any
 
 import torch
 
-from lightmeter.models.runtime.predictor import InvalidPhoto
-
-from .metrics import PredictionMetrics, expected_mix
-from .request import read_request
+from ...models.runtime.predictor import InvalidPhoto
+from .metrics import PredictionMetrics, expected_class_shares
+from .request import parse_request
 from .service import PredictionService
 
-_FAILED = InvalidPhoto(500, "The prediction failed; the server's log says why.")
+_INTERNAL_ERROR = InvalidPhoto(500, "The prediction failed; see the server's log.")
 _log = logging.getLogger(__name__)
 
 
 class Handler:
-    """Answers a batch of requests; one that cannot be answered does not touch the others."""
+    """Answer batches of requests; an invalid request does not affect the others of its batch."""
 
     def initialize(self, context: Any) -> None:
         """Load the model, once in each worker."""
-        torch.set_num_threads(1)  # workers are processes: more threads would fight for the same cores
+        torch.set_num_threads(1)  # each worker is a process; more threads would compete for the same cores
         properties = context.system_properties
-        gpu = properties.get("gpu_id")
         run = Path(properties["model_dir"]) / "run"
-        self.reader = PredictionService.load(
-            run, f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        )
-        spec = self.reader.predictor.spec
-        self.meter = PredictionMetrics(context.metrics, spec.name, spec.version, expected_mix(run, spec.targets))
+        gpu = properties.get("gpu_id")
+        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        self.service = PredictionService.load(run, device)
+        spec = self.service.predictor.spec
+        shares = expected_class_shares(run, spec.targets)
+        self.metrics = PredictionMetrics(context.metrics, spec.name, spec.version, shares)
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with JSON.
 
         Args:
-            rows: the parts of each request's body, by name; a body that is not multipart is one part, ``body``.
-            context: TorchServe's; takes the status of each answer.
+            rows: Fields of each request's body by name; the single field of a plain body is ``body``.
+            context: TorchServe's context; receives the status of each response.
         """
-        return [self._answer(index, row, context) for index, row in enumerate(rows)]
+        return [self._handle_request(index, row, context) for index, row in enumerate(rows)]
 
-    def _answer(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
+    def _handle_request(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
         context.set_response_content_type(index, "application/json")
         explain = context.get_request_header(index, "explain") == "True"
         try:
-            answer = self.reader.answer(read_request(row, explain=explain))
+            response = self.service.predict(parse_request(row, explain=explain))
         except InvalidPhoto as error:
-            return self._refuse(index, error, context)
-        except Exception:  # noqa: BLE001 - one bad request must not cost the others of the batch their answers
+            return self._error(index, error, context)
+        except Exception:  # noqa: BLE001 - a failed request must not fail the others of its batch
             _log.exception("Request %s failed.", context.get_request_id(index))
-            return self._refuse(index, _FAILED, context)
-        self.meter.answered(answer.document, answer.decoding_s, answer.inference_s)
-        return _json(answer.document)
+            return self._error(index, _INTERNAL_ERROR, context)
+        self.metrics.record_response(response.document, response.decoding_s, response.inference_s)
+        return _json(response.document)
 
-    def _refuse(self, index: int, error: InvalidPhoto, context: Any) -> bytes:
-        self.meter.refused(error.status)
+    def _error(self, index: int, error: InvalidPhoto, context: Any) -> bytes:
+        self.metrics.record_error(error.status)
         context.set_response_status(code=error.status, phrase="refused", idx=index)
         return _json({"error": {"status": error.status, "reason": error.reason}})
 

@@ -1,4 +1,4 @@
-"""What Prometheus sees. Runs inside an archive; `serve start` declares the same metrics to TorchServe."""
+"""Prometheus metrics of predictions. Runs inside an archive; `serve start` declares the same metrics to TorchServe."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,41 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.models.runtime.spec import Target
+from ...models.runtime.spec import Target
 
-_MODEL = ("ModelName", "ModelVersion")
+_MODEL_LABELS = ("ModelName", "ModelVersion")
 
-_Declared = dict[str, tuple[str, ...]]
-
-COUNTERS: _Declared = {
-    "lightmeter_requests": (*_MODEL, "Outcome"),
-    "lightmeter_predictions": (*_MODEL, "Target", "Class"),
-    "lightmeter_warnings": (*_MODEL, "Kind"),
+_METRICS: dict[str, dict[str, tuple[str, ...]]] = {
+    "counter": {
+        "lightmeter_requests": (*_MODEL_LABELS, "Outcome"),
+        "lightmeter_predictions": (*_MODEL_LABELS, "Target", "Class"),
+        "lightmeter_warnings": (*_MODEL_LABELS, "Kind"),
+    },
+    "histogram": {"lightmeter_decoding_seconds": _MODEL_LABELS, "lightmeter_inference_seconds": _MODEL_LABELS},
+    "gauge": {"lightmeter_class_drift": (*_MODEL_LABELS, "Target")},
 }
-HISTOGRAMS: _Declared = {"lightmeter_decoding_seconds": _MODEL, "lightmeter_inference_seconds": _MODEL}
-GAUGES: _Declared = {"lightmeter_class_drift": (*_MODEL, "Target")}
-
 _UNITS = {"counter": "Count", "histogram": "Seconds", "gauge": "Fraction"}
-_KINDS: dict[str, _Declared] = {"counter": COUNTERS, "histogram": HISTOGRAMS, "gauge": GAUGES}
-_MEMORY = 500
+_DRIFT_WINDOW = 500
 
 
-def declaration() -> dict[str, list[dict[str, Any]]]:
-    """Return the metrics as TorchServe's ``metrics_config`` declares those of a model."""
+def declared_model_metrics() -> dict[str, list[dict[str, Any]]]:
+    """Return the metrics in the form of TorchServe's ``metrics_config``."""
     return {
-        kind: [{"name": name, "unit": _UNITS[kind], "dimensions": list(labels)} for name, labels in names.items()]
-        for kind, names in _KINDS.items()
+        kind: [{"name": name, "unit": _UNITS[kind], "dimensions": list(labels)} for name, labels in metrics.items()]
+        for kind, metrics in _METRICS.items()
     }
 
 
 class PredictionMetrics:
-    """Reports through TorchServe's own channel.
+    """Report metrics of one model to TorchServe.
 
     Args:
         cache: TorchServe's metrics cache of this worker.
-        name: of the model.
-        version: of the model.
-        expected: by target, the share of photographs that the model gave each class in validation.
+        name: Model name.
+        version: Model version.
+        expected: Expected share of each class, by target.
     """
 
     def __init__(self, cache: Any, name: str, version: str, expected: Mapping[str, Mapping[str, float]]) -> None:
@@ -50,37 +48,38 @@ class PredictionMetrics:
         self._model = [name, version]
         self._metrics = {
             metric: cache.add_metric_to_cache(metric, _UNITS[kind], list(labels), MetricTypes(kind))
-            for kind, names in _KINDS.items()
-            for metric, labels in names.items()
+            for kind, metrics in _METRICS.items()
+            for metric, labels in metrics.items()
         }
-        self._mixes = {target: ClassDistribution(shares) for target, shares in expected.items()}
+        self._distributions = {target: ClassDistribution(shares) for target, shares in expected.items()}
 
-    def refused(self, status: int) -> None:
+    def record_error(self, status: int) -> None:
         """Count a request that was answered with an error."""
         self._report("lightmeter_requests", 1, str(status))
 
-    def answered(self, document: Mapping[str, Any], decoding_s: float, inference_s: float) -> None:
-        """Count a reading."""
+    def record_response(self, document: Mapping[str, Any], decoding_s: float, inference_s: float) -> None:
+        """Count a prediction."""
         self._report("lightmeter_requests", 1, "200")
         self._report("lightmeter_decoding_seconds", decoding_s)
         self._report("lightmeter_inference_seconds", inference_s)
         for warning in document.get("warnings", ()):
             self._report("lightmeter_warnings", 1, warning["kind"])
-        for target, found in document["predictions"].items():
-            for label in found.get("classes") or [found.get("class", "none")]:
+        for target, prediction in document["predictions"].items():
+            for label in prediction.get("classes") or [prediction.get("class", "none")]:
                 self._report("lightmeter_predictions", 1, target, label)
-            if target in self._mixes:
-                self._report("lightmeter_class_drift", self._mixes[target].drift_after(found["class"]), target)
+            if target in self._distributions:
+                drift = self._distributions[target].update(prediction["class"])
+                self._report("lightmeter_class_drift", drift, target)
 
     def _report(self, metric: str, value: float, *labels: str) -> None:
-        self._metrics[metric].add_or_update(value, [*self._model, *(_label(label) for label in labels)])
+        self._metrics[metric].add_or_update(value, [*self._model, *(_escape(label) for label in labels)])
 
 
 class ClassDistribution:
-    """The classes that a worker has answered of late, and how far they are from those of validation.
+    """Shares of the recently predicted classes, compared with the expected shares.
 
     Args:
-        expected: share of each class.
+        expected: Expected share of each class.
     """
 
     def __init__(self, expected: Mapping[str, float]) -> None:
@@ -88,47 +87,42 @@ class ClassDistribution:
         self._expected = np.array(list(expected.values()))
         self._recent = self._expected.copy()
 
-    def drift_after(self, label: str) -> float:
-        """Return half the sum of differences in share (total variation, 0 to 1) after one more answer.
+    def update(self, label: str) -> float:
+        """Add a prediction and return the total variation distance from the expected shares (0 to 1).
 
-        Answers are forgotten exponentially, over about 500.
+        Older predictions lose weight exponentially, over about 500 predictions.
         """
-        seen = np.zeros_like(self._expected)
-        seen[self._index[label]] = 1.0
-        self._recent += (seen - self._recent) / _MEMORY
+        prediction = np.zeros_like(self._expected)
+        prediction[self._index[label]] = 1.0
+        self._recent += (prediction - self._recent) / _DRIFT_WINDOW
         return float(np.abs(self._recent - self._expected).sum() / 2)
 
 
-def expected_mix(run: Path, targets: Iterable[Target]) -> dict[str, dict[str, float]]:
-    """Return the share of validation photographs that each class was answered for, by target.
+def expected_class_shares(run: Path, targets: Iterable[Target]) -> dict[str, dict[str, float]]:
+    """Return the share of validation photographs predicted as each class, by target.
 
     Args:
-        run: a run folder; what its ``metrics.json`` does not tell, or tells of other classes, is left out.
-        targets: of the model.
+        run: Run directory. Targets that its ``metrics.json`` does not hold, or holds with other classes, are left out.
+        targets: Targets of the model.
     """
-    validated = _validated(run)
-    return {target.name: shares for target in targets if (shares := _shares(validated, target))}
-
-
-def _validated(run: Path) -> Any:
     try:
-        return json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]["targets"]
+        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]["targets"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    return {target.name: shares for target in targets if (shares := _shares(metrics, target))}
 
 
-def _shares(validated: Any, target: Target) -> dict[str, float]:
+def _shares(metrics: Any, target: Target) -> dict[str, float]:
     try:
-        found = validated[target.name]
-        counts = np.asarray(found["confusion"], float).sum(0)  # targets with several classes at once have none
-        known = tuple(found["classes"]) == target.classes and counts.shape == (len(target.classes),)
+        classes = tuple(metrics[target.name]["classes"])
+        counts = np.asarray(metrics[target.name]["confusion"], float).sum(0)  # multi-label targets have none
     except (ValueError, KeyError, TypeError):
         return {}
-    if not known or not counts.sum() > 0:
+    if classes != target.classes or counts.shape != (len(classes),) or not counts.sum() > 0:
         return {}
-    return dict(zip(target.classes, (counts / counts.sum()).tolist(), strict=True))
+    return dict(zip(classes, (counts / counts.sum()).tolist(), strict=True))
 
 
-def _label(text: str) -> str:
-    """Return a class as a label; TorchServe's own line format has no way to write these characters."""
-    return "".join("_" if letter in ",|#:\n\r" else letter for letter in text)
+def _escape(text: str) -> str:
+    """Replace the characters that TorchServe's metrics log format cannot represent."""
+    return "".join("_" if character in ",|#:\n\r" else character for character in text)

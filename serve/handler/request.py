@@ -1,4 +1,4 @@
-"""What a request holds. Runs inside an archive."""
+"""Parse requests: a photograph and its options. Runs inside an archive."""
 
 import base64
 import binascii
@@ -7,26 +7,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lightmeter.models.runtime.exif_features import Tags
-from lightmeter.models.runtime.preprocess import InvalidPhoto
+from ...models.runtime.exif_features import Tags
+from ...models.runtime.preprocess import InvalidPhoto
 
-PARTS = ("body", "data", "image", "file")
-"""Names of the part of a request's body that holds the photograph; a plain body is called ``body``."""
+PHOTO_FIELDS = ("body", "data", "image", "file")
+"""Names of the field that holds the photograph; TorchServe calls a body without fields ``body``."""
 
 OPTIONS = ("top_k", "targets", "explain", "exif")
-_WRONG = 400
+_BAD_REQUEST = 400
 
 
 @dataclass(frozen=True)
 class Request:
-    """One photograph to read, and what is wanted of it.
+    """A photograph to predict, with options.
 
     Attributes:
-        data: the file's bytes.
-        top_k: how many classes of each target to tell, the most probable first; 0 for all, in their own order.
-        targets: which targets to tell; none for all.
-        explain: whether to tell which patches counted.
-        exif: tags that are told beside the file, for models that read some.
+        data: Bytes of the image file.
+        top_k: Number of classes to return for each target, most probable first; 0 for all, in their own order.
+        targets: Targets to return; empty for all.
+        explain: Whether to add the contribution of each patch.
+        exif: EXIF tags given with the file, for models that use them.
     """
 
     data: bytes = field(repr=False)
@@ -36,62 +36,62 @@ class Request:
     exif: Tags = field(default_factory=dict)
 
 
-def read_request(parts: Mapping[str, Any], *, explain: bool = False) -> Request:
-    """Return the request that a body holds: the photograph itself, a form, or JSON with the photograph as base64.
+def parse_request(fields: Mapping[str, Any], *, explain: bool = False) -> Request:
+    """Parse a request body: the image itself, a form, or JSON with the image in base64.
 
     Args:
-        parts: the body's parts by name, bytes or text, or a JSON object already read.
-        explain: whether it was sent to where explanations are asked for.
+        fields: Fields of the body by name: bytes, text or a parsed JSON object.
+        explain: Default of the option ``explain``.
 
     Raises:
-        PhotographError: if there is no photograph in it, or an option is wrong.
+        InvalidPhoto: The request contains no photograph, or an option is invalid (status 400).
     """
-    name, rest = _split(parts)
+    name, rest = _split(fields)
     if name is None:
         raise InvalidPhoto(
-            _WRONG, "The request holds no photograph; send the file as the body, or as the part 'data' of a form."
+            _BAD_REQUEST, "The request contains no photograph; send it as the body, or as the form field 'data'."
         )
-    options = {"explain": explain} | {key: _option(key, value) for key, value in rest.items()}
-    value = parts[name]
-    if not isinstance(value, Mapping):
-        return _request(_bytes(value), options)
-    name, rest = _split(value)
-    if name is None or not isinstance(value[name], str):
-        raise InvalidPhoto(_WRONG, "The JSON holds no photograph; send its bytes in base64 as 'image'.")
+    options = {"explain": explain} | {key: _form_option(key, value) for key, value in rest.items()}
+    content = fields[name]
+    if not isinstance(content, Mapping):
+        return _request(_to_bytes(content), options)
+    name, rest = _split(content)
+    if name is None or not isinstance(content[name], str):
+        raise InvalidPhoto(_BAD_REQUEST, "The JSON contains no photograph; send its bytes in base64 as 'image'.")
     try:
-        data = base64.b64decode(value[name], validate=True)
+        data = base64.b64decode(content[name], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidPhoto(_WRONG, f"The photograph in the JSON is not base64 ({error}).") from error
+        raise InvalidPhoto(_BAD_REQUEST, f"The photograph in the JSON is not valid base64 ({error}).") from error
     return _request(data, options | rest)
 
 
-def _split(parts: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return which part holds the photograph, and the others."""
-    name = next((name for name in PARTS if name in parts), None)
-    return name, {key: value for key, value in parts.items() if key != name}
+def _split(fields: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return the name of the field that holds the photograph, and the other fields."""
+    name = next((name for name in PHOTO_FIELDS if name in fields), None)
+    return name, {key: value for key, value in fields.items() if key != name}
 
 
 def _request(data: bytes, options: Mapping[str, Any]) -> Request:
     unknown = [key for key in options if key not in OPTIONS]
     if unknown:
-        raise InvalidPhoto(_WRONG, f"There is no option '{unknown[0]}'; there are {', '.join(OPTIONS)}.")
+        raise InvalidPhoto(_BAD_REQUEST, f"Unknown option '{unknown[0]}'; the options are {', '.join(OPTIONS)}.")
     top_k, targets, exif = options.get("top_k", 0), options.get("targets", []), options.get("exif", {})
     if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 0:
-        raise InvalidPhoto(_WRONG, "'top_k' must be a whole number, 1 or more.")
+        raise InvalidPhoto(_BAD_REQUEST, "'top_k' must be a positive integer.")
     if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
-        raise InvalidPhoto(_WRONG, "'targets' must be a list of names.")
+        raise InvalidPhoto(_BAD_REQUEST, "'targets' must be a list of names.")
     if not isinstance(options["explain"], bool):
-        raise InvalidPhoto(_WRONG, "'explain' must be true or false.")
+        raise InvalidPhoto(_BAD_REQUEST, "'explain' must be true or false.")
     if not isinstance(exif, Mapping):
-        raise InvalidPhoto(_WRONG, '\'exif\' must be an object of tags, such as {"FNumber": 2.8, "ISO": 400}.')
+        raise InvalidPhoto(_BAD_REQUEST, '\'exif\' must be an object of tags, such as {"FNumber": 2.8, "ISO": 400}.')
     return Request(data, top_k, tuple(targets), options["explain"], exif)
 
 
-def _option(name: str, value: Any) -> Any:
-    """Return an option of a form, where everything is text: ``3``, ``shutter,iso``, ``true``, ``{"ISO": 400}``."""
-    if isinstance(value, Mapping):  # TorchServe has read a part that calls itself JSON
+def _form_option(name: str, value: Any) -> Any:
+    """Parse an option of a form, where every value is text: ``3``, ``shutter,iso``, ``true``, ``{"ISO": 400}``."""
+    if isinstance(value, Mapping):  # TorchServe parses fields of type application/json
         return value
-    text = _bytes(value).decode("utf-8", "replace").strip()
+    text = _to_bytes(value).decode("utf-8", "replace").strip()
     if name == "targets":
         return [target.strip() for target in text.split(",")]
     try:
@@ -100,9 +100,9 @@ def _option(name: str, value: Any) -> Any:
         return text
 
 
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, str):  # TorchServe has decoded a part that calls itself text
+def _to_bytes(value: Any) -> bytes:
+    if isinstance(value, str):  # TorchServe decodes fields of type text/plain
         return value.encode()
     if isinstance(value, bytes | bytearray):
         return bytes(value)
-    raise InvalidPhoto(_WRONG, "The body is JSON, but not an object with a photograph as 'image'.")
+    raise InvalidPhoto(_BAD_REQUEST, "The body is JSON, but not an object with a photograph as 'image'.")

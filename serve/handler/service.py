@@ -1,4 +1,4 @@
-"""From a request to an answer, whichever server has received it. Runs inside an archive."""
+"""The prediction service, independent of the server in front of it. Runs inside an archive."""
 
 import time
 from collections.abc import Mapping
@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightmeter.models.runtime.input_warnings import input_warnings
-from lightmeter.models.runtime.memory import keep_freed_memory
-from lightmeter.models.runtime.predictor import InvalidPhoto, Predictor
-
+from ...models.runtime.input_warnings import input_warnings
+from ...models.runtime.memory import keep_freed_memory
+from ...models.runtime.predictor import InvalidPhoto, Predictor
 from .explanation import explain
 from .request import Request
 
 
 @dataclass(frozen=True)
 class PredictionResponse:
-    """An answer, and what it took.
+    """The response to a request, and the time it took.
 
     Attributes:
-        document: as it is sent.
-        decoding_s: time to decode the photograph and to cut what the network is given, in seconds.
-        inference_s: time in the network, in seconds.
+        document: JSON document to send.
+        decoding_s: Time to decode and preprocess the photograph, in seconds.
+        inference_s: Time in the network, in seconds.
     """
 
     document: dict[str, Any]
@@ -30,10 +29,10 @@ class PredictionResponse:
 
 
 class PredictionService:
-    """Answers requests with one model.
+    """Answer prediction requests with one model.
 
     Args:
-        predictor: the model.
+        predictor: The model.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -42,40 +41,43 @@ class PredictionService:
 
     @classmethod
     def load(cls, run: Path, device: str = "cpu") -> "PredictionService":
-        """Load the model of a run folder, in a process whose work are predictions."""
+        """Load the model of a run directory and tune the memory allocation of this process for predictions."""
         keep_freed_memory()
         return cls(Predictor.load(run, device))
 
-    def answer(self, request: Request) -> PredictionResponse:
-        """Return what is read off a photograph: its prediction, and warnings if it is unlike what the model knows.
+    def predict(self, request: Request) -> PredictionResponse:
+        """Predict a photograph.
+
+        Returns:
+            The predictions, with warnings if the photograph is unlike the training data.
 
         Raises:
-            PhotographError: if it cannot be read, or there is no such target.
+            InvalidPhoto: The photograph cannot be decoded, or a requested target does not exist.
         """
         for target in request.targets:
             if target not in self._targets:
-                raise InvalidPhoto(400, f"There is no target '{target}'; there are {', '.join(self._targets)}.")
-        begun = time.perf_counter()
-        photograph = self.predictor.preprocess(request.data, exif=request.exif)
+                targets = ", ".join(self._targets)
+                raise InvalidPhoto(400, f"Unknown target '{target}'; the targets of this model are {targets}.")
+        start = time.perf_counter()
+        photo = self.predictor.preprocess(request.data, exif=request.exif)
         decoded = time.perf_counter()
-        reading = self.predictor.predict(photograph)
-        document = reading.as_dict()
-        done = time.perf_counter()
-        warnings = input_warnings(request.data, photograph, self.predictor.spec)
-        if warnings:
+        prediction = self.predictor.predict(photo)
+        document = prediction.as_dict()
+        end = time.perf_counter()
+        if warnings := input_warnings(request.data, photo, self.predictor.spec):
             document["warnings"] = warnings
         if request.explain:
-            classes = {target: found.label for target, found in reading.predictions.items()}
-            document["explanation"] = explain(self.predictor, photograph, classes)
+            classes = {name: target.label for name, target in prediction.predictions.items()}
+            document["explanation"] = explain(self.predictor, photo, classes)
         document["predictions"] = _select(document["predictions"], request)
-        return PredictionResponse(document, decoded - begun, done - decoded)
+        return PredictionResponse(document, decoded - start, end - decoded)
 
 
 def _select(predictions: Mapping[str, dict[str, Any]], request: Request) -> dict[str, dict[str, Any]]:
-    """Return the predictions that were asked for, the most probable classes first where only some are."""
-    chosen = {target: dict(predictions[target]) for target in request.targets or predictions}
+    """Return the requested targets, with the ``top_k`` most probable classes of each."""
+    selected = {target: dict(predictions[target]) for target in request.targets or predictions}
     if request.top_k:
-        for found in chosen.values():
-            ranked = sorted(found["probabilities"].items(), key=lambda pair: -pair[1])
-            found["probabilities"] = dict(ranked[: request.top_k])
-    return chosen
+        for prediction in selected.values():
+            ranked = sorted(prediction["probabilities"].items(), key=lambda item: -item[1])
+            prediction["probabilities"] = dict(ranked[: request.top_k])
+    return selected

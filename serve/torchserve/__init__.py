@@ -1,1 +1,1 @@
-"""Start, configure and monitor TorchServe."""
+"""Configure, start, monitor and stop TorchServe."""

@@ -1,33 +1,31 @@
-"""TorchServe's configuration, written so that its traps stay shut.
+"""TorchServe's configuration.
 
-Keys: TorchServe's "Advanced configuration" and "Metrics" pages. The management and metrics addresses are loopback
-whatever address photographs are sent to; tokens stay on and models cannot be registered from outside, as is
-TorchServe's default. Each server has temporary, log and working folders of its own: TorchServe keeps its process id,
-its sockets and its tokens there, and two servers in one folder stop each other.
+Keys: TorchServe's documentation, "Advanced configuration" and "Metrics". The management and metrics addresses are
+always loopback; tokens stay on and models cannot be registered from outside, as is TorchServe's default. Each server
+has its own temporary, log and working directories: TorchServe keeps its process id, sockets and tokens there, and two
+servers in one directory stop each other.
 """
 
 import json
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.serve.handler.metrics import declaration
+from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.settings import ServeSection
+from lightmeter.web import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 120
-ANSWER_TIMEOUT_S = 120
+RESPONSE_TIMEOUT_S = 120
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where a server listens."""
+class Ports(NamedTuple):
+    """Ports of a server."""
 
     inference: int
     management: int
@@ -37,60 +35,56 @@ class Ports:
 
 
 def torchserve_folder() -> Path:
-    """Return the folder in which the package ``ts`` lies.
+    """Return the directory of the package ``ts``.
 
     Raises:
-        LightmeterError: if TorchServe is not installed.
+        LightmeterError: TorchServe is not installed.
     """
-    found = find_spec("ts")
-    if found is None or not found.submodule_search_locations:
-        raise LightmeterError("TorchServe is not installed; install the package torchserve 0.12.")
-    return Path(found.submodule_search_locations[0])
+    spec = find_spec("ts")
+    if spec is None or not spec.submodule_search_locations:
+        raise LightmeterError("TorchServe is not installed; run: pip install 'torchserve>=0.12,<0.13'")
+    return Path(spec.submodule_search_locations[0])
 
 
-def choose_ports(host: str, wanted: int = 0) -> Ports:
+def free_ports(host: str, inference: int = 0) -> Ports:
     """Return ports that are free now.
 
     Args:
-        host: the address that photographs are sent to.
-        wanted: its port; 0 for any.
+        host: Address of the inference API.
+        inference: Port of the inference API; 0 for any.
 
     Raises:
-        UsageError: if the wanted port is taken, or the address is not this machine's.
+        UsageError: The port is in use, or the address does not belong to this machine.
     """
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket(_family(host)))]
-        sockets += [opened.enter_context(socket.socket()) for _ in range(4)]
-        for index, each in enumerate(sockets):
-            address = (host, wanted) if index == 0 else (LOOPBACK, 0)
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))]
+        sockets += [stack.enter_context(socket.socket()) for _ in range(4)]
+        addresses = [(host, inference), *[(LOOPBACK, 0)] * 4]
+        for each, address in zip(sockets, addresses, strict=True):
             try:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 each.bind(address)
             except OSError as error:
                 raise UsageError(
-                    f"{host} port {wanted} cannot be listened on ({error.strerror}); choose another --port."
+                    f"{host} port {inference} cannot be bound ({error.strerror}); choose another --port."
                 ) from error
         return Ports(*(each.getsockname()[1] for each in sockets))
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
 def url(host: str, port: int) -> str:
-    """Return the address of a port as TorchServe and HTTP write it."""
+    """Return the URL of a port; IPv6 addresses are put in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def properties(
-    home: ServerDirectory,
+    directory: ServerDirectory,
     settings: ServeSection,
     ports: Ports,
     models: Sequence[ServedModel],
     *,
     model_api: bool = False,
 ) -> str:
-    """Return ``config.properties``."""
+    """Return the content of ``config.properties``."""
     values: dict[str, object] = {
         "inference_address": url(settings.host, ports.inference),
         "management_address": url(LOOPBACK, ports.management),
@@ -99,11 +93,11 @@ def properties(
         "grpc_inference_port": ports.grpc_inference,
         "grpc_management_address": LOOPBACK,
         "grpc_management_port": ports.grpc_management,
-        "model_store": home.archives,
+        "model_store": directory.archives,
         "load_models": ",".join(model.archive for model in models),
-        "models": json.dumps(_models(settings, models)),
+        "models": json.dumps(_model_settings(settings, models)),
         "metrics_mode": "prometheus",
-        "metrics_config": home.metrics,
+        "metrics_config": directory.metrics,
         "disable_system_metrics": "true",
         "enable_envvars_config": "false",
         "enable_model_api": str(model_api).lower(),
@@ -112,45 +106,39 @@ def properties(
         "max_request_size": settings.max_request_bytes,
         "token_expiration_min": settings.token_minutes,
         "default_startup_timeout": START_TIMEOUT_S,
-        "default_response_timeout": ANSWER_TIMEOUT_S,
+        "default_response_timeout": RESPONSE_TIMEOUT_S,
     }
-    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in values.items())
+    return "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
 
 
-def _models(settings: ServeSection, models: Sequence[ServedModel]) -> dict[str, dict[str, Any]]:
-    described: dict[str, dict[str, Any]] = {}
+def _model_settings(settings: ServeSection, models: Sequence[ServedModel]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each version of each model, by name and version."""
+    by_name: dict[str, dict[str, Any]] = {}
     for model in models:
-        described.setdefault(model.name, {})[model.version] = {
+        by_name.setdefault(model.name, {})[model.version] = {
             "marName": model.archive,
             "minWorkers": settings.workers,
             "maxWorkers": settings.workers,
             "batchSize": settings.batch_size,
             "maxBatchDelay": settings.max_batch_delay_ms,
-            "responseTimeout": ANSWER_TIMEOUT_S,
+            "responseTimeout": RESPONSE_TIMEOUT_S,
         }
-    return described
+    return by_name
 
 
-def _escaped(value: str) -> str:
-    """Return a value as Java's ``Properties`` reads it: Latin-1, backslash escapes."""
-    return "".join(_letter(letter) for letter in value)
-
-
-def _letter(letter: str) -> str:
-    if letter == "\\":
-        return "\\\\"
-    if " " <= letter <= "~":
-        return letter
-    units = letter.encode("utf-16-be")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+def _escape(value: str) -> str:
+    """Escape a value for Java's ``Properties``: double backslashes, and write non-ASCII UTF-16 units as hexadecimal."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[index : index + 2]) for index in range(0, len(units), 2)]
+    return "".join(chr(code) if 0x20 <= code <= 0x7E else f"\\u{code:04x}" for code in codes)
 
 
 def declared_metrics() -> dict[str, Any]:
-    """Return the metrics that TorchServe declares itself and ours; it shows none that are not declared."""
+    """Return TorchServe's own metrics and ours; TorchServe exports only declared metrics."""
     import yaml
 
-    own = yaml.safe_load((torchserve_folder() / "configs" / "metrics.yaml").read_text(encoding="utf-8"))
-    declared: dict[str, Any] = own
-    for kind, metrics in declaration().items():
+    text = (torchserve_folder() / "configs" / "metrics.yaml").read_text(encoding="utf-8")
+    declared: dict[str, Any] = yaml.safe_load(text)
+    for kind, metrics in declared_model_metrics().items():
         declared["model_metrics"].setdefault(kind, []).extend(metrics)
     return declared

@@ -1,64 +1,74 @@
-"""Why a server or a model does not start, in its own words, from the logs."""
+"""Read a server's logs: their last lines, and the reason why a server or a model did not start."""
 
 import re
 import time
-from collections.abc import Sequence
+from collections import deque
 
+from lightmeter.errors import LightmeterError
 from lightmeter.serve.torchserve.state import ServerDirectory
 
-_MODEL_LOG = "model_log.log"
-_DIED = "Backend worker process died."
-_TRACEBACK_S = 0.5  # how long a worker may take to write the rest of its traceback
-_LOGGED = re.compile(r"W-\d+-(?P<model>\S+)-(?P<stream>stdout|stderr) MODEL_LOG - (?P<text>.*)")
-_TRACEBACK = "Traceback"
+_WORKER_LINE = re.compile(r"W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
+_WORKER_DIED = "Backend worker process died."
+_TRACEBACK = "Traceback (most recent call last):\n"
+_TRACEBACK_S = 0.5  # time for a worker to write the rest of its traceback
+_NOISE = re.compile(r"\[METRICS\]|Backend received inference at|Overriding existing key")
 
 
-def diagnose_worker(place: ServerDirectory, model: str = r".+") -> str | None:
-    """Return why a model's worker died while it loaded, in the worker's own words, if one did.
+def last_lines(directory: ServerDirectory, count: int, *, access: bool = False) -> list[str]:
+    """Return the last lines of a server's log, without metrics and the note of every request.
 
     Args:
-        place: the server's folder.
-        model: a pattern of name and version, as in ``my-run_1.0``.
+        directory: Directory of the server.
+        count: Maximum number of lines.
+        access: Read the log of requests instead of the log of models and server.
+
+    Raises:
+        LightmeterError: No such server was ever started.
     """
-    if not _crash_logs(place, model):
+    file = directory.logs / ("access_log.log" if access else "model_log.log")
+    if not file.is_file():
+        raise LightmeterError(f"No log of server '{directory.name}': it was never started in this project.")
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return list(deque((line.rstrip("\n") for line in lines if not _NOISE.search(line)), count))
+
+
+def diagnose_worker(directory: ServerDirectory, model: str | None = None) -> str | None:
+    """Return why the worker of a model died while loading, or None if no worker died.
+
+    Args:
+        directory: Directory of the server.
+        model: Name and version, as in ``my-run_1.0`` (default: any model).
+    """
+    if not _tracebacks(directory, model):
         return None
     time.sleep(_TRACEBACK_S)
-    dead, said = next(iter(_crash_logs(place, model).items()))
-    reason = _final_exception(said)
-    return f"The model {dead} does not load: {reason or 'it gave no reason'} (log: {place.logs / _MODEL_LOG})."
+    name, text = next(iter(_tracebacks(directory, model).items()))
+    log = directory.logs / "model_log.log"
+    return f"Model {name} failed to load: {_final_exception(text)} (log: {log})."
 
 
-def _crash_logs(place: ServerDirectory, model: str) -> dict[str, list[str]]:
-    """Return what workers said from the time that they died, by name and version of their model."""
-    log = place.logs / _MODEL_LOG
-    found: dict[str, list[str]] = {}
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else ():
-        said = _LOGGED.search(line)
-        if said and re.fullmatch(model, said["model"]) and (said["model"] in found or _tells_of_death(said)):
-            found.setdefault(said["model"], []).append(said["text"])
-    return found
+def _tracebacks(directory: ServerDirectory, model: str | None) -> dict[str, str]:
+    """Return the output of each model's workers from the first traceback on."""
+    log = directory.logs / "model_log.log"
+    output: dict[str, str] = {}
+    for name, line in _WORKER_LINE.findall(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""):
+        output[name] = output.get(name, "") + line + "\n"
+    return {
+        name: text.partition(_TRACEBACK)[2]
+        for name, text in output.items()
+        if _TRACEBACK in text and model in {None, name}
+    }
 
 
-def _tells_of_death(said: re.Match[str]) -> bool:
-    """Whether a line of the log begins a worker's last words; those that cannot even import write to stderr."""
-    return said["text"] == _DIED or (said["stream"] == "stderr" and said["text"].startswith(_TRACEBACK))
+def _final_exception(text: str) -> str:
+    """Return the exception that ends the last of the chained tracebacks of one worker."""
+    first_worker = text.partition(_WORKER_DIED)[0]  # TorchServe starts another worker, which fails likewise
+    last_traceback = first_worker.split(_TRACEBACK)[-1]
+    return next((line.rstrip(".") for line in last_traceback.splitlines() if not line.startswith(" ")), "unknown error")
 
 
-def _final_exception(said: Sequence[str]) -> str | None:
-    """Return the exception that the first of some tracebacks, with those that led to it, ends with."""
-    raised, inside = None, False
-    for text in said:
-        if text == _DIED and raised:  # again: TorchServe tries over and over
-            break
-        if text.startswith(_TRACEBACK):
-            inside = True
-        elif inside and not text.startswith(" "):
-            raised, inside = text.rstrip("."), False
-    return raised
-
-
-def java_error(place: ServerDirectory) -> str:
-    """Return why Java ended, from what it wrote."""
-    lines = (place.logs / "console.log").read_text(encoding="utf-8", errors="replace").split("\n")
-    told = [line for line in lines if re.search(r"Exception|Error|error", line)]
-    return (told or [line for line in lines if line.strip()] or ["it said nothing"])[-1].strip()
+def java_error(directory: ServerDirectory) -> str:
+    """Return the error that Java wrote before it exited."""
+    lines = (directory.logs / "console.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if re.search(r"Exception|Error|error", line)]
+    return (errors or [line for line in lines if line.strip()] or ["no output"])[-1].strip()

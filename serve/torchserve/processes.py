@@ -1,7 +1,7 @@
-"""Which processes belong to a server, and how they end.
+"""Processes of a server.
 
-Java is started as the leader of a session of its own, so every worker has its process id as session id, also when
-Java itself is gone. The temporary folder in the environment tells them from processes that got the same numbers later.
+Java is started as the leader of a new session, so its process id is the session id of every worker, even after Java has
+exited. The temporary directory in their environment distinguishes them from later processes with the same ids.
 """
 
 import os
@@ -10,15 +10,16 @@ from contextlib import suppress
 
 import psutil
 
-from lightmeter.serve.torchserve.state import ServerState
+from lightmeter.errors import LightmeterError
+from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
 
 
 def processes_of(state: ServerState) -> list[psutil.Process]:
-    """Return the living processes of a server: Java and its workers, also those that outlived Java."""
-    return [process for process in psutil.process_iter() if _belongs(process, state)]
+    """Return the running processes of a server: Java and its workers, including orphaned workers."""
+    return [process for process in psutil.process_iter() if _belongs_to(state, process)]
 
 
-def _belongs(process: psutil.Process, state: ServerState) -> bool:
+def _belongs_to(state: ServerState, process: psutil.Process) -> bool:
     try:
         if os.getsid(process.pid) != state.pid or process.status() == psutil.STATUS_ZOMBIE:
             return False
@@ -27,47 +28,60 @@ def _belongs(process: psutil.Process, state: ServerState) -> bool:
         return False
 
 
-def is_alive(state: ServerState) -> bool:
-    """Tell whether the server's Java runs."""
+def is_running(state: ServerState) -> bool:
+    """Return whether the server's Java is running."""
     try:
-        return _belongs(psutil.Process(state.pid), state)
+        return _belongs_to(state, psutil.Process(state.pid))
     except psutil.NoSuchProcess:
         return False
 
 
-def terminate(state: ServerState, patience_s: float = 10.0) -> int:
-    """End a server's processes: politely, and after a while by force.
+def running_state(directory: ServerDirectory) -> ServerState:
+    """Return the state of a running server.
+
+    Raises:
+        LightmeterError: The server is not running.
+    """
+    state = directory.read()
+    if state is None or not is_running(state):
+        raise LightmeterError(f"Server '{directory.name}' is not running; start it with 'lightmeter serve start'.")
+    return state
+
+
+def terminate(state: ServerState, timeout_s: float = 10.0) -> int:
+    """Terminate the processes of a server, and kill those that do not exit in time.
 
     Args:
-        state: the server.
-        patience_s: how long a polite end may take, in seconds.
+        state: The server.
+        timeout_s: Time for processes to exit by themselves, in seconds.
 
     Returns:
-        How many processes there were.
+        Number of terminated processes.
     """
     processes = processes_of(state)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    psutil.wait_procs(processes, timeout=patience_s)
-    rest = processes_of(state)
-    for process in rest:
+    psutil.wait_procs(processes, timeout=timeout_s)
+    remaining = processes_of(state)
+    for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(rest, timeout=patience_s)
+    psutil.wait_procs(remaining, timeout=timeout_s)
     return len(processes)
 
 
-def resident_bytes(pid: int) -> int | None:
-    """Return the resident memory of a process, or None if it is gone or has no number yet (TorchServe says −1)."""
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except (psutil.Error, ValueError):
-        return None
+def resident_bytes(pids: Iterable[int]) -> int | None:
+    """Return the resident memory of processes, or None if none is running; a dead worker has the id −1."""
+    total = 0
+    for pid in pids:
+        with suppress(psutil.Error, ValueError):
+            total += psutil.Process(pid).memory_info().rss
+    return total or None
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return how long processes have computed since they were started, in seconds; those that are gone count 0."""
+    """Return the CPU time that processes have used since their start, in seconds."""
     total = 0.0
     for pid in pids:
         with suppress(psutil.Error, ValueError):

@@ -1,6 +1,6 @@
-"""Start TorchServe, wait until it really answers, and stop it without a trace.
+"""Start TorchServe, wait until its models are ready, and stop it with all its processes.
 
-Java is started directly: the ``torchserve`` command leaves Java and the workers behind when it is stopped.
+Java is started directly, because the ``torchserve`` command leaves Java and the workers running when it is stopped.
 """
 
 import json
@@ -20,165 +20,159 @@ from lightmeter.files import write_atomic
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive, check_archive
 from lightmeter.serve.client import Client
-from lightmeter.serve.torchserve import processes
 from lightmeter.serve.torchserve.config import (
-    LOOPBACK,
     START_TIMEOUT_S,
     Ports,
-    choose_ports,
     declared_metrics,
+    free_ports,
     properties,
     torchserve_folder,
     url,
 )
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker, java_error
 from lightmeter.serve.torchserve.java import Java, find_java
-from lightmeter.serve.torchserve.state import DEFAULT, ServedModel, ServerDirectory, ServerState, server_directory
+from lightmeter.serve.torchserve.processes import is_running, terminate
+from lightmeter.serve.torchserve.state import (
+    DEFAULT_SERVER,
+    ServedModel,
+    ServerDirectory,
+    ServerState,
+    server_directory,
+)
+from lightmeter.web import LOOPBACK
 
 
 @dataclass(frozen=True)
 class StartOptions:
-    """How a server is started.
+    """Options of a server.
 
     Attributes:
-        name: in the project.
-        port: that photographs are sent to; 0 for a free one.
-        model_api: whether models can be added and removed through the management address, as `roll` needs.
-        python: that the workers run in; else this one.
+        name: Name of the server in the project.
+        port: Port of the inference API; 0 for any free port.
+        model_api: Whether models can be added and removed while the server runs, as `rollout` requires.
+        python: Python interpreter of the workers.
     """
 
-    name: str = DEFAULT
+    name: str = DEFAULT_SERVER
     port: int = 0
     model_api: bool = False
     python: Path = Path(sys.executable)
 
 
 def start(project: Project, archives: Sequence[Path], options: StartOptions) -> ServerState:
-    """Start a server and wait until every model has all its workers ready.
+    """Start a server and wait until all workers of every model are ready.
 
     Args:
-        project: whose server it is.
-        archives: what it serves.
-        options: how.
+        project: Project of the server.
+        archives: Archives to serve.
+        options: Options of the server.
 
     Raises:
-        UsageError: if such a server runs, the port is taken, or an archive is no good.
-        LightmeterError: if TorchServe or a model does not start; the sentence holds the worker's own error.
+        UsageError: The server is already running, the port is in use, or an archive is invalid.
+        LightmeterError: TorchServe or a model failed to start; the message contains the worker's error.
     """
-    place = server_directory(project, options.name)
-    _stop_leftovers(place)
-    checked = sorted((check_archive(archive) for archive in archives), key=_count, reverse=True)
-    models = _served(checked)
+    directory = server_directory(project, options.name)
+    _stop_leftovers(directory)
+    checked = sorted((check_archive(archive) for archive in archives), key=_version_key, reverse=True)
+    models = _served_models(checked)
     java = find_java()
     settings = project.settings.serve
-    ports = choose_ports(settings.host, options.port)
-    _prepare_directory(place, checked, models)
-    written = properties(place, settings, ports, models, model_api=options.model_api)
-    write_atomic(place.configuration, written)
-    temporary = tempfile.mkdtemp(prefix="lightmeter-")  # short, since a socket's path has 107 bytes at most
-    pid = _launch(place, java, options.python, temporary)
+    ports = free_ports(settings.host, options.port)
+    _prepare_directory(directory, checked, models)
+    configuration = properties(directory, settings, ports, models, model_api=options.model_api)
+    write_atomic(directory.configuration, configuration)
+    temporary = tempfile.mkdtemp(prefix="lightmeter-")  # a short path: sockets allow 107 bytes
     state = ServerState(
-        pid=pid,
+        pid=_launch(directory, java, options.python, temporary),
         **_addresses(settings.host, ports),
         temporary=temporary,
         java=f"{java.path} ({java.version})",
         model_api=options.model_api,
         models=tuple(models),
     )
-    place.write(state)
+    directory.write(state)
     try:
-        _wait(place, state, settings.workers)
+        _wait(directory, state, settings.workers)
     except BaseException:
-        _end(place, state)
+        _stop(directory, state)
         raise
     return state
 
 
+def stop(directory: ServerDirectory) -> int:
+    """Stop a server with all its processes, and return their number.
+
+    Raises:
+        LightmeterError: No such server was started.
+    """
+    state = directory.read()
+    if state is None:
+        raise LightmeterError(f"Server '{directory.name}' is not running; start it with 'lightmeter serve start'.")
+    return _stop(directory, state)
+
+
+def _stop(directory: ServerDirectory, state: ServerState) -> int:
+    count = terminate(state)
+    shutil.rmtree(state.temporary, ignore_errors=True)
+    directory.remove()
+    return count
+
+
+def _stop_leftovers(directory: ServerDirectory) -> None:
+    """Stop the workers of a server whose Java has died."""
+    state = directory.read()
+    if state is None:
+        return
+    if is_running(state):
+        raise UsageError(
+            f"Server '{directory.name}' is already running at {state.inference}; stop it with 'lightmeter serve stop', "
+            "or choose another name with --server."
+        )
+    _stop(directory, state)
+
+
+def _version_key(archive: Archive) -> list[str | int]:
+    """Return a key that sorts 10.0 after 9.1; requests without a version go to the version that is loaded first."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", archive.version)]
+
+
+def _served_models(archives: Sequence[Archive]) -> list[ServedModel]:
+    models = {(archive.name, archive.version): ServedModel.from_archive(archive) for archive in archives}
+    if len(models) < len(archives):
+        versions = sorted(f"{archive.name} {archive.version}" for archive in archives)
+        duplicate = next(version for version in versions if versions.count(version) > 1)
+        raise UsageError(
+            f"Two archives contain {duplicate}; archive one of them again with another --version, or name the archives "
+            "to serve."
+        )
+    return list(models.values())
+
+
+def _prepare_directory(directory: ServerDirectory, archives: Sequence[Archive], models: Sequence[ServedModel]) -> None:
+    """Create the directory of a server: archives, empty logs and metrics configuration."""
+    directory.path.mkdir(parents=True, exist_ok=True)
+    directory.path.chmod(0o700)
+    for folder in (directory.archives, directory.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    for archive, model in zip(archives, models, strict=True):
+        shutil.copyfile(archive.path, directory.archives / model.archive)
+    write_atomic(directory.metrics, json.dumps(declared_metrics(), indent=2))  # JSON is valid YAML
+
+
 def _addresses(host: str, ports: Ports) -> dict[str, str]:
-    """Return where a server that listens on a host is reached from this machine."""
-    reached = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    """Return the addresses at which this machine reaches a server that listens on a host."""
+    reachable = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
     return {
-        "inference": url(reached, ports.inference),
+        "inference": url(reachable, ports.inference),
         "management": url(LOOPBACK, ports.management),
         "metrics": url(LOOPBACK, ports.metrics),
         "grpc": f"{LOOPBACK}:{ports.grpc_inference}",
     }
 
 
-def stop(place: ServerDirectory) -> int:
-    """Stop a server and everything that it started; return how many processes there were.
-
-    Raises:
-        LightmeterError: if no such server was started.
-    """
-    state = place.read()
-    if state is None:
-        raise LightmeterError(f"No server '{place.name}' runs here; start one with 'lightmeter serve start'.")
-    return _end(place, state)
-
-
-def connect(place: ServerDirectory) -> ServerState:
-    """Return a running server.
-
-    Raises:
-        LightmeterError: if it does not run.
-    """
-    state = place.read()
-    if state is None or not processes.is_alive(state):
-        raise LightmeterError(f"No server '{place.name}' runs here; start one with 'lightmeter serve start'.")
-    return state
-
-
-def _end(place: ServerDirectory, state: ServerState) -> int:
-    count = processes.terminate(state)
-    shutil.rmtree(state.temporary, ignore_errors=True)
-    place.forget()
-    return count
-
-
-def _stop_leftovers(place: ServerDirectory) -> None:
-    """Clear away what a server that died has left, unless it lives."""
-    state = place.read()
-    if state is None:
-        return
-    if processes.is_alive(state):
-        raise UsageError(
-            f"A server '{place.name}' runs already at {state.inference}; "
-            "stop it with 'lightmeter serve stop', or give this one another name with --server."
-        )
-    _end(place, state)
-
-
-def _count(archive: Archive) -> list[str | int]:
-    """Return a version as one counts, 10.0 after 9.1: TorchServe gives requests that name none to the first loaded."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", archive.version)]
-
-
-def _served(archives: Sequence[Archive]) -> list[ServedModel]:
-    models = [ServedModel(each.name, each.version, f"{each.name}-{each.version}.mar", each.sha256) for each in archives]
-    for index, model in enumerate(models):
-        if (model.name, model.version) in {(other.name, other.version) for other in models[:index]}:
-            raise UsageError(
-                f"Two archives hold version {model.version} of {model.name}; "
-                "archive one of them again with another --version, or start with the one that you mean."
-            )
-    return models
-
-
-def _prepare_directory(place: ServerDirectory, archives: Sequence[Archive], models: Sequence[ServedModel]) -> None:
-    """Make the server's folder: archives, log folder, declaration of metrics."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    place.folder.chmod(0o700)
-    for folder in (place.archives, place.logs):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-    for archive, model in zip(archives, models, strict=True):
-        shutil.copyfile(archive.path, place.archives / model.archive)
-    write_atomic(place.metrics, json.dumps(declared_metrics(), indent=2))  # JSON is YAML
-
-
-def _launch(place: ServerDirectory, java: Java, python: Path, temporary: str) -> int:
-    """Start Java in a session of its own and return its process id."""
+def _launch(directory: ServerDirectory, java: Java, python: Path, temporary: str) -> int:
+    """Start Java in a new session and return its process id."""
     folder = torchserve_folder()
     command = [
         str(java.path),
@@ -188,35 +182,36 @@ def _launch(place: ServerDirectory, java: Java, python: Path, temporary: str) ->
         f"{folder / 'frontend'}/*",
         "org.pytorch.serve.ModelServer",
         *("--python", str(python)),
-        *("-f", str(place.configuration)),
-        *("-s", str(place.archives)),
+        *("-f", str(directory.configuration)),
+        *("-s", str(directory.archives)),
         "-ncs",
     ]
-    own = {"TMPDIR": temporary, "TEMP": temporary, "LOG_LOCATION": str(place.logs), "METRICS_LOCATION": str(place.logs)}
-    with (place.logs / "console.log").open("wb") as console:
+    logs = str(directory.logs)
+    environment = {"TMPDIR": temporary, "TEMP": temporary, "LOG_LOCATION": logs, "METRICS_LOCATION": logs}
+    with (directory.logs / "console.log").open("wb") as console:
         process = subprocess.Popen(
             command,
-            cwd=place.folder,
-            env={**os.environ, **own},
+            cwd=directory.path,
+            env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    process.returncode = 0  # it outlives this command on purpose; Python need not warn of it
+    process.returncode = 0  # prevents Python's warning: the process is meant to outlive this command
     return process.pid
 
 
-def _wait(place: ServerDirectory, state: ServerState, workers: int) -> None:
-    """Wait until every model is ready. ``/ping`` is not asked: it says "Healthy" of a server whose workers are dead."""
+def _wait(directory: ServerDirectory, state: ServerState, workers: int) -> None:
+    """Wait until every model is ready. ``/ping`` is not used: it says "Healthy" even when all workers are dead."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    with Client(place, state) as client:
+    with Client(directory, state) as client:
         while time.monotonic() < deadline:
-            if not processes.is_alive(state):
-                raise LightmeterError(f"TorchServe did not start: {java_error(place)} (log: {place.logs}).")
-            if reason := diagnose_worker(place):
+            if not is_running(state):
+                raise LightmeterError(f"TorchServe failed to start: {java_error(directory)} (log: {directory.logs}).")
+            if reason := diagnose_worker(directory):
                 raise LightmeterError(reason)
-            if place.keys.is_file() and client.ready(workers):
+            if directory.keys.is_file() and client.ready(workers):
                 return
             time.sleep(0.1)
-    raise LightmeterError(f"TorchServe was not ready after {START_TIMEOUT_S} s; its log is in {place.logs}.")
+    raise LightmeterError(f"TorchServe was not ready after {START_TIMEOUT_S} s (log: {directory.logs}).")

@@ -1,4 +1,4 @@
-"""What is remembered of a server between two commands: one folder in the project's state, with one JSON file."""
+"""State of a server between two commands: one directory per server in the project, with a JSON file."""
 
 import json
 import re
@@ -8,21 +8,26 @@ from pathlib import Path
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.project import Project
+from lightmeter.serve.archive import Archive
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-DEFAULT = "main"
-"""The server that is meant where none is named."""
+DEFAULT_SERVER = "main"
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One version of one model that the server was started with."""
+    """One version of one model of a server."""
 
     name: str
     version: str
     archive: str
     sha256: str
+
+    @classmethod
+    def from_archive(cls, archive: Archive) -> "ServedModel":
+        """Return the model of an archive, stored as ``NAME-VERSION.mar``."""
+        return cls(archive.name, archive.version, f"{archive.name}-{archive.version}.mar", archive.sha256)
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,15 @@ class ServerState:
     """A server that was started.
 
     Attributes:
-        pid: process id of Java, which is also the id of the session in which it and its workers run.
-        inference: address to send photographs to.
-        management: address that answers questions about models; loopback.
-        metrics: address of the Prometheus metrics; loopback.
-        grpc: host and port of gRPC inference.
-        temporary: the server's own temporary folder.
-        java: the Java it runs on, and its version.
-        model_api: whether models can be added and removed while it runs.
-        models: what it serves.
+        pid: Process id of Java, and session id of Java and its workers.
+        inference: URL of the inference API.
+        management: URL of the management API (loopback).
+        metrics: URL of the Prometheus metrics (loopback).
+        grpc: Host and port of gRPC inference.
+        temporary: Temporary directory of this server.
+        java: Path and version of Java.
+        model_api: Whether models can be added and removed while the server runs.
+        models: The served models.
     """
 
     pid: int
@@ -51,81 +56,81 @@ class ServerState:
     model_api: bool
     models: tuple[ServedModel, ...]
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the state as its file holds it."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class ServerDirectory:
-    """The folder of one server of a project."""
+    """The directory of one server of a project.
 
-    folder: Path
+    Attributes:
+        path: The directory.
+    """
+
+    path: Path
 
     @property
     def name(self) -> str:
-        """The server's name."""
-        return self.folder.name
+        """Name of the server."""
+        return self.path.name
 
     @property
     def configuration(self) -> Path:
-        """TorchServe's configuration."""
-        return self.folder / "config.properties"
+        """TorchServe's configuration file."""
+        return self.path / "config.properties"
 
     @property
     def metrics(self) -> Path:
-        """The declaration of the metrics."""
-        return self.folder / "metrics.yaml"
+        """TorchServe's metrics configuration file."""
+        return self.path / "metrics.yaml"
 
     @property
     def archives(self) -> Path:
-        """TorchServe's model store: copies of the archives that this server was started with."""
-        return self.folder / "archives"
+        """TorchServe's model store: copies of the served archives."""
+        return self.path / "archives"
 
     @property
     def logs(self) -> Path:
-        """The folder of logs."""
-        return self.folder / "logs"
+        """Directory of the logs."""
+        return self.path / "logs"
 
     @property
     def keys(self) -> Path:
-        """The tokens, which TorchServe writes for its owner's eyes only."""
-        return self.folder / "key_file.json"
+        """The tokens, written by TorchServe and readable by their owner only."""
+        return self.path / "key_file.json"
 
     @property
-    def pid(self) -> Path:
-        """The process id of Java, for systemd."""
-        return self.folder / "java.pid"
+    def pid_file(self) -> Path:
+        """Process id of Java, for systemd."""
+        return self.path / "java.pid"
 
     @property
-    def _file(self) -> Path:
-        return self.folder / "state.json"
+    def _state_file(self) -> Path:
+        return self.path / "state.json"
 
     def read(self) -> ServerState | None:
-        """Return what was remembered, or None if no server was started, or it was stopped."""
+        """Return the state, or None if no server was started or it was stopped."""
         try:
-            values = json.loads(self._file.read_text(encoding="utf-8"))
+            values = json.loads(self._state_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         return ServerState(**{**values, "models": tuple(ServedModel(**model) for model in values["models"])})
 
     def write(self, state: ServerState) -> None:
-        """Remember a server."""
-        write_atomic(self._file, json.dumps(state.as_dict(), indent=2))
-        write_atomic(self.pid, f"{state.pid}\n")
+        """Save the state of a server that was started."""
+        write_atomic(self._state_file, json.dumps(asdict(state), indent=2))
+        write_atomic(self.pid_file, f"{state.pid}\n")
 
-    def forget(self) -> None:
-        """Forget the server; its logs stay."""
-        for file in (self._file, self.pid, self.keys):
+    def remove(self) -> None:
+        """Remove the state of a server that was stopped; keep its logs."""
+        for file in (self._state_file, self.pid_file, self.keys):
             file.unlink(missing_ok=True)
 
 
-def server_directory(project: Project, name: str) -> ServerDirectory:
-    """Return the folder of a project's server, which need not exist.
+def server_directory(project: Project, name: str = DEFAULT_SERVER) -> ServerDirectory:
+    """Return the directory of a server, which need not exist.
 
     Raises:
-        UsageError: if the name cannot be a folder's.
+        UsageError: The name cannot be used as a directory name.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"'{name}' cannot name a server; use up to 100 letters, digits, '.', '_' and '-' (--server).")
+        raise UsageError(f"Invalid server name '{name}': use up to 100 letters, digits, '.', '_' and '-' (--server).")
     return ServerDirectory(project.state / "serve" / name)

@@ -1,69 +1,61 @@
-"""What ``lightmeter serve status`` tells."""
+"""Status of a server, as printed by ``lightmeter serve status``."""
 
 import re
+from collections import defaultdict
 from typing import Any
 
 from lightmeter.serve.client import Client, ready_workers
-from lightmeter.serve.torchserve import processes
+from lightmeter.serve.torchserve.processes import is_running, resident_bytes
 from lightmeter.serve.torchserve.state import ServerDirectory
 
-_COUNTED = re.compile(
+_INFERENCE_METRIC = re.compile(
     r'^ts_inference_(latency_microseconds|requests_total)\{model_name="([^"]*)".*\} (\S+)$', re.MULTILINE
 )
 
 
-def server_status(place: ServerDirectory) -> dict[str, Any]:
-    """Return a server's state: its models with their workers, its addresses, its Java."""
-    state = place.read()
-    if state is None or not processes.is_alive(state):
-        return {"server": place.name, "running": False, "models": [], "addresses": {}, "java": None}
-    with Client(place, state) as client:
+def server_status(directory: ServerDirectory) -> dict[str, Any]:
+    """Return the models of a server with their workers, its addresses and its Java."""
+    state = directory.read()
+    if state is None or not is_running(state):
+        return {"server": directory.name, "running": False, "models": [], "addresses": {}, "java": None}
+    with Client(directory, state) as client:
         latencies = mean_latencies(client.metrics())
-        models = [_model(described, latencies) for described in client.models()]
+        models = [_model_status(model, latencies) for model in client.models()]
     return {
-        "server": place.name,
+        "server": directory.name,
         "running": True,
         "models": models,
-        "addresses": {
-            "inference": state.inference,
-            "management": state.management,
-            "metrics": state.metrics,
-            "grpc": state.grpc,
-        },
+        "addresses": {name: getattr(state, name) for name in ("inference", "management", "metrics", "grpc")},
         "java": state.java,
-        "java_memory_bytes": processes.resident_bytes(state.pid),
+        "java_memory_bytes": resident_bytes([state.pid]),
         "pid": state.pid,
-        "logs": str(place.logs),
-        "tokens": str(place.keys),
+        "logs": str(directory.logs),
+        "tokens": str(directory.keys),
     }
 
 
 def mean_latencies(metrics: str) -> dict[str, float]:
-    """Return how long each model's answers took on average since the start, in milliseconds, from its counters."""
-    sums: dict[tuple[str, str], float] = {}
-    for counter, name, value in _COUNTED.findall(metrics):
-        sums[counter, name] = sums.get((counter, name), 0.0) + float(value)
-    return {
-        name: microseconds / 1000 / sums["requests_total", name]
-        for (counter, name), microseconds in sums.items()
-        if counter == "latency_microseconds" and sums.get(("requests_total", name))
-    }
+    """Return the mean latency of each model since the start, in milliseconds, from Prometheus counters."""
+    latency: defaultdict[str, float] = defaultdict(float)
+    requests: defaultdict[str, float] = defaultdict(float)
+    for counter, model, value in _INFERENCE_METRIC.findall(metrics):  # one counter for each version of a model
+        (requests if counter == "requests_total" else latency)[model] += float(value)
+    return {model: latency[model] / 1000 / count for model, count in requests.items() if count}
 
 
-def _model(described: dict[str, Any], latencies: dict[str, float]) -> dict[str, Any]:
-    workers = described["workers"]
-    memory = [processes.resident_bytes(worker["pid"]) for worker in workers]
-    ready = ready_workers(described)
+def _model_status(model: dict[str, Any], latencies: dict[str, float]) -> dict[str, Any]:
+    pids = [worker["pid"] for worker in model["workers"]]
+    ready = ready_workers(model)
     return {
-        "name": described["modelName"],
-        "version": described["modelVersion"],
-        "workers": len(workers),
-        "ready": bool(workers) and ready == len(workers),
+        "name": model["modelName"],
+        "version": model["modelVersion"],
+        "workers": len(pids),
+        "ready": bool(pids) and ready == len(pids),
         "ready_workers": ready,
-        "queue": described.get("jobQueueStatus", {}).get("pendingRequests"),
-        "latency_ms": latencies.get(described["modelName"]),
-        "batch_size": described["batchSize"],
-        "max_batch_delay_ms": described["maxBatchDelay"],
-        "memory_bytes": sum(each for each in memory if each) or None,
-        "pids": [worker["pid"] for worker in workers],
+        "queue": model.get("jobQueueStatus", {}).get("pendingRequests"),
+        "latency_ms": latencies.get(model["modelName"]),
+        "batch_size": model["batchSize"],
+        "max_batch_delay_ms": model["maxBatchDelay"],
+        "memory_bytes": resident_bytes(pids),
+        "pids": pids,
     }

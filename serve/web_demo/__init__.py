@@ -1,1 +1,1 @@
-"""The web demo."""
+"""A local web page that predicts a photograph with a running server."""

@@ -1,69 +1,73 @@
-"""What the page tells as photographers write it, what EXIF says among it, and which way up a picture is shown."""
+"""Targets, camera settings and patch boxes in the form in which the page shows them."""
 
-import io
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
-from PIL import ExifTags, Image
+from lightmeter.exposure import format_setting
+from lightmeter.geometry import ORIENTATION_TAG, Box, Size, to_display
+from lightmeter.models.runtime.exif_features import exif_features
+from lightmeter.models.runtime.preprocess import open_image
 
-from lightmeter.exposure import format_setting, parse_number
 
-_TAGS = {
-    "aperture": (ExifTags.Base.FNumber, "f_number"),
-    "shutter": (ExifTags.Base.ExposureTime, "exposure_time_s"),
-    "iso": (ExifTags.Base.ISOSpeedRatings, "iso"),
-    "focal-length": (ExifTags.Base.FocalLength, "focal_length_mm"),
+class _Quantity(NamedTuple):
+    """The quantity of a target: its title, EXIF tag (of `exif_features`) and EXIF column (of `format_setting`)."""
+
+    title: str
+    tag: str = ""
+    column: str = ""
+
+
+_QUANTITIES = {
+    "aperture": _Quantity("aperture", "f_number", "f_number"),
+    "shutter": _Quantity("shutter speed", "exposure_time", "exposure_time_s"),
+    "iso": _Quantity("ISO", "iso", "iso"),
+    "focal-length": _Quantity("focal length", "focal_length", "focal_length_mm"),
+    "medium": _Quantity("film or digital"),
 }
-
-
-def read_settings(data: bytes) -> tuple[dict[str, str], int]:
-    """Return what EXIF says of each quantity, and the orientation."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            exif = image.getexif()
-            told: Mapping[int, Any] = exif.get_ifd(ExifTags.IFD.Exif)
-            orientation = int(exif.get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
-        return {}, 1
-    settings = {}
-    for quantity, (tag, column) in _TAGS.items():
-        value = told.get(tag)
-        number = parse_number(value[0] if isinstance(value, tuple) and value else value)
-        if number is not None and 0 < number < 1e9:
-            settings[quantity] = format_setting(column, number)
-    return settings, orientation
 
 
 def quantity_of_target(target: str) -> str:
     """Return the quantity that a target bins, for example ``shutter`` for ``shutter-binary``."""
-    return next((name for name in _TAGS if target == name or target.startswith(f"{name}-")), target)
+    return next((name for name in _QUANTITIES if target == name or target.startswith(f"{name}-")), target)
 
 
-def format_number(target: str, number: float) -> str:
-    """Format the number of a target in stops, such as ``1/80 s``."""
-    _, column = _TAGS[quantity_of_target(target)]
-    return format_setting(column, number)
+def target_title(target: str) -> str:
+    """Return the heading of a target, for example ``shutter speed (binary)`` for ``shutter-binary``."""
+    name = quantity_of_target(target)
+    variant = target[len(name) + 1 :]
+    return (_QUANTITIES[name].title if name in _QUANTITIES else name) + (f" ({variant})" if variant else "")
 
 
-def rotate_box(box: dict[str, int], width: int, height: int, orientation: int) -> dict[str, int]:
-    """Return a box of the stored picture in the upright one (Exif 2.32, tag 0x0112).
+def format_target_setting(target: str, value: float) -> str:
+    """Format the setting that a target predicts, such as ``1/80 s``."""
+    quantity = _QUANTITIES.get(quantity_of_target(target))
+    return format_setting(quantity.column if quantity else target, value)
+
+
+def read_exif(data: bytes) -> tuple[dict[str, str], int]:
+    """Read an image's camera settings and orientation.
 
     Args:
-        box: ``x``, ``y``, ``width`` and ``height`` in pixels.
-        width: of the stored picture.
-        height: likewise.
-        orientation: 1 to 8.
+        data: Bytes of the image file, which may be damaged.
+
+    Returns:
+        The formatted setting of each quantity that EXIF contains, and the orientation (1 to 8).
     """
-    left, top = box["x"], box["y"]
-    right, bottom = width - left - box["width"], height - top - box["height"]
-    corner = {
-        2: (right, top),
-        3: (right, bottom),
-        4: (left, bottom),
-        5: (top, left),
-        6: (bottom, left),
-        7: (bottom, right),
-        8: (top, right),
-    }.get(orientation, (left, top))
-    sides = (box["width"], box["height"]) if orientation < 5 else (box["height"], box["width"])
-    return {"x": corner[0], "y": corner[1], "width": sides[0], "height": sides[1]}
+    columns = {name: quantity.column for name, quantity in _QUANTITIES.items() if quantity.tag}
+    try:
+        with open_image(data) as image:
+            orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
+            features = exif_features(image, [_QUANTITIES[name].tag for name in columns], {}).tolist()
+    except Exception:  # noqa: BLE001 - decoders of malicious files raise almost any exception
+        return {}, 1
+    stops, present = features[: len(columns)], features[len(columns) :]
+    return {
+        name: format_setting(column, 2.0**stop)
+        for (name, column), stop, is_present in zip(columns.items(), stops, present, strict=True)
+        if is_present
+    }, orientation
+
+
+def display_box(box: Mapping[str, int], file_size: Size, orientation: int) -> dict[str, int]:
+    """Convert a box of the stored image to the image as browsers display it."""
+    return to_display(Box(**box), file_size, orientation)._asdict()

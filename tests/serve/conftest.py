@@ -1,4 +1,4 @@
-"""A small model, and a real TorchServe that serves it to all tests of a session."""
+"""Small untrained models and a real TorchServe shared by all tests of a session."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,62 +7,62 @@ import pytest
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
-from tests.serve.support import Server, make_fusion, make_photograph, make_run
-from tests.support import CommandResult, create_project, run_command
+from tests.serve.support import RunningServer, make_fusion_run, make_photo, make_run, run_in_project
+from tests.support import CommandResult, create_project
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with two runs and the archive of one; for tests that do not change it."""
+def serve_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the runs ``tiny`` and ``fusion`` and the archive of ``tiny``; read-only."""
     project = create_project(tmp_path_factory.mktemp("serve") / "project")
     make_run(project.runs / "tiny", "tiny")
-    make_fusion(project.runs / "fusion")
-    assert run_command("serve", "archive", "tiny", "--json", project=project.root).code == 0
+    make_fusion_run(project.runs / "fusion")
+    assert run_in_project("serve", "archive", "tiny", project=project).code == 0
     return project
 
 
 @pytest.fixture(scope="session")
-def served(place: Project) -> Iterator[Server]:
-    """A real TorchServe that serves the project's model."""
-    yield from _serving(place, "main")
+def server(serve_project: Project) -> Iterator[RunningServer]:
+    """A real TorchServe that serves the model ``tiny``."""
+    yield from _start(serve_project, "main")
 
 
 @pytest.fixture(scope="session")
-def fusion(place: Project) -> Iterator[Server]:
-    """Another one, beside it, that serves the project's model ``fusion``."""
-    archive = place.root / "fusion.mar"
-    assert run_command("serve", "archive", "fusion", "--out", archive, "--json", project=place.root).code == 0
-    yield from _serving(place, "second", archive)
+def fusion_server(serve_project: Project) -> Iterator[RunningServer]:
+    """A second server of the same project, with the model ``fusion``."""
+    archive = serve_project.root / "fusion.mar"
+    assert run_in_project("serve", "archive", "fusion", "--out", archive, project=serve_project).code == 0
+    yield from _start(serve_project, "second", archive)
 
 
-def _serving(place: Project, name: str, *archives: Path) -> Iterator[Server]:
-    said = run_command("serve", "start", *archives, "--server", name, "--json", project=place.root)
-    assert said.code == 0, said.error
-    server = Server(place, name)
+def _start(project: Project, name: str, *archives: Path) -> Iterator[RunningServer]:
+    result = run_in_project("serve", "start", *archives, "--server", name, project=project)
+    assert result.code == 0, result.error
+    server = RunningServer(project, name)
     state = server.state
     yield server
-    run_command("serve", "stop", "--server", name, "--json", project=place.root)
+    run_in_project("serve", "stop", "--server", name, project=project)
     assert processes.processes_of(state) == []
 
 
 @pytest.fixture
-def second(tmp_path: Path) -> Project:
+def second_project(tmp_path: Path) -> Project:
     """Another project, with a model of the same name."""
     project = create_project(tmp_path / "ünïcode $HOME project")
     make_run(project.runs / "tiny", "tiny", seed=1)
-    run_command("serve", "archive", "tiny", "--json", project=project.root)
+    run_in_project("serve", "archive", "tiny", project=project)
     return project
 
 
 @pytest.fixture
-def photograph(tmp_path: Path) -> Path:
+def photo(tmp_path: Path) -> Path:
     """A photograph in a file."""
-    file = tmp_path / "photograph.jpg"
-    file.write_bytes(make_photograph())
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(make_photo())
     return file
 
 
 @pytest.fixture
-def command(place: Project) -> Callable[..., CommandResult]:
+def command(serve_project: Project) -> Callable[..., CommandResult]:
     """Run a command in the project."""
-    return lambda *words: run_command(*words, "--json", project=place.root)
+    return lambda *args: run_in_project(*args, project=serve_project)

@@ -1,4 +1,4 @@
-"""What the tests of serving share: a command line, a model, a photograph, a stranger's view of a server."""
+"""Helpers of the serving tests: commands, untrained models, photographs, a client without the project."""
 
 import io
 import json
@@ -19,11 +19,18 @@ from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-from tests.support import run_command
+from tests.support import CommandResult, run_command
+
+OCTET_STREAM = {"Content-Type": "application/octet-stream"}
+
+
+def run_in_project(*args: object, project: Project) -> CommandResult:
+    """Run a command with ``--json`` in a project."""
+    return run_command(*args, "--json", project=project.root)
 
 
 def make_run(folder: Path, name: str, seed: int = 0) -> Path:
-    """Make the run folder of a model that nobody has trained."""
+    """Write the run of an untrained patch model with an ordinal and a nominal target."""
     spec = ModelSpec(
         name=name,
         version="1.0",
@@ -37,18 +44,18 @@ def make_run(folder: Path, name: str, seed: int = 0) -> Path:
         ),
         data={"name": "made-up", "manifest_sha256": "ab" * 32},
     )
-    _write(folder, spec, seed)
-    mix = {
+    _write_run(folder, spec, seed)
+    targets = {
         "shutter": {"classes": ["slow", "middle", "fast"], "confusion": [[5, 1, 0], [0, 5, 1], [0, 0, 6]]},
         "medium": {"classes": ["digital", "film"], "confusion": [[5, 1], [2, 4]]},
     }
-    (folder / "metrics.json").write_text(json.dumps({"validation": {"targets": mix}}), encoding="utf-8")
-    (folder / "README.md").write_text("# A model that nobody has trained\n", encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps({"validation": {"targets": targets}}), encoding="utf-8")
+    (folder / "README.md").write_text("# An untrained model\n", encoding="utf-8")
     return folder
 
 
-def make_fusion(folder: Path) -> Path:
-    """Make the run folder of a model that is given EXIF tags too, and tells several classes at once."""
+def make_fusion_run(folder: Path) -> Path:
+    """Write the run of an untrained model with EXIF inputs and a multi-label target."""
     spec = ModelSpec(
         name="fusion",
         version="1.0",
@@ -62,39 +69,39 @@ def make_fusion(folder: Path) -> Path:
         ),
         ranges={"long_side": (300.0, 400.0)},
     )
-    _write(folder, spec, 8)
+    _write_run(folder, spec, 8)
     return folder
 
 
-def make_untrained(folder: Path, architecture: str, preprocessing: Preprocessing) -> Path:
-    """Make the run folder of a model of some architecture."""
+def make_untrained_run(folder: Path, architecture: str, preprocessing: Preprocessing) -> Path:
+    """Write the run of an untrained model of any architecture."""
     targets = (Target("shutter", ("slow", "fast"), (-3.0, -10.0), "log2 s"),)
-    _write(folder, ModelSpec(folder.name, "1.0", "0", "none", architecture, preprocessing, targets), 0)
+    _write_run(folder, ModelSpec(folder.name, "1.0", "0", "none", architecture, preprocessing, targets), 0)
     return folder
 
 
-def _write(folder: Path, spec: ModelSpec, seed: int) -> None:
+def _write_run(folder: Path, spec: ModelSpec, seed: int) -> None:
     torch.manual_seed(seed)
     folder.mkdir(parents=True)
     write_model(folder, spec, architectures.build(spec))
 
 
-def broken(archive: Path) -> Path:
-    """Change an archive so that its model asks for more weights than there are."""
+def break_archive(archive: Path) -> Path:
+    """Change an archive so that its weights do not fit its model."""
     with zipfile.ZipFile(archive) as source:
-        inside = {name: source.read(name) for name in source.namelist()}
-    spec = tomllib.loads(inside["run/model.toml"].decode())
+        members = {name: source.read(name) for name in source.namelist()}
+    spec = tomllib.loads(members["run/model.toml"].decode())
     spec["targets"][0]["classes"].append("faster")
     spec["targets"][0]["stops"].append(-12.0)
-    inside["run/model.toml"] = tomli_w.dumps(spec).encode()
+    members["run/model.toml"] = tomli_w.dumps(spec).encode()
     with zipfile.ZipFile(archive, "w") as target:
-        for name, content in inside.items():
+        for name, content in members.items():
             target.writestr(name, content)
     return archive
 
 
-def make_photograph(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
-    """Return the bytes of a JPEG of coloured noise."""
+def make_photo(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
+    """Return a JPEG of coloured noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)
@@ -102,36 +109,36 @@ def make_photograph(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running server, as a stranger to the project sees it: an address and a token."""
+class RunningServer:
+    """A running server as other programs see it: addresses and tokens."""
 
     project: Project
     name: str = "main"
 
     @property
     def state(self) -> Any:
-        """What the project remembers of it."""
+        """The saved state of the server."""
         state = server_directory(self.project, self.name).read()
         assert state is not None
         return state
 
-    def key(self, purpose: str = "inference") -> str:
+    def token(self, token_type: str = "inference") -> str:
         """Return a token."""
-        return json.loads(server_directory(self.project, self.name).keys.read_text())[purpose]["key"]
+        return json.loads(server_directory(self.project, self.name).keys.read_text())[token_type]["key"]
 
-    def ask(self, path: str, key: str | None = None, **request: Any) -> httpx.Response:
-        """Send a request to the inference address."""
-        headers = {"Authorization": f"Bearer {key or self.key()}", **request.pop("headers", {})}
+    def post(self, path: str, token: str | None = None, **request: Any) -> httpx.Response:
+        """Send a request to the inference API."""
+        headers = {"Authorization": f"Bearer {token or self.token()}", **request.pop("headers", {})}
         with httpx.Client(trust_env=False, timeout=60) as client:
             return client.post(self.state.inference + path, headers=headers, **request)
 
     def metrics(self) -> str:
-        """Return what Prometheus would scrape."""
-        headers = {"Authorization": f"Bearer {self.key()}"}
+        """Return the Prometheus metrics."""
+        headers = {"Authorization": f"Bearer {self.token()}"}
         with httpx.Client(trust_env=False) as client:
             return client.get(f"{self.state.metrics}/metrics", headers=headers).text
 
-    def worker(self) -> int:
-        """Return the process id of the first model's first worker."""
-        document = run_command("serve", "status", "--server", self.name, "--json", project=self.project.root).document
+    def worker_pid(self) -> int:
+        """Return the process id of the first worker."""
+        document = run_in_project("serve", "status", "--server", self.name, project=self.project).document
         return document["models"][0]["pids"][0]

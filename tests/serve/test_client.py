@@ -1,99 +1,104 @@
-"""What a client does when a server is busy, a worker dies, or a token is no longer good."""
+"""The client repeats requests while the server is busy or a worker dies."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from lightmeter.errors import LightmeterError
-from lightmeter.serve.client import Client
-from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.serve import Client
+from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory, ServerState
+from lightmeter.web import LocalServer, local_app
 
-READING = {"model": "tiny", "version": "1.0", "dataset": "", "predictions": {}}
-Answer = tuple[int, dict[str, Any]]
+PREDICTION = {"model": "tiny", "version": "1.0", "dataset": "", "predictions": {}}
+Response = tuple[int, dict[str, Any]]
 BUSY = (503, {"code": 503, "type": "ServiceUnavailableException", "message": "Model has no worker to serve"})
 DIED = (507, {"code": 507, "type": "InternalServerException", "message": "Worker died."})
-GOOD = (200, READING)
+OK = (200, PREDICTION)
 
 
-class Stub(ThreadingHTTPServer):
-    """A server that gives the answers that it was told to give, and counts."""
+class ScriptedServer:
+    """A server that gives prepared responses, the last one repeatedly, and counts requests."""
 
-    def __init__(self, answers: list[Answer]) -> None:
-        super().__init__(("127.0.0.1", 0), _Scripted)
-        self.answers, self.asked = answers, 0
+    def __init__(self, responses: list[Response]) -> None:
+        self.responses, self.requests = responses, 0
+        self.app = local_app([Route("/{path:path}", self.respond, methods=["POST"])])
 
-
-class _Scripted(BaseHTTPRequestHandler):
-    server: Stub
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, document = self.server.answers[min(self.server.asked, len(self.server.answers) - 1)]
-        self.server.asked += 1
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    async def respond(self, _: Request) -> JSONResponse:
+        status, document = self.responses[min(self.requests, len(self.responses) - 1)]
+        self.requests += 1
+        return JSONResponse(document, status)
 
 
 @pytest.fixture
-def scripted(tmp_path: Path) -> Iterator[Callable[..., tuple[Client, Stub]]]:
-    """Make a client of a server that gives certain answers."""
-    opened: list[tuple[Client, Stub]] = []
+def scripted_client(tmp_path: Path) -> Iterator[Callable[..., tuple[Client, ScriptedServer]]]:
+    """Create a client of a server that gives prepared responses."""
+    with ExitStack() as stack:
 
-    def make(*answers: Answer) -> tuple[Client, Stub]:
-        stub = Stub(list(answers))
-        threading.Thread(target=stub.serve_forever).start()
-        address = f"http://127.0.0.1:{stub.server_port}"
-        home = ServerDirectory(tmp_path)
-        home.keys.write_text(json.dumps({"inference": {"key": "good"}}))
-        state = ServerState(0, address, address, address, "", "", "", model_api=False, models=())
-        opened.append((Client(home, state), stub))
-        return opened[-1]
+        def create(*responses: Response) -> tuple[Client, ScriptedServer]:
+            server = ScriptedServer(list(responses))
+            url = stack.enter_context(LocalServer(server.app)).url
+            return stack.enter_context(client_of(tmp_path, url)), server
 
-    yield make
-    for client, stub in opened:
-        client.close()
-        stub.shutdown()
-        stub.server_close()
+        yield create
 
 
-@pytest.mark.parametrize("before", [[BUSY], [BUSY] * 3, [DIED], [BUSY, DIED], [DIED, BUSY]])
-def test_a_busy_server_is_asked_again(scripted: Callable[..., tuple[Client, Stub]], before: list[Answer]) -> None:
-    client, stub = scripted(*before, GOOD)
-
-    assert client.predict("tiny", b"photograph") == READING
-    assert stub.asked == len(before) + 1
-
-
-def test_a_photograph_that_kills_workers_is_sent_twice_at_most(scripted: Callable[..., tuple[Client, Stub]]) -> None:
-    client, stub = scripted(DIED)
-
-    assert client.predict("tiny", b"photograph") == {"error": {"status": 507, "reason": "Worker died."}}
-    assert stub.asked == 2
+def client_of(folder: Path, url: str) -> Client:
+    directory = ServerDirectory(folder)
+    directory.keys.write_text(json.dumps({"inference": {"key": "valid"}}))
+    models = (ServedModel("tiny", "1.0", "tiny.mar", ""),)
+    return Client(directory, ServerState(0, url, url, url, "", "", "", model_api=False, models=models))
 
 
-def test_what_was_refused_is_not_asked_again(scripted: Callable[..., tuple[Client, Stub]]) -> None:
-    refusal = {"error": {"status": 415, "reason": "No photograph."}}
-    client, stub = scripted((415, refusal))
+@pytest.mark.parametrize("responses", [[BUSY], [BUSY] * 3, [DIED], [BUSY, DIED], [DIED, BUSY]])
+def test_request_is_repeated_while_busy_and_after_worker_died(
+    scripted_client: Callable[..., tuple[Client, ScriptedServer]], responses: list[Response]
+) -> None:
+    client, server = scripted_client(*responses, OK)
 
-    assert client.predict("tiny", b"words") == refusal
-    assert stub.asked == 1
+    assert client.predict("tiny", b"image") == PREDICTION
+    assert server.requests == len(responses) + 1
 
 
-def test_a_server_that_is_gone_is_one_sentence(scripted: Callable[..., tuple[Client, Stub]]) -> None:
-    client, stub = scripted(GOOD)
-    stub.shutdown()
-    stub.server_close()
+def test_photo_that_kills_workers_is_sent_twice_at_most(
+    scripted_client: Callable[..., tuple[Client, ScriptedServer]],
+) -> None:
+    client, server = scripted_client(DIED)
 
-    with pytest.raises(LightmeterError, match="does not answer"):
-        client.predict("tiny", b"photograph")
+    assert client.predict("tiny", b"image") == {"error": {"status": 507, "reason": "Worker died."}}
+    assert server.requests == 2
+
+
+def test_invalid_photo_is_sent_once(scripted_client: Callable[..., tuple[Client, ScriptedServer]]) -> None:
+    error = {"error": {"status": 415, "reason": "Not an image."}}
+    client, server = scripted_client((415, error))
+
+    assert client.predict("tiny", b"text") == error
+    assert server.requests == 1
+
+
+def test_predict_files_keeps_the_order_of_files(
+    scripted_client: Callable[..., tuple[Client, ScriptedServer]], tmp_path: Path
+) -> None:
+    client, _ = scripted_client(OK)
+    files = [tmp_path / f"{index}.jpg" for index in range(5)]
+    for file in files:
+        file.write_bytes(b"image")
+
+    assert [document["file"] for document in client.predict_files("tiny", files)] == [str(file) for file in files]
+    with pytest.raises(UsageError, match=r"missing\.jpg"):
+        list(client.predict_files("tiny", [tmp_path / "missing.jpg"]))
+
+
+def test_unreachable_server_raises_error(tmp_path: Path) -> None:
+    with LocalServer(local_app([])) as server:
+        url = server.url
+
+    with client_of(tmp_path, url) as client, pytest.raises(LightmeterError, match="does not respond"):
+        client.predict("tiny", b"image")

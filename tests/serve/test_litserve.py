@@ -1,11 +1,10 @@
-"""``lightmeter serve litserve``: the same readings from another server."""
+"""``lightmeter serve litserve``: the same predictions from another server."""
 
 import base64
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,40 +14,29 @@ import httpx
 import pytest
 
 from lightmeter.project import Project
-from tests.serve.support import make_photograph
-from tests.support import run_command
+from tests.serve.support import make_photo, run_in_project
+from tests.support import Lightmeter
 
 pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
 pytestmark = pytest.mark.server
 
-PHOTOGRAPH = make_photograph(4)
-ENCODED = base64.b64encode(PHOTOGRAPH).decode()
+PHOTO = make_photo(4)
+ENCODED = base64.b64encode(PHOTO).decode()
 
 
 @pytest.fixture(scope="module")
-def address(place: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A LitServe that serves the project's model."""
+def url(serve_project: Project, lightmeter: Lightmeter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a model served by LitServe."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("litserve") / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "lightmeter",
-        "--project",
-        place.root,
-        "serve",
-        "litserve",
-        "fusion",
-        "--port",
-        port,
-    ]
+    command = lightmeter.command("--project", serve_project.root, "serve", "litserve", "fusion", "--port", port)
     with log.open("w") as out:
-        process = subprocess.Popen([str(word) for word in command], stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     deadline = time.monotonic() + 60
     try:
-        while not _healthy(port):
+        while not is_healthy(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
@@ -63,29 +51,26 @@ def address(place: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _healthy(port: int) -> bool:
+def is_healthy(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).text == "ok"
     except httpx.HTTPError:
         return False
 
 
-def test_readings_are_those_made_in_process(address: str, place: Project, tmp_path: Path) -> None:
-    photograph = tmp_path / "photograph.jpg"
-    photograph.write_bytes(PHOTOGRAPH)
-    exif = tmp_path / "exif.json"
+def test_predictions_equal_predictions_in_process(url: str, serve_project: Project, tmp_path: Path) -> None:
+    photo, exif = tmp_path / "photo.jpg", tmp_path / "exif.json"
+    photo.write_bytes(PHOTO)
     exif.write_text('{"FNumber": 2.8, "ISO": "400"}')
-    (plain,) = run_command("models", "predict", "fusion", photograph, "--json", project=place.root).document
-    (told,) = run_command(
-        "models", "predict", "fusion", photograph, "--exif", exif, "--json", project=place.root
-    ).document
+    (plain,) = run_in_project("models", "predict", "fusion", photo, project=serve_project).document
+    (with_exif,) = run_in_project("models", "predict", "fusion", photo, "--exif", exif, project=serve_project).document
 
-    for here, further in ((plain, {}), (told, {"exif": {"FNumber": 2.8, "ISO": "400"}})):
-        answer = httpx.post(address, json={"image": ENCODED, **further}, trust_env=False)
+    for expected, options in ((plain, {}), (with_exif, {"exif": {"FNumber": 2.8, "ISO": "400"}})):
+        response = httpx.post(url, json={"image": ENCODED, **options}, trust_env=False)
 
-        assert answer.status_code == 200
-        assert {"file": str(photograph), **answer.json()} == here
-    assert plain["predictions"] != told["predictions"]
+        assert response.status_code == 200
+        assert {"file": str(photo), **response.json()} == expected
+    assert plain["predictions"] != with_exif["predictions"]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +85,8 @@ def test_readings_are_those_made_in_process(address: str, place: Project, tmp_pa
         (b"[]", 422),
     ],
 )
-def test_what_is_no_photograph_is_refused(address: str, body: bytes, status: int) -> None:
-    answer = httpx.post(address, content=body, headers={"Content-Type": "application/json"}, trust_env=False)
+def test_invalid_request_is_refused(url: str, body: bytes, status: int) -> None:
+    response = httpx.post(url, content=body, headers={"Content-Type": "application/json"}, trust_env=False)
 
-    assert answer.status_code == status
-    assert httpx.post(address, json={"image": ENCODED}, trust_env=False).status_code == 200
+    assert response.status_code == status
+    assert httpx.post(url, json={"image": ENCODED}, trust_env=False).status_code == 200

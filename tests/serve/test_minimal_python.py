@@ -1,4 +1,4 @@
-"""An archive runs in a TorchServe whose Python has torch, numpy, Pillow and safetensors, and nothing of Lightmeter."""
+"""An archive is served by a Python with torch, numpy, Pillow and safetensors, with or without Lightmeter installed."""
 
 import json
 import re
@@ -11,76 +11,20 @@ from pathlib import Path
 
 import pytest
 
+import lightmeter
 from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
-from tests.serve.support import make_photograph, make_untrained
-from tests.support import create_project, run_command
+from tests.serve.support import make_photo, make_untrained_run, run_in_project
+from tests.support import create_project
 
 pytestmark = pytest.mark.server
 
-NEEDED = ("torch", "numpy", "pillow", "safetensors")
-TORCHSERVE = ("torchserve", "pyyaml")
+ARCHIVE_REQUIREMENTS = ("torch", "numpy", "pillow", "safetensors")
+TORCHSERVE_REQUIREMENTS = ("torchserve", "pyyaml")
 
-
-def closure(names: tuple[str, ...]) -> set[str]:
-    """Return distributions and what they require, extras and other platforms' requirements left out."""
-    found: set[str] = set()
-    wanted = list(names)
-    while wanted:
-        name = wanted.pop().lower().replace("_", "-")
-        try:
-            requirements = distribution(name).requires or []
-        except PackageNotFoundError:
-            continue
-        if name not in found:
-            found.add(name)
-            plain = [text for text in requirements if "extra ==" not in text]
-            wanted += [match[0] for text in plain if (match := re.match(r"[\w.-]+", text))]
-    return found
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has what an archive needs and what TorchServe needs, linked from this one's packages."""
-    folder = tmp_path_factory.mktemp("python")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    packages = next((folder / "lib").glob("python*/site-packages"))
-    for name in closure((*NEEDED, *TORCHSERVE)):
-        for file in distribution(name).files or []:
-            top = file.parts[0]
-            source = Path(str(distribution(name).locate_file(top)))
-            if top not in {"..", "__pycache__"} and source.exists() and not (packages / top).exists():
-                (packages / top).symlink_to(source)
-    return folder / "bin" / "python"
-
-
-@pytest.fixture
-def served_there(place: Project, python: Path) -> Iterator[None]:
-    said = run_command("serve", "start", "--server", "minimal", "--python", python, "--json", project=place.root)
-    assert said.code == 0, said.error
-    yield
-    run_command("serve", "stop", "--server", "minimal", "--json", project=place.root)
-
-
-def test_lightmeter_is_not_there(python: Path) -> None:
-    for name in ("lightmeter", "harvest", "pydantic", "typer", "cv2", "sklearn", "pyarrow"):
-        answer = subprocess.run(
-            [python, "-c", f"import {name}"], capture_output=True, check=False, cwd=python.parent, env={}
-        )
-        assert answer.returncode == 1, name
-
-
-def test_the_archive_is_served_and_its_answer_is_the_same(place: Project, served_there: None, photograph: Path) -> None:
-    there = run_command("serve", "predict", "tiny", photograph, "--server", "minimal", "--json", project=place.root)
-    here = run_command("models", "predict", "tiny", photograph, "--json", project=place.root)
-
-    assert there.code == 0
-    assert there.document == here.document
-
-
-CUTS = {
+PREPROCESSING = {
     "efficientnet-lite0": Preprocessing(patches=2, patch_size=64),
     "fusion": Preprocessing(patches=0, view_size=64, exif=("f_number", "flash")),
     "grid-vote": Preprocessing(patches=20, patch_size=5),
@@ -92,9 +36,9 @@ CUTS = {
     "vgg16-patches": Preprocessing(patches=2, patch_size=64),
     "vgg16-view": Preprocessing(patches=0, view_size=64),
 }
-"""What each architecture is given, made small."""
+"""Small inputs for each architecture."""
 
-ASK = """
+PREDICT = """
 import json, os, sys
 from pathlib import Path
 
@@ -106,32 +50,119 @@ for folder in sys.argv[2:]:
         import lightmeter.serve.handler.handler
         from lightmeter.models.runtime.predictor import Predictor
 
+        assert lightmeter.__file__.startswith(folder), lightmeter.__file__
         predictor = Predictor.load(Path(folder) / "run")
-        reading = predictor.predict(predictor.preprocess(Path(sys.argv[1]).read_bytes()))
-        print(json.dumps(reading.as_dict()), flush=True)
+        prediction = predictor.predict(predictor.preprocess(Path(sys.argv[1]).read_bytes()))
+        print(json.dumps(prediction.as_dict()), flush=True)
         os._exit(0)
     assert os.wait()[1] == 0, folder
 """
 
 
-def test_every_architecture_travels(tmp_path: Path, python: Path) -> None:
-    assert set(CUTS) == set(BUILT_IN)
-    project = create_project(tmp_path / "project")
-    photograph = tmp_path / "photograph.jpg"
-    photograph.write_bytes(make_photograph())
-    expected, folders = [], []
-    for name, cut in CUTS.items():
-        run = make_untrained(project.runs / name, name, cut)
+def with_dependencies(names: tuple[str, ...]) -> set[str]:
+    """Return distributions and their requirements, without extras and those of other platforms."""
+    closure: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop().lower().replace("_", "-")
+        try:
+            requirements = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        if name not in closure:
+            closure.add(name)
+            required = [text for text in requirements if "extra ==" not in text]
+            pending += [match[0] for text in required if (match := re.match(r"[\w.-]+", text))]
+    return closure
+
+
+@pytest.fixture(scope="module")
+def minimal_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the requirements of archives and TorchServe only, linked from this environment."""
+    folder = tmp_path_factory.mktemp("python")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = next((folder / "lib").glob("python*/site-packages"))
+    for name in with_dependencies((*ARCHIVE_REQUIREMENTS, *TORCHSERVE_REQUIREMENTS)):
+        for file in distribution(name).files or []:
+            top = file.parts[0]
+            source = Path(str(distribution(name).locate_file(top)))
+            if top not in {"..", "__pycache__"} and source.exists() and not (packages / top).exists():
+                (packages / top).symlink_to(source)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def python_with_lightmeter(minimal_python: Path) -> Iterator[Path]:
+    """The minimal Python while Lightmeter is installed in it, without its other requirements."""
+    link = next((minimal_python.parents[1] / "lib").glob("python*/site-packages")) / "lightmeter"
+    link.symlink_to(Path(lightmeter.__file__).parent)
+    yield minimal_python
+    link.unlink()
+
+
+@pytest.fixture(scope="module")
+def photo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("photo") / "photo.jpg"
+    file.write_bytes(make_photo())
+    return file
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory, photo_file: Path) -> dict[Path, dict[str, object]]:
+    """The unpacked archive of every architecture, with its prediction in this process."""
+    folder = tmp_path_factory.mktemp("architectures")
+    project = create_project(folder / "project")
+    predictions = {}
+    for name, preprocessing in PREPROCESSING.items():
+        run = make_untrained_run(project.runs / name, name, preprocessing)
         predictor = Predictor.load(run)
-        expected.append(predictor.predict(predictor.preprocess(photograph.read_bytes())).as_dict())
-        said = run_command("serve", "archive", run, "--json", project=project.root)
-        assert said.code == 0, said.error
-        folders.append(tmp_path / name)
-        zipfile.ZipFile(said.document["archive"]).extractall(folders[-1])
+        result = run_in_project("serve", "archive", run, project=project)
+        assert result.code == 0, result.error
+        zipfile.ZipFile(result.document["archive"]).extractall(folder / name)
+        prediction = predictor.predict(predictor.preprocess(photo_file.read_bytes()))
+        predictions[folder / name] = prediction.as_dict()
+    return predictions
 
-    done = subprocess.run(
-        [python, "-c", ASK, photograph, *folders], capture_output=True, text=True, check=False, env={}, cwd=tmp_path
-    )
 
-    assert done.returncode == 0, done.stderr
-    assert [json.loads(line) for line in done.stdout.splitlines()] == expected
+def predict_with(python: Path, photo_file: Path, folders: list[Path]) -> list[object]:
+    command = [python, "-c", PREDICT, photo_file, *folders]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={}, cwd=photo_file.parent)
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_minimal_python_has_no_other_packages(minimal_python: Path) -> None:
+    for name in ("lightmeter", "pydantic", "typer", "cv2", "sklearn", "pyarrow"):
+        result = subprocess.run(
+            [minimal_python, "-c", f"import {name}"],
+            capture_output=True, check=False, cwd=minimal_python.parent, env={},
+        )  # fmt: skip
+        assert result.returncode == 1, name
+
+
+def test_every_architecture_predicts_in_minimal_python(
+    minimal_python: Path, photo_file: Path, unpacked: dict[Path, dict[str, object]]
+) -> None:
+    assert set(PREPROCESSING) == set(BUILT_IN)
+    assert predict_with(minimal_python, photo_file, list(unpacked)) == list(unpacked.values())
+
+
+def test_archive_is_used_instead_of_installed_lightmeter(
+    python_with_lightmeter: Path, photo_file: Path, unpacked: dict[Path, dict[str, object]]
+) -> None:
+    folder = next(iter(unpacked))
+
+    assert predict_with(python_with_lightmeter, photo_file, [folder]) == [unpacked[folder]]
+
+
+def test_served_prediction_in_minimal_python_equals_prediction_in_process(
+    serve_project: Project, minimal_python: Path, photo: Path
+) -> None:
+    options = ["--server", "minimal", "--python", minimal_python]
+    started = run_in_project("serve", "start", *options, project=serve_project)
+    assert started.code == 0, started.error
+    served = run_in_project("serve", "predict", "tiny", photo, "--server", "minimal", project=serve_project)
+    run_in_project("serve", "stop", "--server", "minimal", project=serve_project)
+
+    assert served.code == 0
+    assert served.document == run_in_project("models", "predict", "tiny", photo, project=serve_project).document

@@ -1,161 +1,157 @@
 "use strict";
 
-const by = (id) => document.getElementById(id);
-const NAMES = {
-  aperture: "aperture",
-  shutter: "shutter speed",
-  iso: "ISO",
-  "focal-length": "focal length",
-  medium: "film or digital",
-};
-let picture = null;
-let patches = [];
-let asked = 0; // photographs; what comes in of one that is not the last is too late
+const byId = (id) => document.getElementById(id);
+let photo = null; // Image of the current photograph, null if the browser cannot decode it
+let patches = []; // { box, contribution: { row title: number } }
+let requests = 0; // responses to all but the latest request are ignored
 
-function called(target) {
-  const quantity = Object.keys(NAMES).find((name) => target === name || target.startsWith(`${name}-`));
-  if (!quantity) return target;
-  const variant = target.slice(quantity.length + 1); // "binary" of "shutter-binary"
-  return NAMES[quantity] + (variant ? ` (${variant})` : "");
+function addCell(row, text, className) {
+  const cell = row.insertCell();
+  cell.textContent = text;
+  if (className) cell.className = className;
+  return cell;
 }
 
-function cell(row, text, kind) {
-  const made = row.insertCell();
-  made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
+function listItem(text) {
+  const item = document.createElement("li");
+  item.textContent = text;
+  return item;
 }
 
-function item(text) {
-  const made = document.createElement("li");
-  made.textContent = text;
-  return made;
-}
-
-function tell(text, wrong = false) {
-  by("state").textContent = text;
-  by("state").classList.toggle("wrong", wrong);
+function showStatus(text, isError = false) {
+  byId("status").textContent = text;
+  byId("status").classList.toggle("error", isError);
 }
 
 function clear() {
-  by("reading").hidden = by("legend").hidden = true;
-  by("reading").tBodies[0].replaceChildren();
-  by("warnings").replaceChildren();
-  by("shown").replaceChildren();
+  byId("results").hidden = byId("legend").hidden = true;
+  byId("results").tBodies[0].replaceChildren();
+  byId("warnings").replaceChildren();
+  byId("target").replaceChildren();
   patches = [];
 }
 
-async function load(file) {
+async function decode(file) {
   const image = new Image();
   image.src = URL.createObjectURL(file);
   try {
     await image.decode();
     return image;
   } catch {
-    return null; // a format that the browser does not know; the model may
+    return null; // the model may support formats that the browser does not
   } finally {
     URL.revokeObjectURL(image.src);
   }
 }
 
-function show(image) {
-  picture = image;
-  by("picture").hidden = image === null;
-  by("hint").hidden = image !== null;
+function showPhoto(image) {
+  photo = image;
+  byId("photo").hidden = image === null;
+  byId("hint").hidden = image !== null;
   draw();
 }
 
 function draw() {
-  if (!picture) return;
-  const canvas = by("picture");
-  const scale = Math.min(1, 1200 / picture.naturalWidth);
-  canvas.width = Math.round(picture.naturalWidth * scale);
-  canvas.height = Math.round(picture.naturalHeight * scale);
-  const pen = canvas.getContext("2d");
-  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-  const target = by("shown").value;
-  const most = Math.max(...patches.map((patch) => Math.abs(patch.counts[target] ?? 0)), 1e-9);
+  if (!photo) return;
+  const canvas = byId("photo");
+  const scale = Math.min(1, 1200 / photo.naturalWidth);
+  canvas.width = Math.round(photo.naturalWidth * scale);
+  canvas.height = Math.round(photo.naturalHeight * scale);
+  const context = canvas.getContext("2d");
+  context.drawImage(photo, 0, 0, canvas.width, canvas.height);
+  const target = byId("target").value;
+  const largest = Math.max(...patches.map((patch) => Math.abs(patch.contribution[target] ?? 0)), 1e-9);
   const style = getComputedStyle(document.documentElement);
-  const pixel = canvas.width / (canvas.clientWidth || canvas.width); // on a narrow screen the picture is squeezed
-  for (const { box, counts } of patches) {
-    if (!(target in counts)) continue;
-    pen.strokeStyle = style.getPropertyValue(counts[target] >= 0 ? "--for" : "--against");
-    pen.lineWidth = pixel * (1 + 3 * Math.abs(counts[target]) / most);
-    pen.strokeRect(box.x * scale, box.y * scale, box.width * scale, box.height * scale);
+  const pixel = canvas.width / (canvas.clientWidth || canvas.width); // the canvas is scaled down on narrow screens
+  for (const { box, contribution } of patches) {
+    if (!(target in contribution)) continue;
+    context.strokeStyle = style.getPropertyValue(contribution[target] >= 0 ? "--supports" : "--contradicts");
+    context.lineWidth = pixel * (1 + 3 * Math.abs(contribution[target]) / largest);
+    context.strokeRect(box.x * scale, box.y * scale, box.width * scale, box.height * scale);
   }
 }
 
-function certainty(probability, label) {
-  const made = document.createElement("div");
+function probabilityMeter(probability, label) {
+  const element = document.createElement("div");
   const meter = document.createElement("meter");
   meter.value = probability;
-  made.append(meter, `${Math.round(100 * probability)}\u00a0% ${label}`.trim());
-  return made;
+  element.append(meter, `${Math.round(100 * probability)}\u00a0% ${label}`.trim());
+  return element;
 }
 
-function report(answer) {
-  const warnings = new Set();
-  for (const reading of answer.readings) {
-    const whose = answer.readings.length > 1 ? ` (${reading.model})` : "";
-    const name = (target) => called(target) + whose;
-    for (const [target, found] of Object.entries(reading.predictions)) {
-      const row = by("reading").tBodies[0].insertRow();
-      const labels = found.classes ?? [found.class];
-      cell(row, name(target));
-      const average = found.average ? ` (on average ${found.average})` : "";
-      cell(row, (labels.join(", ") || "none") + average, "class");
-      const sure = labels.map((label) => certainty(found.probabilities[label], labels.length > 1 ? label : ""));
-      cell(row, "", "certainty").append(...sure);
-      cell(row, found.exif ?? "–");
-    }
-    for (const { reason } of reading.warnings ?? []) warnings.add(reason);
-    const looked = reading.explanation?.patches ?? [];
-    for (const target of Object.keys(looked[0]?.counts ?? {})) by("shown").add(new Option(name(target)));
-    const named = (counts) => Object.fromEntries(Object.entries(counts).map(([target, count]) => [name(target), count]));
-    patches.push(...looked.map(({ box, counts }) => ({ box, counts: named(counts) })));
+function addRow(title, { class: label, classes, probabilities, average, exif }) {
+  const row = byId("results").tBodies[0].insertRow();
+  const labels = classes ?? [label];
+  addCell(row, title);
+  addCell(row, (labels.join(", ") || "none") + (average ? ` (mean ${average})` : ""), "class");
+  const meters = labels.map((name) => probabilityMeter(probabilities[name], labels.length > 1 ? name : ""));
+  addCell(row, "", "probability").append(...meters);
+  addCell(row, exif ?? "–");
+}
+
+function addPatches(explanation, titles) {
+  for (const { box, contribution } of explanation.patches) {
+    const entries = Object.entries(contribution).map(([target, value]) => [titles[target], value]);
+    patches.push({ box, contribution: Object.fromEntries(entries) });
   }
-  by("warnings").append(...[...warnings].map(item));
-  by("reading").hidden = false;
-  by("legend").hidden = patches.length === 0;
+  for (const title of Object.keys(patches.at(-1)?.contribution ?? {})) byId("target").add(new Option(title));
+}
+
+function showResults(models) {
+  const warnings = new Set();
+  for (const { model, predictions, warnings: modelWarnings = [], explanation } of models) {
+    const suffix = models.length > 1 ? ` (${model})` : "";
+    const titles = {};
+    for (const [target, prediction] of Object.entries(predictions)) {
+      titles[target] = prediction.title + suffix;
+      addRow(titles[target], prediction);
+    }
+    for (const { reason } of modelWarnings) warnings.add(reason);
+    if (explanation) addPatches(explanation, titles);
+  }
+  byId("warnings").append(...[...warnings].map(listItem));
+  byId("results").hidden = false;
+  byId("legend").hidden = patches.length === 0;
   draw();
 }
 
-async function ask(file) {
+async function requestPrediction(file) {
   try {
-    const answer = await fetch("read", { method: "POST", body: file, headers: { "X-Lightmeter": "page" } });
-    return await answer.json();
+    const response = await fetch("predict", { method: "POST", body: file, headers: { "X-Lightmeter": "page" } });
+    return await response.json();
   } catch {
-    return { error: { reason: "The page's server does not answer; is it still running?" } };
+    return { error: { reason: "The demo page's server does not respond; is it still running?" } };
   }
 }
 
-async function read(file) {
-  const mine = ++asked;
+async function predict(file) {
+  const request = ++requests;
   clear();
-  tell("Reading …");
-  const image = await load(file);
-  if (mine !== asked) return;
-  show(image);
-  const answer = await ask(file);
-  if (mine !== asked) return;
-  if (answer.error) {
-    tell(answer.error.reason, true);
+  showStatus("Predicting …");
+  const image = await decode(file);
+  if (request !== requests) return;
+  showPhoto(image);
+  const response = await requestPrediction(file);
+  if (request !== requests) return;
+  if (response.error) {
+    showStatus(response.error.reason, true);
     return;
   }
-  report(answer);
-  tell(`${file.name}: read by ${answer.readings.map((each) => `${each.model} ${each.version}`).join(", ")}.`);
+  showResults(response.models);
+  const names = response.models.map(({ model, version }) => `${model} ${version}`);
+  showStatus(`${file.name}: predicted by ${names.join(", ")}.`);
 }
 
-by("file").addEventListener("change", (event) => {
-  if (event.target.files[0]) read(event.target.files[0]);
-  event.target.value = ""; // so that the same file can be chosen again
+byId("file").addEventListener("change", (event) => {
+  if (event.target.files[0]) predict(event.target.files[0]);
+  event.target.value = ""; // so that the same file can be selected again
 });
-by("shown").addEventListener("change", draw);
+byId("target").addEventListener("change", draw);
 window.addEventListener("resize", draw);
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => { // wherever it lands, or the browser would show it instead of the page
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => { // anywhere, otherwise the browser would open the file
     event.preventDefault();
-    by("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files[0]) read(event.dataTransfer.files[0]);
+    byId("drop").classList.toggle("over", type === "dragover");
+    if (type === "drop" && event.dataTransfer.files[0]) predict(event.dataTransfer.files[0]);
   });
 }

@@ -1,0 +1,44 @@
+"""Contribution of patches to a prediction."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.serve.handler.request import Request
+from lightmeter.serve.handler.service import PredictionService
+from tests.serve.support import RunningServer, make_photo, make_run
+
+PHOTO = make_photo(5)
+
+
+@pytest.mark.server
+def test_explanation_contains_contribution_of_each_patch(server: RunningServer) -> None:
+    response = server.post("/explanations/tiny", content=PHOTO, headers={"Content-Type": "image/jpeg"})
+    body = {"image": base64.b64encode(PHOTO).decode(), "explain": True}
+
+    assert server.post("/predictions/tiny", json=body).json() == response.json()
+    explanation = response.json()["explanation"]
+    assert (explanation["width"], explanation["height"]) == (320, 240)
+    assert len(explanation["patches"]) == 2
+    for patch in explanation["patches"]:
+        box = patch["box"]
+        assert 0 <= box["x"] <= 320 - box["width"]
+        assert 0 <= box["y"] <= 240 - box["height"]
+        assert set(patch["contribution"]) == set(patch["alone"]) == {"shutter", "medium"}
+    first, second = explanation["patches"]
+    shutter = response.json()["predictions"]["shutter"]
+    probability = shutter["probabilities"][shutter["class"]]
+    assert first["contribution"]["shutter"] == pytest.approx(probability - second["alone"]["shutter"])
+
+
+def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "many")
+    spec = run / "model.toml"
+    spec.write_text(spec.read_text().replace("patches = 2", "patches = 65"))
+
+    with pytest.raises(InvalidPhoto, match="uses 65 patches; explanations support at most 64") as refused:
+        PredictionService.load(run).predict(Request(PHOTO, explain=True))
+
+    assert refused.value.status == 422

