@@ -29,7 +29,6 @@ from PIL import Image
 from torch import Tensor
 
 from lightmeter.labels.datasets.dataset import (
-    MANIFEST_COLUMNS,
     Dataset,
     DatasetSpec,
     TargetSpec,
@@ -37,6 +36,7 @@ from lightmeter.labels.datasets.dataset import (
     read_dataset,
     write_dataset,
 )
+from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.models import architectures
 from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
 from lightmeter.models.runtime.preprocess import preprocess
@@ -72,7 +72,7 @@ def frozen(files: list[bytes], folder: Path) -> Dataset:
         (folder / sha256).write_bytes(data)
         told = {"sha256": sha256, "path": sha256, "group": "one", label_column("shutter"): CLASSES[number % 2]}
         rows += [{**told, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
-    schema = pa.schema([*MANIFEST_COLUMNS, pa.field(label_column("shutter"), pa.string())])
+    schema = pa.schema([*MANIFEST_SCHEMA, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
     write_dataset(folder / "data", DatasetSpec("data", "", "..", (TargetSpec("shutter", "1", CLASSES),)), manifest)
     return read_dataset(folder / "data")

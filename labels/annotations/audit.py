@@ -14,7 +14,7 @@ from lightmeter.labels.annotations.model import Annotation
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.datasets.collect import LabelledPhotos, collect
-from lightmeter.labels.datasets.duplicates import near_duplicates
+from lightmeter.labels.datasets.groups import near_duplicates
 from lightmeter.labels.targets.base import Target
 
 _SETTINGS = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")

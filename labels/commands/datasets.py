@@ -15,7 +15,7 @@ from lightmeter.labels.commands.options import Where, catalogue
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.crops import Crop
     from lightmeter.labels.datasets.dataset import Dataset
-    from lightmeter.labels.datasets.freeze import Frozen
+    from lightmeter.labels.datasets.freeze import FreezeResult
     from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.labels.targets.base import Target
     from lightmeter.project import Project
@@ -114,20 +114,19 @@ def pack(
     target = out or project.root / "packs" / f"{dataset.spec.name}-{form}"
     with console.get_console().progress() as progress:
         task = progress.add_task("packing", total=dataset.manifest.num_rows)
-        packed = write_pack(dataset, target, form, any_licence=any_licence, advance=lambda n: progress.advance(task, n))
-    lines = [f"{sum(packed.pictures.values())} pictures: {packed.folder}"]
-    lines += [f"{packed.withheld} pictures left out: no licence lets anyone pass them on."] * bool(packed.withheld)
+        packed = write_pack(
+            dataset, target, form, any_licence=any_licence, on_progress=lambda n: progress.advance(task, n)
+        )
+    lines = [f"{sum(packed.images.values())} pictures: {packed.folder}"]
+    lines += [f"{packed.excluded} pictures left out: no licence lets anyone pass them on."] * bool(packed.excluded)
     console.get_console().emit(vars(packed), "\n".join(lines))
 
 
 def _dataset(folder: Path) -> "Dataset":
     """Read a data set by its folder or, in a project, by its name."""
-    from lightmeter.labels.datasets.dataset import read_dataset
-    from lightmeter.project import find_optional_project
+    from lightmeter.labels.datasets.dataset import open_dataset
 
-    project = find_optional_project()
-    named = project.datasets / folder if project else folder
-    return read_dataset(named if not folder.exists() and named.exists() else folder)
+    return open_dataset(folder)
 
 
 def _check(folder: Path) -> None:
@@ -144,8 +143,8 @@ def _check(folder: Path) -> None:
         problems = verify(dataset, connection, lambda done: progress.advance(task, done))
     fine = f"{dataset.spec.name} is sound: {dataset.manifest.num_rows} photographs, {dataset.spec.manifest_sha256}"
     console.get_console().emit(
-        {"name": dataset.spec.name, "sound": not problems, "problems": [vars(problem) for problem in problems]},
-        [f"✗ {problem.sentence()}" for problem in problems] or fine,
+        {"name": dataset.spec.name, "valid": not problems, "violations": [vars(problem) for problem in problems]},
+        [f"✗ {problem}" for problem in problems] or fine,
     )
     if problems:
         raise typer.Exit(1)
@@ -183,7 +182,7 @@ def _crop(text: str | None, project: "Project") -> "Crop | None":
     raise UsageError(f"--crop {text} is wrong: choose from {', '.join(CROP_KINDS)}.")
 
 
-def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
+def _shown(frozen: "FreezeResult") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
     from lightmeter.labels.datasets.counts import class_counts, class_table
 
@@ -191,25 +190,25 @@ def _shown(frozen: "Frozen") -> tuple[dict[str, Any], list[Any]]:
     counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}
     tables = [console.table(one.name, *class_table(dataset.spec, counts[one.name])) for one in dataset.spec.targets]
     what = f"crops ({dataset.spec.split['crop']})" if "crop" in dataset.spec.split else "photographs"
-    said = "" if frozen.new else " It was there already, unchanged."
+    said = "" if frozen.created else " Already exists, unchanged."
     return (
         {
             "name": dataset.spec.name,
             "path": dataset.folder,
             "manifest_sha256": dataset.spec.manifest_sha256,
-            "new": frozen.new,
+            "created": frozen.created,
             "photographs": dataset.manifest.num_rows,
-            "groups": frozen.dealt.groups,
+            "groups": frozen.split.groups,
             "splits": dataset.spec.counts,
             "counts": counts,
-            "left_out": [vars(one) for one in frozen.dealt.rare],
-            "thinned": frozen.dealt.thinned,
-            "baselines": {name: [vars(one) for one in found] for name, found in frozen.cheats.items()},
-            "notes": frozen.notes,
+            "excluded_classes": [vars(one) for one in frozen.split.rare_classes],
+            "undersampled": frozen.split.undersampled,
+            "baselines": {name: [vars(one) for one in found] for name, found in frozen.baselines.items()},
+            "advisories": frozen.advisories,
         },
         [
             *tables,
-            *(f"• {note}" for note in frozen.notes),
-            f"{dataset.manifest.num_rows} {what} in {frozen.dealt.groups} groups: {dataset.folder}{said}",
+            *(f"• {note}" for note in frozen.advisories),
+            f"{dataset.manifest.num_rows} {what} in {frozen.split.groups} groups: {dataset.folder}{said}",
         ],
     )

@@ -1,137 +1,133 @@
-"""What a person should know of a data set that is being frozen, a sentence each."""
+"""Advisories: what a user should know about a new data set."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.labels.datasets.classes import RareClass, listed
-from lightmeter.labels.datasets.collect import LabelledPhotos
+from lightmeter.labels.datasets.classes import format_rare_classes
+from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
 from lightmeter.labels.datasets.counts import class_counts
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, read_dataset
 from lightmeter.labels.datasets.diff import differences
+from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult
 
 _FOLD = re.compile(r"fold-\d+")
+_OPTIONS = ("seed", "ratios", "group_by", "min_per_class", "where", "holdout_source", "undersample", "crop")
 
 
 def advisories(
-    gathered: LabelledPhotos, dealt: SplitResult, targets: Sequence[TargetSpec], choices: SplitOptions
+    photographs: LabelledPhotos,
+    result: SplitResult,
+    targets: Sequence[TargetSpec],
+    options: SplitOptions,
+    baselines: Mapping[str, Sequence[Baseline]],
 ) -> Iterator[str]:
-    """Yield what was left out, and where the split is weak.
+    """Yield a sentence per shortcut, exclusion and weakness of a split.
 
     Args:
-        gathered: what there was.
-        dealt: what became of it.
-        targets: of the data set.
-        choices: how it was dealt out.
+        photographs: Photographs that were split.
+        result: Result of the split.
+        targets: Targets of the data set.
+        options: Options of the split.
+        baselines: Shortcut baselines by target name.
     """
-    for target in gathered.targets:
-        rare = [one for one in dealt.rare if one.target == target.name]
+    for name, estimates in baselines.items():
+        yield from shortcut_warnings(estimates, name)
+    for target in photographs.targets:
+        rare = [item for item in result.rare_classes if item.target == target.name]
         if rare:
-            yield _rare(target.name, rare, choices.least_of(target))
-        yield from _origins(gathered, target.name)
-        yield from _doubtful(gathered, target.name)
-    if choices.crop and gathered.without_crop:
-        yield f"{gathered.without_crop} photographs with a label are left out: there is no {choices.crop.kind} in them."
-    if choices.balance:
-        yield f"{dealt.thinned} photographs are left out so that every class has as many on each side as the rarest."
+            yield (
+                f"Excluded classes of {target.name}, with photographs and groups: {format_rare_classes(rare)}. A class "
+                f"needs {options.min_photographs(target)} photographs in {len(SPLITS)} groups."
+            )
+        yield from _label_advisories(photographs.label_counts[target.name], target.name)
+    if options.crop and photographs.uncropped:
+        yield f"Excluded {photographs.uncropped} labelled photographs without a {options.crop.kind} crop."
+    if options.undersample:
+        yield f"Excluded {result.undersampled} photographs so that all classes have equal counts within each split."
     for spec in targets:
-        yield from _missing(dealt, spec)
-    if dealt.nameless and "photographer" in choices.group:
+        yield from _missing_classes(result, spec)
+    if result.ungrouped and "photographer" in options.group_by:
         yield (
-            f"{dealt.nameless} of {dealt.manifest.num_rows} photographs name neither photographer nor camera body, so "
-            "of these only near-identical pictures are kept together, and one person's may stand on two sides; harvest "
-            "with --owner-from-folders or from sources that name owners to rule out that leak."
+            f"{result.ungrouped} of {result.manifest.num_rows} photographs have neither a photographer nor a camera "
+            "body; only near-duplicates among them are grouped, so one photographer may be in several splits. To rule "
+            "out this leak, harvest with --owner-from-folders or from sources that name owners."
         )
 
 
 def changes_since_previous(engine: Engine, folder: Path, dataset: Dataset) -> Iterator[str]:
-    """Yield in what a data set differs from its previous version: the newest of a like name with the same targets.
+    """Yield how a data set differs from its previous version: the latest with the same base name and targets.
 
     Args:
-        engine: of the catalogue.
-        folder: where the data set is going to lie; ``shutter-v1`` and ``shutter-v2`` are versions of one.
-        dataset: as it was made now.
+        engine: Catalogue engine.
+        folder: Future data set folder. ``shutter-v1`` and ``shutter-v2`` are versions of one data set.
+        dataset: The new data set.
     """
-    before = _previous(engine, folder.resolve(), dataset)
-    if before is not None:
-        ways = [*_other_choices(before, dataset), *differences(before.manifest, dataset.manifest)]
-        yield f"Against {_called(before.folder)}: {'; '.join(ways) or 'nothing differs'}."
+    previous = _previous(engine, folder.resolve(), dataset)
+    if previous is not None:
+        changes = [*_changed_options(previous, dataset), *differences(previous.manifest, dataset.manifest)]
+        name = previous.folder.name
+        title = f"{previous.folder.parent.name}/{name}" if _FOLD.fullmatch(name) else name
+        yield f"Changes since {title}: {'; '.join(changes) or 'none'}."
 
 
 def _previous(engine: Engine, folder: Path, dataset: Dataset) -> Dataset | None:
     with engine.connect() as connection:
         paths = connection.scalars(select(DatasetRecord.path).order_by(DatasetRecord.id.desc())).all()
     for path in map(Path, paths):
-        before = _readable(path) if path != folder and _stem(path) == _stem(folder) else None
-        if before is not None and _kind(before) == _kind(dataset):
-            return before
+        if path != folder and _base_name(path) == _base_name(folder):
+            try:
+                previous = read_dataset(path)
+            except UsageError:  # moved, deleted or damaged
+                continue
+            if _fold_and_targets(previous) == _fold_and_targets(dataset):
+                return previous
     return None
 
 
-def _kind(dataset: Dataset) -> tuple[object, ...]:
+def _fold_and_targets(dataset: Dataset) -> tuple[object, ...]:
     return dataset.spec.split.get("fold"), *(target.name for target in dataset.spec.targets)
 
 
-def _called(folder: Path) -> str:
-    """Return a data set's name; of a fold also that of its folder."""
-    return f"{folder.parent.name}/{folder.name}" if _FOLD.fullmatch(folder.name) else folder.name
-
-
-def _readable(folder: Path) -> Dataset | None:
-    try:
-        return read_dataset(folder)
-    except UsageError:
-        return None
-
-
-def _stem(folder: Path) -> str:
-    """Return a data set's name without the number of its version; that of its folder where it is a fold."""
+def _base_name(folder: Path) -> str:
+    """Return the name of a data set, or of a fold's parent folder, without the version number."""
     name = folder.parent.name if _FOLD.fullmatch(folder.name) else folder.name
     return re.sub(r"[-_.]?v?\d+$", "", name)
 
 
-def _other_choices(before: Dataset, after: Dataset) -> Iterator[str]:
+def _changed_options(before: Dataset, after: Dataset) -> Iterator[str]:
     old, new = before.spec.split, after.spec.split
-    for key in ("seed", "ratios", "group", "least", "where", "holdout_source", "balance", "crop"):
+    for key in _OPTIONS:
         if old.get(key) != new.get(key):
-            yield f"another {key.replace('_', ' ')} ({old.get(key)} → {new.get(key)})"
-    for one, other in zip(before.spec.targets, after.spec.targets, strict=True):
-        if one.version != other.version:
-            yield f"another definition of {one.name} ({one.version} → {other.version})"
+            yield f"{key.replace('_', ' ')} {old.get(key)} → {new.get(key)}"
+    for earlier, later in zip(before.spec.targets, after.spec.targets, strict=True):
+        if earlier.version != later.version:
+            yield f"definition of {later.name} {earlier.version} → {later.version}"
 
 
-def _rare(target: str, rare: Sequence[RareClass], least: int) -> str:
-    return (
-        f"Classes of {target} that are left out, with their photographs and groups: {listed(rare)}; a class needs "
-        f"{least} photographs in 3 groups."
-    )
-
-
-def _origins(gathered: LabelledPhotos, target: str) -> Iterator[str]:
-    """Yield where labels come from, if not from the rule alone."""
-    found = gathered.origins[target]
-    if found.keys() - {"rule"}:
-        yield f"Labels of {target}: {', '.join(f'{number} by {origin}' for origin, number in found.most_common())}."
-
-
-def _doubtful(gathered: LabelledPhotos, target: str) -> Iterator[str]:
-    for value, count in sorted(gathered.strange[target].items()):
-        yield f"{count} labels of {target} say '{value}', which is none of its classes; they are left out."
-    if gathered.outdated[target]:
+def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
+    if counts.origins.keys() - {"rule"}:
+        origins = ", ".join(f"{number} {origin}" for origin, number in counts.origins.most_common())
+        yield f"Labels of {target} by origin: {origins}."
+    for value, number in sorted(counts.unknown.items()):
+        yield f"Excluded {number} labels of {target} with the unknown class '{value}'."
+    if counts.outdated:
         yield (
-            f"{gathered.outdated[target]} labels of {target} were made by another version of its definition; "
-            f"'lightmeter labels apply {target}' renews them."
+            f"{counts.outdated} labels of {target} were made by another version of its definition. Run 'lightmeter "
+            f"labels apply {target}' to update them."
         )
 
 
-def _missing(dealt: SplitResult, target: TargetSpec) -> Iterator[str]:
-    counts = class_counts(dealt.manifest, target)
-    for side in SPLITS:
-        lacking = [name for name, of in counts.items() if not of[side]]
-        if lacking:
-            yield f"The side {side} has no photograph of {target.name} {', '.join(lacking)}: its groups are entangled."
+def _missing_classes(result: SplitResult, target: TargetSpec) -> Iterator[str]:
+    counts = class_counts(result.manifest, target)
+    for split in SPLITS:
+        missing = [name for name, by_split in counts.items() if not by_split[split]]
+        if missing:
+            yield (
+                f"The {split} split has no photograph of {target.name} {', '.join(missing)}: too few groups have them."
+            )

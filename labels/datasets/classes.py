@@ -1,25 +1,23 @@
-"""The classes of gathered labels: who has which, which are common enough, and how a manifest holds them."""
+"""Classes of a data set: those with enough photographs and groups to be in every split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from lightmeter.errors import UsageError
+from lightmeter.labels.datasets.collect import has_label
 from lightmeter.labels.datasets.dataset import SPLITS, label_column, stops_column
-from lightmeter.labels.targets.base import Target, split_classes
+from lightmeter.labels.targets.base import Target, join_classes, split_classes
 
-Numbers = NDArray[np.int64]
-
-_SHOWN = 8
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
 class RareClass:
-    """A class that is in too few photographs or groups to stand on every side, and is left out."""
+    """A class that is excluded because it has too few photographs or groups to be in every split."""
 
     target: str
     name: str
@@ -27,92 +25,93 @@ class RareClass:
     groups: int
 
 
-def listed(rare: Sequence[RareClass]) -> str:
-    """Return rare classes to read, those with the most photographs first, and the number of the others."""
-    first = sorted(rare, key=lambda one: -one.photographs)[:_SHOWN]
-    said = [f"{one.name} ({one.photographs} in {one.groups})" for one in first]
-    return ", ".join(said) + (f" and {len(rare) - len(first)} more" if len(rare) > len(first) else "")
+def frequent_classes(
+    table: pa.Table, targets: Sequence[Target[Any]], min_photographs: Mapping[str, int]
+) -> tuple[dict[str, tuple[str, ...]], list[RareClass]]:
+    """Return the classes with enough photographs and groups, and the others.
 
+    Args:
+        table: Photographs with labels and the column ``group``.
+        targets: Targets of the labels.
+        min_photographs: Minimum number of photographs of a class, by target name.
 
-@dataclass(frozen=True)
-class Members:
-    """Which photographs have which classes of a target; one that has several stands there as often.
+    Returns:
+        The frequent classes of each target in order, and the rare ones.
 
-    Attributes:
-        rows: of the photographs, shape (labels,).
-        numbers: of the classes, in the order of the names, shape (labels,).
+    Raises:
+        UsageError: A target has fewer than two frequent classes.
     """
+    classes: dict[str, tuple[str, ...]] = {}
+    rare_classes: list[RareClass] = []
+    for target in targets:
+        minimum = min_photographs[target.name]
+        counted = _count_photographs(table, target)
+        rare = [item for item in counted if item.photographs < minimum or item.groups < len(SPLITS)]
+        classes[target.name] = tuple(item.name for item in counted if item not in rare)
+        if len(classes[target.name]) < 2:
+            raise UsageError(_too_few_classes(target.name, classes[target.name], rare, minimum))
+        rare_classes += rare
+    return classes, rare_classes
 
-    rows: Numbers
-    numbers: Numbers
+
+def _count_photographs(table: pa.Table, target: Target[Any]) -> list[RareClass]:
+    """Return all classes with their numbers of photographs and groups, in the target's order or by name."""
+    labels = class_rows(table.select(["group", label_column(target.name)]), target)
+    counts = labels.group_by("class").aggregate([("group", "count"), ("group", "count_distinct")])
+    by_name = {
+        row["class"]: RareClass(target.name, row["class"], row["group_count"], row["group_count_distinct"])
+        for row in counts.to_pylist()
+    }
+    return [by_name[name] for name in target.classes or sorted(by_name) if name in by_name]
 
 
-def names_in(table: pa.Table, target: Target[Any]) -> tuple[str, ...]:
-    """Return the classes that some photograph has, in the target's order; open ones in that of the alphabet."""
+def class_rows(table: pa.Table, target: Target[Any]) -> pa.Table:
+    """Return one row per class of each photograph, with the column ``class``.
+
+    Args:
+        table: Photographs with the labels of the target.
+        target: A photograph of a multilabel target has one row for each of its classes.
+    """
     labels = table[label_column(target.name)].combine_chunks()
-    found = {name for value in pc.unique(labels).drop_null().to_pylist() for name in split_classes(value)}
-    return tuple(name for name in target.classes or sorted(found) if name in found)
+    lists = pa.array(map(split_classes, labels.dictionary.to_pylist()), pa.list_(pa.string())).take(labels.indices)
+    return table.take(pc.list_parent_indices(lists)).append_column("class", pc.list_flatten(lists))
 
 
-def members(table: pa.Table, target: Target[Any], names: Sequence[str]) -> Members:
-    """Return which photographs have which of some classes.
-
-    Args:
-        table: gathered photographs.
-        target: whose labels.
-        names: of the classes.
-    """
-    number = {name: index for index, name in enumerate(names)}
-    lists = _per_label(table, target, [[number[one] for one in found] for found in _values(table, target, names)])
-    rows = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
-    return Members(rows, pc.list_flatten(lists).to_numpy().astype(np.int64))
-
-
-def common(
-    target: Target[Any], names: Sequence[str], found: Members, group_of: Numbers, least: int
-) -> tuple[tuple[str, ...], list[RareClass]]:
-    """Return the classes that can stand on every side, in their order, and those that cannot.
+def drop_other_classes(
+    table: pa.Table, targets: Sequence[Target[Any]], classes: Mapping[str, Sequence[str]]
+) -> pa.Table:
+    """Remove all other classes from the labels, and photographs that have no label left.
 
     Args:
-        target: whose classes.
-        names: of the classes.
-        found: their members.
-        group_of: the group of each photograph.
-        least: photographs that a class must have.
+        table: Photographs with labels.
+        targets: Targets of the labels.
+        classes: Classes to keep, in order, by target name.
     """
-    photographs = np.bincount(found.numbers, minlength=len(names)).tolist()
-    pairs = np.unique(np.stack((found.numbers, group_of[found.rows]), axis=1), axis=0)
-    groups = np.bincount(pairs[:, 0], minlength=len(names)).tolist()
-    counted = [RareClass(target.name, *of) for of in zip(names, photographs, groups, strict=True)]
-    rare = [one for one in counted if one.photographs < least or one.groups < len(SPLITS)]
-    return tuple(one.name for one in counted if one not in rare), rare
+    for target in targets:
+        label, stops = label_column(target.name), stops_column(target.name)
+        order = {name: index for index, name in enumerate(classes[target.name])}
+        labels = table[label].combine_chunks()
+        named = [set(split_classes(value)) & order.keys() for value in labels.dictionary.to_pylist()]
+        values = pa.array([join_classes(sorted(names, key=order.__getitem__)) or None for names in named], pa.string())
+        kept = values.take(labels.indices)
+        table = table.set_column(table.column_names.index(label), label, kept.dictionary_encode())
+        numbers = pc.if_else(kept.is_valid(), table[stops], None)
+        table = table.set_column(table.column_names.index(stops), stops, numbers)
+    mask = has_label(table, targets)
+    return table if pc.all(mask).as_py() else table.filter(mask)  # a copy would double the peak memory
 
 
-def label_columns(table: pa.Table, target: Target[Any], names: Sequence[str]) -> dict[str, pa.Array]:
-    """Return a target's columns of the manifest; what is none of the classes is null.
-
-    Args:
-        table: gathered photographs.
-        target: whose labels.
-        names: of the classes, in their order.
-    """
-    found = _values(table, target, names)
-    if target.multilabel:
-        indices = table[label_column(target.name)].combine_chunks().indices
-        values = pa.array([one or None for one in found], pa.list_(pa.string()))
-        return {label_column(target.name): values.take(indices)}
-    words = pa.array([one[0] if one else None for one in found], pa.string())
-    labels = words.take(table[label_column(target.name)].combine_chunks().indices)
-    numbers = pc.if_else(labels.is_valid(), table[stops_column(target.name)].combine_chunks(), None)
-    return {label_column(target.name): labels, stops_column(target.name): numbers}
+def format_rare_classes(rare: Sequence[RareClass]) -> str:
+    """Return rare classes as text: the most frequent ones and the number of the others."""
+    shown = sorted(rare, key=lambda item: -item.photographs)[:_MAX_LISTED]
+    texts = [f"{item.name} ({item.photographs} in {item.groups})" for item in shown]
+    return ", ".join(texts) + (f" and {len(rare) - len(shown)} more" if len(rare) > len(shown) else "")
 
 
-def _values(table: pa.Table, target: Target[Any], names: Sequence[str]) -> list[list[str]]:
-    """Return for each different label the classes that it names, in the order of the names."""
-    labels = table[label_column(target.name)].combine_chunks().dictionary.to_pylist()
-    return [[name for name in names if name in named] for named in (set(split_classes(label)) for label in labels)]
-
-
-def _per_label(table: pa.Table, target: Target[Any], lists: list[list[int]]) -> pa.ListArray:
-    indices = table[label_column(target.name)].combine_chunks().indices
-    return pa.array(lists, pa.list_(pa.int64())).take(indices)
+def _too_few_classes(target: str, classes: Sequence[str], rare: Sequence[RareClass], minimum: int) -> str:
+    remaining = f"only the class {classes[0]}" if classes else "no class"
+    others = f" Classes with photographs and groups: {format_rare_classes(rare)}." if rare else ""
+    return (
+        f"Target {target} has {remaining} with at least {minimum} photographs in {len(SPLITS)} groups; a data set "
+        f"needs two.{others} Harvest more photographs or lower --min-per-class."
+    )

@@ -1,73 +1,91 @@
-"""Gathering what a data set is made of: photographs that have a label, their labels, and whom they belong with."""
+"""Collect the labelled photographs of the catalogue."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from lightmeter.harvest.catalogue.models import Label
-from lightmeter.labels.annotations import model as statements
+from lightmeter.labels.annotations.model import effective_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
-from lightmeter.labels.datasets.crops import Crop, cropped
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, label_column, stops_column
-from lightmeter.labels.datasets.photographs import SCHEMA, WORD, aligned, beside, photographs
+from lightmeter.labels.datasets.crops import Crop, join_crops
+from lightmeter.labels.datasets.dataset import CROP_COLUMNS, label_column, stops_column
+from lightmeter.labels.datasets.photographs import SCHEMA, TEXT, left_join, read_photographs
 from lightmeter.labels.targets.base import Target, split_classes
 
 
 @dataclass
-class LabelledPhotos:
-    """Labelled photographs as columns.
+class LabelCounts:
+    """Where the labels of a target come from.
 
     Attributes:
-        table: in the order of the photographs' hashes, a row for each photograph (or crop): the columns of
-            `lightmeter.labels.datasets.photographs`, those of the crop, and for each target its label as the
-            catalogue has it and its
-            number, null where there is none.
-        origins: for each target the labels by origin.
-        strange: for each target the labels that name a class its definition does not have; they are left out.
-        outdated: for each target the rule labels of another version of its definition.
-        without_crop: labelled photographs without the part that was asked for.
+        origins: Number of valid labels by origin.
+        unknown: Number of labels by value, of values that are no class of the target. They are excluded.
+        outdated: Number of rule labels made by another version of the target.
+    """
+
+    origins: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    outdated: int = 0
+
+
+@dataclass
+class LabelledPhotos:
+    """Photographs with a label of at least one target.
+
+    Attributes:
+        targets: Targets of the labels.
+        table: One row per photograph or crop, in the order of ``sha256``, with the columns of
+            `lightmeter.labels.datasets.photographs.SCHEMA`, the crop columns and two columns per target: the label as
+            stored in the catalogue and its number.
+        label_counts: Label counts by target name.
+        uncropped: Number of labelled photographs without the requested crop. They are excluded.
     """
 
     targets: Sequence[Target[Any]]
     table: pa.Table = field(init=False)
-    origins: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    strange: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    outdated: Counter[str] = field(default_factory=Counter)
-    without_crop: int = 0
+    label_counts: dict[str, LabelCounts] = field(init=False)
+    uncropped: int = 0
+
+    def __post_init__(self) -> None:
+        self.label_counts = {target.name: LabelCounts() for target in self.targets}
+        schema = SCHEMA
+        for target in self.targets:
+            schema = schema.append(pa.field(label_column(target.name), TEXT))
+            schema = schema.append(pa.field(stops_column(target.name), pa.float64()))
+        for name in CROP_COLUMNS:
+            schema = schema.append(pa.field(name, pa.int32()))
+        self.table = schema.empty_table()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> list[Any]:
-        """Return a column as Python's own values."""
+        """Return the Python values of a column."""
         values: list[Any] = self.table.column(name).to_pylist()
         return values
 
     def labels(self, target: Target[Any]) -> list[str | None]:
-        """Return the label of each photograph."""
+        """Return the stored label of each photograph."""
         return self.column(label_column(target.name))
 
-    def known(self, said: pa.Table, target: Target[Any]) -> pa.Table:
-        """Return the labels whose classes a target has, and count where they come from and what the others are."""
-        words = pc.unique(said["value"]).to_pylist()
-        good = [word for word in words if not target.classes or {*split_classes(word)} <= {*target.classes}]
-        fine = pc.is_in(said["value"], pa.array(good, pa.string()))
-        self.strange[target.name].update(_count(said.filter(pc.invert(fine))["value"]))
-        said = said.filter(fine)
-        self.origins[target.name].update(_count(said["origin"]))
-        ruled = said.filter(pc.equal(said["origin"], "rule"))
-        self.outdated[target.name] += ruled.num_rows - _count(ruled["version"]).get(target.version, 0)
-        return said
-
-
-def _count(words: pa.ChunkedArray) -> dict[str, int]:
-    return {found["values"]: found["counts"] for found in words.value_counts().to_pylist()}
+    def valid_labels(self, annotations: pa.Table, target: Target[Any]) -> pa.Table:
+        """Return the annotations of a target with valid classes, and count all of them."""
+        annotations = annotations.filter(pc.equal(annotations["target"], target.name))
+        values = pc.unique(annotations["value"]).to_pylist()
+        valid = [value for value in values if not target.classes or {*split_classes(value)} <= {*target.classes}]
+        mask = pc.is_in(annotations["value"], pa.array(valid, pa.string()))
+        counts = self.label_counts[target.name]
+        counts.unknown.update(annotations.filter(pc.invert(mask))["value"].to_pylist())
+        annotations = annotations.filter(mask)
+        counts.origins.update(_value_counts(annotations["origin"]))
+        versions = _value_counts(annotations.filter(pc.equal(annotations["origin"], "rule"))["version"])
+        counts.outdated += sum(versions.values()) - versions.get(target.version, 0)
+        return annotations
 
 
 def collect(
@@ -75,63 +93,60 @@ def collect(
     targets: Sequence[Target[Any]],
     where: str = "",
     crop: Crop | None = None,
-    advance: Callable[[int], object] = lambda _: None,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> LabelledPhotos:
-    """Read every photograph that has a label of one of the targets; damaged ones stay out.
+    """Read all readable photographs with a label of at least one target.
 
     Args:
-        connection: to the catalogue.
-        targets: of the data set.
-        where: a query that chooses photographs; empty for all.
-        crop: the parts that are meant instead of whole photographs.
-        advance: told how many photographs were looked at.
+        connection: Catalogue connection.
+        targets: Targets of the data set.
+        where: Query that selects photographs; empty for all.
+        crop: Kind of crop to collect instead of whole photographs.
+        on_progress: Called with the number of photographs read since the last call.
     """
-    gathered = LabelledPhotos(targets)
-    parts = [_schema(targets).empty_table()]
-    for span in id_ranges(connection, where):
-        photographs_with_labels = _labelled(connection, span, gathered)
-        if crop is None:
-            parts.append(photographs_with_labels)
-        else:
-            crops, without = cropped(connection, span, photographs_with_labels, crop)
-            gathered.without_crop += without
-            parts.append(crops)
-        advance(len(span.ids))
-    gathered.table = _merge(parts)
-    return gathered
+    photographs = LabelledPhotos(targets)
+    tables = [photographs.table]
+    for id_range in id_ranges(connection, where):
+        table = _labelled(connection, id_range, photographs)
+        if crop is not None:
+            n_photographs = table.num_rows
+            table = join_crops(connection, id_range, table, crop)
+            photographs.uncropped += n_photographs - len(pc.unique(table["image_id"]))
+        tables.append(table)
+        on_progress(len(id_range.ids))
+    photographs.table = _concatenate(tables)
+    return photographs
 
 
-def _merge(parts: list[pa.Table]) -> pa.Table:
-    """Return one table in the order of the hashes; the parts go, so that there are two copies at most."""
-    table = pa.concat_tables(parts, promote_options="default")
-    parts.clear()
+def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPhotos) -> pa.Table:
+    """Return the labelled photographs of a range with their labels."""
+    table = read_photographs(connection, id_range)
+    names = [target.name for target in photographs.targets]
+    annotations = effective_annotations(connection, id_range.covers(Label.image_id), names)
+    annotations = annotations.filter(pc.is_in(annotations["image_id"], table["image_id"].combine_chunks()))
+    for target in photographs.targets:
+        labels = photographs.valid_labels(annotations, target)
+        columns = [labels["image_id"], labels["value"].dictionary_encode(), labels["number"]]
+        names = ["image_id", label_column(target.name), stops_column(target.name)]
+        table = left_join(table, pa.table(columns, names=names))
+    return table.filter(has_label(table, photographs.targets))
+
+
+def has_label(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.ChunkedArray:
+    """Return a mask of the photographs with a label of at least one target, shape (n_photographs,)."""
+    mask = pc.is_valid(table[label_column(targets[0].name)])
+    for target in targets[1:]:
+        mask = pc.or_(mask, pc.is_valid(table[label_column(target.name)]))
+    return mask
+
+
+def _concatenate(tables: list[pa.Table]) -> pa.Table:
+    """Return one table in the order of ``sha256``; empties the list, so that no more than two copies exist."""
+    table = pa.concat_tables(tables, promote_options="default")
+    tables.clear()
     table = table.unify_dictionaries().combine_chunks()
-    return table.take(pc.sort_indices(table["sha256"]))  # crops of one photograph stay in their order
+    return table.take(pc.sort_indices(table["sha256"]))  # stable: crops of one photograph keep their order
 
 
-def _schema(targets: Sequence[Target[Any]]) -> pa.Schema:
-    labels = [
-        field
-        for target in targets
-        for field in ((label_column(target.name), WORD), (stops_column(target.name), pa.float64()))
-    ]
-    return pa.schema([*SCHEMA, *labels, *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
-
-
-def _labelled(connection: Connection, span: IdRange, gathered: LabelledPhotos) -> pa.Table:
-    """Return the photographs of a span that have a label, with their labels."""
-    found = photographs(connection, span)
-    ids = found["image_id"].to_numpy()
-    said = statements.effective_annotations(
-        connection, span.covers(Label.image_id), [one.name for one in gathered.targets]
-    )
-    said = said.filter(pc.is_in(said["image_id"], pa.array(ids)))
-    has = np.zeros(len(ids), dtype=bool)
-    for target in gathered.targets:
-        known = gathered.known(said.filter(pc.equal(said["target"], target.name)), target)
-        labels = aligned(known.select(["image_id", "value", "number"]), ids)
-        words = labels["value"].dictionary_encode()
-        has |= words.is_valid().to_numpy()
-        names = [label_column(target.name), stops_column(target.name)]
-        found = beside(found, pa.table([words, labels["number"]], names=names))
-    return found.filter(pa.array(has))
+def _value_counts(values: pa.ChunkedArray) -> dict[str, int]:
+    return {row["values"]: row["counts"] for row in values.value_counts().to_pylist()}

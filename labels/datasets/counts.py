@@ -1,4 +1,4 @@
-"""Counting a data set's photographs."""
+"""Counts of a data set by class, licence, source, camera, photographer and year."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,70 +8,59 @@ import pyarrow.compute as pc
 
 from lightmeter.labels.datasets.dataset import SPLITS, DatasetSpec, Split, TargetSpec, label_column
 
-
-def labels_with(manifest: pa.Table, target: TargetSpec, column: str) -> pa.Table:
-    """Return the columns ``label`` and another of the manifest, a row for each class that a photograph has."""
-    labels = manifest.column(label_column(target.name))
-    if not target.multilabel:
-        return pa.table({"label": labels, column: manifest.column(column)}).filter(labels.is_valid())
-    lists = labels.combine_chunks()
-    values = manifest.column(column).take(pc.list_parent_indices(lists))
-    return pa.table({"label": pc.list_flatten(lists), column: values})
-
-
-def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, dict[Split, int]]:
-    """Return the photographs of each class on each side; one that has several classes counts in each."""
-    counted = labels_with(manifest, target, "split").group_by(["label", "split"]).aggregate([([], "count_all")])
-    found = {(row["label"], row["split"]): row["count_all"] for row in counted.to_pylist()}
-    return {name: {side: found.get((name, side), 0) for side in SPLITS} for name in target.classes}
-
-
-def class_table(
-    spec: DatasetSpec, counts: Mapping[str, Mapping[Split, int]]
-) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    """Return headings and rows of the table of a target's classes, with how far each is from its share.
-
-    Args:
-        spec: of the data set.
-        counts: of each class on each side.
-    """
-    wanted = _wanted(spec.split)
-    rows = [(name, *of.values(), _shares(of), _off(of, wanted)) for name, of in counts.items()]
-    width = len(SPLITS) + (3 if wanted else 2)
-    return ("class", *SPLITS, "shares in %", "off by at most")[:width], [row[:width] for row in rows]
-
-
-def _wanted(choices: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the shares that the sides were to have; none where a source decides."""
-    if choices.get("holdout_source"):
-        return ()
-    folds = choices.get("folds", 0)
-    return (1 - 2 / folds, 1 / folds, 1 / folds) if folds else tuple(choices["ratios"])
-
-
-def _shares(of: Mapping[Split, int]) -> str:
-    total = sum(of.values())
-    return " / ".join(f"{100 * count / total:.1f}" for count in of.values()) if total else "–"
-
-
-def _off(of: Mapping[Split, int], wanted: Sequence[float]) -> str:
-    total = sum(of.values())
-    if not total or not wanted:
-        return "–"
-    points = max(abs(100 * count / total - 100 * share) for count, share in zip(of.values(), wanted, strict=True))
-    return f"{points:.1f} points"
+SplitCounts = Mapping[Split, int]
 
 
 class Facet(NamedTuple):
-    """How photographs spread over something else than their classes.
+    """Counts by the values of one property.
 
     Attributes:
-        title: of what, in the plural.
-        rows: what there is, None for unknown, with its photographs by side; the commonest first, years in order.
+        title: Property in the plural, for example ``Licences``.
+        rows: Each value, None for unknown, with its counts by split. Most frequent first; years in order.
     """
 
     title: str
-    rows: list[tuple[str | None, dict[Split, int]]]
+    rows: list[tuple[str | None, SplitCounts]]
+
+
+def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, SplitCounts]:
+    """Count photographs by class and split; one with several classes counts in each."""
+    labels = manifest[label_column(target.name)]
+    splits = manifest["split"]
+    if target.multilabel:
+        lists = labels.combine_chunks()
+        labels, splits = pc.list_flatten(lists), splits.take(pc.list_parent_indices(lists))
+    counts = dict(_count(labels, splits))
+    return {name: counts.get(name, dict.fromkeys(SPLITS, 0)) for name in target.classes}
+
+
+def class_table(
+    spec: DatasetSpec, counts: Mapping[str, SplitCounts]
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return headings and rows of a table of classes, with the deviation from the requested ratios.
+
+    Args:
+        spec: Spec of the data set.
+        counts: Counts of each class by split.
+    """
+    ratios = _ratios(spec.split)
+    headings = ("class", *SPLITS, "split in %", "max. deviation")
+    rows = []
+    for name, by_split in counts.items():
+        total = sum(by_split.values())
+        shares = [100 * count / total for count in by_split.values()] if total else []
+        deviation = max((abs(share - 100 * ratio) for share, ratio in zip(shares, ratios, strict=False)), default=None)
+        text = "–" if deviation is None else f"{deviation:.1f} points"
+        rows.append((name, *by_split.values(), " / ".join(f"{share:.1f}" for share in shares) or "–", text))
+    return (headings, rows) if ratios else (headings[:-1], [row[:-1] for row in rows])
+
+
+def _ratios(split: Mapping[str, Any]) -> Sequence[float]:
+    """Return the requested share of each split; empty with a held-out source."""
+    if split.get("holdout_source"):
+        return ()
+    folds = split.get("folds")
+    return (1 - 2 / folds, 1 / folds, 1 / folds) if folds else split["ratios"]
 
 
 def facets(manifest: pa.Table) -> list[Facet]:
@@ -81,27 +70,33 @@ def facets(manifest: pa.Table) -> list[Facet]:
         "Sources": manifest["source"],
         "Cameras": _cameras(manifest),
         "Photographers": manifest["owner"],
-        "Years": pc.utf8_slice_codeunits(manifest["taken_at"], 0, 4),
     }
-    return [Facet(title, _spread(values, manifest["split"], title)) for title, values in columns.items()]
+    splits, years = manifest["split"], pc.utf8_slice_codeunits(manifest["taken_at"], 0, 4)
+    by_frequency = [
+        Facet(title, sorted(_count(values, splits), key=lambda row: (-sum(row[1].values()), _unknown_last(row))))
+        for title, values in columns.items()
+    ]
+    return [*by_frequency, Facet("Years", sorted(_count(years, splits), key=_unknown_last))]
+
+
+def _unknown_last(row: tuple[str | None, SplitCounts]) -> tuple[bool, str]:
+    return row[0] is None, row[0] or ""
 
 
 def _cameras(manifest: pa.Table) -> pa.ChunkedArray:
-    """Return make and model as one name, without what the model repeats: ``Canon EOS 5D``, not twice ``Canon``."""
+    """Return make and model as one name without repetition: ``Canon EOS 5D``, not ``Canon Canon EOS 5D``."""
     make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
-    written = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
+    joined = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
     names = []
-    for words in map(str.split, written.dictionary.to_pylist()):
-        again = words.index(words[0], 1) if words and words[0] in words[1:] else 0
-        names.append(" ".join(words[again:]) or None)
-    return pa.chunked_array([pa.array(names, pa.string()).take(written.indices)])
+    for words in map(str.split, joined.dictionary.to_pylist()):
+        start = words.index(words[0], 1) if words and words[0] in words[1:] else 0
+        names.append(" ".join(words[start:]) or None)
+    return pa.chunked_array([pa.array(names, pa.string()).take(joined.indices)])
 
 
-def _spread(values: pa.ChunkedArray, sides: pa.ChunkedArray, title: str) -> list[tuple[str | None, dict[Split, int]]]:
-    counted = pa.table({"value": values, "split": sides}).group_by(["value", "split"]).aggregate([([], "count_all")])
-    found: dict[str | None, dict[Split, int]] = {}
-    for row in counted.to_pylist():
-        found.setdefault(row["value"], dict.fromkeys(SPLITS, 0))[row["split"]] = row["count_all"]
-    if title == "Years":
-        return sorted(found.items(), key=lambda item: (item[0] is None, item[0]))
-    return sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0] is None, str(item[0])))
+def _count(values: pa.ChunkedArray, splits: pa.ChunkedArray) -> list[tuple[str | None, SplitCounts]]:
+    rows = pa.table({"value": values, "split": splits}).group_by(["value", "split"]).aggregate([([], "count_all")])
+    counts: dict[str | None, dict[Split, int]] = {}
+    for row in rows.to_pylist():
+        counts.setdefault(row["value"], dict.fromkeys(SPLITS, 0))[row["split"]] = row["count_all"]
+    return list(counts.items())

@@ -1,54 +1,53 @@
-"""Parts of photographs that a data set can consist of: faces, and what a frame leaves."""
+"""Crops that a data set can consist of: faces, or photographs without their borders."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.regions import effective_regions
 from lightmeter.labels.annotations.photo_facts import IdRange
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, MANIFEST_COLUMNS
-from lightmeter.labels.datasets.photographs import beside
+from lightmeter.labels.datasets.dataset import CROP_COLUMNS
 from lightmeter.settings import Settings
 
 CropKind = Literal["face", "border-free"]
 CROP_KINDS: tuple[CropKind, ...] = get_args(CropKind)
 
 _REGIONS: dict[CropKind, str] = {"face": "face", "border-free": "inside"}
+_BOXES = pa.schema([("image_id", pa.int64()), *((name, pa.int32()) for name in CROP_COLUMNS)])
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Which parts of photographs are meant.
+    """A kind of crop and its thresholds.
 
     Attributes:
-        kind: of part.
-        least_score: from which a face that was found counts, 0 to 1; one without a score always does.
-        least_size: longer side from which one counts, in pixels.
+        kind: ``face`` or ``border-free``.
+        min_score: Minimum score of a detected face, 0 to 1. Regions without a score always count.
+        min_size: Minimum longer side of a detected face in pixels.
     """
 
     kind: CropKind
-    least_score: float = 0.0
-    least_size: int = 0
+    min_score: float = 0.0
+    min_size: int = 0
 
     @property
     def region(self) -> str:
-        """The kind of region in the catalogue."""
+        """Kind of region in the catalogue."""
         return _REGIONS[self.kind]
 
     @property
-    def counts(self) -> ColumnElement[bool]:
-        """The condition that a region is one that is meant."""
-        return effective_regions(self.region, self.least_score, self.least_size)
+    def condition(self) -> ColumnElement[bool]:
+        """SQL condition on the table ``regions`` for the effective regions."""
+        return effective_regions(self.region, self.min_score, self.min_size)
 
 
 def crop_for(kind: CropKind, settings: Settings) -> Crop:
-    """Return a crop with the thresholds that a project sets for the filter that finds faces."""
+    """Return a crop with the thresholds of the project's face filter."""
     if kind != "face":
         return Crop(kind)
     from lightmeter.harvest.filters import load_filters
@@ -57,55 +56,44 @@ def crop_for(kind: CropKind, settings: Settings) -> Crop:
     return Crop(kind, faces.settings.min_score, faces.settings.min_size)
 
 
-_BOXES = pa.schema([("image_id", pa.int64()), *map(MANIFEST_COLUMNS.field, CROP_COLUMNS)])
-
-
-def cropped(connection: Connection, span: IdRange, photographs: pa.Table, crop: Crop) -> tuple[pa.Table, int]:
-    """Return a row for each crop, with its box; and how many photographs have none and are left out.
-
-    Of faces there are as many as were found, or as a person says. Without its border every photograph is one row: the
-    newest box by hand or that of the filter, or all of it where there is no border.
+def join_crops(connection: Connection, id_range: IdRange, photographs: pa.Table, crop: Crop) -> pa.Table:
+    """Join photographs with their crops.
 
     Args:
-        connection: to the catalogue.
-        span: that the photographs are from.
-        photographs: a row each, in the order of ``image_id``.
-        crop: which parts are meant.
+        connection: Catalogue connection.
+        id_range: Image ids of the photographs.
+        photographs: One row per photograph, in the order of ``image_id``.
+        crop: Kind of crop.
+
+    Returns:
+        The photographs with `CROP_COLUMNS`. For faces: one row per face, none for a photograph without. Border-free:
+        one row per photograph, with null columns where it has no border.
     """
-    ids = photographs["image_id"].to_numpy()
-    boxes = _inside(_boxes(connection, span, crop), photographs)
-    box_ids = boxes["image_id"].to_numpy()
-    first, behind = np.searchsorted(box_ids, ids), np.searchsorted(box_ids, ids, side="right")
-    found = behind - first
-    wanted = found if crop.kind == "face" else np.ones_like(found)
-    rows = np.repeat(np.arange(len(ids)), wanted)
-    numbers = first[rows] + np.arange(len(rows)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-    places = boxes.select(CROP_COLUMNS).take(pa.array(numbers, mask=found[rows] == 0))
-    return beside(photographs.take(pa.array(rows)), places), int((wanted == 0).sum())
+    boxes = _clip(_boxes(connection, id_range, crop), photographs)
+    rows = photographs.select(["image_id"]).append_column("row", pa.array(range(photographs.num_rows), pa.int64()))
+    joined = rows.join(boxes, "image_id", join_type="inner" if crop.kind == "face" else "left outer")
+    joined = joined.sort_by([(name, "ascending") for name in ("row", *CROP_COLUMNS)])
+    table = photographs.take(joined["row"])
+    for name in CROP_COLUMNS:
+        table = table.append_column(name, joined[name])
+    return table
 
 
-def _boxes(connection: Connection, span: IdRange, crop: Crop) -> pa.Table:
-    """Return the boxes that count, in the order of their images."""
-    query = select(Region.image_id, Region.x, Region.y, Region.width, Region.height)
-    query = query.where(span.covers(Region.image_id), crop.counts)
-    if crop.kind == "face":
-        order = query.order_by(Region.image_id, Region.x, Region.y, Region.width, Region.height)
-        return read_table(connection, order, _BOXES)
-    boxes = read_table(connection, query.order_by(Region.image_id, Region.id.desc()), _BOXES)
-    return boxes.take(pa.array(np.unique(boxes["image_id"].to_numpy(), return_index=True)[1]))
+def _boxes(connection: Connection, id_range: IdRange, crop: Crop) -> pa.Table:
+    """Return the effective boxes; border-free photographs have one, the latest."""
+    condition: ColumnElement[bool] = id_range.covers(Region.image_id) & crop.condition
+    if crop.kind == "border-free":
+        condition = Region.id.in_(select(func.max(Region.id)).where(condition).group_by(Region.image_id))
+    query = select(Region.image_id, Region.x, Region.y, Region.width, Region.height).where(condition)
+    return read_table(connection, query, _BOXES)
 
 
-def _inside(boxes: pa.Table, photographs: pa.Table) -> pa.Table:
-    """Return the boxes of some photographs, cut where the picture ends; those outside it are left out."""
-    boxes = boxes.filter(pc.is_in(boxes["image_id"], photographs["image_id"].combine_chunks()))
-    place = pa.array(np.searchsorted(photographs["image_id"].to_numpy(), boxes["image_id"].to_numpy()))
-    size = photographs.select(["width", "height"]).take(place)
-    columns = [boxes["image_id"]]
-    left, top, width, height = (boxes[name].to_numpy() for name in CROP_COLUMNS)
-    right, bottom = (
-        np.minimum(left + width, size["width"].to_numpy()),
-        np.minimum(top + height, size["height"].to_numpy()),
-    )
-    left, top = np.maximum(left, 0), np.maximum(top, 0)
-    columns += [pa.array(values, pa.int32()) for values in (left, top, right - left, bottom - top)]
-    return pa.table(columns, names=["image_id", *CROP_COLUMNS]).filter(pa.array((right > left) & (bottom > top)))
+def _clip(boxes: pa.Table, photographs: pa.Table) -> pa.Table:
+    """Return the boxes of photographs clipped to the image; boxes outside it are dropped."""
+    boxes = boxes.join(photographs.select(["image_id", "width", "height"]), "image_id", join_type="inner")
+    x, y, width, height = (boxes[name] for name in CROP_COLUMNS)
+    left, top = pc.max_element_wise(x, 0), pc.max_element_wise(y, 0)
+    width = pc.subtract(pc.min_element_wise(pc.add(x, width), boxes["width"]), left)
+    height = pc.subtract(pc.min_element_wise(pc.add(y, height), boxes["height"]), top)
+    clipped = pa.table([boxes["image_id"], left, top, width, height], names=_BOXES.names).cast(_BOXES)
+    return clipped.filter(pc.and_(pc.greater(width, 0), pc.greater(height, 0)))

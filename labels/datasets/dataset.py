@@ -1,71 +1,50 @@
-"""The data set folder: what labels hands to models. Reading one needs neither catalogue nor SQL.
+"""The data set folder, which labels hands to models. Reading one needs neither a catalogue nor SQL.
 
-A folder holds ``dataset.toml`` (this module's `DatasetSpec`), ``manifest.parquet`` (one row a photograph or crop),
-``README.md`` (the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest's columns are `MANIFEST_COLUMNS` and two for
-each target: its class (`label_column`) and its number (`stops_column`); both are null where a photograph has no label.
-Of a target with several labels a photograph (`TargetSpec.multilabel`) the first is a list of classes, in the target's
-order, and there is no second.
+A folder holds ``dataset.toml`` (`DatasetSpec`), ``manifest.parquet`` (one row per photograph or crop), ``README.md``
+(the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest has the columns of
+`lightmeter.labels.datasets.photographs.MANIFEST_SCHEMA` and two per target: its class (`label_column`) and its number
+in the target's unit (`stops_column`), both null for photographs without a label. Labels of a multilabel target are
+lists of classes, in the target's order, and have no numbers.
 """
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tomli_w
+from pydantic import TypeAdapter, ValidationError
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, sha256_of, write_atomic
 from lightmeter.geometry import Box
+from lightmeter.project import find_optional_project
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from PIL.Image import Image
+
+    from lightmeter.labels.datasets.torch_dataset import ImageDataset
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 SPEC_FILE = "dataset.toml"
 MANIFEST_FILE = "manifest.parquet"
-
-MANIFEST_COLUMNS = pa.schema(
-    [
-        ("sha256", pa.string()),  # of the original bytes; the rows' order
-        ("path", pa.string()),  # below DatasetSpec.store
-        ("split", pa.string()),
-        ("group", pa.string()),  # never on two sides; intervals are drawn over groups
-        ("source", pa.string()),
-        ("owner", pa.string()),
-        ("licence", pa.string()),
-        ("format", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("file_size", pa.int64()),
-        ("quantisation", pa.string()),
-        ("make", pa.string()),
-        ("model", pa.string()),
-        ("f_number", pa.float64()),
-        ("exposure_time_s", pa.float64()),
-        ("iso", pa.float64()),
-        ("focal_length_mm", pa.float64()),
-        ("focal_length_35mm", pa.float64()),
-        ("flash_fired", pa.bool_()),
-        ("taken_at", pa.string()),  # ISO 8601, local time
-        ("crop_x", pa.int32()),  # the part that is meant, in stored pixels; null for the whole photograph
-        ("crop_y", pa.int32()),
-        ("crop_width", pa.int32()),
-        ("crop_height", pa.int32()),
-    ]
-)
 CROP_COLUMNS = ("crop_x", "crop_y", "crop_width", "crop_height")
 
 
 def label_column(target: str) -> str:
-    """Return the manifest's column of a target's classes."""
+    """Return the manifest column with the classes of a target."""
     return f"label_{target}"
 
 
 def stops_column(target: str) -> str:
-    """Return the manifest's column of a target's numbers."""
+    """Return the manifest column with the numbers of a target."""
     return f"stops_{target}"
 
 
@@ -79,13 +58,13 @@ class TargetSpec:
     """One target of a data set.
 
     Attributes:
-        name: for example ``shutter``.
-        version: of the rule that made the labels.
-        classes: in order; for an ordinal target from few stops to many.
-        stops: one number a class (its nominal value) for an ordinal target, else empty.
-        unit: what the numbers count, for example ``log2 s``; empty if there are none.
-        multilabel: whether a photograph can have several classes at once.
-        determined_by: columns of EXIF that say the class outright: who is given one has nothing to learn.
+        name: Name, for example ``shutter``.
+        version: Version of the definition that made the labels.
+        classes: Classes in order; for an ordinal target in ascending order of `stops`.
+        stops: Nominal number of each class for an ordinal target, otherwise empty.
+        unit: Unit of the numbers, for example ``log2 s``; empty if there are none.
+        multilabel: Whether a photograph can have several classes.
+        determined_by: EXIF columns that reveal the class; shortcut baselines ignore them.
     """
 
     name: str
@@ -104,15 +83,15 @@ class TargetSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What ``dataset.toml`` says.
+    """Content of ``dataset.toml``.
 
     Attributes:
-        name: of the data set.
-        manifest_sha256: of ``manifest.parquet``; the data set's identity.
-        store: the folder that the manifest's paths count from, relative to the data set's folder or absolute.
-        targets: at least one.
-        split: seed, ratios, group keys and the query, as `labels split` was asked.
-        counts: photographs by split.
+        name: Name of the data set.
+        manifest_sha256: SHA-256 of ``manifest.parquet``; it identifies the data set.
+        store: Photo store, absolute or relative to the data set folder. Paths in the manifest are relative to it.
+        targets: At least one target.
+        split: Options and results of the split.
+        counts: Number of manifest rows by split.
     """
 
     name: str
@@ -123,21 +102,30 @@ class DatasetSpec:
     counts: dict[str, int] = field(default_factory=dict)
 
     def target(self, name: str) -> TargetSpec:
-        """Return a target by its name.
+        """Return a target by name.
 
         Raises:
-            UsageError: if the data set has no such target.
+            UsageError: The data set has no such target.
         """
         for target in self.targets:
             if target.name == name:
                 return target
-        have = ", ".join(target.name for target in self.targets)
-        raise UsageError(f"The data set {self.name} has no target '{name}'; it has: {have}.")
+        names = ", ".join(target.name for target in self.targets)
+        raise UsageError(f"Data set {self.name} has no target '{name}'. Its targets: {names}.")
+
+
+_SPEC = TypeAdapter(DatasetSpec)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set folder that was read and checked."""
+    """A data set.
+
+    Attributes:
+        folder: Data set folder.
+        spec: Content of ``dataset.toml``.
+        manifest: Content of ``manifest.parquet``.
+    """
 
     folder: Path
     spec: DatasetSpec
@@ -145,70 +133,112 @@ class Dataset:
 
     @property
     def store(self) -> Path:
-        """The folder that the manifest's paths count from."""
+        """Folder of the original image files; paths in the manifest are relative to it."""
         return (self.folder / self.spec.store).resolve()
 
     def rows(self, split: Split | None = None) -> list[dict[str, Any]]:
-        """Return the manifest's rows, of one split or of all, in the manifest's order."""
-        rows: list[dict[str, Any]] = self.manifest.to_pylist()
-        return [row for row in rows if split is None or row["split"] == split]
+        """Return manifest rows as dictionaries.
+
+        Args:
+            split: Return the rows of this split (default: all).
+        """
+        rows: list[dict[str, Any]] = self._table(split).to_pylist()
+        return rows
+
+    def to_pandas(self, split: Split | None = None) -> "DataFrame":
+        """Return manifest rows as a pandas data frame; needs the extra ``lightmeter[pandas]``.
+
+        Args:
+            split: Return the rows of this split (default: all).
+        """
+        return self._table(split).to_pandas()
+
+    def torch_dataset(
+        self, split: Split, transform: "Callable[[Image], Any] | None" = None, target: str | None = None
+    ) -> "ImageDataset":
+        """Return a PyTorch data set of (image, label) pairs for `torch.utils.data.DataLoader`.
+
+        Args:
+            split: Train, validation or test.
+            transform: Applied to each image, an upright RGB `PIL.Image.Image`, for example a torchvision transform.
+            target: Target of the labels (default: all targets; labels are then dictionaries if there are several).
+
+        Returns:
+            See `lightmeter.labels.datasets.torch_dataset.ImageDataset`.
+
+        Raises:
+            UsageError: The data set has no such target.
+
+        Example:
+            >>> train = open_dataset("shutter-v1").torch_dataset("train")
+            >>> image, label = train[0]
+            >>> train.targets[0].classes[label]
+            '1/1000'
+        """
+        from lightmeter.labels.datasets.torch_dataset import ImageDataset
+
+        targets = self.spec.targets if target is None else (self.spec.target(target),)
+        return ImageDataset(self.store, self.rows(split), targets, transform)
+
+    def _table(self, split: Split | None) -> pa.Table:
+        return self.manifest if split is None else self.manifest.filter(pc.equal(self.manifest["split"], split))
+
+
+def open_dataset(path_or_name: Path | str) -> Dataset:
+    """Open a data set by its folder or, within a project, by its name.
+
+    Args:
+        path_or_name: Data set folder, or the name of one in the project's ``datasets`` folder.
+
+    Raises:
+        UsageError: The folder is not a data set or is damaged.
+
+    Example:
+        >>> dataset = open_dataset("shutter-v1")
+        >>> dataset.spec.counts
+        {'train': 8, 'validation': 2, 'test': 2}
+        >>> dataset.rows("test")[0]["label_shutter"]
+        '1/1000'
+        >>> dataset.to_pandas()["split"].nunique()
+        3
+    """
+    folder, project = Path(path_or_name), find_optional_project()
+    if project and not folder.exists() and (project.datasets / folder).exists():
+        folder = project.datasets / folder
+    return read_dataset(folder)
 
 
 def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> DatasetSpec:
-    """Write manifest and spec; the spec comes last, so a folder that has one is whole.
+    """Write manifest and spec. The spec is written last, so a folder with a spec is complete.
 
     Args:
-        folder: of the data set; made if missing.
-        spec: its ``manifest_sha256`` is filled in here.
-        manifest: the same table always gives the same bytes.
+        folder: Data set folder; created if missing.
+        spec: Spec; its ``manifest_sha256`` is replaced.
+        manifest: Manifest; equal tables give equal bytes.
 
     Returns:
         The spec as written.
     """
     with atomic_path(folder / MANIFEST_FILE) as temporary:
         pq.write_table(manifest, temporary, compression="zstd", store_schema=False)
-    whole = DatasetSpec(**{**vars(spec), "manifest_sha256": sha256_of(folder / MANIFEST_FILE)})
-    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_plain(asdict(whole))))
-    return whole
+    spec = replace(spec, manifest_sha256=sha256_of(folder / MANIFEST_FILE))
+    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_SPEC.dump_python(spec, mode="json", exclude_none=True)))
+    return spec
 
 
 def read_dataset(folder: Path) -> Dataset:
     """Read a data set folder.
 
     Raises:
-        UsageError: if it is none, is damaged, or its manifest is not the one that its spec names.
+        UsageError: The folder is not a data set, is damaged, or its manifest does not match the spec.
     """
-    if not (folder / SPEC_FILE).is_file():
-        raise UsageError(f"{folder} is no data set (it has no {SPEC_FILE}); make one with 'lightmeter labels split'.")
+    file, manifest = folder / SPEC_FILE, folder / MANIFEST_FILE
+    if not file.is_file():
+        raise UsageError(f"{folder} is not a data set: {SPEC_FILE} is missing. Run 'lightmeter labels split' first.")
     try:
-        values = tomllib.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
-        targets = tuple(_target(target) for target in values.pop("targets"))
-        spec = DatasetSpec(**values, targets=targets)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{folder / SPEC_FILE} is damaged ({error}).") from error
-    manifest = folder / MANIFEST_FILE
+        spec = _SPEC.validate_python(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise UsageError(f"{file} is damaged: {error}") from error
     if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
-        raise UsageError(f"{manifest} is not the manifest that {SPEC_FILE} names; freeze the data set again.")
-    return Dataset(folder, spec, _whole(pq.read_table(manifest)))
-
-
-def _target(values: dict[str, Any]) -> TargetSpec:
-    lists = {name: tuple(values.get(name, ())) for name in ("stops", "determined_by")}
-    return TargetSpec(**{**values, **lists, "classes": tuple(values["classes"])})
-
-
-def _whole(manifest: pa.Table) -> pa.Table:
-    """Return a manifest with the columns that older ones lack, empty."""
-    for column in MANIFEST_COLUMNS:
-        if column.name not in manifest.column_names:
-            manifest = manifest.append_column(column, pa.nulls(manifest.num_rows, column.type))
-    return manifest
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as TOML knows it: lists for tuples, no None."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items() if part is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value
+        raise UsageError(f"{manifest} does not match the SHA-256 in {SPEC_FILE}. Create the data set again.")
+    return Dataset(folder, spec, pq.read_table(manifest))

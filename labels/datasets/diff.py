@@ -1,4 +1,4 @@
-"""In what two manifests differ, in words."""
+"""Differences between two manifests, as text."""
 
 from collections.abc import Iterator
 
@@ -8,64 +8,67 @@ import pyarrow.compute as pc
 
 from lightmeter.labels.datasets.dataset import CROP_COLUMNS
 
-_SHOWN = 3
-_WORDS = {"split": "side"}
+_MAX_LISTED = 3
 
 
 def differences(before: pa.Table, after: pa.Table) -> list[str]:
-    """Return one sentence part for each way in which a manifest differs from an earlier one.
+    """Return one phrase per kind of difference.
 
     Args:
-        before: the earlier manifest.
-        after: the later one.
+        before: Earlier manifest.
+        after: Later manifest.
     """
     old, new = _keys(before), _keys(after)
-    place = pc.index_in(new, value_set=old)
-    added, removed = new.filter(place.is_null()), old.filter(pc.invert(pc.is_in(old, value_set=new)))
-    found = [
-        f"{_counted(len(keys))} {what} ({_listed([key[:12] for key in keys.slice(0, _SHOWN).to_pylist()], len(keys))})"
-        for what, keys in (("added", added), ("removed", removed))
+    rows = pc.index_in(new, value_set=old)
+    added, removed = new.filter(rows.is_null()), old.filter(pc.invert(pc.is_in(old, value_set=new)))
+    phrases = [
+        f"{_photographs(len(keys))} {verb} ({_list([key[:12] for key in keys.to_pylist()])})"
+        for verb, keys in (("added", added), ("removed", removed))
         if len(keys)
     ]
-    found += _changes(before.take(place.drop_null()), after.filter(place.is_valid()))
+    phrases += _changes(before.take(rows.drop_null()), after.filter(rows.is_valid()))
     if before.column_names != after.column_names:
-        found.append("other columns")
-    return found
+        phrases.append("different columns")
+    return phrases
 
 
 def _keys(manifest: pa.Table) -> pa.Array:
-    """Return what tells each row from the others: the photograph's hash, and its crop."""
+    """Return the unique key of each row: SHA-256 and crop."""
     box = [pc.fill_null(manifest[name].cast(pa.string()), "") for name in CROP_COLUMNS]
     return pc.binary_join_element_wise(manifest["sha256"], *box, " ").combine_chunks()
 
 
-def _changes(old: pa.Table, new: pa.Table) -> Iterator[str]:
-    """Yield what changed in the rows that both have."""
-    for column in new.column_names:
-        if column not in old.column_names:
-            continue
-        was, now = _comparable(old[column]), _comparable(new[column])
-        other = pc.fill_null(pc.not_equal(was, now), fill_value=False)
-        rows = np.flatnonzero(pc.or_(other, pc.xor(was.is_null(), now.is_null())).to_numpy())
-        if len(rows):
-            shown = [
-                f"{new['sha256'][row].as_py()[:12]}: {was[row].as_py() or 'none'} → {now[row].as_py() or 'none'}"
-                for row in rows[:_SHOWN].tolist()
+def _changes(before: pa.Table, after: pa.Table) -> Iterator[str]:
+    """Yield the columns that differ in rows that both manifests have."""
+    for column in after.column_names:
+        if column in before.column_names:
+            old, new = _comparable(before[column]), _comparable(after[column])
+            rows = np.flatnonzero(differs(old, new))
+            changes = [
+                f"{after['sha256'][row].as_py()[:12]}: {old[row].as_py() or 'none'} → {new[row].as_py() or 'none'}"
+                for row in rows[: _MAX_LISTED + 1].tolist()
             ]
-            yield f"{_counted(len(rows))} with another {_word(column)} ({_listed(shown, len(rows))})"
+            if changes:
+                yield f"{_photographs(len(rows))} with a different {_title(column)} ({_list(changes)})"
+
+
+def differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a mask of the values that differ; null equals null."""
+    unequal = pc.fill_null(pc.not_equal(old, new), fill_value=False)
+    return pc.or_(unequal, pc.xor(old.is_null(), new.is_null()))
 
 
 def _comparable(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.binary_join(values, ", ") if pa.types.is_list(values.type) else values
 
 
-def _word(column: str) -> str:
-    return _WORDS.get(column, column.replace("_", " of ", 1) if column.startswith(("label_", "stops_")) else column)
+def _title(column: str) -> str:
+    return column.replace("_", " for ", 1) if column.startswith(("label_", "stops_")) else column
 
 
-def _counted(number: int) -> str:
-    return f"{number} photograph{'s' * (number != 1)}"
+def _photographs(count: int) -> str:
+    return f"{count} photograph{'s' * (count != 1)}"
 
 
-def _listed(shown: list[str], number: int) -> str:
-    return ", ".join(shown) + (", …" if number > len(shown) else "")
+def _list(items: list[str]) -> str:
+    return ", ".join(items[:_MAX_LISTED]) + (", …" if len(items) > _MAX_LISTED else "")

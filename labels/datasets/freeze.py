@@ -1,7 +1,7 @@
-"""Freezing a data set: a folder that appears whole and never changes."""
+"""Create data sets: folders that appear complete and never change."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from os.path import relpath
 from pathlib import Path
@@ -12,8 +12,8 @@ from sqlalchemy import Engine, insert
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.labels.datasets import card
 from lightmeter.labels.datasets.advisories import advisories, changes_since_previous
+from lightmeter.labels.datasets.card import write_attribution, write_card
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.datasets.dataset import (
     SPEC_FILE,
@@ -25,126 +25,123 @@ from lightmeter.labels.datasets.dataset import (
     write_dataset,
 )
 from lightmeter.labels.datasets.diff import differences
-from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_baselines, shortcut_warnings
+from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A data set that was frozen.
+class FreezeResult:
+    """A data set in its folder.
 
     Attributes:
-        dataset: as it lies in its folder.
-        dealt: how the photographs were dealt out.
-        new: False where the folder held the very same data set before.
-        notes: what a person should know of it, a sentence each.
-        cheats: for each target, how well it is told without the picture.
+        dataset: The data set.
+        split: Result of the split.
+        created: False if the folder already had the same data set.
+        advisories: What a user should know, one sentence each.
+        baselines: Shortcut baselines by target name.
     """
 
     dataset: Dataset
-    dealt: SplitResult
-    new: bool
-    notes: tuple[str, ...]
-    cheats: dict[str, list[Baseline]]
+    split: SplitResult
+    created: bool
+    advisories: tuple[str, ...]
+    baselines: dict[str, list[Baseline]]
 
 
-def freeze(engine: Engine, project: Project, folder: Path, gathered: LabelledPhotos, choices: SplitOptions) -> Frozen:
-    """Freeze a data set.
+def freeze(
+    engine: Engine, project: Project, folder: Path, photographs: LabelledPhotos, options: SplitOptions
+) -> FreezeResult:
+    """Split photographs and create a data set.
 
     Args:
-        engine: of the catalogue.
-        project: whose photographs these are.
-        folder: of the data set; its last part is the name.
-        gathered: the photographs, chosen by the query of the choices.
-        choices: how to deal.
+        engine: Catalogue engine; the new data set is recorded there.
+        project: Project of the photographs.
+        folder: Data set folder; its last part is the name.
+        photographs: Labelled photographs.
+        options: Options of the split.
 
     Raises:
-        UsageError: if no split can be made of these photographs, or the folder holds something else.
+        UsageError: The photographs cannot be split, or the folder has something else in it.
     """
-    dealt = split(gathered, choices)
-    specs = {target.name: _target(target, dealt.classes[target.name]) for target in gathered.targets}
-    cheats = {name: shortcut_baselines(dealt.manifest, target) for name, target in specs.items()}
-    notes = [warning for name, found in cheats.items() for warning in shortcut_warnings(found, name)]
-    notes += advisories(gathered, dealt, list(specs.values()), choices)
+    result = split(photographs, options)
+    targets = [_target_spec(target, result.classes[target.name]) for target in photographs.targets]
+    baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
+    texts = list(advisories(photographs, result, targets, options, baselines))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
-        draft = Path(made) / folder.name
-        spec = write_dataset(draft, _spec(specs.values(), dealt, choices, folder, project), dealt.manifest)
-        made_now = Dataset(draft, spec, dealt.manifest)
-        if _is_there(folder, made_now):
-            return Frozen(read_dataset(folder), dealt, new=False, notes=tuple(notes), cheats=cheats)
-        notes += changes_since_previous(engine, folder, made_now)
-        card.write_card(draft, spec, dealt.manifest, notes, cheats)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
+        draft_folder = Path(temporary) / folder.name
+        spec = write_dataset(draft_folder, _spec(targets, result, options, folder, project), result.manifest)
+        draft = Dataset(draft_folder, spec, result.manifest)
+        existing = _existing(folder, draft)
+        if existing:
+            return FreezeResult(existing, result, created=False, advisories=tuple(texts), baselines=baselines)
+        texts += changes_since_previous(engine, folder, draft)
+        write_card(draft, texts, baselines)
         with engine.connect() as connection:
-            card.write_attribution(draft, connection, dealt.image_ids)
-        draft.rename(folder)
-    _record(engine, folder, spec)
-    return Frozen(Dataset(folder, spec, dealt.manifest), dealt, new=True, notes=tuple(notes), cheats=cheats)
+            write_attribution(draft_folder, connection, result.image_ids)
+        draft_folder.rename(folder)
+    row = {"name": spec.name, "path": str(folder.resolve()), "manifest_sha256": spec.manifest_sha256}
+    with engine.begin() as connection:
+        connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))
+    dataset = Dataset(folder, spec, result.manifest)
+    return FreezeResult(dataset, result, created=True, advisories=tuple(texts), baselines=baselines)
 
 
-def _is_there(folder: Path, draft: Dataset) -> bool:
-    """Return whether a folder holds the same data set already.
+def _existing(folder: Path, draft: Dataset) -> Dataset | None:
+    """Return the data set of a folder if it equals the draft, None if the folder is missing or empty.
 
     Raises:
-        UsageError: if it holds something else.
+        UsageError: The folder has something else in it.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
+        return None
     if not (folder / SPEC_FILE).is_file():
-        raise UsageError(f"{folder} is there and is no data set; choose another name.")
-    there = read_dataset(folder)
-    ways = differences(there.manifest, draft.manifest)
-    if ways:
-        raise UsageError(
-            f"{folder} is frozen already, and now it would differ: {'; '.join(ways)}. Choose another name."
-        )
-    if _choices(there.spec) != _choices(draft.spec) or there.spec.targets != draft.spec.targets:
-        raise UsageError(f"{folder} is frozen already with other choices (see its {SPEC_FILE}). Choose another name.")
-    return True
+        raise UsageError(f"{folder} exists and is not a data set; choose another name.")
+    existing = read_dataset(folder)
+    changes = differences(existing.manifest, draft.manifest)
+    if changes:
+        raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
+    if _options(existing.spec) != _options(draft.spec) or existing.spec.targets != draft.spec.targets:
+        raise UsageError(f"Data set {folder} exists with other options (see its {SPEC_FILE}). Choose another name.")
+    return existing
 
 
-def _choices(spec: DatasetSpec) -> dict[str, Any]:
+def _options(spec: DatasetSpec) -> dict[str, Any]:
     return {name: value for name, value in spec.split.items() if name != "lightmeter"}
 
 
 def _spec(
-    targets: Iterable[TargetSpec], dealt: SplitResult, choices: SplitOptions, folder: Path, project: Project
+    targets: Sequence[TargetSpec], result: SplitResult, options: SplitOptions, folder: Path, project: Project
 ) -> DatasetSpec:
     store = project.store.resolve()
-    inside = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
-    sides = {row["values"]: row["counts"] for row in dealt.manifest.column("split").value_counts().to_pylist()}
+    in_project = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
+    counts = {row["values"]: row["counts"] for row in result.manifest["split"].value_counts().to_pylist()}
     return DatasetSpec(
         name=folder.name,
         manifest_sha256="",
-        store=Path(relpath(store, folder.resolve())).as_posix() if inside else str(store),
+        store=Path(relpath(store, folder.resolve())).as_posix() if in_project else str(store),
         targets=tuple(targets),
         split={
-            "seed": choices.seed,
-            "ratios": list(choices.ratios),
-            "group": list(choices.group),
-            **({"least": choices.least} if choices.least else {}),
-            "where": choices.where,
-            **({"folds": choices.folds, "fold": choices.fold} if choices.folds else {}),
-            **({"holdout_source": choices.holdout_source} if choices.holdout_source else {}),
-            **({"balance": True, "thinned": dealt.thinned} if choices.balance else {}),
-            **({"crop": choices.crop.kind} if choices.crop else {}),
-            "groups": dealt.groups,
-            "left_out": [asdict(one) for one in dealt.rare],
+            "seed": options.seed,
+            "ratios": list(options.ratios),
+            "group_by": list(options.group_by),
+            **({"min_per_class": options.min_per_class} if options.min_per_class else {}),
+            "where": options.where,
+            **({"folds": options.folds, "fold": options.fold} if options.folds else {}),
+            **({"holdout_source": options.holdout_source} if options.holdout_source else {}),
+            **({"undersample": True, "undersampled": result.undersampled} if options.undersample else {}),
+            **({"crop": options.crop.kind} if options.crop else {}),
+            "groups": result.groups,
+            "excluded_classes": [asdict(item) for item in result.rare_classes],
             "lightmeter": __version__,
         },
-        counts={side: sides.get(side, 0) for side in SPLITS},
+        counts={split: counts.get(split, 0) for split in SPLITS},
     )
 
 
-def _target(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
+def _target_spec(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     stops = tuple(number for number in map(target.number_of, classes) if number is not None)
     determined_by = (*target.exif_columns, *target.related_columns)
     return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multilabel, determined_by)
-
-
-def _record(engine: Engine, folder: Path, spec: DatasetSpec) -> None:
-    row = {"name": spec.name, "path": str(folder.resolve()), "manifest_sha256": spec.manifest_sha256}
-    with engine.begin() as connection:
-        connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))

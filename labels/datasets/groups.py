@@ -1,105 +1,128 @@
-"""Which photographs belong together: connected by a photographer, a camera body or near-identical pictures."""
+"""Groups of photographs that must stay in one split: same photographer, same camera body or near-duplicates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from lightmeter.harvest.filters.perceptual_hash import merge_components
-from lightmeter.labels.datasets.duplicates import near_duplicates
+from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)
 
-Numbers = NDArray[np.int64]
-Links = dict[str, tuple[Numbers, Numbers]]
-"""By kind: rows and the keys that they have, each of the same shape (links,)."""
+Integers = NDArray[np.int64]
+Keys = tuple[Integers, Integers]
+"""Rows and the key of each, both of shape (n,); a row may have several keys."""
 
 
-def connect(count: int, links: Links) -> Numbers:
-    """Return for each photograph the number of its group; whoever shares a key, directly or by way of others, is one.
+def add_groups(photographs: pa.Table, group_by: Sequence[GroupKey]) -> pa.Table:
+    """Add the columns ``group`` and ``identified``.
+
+    Photographs that share a key, directly or through others, form a group. A group is named after its smallest SHA-256.
 
     Args:
-        count: of photographs.
-        links: their keys.
+        photographs: Photographs in the order of their SHA-256; see `lightmeter.labels.datasets.photographs`.
+        group_by: Kinds of keys.
 
     Returns:
-        Group numbers, shape (count,), in the order in which groups first appear.
+        The table with ``group`` and with ``identified``: whether photographer or camera body is known.
     """
-    labels = np.arange(count, dtype=np.int64)
-    ones, others = [labels[:0]], [labels[:0]]
-    for rows, keys in links.values():
-        _, first, key = np.unique(keys, return_index=True, return_inverse=True)
-        ones.append(rows)
-        others.append(rows[first[key]])
-    joined = merge_components(labels, np.concatenate(ones), np.concatenate(others))
-    return np.unique(joined, return_inverse=True)[1].astype(np.int64)
+    keys = group_keys(photographs, group_by)
+    groups = connect(photographs.num_rows, keys)
+    first_rows = np.unique(groups, return_index=True)[1]
+    names = pc.utf8_slice_codeunits(photographs["sha256"].take(pa.array(first_rows)), 0, 16)
+    identified = np.zeros(photographs.num_rows, dtype=bool)
+    for kind in keys.keys() - {"duplicates"}:
+        identified[keys[kind][0]] = True
+    table = photographs.append_column("group", names.take(pa.array(groups)))
+    return table.append_column("identified", pa.array(identified))
 
 
-def links(photographs: pa.Table, by: Sequence[GroupKey]) -> Links:
+def connect(count: int, keys: Mapping[str, Keys]) -> Integers:
+    """Return the group of each photograph: the connected components of photographs and keys.
+
+    Args:
+        count: Number of photographs.
+        keys: Keys of the photographs by kind.
+
+    Returns:
+        Group indices in the order of first appearance, shape (count,).
+    """
+    rows, nodes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    n_nodes = count
+    for rows_of_kind, keys_of_kind in keys.values():
+        values, indices = np.unique(keys_of_kind, return_inverse=True)
+        rows.append(rows_of_kind)
+        nodes.append(n_nodes + indices.reshape(-1))
+        n_nodes += len(values)
+    edges = np.concatenate(rows), np.concatenate(nodes)
+    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
+    components: Integers = connected_components(graph, directed=False)[1][:count].astype(np.int64)
+    return components
+
+
+def group_keys(photographs: pa.Table, group_by: Sequence[str]) -> dict[str, Keys]:
     """Return the keys that photographs share with others of their group.
 
-    A camera is known by the hash of its body's serial number. Without one, owner, make and model stand for a body; make
-    and model alone are no key, since many people own the same model.
+    The kinds are ``owner``; ``body``, the hash of the camera body's serial number; ``camera``, owner, make and model of
+    photographs without such a number (make and model alone are no key: many people own the same model); and
+    ``duplicates``.
 
     Args:
-        photographs: as `lightmeter.labels.datasets.photographs` gives them.
-        by: the kinds of key that count.
+        photographs: Photographs; see `lightmeter.labels.datasets.photographs`.
+        group_by: Kinds of keys, out of `GROUP_KEYS`.
     """
-    found: Links = {}
-    if "photographer" in by:
-        found["owner"] = _people(photographs)
-    if "camera" in by:
-        found["body"] = _words(photographs, "body")
-        found["camera"] = _cameras(photographs)
-    if "duplicates" in by:
-        found["duplicates"] = near_duplicates(photographs["phash"])
-    return found
+    keys: dict[str, Keys] = {}
+    if "photographer" in group_by:
+        keys["owner"] = _owners(photographs)
+    if "camera" in group_by:
+        body = photographs["body"]
+        rows = np.flatnonzero(body.is_valid().to_numpy())
+        keys["body"] = rows, codes(body)[rows]
+        keys["camera"] = _cameras(photographs)
+    if "duplicates" in group_by:
+        keys["duplicates"] = near_duplicates(photographs["phash"])
+    return keys
 
 
-def nameless(count: int, links: Links) -> NDArray[np.bool_]:
-    """Return of which photographs neither the photographer nor the camera body is known, shape (count,).
+def near_duplicates(hashes: pa.ChunkedArray) -> Keys:
+    """Return the rows with a perceptual hash and the group of near-duplicates of each.
 
     Args:
-        count: of photographs.
-        links: their keys.
+        hashes: 64-bit perceptual hashes, null where a photograph has none.
     """
-    found = np.ones(count, dtype=bool)
-    for kind in ("owner", "body", "camera"):
-        if kind in links:
-            found[links[kind][0]] = False
-    return found
+    rows = np.flatnonzero(hashes.is_valid().to_numpy()).astype(np.int64)
+    return rows, group_by_hamming_radius(hashes.drop_null().to_numpy().astype(np.uint64))
 
 
-def _people(photographs: pa.Table) -> tuple[Numbers, Numbers]:
-    """Return who has which owners; letters of any size and blanks around them make no other owner."""
+def _owners(photographs: pa.Table) -> Keys:
+    """Return the owners of each photograph, regardless of case and surrounding spaces."""
     owners = photographs["owners"].combine_chunks()
-    rows, names = pc.list_parent_indices(owners).to_numpy(), pc.list_flatten(owners).dictionary_encode()
-    known: dict[str, int] = {"": -1}
-    numbers = [known.setdefault(name.strip().casefold(), len(known)) for name in names.dictionary.to_pylist()]
-    people = np.asarray(numbers, dtype=np.int64)[names.indices.to_numpy()]
-    return rows[people >= 0], people[people >= 0]
+    names = pc.list_flatten(owners).dictionary_encode()
+    folded = pa.array([name.strip().casefold() or None for name in names.dictionary.to_pylist()], pa.string())
+    keys = codes(folded.take(names.indices))
+    return pc.list_parent_indices(owners).to_numpy()[keys >= 0], keys[keys >= 0]
 
 
-def _words(photographs: pa.Table, column: str) -> tuple[Numbers, Numbers]:
-    """Return which photographs have a word in a column, and the word's number."""
-    words = photographs[column].combine_chunks()
-    rows = np.flatnonzero(words.is_valid().to_numpy(zero_copy_only=False))
-    return rows, words.indices.drop_null().to_numpy().astype(np.int64)
+def _cameras(photographs: pa.Table) -> Keys:
+    """Return owner, make and model of each photograph that has all three and no camera body."""
+    rows, owners = _owners(photographs)
+    make, model = codes(photographs["make"]), codes(photographs["model"])
+    complete = photographs["body"].is_null().to_numpy()[rows] & (make[rows] >= 0) & (model[rows] >= 0)
+    rows = rows[complete]
+    cameras = np.stack((owners[complete], make[rows], model[rows]), axis=1)
+    return rows, np.unique(cameras, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _cameras(photographs: pa.Table) -> tuple[Numbers, Numbers]:
-    rows, people = _people(photographs)
-    parts = [people]
-    nameless = photographs["body"].is_null().to_numpy()[rows]
-    for column in ("make", "model"):
-        having, words = _words(photographs, column)
-        of_row = np.full(photographs.num_rows, -1, dtype=np.int64)
-        of_row[having] = words
-        nameless &= of_row[rows] >= 0
-        parts.append(of_row[rows])
-    keys = np.unique(np.stack(parts, axis=1)[nameless], axis=0, return_inverse=True)[1]
-    return rows[nameless], keys.reshape(-1).astype(np.int64)
+def codes(values: pa.Array | pa.ChunkedArray) -> Integers:
+    """Return the dictionary index of each value, -1 for null."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    codes: Integers = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return codes

@@ -1,112 +1,129 @@
-"""What a data set says of each photograph beside its labels, read from the catalogue as columns, span by span."""
+"""Columns of a data set that come from the catalogue, read as Arrow tables."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from lightmeter.harvest.catalogue.exif_view import read_table, resolved_exif_table
+from lightmeter.harvest.catalogue.exif_view import arrow_type, read_table, resolved_exif_table
 from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 from lightmeter.labels.annotations.photo_facts import IdRange
-from lightmeter.labels.datasets.dataset import MANIFEST_COLUMNS
+from lightmeter.labels.datasets.dataset import CROP_COLUMNS
 
-EXIF_COLUMNS = (
-    "make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "flash_fired",
-    "taken_at",
-)  # fmt: skip
-_FILE_COLUMNS = ("sha256", "format", "width", "height", "file_size", "quantisation")
-_SEEN_COLUMNS = ("source", "owner", "licence")
-COLUMNS = (*_FILE_COLUMNS, *_SEEN_COLUMNS, *EXIF_COLUMNS)
-"""The manifest's columns that come from the catalogue."""
+TEXT = pa.dictionary(pa.int32(), pa.string())
+"""Type of text that recurs: each value is stored once."""
 
-WORD = pa.dictionary(pa.int32(), pa.string())
-"""Words that recur, each kept once."""
+MANIFEST_EXIF = tuple(name for name in CAPTURE_COLUMNS if name != "lens")
+"""EXIF columns of the manifest."""
 
-_ID = pa.field("image_id", pa.int64())
-_IMAGES = pa.schema([_ID, *map(MANIFEST_COLUMNS.field, _FILE_COLUMNS), ("body", pa.string())])
-_SEEN = pa.schema([_ID, *map(MANIFEST_COLUMNS.field, _SEEN_COLUMNS)])
-_WORDS = ("format", "quantisation", "source", "owner", "licence", "make", "model", "body")
-SCHEMA = pa.schema(
-    [_ID]
-    + [pa.field(name, WORD if name in _WORDS else MANIFEST_COLUMNS.field(name).type) for name in COLUMNS]
-    + [("elsewhere", pa.list_(pa.string())), ("owners", pa.list_(pa.string())), ("body", WORD), ("phash", pa.uint64())]
+_IMAGE_FIELDS = [
+    ("format", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("file_size", pa.int64()),
+    ("quantisation", pa.string()),
+]
+_SIGHTING_FIELDS = [("source", pa.string()), ("owner", pa.string()), ("licence", pa.string())]
+
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("path", pa.string()),
+        ("split", pa.string()),
+        ("group", pa.string()),
+        *_SIGHTING_FIELDS,
+        *_IMAGE_FIELDS,
+        *((name, arrow_type(name)) for name in MANIFEST_EXIF),
+        *((name, pa.int32()) for name in CROP_COLUMNS),
+    ]
 )
-"""The columns of `photographs`."""
+"""All columns of a manifest except those of its targets; rows are in the order of ``sha256``.
+
+``path`` is relative to the photo store. The crop columns are in file pixels, null for whole photographs.
+"""
+
+_ID = ("image_id", pa.int64())
+_ENCODED = ("format", "quantisation", "source", "owner", "licence", "make", "model", "body")
+_FIELDS = [
+    _ID,
+    ("sha256", pa.string()),
+    *_IMAGE_FIELDS,
+    ("body", pa.string()),
+    *_SIGHTING_FIELDS,
+    ("sources", pa.list_(pa.string())),
+    ("owners", pa.list_(pa.string())),
+    *((name, arrow_type(name)) for name in MANIFEST_EXIF),
+    ("phash", pa.uint64()),
+]
+SCHEMA = pa.schema([(name, TEXT if name in _ENCODED else type_) for name, type_ in _FIELDS])
+"""Columns of `read_photographs`."""
 
 
-def photographs(connection: Connection, span: IdRange) -> pa.Table:
-    """Return the images of a span, a row for each, in the order of their ids.
-
-    The columns are those of `SCHEMA`: `COLUMNS` (of the first sighting), ``elsewhere`` (the sources of the further
-    sightings), ``owners`` (everyone whom a source names as the photographer),
-    ``body`` (hash of the camera body's serial number) and ``phash`` (64-bit perceptual hash).
-    """
-    columns = [getattr(Image, name) for name in ("id", *_FILE_COLUMNS, "body")]
-    query = select(*columns).where(span.covers(Image.id), Image.problem.is_(None)).order_by(Image.id)
-    images = read_table(connection, query, _IMAGES)
-    images = images.filter(pc.is_in(images["image_id"], pa.array(span.ids, pa.int64())))
-    ids = images["image_id"].to_numpy()
-    for part in (
-        *_seen(connection, span),
-        resolved_exif_table(connection, span.first, span.last, EXIF_COLUMNS),
-        _hashes(connection, span),
-    ):
-        images = beside(images, aligned(part, ids))
-    encoded = [images[name].dictionary_encode() if name in _WORDS else images[name] for name in SCHEMA.names]
-    return pa.table(encoded, schema=SCHEMA)
-
-
-def aligned(table: pa.Table, ids: NDArray[np.int64]) -> pa.Table:
-    """Return the rows of some images, with nulls for those that a table lacks.
+def read_photographs(connection: Connection, id_range: IdRange) -> pa.Table:
+    """Return the readable images of a range, one row each, sorted by ``image_id``.
 
     Args:
-        table: in the order of its column ``image_id``, which is left out.
-        ids: shape (N,).
+        connection: Catalogue connection.
+        id_range: Image ids.
+
+    Returns:
+        A table with the columns of `SCHEMA`: ``source``, ``owner`` and ``licence`` of the first sighting, ``sources``
+        and ``owners`` of all sightings, ``body`` (hash of the camera body's serial number) and ``phash`` (perceptual
+        hash).
     """
-    known = table["image_id"].to_numpy()
-    rest = table.drop_columns(["image_id"])
-    if not len(known):
-        return pa.table([pa.nulls(len(ids), kind.type) for kind in rest.schema], schema=rest.schema)
-    place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return rest.take(pa.array(place, mask=known[place] != ids))
+    fields = [_ID, ("sha256", pa.string()), *_IMAGE_FIELDS, ("body", pa.string())]
+    query = select(Image.id, *(getattr(Image, name) for name, _ in fields[1:]))
+    query = query.where(id_range.covers(Image.id), Image.problem.is_(None)).order_by(Image.id)
+    table = read_table(connection, query, pa.schema(fields))
+    table = table.filter(pc.is_in(table["image_id"], pa.array(id_range.ids, pa.int64())))
+    exif = resolved_exif_table(connection, id_range.first, id_range.last, MANIFEST_EXIF)
+    for columns in (*_sightings(connection, id_range), exif, _perceptual_hashes(connection, id_range)):
+        table = left_join(table, columns)
+    return pa.table(
+        [table[name].dictionary_encode() if name in _ENCODED else table[name] for name in SCHEMA.names], schema=SCHEMA
+    )
 
 
-def beside(left: pa.Table, right: pa.Table) -> pa.Table:
-    """Return two tables of as many rows side by side."""
-    return pa.table([*left.columns, *right.columns], names=[*left.column_names, *right.column_names])
+def left_join(left: pa.Table, right: pa.Table) -> pa.Table:
+    """Add the columns of another table by ``image_id``, null where it has no such row.
+
+    Unlike `pyarrow.Table.join` it keeps the order of the rows and accepts list columns.
+
+    Args:
+        left: Table with ``image_id``.
+        right: Table with at most one row per ``image_id``.
+    """
+    rows = pc.index_in(left["image_id"], value_set=right["image_id"].combine_chunks())
+    for name in right.column_names:
+        if name != "image_id":
+            left = left.append_column(name, right[name].take(rows))
+    return left
 
 
-def _seen(connection: Connection, span: IdRange) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Return what the first sighting of each image says, the sources of its further ones, and all its owners."""
-    query = select(Sighting.image_id, *(getattr(Sighting, name) for name in _SEEN_COLUMNS))
-    query = query.where(span.covers(Sighting.image_id)).order_by(Sighting.image_id, Sighting.id)
-    seen = read_table(connection, query, _SEEN)
-    first = np.unique(seen["image_id"].to_numpy(), return_index=True)[1]
-    further = np.ones(seen.num_rows, dtype=bool)
-    further[first] = False
-    elsewhere = _listed(seen.filter(pa.array(further)), "source", "elsewhere")
-    return seen.take(pa.array(first)), elsewhere, _listed(seen.filter(pc.is_valid(seen["owner"])), "owner", "owners")
+def _sightings(connection: Connection, id_range: IdRange) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return the first sighting of each image, and the sources and owners of all its sightings."""
+    query = select(Sighting.image_id, *(getattr(Sighting, name) for name, _ in _SIGHTING_FIELDS))
+    query = query.where(id_range.covers(Sighting.image_id)).order_by(Sighting.image_id, Sighting.id)
+    sightings = read_table(connection, query, pa.schema([_ID, *_SIGHTING_FIELDS]))
+    first_rows = np.unique(sightings["image_id"].to_numpy(), return_index=True)[1]
+    return sightings.take(pa.array(first_rows)), _lists(sightings, "source"), _lists(sightings, "owner")
 
 
-def _listed(table: pa.Table, column: str, name: str) -> pa.Table:
-    """Return the words of a column as a list for each image; the table is in the order of the images."""
-    ids, starts = np.unique(table["image_id"].to_numpy(), return_index=True)
-    offsets = pa.array(np.r_[starts, table.num_rows], pa.int32())
-    lists = pa.ListArray.from_arrays(offsets, table[column].combine_chunks())
-    return pa.table({"image_id": pa.array(ids, pa.int64()), name: lists})
+def _lists(sightings: pa.Table, column: str) -> pa.Table:
+    """Return the known values of a column as one list per image."""
+    known = sightings.filter(pc.is_valid(sightings[column]))
+    lists = known.group_by("image_id", use_threads=False).aggregate([(column, "list")])
+    return lists.rename_columns(["image_id", f"{column}s"])
 
 
-def _hashes(connection: Connection, span: IdRange) -> pa.Table:
+def _perceptual_hashes(connection: Connection, id_range: IdRange) -> pa.Table:
     query = (
         select(Inspection.image_id, Inspection.measures["phash"].as_string())
-        .where(span.covers(Inspection.image_id), Inspection.filter == "duplicates")
+        .where(id_range.covers(Inspection.image_id), Inspection.filter == "duplicates")
         .order_by(Inspection.image_id)
     )
-    found = connection.execute(query).all()
-    return pa.table(
-        {
-            "image_id": pa.array([image_id for image_id, _ in found], pa.int64()),
-            "phash": pa.array([int(digits, 16) if digits else None for _, digits in found], pa.uint64()),
-        }
-    )
+    rows = connection.execute(query).all()
+    hashes = [int(digits, 16) if digits else None for _, digits in rows]
+    ids = pa.array([image_id for image_id, _ in rows], pa.int64())
+    return pa.table({"image_id": ids, "phash": pa.array(hashes, pa.uint64())})

@@ -1,271 +1,240 @@
-"""Dealing gathered photographs out to train, validation and test, without leaks and with every class on each side."""
+"""Leakage-safe train, validation and test splits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.balance import undersample
-from lightmeter.labels.datasets.classes import Members, RareClass, common, label_columns, listed, members, names_in
+from lightmeter.labels.datasets.classes import RareClass, class_rows, drop_other_classes, frequent_classes
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.datasets.crops import Crop
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, MANIFEST_COLUMNS, SPLITS
-from lightmeter.labels.datasets.groups import GROUP_KEYS, GroupKey, connect, links, nameless
-from lightmeter.labels.datasets.stratify import Counts, count, stratified_group_split
-from lightmeter.labels.targets.base import Target
+from lightmeter.labels.datasets.dataset import SPLITS, label_column, stops_column
+from lightmeter.labels.datasets.groups import GROUP_KEYS, GroupKey, add_groups, codes
+from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.stratify import count_classes, hash_order, stratified_group_split
+from lightmeter.labels.targets.base import SEPARATOR, Target
 from lightmeter.plugins import unknown_name_message
 
-Numbers = NDArray[np.int64]
+Integers = NDArray[np.int64]
+Targets = Sequence[Target[Any]]
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How photographs are dealt out.
+    """Options of `split`.
 
     Attributes:
-        seed: another seed gives another split.
-        ratios: shares of train, validation and test.
-        group: what holds photographs together.
-        least: a class with fewer photographs is left out; None for what each target's definition says.
-        where: a query that chooses photographs; empty for all.
-        folds: for cross-validation, of how many folds; 0 for a single split by ratios.
-        fold: which fold is the test side, counted from 1; the next one is the validation side.
-        holdout_source: what was seen at this source is the test side, with all that belongs to it.
-        balance: leave photographs out until each side has as many of every class as of its rarest.
-        crop: the parts that are meant instead of whole photographs.
+        seed: Random seed.
+        ratios: Shares of train, validation and test; their sum is 1.
+        group_by: Keys that keep photographs in one split.
+        min_per_class: Classes with fewer photographs are excluded (default: the target's own minimum).
+        where: Query that selected the photographs; empty for all.
+        folds: Number of cross-validation folds; 0 for a single split by ratios.
+        fold: Fold that is the test split, from 1; the next one is the validation split.
+        holdout_source: The test split is this source, with all groups that have a photograph of it.
+        undersample: Exclude photographs until all classes have equal counts within each split.
+        crop: Kind of crop, None for whole photographs.
     """
 
     seed: int = 0
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    group: tuple[GroupKey, ...] = GROUP_KEYS
-    least: int | None = None
+    group_by: tuple[GroupKey, ...] = GROUP_KEYS
+    min_per_class: int | None = None
     where: str = ""
     folds: int = 0
     fold: int = 0
     holdout_source: str = ""
-    balance: bool = False
+    undersample: bool = False
     crop: Crop | None = None
 
-    def least_of(self, target: Target[Any]) -> int:
-        """Return how many photographs a class of a target must have."""
-        least: int = self.least or target.definition.min_per_class
-        return least
+    def min_photographs(self, target: Target[Any]) -> int:
+        """Return the minimum number of photographs of a target's classes."""
+        minimum: int = self.min_per_class or target.definition.min_per_class
+        return minimum
 
 
-@dataclass
+@dataclass(frozen=True)
 class SplitResult:
-    """Photographs with their groups and sides.
+    """Photographs with their groups and splits.
 
     Attributes:
-        manifest: in the order of the photographs' hashes.
-        classes: of each target, those that stand in the manifest.
-        image_ids: in the catalogue.
-        groups: how many there are.
-        nameless: photographs of which neither photographer nor camera body is known, as far as those count as keys.
-        rare: the classes that were left out.
-        thinned: photographs that were left out to balance the classes.
+        manifest: The manifest; see `lightmeter.labels.datasets.dataset`.
+        classes: Classes of each target, in order.
+        image_ids: Image id of each row, shape (n_rows,).
+        groups: Number of groups.
+        ungrouped: Number of photographs without photographer and camera body.
+        rare_classes: Excluded classes.
+        undersampled: Number of photographs excluded by undersampling.
     """
 
     manifest: pa.Table
     classes: dict[str, tuple[str, ...]]
-    image_ids: Numbers
+    image_ids: Integers
     groups: int
-    nameless: int
-    rare: list[RareClass] = field(default_factory=list)
-    thinned: int = 0
+    ungrouped: int
+    rare_classes: list[RareClass]
+    undersampled: int
 
 
-def split(gathered: LabelledPhotos, choices: SplitOptions) -> SplitResult:
-    """Deal photographs out.
+def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
+    """Assign photographs to train, validation and test without leakage.
+
+    Photographs of one photographer, one camera body or one set of near-duplicates form a group, and a group is never
+    divided between splits.
 
     Args:
-        gathered: photographs with their labels.
-        choices: how.
+        photographs: Photographs with at least one label; see `lightmeter.labels.datasets.collect.collect`.
+        options: Ratios or folds, group keys, seed.
+
+    Returns:
+        The manifest with the columns ``group`` and ``split``, and what was excluded and why.
 
     Raises:
-        UsageError: if there are too few photographs, groups or classes; the sentence says which.
+        UsageError: There are too few photographs, groups or classes.
     """
-    _need_photographs(gathered, choices)
-    keys = links(gathered.table, choices.group)
-    group_of = connect(len(gathered), keys)
-    _need_groups(group_of, choices.folds)
-    classes, rare = _common_classes(gathered, group_of, choices)
-    labelled = np.zeros(len(gathered), dtype=bool)
-    for target in gathered.targets:
-        labelled[members(gathered.table, target, classes[target.name]).rows] = True
-    table = _only(gathered.table, labelled)
-    first, group_of = np.unique(group_of[labelled], return_index=True, return_inverse=True)[1:]
-    _need_groups(group_of, choices.folds)
-    # The smallest hash in a group names it, and the rows are in the order of the hashes: row numbers play no part.
-    names = pc.utf8_slice_codeunits(table["sha256"].take(pa.array(first)), 0, 16).to_pylist()
-    side_of = np.asarray(_sides(table, gathered.targets, classes, group_of, names, choices))[group_of]
-    kept = _undersample(table, gathered.targets, classes, group_of, side_of, choices)
-    manifest = _manifest(table, gathered.targets, classes, pa.array(names).take(pa.array(group_of)), side_of)
+    _require_photographs(photographs, options)
+    targets = photographs.targets
+    table = add_groups(photographs.table, options.group_by)
+    _require_groups(table, options)
+    min_photographs = {target.name: options.min_photographs(target) for target in targets}
+    classes, rare_classes = frequent_classes(table, targets, min_photographs)
+    table = drop_other_classes(table, targets, classes)
+    _require_groups(table, options)
+    table = add_splits(table, targets, options)
+    labelled = table.num_rows
+    if options.undersample:
+        table = undersample(table, targets[0], options.seed)
     return SplitResult(
-        _only(manifest, kept),
+        to_manifest(table, targets),
         classes,
-        table["image_id"].to_numpy()[kept],
-        len(np.unique(group_of[kept])),
-        int(nameless(len(gathered), keys)[labelled][kept].sum()),
-        rare,
-        int((~kept).sum()),
+        table["image_id"].to_numpy(),
+        groups=len(pc.unique(table["group"])),
+        ungrouped=pc.sum(pc.invert(table["identified"])).as_py(),
+        rare_classes=rare_classes,
+        undersampled=labelled - table.num_rows,
     )
 
 
-def _only(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
-    """Return some rows of a table; the table itself where all are meant, since a copy is large."""
-    return table if rows.all() else table.filter(pa.array(rows))
+def add_splits(table: pa.Table, targets: Targets, options: SplitOptions) -> pa.Table:
+    """Add the column ``split``; a group is in one split.
 
-
-def _need_photographs(gathered: LabelledPhotos, choices: SplitOptions) -> None:
-    names = " ".join(target.name for target in gathered.targets)
-    if len(gathered):
-        return
-    if choices.crop and gathered.without_crop:
-        raise UsageError(
-            f"Of the {gathered.without_crop} photographs with a label none has a {choices.crop.kind} to crop to."
-        )
-    if choices.where:
-        raise UsageError(f"No photograph that the query chooses has a label of {names}; see 'lightmeter labels stats'.")
-    raise UsageError(f"No photograph has a label of {names}; run 'lightmeter labels apply {names}' first.")
-
-
-def _sides(
-    table: pa.Table,
-    targets: Sequence[Target[Any]],
-    classes: dict[str, tuple[str, ...]],
-    group_of: Numbers,
-    names: list[str],
-    choices: SplitOptions,
-) -> list[int]:
-    """Return the side of each group."""
-    counts = _counts(table, targets, classes, group_of)
-    if choices.folds:
-        dealt = stratified_group_split(counts, [1 / choices.folds] * choices.folds, names, choices.seed)
-        test, validation = choices.fold - 1, choices.fold % choices.folds
-        return [2 if fold == test else 1 if fold == validation else 0 for fold in dealt]
-    if not choices.holdout_source:
-        return stratified_group_split(counts, choices.ratios, names, choices.seed)
-    held_out = {*group_of[_of_source(table, choices.holdout_source)].tolist()}
-    rest = [group for group in range(len(names)) if group not in held_out]
-    if len(rest) < len(SPLITS) - 1:
-        raise UsageError(f"Beside the source '{choices.holdout_source}' there are too few groups to train on.")
-    both = choices.ratios[:2]
-    shares = [share / sum(both) for share in both]
-    of_rest = stratified_group_split(counts.of(rest), shares, [names[group] for group in rest], choices.seed)
-    sides = [2] * len(names)
-    for group, side in zip(rest, of_rest, strict=True):
-        sides[group] = side
-    return sides
-
-
-def _counts(
-    table: pa.Table, targets: Sequence[Target[Any]], classes: dict[str, tuple[str, ...]], group_of: Numbers
-) -> Counts:
-    """Count photographs by group and class, the classes of all targets numbered through."""
-    rows: list[Numbers] = []
-    numbers: list[Numbers] = []
-    total = 0
-    for target in targets:
-        found = members(table, target, classes[target.name])
-        rows.append(found.rows)
-        numbers.append(found.numbers + total)
-        total += len(classes[target.name])
-    return count(group_of, np.concatenate(rows), np.concatenate(numbers), total)
-
-
-def _of_source(table: pa.Table, source: str) -> NDArray[np.bool_]:
-    """Return which photographs were seen at a source, first or later.
-
-    Raises:
-        UsageError: if none was.
+    Args:
+        table: Photographs with labels and the column ``group``.
+        targets: Targets of the labels; the split is stratified by the classes of all of them.
+        options: Ratios, folds or held-out source, and the seed.
     """
-    first, further = table["source"].combine_chunks(), table["elsewhere"].combine_chunks()
-    known = {*first.dictionary.to_pylist(), *pc.unique(pc.list_flatten(further)).to_pylist()}
-    if source not in known:
-        raise UsageError(unknown_name_message("source in these photographs", source, sorted(known)))
-    held_out = np.zeros(table.num_rows, dtype=bool)
-    held_out[pc.indices_nonzero(pc.equal(first.dictionary_decode(), source)).to_numpy()] = True
-    later = pc.indices_nonzero(pc.equal(pc.list_flatten(further), source))
-    held_out[pc.list_parent_indices(further).take(later).to_numpy()] = True
-    return held_out
+    groups = table["group"].combine_chunks().dictionary_encode()
+    counts = _count_by_group(table, targets, groups.dictionary)
+    splits = _split_groups(counts, groups.dictionary.to_pylist(), table, options)
+    return table.append_column("split", pa.array(SPLITS).take(pa.array(splits)).take(groups.indices))
 
 
-def _undersample(
-    table: pa.Table,
-    targets: Sequence[Target[Any]],
-    classes: dict[str, tuple[str, ...]],
-    group_of: Numbers,
-    side_of: Numbers,
-    choices: SplitOptions,
-) -> NDArray[np.bool_]:
-    """Return which photographs stay when classes are balanced; all where they are not."""
-    if not choices.balance:
-        return np.ones(table.num_rows, dtype=bool)
-    (target,) = targets
-    found: Members = members(table, target, classes[target.name])
-    return undersample(side_of, found.numbers, group_of, table["sha256"].to_pylist(), choices.seed)
+def _count_by_group(table: pa.Table, targets: Targets, groups: pa.Array) -> csr_array:
+    """Count labels by group and by class of any target, shape (n_groups, n_classes)."""
+    group_codes, class_codes, n_classes = [], [], 0
+    for target in targets:
+        rows = class_rows(table.select(["group", label_column(target.name)]), target)
+        group_codes.append(pc.index_in(rows["group"], groups).to_numpy())
+        class_codes.append(codes(rows["class"]) + n_classes)
+        n_classes = int(class_codes[-1].max()) + 1
+    return count_classes(np.concatenate(group_codes), np.concatenate(class_codes), (len(groups), n_classes))
 
 
-def _need_groups(group_of: Numbers, folds: int) -> None:
-    groups, needed = len(np.unique(group_of)), max(len(SPLITS), folds)
+def _split_groups(counts: csr_array, names: list[str], table: pa.Table, options: SplitOptions) -> Integers:
+    """Return the index of each group's split."""
+    if options.folds:
+        folds = stratified_group_split(counts, [1 / options.folds] * options.folds, names, options.seed)
+        return np.select([folds == options.fold - 1, folds == options.fold % options.folds], [2, 1], 0)
+    if not options.holdout_source:
+        return stratified_group_split(counts, options.ratios, names, options.seed)
+    held_out = table["group"].filter(_seen_at(table, options.holdout_source)).to_pylist()
+    rest = np.flatnonzero(~np.isin(names, held_out))
+    if len(rest) < len(SPLITS) - 1:
+        raise UsageError(f"Too few groups are left to train on without the source '{options.holdout_source}'.")
+    ratios = np.asarray(options.ratios[:2]) / sum(options.ratios[:2])
+    splits = np.full(len(names), 2, dtype=np.int64)
+    splits[rest] = stratified_group_split(counts[rest], ratios.tolist(), [names[row] for row in rest], options.seed)
+    return splits
+
+
+def _seen_at(table: pa.Table, source: str) -> pa.Array:
+    """Return a mask of the photographs found at a source, shape (n_photographs,)."""
+    lists = table["sources"].combine_chunks()
+    sources = pc.list_flatten(lists)
+    names = pc.unique(sources).to_pylist()
+    if source not in names:
+        raise UsageError(unknown_name_message("source in these photographs", source, sorted(names)))
+    mask = np.zeros(len(lists), dtype=bool)
+    mask[pc.list_parent_indices(lists).filter(pc.equal(sources, source)).to_numpy()] = True
+    return pa.array(mask)
+
+
+def undersample(table: pa.Table, target: Target[Any], seed: int) -> pa.Table:
+    """Drop photographs until all classes have equal counts within each split.
+
+    The largest groups lose photographs first, so that every photographer is kept and none dominates.
+
+    Args:
+        table: Photographs with the columns ``split`` and ``group``.
+        target: Target with one class per photograph.
+        seed: Random seed; together with the SHA-256 it decides which photographs are dropped.
+    """
+    splits, groups, classes = (codes(table[name]) for name in ("split", "group", label_column(target.name)))
+    order = np.argsort(np.argsort(hash_order(seed, table["sha256"].to_pylist()), kind="stable"))
+    rank_in_group = _cumulative_count([splits, classes, groups], order)
+    rank_in_class = _cumulative_count([splits, classes], rank_in_group * len(order) + order)
+    counts = np.zeros((splits.max() + 1, classes.max() + 1))
+    np.add.at(counts, (splits, classes), 1)
+    smallest = np.where(counts > 0, counts, np.inf).min(axis=1)
+    return table.filter(pa.array(rank_in_class < smallest[splits]))
+
+
+def _cumulative_count(keys: Sequence[Integers], order: Integers) -> Integers:
+    """Number the rows with equal keys from 0 in the given order, as `pandas.DataFrame.groupby` ``cumcount``."""
+    rows = np.lexsort((order, *keys))
+    is_first = np.r_[True, np.any([key[rows][1:] != key[rows][:-1] for key in keys], axis=0)]
+    starts = np.flatnonzero(is_first)
+    numbers = np.empty(len(rows), dtype=np.int64)
+    numbers[rows] = np.arange(len(rows)) - starts[np.cumsum(is_first) - 1]
+    return numbers
+
+
+def to_manifest(table: pa.Table, targets: Targets) -> pa.Table:
+    """Return the manifest of photographs with ``group``, ``split`` and labels."""
+    path = pc.binary_join_element_wise(pc.utf8_slice_codeunits(table["sha256"], 0, 2), table["sha256"], "/")
+    manifest = table.append_column("path", path).select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+    for target in targets:
+        labels = table[label_column(target.name)].cast(pa.string())
+        if target.multilabel:
+            manifest = manifest.append_column(label_column(target.name), pc.split_pattern(labels, SEPARATOR))
+            continue
+        manifest = manifest.append_column(label_column(target.name), labels)
+        manifest = manifest.append_column(stops_column(target.name), table[stops_column(target.name)])
+    return manifest
+
+
+def _require_photographs(photographs: LabelledPhotos, options: SplitOptions) -> None:
+    if len(photographs):
+        return
+    names = " ".join(target.name for target in photographs.targets)
+    if options.crop and photographs.uncropped:
+        raise UsageError(f"None of the {photographs.uncropped} labelled photographs has a {options.crop.kind} crop.")
+    if options.where:
+        raise UsageError(f"No photograph selected by --where has a label of {names}. See 'lightmeter labels stats'.")
+    raise UsageError(f"No photograph has a label of {names}. Run 'lightmeter labels apply {names}' first.")
+
+
+def _require_groups(table: pa.Table, options: SplitOptions) -> None:
+    groups, needed = len(pc.unique(table["group"])), max(len(SPLITS), options.folds)
     if groups < needed:
         raise UsageError(
-            f"The {len(group_of)} photographs form {groups} group{'s' * (groups != 1)} that must stay together (same "
-            f"photographer, camera body or near-identical pictures); this split needs at least {needed}. Harvest from "
-            "more photographers, or choose other keys with --group."
+            f"The {table.num_rows} photographs form {groups} group{'s' * (groups != 1)} (same photographer, camera "
+            f"body or near-duplicates), but the split needs at least {needed}. Harvest from more photographers or use "
+            "other keys with --group."
         )
-
-
-def _common_classes(
-    gathered: LabelledPhotos, group_of: Numbers, choices: SplitOptions
-) -> tuple[dict[str, tuple[str, ...]], list[RareClass]]:
-    """Return the classes that can stand on every side, in their order, and those that cannot.
-
-    Raises:
-        UsageError: if a target has less than two that can.
-    """
-    classes: dict[str, tuple[str, ...]] = {}
-    left_out: list[RareClass] = []
-    for target in gathered.targets:
-        names, least = names_in(gathered.table, target), choices.least_of(target)
-        found, rare = common(target, names, members(gathered.table, target, names), group_of, least)
-        if len(found) < 2:
-            raise UsageError(_too_few_classes(target.name, found, rare, least))
-        classes[target.name] = found
-        left_out += rare
-    return classes, left_out
-
-
-def _too_few_classes(target: str, common: Sequence[str], rare: Sequence[RareClass], least: int) -> str:
-    others = f"; too few photographs or groups: {listed(rare)}" if rare else ""
-    return (
-        f"Target '{target}' leaves {f'only the class {common[0]}' if common else 'no class'} to learn, and a data set "
-        f"needs two with at least {least} photographs in 3 groups each{others}. Harvest more, or lower --least."
-    )
-
-
-def _manifest(
-    table: pa.Table,
-    targets: Sequence[Target[Any]],
-    classes: dict[str, tuple[str, ...]],
-    groups: pa.Array,
-    side_of: Numbers,
-) -> pa.Table:
-    columns: dict[str, Any] = {
-        name: table[name] for name in (*MANIFEST_COLUMNS.names, *CROP_COLUMNS) if name in table.column_names
-    }
-    columns["path"] = pc.binary_join_element_wise(pc.utf8_slice_codeunits(table["sha256"], 0, 2), table["sha256"], "/")
-    columns["split"] = pa.array(SPLITS).take(pa.array(side_of))
-    columns["group"] = groups
-    arrays = [columns[kind.name].cast(kind.type) for kind in MANIFEST_COLUMNS]
-    manifest = pa.table(arrays, schema=MANIFEST_COLUMNS)
-    for target in targets:
-        for name, values in label_columns(table, target, classes[target.name]).items():
-            manifest = manifest.append_column(name, values)
-    return manifest

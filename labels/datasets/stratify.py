@@ -1,171 +1,137 @@
-"""Dealing groups of photographs out to the sides of a split so that each class gets its share on every side."""
+"""Stratified splits of groups: every class gets its share of photographs in every split."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-Numbers = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many photographs of each class are in each group, where there are any, by group and then class.
-
-    Attributes:
-        groups: group numbers, shape (entries,).
-        classes: class numbers, shape (entries,).
-        photographs: shape (entries,).
-        group_total: groups, also those without a labelled photograph.
-        class_total: classes.
-    """
-
-    groups: Numbers
-    classes: Numbers
-    photographs: Numbers
-    group_total: int
-    class_total: int
-
-    @cached_property
-    def sizes(self) -> Numbers:
-        """Labels in each group, shape (groups,)."""
-        return np.bincount(self.groups, self.photographs, self.group_total).astype(np.int64)
-
-    @cached_property
-    def totals(self) -> Numbers:
-        """Photographs of each class, shape (classes,)."""
-        return np.bincount(self.classes, self.photographs, self.class_total).astype(np.int64)
-
-    def of(self, chosen: Sequence[int]) -> "Counts":
-        """Return the counts of some groups, numbered anew in the order given."""
-        number = np.full(self.group_total, -1, dtype=np.int64)
-        number[np.asarray(chosen, dtype=np.int64)] = np.arange(len(chosen))
-        meant = np.flatnonzero(number[self.groups] >= 0)
-        meant = meant[np.argsort(number[self.groups[meant]], kind="stable")]
-        parts = number[self.groups[meant]], self.classes[meant], self.photographs[meant]
-        return Counts(*parts, len(chosen), self.class_total)
+Integers = NDArray[np.int64]
 
 
-def count(group_of: Numbers, rows: Numbers, classes: Numbers, class_total: int) -> Counts:
-    """Count the photographs of each class in each group.
+def count_classes(groups: Integers, classes: Integers, shape: tuple[int, int]) -> csr_array:
+    """Count labels by group and class.
 
     Args:
-        group_of: the group of each photograph, shape (photographs,).
-        rows: photographs that have a class, shape (labels,); one with several classes stands there as often.
-        classes: class numbers, shape (labels,).
-        class_total: classes of all targets together.
+        groups: Group index of each label, shape (n_labels,).
+        classes: Class index of each label, shape (n_labels,).
+        shape: Number of groups and number of classes.
+
+    Returns:
+        Sparse matrix of counts, shape (n_groups, n_classes).
     """
-    places, photographs = np.unique(group_of[rows] * class_total + classes, return_counts=True)
-    groups = int(group_of.max(initial=-1)) + 1
-    return Counts(places // class_total, places % class_total, photographs, groups, class_total)
+    counts = csr_array((np.ones(len(groups), dtype=np.int64), (groups, classes)), shape=shape)
+    counts.sum_duplicates()
+    return counts
 
 
-def stratified_group_split(counts: Counts, ratios: Sequence[float], names: Sequence[str], seed: int) -> list[int]:
-    """Return for each group the side that it goes to.
+def stratified_group_split(counts: csr_array, ratios: Sequence[float], names: Sequence[str], seed: int) -> Integers:
+    """Assign groups to splits so that every class gets its share in every split.
 
-    Greedy: the largest groups first, each to the side where it brings the class counts nearest to their shares in the
-    sense of chi-square, Σ (count − share)² / share; groups of one size in an order that the seed decides. Then every
-    class that is missing from a side gets one group from another that can spare it.
+    Greedy: the largest groups come first, and each goes to the split where it brings the class counts closest to their
+    expected values by chi-square, Σ (count − expected)² / expected. Groups of one size come in a random order. Finally
+    each class that a split lacks gets a group from another split that can spare one.
 
     Args:
-        counts: photographs by group and class.
-        ratios: the sides' shares; they sum to 1, and none is 0.
-        names: of the groups; with the seed they decide the order, so that row numbers play no part.
-        seed: another seed gives another split.
+        counts: Labels by group and class, shape (n_groups, n_classes); see `count_classes`.
+        ratios: Share of each split; all positive, with the sum 1.
+        names: Unique name of each group. Name and seed determine the random order, whatever the order of the rows.
+        seed: Random seed.
+
+    Returns:
+        Split index of each group, shape (n_groups,).
     """
-    sides = _Assignment(counts, ratios)
-    order = np.lexsort((shuffled(seed, names), -counts.sizes))
-    large = int((counts.sizes > 1).sum())
-    for group in order[:large].tolist():
-        sides.put(group, sides.cheapest(group))
-    sides.put_singles(order[large:])
-    for side in range(len(ratios)):
-        for label in sides.missing(side):
-            sides.fetch(label, side)
-    return sides.side_of
+    assignment = _Assignment(counts, ratios)
+    sizes = counts.sum(axis=1)
+    order = np.lexsort((hash_order(seed, names), -sizes))
+    n_large = int((sizes > 1).sum())
+    for group in order[:n_large].tolist():
+        assignment.place(group, int(assignment.costs(group).argmin()))
+    assignment.place_singles(order[n_large:])
+    assignment.fill_missing()
+    return assignment.splits
 
 
-def shuffled(seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
-    """Return numbers that put names in an order that looks random and that the seed decides, shape (names,)."""
+def hash_order(seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
+    """Return pseudo-random sort keys that depend on seed and name alone, shape (n_names,)."""
     hashes = (hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest() for name in names)
     return np.frombuffer(b"".join(hashes), dtype=np.uint64)
 
 
 class _Assignment:
-    """The sides of a split while they fill."""
+    """Groups and class counts of each split while groups are assigned.
 
-    def __init__(self, counts: Counts, ratios: Sequence[float]) -> None:
-        self.counts = counts
-        # At least one photograph of each class is wanted everywhere, however small the share.
-        self.wanted: list[list[float]] = np.maximum(np.outer(ratios, counts.totals), 1.0).tolist()
-        self.have = [[0] * counts.class_total for _ in ratios]
-        self.holders = [[0] * counts.class_total for _ in ratios]
-        self.side_of = [0] * counts.group_total
-        self._placed = [False] * counts.group_total
-        self._starts = np.searchsorted(counts.groups, np.arange(counts.group_total + 1)).tolist()
+    Attributes:
+        splits: Split index of each group, shape (n_groups,).
+        expected: Labels that each split should have of each class, at least 1, shape (n_splits, n_classes).
+        current: Labels that each split has of each class, shape (n_splits, n_classes).
+        holders: Groups with each class in each split, shape (n_splits, n_classes).
+    """
 
-    def put(self, group: int, side: int) -> None:
-        before = self.side_of[group]
-        for label, number in self._labels(group):
-            self.have[side][label] += number
-            self.holders[side][label] += 1
-            if self._placed[group]:
-                self.have[before][label] -= number
-                self.holders[before][label] -= 1
-        self.side_of[group], self._placed[group] = side, True
+    def __init__(self, counts: csr_array, ratios: Sequence[float]) -> None:
+        self._counts = counts
+        self._totals = counts.sum(axis=0)
+        self.splits = np.zeros(counts.shape[0], dtype=np.int64)
+        self.expected = np.maximum(np.outer(ratios, self._totals), 1.0)
+        self.current = np.zeros(self.expected.shape, dtype=np.int64)
+        self.holders = np.zeros(self.expected.shape, dtype=np.int64)
 
-    def put_singles(self, groups: Numbers) -> None:
-        """Put groups of a single label, which come last, each to its cheapest side: class by class, all at once.
+    def costs(self, group: int) -> NDArray[np.float64]:
+        """Return how much chi-square grows if a group joins each split, shape (n_splits,)."""
+        classes, numbers = self._labels(group)
+        excess = self.current[:, classes] - self.expected[:, classes]
+        costs: NDArray[np.float64] = (numbers * (2 * excess + numbers) / self.expected[:, classes]).sum(axis=1)
+        return costs
 
-        What the k-th photograph of a class costs a side grows with k, so the cheapest sides in turn are the sides of
-        the smallest of all these costs, in their order.
+    def place(self, group: int, split: int) -> None:
+        """Assign a group to a split."""
+        self.splits[group] = split
+        self._add(group, split, 1)
+
+    def place_singles(self, groups: Integers) -> None:
+        """Assign groups of at most one label, class by class, each to the split where it costs least.
+
+        The cost of the k-th label of a class in a split grows with k. So the sequence of cheapest splits is that of the
+        smallest costs in ascending order.
+
+        Args:
+            groups: Indices in random order.
         """
-        labels = np.full(self.counts.group_total, -1, dtype=np.int64)
-        labels[self.counts.groups] = self.counts.classes
-        for label in np.unique(labels[groups][labels[groups] >= 0]).tolist():
-            members = groups[labels[groups] == label]
-            more = np.arange(len(members))
-            costs = [
-                (2 * (h[label] + more - w[label]) + 1) / w[label] for h, w in zip(self.have, self.wanted, strict=True)
-            ]
-            cheapest = np.argsort(np.concatenate(costs), kind="stable")[: len(members)] // len(members)
-            for group, side in zip(members.tolist(), cheapest.tolist(), strict=True):
-                self.put(group, side)
+        groups = groups[np.diff(self._counts.indptr)[groups] > 0]
+        class_of = self._counts.indices[self._counts.indptr[groups]]
+        for label in np.unique(class_of).tolist():
+            members = groups[class_of == label]
+            excess = (self.current - self.expected)[:, label, None] + np.arange(len(members))
+            costs = (2 * excess + 1) / self.expected[:, label, None]
+            splits = np.argsort(costs, axis=None, kind="stable")[: len(members)] // len(members)
+            self.splits[members] = splits
+            numbers = np.bincount(splits, minlength=len(self.current))
+            self.current[:, label] += numbers
+            self.holders[:, label] += numbers
 
-    def cheapest(self, group: int) -> int:
-        """Return the side to which a group goes at the least cost."""
-        labels = self._labels(group)
-        costs = [self._growth(labels, side) for side in range(len(self.have))]
-        return costs.index(min(costs))
+    def fill_missing(self) -> None:
+        """Move the cheapest group to each split that lacks a class, if its own split can spare the group."""
+        for split, label in np.argwhere((self.holders == 0) & (self._totals > 0)).tolist():
+            candidates = [group for group in self._groups_with(label) if self._can_leave(group)]
+            if candidates and not self.holders[split, label]:
+                group = min(candidates, key=lambda group: self.costs(group)[split])
+                self._add(group, int(self.splits[group]), -1)
+                self.place(group, split)
 
-    def missing(self, side: int) -> list[int]:
-        """Return which classes a side lacks though there are photographs of them."""
-        return [
-            label
-            for label, number in enumerate(self.counts.totals.tolist())
-            if number and not self.holders[side][label]
-        ]
+    def _add(self, group: int, split: int, sign: int) -> None:
+        classes, numbers = self._labels(group)
+        self.current[split, classes] += sign * numbers
+        self.holders[split, classes] += sign
 
-    def fetch(self, label: int, side: int) -> None:
-        """Move the group that costs least to a side that lacks a class, unless another side would lack one then."""
-        having = self.counts.groups[self.counts.classes == label].tolist()
-        spare = [group for group in having if self._can_leave(group)]
-        if spare and not self.holders[side][label]:
-            self.put(min(spare, key=lambda group: self._growth(self._labels(group), side)), side)
-
-    def _growth(self, labels: list[tuple[int, int]], side: int) -> float:
-        """Return how much chi-square grows if photographs come to a side."""
-        have, wanted = self.have[side], self.wanted[side]
-        return sum(number * (2 * (have[label] - wanted[label]) + number) / wanted[label] for label, number in labels)
+    def _groups_with(self, label: int) -> list[int]:
+        groups: list[int] = self._counts[:, [label]].nonzero()[0].tolist()
+        return groups
 
     def _can_leave(self, group: int) -> bool:
-        holders = self.holders[self.side_of[group]]
-        return all(holders[label] > 1 for label, _ in self._labels(group))
+        return bool((self.holders[self.splits[group], self._labels(group)[0]] > 1).all())
 
-    def _labels(self, group: int) -> list[tuple[int, int]]:
-        """Return the classes of a group with their numbers of photographs."""
-        here = slice(self._starts[group], self._starts[group + 1])
-        return list(zip(self.counts.classes[here].tolist(), self.counts.photographs[here].tolist(), strict=True))
+    def _labels(self, group: int) -> tuple[Integers, Integers]:
+        """Return the classes of a group and its labels of each."""
+        row = slice(self._counts.indptr[group], self._counts.indptr[group + 1])
+        return self._counts.indices[row], self._counts.data[row]

@@ -108,7 +108,7 @@ def build_queue(
 def _kinds(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
     judged = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin == "hand")
     looked = exists().where(Inspection.image_id == Image.id, Inspection.filter == "faces")
-    found = exists().where(Region.image_id == Image.id, face.counts)
+    found = exists().where(Region.image_id == Image.id, face.condition)
     return {
         "all": true(),
         "unjudged": ~judged.correlate(Image),

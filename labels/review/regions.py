@@ -110,7 +110,7 @@ def restore(connection: Connection, image: int, before: BoxEdit) -> None:
 
 
 def _counting(connection: Connection, image: int, crop: Crop) -> list[Row]:
-    query = select(Region.__table__).where(Region.image_id == image, crop.counts).order_by(Region.id)
+    query = select(Region.__table__).where(Region.image_id == image, crop.condition).order_by(Region.id)
     rows = [dict(row) for row in connection.execute(query).mappings()]
     return rows[-1:] if crop.kind == "border-free" else rows
 

@@ -44,8 +44,8 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, lightmeter:
     first = read_dataset(Path("datasets/shutter-v1"))
     assert first.manifest.num_rows == 116
     card = (first.folder / "README.md").read_text(encoding="utf-8")
-    assert "Labels of shutter-binary: 106 by rule, 10 by hand." in card
-    for heading in ("## What to know", "## Cameras", "## Years", "What a model could cheat with"):
+    assert "Labels of shutter-binary by origin: 106 rule, 10 hand." in card
+    for heading in ("## Advisories", "## Cameras", "## Years", "Shortcut baselines"):
         assert heading in card
     for line in card.splitlines():
         if line.startswith("!["):
@@ -55,9 +55,9 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, lightmeter:
     # Ann corrects herself: the next version differs, and says in what.
     run_text("labels", "set", wrong, "shutter-binary=fast", "--author", "ann")
     told = run_text("labels", "split", "shutter-v2", "--target", "shutter-binary")
-    assert "Against shutter-v1:" in told
-    assert f"1 photograph with another label of shutter-binary ({suspect['sha256'][:12]}: slow → fast)" in told
+    assert "Changes since shutter-v1:" in told
+    assert f"1 photograph with a different label for shutter-binary ({suspect['sha256'][:12]}: slow → fast)" in told
     second = read_dataset(Path("datasets/shutter-v2"))
     assert second.spec.manifest_sha256 != first.spec.manifest_sha256
-    assert told.split("Against")[1].split(".")[0] in (second.folder / "README.md").read_text(encoding="utf-8")
-    assert "frozen already" in run_error("labels", "split", "shutter-v1", "--target", "shutter-binary")
+    assert told.split("Changes since")[1].split(".")[0] in (second.folder / "README.md").read_text(encoding="utf-8")
+    assert "exists and would change" in run_error("labels", "split", "shutter-v1", "--target", "shutter-binary")

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 from lightmeter.labels.datasets.dataset import (
-    MANIFEST_COLUMNS,
     SPLITS,
     Dataset,
     DatasetSpec,
@@ -23,6 +22,7 @@ from lightmeter.labels.datasets.dataset import (
     stops_column,
     write_dataset,
 )
+from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from tests.support import run_text
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
@@ -114,7 +114,7 @@ def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa
         labels.append(pa.field(label_column(target.name), kind))
         if not target.multilabel:
             labels.append(pa.field(stops_column(target.name), pa.float64()))
-    schema = pa.schema([*MANIFEST_COLUMNS, *labels])
+    schema = pa.schema([*MANIFEST_SCHEMA, *labels])
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
 
 

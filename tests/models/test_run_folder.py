@@ -12,7 +12,7 @@ from tests.support import run_command, run_error, run_json
 
 from .conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
 
-CARD = {"source", "picture size and JPEG tables", "other EXIF"}
+CARD = {"source", "image size and JPEG tables", "other EXIF"}
 """Baselines of a data set's card."""
 
 
@@ -119,7 +119,7 @@ def test_what_could_be_told_without_the_picture_stands_beside_it(run: Path, data
     baselines = target["baselines"]
     assert baselines["other EXIF"]["balanced_accuracy"]["value"] == 1.0
     assert baselines["other EXIF"]["error_stops"]["value"] == 0.0
-    for blind in ("source", "picture size and JPEG tables"):
+    for blind in ("source", "image size and JPEG tables"):
         assert baselines[blind]["balanced_accuracy"]["value"] == 0.5
         assert blind in (run / "report.html").read_text()
 

@@ -1,1 +1,1 @@
-"""Packing a data set with its pictures, for other programs and other people."""
+"""Exports of data sets with their images."""

@@ -1,4 +1,4 @@
-"""Writing a pack: a folder that appears whole, with its card and with everyone to thank."""
+"""Export a data set with its images as WebDataset, image folder or Parquet."""
 
 import csv
 import shutil
@@ -6,95 +6,89 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset, Split
+from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset
 from lightmeter.labels.datasets.export.formats import FORMATS
-from lightmeter.labels.datasets.export.samples import Sample, is_free, samples
+from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
 from lightmeter.plugins import unknown_name_message
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A pack that was written.
+    """A finished export.
 
     Attributes:
-        folder: where it lies.
-        pictures: by side.
-        withheld: pictures that their licence does not let anyone pass on.
+        folder: Output folder.
+        images: Number of images by split.
+        excluded: Number of images whose licence does not permit redistribution.
     """
 
     folder: Path
-    pictures: dict[str, int]
-    withheld: int
+    images: dict[str, int]
+    excluded: int
 
 
 def export(
     dataset: Dataset,
     folder: Path,
-    form: str,
+    format_name: str,
     *,
     any_licence: bool = False,
-    advance: Callable[[int], object] = lambda _: None,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> ExportResult:
-    """Write a pack: original bytes, or crops as lossless PNG where the data set consists of crops.
+    """Export a data set: original bytes, or crops as lossless PNG.
 
     Args:
-        dataset: what is packed.
-        folder: of the pack; it must not exist.
-        form: ``webdataset``, ``imagefolder`` or ``parquet``.
-        any_licence: pack photographs that may not be passed on, too.
-        advance: told after each picture.
+        dataset: Data set.
+        folder: Output folder; it must not exist.
+        format_name: ``webdataset``, ``imagefolder`` or ``parquet``.
+        any_licence: Include images whose licence does not permit redistribution.
+        on_progress: Called with the number of images written since the last call.
 
     Raises:
-        UsageError: if the form is unknown, the folder exists, or nothing is left to pack.
+        UsageError: The format is unknown, the folder exists, or no image may be redistributed.
     """
-    if form not in FORMATS:
-        raise UsageError(unknown_name_message("format", form, list(FORMATS)))
+    if format_name not in FORMATS:
+        raise UsageError(unknown_name_message("format", format_name, list(FORMATS)))
     if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another --out.")
-    rows = dataset.rows()
-    keep = [row for row in rows if any_licence or is_free(row)]
-    if not keep:
+        raise UsageError(f"{folder} exists; choose another --out.")
+    all_rows = dataset.rows()
+    rows = [row for row in all_rows if any_licence or is_redistributable(row)]
+    if not rows:
         raise UsageError(
-            f"No licence of the {len(rows)} photographs lets anyone pass them on, and without one nobody may; "
-            "--any-licence packs them for your own use."
+            f"None of the {len(all_rows)} photographs has a licence that permits redistribution. Use --any-licence to "
+            "export them for your own use."
         )
+
+    def reporting(items: Iterator[Sample]) -> Iterator[Sample]:
+        for item in items:
+            yield item
+            on_progress(1)
+
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as made:
-        draft = Path(made) / folder.name
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
+        draft = Path(temporary) / folder.name
         draft.mkdir()
-        pictures: dict[str, int] = {side: _write_side(dataset, draft, form, side, keep, advance) for side in SPLITS}
-        _companions(dataset, draft, {row["sha256"] for row in keep})
+        images: dict[str, int] = {}
+        for split in SPLITS:
+            split_samples = samples(dataset, [row for row in rows if row["split"] == split])
+            images[split] = FORMATS[format_name](draft, dataset.spec, split, reporting(split_samples))
+        _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows})
         draft.rename(folder)
-    return ExportResult(folder, pictures, len(rows) - len(keep))
+    return ExportResult(folder, images, len(all_rows) - len(rows))
 
 
-def _write_side(
-    dataset: Dataset, draft: Path, form: str, side: Split, rows: list[dict[str, Any]], advance: Callable[[int], object]
-) -> int:
-    pictures = samples(dataset, [row for row in rows if row["split"] == side])
-    return FORMATS[form](draft, dataset.spec, side, _told(pictures, advance))
-
-
-def _told(pictures: Iterator[Sample], advance: Callable[[int], object]) -> Iterator[Sample]:
-    for item in pictures:
-        yield item
-        advance(1)
-
-
-def _companions(dataset: Dataset, draft: Path, keep: set[str]) -> None:
-    """Copy card and spec, and the attributions of what is in the pack."""
-    shutil.copy(dataset.folder / SPEC_FILE, draft / SPEC_FILE)
-    shutil.copy(dataset.folder / "README.md", draft / "README.md")
-    if (dataset.folder / "plots").is_dir():
-        shutil.copytree(dataset.folder / "plots", draft / "plots")
+def _copy_documents(source: Path, draft: Path, hashes: set[str]) -> None:
+    """Copy spec, card and plots, and the attributions of the exported photographs."""
+    shutil.copy(source / SPEC_FILE, draft / SPEC_FILE)
+    shutil.copy(source / "README.md", draft / "README.md")
+    shutil.copytree(source / "plots", draft / "plots")
     with (
-        (dataset.folder / "ATTRIBUTION.csv").open(newline="", encoding="utf-8") as source,
-        (draft / "ATTRIBUTION.csv").open("w", newline="", encoding="utf-8") as target,
+        (source / "ATTRIBUTION.csv").open(newline="", encoding="utf-8") as file,
+        (draft / "ATTRIBUTION.csv").open("w", newline="", encoding="utf-8") as output,
     ):
-        reader = csv.DictReader(source)
-        writer = csv.DictWriter(target, reader.fieldnames or ())
+        reader = csv.DictReader(file)
+        writer = csv.DictWriter(output, reader.fieldnames or ())
         writer.writeheader()
-        writer.writerows(row for row in reader if row["sha256"] in keep)
+        writer.writerows(row for row in reader if row["sha256"] in hashes)

@@ -1,4 +1,4 @@
-"""What goes into a pack: pictures whose licence allows it, whole or cropped."""
+"""Samples of an export: images with their labels and metadata."""
 
 import io
 import re
@@ -7,107 +7,106 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image as Pictures
+from PIL import Image
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.licences import (
-    NO_KNOWN_RESTRICTIONS,
-    PUBLIC_DOMAIN,
-    UNITED_STATES_GOVERNMENT,
-    normalise_licence,
-)
+from lightmeter.geometry import ORIENTATION_TAG, Box
+from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 
-_FREE = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
-_SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
-_MODES_OF_PNG = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
-_ORIENTATION = 0x0112
+METADATA_COLUMNS = ("sha256", "group", "source", "owner", "licence", "make", "model")
+"""Manifest columns of a sample's metadata."""
 
-Box = tuple[int, int, int, int]
+_FREE_LICENCES = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
+_SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
+_PNG_MODES = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of a pack.
+    """One image of an export.
 
     Attributes:
-        key: unique; the photograph's SHA-256, behind it the number of the crop.
-        suffix: of a file with its format.
-        data: original bytes, or a crop as PNG.
-        facts: what is known of it: hash, source, owner, licence, camera.
-        labels: by target, the class or None; of a target with several a photograph, the list of them.
-        stops: by target, the number or None; targets with several classes a photograph have none.
+        key: Unique name: the SHA-256 of the photograph, for crops followed by the number of the crop.
+        suffix: File name suffix of the image format.
+        data: Original bytes, or a crop as PNG.
+        metadata: `METADATA_COLUMNS` of the manifest row.
+        labels: Class by target name, None if missing; a list of classes for multilabel targets.
+        stops: Number by target name, None if missing; multilabel targets have none.
     """
 
     key: str
     suffix: str
     data: bytes
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     labels: dict[str, str | list[str] | None]
     stops: dict[str, float | None]
 
+    @property
+    def file_name(self) -> str:
+        """Key and suffix."""
+        return f"{self.key}.{self.suffix}"
 
-def may_be_shared(licence: str | None, *, cropped: bool) -> bool:
-    """Return whether a licence lets anyone pass a photograph on; a crop is an adaptation, which ND forbids.
+
+def permits_redistribution(licence: str | None, *, cropped: bool) -> bool:
+    """Return whether a licence permits redistribution. A crop is an adaptation, which ND licences forbid.
 
     Args:
-        licence: as the catalogue has it; without one, nobody but the author may.
-        cropped: whether a part is passed on instead of the whole.
+        licence: SPDX identifier or ``LicenseRef``; None permits nothing.
+        cropped: Whether a crop is redistributed instead of the whole photograph.
     """
-    name = normalise_licence(licence) or ""
-    if re.match(r"CC-BY[A-Z-]*-ND\b", name):
+    licence = licence or ""
+    if re.match(r"CC-BY[A-Z-]*-ND\b", licence):
         return not cropped
-    return name.startswith(("CC0", "CC-BY")) or name in _FREE
+    return licence.startswith(("CC0", "CC-BY")) or licence in _FREE_LICENCES
 
 
-def is_free(row: Mapping[str, Any]) -> bool:
-    """Return whether the licence of a manifest's row lets anyone pass it on as it is, whole or cropped."""
-    return may_be_shared(row["licence"], cropped=crop_of(row) is not None)
+def is_redistributable(row: Mapping[str, Any]) -> bool:
+    """Return whether the photograph or crop of a manifest row may be redistributed."""
+    return permits_redistribution(row["licence"], cropped=crop_of(row) is not None)
 
 
 def samples(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
-    """Yield the pictures of some rows: original bytes, or crops as lossless PNG.
+    """Yield the samples of manifest rows: original bytes, or crops as lossless PNG.
 
     Args:
-        dataset: whose rows they are.
-        rows: of the manifest.
+        dataset: Data set of the rows.
+        rows: Manifest rows.
 
     Raises:
-        LightmeterError: if a photograph is not in the store.
+        LightmeterError: A photograph is missing in the store.
     """
-    crops: Counter[str] = Counter()
+    targets, crops = dataset.spec.targets, Counter[str]()
     for row in rows:
-        file, sha256, box = dataset.store / row["path"], row["sha256"], crop_of(row)
+        file, key, box = dataset.store / row["path"], row["sha256"], crop_of(row)
         if not file.is_file():
-            raise LightmeterError(f"The photograph {sha256} is not in the store {dataset.store}.")
-        data = file.read_bytes()
-        if box is None:
-            yield _item(dataset, row, sha256, _SUFFIXES.get(row["format"], row["format"].lower()), data)
-        else:
-            yield _item(dataset, row, f"{sha256}-{crops[sha256]}", "png", crop_bytes(data, box))
-            crops[sha256] += 1
+            raise LightmeterError(f"Photograph {key} is missing in the store {dataset.store}.")
+        data, suffix = file.read_bytes(), _SUFFIXES.get(row["format"], row["format"].lower())
+        if box is not None:
+            data, suffix, number = crop_bytes(data, box), "png", crops[key]
+            crops[key] += 1
+            key = f"{key}-{number}"
+        yield Sample(
+            key,
+            suffix,
+            data,
+            {name: row[name] for name in METADATA_COLUMNS},
+            {target.name: row[label_column(target.name)] for target in targets},
+            {target.name: row[stops_column(target.name)] for target in targets if not target.multilabel},
+        )
 
 
 def crop_bytes(data: bytes, box: Box) -> bytes:
-    """Return a part of a photograph's stored pixels as lossless PNG, with the tag that says how it is turned."""
-    x, y, width, height = box
-    out = io.BytesIO()
-    exif = Pictures.Exif()
-    with Pictures.open(io.BytesIO(data)) as picture:
-        exif[_ORIENTATION] = picture.getexif().get(_ORIENTATION, 1)
-        part = picture.crop((x, y, x + width, y + height))
-        (part if part.mode in _MODES_OF_PNG else part.convert("RGB")).save(out, "PNG", exif=exif)
-    return out.getvalue()
+    """Return a crop as lossless PNG with the EXIF orientation of the photograph.
 
-
-def _item(dataset: Dataset, row: Mapping[str, Any], key: str, suffix: str, data: bytes) -> Sample:
-    targets = dataset.spec.targets
-    facts = {name: row[name] for name in ("sha256", "group", "source", "owner", "licence", "make", "model")}
-    return Sample(
-        key,
-        suffix,
-        data,
-        facts,
-        {target.name: row[label_column(target.name)] for target in targets},
-        {target.name: row[stops_column(target.name)] for target in targets if not target.multilabel},
-    )
+    Args:
+        data: Bytes of an image file.
+        box: Crop in file pixels.
+    """
+    output, exif = io.BytesIO(), Image.Exif()
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()  # first, because Pillow rotates TIFF itself and then drops the tag
+        exif[ORIENTATION_TAG] = image.getexif().get(ORIENTATION_TAG, 1)
+        crop = image.crop((box.x, box.y, box.x + box.width, box.y + box.height))
+        (crop if crop.mode in _PNG_MODES else crop.convert("RGB")).save(output, "PNG", exif=exif)
+    return output.getvalue()

@@ -1,0 +1,87 @@
+"""Verification of existing data sets."""
+
+import hashlib
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import insert, select, update
+
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.datasets.dataset import Dataset, write_dataset
+from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset
+from tests.support import run_error, run_json
+
+
+@pytest.fixture
+def dataset(catalogue: Any) -> Dataset:
+    """A data set with photographs in the store."""
+    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    for index in range(30):
+        catalogue.photograph(owner=str(index // 3), exposure_time_s=(FAST, SLOW)[index % 2])
+    apply_rules(catalogue, "shutter-binary")
+    for number in range(1, 31):  # `Catalogue.photograph` hashes the number of the photograph
+        data = str(number).encode()
+        store.put(hashlib.sha256(data).hexdigest(), data)
+    return create_dataset()
+
+
+def violations(code: int = 1) -> list[str]:
+    """Verify the data set and return the descriptions of its violations."""
+    document = run_json("labels", "split", "--check", "one", code=code)
+    assert document["valid"] is (code == 0)
+    return [violation["description"] for violation in document["violations"]]
+
+
+def test_new_dataset_is_valid(dataset: Dataset) -> None:
+    assert violations(code=0) == []
+
+
+def test_missing_and_changed_files_are_violations(dataset: Dataset) -> None:
+    first, second = (dataset.store / row["path"] for row in dataset.rows()[:2])
+    first.unlink()
+    second.chmod(0o644)
+    second.write_bytes(b"other")
+    assert violations() == ["photographs missing in the store", "photographs with changed bytes"]
+
+
+def test_group_in_two_splits_is_a_violation(dataset: Dataset) -> None:
+    splits = dataset.manifest.column("split").to_pylist()
+    splits[0] = "test" if splits[0] != "test" else "train"
+    index = dataset.manifest.column_names.index("split")
+    write_dataset(dataset.folder, dataset.spec, dataset.manifest.set_column(index, "split", pa.array(splits)))
+    assert violations() == ["groups in several splits", "photographers in several splits"]
+
+
+def test_leak_known_only_to_the_catalogue_is_a_violation(catalogue: Any, dataset: Dataset) -> None:
+    train, test = dataset.rows("train")[0]["sha256"], dataset.rows("test")[0]["sha256"]
+    ids = {sha256: image_id for image_id, sha256 in catalogue.rows(select(Image.id, Image.sha256))}
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.sha256.in_((train, test))).values(body="5e1a1"))
+        for sha256, phash in ((train, "f0f0f0f0f0f0f0f0"), (test, "f0f0f0f0f0f0f0f1")):
+            inspection = {"image_id": ids[sha256], "filter": "duplicates", "version": 1, "verdict": "keep"}
+            connection.execute(insert(Inspection).values(**inspection, measures={"phash": phash}))
+    assert violations() == ["camera bodies in several splits", "near-duplicates in several splits"]
+
+
+def test_changed_exif_is_a_violation(catalogue: Any, dataset: Dataset) -> None:
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Exif).where(Exif.image_id == 3).values(make="Other"))
+    assert violations() == ["photographs with different EXIF in the catalogue"]
+
+
+def test_damaged_photograph_is_a_violation(catalogue: Any, dataset: Dataset) -> None:
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.id == 3).values(problem="truncated"))
+    assert violations() == ["photographs missing or damaged in the catalogue"]
+
+
+def test_edited_manifest_is_refused(dataset: Dataset) -> None:
+    with (dataset.folder / "manifest.parquet").open("ab") as file:
+        file.write(b" ")
+    assert "does not match the SHA-256" in run_error("labels", "split", "--check", "one")
+
+
+def test_missing_dataset_is_an_error(catalogue: Any) -> None:
+    assert "is not a data set" in run_error("labels", "split", "--check", "missing")
