@@ -141,7 +141,7 @@ def shots(corpus: Path) -> Iterator[Shot]:
         medium, photographer = file.relative_to(corpus).parts[:2]
         if medium not in ("digital", "film"):
             continue
-        values = read_exif(file.read_bytes(), keep=Privacy()).values
+        values = read_exif(file.read_bytes(), privacy=Privacy()).values
         yield Shot(
             file, medium, photographer, (values.make or "").strip(), values.f_number, values.exposure_time_s,
             values.iso, values.focal_length_35mm,

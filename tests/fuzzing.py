@@ -66,7 +66,7 @@ def survive(data: bytes, plan: InspectionPlan) -> str:
         AssertionError: if anything but an answer in time came back.
     """
     start = time.monotonic()
-    reading = read_exif(data, keep=plan.privacy)
+    reading = read_exif(data, privacy=plan.privacy)
     json.dumps(reading.raw, allow_nan=False)
     inspected = inspect(data, plan)
     pickle.dumps(inspected)

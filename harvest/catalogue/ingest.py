@@ -142,9 +142,17 @@ def region_rows(image_id: int, inspected: InspectionResult) -> list[dict[str, An
     """Return the rows of table ``regions`` for one image."""
     orientation = inspected.exif.values.orientation or 1
     return [
-        asdict(region) | {"image_id": image_id, "origin": name, "orientation": orientation}
+        {
+            "image_id": image_id,
+            "kind": detection.kind,
+            "origin": name,
+            **detection.box._asdict(),
+            "orientation": orientation,
+            "score": detection.score,
+            "details": detection.details,
+        }
         for name, result in inspected.results.items()
-        for region in result.regions
+        for detection in result.detections
     ]
 
 
@@ -183,7 +191,7 @@ def _new_sightings(
     images = _images_by_url(connection, [item.media_url for item in items if item.media_url])
     sightings = []
     for item in items:
-        exif = read_tags(item.exif, keep=context.privacy) if item.exif else None
+        exif = read_tags(item.exif, privacy=context.privacy) if item.exif else None
         state, reason = _initial_state(item, exif, options, context)
         image_id = images.get(item.media_url or "") if state == State.FOUND else None
         if image_id is not None:

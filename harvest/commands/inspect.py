@@ -33,14 +33,14 @@ def inspect(
 
     project = find_project()
     settings = project.settings.inspect
-    plan = InspectionPlan.of(project.settings, filters)
+    plan = InspectionPlan.from_settings(project.settings, filters)
     engine, chosen = open_engine(project), parse_where(where) if where else None
     workers = WorkerPool(settings.workers, settings.timeout_s, project.logs / "workers.log")
     try:
         with console.get_console().progress() as progress:
             task = progress.add_task("looking again", total=count(engine, chosen))
             done = rescan(
-                engine, project.store, plan, workers, where=chosen, advance=lambda n: progress.advance(task, n)
+                engine, project.store, plan, workers, where=chosen, on_progress=lambda n: progress.advance(task, n)
             )
     finally:
         workers.close()
@@ -67,13 +67,13 @@ def contact_sheet(
     """Write a picture of what a filter kept and dropped, with its measures."""
     from lightmeter.harvest.catalogue.query.parser import parse_where
     from lightmeter.harvest.catalogue.session import open_engine
-    from lightmeter.harvest.filters.contact_sheet import contact_sheet as write
+    from lightmeter.harvest.filters.contact_sheet import write_contact_sheet
     from lightmeter.project import find_project
 
     plugins.get("filters", name)
     project, target = find_project(), out or Path(f"contact-sheet-{name}.jpg")
     chosen = parse_where(where) if where else None
-    counts = write(open_engine(project), project.store, target, name, where=chosen, each=each)
+    counts = write_contact_sheet(open_engine(project), project.store, target, name, where=chosen, per_verdict=each)
     console.get_console().emit(
         {"file": target.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {target}."
     )

@@ -71,7 +71,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> tuple[RunSta
         Final state, and the reason if the run did not finish.
     """
     settings = project.settings
-    context = plan.context(Privacy.of(settings.privacy))
+    context = plan.context(Privacy.from_settings(settings.privacy))
     writer = CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)
     workers = WorkerPool(settings.inspect.workers, settings.inspect.timeout_s, project.logs / "workers.log")
     log_to_file(project)

@@ -116,5 +116,5 @@ def _component_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "LIGHTMETER_MAX_RETRY_AFTER_S": settings.crawl.max_retry_after_s,
         "LIGHTMETER_PRIVATE_ADDRESSES": settings.crawl.private_addresses,
         "LIGHTMETER_READERS": readers,
-        "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.while_fetching(settings)),
+        "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.for_download(settings)),
     }

@@ -1,9 +1,9 @@
-"""EXIF: readers, and one form for what the many sources write."""
+"""EXIF: readers, normalisation and privacy."""
 
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS, EXIF_COLUMNS, EXIF_PRECEDENCE, ExifColumn, ExifValues
-from lightmeter.harvest.exif.models import ExifRecord, Privacy
 from lightmeter.harvest.exif.normalise import column_of, normalise
-from lightmeter.harvest.exif.reader import read_exif, read_image, read_tags, read_xmp
+from lightmeter.harvest.exif.privacy import Privacy
+from lightmeter.harvest.exif.reader import ExifRecord, read_exif, read_image, read_tags, read_xmp
 
 __all__ = [
     "CAPTURE_COLUMNS",

@@ -1,25 +1,26 @@
-"""Numbers, times and words as sources write them: each parser returns one form, or None for what is not credible.
+"""Parsers of EXIF values: each accepts every notation of a value, and returns None for anything implausible.
 
-Text is cut before it is parsed, so that hostile values cost nothing.
+Text is truncated before it is parsed, which bounds the cost of hostile values.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from lightmeter.exposure import exposure_time_from_apex, f_number_from_apex, parse_number
 
-PLAUSIBLE_F_NUMBERS = (0.5, 512.0)
-PLAUSIBLE_EXPOSURE_TIMES_S = (1e-6, 86_400.0)
-PLAUSIBLE_ISOS = (1.0, 10_000_000.0)
-PLAUSIBLE_FOCAL_LENGTHS_MM = (0.1, 20_000.0)
+PLAUSIBLE_F_NUMBER_RANGE = (0.5, 512.0)
+PLAUSIBLE_EXPOSURE_TIME_RANGE_S = (1e-6, 86_400.0)
+PLAUSIBLE_ISO_RANGE = (1.0, 10_000_000.0)
+PLAUSIBLE_FOCAL_LENGTH_RANGE_MM = (0.1, 20_000.0)
 PLAUSIBLE_YEARS = (1826, 2100)  # from the first photograph
 
-_LONGEST = 200
-_MOST_ITEMS = 16
-_MOST_STOPS = 64  # of an APEX value; 2 to a higher power means nothing
-_ISO_TOO_LARGE_FOR_ITS_FIELD = 65_535
-_FLASH_BITS = 0xFFFF
+_MAX_TEXT_LENGTH = 200
+_MAX_DATE_LENGTH = 40
+_MAX_ITEMS = 16
+_MAX_STOPS = 64  # of an APEX value
+_ISO_OVERFLOW = 65_535
+_MAX_FLASH = 0xFFFF
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]+")
 _DATE = re.compile(
     r"(\d{4})[:/.-](\d\d)[:/.-](\d\d)(?:[T ]+(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?)?",
@@ -34,124 +35,132 @@ _ORIENTATIONS = {
     "top-left": 1, "top-right": 2, "bottom-right": 3, "bottom-left": 4,
     "left-top": 5, "right-top": 6, "right-bottom": 7, "left-bottom": 8,
 }  # fmt: skip
-"""The eight orientations by the names that ExifTool and libexif give them."""
+"""The eight orientations by their names in ExifTool and libexif."""
 
 
 def f_number(value: object) -> float | None:
-    """Return N, from the tag FNumber or text such as ``f/5.6``."""
-    return _within(parse_number(value), PLAUSIBLE_F_NUMBERS)
+    """Return N from the tag FNumber, or from text such as ``f/5.6``."""
+    return _within(parse_number(value), PLAUSIBLE_F_NUMBER_RANGE)
 
 
 def f_number_apex(value: object) -> float | None:
-    """Return N = 2^(Av/2) from the tag ApertureValue; text that says ``f/…`` is taken at its word."""
+    """Return N = 2^(Av/2) from the tag ApertureValue; text that begins with ``f`` is an f-number."""
     if isinstance(value, str) and value.strip()[:1] in ("f", "F"):
         return f_number(value)
-    av = parse_number(value)
-    return _within(f_number_from_apex(av), PLAUSIBLE_F_NUMBERS) if av is not None and abs(av) < _MOST_STOPS else None
+    return _from_apex(value, f_number_from_apex, PLAUSIBLE_F_NUMBER_RANGE)
+
+
+def aperture_label(value: object) -> float | None:
+    """Return N from the label *Aperture*, which some sources give to both FNumber and ApertureValue.
+
+    A fraction over a higher power of two is how cameras write the APEX value (``130/32``).
+    """
+    fraction = re.fullmatch(r"\s*\d+/(\d{2,9})\s*", value) if isinstance(value, str) else None
+    return f_number_apex(value) if fraction and int(fraction[1]).bit_count() == 1 else f_number(value)
 
 
 def exposure_time(value: object) -> float | None:
-    """Return the exposure time in seconds, from the tag ExposureTime or text such as ``1/640`` or ``0.5 s``."""
-    return _within(parse_number(value), PLAUSIBLE_EXPOSURE_TIMES_S)
+    """Return the exposure time in seconds from the tag ExposureTime, or from text such as ``1/640`` or ``0.5 s``."""
+    return _within(parse_number(value), PLAUSIBLE_EXPOSURE_TIME_RANGE_S)
 
 
 def exposure_time_apex(value: object) -> float | None:
-    """Return t = 2^−Tv from the tag ShutterSpeedValue; text that says seconds or ``1/…`` is taken at its word."""
+    """Return t = 2^−Tv from the tag ShutterSpeedValue; text with ``s`` or a fraction such as ``1/80`` is a time."""
     if isinstance(value, str) and ("s" in value or re.match(r"\s*1/[1-9]\d", value)):
         return exposure_time(value)
-    tv = parse_number(value)
-    return (
-        _within(exposure_time_from_apex(tv), PLAUSIBLE_EXPOSURE_TIMES_S)
-        if tv is not None and abs(tv) < _MOST_STOPS
-        else None
-    )
+    return _from_apex(value, exposure_time_from_apex, PLAUSIBLE_EXPOSURE_TIME_RANGE_S)
 
 
 def iso(value: object) -> float | None:
-    """Return an exposure index; of a list (``100, 0, 0``; two values of Exif 2.2) the first credible one.
+    """Return an exposure index; of a list (``100, 0, 0``, or two values in Exif 2.2) the first plausible one.
 
-    65,535 says that the value did not fit (Exif 2.32, tag 0x8827), and is none.
+    65,535 means that the value did not fit into the field (Exif 2.32, tag 0x8827).
     """
     if isinstance(value, str) and "," in value:
-        value = value[:_LONGEST].split(",")
+        value = value[:_MAX_TEXT_LENGTH].split(",")
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return next((found for found in map(iso, value[:_MOST_ITEMS]) if found is not None), None)
+        return next((number for number in map(iso, value[:_MAX_ITEMS]) if number is not None), None)
     if isinstance(value, str):
         value = re.sub(r"^\s*ISO\s*", "", value, flags=re.IGNORECASE)
-    found = _within(parse_number(value), PLAUSIBLE_ISOS)
-    return None if found == _ISO_TOO_LARGE_FOR_ITS_FIELD else found
+    number = _within(parse_number(value), PLAUSIBLE_ISO_RANGE)
+    return None if number == _ISO_OVERFLOW else number
 
 
 def focal_length(value: object) -> float | None:
-    """Return a focal length in mm; zero, which a lens without contacts gives, is none."""
-    return _within(parse_number(value), PLAUSIBLE_FOCAL_LENGTHS_MM)
+    """Return a focal length in mm; 0, which lenses without electronic contacts give, is implausible."""
+    return _within(parse_number(value), PLAUSIBLE_FOCAL_LENGTH_RANGE_MM)
 
 
 def flash_fired(value: object) -> bool | None:
-    """Return bit 0 of the tag Flash (Exif 2.32, tag 0x9209), or what the words for it say."""
+    """Return bit 0 of the tag Flash (Exif 2.32, tag 0x9209), or the meaning of its text."""
     if isinstance(value, bool):
         return value
-    found = parse_number(value)
-    if found is not None:
-        return bool(int(found) & 1) if 0 <= found <= _FLASH_BITS else None
-    words = value.strip().lower() if isinstance(value, str) else ""
-    if re.match(r"(off|no\b|false|.*not fire)", words):
+    number = parse_number(value)
+    if number is not None:
+        return bool(int(number) & 1) if 0 <= number <= _MAX_FLASH else None
+    label = value.strip().lower() if isinstance(value, str) else ""
+    if re.match(r"(off|no\b|false|.*not fire)", label):
         return False
-    return True if re.search(r"fired|^true$|^yes$", words) else None
+    return True if re.search(r"fired|^true$|^yes$", label) else None
 
 
 def orientation(value: object) -> int | None:
-    """Return 1 to 8, from the number or from its name."""
-    found = parse_number(value)
-    if found is None:
+    """Return 1 to 8 from the number or its name."""
+    number = parse_number(value)
+    if number is None:
         return _ORIENTATIONS.get(value.strip().lower()) if isinstance(value, str) else None
-    return int(found) if found in range(1, 9) else None
+    return int(number) if number in range(1, 9) else None
 
 
-def text(value: object, longest: int = _LONGEST) -> str | None:
-    """Return words on one line without control characters, cut to a bounded length; None if nothing is left."""
+def text(value: object, max_length: int = _MAX_TEXT_LENGTH) -> str | None:
+    """Return truncated text in one line without control characters; None if nothing is left."""
     if isinstance(value, bytes):
-        value = value[: 4 * longest].decode("latin-1")
+        value = value[: 4 * max_length].decode("latin-1")
     if not isinstance(value, str):
         return None
-    words = " ".join(_CONTROL.sub(" ", _utf8(value[: 4 * longest])).split())
-    return words[:longest].rstrip() or None
+    line = " ".join(_CONTROL.sub(" ", _decode_utf8(value[: 4 * max_length])).split())
+    return line[:max_length].rstrip() or None
 
 
-def moment(value: object, offset: object = None) -> str | None:
+def date_time(value: object, offset: object = None) -> str | None:
     """Return a date and time in ISO 8601.
 
     Args:
-        value: ``2020:05:17 12:34:56``, or one of the forms near it, with or without a time or an offset.
-        offset: the tag OffsetTimeOriginal, used where ``value`` has none of its own.
+        value: ``2020:05:17 12:34:56`` or a similar notation, with or without time and offset.
+        offset: Value of the tag OffsetTimeOriginal, used if ``value`` has no offset.
     """
-    found = _DATE.fullmatch(value.strip("\0 \t\r\n")[:40]) if isinstance(value, str) else None
-    if found is None or not PLAUSIBLE_YEARS[0] <= int(found[1]) <= PLAUSIBLE_YEARS[1]:
+    match = _DATE.fullmatch(value.strip("\0 \t\r\n")[:_MAX_DATE_LENGTH]) if isinstance(value, str) else None
+    if match is None or not PLAUSIBLE_YEARS[0] <= int(match[1]) <= PLAUSIBLE_YEARS[1]:
         return None
     try:
-        day = datetime(*(int(part or 0) for part in found.groups()[:6]))  # type: ignore[arg-type]  # noqa: DTZ001
+        day = datetime(*(int(part or 0) for part in match.groups()[:6]))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         return None
-    if found[4] is None:
+    if match[4] is None:
         return day.date().isoformat()
-    return day.isoformat() + (_offset(found[7]) or _offset(offset))
+    return day.isoformat() + (_offset(match[7]) or _offset(offset))
 
 
 def _offset(value: object) -> str:
-    found = _OFFSET.fullmatch(value.strip("\0 ")) if isinstance(value, str) else None
-    if found is None:
+    match = _OFFSET.fullmatch(value.strip("\0 ")) if isinstance(value, str) else None
+    if match is None:
         return ""
-    digits = found[0].replace(":", "")
+    digits = match[0].replace(":", "")
     return "+00:00" if digits == "Z" else f"{digits[:3]}:{digits[3:]}"
 
 
-def _within(value: float | None, limits: tuple[float, float]) -> float | None:
-    return value if value is not None and limits[0] <= value <= limits[1] else None
+def _from_apex(value: object, convert: Callable[[float], float], plausible_range: tuple[float, float]) -> float | None:
+    stops = parse_number(value)
+    return _within(convert(stops), plausible_range) if stops is not None and abs(stops) < _MAX_STOPS else None
 
 
-def _utf8(words: str) -> str:
-    """Undo the reading of UTF-8 as Latin-1, which is what EXIF's ASCII fields get."""
+def _within(value: float | None, plausible_range: tuple[float, float]) -> float | None:
+    return value if value is not None and plausible_range[0] <= value <= plausible_range[1] else None
+
+
+def _decode_utf8(value: str) -> str:
+    """Decode UTF-8 that was decoded as Latin-1, as EXIF's ASCII fields are."""
     try:
-        return words.encode("latin-1").decode("utf-8")
+        return value.encode("latin-1").decode("utf-8")
     except UnicodeError:
-        return words
+        return value

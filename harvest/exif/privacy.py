@@ -1,71 +1,62 @@
-"""What of EXIF is personal, and stays out of the catalogue unless the project asks for it."""
+"""Personal data in EXIF: it is not stored unless the project's settings ask for it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from lightmeter.harvest.exif.models import Privacy
 from lightmeter.harvest.exif.normalise import plain_name
+from lightmeter.settings import PrivacySection
 
-_SERIAL_NUMBERS = frozenset(
-    {
-        "bodyserialnumber",
-        "cameraserialnumber",
-        "serialnumber",
-        "serialnumber2",
-        "internalserialnumber",
-        "lensserialnumber",
-        "cameraid",
-        "ownerid",
-    }
-)
-_NAMES = frozenset(
-    {
-        "artist",
-        "copyright",
-        "cameraownername",
-        "ownername",
-        "owner",
-        "xpauthor",
-        "creator",
-        "rights",
-        "byline",
-        "author",
-        "authors",
-        "photographer",
-        "imageeditor",
-        "hostcomputer",
-        "creditline",
-        "credit",
-        "copyrightnotice",
-        "personinimage",
-        "0xa437",
-        "0xa438",
-    }
-)
-_OPAQUE = frozenset(
-    {
-        "makernote",
-        "makernotetiff",
-        "xmlpacket",
-        "iptcnaa",
-        "photoshop",
-        "imageresources",
-        "printim",
-        "printimagematching",
-        "dngprivatedata",
-    }
-)
-_SHORTEST_SECRET = 5
+_SERIAL_NUMBERS = frozenset({"cameraid", "ownerid"})
+"""Tags of serial numbers, besides those with ``serial`` in their name."""
+
+_NAMES = frozenset({
+    "artist", "author", "authors", "byline", "cameraownername", "copyright", "copyrightnotice", "creator", "credit",
+    "creditline", "hostcomputer", "imageeditor", "owner", "ownername", "personinimage", "photographer", "rights",
+    "xpauthor", "0xa437", "0xa438",
+})  # fmt: skip
+
+_OPAQUE = frozenset({
+    "dngprivatedata", "imageresources", "iptcnaa", "makernote", "makernotetiff", "photoshop", "printim",
+    "printimagematching", "xmlpacket",
+})  # fmt: skip
+"""Tags whose values contain other tags, which cannot be checked."""
+
+_MIN_SECRET_LENGTH = 5
 
 
-def without_personal(tags: Mapping[str, object], keep: Privacy) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """Kinds of personal data in EXIF that are stored (default: none).
+
+    Attributes:
+        gps: Where the photograph was taken.
+        serial_numbers: Serial numbers of camera body and lens.
+        names: Names of owner, artist and copyright holder.
+    """
+
+    gps: bool = False
+    serial_numbers: bool = False
+    names: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: PrivacySection) -> "Privacy":
+        """Return the setting of a project."""
+        return cls(settings.keep_gps, settings.keep_serial_numbers, settings.keep_names)
+
+
+def without_personal(tags: Mapping[str, object], privacy: Privacy) -> dict[str, object]:
     """Return the tags that may be stored.
 
-    Tags are left out by name. A value withheld that stands again inside another tag's text (a name in a description)
-    takes that tag with it.
+    A tag is excluded by its name, or if its text contains the value of an excluded tag, such as a name in a
+    description.
+
+    Args:
+        tags: Values by name.
+        privacy: Personal data that may be stored.
     """
-    personal = {name for name in tags if is_personal(name, keep)}
+    personal = {name for name in tags if is_personal(name, privacy)}
     secrets = {str(tags[name]).strip() for name in personal}
-    secrets = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+    secrets = {secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH}
     return {
         name: value
         for name, value in tags.items()
@@ -73,12 +64,12 @@ def without_personal(tags: Mapping[str, object], keep: Privacy) -> dict[str, obj
     }
 
 
-def is_personal(name: str, keep: Privacy) -> bool:
-    """Return whether a tag must stay out, going by its name; packets that hide other tags always do."""
+def is_personal(name: str, privacy: Privacy) -> bool:
+    """Return whether the name of a tag excludes it; opaque tags are always excluded."""
     plain = plain_name(name)
     return (
         plain in _OPAQUE
-        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not keep.serial_numbers)
-        or (plain in _NAMES and not keep.names)
-        or (plain.startswith("gps") and not keep.gps)
+        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not privacy.serial_numbers)
+        or (plain in _NAMES and not privacy.names)
+        or (plain.startswith("gps") and not privacy.gps)
     )

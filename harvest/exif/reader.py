@@ -1,4 +1,4 @@
-"""EXIF from files and from dictionaries of tags. Nothing here raises on bad input."""
+"""EXIF from files, and from the tags of APIs and sidecars. Invalid data never raises an exception."""
 
 import io
 import math
@@ -6,30 +6,33 @@ import re
 import struct
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
-from lightmeter.harvest.exif import parsers as values
+from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.maker_notes import maker_notes, plausible
-from lightmeter.harvest.exif.models import ExifRecord, Privacy
 from lightmeter.harvest.exif.normalise import normalise, plain_name
-from lightmeter.harvest.exif.privacy import without_personal
+from lightmeter.harvest.exif.parsers import text
+from lightmeter.harvest.exif.privacy import Privacy, without_personal
 from lightmeter.harvest.exif.xmp import xmp_tags
 
-_MOST_TAGS = 512
-_MOST_ITEMS = 64
-_LONGEST_TEXT = 1000
-_LONGEST_HEX_BYTES = 32
-_LARGEST_INTEGER = 1 << 63
-_MOST_EXIF_BYTES = 1 << 20
+_MAX_TAGS = 512
+_MAX_ITEMS = 64
+_MAX_TEXT_LENGTH = 1000
+_MAX_HEX_BYTES = 32
+_MAX_INTEGER = 1 << 63
+_MAX_EXIF_BYTES = 1 << 20
 _PNG_SIGNATURE_BYTES = 8
 _PNG_CHUNK = struct.Struct(">I4s")
-_UTF16_TAGS = range(0x9C9B, 0x9CA0)  # XPTitle … XPSubject: UTF-16, little-endian
-_SERIALS = ("bodyserialnumber", "cameraserialnumber", "serialnumber", "internalserialnumber")
+_USER_COMMENT_CODES = (b"ASCII\0\0\0", b"\0\0\0\0\0\0\0\0")  # the encoding stands before the text
+_UTF16_TAGS = range(ExifTags.Base.XPTitle, ExifTags.Base.XPSubject + 1)
+_SERIAL_TAGS = ("bodyserialnumber", "cameraserialnumber", "serialnumber", "internalserialnumber")
+_PLACEHOLDER_SERIAL = re.compile(r"[0\s.-]*|none|n/?a|unknown|(.)\1*", re.IGNORECASE)
 _IFDS = {
     "Exif": ExifTags.IFD.Exif,
     "GPS": ExifTags.IFD.GPSInfo,
@@ -41,163 +44,195 @@ _POINTERS = frozenset({ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Int
 Tags = dict[str, object]
 
 
-def read_exif(data: bytes | Path, *, keep: Privacy) -> ExifRecord:
-    """Read a file's EXIF without decoding the picture; an empty reading if there is none that can be read."""
-    with _Patience():
-        source = io.BytesIO(data) if isinstance(data, bytes) else data
-        with Image.open(source) as image:
-            return read_image(image, keep=keep)
+@dataclass(frozen=True, slots=True)
+class ExifRecord:
+    """EXIF from one origin.
+
+    Attributes:
+        values: The normalised columns.
+        raw: JSON values of all tags by IFD, without personal data unless the settings ask for it.
+        serial: Serial number of the camera body; only its hash is stored.
+    """
+
+    values: ExifValues = field(default_factory=ExifValues)
+    raw: dict[str, dict[str, object]] = field(default_factory=dict)
+    serial: str | None = field(default=None, repr=False)
+
+
+def read_exif(data: bytes | Path, *, privacy: Privacy) -> ExifRecord:
+    """Read the EXIF of a file without decoding its pixels.
+
+    Args:
+        data: Bytes or path of the file.
+        privacy: Personal data that is stored.
+
+    Returns:
+        The EXIF; empty if none can be read.
+
+    Example:
+        >>> read_exif(b"not an image", privacy=Privacy()).values.f_number is None
+        True
+    """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    with suppress(Exception), warnings.catch_warnings(action="ignore"), Image.open(file) as image:
+        return read_image(image, privacy=privacy)
     return ExifRecord()
 
 
-def read_image(image: Image.Image, *, keep: Privacy, maker_notes_s: float = 0.0) -> ExifRecord:
+def read_image(image: Image.Image, *, privacy: Privacy, maker_notes_s: float = 0.0) -> ExifRecord:
     """Read the EXIF of an image that Pillow has opened.
 
     Args:
-        keep: which personal data stay.
-        maker_notes_s: longest time for its MakerNotes, in seconds; 0 if they are not to be read.
+        image: The opened image, decoded or not.
+        privacy: Personal data that is stored.
+        maker_notes_s: Time limit for MakerNotes, in seconds; 0: not read.
     """
     ifds: dict[str, Tags] = {}
-    with _Patience():
-        exif = _exif_of(image)
-        ifds["IFD0"] = dict(_named(exif, ExifTags.TAGS))
+    with _errors_ignored():
+        exif = _exif_block(image)
+        ifds["IFD0"] = dict(_named_tags(exif, ExifTags.TAGS))
         for name, pointer in _IFDS.items():
-            with _Patience():
-                names = ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS
-                ifds[name] = dict(_named(exif.get_ifd(pointer), names))
+            with _errors_ignored():
+                ifds[name] = dict(
+                    _named_tags(exif.get_ifd(pointer), ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS)
+                )
     if maker_notes_s:
-        with _Patience():
-            told = maker_notes(image, maker_notes_s)
-            ifds["MakerNote"] = {name: plain(value) for name, value in told.items()}
+        with _errors_ignored():
+            ifds["MakerNote"] = {name: json_value(value) for name, value in maker_notes(image, maker_notes_s).items()}
     packet = image.info.get("xmp")
     xmp = xmp_tags(packet) if isinstance(packet, bytes) else {}
-    ifds |= {group: {name: plain(value) for name, value in tags.items()} for group, tags in xmp.items()}
-    return _reading(ifds, ("Exif", "IFD0", *xmp), keep)
+    ifds |= {group: {name: json_value(value) for name, value in tags.items()} for group, tags in xmp.items()}
+    return _record(ifds, ("Exif", "IFD0", *xmp), privacy)
 
 
-def read_tags(tags: Mapping[str, object], *, keep: Privacy) -> ExifRecord:
-    """Read tags that an API or a sidecar told; a group before a name (``ExifIFD:FNumber``) becomes its IFD."""
+def read_tags(tags: Mapping[str, object], *, privacy: Privacy) -> ExifRecord:
+    """Read the tags of an API or a sidecar.
+
+    Args:
+        tags: Values by name; a group before a name (``ExifIFD:FNumber``) becomes the IFD.
+        privacy: Personal data that is stored.
+
+    Example:
+        >>> read_tags({"FNumber": "28/10"}, privacy=Privacy()).values.f_number
+        2.8
+    """
     ifds: dict[str, Tags] = {}
-    for name, value in list(tags.items())[: 4 * _MOST_TAGS]:
+    for name, value in list(tags.items())[: 4 * _MAX_TAGS]:
         group, _, tag = str(name).rpartition(":")
-        ifds.setdefault(group[:_LONGEST_TEXT] or "tags", {})[tag[:_LONGEST_TEXT]] = plain(value)
-    return _reading(ifds, list(ifds), keep)
+        ifds.setdefault(group[:_MAX_TEXT_LENGTH] or "tags", {})[tag[:_MAX_TEXT_LENGTH]] = json_value(value)
+    return _record(ifds, list(ifds), privacy)
 
 
-def read_xmp(data: bytes, *, keep: Privacy) -> ExifRecord:
-    """Read an XMP sidecar."""
-    groups = xmp_tags(data)
-    return read_tags({f"{group}:{name}": v for group, tags in groups.items() for name, v in tags.items()}, keep=keep)
+def read_xmp(data: bytes, *, privacy: Privacy) -> ExifRecord:
+    """Read an XMP sidecar.
+
+    Args:
+        data: Bytes of the sidecar.
+        privacy: Personal data that is stored.
+    """
+    tags = {f"{group}:{name}": value for group, tags in xmp_tags(data).items() for name, value in tags.items()}
+    return read_tags(tags, privacy=privacy)
 
 
-def plain(value: object) -> object:
-    """Return a value as JSON knows it, of bounded length: rationals as ``28/10``, lists cut, no control characters."""
+def json_value(value: object) -> object:
+    """Convert a value to JSON: rationals as ``28/10``, text without control characters, everything truncated."""
     match value:
         case str():
-            result: object = values.text(value, _LONGEST_TEXT) or ""
+            converted: object = text(value, _MAX_TEXT_LENGTH) or ""
         case bytes():
-            result = _plain_bytes(value)
+            converted = _json_bytes(value)
         case Mapping():
-            items = list(value.items())[:_MOST_ITEMS]
-            result = {str(key)[:_LONGEST_TEXT]: plain(part) for key, part in items}
+            items = list(value.items())[:_MAX_ITEMS]
+            converted = {str(key)[:_MAX_TEXT_LENGTH]: json_value(item) for key, item in items}
         case Sequence():
-            result = [plain(part) for part in value[:_MOST_ITEMS]]
+            converted = [json_value(item) for item in value[:_MAX_ITEMS]]
+        case IFDRational():
+            converted = f"{value.numerator}/{value.denominator}"
+        case None | bool():
+            converted = value
+        case int() if abs(value) < _MAX_INTEGER:
+            converted = value
+        case float() if math.isfinite(value):
+            converted = value
         case _:
-            result = _plain_number(value)
-    return result
+            converted = str(value)[:_MAX_TEXT_LENGTH]
+    return converted
 
 
-def _plain_number(value: object) -> object:
-    if isinstance(value, IFDRational):
-        return f"{value.numerator}/{value.denominator}"
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int) and abs(value) < _LARGEST_INTEGER:
-        return value
-    return value if isinstance(value, float) and math.isfinite(value) else str(value)[:_LONGEST_TEXT]
+def _json_bytes(value: bytes) -> str:
+    head = value[:_MAX_TEXT_LENGTH]
+    for code in _USER_COMMENT_CODES:
+        head = head.removeprefix(code)
+    if head.startswith(b"UNICODE\0"):
+        return text(head[8:].decode("utf-16-le", "ignore"), _MAX_TEXT_LENGTH) or ""
+    content = head.rstrip(b"\0 ")
+    if content.isascii() and content.decode("ascii").isprintable():
+        return content.decode("ascii")
+    return value.hex() if len(value) <= _MAX_HEX_BYTES else f"({len(value)} bytes)"
 
 
-def _reading(ifds: Mapping[str, Tags], order: Iterable[str], keep: Privacy) -> ExifRecord:
+def _record(ifds: Mapping[str, Tags], precedence: Iterable[str], privacy: Privacy) -> ExifRecord:
+    """Make a record of tags by IFD; for normalisation the first IFD that has a tag takes precedence."""
     merged: Tags = {}
-    for tags in (*(ifds.get(ifd, {}) for ifd in order), plausible(ifds.get("MakerNote", {}))):
-        for name, value in tags.items():
-            merged.setdefault(name, value)
-    serials = {plain_name(name): value for name, value in merged.items()}
-    serial = next((found for name in _SERIALS if (found := _serial(serials.get(name)))), None)
-    flat = {f"{ifd}:{name}": value for ifd, tags in ifds.items() for name, value in tags.items()}
-    kept: dict[str, dict[str, object]] = {}
-    for key, value in without_personal(flat, keep).items():
+    for tags in (*(ifds.get(ifd, {}) for ifd in precedence), plausible(ifds.get("MakerNote", {}))):
+        merged = tags | merged
+    by_plain_name = {plain_name(name): value for name, value in merged.items()}
+    serials = (_serial_number(by_plain_name.get(name)) for name in _SERIAL_TAGS)
+    tags = {f"{ifd}:{name}": value for ifd, tags in ifds.items() for name, value in tags.items()}
+    raw: dict[str, dict[str, object]] = {}
+    for key, value in without_personal(tags, privacy).items():
         ifd, _, name = key.rpartition(":")
-        kept.setdefault(ifd, {})[name] = value
-    return ExifRecord(normalise(merged), kept, serial)
+        raw.setdefault(ifd, {})[name] = value
+    return ExifRecord(normalise(merged), raw, next(filter(None, serials), None))
 
 
-def _serial(value: object) -> str | None:
-    """Return a serial number, unless it is one of the fillers that whole series of cameras share."""
-    found = values.text(str(value)) if isinstance(value, str | int) else None
-    return found if found and not re.fullmatch(r"[0\s.-]*|none|n/?a|unknown|(.)\1*", found, re.IGNORECASE) else None
+def _serial_number(value: object) -> str | None:
+    """Return a serial number, unless it is a placeholder that many cameras share."""
+    serial = text(str(value)) if isinstance(value, str | int) else None
+    return serial if serial and not _PLACEHOLDER_SERIAL.fullmatch(serial) else None
 
 
-def _exif_of(image: Image.Image) -> Image.Exif:
-    """Return the EXIF block; Pillow's own ``getexif`` would decode a whole PNG to find one."""
+def _exif_block(image: Image.Image) -> Image.Exif:
+    """Return the EXIF block; Pillow's own ``getexif`` would decode a whole PNG to find it."""
     if image.format in ("TIFF", "DNG"):
         return image.getexif()
-    block = image.info.get("exif") or (_png_block(image) if image.format == "PNG" else None)
+    block = image.info.get("exif") or (_png_exif_chunk(image) if image.format == "PNG" else None)
     exif = Image.Exif()
-    if isinstance(block, bytes) and len(block) <= _MOST_EXIF_BYTES:
+    if isinstance(block, bytes) and len(block) <= _MAX_EXIF_BYTES:
         exif.load(block)
     return exif
 
 
-def _png_block(image: Image.Image) -> bytes | None:
-    """Return the chunk eXIf of a PNG, which may stand behind the picture data (PNG 1.2, extensions 1.5.0)."""
+def _png_exif_chunk(image: Image.Image) -> bytes | None:
+    """Return the eXIf chunk of a PNG, which may follow the pixels (PNG 1.2, extensions 1.5.0)."""
     file: Any = getattr(image, "fp", None)
     if file is None:
         return None
-    place = file.tell()
+    position = file.tell()
     try:
         file.seek(_PNG_SIGNATURE_BYTES)
         while len(header := file.read(_PNG_CHUNK.size)) == _PNG_CHUNK.size:
             length, kind = _PNG_CHUNK.unpack(header)
-            if kind == b"eXIf" and length <= _MOST_EXIF_BYTES:
+            if kind == b"eXIf" and length <= _MAX_EXIF_BYTES:
                 return bytes(file.read(length))
             file.seek(length + 4, io.SEEK_CUR)
     finally:
-        file.seek(place)
+        file.seek(position)
     return None
 
 
-def _named(ifd: Mapping[int, object], names: Mapping[int, str]) -> Iterator[tuple[str, object]]:
-    for tag in list(ifd)[:_MOST_TAGS]:
+def _named_tags(ifd: Mapping[int, object], names: Mapping[int, str]) -> Iterator[tuple[str, object]]:
+    for tag in list(ifd)[:_MAX_TAGS]:
         if tag in _POINTERS:
             continue
         value = ifd[tag]
         if tag in _UTF16_TAGS and isinstance(value, bytes):
-            value = value[: 2 * _LONGEST_TEXT].decode("utf-16-le", "ignore")
-        yield names.get(tag, f"0x{tag:04x}"), plain(value)
+            value = value[: 2 * _MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
+        yield names.get(tag, f"0x{tag:04x}"), json_value(value)
 
 
-def _plain_bytes(value: bytes) -> str:
-    head = value[:_LONGEST_TEXT]
-    for code in (b"ASCII\0\0\0", b"\0\0\0\0\0\0\0\0"):  # UserComment: the character code stands first
-        head = head.removeprefix(code)
-    if head.startswith(b"UNICODE\0"):
-        return values.text(head[8:].decode("utf-16-le", "ignore"), _LONGEST_TEXT) or ""
-    words = head.rstrip(b"\0 ")
-    if words.isascii() and words.decode("ascii").isprintable():
-        return words.decode("ascii")
-    return value.hex() if len(value) <= _LONGEST_HEX_BYTES else f"({len(value)} bytes)"
-
-
-class _Patience:
-    """Let whatever a broken file makes Pillow raise or warn of mean: nothing more can be read here."""
-
-    def __enter__(self) -> None:
-        self._warnings = warnings.catch_warnings(action="ignore")
-        self._warnings.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._warnings.__exit__(kind, error, trace)
-        return kind is not None and issubclass(kind, Exception)
+@contextmanager
+def _errors_ignored() -> Iterator[None]:
+    """Ignore the exceptions and warnings of readers: decoders of hostile files raise nearly anything."""
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):
+        yield

@@ -1,4 +1,4 @@
-"""Camera settings in XMP (ISO 16684-1): packets inside files, and sidecars."""
+"""Camera settings in XMP (ISO 16684-1), from packets in files and from sidecars."""
 
 import re
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ _GROUPS = {
     "http://ns.adobe.com/exif/1.0/aux/": "XMP-aux",
     "http://ns.adobe.com/xap/1.0/": "XMP-xmp",
 }
-"""The schemas that say how a photograph was made, by the names that ExifTool gives them."""
+"""Namespaces with camera settings, and ExifTool's names of their groups."""
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 _PACKET = re.compile(rb"<(\w+:)?xmpmeta.*?</(\w+:)?xmpmeta>|<(\w+:)?RDF\b.*?</(\w+:)?RDF>", re.DOTALL)
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
@@ -22,27 +22,27 @@ Tags = dict[str, object]
 
 
 def xmp_tags(data: bytes) -> dict[str, Tags]:
-    """Return the tags of an XMP packet by schema; none if there is no packet, or it is no clean XML.
+    """Return the tags of an XMP packet by group; empty if there is no packet, or it is not well-formed XML.
 
-    Packets that declare entities are not read at all: XMP has no use for them, and attacks have.
+    Packets that declare entities are rejected: XMP does not need them, but attacks do.
 
     Args:
-        data: a packet or a sidecar.
+        data: A packet or a sidecar.
     """
-    packet = _PACKET.search(data[:_MOST_BYTES])
-    if packet is None or _DECLARATION.search(data[:_MOST_BYTES]):
+    packet = _PACKET.search(data[:_MAX_BYTES])
+    if packet is None or _DECLARATION.search(data[:_MAX_BYTES]):
         return {}
     try:
         root = ET.fromstring(packet[0])  # noqa: S314 - without declarations there is nothing to expand
     except (ET.ParseError, ValueError):
         return {}
-    found: dict[str, Tags] = {}
+    groups: dict[str, Tags] = {}
     for description in root.iter(f"{{{_RDF}}}Description"):
         for name, value in _properties(description):
-            group = _GROUPS.get(_namespace(name))
-            if group:
-                found.setdefault(group, {}).setdefault(name.rpartition("}")[2], value)
-    return found
+            namespace, _, tag = name.removeprefix("{").rpartition("}")
+            if namespace in _GROUPS:
+                groups.setdefault(_GROUPS[namespace], {}).setdefault(tag, value)
+    return groups
 
 
 def _properties(description: ET.Element) -> Iterator[tuple[str, object]]:
@@ -52,7 +52,7 @@ def _properties(description: ET.Element) -> Iterator[tuple[str, object]]:
 
 
 def _value(element: ET.Element) -> object:
-    """Return a property's text, the texts of a list, or what a flash's structure says of firing."""
+    """Return the text of a property, the texts of a list, or the value ``Fired`` of a flash structure."""
     items = [item.text or "" for item in element.iter(f"{{{_RDF}}}li")]
     if items:
         return items[0] if len(items) == 1 else items
@@ -61,7 +61,3 @@ def _value(element: ET.Element) -> object:
             if name.endswith("}Fired"):
                 return value or ""
     return element.text or ""
-
-
-def _namespace(name: str) -> str:
-    return name[1:].partition("}")[0] if name.startswith("{") else ""

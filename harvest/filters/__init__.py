@@ -1,14 +1,22 @@
-"""Looking at photographs: one decode feeds every filter."""
+"""Filters: measure images, judge the measures; each image is decoded once for all filters."""
 
-from lightmeter.harvest.filters.base import Box, DecodeLimits, Filter, FilterResult, Measurement, Measures, Verdict
+from lightmeter.harvest.filters.base import (
+    KEEP,
+    Detection,
+    Filter,
+    FilterResult,
+    Measurement,
+    Measures,
+    Verdict,
+)
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
-from lightmeter.harvest.filters.registry import load_filters
+from lightmeter.harvest.filters.pipeline import DecodeLimits, InspectionPlan, InspectionResult, inspect, load_filters
 
 __all__ = [
-    "Box",
+    "KEEP",
     "DecodeLimits",
     "DecodedImage",
+    "Detection",
     "Filter",
     "FilterResult",
     "InspectionPlan",

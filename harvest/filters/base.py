@@ -1,41 +1,25 @@
-"""What a filter is: it measures a picture, and judges the measures."""
+"""The contract of a filter: it measures an image, then judges the measures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from lightmeter.geometry import Box
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.settings import InspectSection, Section
+from lightmeter.settings import Section
 
 Measures = Mapping[str, Any]
-"""Measures by name, as JSON knows them."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """What one photograph may cost.
-
-    Attributes:
-        max_bytes: of its file.
-        max_pixels: that are decoded.
-        timeout_s: seconds for decoding and all filters together.
-        maker_notes_s: seconds of these for its MakerNotes; 0 if they are not read.
-    """
-
-    max_bytes: int = 200_000_000
-    max_pixels: int = 200_000_000
-    timeout_s: float = 30.0
-    maker_notes_s: float = 0.0
-
-    @classmethod
-    def of(cls, settings: InspectSection, max_bytes: int) -> "DecodeLimits":
-        """Return the limits of a project's settings."""
-        return cls(max_bytes, settings.max_pixels, settings.timeout_s, settings.maker_notes_s)
+"""JSON values by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a filter would keep a photograph, and if not, why: a short term."""
+    """Whether to keep a photograph.
+
+    Attributes:
+        verdict: ``keep`` or ``drop``.
+        reason: Why it is dropped, as a short term such as ``frame``.
+    """
 
     verdict: Literal["keep", "drop"]
     reason: str | None = None
@@ -45,54 +29,86 @@ KEEP = Verdict("keep")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A box in stored pixels, before orientation is applied.
+class Detection:
+    """An object or area found in an image.
 
     Attributes:
-        kind: ``inside`` (of a frame), ``face``.
-        score: how sure the filter is, 0 to 1.
-        details: what else is known, such as landmarks.
+        kind: Kind of region, such as ``face`` or ``inside`` (of a frame).
+        box: Position in file coordinates, that is, before the EXIF orientation is applied.
+        score: Confidence, 0 to 1; None if the filter gives none.
+        details: Additional JSON values, such as landmarks.
     """
 
     kind: str
-    x: int
-    y: int
-    width: int
-    height: int
+    box: Box
     score: float | None = None
     details: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a filter saw, before anything is judged."""
+    """What a filter measured in an image.
+
+    Attributes:
+        measures: JSON values by name; stored in the catalogue and judged later.
+        detections: Regions of the image.
+    """
 
     measures: dict[str, Any]
-    regions: tuple[Box, ...] = ()
+    detections: tuple[Detection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What one version of a filter measured, and what it says of that under the settings of the day."""
+    """Measurement and verdict of one filter version.
+
+    Attributes:
+        version: Version of the filter.
+        verdict: ``keep`` or ``drop``, under the current settings.
+        reason: Why the photograph is dropped.
+        measures: See `Measurement`.
+        detections: See `Measurement`.
+    """
 
     version: int
     verdict: str
     reason: str | None = None
     measures: dict[str, Any] = field(default_factory=dict)
-    regions: tuple[Box, ...] = ()
+    detections: tuple[Detection, ...] = ()
 
 
 S = TypeVar("S", bound=Section)
 
 
 class Filter(Generic[S]):
-    """A filter. Subclasses are plugins of the group ``lightmeter.filters``.
+    """Base class of filters. Subclasses are plugins of the entry-point group ``lightmeter.filters``.
+
+    Args:
+        settings: Thresholds (default: those of the class ``Settings``).
 
     Attributes:
-        name: what its findings stand under.
-        version: raised when its measures change, so that stored ones count as outdated.
-        summary: one line on what it looks for.
-        Settings: its thresholds; `judge` alone uses them, so that new ones need no new decode.
+        name: Name on the command line, in settings and in the catalogue.
+        version: Increase it when the measures change; stored measures of other versions are outdated.
+        summary: What the filter measures, in one line.
+        Settings: Model of the settings under ``[filters.NAME]``. Only `judge` may use them, so that new thresholds
+            apply without decoding an image again.
+        settings: The settings in use.
+
+    Example:
+        ```python
+        class SharpnessSettings(Section):
+            min_sharpness: float = Field(10.0, ge=0, description="variance of the Laplacian")
+
+        class Sharpness(Filter[SharpnessSettings]):
+            name, version, summary, Settings = "sharpness", 1, "sharpness", SharpnessSettings
+
+            def measure(self, image: DecodedImage) -> Measurement:
+                return Measurement({"variance": float(cv2.Laplacian(image.grey, cv2.CV_64F).var())})
+
+            def judge(self, measures: Measures) -> Verdict:
+                blurred = measures["variance"] < self.settings.min_sharpness
+                return Verdict("drop", "blurred") if blurred else KEEP
+        ```
     """
 
     name: ClassVar[str]
@@ -103,16 +119,24 @@ class Filter(Generic[S]):
     def __init__(self, settings: S | None = None) -> None:
         self.settings: S = settings or self.Settings()
 
-    def measure(self, picture: DecodedImage) -> Measurement:
-        """Look at a picture."""
+    def measure(self, image: DecodedImage) -> Measurement:
+        """Measure an image. The result must depend on the image alone, not on the settings.
+
+        Args:
+            image: The decoded image.
+        """
         raise NotImplementedError
 
-    def judge(self, measures: Measures, settings: S) -> Verdict:
-        """Return the verdict on measures, which may come from the catalogue."""
+    def judge(self, measures: Measures) -> Verdict:
+        """Return the verdict on measures under the current settings.
+
+        Args:
+            measures: Result of `measure`, possibly read from the catalogue.
+        """
         raise NotImplementedError
 
-    def find(self, picture: DecodedImage) -> FilterResult:
-        """Measure and judge."""
-        seen = self.measure(picture)
-        said = self.judge(seen.measures, self.settings)
-        return FilterResult(self.version, said.verdict, said.reason, seen.measures, seen.regions)
+    def apply(self, image: DecodedImage) -> FilterResult:
+        """Measure an image and judge the measures."""
+        measurement = self.measure(image)
+        verdict = self.judge(measurement.measures)
+        return FilterResult(self.version, verdict.verdict, verdict.reason, measurement.measures, measurement.detections)

@@ -1,157 +1,112 @@
-"""A contact sheet: what a filter kept and what it dropped, side by side, with its measures."""
+"""Contact sheets: photographs that a filter kept and dropped, side by side, with their measures."""
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, ImageDraw, ImageFont, ImageOps
-from PIL import Image as Images
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, true
+from PIL import Image, ImageDraw
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, true
 
 from lightmeter.files import write_atomic
-from lightmeter.harvest.catalogue.models import Image, Inspection, Region
+from lightmeter.geometry import Box, Size, to_display
+from lightmeter.harvest.catalogue.models import Image as ImageRecord
+from lightmeter.harvest.catalogue.models import Inspection, Region
 from lightmeter.harvest.store import path_of
+from lightmeter.image_grid import PAPER, Colour, Tile, draw_grid, thumbnail
 
-_THUMB, _GAP, _CAPTION_LINES, _LINE = 180, 10, 5, 13
-_CELL = (_THUMB + _GAP, _THUMB + _CAPTION_LINES * _LINE + _GAP)
-_COLUMNS = 5  # of each half
-_LINE_LETTERS = 32
-_INK, _PAPER = (30, 30, 30), (250, 250, 248)
+_SIDE, _COLUMNS = 180, 5
+_MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32
 _MISSING, _BOX = (200, 200, 200), (255, 200, 0)
-_COLOURS = {"keep": (0, 130, 70), "drop": (190, 40, 30)}
-_QUALITY = 88
-_ORIENTATION = ExifTags.Base.Orientation
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom, in stored pixels."""
+_VERDICT_COLOURS: dict[str, Colour] = {"keep": (0, 130, 70), "drop": (190, 40, 30)}
+_JPEG_QUALITY = 88
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """One photograph of the sheet."""
-
-    sha256: str
-    verdict: str
-    reason: str | None
-    measures: dict[str, Any]
-    boxes: tuple[Box, ...]
-
-
-def contact_sheet(
+def write_contact_sheet(
     engine: Engine,
     store: Path,
     target: Path,
     name: str,
     *,
     where: ColumnElement[bool] | None = None,
-    each: int = 20,
+    per_verdict: int = 20,
 ) -> dict[str, int]:
-    """Write a picture with photographs that a filter kept on the left, and dropped on the right.
+    """Write an image of photographs that a filter kept (left) and dropped (right).
 
-    Those whose hash comes first are shown: a sample that is the same each time and has nothing to do with the order of
+    The photographs with the lowest SHA-256 are shown: a reproducible sample that is independent of the order of
     discovery.
 
     Args:
-        engine: of the catalogue.
-        store: the photo store's folder.
-        target: file to write, a JPEG.
-        name: the filter's.
-        where: which images; None for all.
-        each: how many of either kind are shown at most.
+        engine: Engine of the catalogue.
+        store: Folder of the photo store.
+        target: JPEG file to write.
+        name: Name of the filter.
+        where: Condition on images.
+        per_verdict: Maximum number of photographs per verdict.
 
     Returns:
-        How many there are of either kind.
+        Number of photographs in the catalogue by verdict.
     """
+    condition = (Inspection.filter == name) & (true() if where is None else where)
+    join = select(Inspection.verdict, func.count()).join(ImageRecord, ImageRecord.id == Inspection.image_id)
+    halves = []
     with engine.connect() as connection:
-        chosen = (Inspection.filter == name, true() if where is None else where)
-        counted = select(Inspection.verdict, func.count()).join(Image, Image.id == Inspection.image_id)
-        rows = connection.execute(counted.where(*chosen).group_by(Inspection.verdict)).tuples().all()
-        counts = dict.fromkeys(_COLOURS, 0) | dict(rows)
-        halves = {verdict: _sample(connection, name, chosen, verdict, each) for verdict in _COLOURS}
-    _write(target, store, name, halves, counts)
+        rows = connection.execute(join.where(condition).group_by(Inspection.verdict)).all()
+        counts = dict.fromkeys(_VERDICT_COLOURS, 0) | dict(rows)
+        for verdict, colour in _VERDICT_COLOURS.items():
+            sample = _sample(connection, condition & (Inspection.verdict == verdict), per_verdict)
+            tiles = [_tile(row, _boxes(connection, row, name), store) for row in sample]
+            title = f"{name}: {verdict} {counts[verdict]}"
+            halves.append(draw_grid(tiles, title, side=_SIDE, columns=_COLUMNS, title_colour=colour))
+    sheet = Image.new("RGB", (sum(half.width for half in halves), max(half.height for half in halves)), PAPER)
+    for index, half in enumerate(halves):
+        sheet.paste(half, (index * half.width, 0))
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=_JPEG_QUALITY)
+    write_atomic(target, file.getvalue())
     return counts
 
 
-def _sample(
-    connection: Connection, name: str, chosen: Sequence[ColumnElement[bool]], verdict: str, each: int
-) -> list[_Shown]:
+def _sample(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[RowMapping]:
+    images = (ImageRecord.id, ImageRecord.sha256, ImageRecord.width, ImageRecord.height)
     query = (
-        select(Image.id, Image.sha256, Inspection.verdict, Inspection.reason, Inspection.measures)
-        .join(Inspection, Inspection.image_id == Image.id)
-        .where(*chosen, Inspection.verdict == verdict)
-        .order_by(Image.sha256)
-        .limit(each)
+        select(*images, Inspection.verdict, Inspection.reason, Inspection.measures)
+        .join(Inspection, Inspection.image_id == ImageRecord.id)
+        .where(condition)
+        .order_by(ImageRecord.sha256)
+        .limit(limit)
     )
-    rows = connection.execute(query).all()
-    of_these = Region.image_id.in_([row.id for row in rows]), Region.origin == name
-    regions = connection.execute(select(Region.__table__).where(*of_these)).all()
+    return list(connection.execute(query).mappings())
+
+
+def _boxes(connection: Connection, image: RowMapping, name: str) -> list[Box]:
+    """Return the regions that a filter detected in an image, in display coordinates."""
+    query = select(Region.__table__).where(Region.image_id == image["id"], Region.origin == name)
+    size = Size(image["width"], image["height"])
     return [
-        _Shown(
-            row.sha256,
-            row.verdict,
-            row.reason,
-            row.measures,
-            tuple((r.x, r.y, r.x + r.width, r.y + r.height) for r in regions if r.image_id == row.id),
-        )
-        for row in rows
+        to_display(Box(region.x, region.y, region.width, region.height), size, region.orientation)
+        for region in connection.execute(query)
     ]
 
 
-def _write(target: Path, store: Path, name: str, halves: dict[str, list[_Shown]], counts: dict[str, int]) -> None:
-    rows = max(1, *(-(-len(half) // _COLUMNS) for half in halves.values()))
-    half_width = _COLUMNS * _CELL[0] + _GAP
-    sheet = Images.new("RGB", (2 * half_width + _GAP, rows * _CELL[1] + 3 * _GAP + _LINE), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for number, (verdict, half) in enumerate(halves.items()):
-        left = _GAP + number * (half_width + _GAP)
-        title = f"{name}: {verdict} {counts[verdict]}"
-        draw.text((left, _GAP), title, fill=_COLOURS[verdict], font=_font(_LINE + 2))
-        for index, shown in enumerate(half):
-            place = (left + index % _COLUMNS * _CELL[0], 3 * _GAP + index // _COLUMNS * _CELL[1])
-            _draw(sheet, draw, store, shown, place)
-    file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=_QUALITY)
-    write_atomic(target, file.getvalue())
-
-
-def _draw(sheet: Images.Image, draw: ImageDraw.ImageDraw, store: Path, shown: _Shown, place: tuple[int, int]) -> None:
-    thumb = _thumb(path_of(store, shown.sha256), shown.boxes)
-    sheet.paste(thumb, (place[0] + (_THUMB - thumb.width) // 2, place[1] + (_THUMB - thumb.height) // 2))
-    lines = [shown.reason or shown.verdict, *_told(shown.measures)][:_CAPTION_LINES]
-    for number, line in enumerate(lines):
-        colour = _COLOURS[shown.verdict] if number == 0 else _INK
-        draw.text((place[0], place[1] + _THUMB + 2 + number * _LINE), line, fill=colour, font=_font(_LINE - 2))
-
-
-def _thumb(path: Path, boxes: Sequence[Box]) -> Images.Image:
-    """Return a small upright picture with its regions drawn; grey where the store has none."""
+def _tile(image: RowMapping, boxes: list[Box], store: Path) -> Tile:
+    """Return a thumbnail with its regions, and verdict and measures as its caption; grey if the file is missing."""
     try:
-        with Images.open(path) as image:
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            full = image.size
-            image.draft("RGB", (2 * _THUMB, 2 * _THUMB))
-            small = image.convert("RGB")
-            small.thumbnail((_THUMB, _THUMB))
+        small = thumbnail(path_of(store, image["sha256"]), _SIDE)
     except OSError:
-        return Images.new("RGB", (_THUMB, _THUMB), _MISSING)
+        small = Image.new("RGB", (_SIDE, _SIDE), _MISSING)
     draw = ImageDraw.Draw(small)
-    scale = small.width / full[0], small.height / full[1]
-    for left, top, right, bottom in boxes:
-        corners = (left * scale[0], top * scale[1], right * scale[0] - 1, bottom * scale[1] - 1)
-        draw.rectangle(corners, outline=_BOX)
-    small.getexif()[_ORIENTATION] = orientation
-    return ImageOps.exif_transpose(small)
+    scale = max(small.size) / max(image["width"], image["height"])
+    for box in boxes:
+        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+        left, top, right, bottom = (scale * corner for corner in corners)
+        draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=_BOX)
+    caption = [image["reason"] or image["verdict"], *_measure_lines(image["measures"])][:_MAX_CAPTION_LINES]
+    return Tile(small, caption, _VERDICT_COLOURS[image["verdict"]])
 
 
-def _told(measures: dict[str, Any]) -> list[str]:
-    """Return measures as lines, those that do not fit left out."""
+def _measure_lines(measures: dict[str, Any]) -> list[str]:
+    """Return one line per measure; longer lines are omitted."""
     lines = [
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in measures.items()
     ]
-    return [line for line in lines if len(line) <= _LINE_LETTERS]
-
-
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+    return [line for line in lines if len(line) <= _MAX_LINE_LENGTH]

@@ -1,25 +1,25 @@
-"""Regions cut out of their photographs: faces with a margin, the inside of a frame."""
+"""Regions cut out of their photographs: faces with a margin, or the area inside a frame."""
 
 import csv
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from PIL import Image as Images
-from sqlalchemy import ColumnElement, Engine, select, true
+from PIL import Image
+from sqlalchemy import ColumnElement, Engine, RowMapping, select, true
 
 from lightmeter.files import atomic_path
-from lightmeter.harvest.catalogue.models import Image, Region
+from lightmeter.geometry import Box
+from lightmeter.harvest.catalogue.models import Image as ImageRecord
+from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.regions import effective_regions
-from lightmeter.harvest.filters import Box, DecodedImage
 from lightmeter.harvest.filters.faces import crop
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.store import path_of
 
-_PAGE = 500
 _LIST = "crops.csv"
 _COLUMNS = ("file", "sha256", "kind", "x", "y", "width", "height", "score")
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class CropOptions:
     """Which regions are cut out.
 
     Attributes:
-        kind: ``face``, ``inside``.
-        margin: on each side, as a share of the region's longer side.
-        min_score: below which a region that was found is left out; regions without a score are taken.
-        where: of which images; None for all.
+        kind: Kind of region: ``face`` or ``inside``.
+        margin: Margin on each side, as a fraction of the region's longer side.
+        min_score: Minimum score of detected regions; regions without a score are always included.
+        where: Condition on images.
     """
 
     kind: str
@@ -40,62 +40,61 @@ class CropOptions:
 
 
 def write_crops(
-    engine: Engine, store: Path, folder: Path, wanted: CropOptions, advance: Callable[[int], object] = lambda _: None
+    engine: Engine,
+    store: Path,
+    folder: Path,
+    options: CropOptions,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> int:
-    """Write each region as a PNG, upright and with its own pixels, and a list of where they come from.
+    """Write each region as a PNG in display orientation at native resolution, and list them in ``crops.csv``.
 
     Args:
-        engine: of the catalogue.
-        store: the photo store's folder.
-        folder: to write to.
-        wanted: which regions.
-        advance: told the number of regions done.
+        engine: Engine of the catalogue.
+        store: Folder of the photo store.
+        folder: Output directory.
+        options: Which regions.
+        on_progress: Called with the number of regions processed since the last call.
 
     Returns:
-        How many were written.
+        Number of files written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with atomic_path(folder / _LIST) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
-        rows.writeheader()
-        for region in _regions(engine, wanted):
-            target = folder / f"{region['sha256'][:16]}-{region['id']}.png"
-            if _cut(path_of(store, region["sha256"]), region, wanted.margin, target):
-                rows.writerow({"file": target.name, **region})
-                written += 1
-            advance(1)
-    return written
-
-
-def _regions(engine: Engine, wanted: CropOptions) -> Iterator[dict[str, Any]]:
-    last = 0
-    chosen = true() if wanted.where is None else wanted.where
     query = (
-        select(Region.__table__, Image.sha256)
-        .join(Image, Image.id == Region.image_id)
-        .where(effective_regions(wanted.kind, wanted.min_score), chosen)
+        select(Region.__table__, ImageRecord.sha256)
+        .join(ImageRecord, ImageRecord.id == Region.image_id)
+        .where(
+            effective_regions(options.kind, options.min_score),
+            true() if options.where is None else options.where,
+        )
         .order_by(Region.id)
-        .limit(_PAGE)
+        .execution_options(yield_per=_BATCH)
     )
-    while True:
-        with engine.connect() as connection:
-            page = [dict(row) for row in connection.execute(query.where(Region.id > last)).mappings()]
-        if not page:
-            return
-        yield from page
-        last = page[-1]["id"]
+    count = 0
+    with (
+        engine.connect() as connection,
+        atomic_path(folder / _LIST) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        for region in connection.execute(query).mappings():
+            target = folder / f"{region['sha256'][:16]}-{region['id']}.png"
+            if _write_crop(path_of(store, region["sha256"]), region, options.margin, target):
+                writer.writerow({"file": target.name, **region})
+                count += 1
+            on_progress(1)
+    return count
 
 
-def _cut(source: Path, region: dict[str, Any], margin: float, target: Path) -> bool:
-    """Write one region; return whether its photograph could still be read."""
-    box = Box(region["kind"], region["x"], region["y"], region["width"], region["height"])
+def _write_crop(source: Path, region: RowMapping, margin: float, target: Path) -> bool:
+    """Write one region; return False if the photograph cannot be read."""
+    box = Box(*(region[side] for side in Box._fields))
     try:
-        with Images.open(io.BytesIO(source.read_bytes())) as image:
+        with Image.open(source) as image:
             image.load()
             pixels = crop(DecodedImage(image, region["orientation"]), box, margin)
     except OSError:
         return False
     with atomic_path(target) as temporary:
-        Images.fromarray(pixels).save(temporary, "PNG")
+        Image.fromarray(pixels).save(temporary, "PNG")
     return True

@@ -1,4 +1,4 @@
-"""Near-duplicates in the catalogue: which photographs show the same picture, whatever source each came from."""
+"""Near-duplicates in the catalogue, across sources."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +9,21 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select, true
 from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 
-_AT_A_TIME = 500
-
-Seen = tuple[tuple[str, ...], str | None]
-"""An image's sources, and its name at the first sighting."""
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateMember:
-    """One photograph of a group.
+    """One photograph of a group of near-duplicates.
 
     Attributes:
-        distance: bits in which its perceptual hash differs from that of the group's first.
-        sources: that it was seen at.
-        file: its name at the first of them.
+        sha256: SHA-256 of the file.
+        width: Width in pixels.
+        height: Height in pixels.
+        file_size: Size of the file, in bytes.
+        distance: Hamming distance between its perceptual hash and that of the group's first photograph.
+        sources: Sources of its sightings.
+        file: File name at the first sighting that has one.
     """
 
     sha256: str
@@ -37,19 +38,19 @@ class DuplicateMember:
 def near_duplicates(
     engine: Engine, radius: int, where: ColumnElement[bool] | None = None
 ) -> list[list[DuplicateMember]]:
-    """Return the groups of photographs that a chain of near-duplicates joins, the largest groups first.
+    """Return the groups of photographs that are connected by a chain of near-duplicates, largest groups first.
 
-    In a group the picture with the most pixels comes first, then the larger file: the one to keep. Photographs are
-    measured when they arrive, and grouped here, so a group is never older than the catalogue.
+    The suggested original comes first in each group: the image with the most pixels, then the larger file.
+    Photographs are hashed when they are inspected and grouped here, so groups are never older than the catalogue.
 
     Args:
-        engine: of the catalogue.
-        radius: largest Hamming distance, in bits, at which two photographs count as the same.
-        where: which images; None for all.
+        engine: Engine of the catalogue.
+        radius: Maximum Hamming distance of near-duplicates, in bits.
+        where: Condition on images.
     """
-    measured = Inspection.measures["phash"].as_string()
+    phash = Inspection.measures["phash"].as_string()
     query = (
-        select(Image.id, Image.sha256, Image.width, Image.height, Image.file_size, measured)
+        select(Image.id, Image.sha256, Image.width, Image.height, Image.file_size, phash)
         .join(Inspection, (Inspection.image_id == Image.id) & (Inspection.filter == "duplicates"))
         .where(true() if where is None else where)
         .order_by((Image.width * Image.height).desc(), Image.file_size.desc(), Image.sha256)
@@ -58,32 +59,35 @@ def near_duplicates(
         rows = connection.execute(query).all()
         hashes = np.array([int(row[-1], 16) for row in rows], dtype=np.uint64)
         labels = group_by_hamming_radius(hashes, radius)
-        first, number = np.unique(labels, return_counts=True)
-        several = sorted(zip(first[number > 1].tolist(), number[number > 1].tolist(), strict=True), key=lambda g: -g[1])
-        members = {int(one): np.flatnonzero(labels == one).tolist() for one, _ in several}
-        seen = _seen(connection, [rows[place].id for places in members.values() for place in places])
+        order = np.argsort(labels, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+        groups = sorted((group for group in groups if len(group) > 1), key=lambda group: -len(group))
+        sightings = _sightings(connection, [rows[index].id for group in groups for index in group])
     return [
-        [_copy(rows[place], int(hashes[one] ^ hashes[place]).bit_count(), seen) for place in places]
-        for one, places in members.items()
+        [
+            _member(rows[index], int(hashes[group[0]] ^ hashes[index]).bit_count(), sightings[rows[index].id])
+            for index in group
+        ]
+        for group in groups
     ]
 
 
-def _copy(row: Row[Any], distance: int, seen: dict[int, Seen]) -> DuplicateMember:
-    sources, file = seen[row.id]
+def _member(row: Row[Any], distance: int, sightings: list[tuple[str, str | None]]) -> DuplicateMember:
+    sources = tuple(dict.fromkeys(source for source, _ in sightings))
+    file = next((file for _, file in sightings if file), None)
     return DuplicateMember(row.sha256, row.width, row.height, row.file_size, distance, sources, file)
 
 
-def _seen(connection: Connection, images: list[int]) -> dict[int, Seen]:
-    """Return each image's sources, and its name at the first sighting."""
-    found: dict[int, Seen] = dict.fromkeys(images, ((), None))
-    for start in range(0, len(images), _AT_A_TIME):
+def _sightings(connection: Connection, image_ids: list[int]) -> dict[int, list[tuple[str, str | None]]]:
+    """Return source and file name of each image's sightings, earliest first."""
+    sightings: dict[int, list[tuple[str, str | None]]] = {image_id: [] for image_id in image_ids}
+    for start in range(0, len(image_ids), _BATCH):
         query = (
             select(Image.id, Sighting.source, Sighting.file)
             .join(Sighting, Sighting.image_id == Image.id)
-            .where(Image.id.in_(images[start : start + _AT_A_TIME]))
+            .where(Image.id.in_(image_ids[start : start + _BATCH]))
             .order_by(Sighting.id)
         )
-        for image, source, file in connection.execute(query):
-            sources, name = found[image]
-            found[image] = (sources if source in sources else (*sources, source), name or file)
-    return found
+        for image_id, source, file in connection.execute(query):
+            sightings[image_id].append((source, file))
+    return sightings

@@ -1,8 +1,8 @@
-"""Near-duplicates: a 64-bit perceptual hash, and exact grouping within a Hamming radius.
+"""A 64-bit perceptual hash, and exact grouping of near-duplicates within a Hamming radius.
 
-The hash is the sign pattern of a picture's lowest frequencies: the 8 × 8 lowest coefficients of the discrete cosine
-transform of the picture reduced to 32 × 32, each against their median (C. Zauner, Implementation and Benchmarking of
-Perceptual Image Hash Functions, 2010, chapter 3.2.1).
+The hash is the sign pattern of an image's lowest frequencies: the 8 × 8 lowest coefficients of the discrete cosine
+transform of the image reduced to 32 × 32, each compared with their median (C. Zauner, Implementation and Benchmarking
+of Perceptual Image Hash Functions, 2010, chapter 3.2.1).
 """
 
 from itertools import combinations
@@ -11,121 +11,140 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from lightmeter.geometry import upright
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.filters.image import DecodedImage, Pixels, upright
+from lightmeter.harvest.filters.image import DecodedImage, Pixels
 from lightmeter.settings import Section
 
 Hashes = NDArray[np.uint64]
-Labels = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 _SIDE, _FREQUENCIES = 32, 8
 _BYTES = 8
-MOST_RADIUS = 7
+MAX_RADIUS = 7
 
 
-class NoSettings(Section):
-    """Nothing to set."""
+class PerceptualHashSettings(Section):
+    """The filter ``duplicates`` has no settings."""
 
 
-class PerceptualHash(Filter[NoSettings]):
-    """Keeps everything: which of several near-duplicates to use is for labels to choose."""
+class PerceptualHash(Filter[PerceptualHashSettings]):
+    """Measures the hash by which near-duplicates are grouped; keeps every photograph."""
 
     name: ClassVar[str] = "duplicates"
     version: ClassVar[int] = 2
-    summary: ClassVar[str] = "64-bit perceptual hash, by which near-duplicates are found"
-    Settings = NoSettings
+    summary: ClassVar[str] = "64-bit perceptual hash, for near-duplicates"
+    Settings = PerceptualHashSettings
 
-    def measure(self, picture: DecodedImage) -> Measurement:
+    def measure(self, image: DecodedImage) -> Measurement:
         """Return ``phash``: 16 hexadecimal digits."""
-        return Measurement({"phash": f"{perceptual_hash(picture.reduced, picture.orientation):016x}"})
+        return Measurement({"phash": f"{perceptual_hash(image.reduced, image.orientation):016x}"})
 
-    def judge(self, measures: Measures, settings: NoSettings) -> Verdict:
+    def judge(self, measures: Measures) -> Verdict:
         """Keep."""
         return KEEP
 
 
 def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int:
-    """Return the hash of a picture as it is shown, so that a turned copy has the same.
+    """Return the hash of an image in display orientation, so that a rotated copy has the same hash.
 
     Args:
-        rgb: (height, width, 3), reduced as far as you like.
-        orientation: as in EXIF.
+        rgb: Pixels in file orientation, of any size, shape (height, width, 3).
+        orientation: 1 to 8 (Exif 2.32, tag 0x0112).
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    shown = np.ascontiguousarray(upright(np.asarray(small), orientation), dtype=np.float32)
+    shown = np.ascontiguousarray(upright(np.asarray(small, dtype=np.float32), orientation))
     low = np.asarray(cv2.dct(shown))[:_FREQUENCIES, :_FREQUENCIES]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
 
 
-def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Labels:
-    """Group hashes that a chain of near-duplicates joins.
+def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Indices:
+    """Group hashes that are connected by a chain of near-duplicates.
 
-    Two hashes at most ``radius`` ≤ 7 bits apart agree in at least ``8 − radius`` whole bytes; so only those that share
-    as many bytes, or two, are compared, and none is missed.
+    Two hashes that differ in at most ``radius`` ≤ 7 bits agree in at least ``8 − radius`` whole bytes. Only hashes that
+    share as many bytes, or two, are therefore compared, and no pair is missed.
 
     Args:
-        hashes: (n,).
-        radius: largest Hamming distance, in bits, at which two photographs count as the same.
+        hashes: Shape (n,).
+        radius: Maximum Hamming distance of near-duplicates, in bits.
 
     Returns:
-        (n,): the index of each group's first member.
+        Index of the first member of each hash's group, shape (n,).
 
     Raises:
-        ValueError: if the radius is not from 0 to 7.
+        ValueError: The radius is not between 0 and 7.
+
+    Example:
+        >>> group_by_hamming_radius(np.array([0b1111, 2**63, 0b0111], dtype=np.uint64), radius=1).tolist()
+        [0, 1, 0]
     """
-    if not 0 <= radius <= MOST_RADIUS:
-        raise ValueError(f"the radius must be from 0 to {MOST_RADIUS} bits, not {radius}")
-    unique, first, place = np.unique(hashes, return_index=True, return_inverse=True)
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"the radius must be between 0 and {MAX_RADIUS} bits, not {radius}")
+    unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     labels = np.arange(len(unique), dtype=np.int64)
     octets = unique.astype(">u8").view(np.uint8).reshape(-1, _BYTES).astype(np.uint16)
     for columns in combinations(range(_BYTES), min(2, _BYTES - radius)):
         key = octets[:, columns[0]] * 256 + octets[:, columns[-1]]
-        labels = _join_buckets(labels, unique, np.asarray(key, dtype=np.uint16), radius)
+        labels = _merge_within_buckets(labels, unique, np.asarray(key, dtype=np.uint16), radius)
     smallest = np.full(len(unique), len(hashes), dtype=np.int64)
     np.minimum.at(smallest, labels, first)
-    return np.asarray(smallest[labels][place.reshape(-1)], dtype=np.int64)
+    return np.asarray(smallest[labels][inverse.reshape(-1)], dtype=np.int64)
 
 
-def _join_buckets(labels: Labels, hashes: Hashes, key: NDArray[np.uint16], radius: int) -> Labels:
-    """Compare each hash with those of its bucket: with the next in order of the key, the next but one, …."""
+def merge_components(labels: Indices, first: Indices, second: Indices) -> Indices:
+    """Merge groups that are connected by pairs.
+
+    Args:
+        labels: Smallest member of each item's group, shape (n,).
+        first: First item of each pair, shape (pairs,).
+        second: Second item of each pair, shape (pairs,).
+
+    Returns:
+        Smallest member of each item's merged group, shape (n,).
+
+    Example:
+        >>> merge_components(np.arange(4), np.array([3, 1]), np.array([1, 0])).tolist()
+        [0, 0, 2, 0]
+    """
+    edges = np.stack((labels[first], labels[second]))
+    edges = edges[:, edges[0] != edges[1]]
+    if not edges.size:
+        return labels
+    nodes, index = np.unique(edges, return_inverse=True)
+    graph = coo_array((np.ones(edges.shape[1]), index.reshape(edges.shape)), shape=(len(nodes), len(nodes)))
+    _, components = connected_components(graph, directed=False)
+    _, smallest = np.unique(components, return_index=True)  # nodes are sorted
+    merged = np.arange(len(labels))
+    merged[nodes] = nodes[smallest][components]
+    return np.asarray(merged[labels], dtype=np.int64)
+
+
+def _merge_within_buckets(labels: Indices, hashes: Hashes, key: NDArray[np.uint16], radius: int) -> Indices:
+    """Merge the groups of near-duplicates with equal keys.
+
+    Sorted by key, each hash is compared with the next one of its bucket, then with the next but one, and so on.
+    """
     order = np.argsort(key, kind="stable")
     key, hashes = key[order], hashes[order]
-    here = np.arange(len(order))
+    candidates = np.arange(len(order))
     for distance in range(1, len(order)):
-        if distance.bit_count() == 1:  # now and then: a bucket that is one group already needs no more
-            here = here[_is_open(labels[order], key)[here]]
-        here = here[here + distance < len(order)]
-        here = here[key[here] == key[here + distance]]
-        if not len(here):
+        if distance.bit_count() == 1:  # at growing intervals, skip buckets that are one group already
+            candidates = candidates[_has_several_groups(labels[order], key)[candidates]]
+        candidates = candidates[candidates + distance < len(order)]
+        candidates = candidates[key[candidates] == key[candidates + distance]]
+        if not len(candidates):
             break
-        near = here[np.bitwise_count(hashes[here] ^ hashes[here + distance]) <= radius]
-        if len(near):
-            labels = merge_components(labels, order[near], order[near + distance])
+        near = candidates[np.bitwise_count(hashes[candidates] ^ hashes[candidates + distance]) <= radius]
+        labels = merge_components(labels, order[near], order[near + distance])
     return labels
 
 
-def _is_open(labels: Labels, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    """Return for each place whether its bucket, a run of equal keys, holds more than one label."""
+def _has_several_groups(labels: Indices, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Return for each item whether its bucket, a run of equal keys, has more than one label, shape (n,)."""
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     several = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
     return np.asarray(several.repeat(np.diff(np.r_[starts, len(key)])))
-
-
-def merge_components(labels: Labels, one: Labels, other: Labels) -> Labels:
-    """Merge the groups that pairs join: each label is the smallest member of its group in the end.
-
-    Args:
-        labels: (n,): of each thing the smallest member of its group so far; changed in place.
-        one: (pairs,): first things of the pairs.
-        other: (pairs,): second things of the pairs.
-    """
-    while True:
-        a, b = labels[one], labels[other]
-        apart = a != b
-        if not apart.any():
-            return labels
-        np.minimum.at(labels, np.maximum(a, b)[apart], np.minimum(a, b)[apart])
-        while not np.array_equal(labels, shorter := labels[labels]):
-            labels = shorter

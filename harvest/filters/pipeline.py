@@ -1,78 +1,108 @@
-"""One decode for all filters."""
+"""Inspection: one decode feeds EXIF and all filters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
 import cv2
 from PIL import Image
+from pydantic import ValidationError
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.exif import ExifRecord, Privacy, read_image
-from lightmeter.harvest.filters.base import DecodeLimits, Filter, FilterResult
+from lightmeter.harvest.filters.base import Filter, FilterResult
 from lightmeter.harvest.filters.decode import (
     UnreadableImage,
-    claimed_pixels,
+    claimed_webp_pixels,
     decode,
+    failure_reason,
     open_image,
     quantisation_hash,
-    reason,
 )
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.harvest.filters.registry import load_filters
-from lightmeter.settings import Settings
+from lightmeter.settings import Settings, first_error
 from lightmeter.time_limit import TimeLimitExceeded, time_limit
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """Limits for one photograph.
+
+    Attributes:
+        max_bytes: Maximum file size.
+        max_pixels: Maximum number of pixels.
+        timeout_s: Time limit for decoding and all filters, in seconds.
+        maker_notes_s: Time limit for MakerNotes, in seconds; 0: not read.
+    """
+
+    max_bytes: int = 200_000_000
+    max_pixels: int = 200_000_000
+    timeout_s: float = 30.0
+    maker_notes_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class InspectionPlan:
-    """What is done to each photograph; it travels to the worker processes."""
+    """How photographs are inspected; it is sent to the worker processes.
+
+    Attributes:
+        filters: Filters with their settings.
+        limits: Limits for one photograph.
+        privacy: Personal data in EXIF that is stored.
+    """
 
     filters: tuple[Filter[Any], ...] = ()
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     privacy: Privacy = field(default_factory=Privacy)
 
     @classmethod
-    def of(cls, settings: Settings, names: Iterable[str] | None = None) -> "InspectionPlan":
-        """Return a project's plan.
+    def from_settings(cls, settings: Settings, names: Iterable[str] | None = None) -> "InspectionPlan":
+        """Return the plan of a project.
 
         Args:
-            settings: the project's.
-            names: of filters; None for all that are installed.
+            settings: Settings of the project.
+            names: Names of filters (default: all installed filters).
 
         Raises:
-            UsageError: if a filter is unknown, its settings are wrong, or MakerNotes are asked for without exifread.
+            UsageError: A filter is unknown, its settings are invalid, or MakerNotes are enabled without exifread.
         """
-        if settings.inspect.maker_notes_s and not find_spec("exifread"):
-            raise UsageError("MakerNotes (maker_notes_s under [inspect]) need: pip install 'lightmeter[makernotes]'.")
-        limits = DecodeLimits.of(settings.inspect, settings.crawl.max_bytes)
-        return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.of(settings.privacy))
+        inspection = settings.inspect
+        if inspection.maker_notes_s and not find_spec("exifread"):
+            raise UsageError(
+                "Reading MakerNotes (maker_notes_s under [inspect]) requires exifread: "
+                "pip install 'lightmeter[makernotes]'."
+            )
+        limits = DecodeLimits(
+            settings.crawl.max_bytes, inspection.max_pixels, inspection.timeout_s, inspection.maker_notes_s
+        )
+        return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.from_settings(settings.privacy))
 
     @classmethod
-    def while_fetching(cls, settings: Settings) -> "InspectionPlan":
-        """Return the plan for photographs as they come: all filters but those that the settings put off.
+    def for_download(cls, settings: Settings) -> "InspectionPlan":
+        """Return the plan for photographs being downloaded: all filters except the deferred ones.
 
         Raises:
-            UsageError: if a filter is unknown, or its settings are wrong.
+            UsageError: A filter is unknown, or its settings are invalid.
         """
-        later = {plugins.get("filters", name).name for name in settings.inspect.deferred}
-        return cls.of(settings, plugins.installed("filters").keys() - later)
+        deferred = {plugins.get("filters", name).name for name in settings.inspect.deferred}
+        return cls.from_settings(settings, plugins.installed("filters").keys() - deferred)
 
 
 @dataclass(frozen=True)
 class InspectionResult:
-    """All that was learned from a photograph's bytes.
+    """Result of inspecting the bytes of a photograph.
 
     Attributes:
-        format: as Pillow names it; empty if the bytes are no image.
-        width: stored pixels; 0 if unknown.
-        height: likewise.
-        problem: why it could not be looked at whole: ``empty``, ``not an image``, ``truncated``, ``too many pixels``,
-            ``too many bytes``, ``timeout`` or ``undecodable: …``; None if all is well.
-        quantisation: short hash of the JPEG quantisation tables.
-        results: findings by filter; none if there is a problem.
+        format: Format as named by Pillow; empty if the bytes are not an image.
+        width: Width in file orientation; 0 if unknown.
+        height: Height in file orientation; 0 if unknown.
+        problem: Why the photograph could not be inspected: ``empty``, ``not an image``, ``truncated``,
+            ``too many pixels``, ``too many bytes``, ``timeout`` or ``undecodable: …``; None if there is no problem.
+        quantisation: Hash of the JPEG quantisation tables.
+        results: Results by filter; empty if there is a problem.
+        exif: EXIF, as far as it could be read.
     """
 
     format: str = ""
@@ -84,43 +114,67 @@ class InspectionResult:
     exif: ExifRecord = field(default_factory=ExifRecord)
 
 
+def load_filters(settings: Mapping[str, Mapping[str, Any]], names: Iterable[str] | None = None) -> list[Filter[Any]]:
+    """Return filters in alphabetical order.
+
+    Args:
+        settings: Settings by filter name, as under ``[filters.NAME]`` in ``lightmeter.toml``.
+        names: Names of filters (default: all installed filters).
+
+    Raises:
+        UsageError: A filter is unknown, or a setting is invalid.
+    """
+    for name in settings:
+        plugins.get("filters", name)
+    selected = plugins.installed("filters") if names is None else sorted(set(names))
+    return [_load_filter(name, settings.get(name, {})) for name in selected]
+
+
 def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
-    """Look at a photograph. Whatever the bytes are, an answer comes back, within the plan's limits."""
-    cv2.setNumThreads(1)  # photographs are spread over processes
-    seen: dict[str, Any] = {}
+    """Inspect a photograph. Any bytes give a result, within the limits of the plan."""
+    cv2.setNumThreads(1)  # photographs are distributed over processes
+    result: dict[str, Any] = {}
     try:
         with time_limit(plan.limits.timeout_s):
-            _look(data, plan, seen)
+            _inspect(data, plan, result)
     except TimeLimitExceeded:
-        seen["problem"] = "timeout"
-    except UnreadableImage as problem:
-        seen["problem"] = str(problem)
-    if "problem" in seen:
-        seen.pop("results", None)
-    return InspectionResult(**seen)
+        result["problem"] = "timeout"
+    except UnreadableImage as error:
+        result["problem"] = str(error)
+    if "problem" in result:
+        result.pop("results", None)
+    return InspectionResult(**result)
 
 
-def _look(data: bytes, plan: InspectionPlan, seen: dict[str, Any]) -> None:
-    """Fill in what is learned, step by step, so that what came before a problem is kept."""
+def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:
+    filter_class: type[Filter[Any]] = plugins.get("filters", name).load()
+    try:
+        return filter_class(filter_class.Settings(**settings))
+    except ValidationError as error:
+        raise UsageError(f"Invalid settings of the filter '{name}': {first_error(error)}") from error
+
+
+def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
+    """Add to the result step by step, so that everything before a problem is stored."""
     if len(data) > plan.limits.max_bytes:
         raise UnreadableImage("too many bytes")
-    if claimed_pixels(data) > plan.limits.max_pixels:
-        seen["format"] = "WEBP"
+    if claimed_webp_pixels(data) > plan.limits.max_pixels:
+        result["format"] = "WEBP"
         raise UnreadableImage("too many pixels")
     with open_image(data) as image:
-        seen |= {"format": image.format or "", "width": image.width, "height": image.height}
-        seen["quantisation"] = quantisation_hash(image)
-        seen["exif"] = read_image(image, keep=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
+        result |= {"format": image.format or "", "width": image.width, "height": image.height}
+        result["quantisation"] = quantisation_hash(image)
+        result["exif"] = read_image(image, privacy=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
         if image.width * image.height > plan.limits.max_pixels:
             raise UnreadableImage("too many pixels")
         decode(image)
-        seen |= {"width": image.width, "height": image.height}
-        seen["results"] = _findings(image, seen["exif"].values.orientation or 1, plan.filters)
+        result |= {"width": image.width, "height": image.height}
+        result["results"] = _apply_filters(image, result["exif"].values.orientation or 1, plan.filters)
 
 
-def _findings(image: Image.Image, orientation: int, filters: tuple[Filter[Any], ...]) -> dict[str, FilterResult]:
+def _apply_filters(image: Image.Image, orientation: int, filters: tuple[Filter[Any], ...]) -> dict[str, FilterResult]:
     try:
-        picture = DecodedImage(image, orientation)
-        return {one.name: one.find(picture) for one in filters}
+        decoded = DecodedImage(image, orientation)
+        return {item.name: item.apply(decoded) for item in filters}
     except MemoryError as error:
-        raise UnreadableImage(reason(error)) from error
+        raise UnreadableImage(failure_reason(error)) from error

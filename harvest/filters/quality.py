@@ -1,4 +1,4 @@
-"""Sharpness, light, noise and compression, measured on all pixels as they are stored."""
+"""Sharpness, brightness, noise and compression, measured on all pixels at native resolution."""
 
 import math
 from typing import Any, ClassVar
@@ -15,45 +15,50 @@ from lightmeter.settings import Section
 
 _BLOCK = 8
 _WINDOW = 1024
-_LEAST_STEP = 1e-3
+_MIN_STEP = 1e-3
 
 
 class QualitySettings(Section):
-    """What counts as worthless. The built-in values drop only pictures that hold nothing.
+    """Settings of the filter ``quality``. The defaults drop only images without content.
 
-    Blur and noise are evidence of how a photograph was made: to drop by them is to choose what a model may learn.
+    Blur and noise are evidence of how a photograph was made: dropping by them selects what a model can learn.
     """
 
-    min_contrast: float = Field(2.0, ge=0, description="standard deviation of grey, of 255")
-    min_brightness: float = Field(2.0, ge=0, le=255, description="mean grey, of 255")
-    max_brightness: float = Field(253.0, ge=0, le=255, description="mean grey, of 255")
-    min_sharpness: float = Field(0.0, ge=0, description="variance of the Laplacian")
-    max_noise: float = Field(math.inf, ge=0, description="standard deviation of noise, of 255")
-    min_side: int = Field(32, ge=1, description="shorter side, in pixels")
+    min_contrast: float = Field(2.0, ge=0, description="minimum standard deviation of grey, of 255")
+    min_brightness: float = Field(2.0, ge=0, le=255, description="minimum mean grey, of 255")
+    max_brightness: float = Field(253.0, ge=0, le=255, description="maximum mean grey, of 255")
+    min_sharpness: float = Field(0.0, ge=0, description="minimum variance of the Laplacian")
+    max_noise: float = Field(math.inf, ge=0, description="maximum standard deviation of noise, of 255")
+    min_side: int = Field(32, ge=1, description="minimum shorter side, in pixels")
 
 
 class Quality(Filter[QualitySettings]):
-    """Drops what is blank, black, white or tiny; sharpness and noise only if asked."""
+    """Drops blank, black, white and tiny images; blurred and noisy ones only if the settings ask for it."""
 
     name: ClassVar[str] = "quality"
     version: ClassVar[int] = 1
     summary: ClassVar[str] = "sharpness, brightness, contrast, noise, JPEG quality"
     Settings = QualitySettings
 
-    def measure(self, picture: DecodedImage) -> Measurement:
-        """Return the measures of `light`, `texture` and `compression`."""
-        grey = picture.grey
+    def measure(self, image: DecodedImage) -> Measurement:
+        """Return brightness, contrast, sharpness, noise, size and compression; None where an image is too small."""
+        grey = image.grey
         sharpness, sigma = sharpness_and_noise(grey) if min(grey.shape) > 2 else (None, None)
-        measures: dict[str, Any] = light(grey) | {"laplacian_variance": sharpness, "noise_sigma": sigma}
-        measures |= {"short_side": min(picture.width, picture.height)}
-        measures |= {"jpeg_quality": jpeg_quality(picture.quantisation), "blockiness": blockiness(grey)}
+        measures: dict[str, Any] = brightness_and_contrast(grey)
+        measures |= {
+            "laplacian_variance": sharpness,
+            "noise_sigma": sigma,
+            "short_side": min(image.width, image.height),
+        }
+        measures |= {"jpeg_quality": jpeg_quality(image.quantisation), "blockiness": blockiness(grey)}
         measures["snr_db"] = (
             20 * math.log10(measures["brightness"] / sigma) if sigma and measures["brightness"] else None
         )
         return Measurement(measures)
 
-    def judge(self, measures: Measures, settings: QualitySettings) -> Verdict:
-        """Drop with the first reason that holds."""
+    def judge(self, measures: Measures) -> Verdict:
+        """Drop with the first reason that applies."""
+        settings = self.settings
         reasons = {
             "tiny": measures["short_side"] < settings.min_side,
             "black": measures["brightness"] < settings.min_brightness,
@@ -62,13 +67,13 @@ class Quality(Filter[QualitySettings]):
             "blurred": (measures["laplacian_variance"] or 0.0) < settings.min_sharpness,
             "noisy": (measures["noise_sigma"] or 0.0) > settings.max_noise,
         }
-        return next((Verdict("drop", reason) for reason, holds in reasons.items() if holds), KEEP)
+        return next((Verdict("drop", reason) for reason, applies in reasons.items() if applies), KEEP)
 
 
-def light(grey: Pixels) -> dict[str, float]:
+def brightness_and_contrast(grey: Pixels) -> dict[str, Any]:
     """Return mean (``brightness``), root mean square (``rms_brightness``) and standard deviation (``contrast``).
 
-    These are ``mean``, ``rms`` and ``stddev`` of Pillow's ``ImageStat`` on mode ``L``.
+    These equal ``mean``, ``rms`` and ``stddev`` of Pillow's ``ImageStat`` on mode ``L``.
     """
     means, deviations = cv2.meanStdDev(grey)
     mean, deviation = float(means[0, 0]), float(deviations[0, 0])
@@ -76,17 +81,17 @@ def light(grey: Pixels) -> dict[str, float]:
 
 
 def blockiness(grey: Pixels) -> float | None:
-    """Return how much larger steps are across the borders of 8 × 8 blocks than within; 1 for no blocks.
+    """Return the ratio of steps across the borders of 8 × 8 blocks to steps within blocks; 1 without blocks.
 
     After Z. Wang, A. C. Bovik, B. L. Evans, Blind measurement of blocking artifacts in images, 2000, but in pixels: the
-    mean absolute difference across borders over that between the columns (and rows) three before them. It looks at the
-    picture's middle, 1,024 px square.
+    mean absolute difference across borders over that between the columns (and rows) three before them, in the central
+    1,024 px square of the image.
     """
     top, left = (max(0, (side - _WINDOW) // 2) // _BLOCK * _BLOCK for side in grey.shape)
     window = grey[top : top + _WINDOW, left : left + _WINDOW]
     if min(window.shape) < 2 * _BLOCK:
         return None
-    ratios = [_step(side, _BLOCK) / _step(side, _BLOCK - 3) for side in (window, window.T)]
+    ratios = [_step(plane, _BLOCK) / _step(plane, _BLOCK - 3) for plane in (window, window.T)]
     return sum(ratios) / 2
 
 
@@ -94,4 +99,4 @@ def _step(grey: NDArray[np.uint8], column: int) -> float:
     """Return the mean absolute difference across every eighth boundary of columns, never zero."""
     right = grey[:, column::_BLOCK].astype(np.int16)
     left = grey[:, column - 1 :: _BLOCK][:, : right.shape[1]]
-    return float(np.abs(right - left).mean()) + _LEAST_STEP
+    return float(np.abs(right - left).mean()) + _MIN_STEP

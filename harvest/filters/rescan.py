@@ -1,4 +1,4 @@
-"""Looking again at photographs in the catalogue: what is missing or outdated is decoded, the rest judged anew."""
+"""Re-running filters on the catalogue: missing or outdated measures are taken again, the others are re-evaluated."""
 
 import asyncio
 import signal
@@ -11,27 +11,34 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
 
-from lightmeter.harvest.catalogue.ingest import inspection_rows, region_rows
+from lightmeter.harvest.catalogue.ingest import insert_rows, inspection_rows, region_rows
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
-from lightmeter.harvest.filters import Filter, InspectionPlan, InspectionResult, inspect
+from lightmeter.harvest.filters.base import Filter
+from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
 from lightmeter.harvest.store import path_of
 
-_PAGE = 200
+_PAGE_SIZE = 200
+
+Page = Sequence[tuple[int, str]]
+"""Image ids and SHA-256."""
+
+Inspections = dict[int, dict[str, Row[Any]]]
+"""Stored inspections by image id and filter."""
 
 
 @dataclass
 class RescanResult:
-    """What was done.
+    """Result of re-running filters.
 
     Attributes:
-        photographs: looked through.
-        decoded: because a filter's measures were missing or of an older version.
-        changed: verdicts that are others now.
-        failed: could not be decoded again, or are not in the store.
-        stopped: whether Ctrl-C came; what was done by then stays done.
+        photographs: Number of photographs processed.
+        decoded: Number of photographs decoded because measures were missing or outdated.
+        changed: Number of verdicts that changed.
+        failed: Number of photographs that could not be decoded or are missing from the store, by reason.
+        stopped: Whether Ctrl-C was pressed; completed pages are stored.
     """
 
     photographs: int = 0
@@ -48,146 +55,130 @@ def rescan(
     workers: WorkerPool,
     *,
     where: ColumnElement[bool] | None = None,
-    advance: Callable[[int], object] = lambda _: None,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> RescanResult:
-    """Bring the findings of a plan's filters up to date, page by page.
+    """Update the results of a plan's filters, page by page.
 
     Args:
-        engine: of the catalogue.
-        store: the photo store's folder.
-        plan: filters, with the settings to judge by.
-        workers: where photographs are decoded.
-        where: which images; None for all.
-        advance: told the number of photographs done.
+        engine: Engine of the catalogue.
+        store: Folder of the photo store.
+        plan: Filters with their current settings.
+        workers: Pool in which photographs are decoded.
+        where: Condition on images.
+        on_progress: Called with the number of photographs processed since the last call.
     """
-    done = RescanResult()
-    with _until_interrupted(done), asyncio.Runner() as runner:
+    result = RescanResult()
+    with _stop_on_interrupt(result), asyncio.Runner() as runner:
         for page in _pages(engine, where):
-            if done.stopped:
+            if result.stopped:
                 break
             with engine.connect() as connection:
-                stored = _stored(connection, [number for number, _ in page])
-            looked = runner.run(_decode_outdated(page, stored, store, plan, workers, done))
+                inspections = _stored_inspections(connection, [image_id for image_id, _ in page])
+            decoded = runner.run(_decode_outdated(page, inspections, store, plan, workers, result))
             with engine.begin() as connection:
-                _write(connection, looked)
-                done.changed += _judge(connection, plan.filters, stored)
-            done.photographs += len(page)
-            advance(len(page))
-    return done
+                _replace_inspections(connection, decoded)
+                result.changed += _update_verdicts(connection, plan.filters, inspections)
+            result.photographs += len(page)
+            on_progress(len(page))
+    return result
 
 
 def count(engine: Engine, where: ColumnElement[bool] | None = None) -> int:
-    """Return how many photographs would be looked through."""
+    """Return the number of photographs that `rescan` processes."""
     query = select(func.count()).select_from(Image).where(Image.problem.is_(None), true() if where is None else where)
     with engine.connect() as connection:
         return connection.execute(query).scalar_one()
 
 
-Page = Sequence[tuple[int, str]]
-Stored = dict[int, dict[str, Any]]
-
-
 def _pages(engine: Engine, where: ColumnElement[bool] | None) -> Iterator[Page]:
-    """Yield (number, SHA-256) of sound images."""
-    last = 0
-    chosen = true() if where is None else where
-    query = select(Image.id, Image.sha256).where(Image.problem.is_(None), chosen).order_by(Image.id).limit(_PAGE)
+    """Yield the readable images."""
+    last_id = 0
+    condition = true() if where is None else where
+    query = select(Image.id, Image.sha256).where(Image.problem.is_(None), condition).order_by(Image.id)
     while True:
         with engine.connect() as connection:
-            page = [(int(number), str(sha256)) for number, sha256 in connection.execute(query.where(Image.id > last))]
+            page = connection.execute(query.where(Image.id > last_id).limit(_PAGE_SIZE)).all()
         if not page:
             return
         yield page
-        last = page[-1][0]
+        last_id = page[-1][0]
 
 
-def _stored(connection: Connection, images: Collection[int]) -> Stored:
-    """Return what is in the catalogue, by image and filter."""
-    query = select(
-        Inspection.id, Inspection.image_id, Inspection.filter, Inspection.version, Inspection.verdict,
-        Inspection.reason, Inspection.measures,
-    ).where(Inspection.image_id.in_(images))  # fmt: skip
-    found: Stored = {number: {} for number in images}
-    for row in connection.execute(query):
-        found[row.image_id][row.filter] = row
-    return found
+def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> Inspections:
+    inspections: Inspections = {image_id: {} for image_id in image_ids}
+    for row in connection.execute(select(Inspection.__table__).where(Inspection.image_id.in_(image_ids))):
+        inspections[row.image_id][row.filter] = row
+    return inspections
 
 
 async def _decode_outdated(
-    page: Page, stored: Stored, store: Path, plan: InspectionPlan, workers: WorkerPool, done: RescanResult
+    page: Page, inspections: Inspections, store: Path, plan: InspectionPlan, workers: WorkerPool, result: RescanResult
 ) -> dict[int, InspectionResult]:
-    """Decode the images that lack something, several at a time."""
-    outdated = {number: _outdated(plan.filters, stored[number]) for number, _ in page}
-    tasks = {
-        number: _rescan_one(path_of(store, sha256), replace(plan, filters=outdated[number]), workers)
-        for number, sha256 in page
-        if outdated[number]
-    }
-    results = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
-    done.failed.update(result for result in results.values() if isinstance(result, str))
-    looked = {number: result for number, result in results.items() if isinstance(result, InspectionResult)}
-    done.decoded += len(looked)
-    return looked
+    """Inspect the images with missing or outdated measures concurrently; return the results by image id."""
+    tasks = {}
+    for image_id, sha256 in page:
+        filters = tuple(item for item in plan.filters if _is_outdated(item, inspections[image_id]))
+        if filters:
+            tasks[image_id] = _rescan_one(path_of(store, sha256), replace(plan, filters=filters), workers)
+    outcomes = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
+    result.failed.update(outcome for outcome in outcomes.values() if isinstance(outcome, str))
+    decoded = {image_id: outcome for image_id, outcome in outcomes.items() if not isinstance(outcome, str)}
+    result.decoded += len(decoded)
+    return decoded
 
 
-def _outdated(filters: Collection[Filter[Any]], findings: dict[str, Any]) -> tuple[Filter[Any], ...]:
-    return tuple(one for one in filters if one.name not in findings or findings[one.name].version != one.version)
+def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
+    return item.name not in inspections or inspections[item.name].version != item.version
 
 
 async def _rescan_one(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
-    """Return what is seen, or why nothing is."""
+    """Return the result of an inspection, or the reason why it failed."""
     try:
-        inspected = await workers.run(partial(_inspect_file, path, plan))
+        result = await workers.run(partial(_inspect_file, path, plan))
     except WorkerCrashed as crash:
         return str(crash)
     except OSError as error:
         return f"store: {error.strerror}"
-    return inspected.problem or inspected
+    return result.problem or result
 
 
 def _inspect_file(path: Path, plan: InspectionPlan) -> InspectionResult:
     return inspect(path.read_bytes(), plan)
 
 
-def _write(connection: Connection, looked: dict[int, InspectionResult]) -> None:
-    """Put new findings in the place of old ones."""
-    for number, inspected in looked.items():
-        names = list(inspected.results)
-        connection.execute(delete(Inspection).where(Inspection.image_id == number, Inspection.filter.in_(names)))
-        connection.execute(delete(Region).where(Region.image_id == number, Region.origin.in_(names)))
-    findings = [row for number, inspected in looked.items() for row in inspection_rows(number, inspected)]
-    regions = [row for number, inspected in looked.items() for row in region_rows(number, inspected)]
-    if findings:
-        connection.execute(insert(Inspection), findings)
-    if regions:
-        connection.execute(insert(Region), regions)
+def _replace_inspections(connection: Connection, results: dict[int, InspectionResult]) -> None:
+    for image_id, result in results.items():
+        names = list(result.results)
+        connection.execute(delete(Inspection).where(Inspection.image_id == image_id, Inspection.filter.in_(names)))
+        connection.execute(delete(Region).where(Region.image_id == image_id, Region.origin.in_(names)))
+        insert_rows(connection, Inspection, inspection_rows(image_id, result))
+        insert_rows(connection, Region, region_rows(image_id, result))
 
 
-def _judge(connection: Connection, filters: Collection[Filter[Any]], stored: Stored) -> int:
-    """Judge stored measures that are up to date by the settings of the day; return how many verdicts changed."""
+def _update_verdicts(connection: Connection, filters: Collection[Filter[Any]], inspections: Inspections) -> int:
+    """Re-evaluate the stored measures that are up to date; return the number of verdicts that changed."""
     changed = 0
-    for findings in stored.values():
-        for one in filters:
-            old = findings.get(one.name)
-            if old is None or old.version != one.version:
+    for by_filter in inspections.values():
+        for item in filters:
+            if _is_outdated(item, by_filter):
                 continue
-            said = one.judge(old.measures, one.settings)
-            if (said.verdict, said.reason) != (old.verdict, old.reason):
-                new = {"verdict": said.verdict, "reason": said.reason}
-                connection.execute(update(Inspection).where(Inspection.id == old.id).values(new))
+            row, verdict = by_filter[item.name], item.judge(by_filter[item.name].measures)
+            if (verdict.verdict, verdict.reason) != (row.verdict, row.reason):
+                values = {"verdict": verdict.verdict, "reason": verdict.reason}
+                connection.execute(update(Inspection).where(Inspection.id == row.id).values(values))
                 changed += 1
     return changed
 
 
 @contextmanager
-def _until_interrupted(done: RescanResult) -> Iterator[None]:
-    """Make Ctrl-C a wish to stop after the page in hand."""
+def _stop_on_interrupt(result: RescanResult) -> Iterator[None]:
+    """Let Ctrl-C stop the loop after the current page."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        done.stopped = True
+        result.stopped = True
 
-    before = signal.signal(signal.SIGINT, stop)
+    previous = signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

@@ -3,7 +3,6 @@
 from lightmeter.harvest.simulator.canvas import Canvas, Colour, shaded, some_colour
 from lightmeter.harvest.simulator.objects import GREENS, WOODS, Rng, tree
 
-NIGHT_SKY: Colour = (22, 26, 44)
 LAMP: Colour = (255, 236, 190)
 
 

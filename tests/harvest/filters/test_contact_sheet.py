@@ -22,4 +22,4 @@ def test_a_sheet_shows_both_kinds(project: Path, photographs: Path, lightmeter: 
 
 @pytest.mark.parametrize("words", [("--filter", "nope"), ("--filter", "quality", "--where", "nope")])
 def test_a_wrong_word_is_one_sentence(project: Path, lightmeter: Lightmeter, words: tuple[str, ...]) -> None:
-    assert "here is no" in lightmeter("harvest", "contact-sheet", *words, code=2)["error"]
+    assert "nope" in lightmeter("harvest", "contact-sheet", *words, code=2)["error"]

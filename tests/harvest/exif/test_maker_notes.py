@@ -45,12 +45,12 @@ def _little_endian(tags: Image.Exif) -> bytes:
 
 def test_they_are_not_read_unless_asked_for(tmp_path: Path) -> None:
     with Image.open(canon(tmp_path / "one.jpg")) as image:
-        assert "MakerNote" not in read_image(image, keep=Privacy()).raw
+        assert "MakerNote" not in read_image(image, privacy=Privacy()).raw
 
 
 def test_tags_with_a_name_are_kept_and_tell_the_body(tmp_path: Path) -> None:
     with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, keep=Privacy(), maker_notes_s=1)
+        reading = read_image(image, privacy=Privacy(), maker_notes_s=1)
         image.load()  # the file stands where it stood
     assert reading.raw["MakerNote"] == {"ImageType": "IMG"}
     assert reading.serial == "1234567"
@@ -59,7 +59,7 @@ def test_tags_with_a_name_are_kept_and_tell_the_body(tmp_path: Path) -> None:
 
 def test_personal_ones_are_kept_if_the_project_asks(tmp_path: Path) -> None:
     with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, keep=Privacy(serial_numbers=True, names=True), maker_notes_s=1)
+        reading = read_image(image, privacy=Privacy(serial_numbers=True, names=True), maker_notes_s=1)
     assert reading.raw["MakerNote"] == {"ImageType": "IMG", "OwnerName": "Ada", "SerialNumber": 1234567}
 
 
@@ -67,7 +67,7 @@ def test_what_takes_too_long_is_left_unread(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(exifread, "process_file", lambda *_, **__: time.sleep(30))
     began = time.monotonic()
     with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, keep=Privacy(), maker_notes_s=0.05)
+        reading = read_image(image, privacy=Privacy(), maker_notes_s=0.05)
     assert time.monotonic() - began < 10
     assert "MakerNote" not in reading.raw
     assert reading.values.f_number == 2.8

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.TiffImagePlugin import IFDRational
 
-from lightmeter.harvest.exif import ExifValues, normalise
-from lightmeter.harvest.exif import parsers as values
+from lightmeter.harvest.exif import ExifValues, normalise, parsers
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.binary(max_size=40),
@@ -24,10 +23,10 @@ denominators = st.integers(1, 8000)
 def test_each_form_of_an_f_number_says_the_same(n: Fraction) -> None:
     forms = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",
              f"f/{float(n)}", f"F{float(n)}", str(float(n)), f"{float(n)}".replace(".", ",")]  # fmt: skip
-    assert {values.f_number(form) for form in forms} == {float(n)}
+    assert {parsers.f_number(form) for form in forms} == {float(n)}
     apex = 2 * math.log2(n)
     for form in (apex, repr(apex), Fraction(apex).limit_denominator(1 << 16)):
-        assert values.f_number_apex(form) == pytest.approx(float(n), rel=1e-3)
+        assert parsers.f_number_apex(form) == pytest.approx(float(n), rel=1e-3)
 
 
 @given(denominators)
@@ -42,33 +41,33 @@ def test_each_form_of_an_exposure_time_says_the_same(d: int) -> None:
         f"{1 / d:.3g} sec (1/{d})",
         f"10/{10 * d}",
     ]
-    assert {values.exposure_time(form) for form in forms} == {1 / d}
-    assert values.exposure_time_apex(math.log2(d)) == pytest.approx(1 / d)
+    assert {parsers.exposure_time(form) for form in forms} == {1 / d}
+    assert parsers.exposure_time_apex(math.log2(d)) == pytest.approx(1 / d)
 
 
 @given(st.integers(1, 65_534))
 def test_each_form_of_an_iso_says_the_same(n: int) -> None:
     forms = [n, (n,), [n, 0, 0], f"{n}", f"{n}, 0, 0", f"ISO {n}", f"{n}/1", Fraction(n)]
-    assert {values.iso(form) for form in forms} == {float(n)}
+    assert {parsers.iso(form) for form in forms} == {float(n)}
 
 
 def test_an_iso_that_did_not_fit_is_none() -> None:
-    assert values.iso(65_535) is None
+    assert parsers.iso(65_535) is None
 
 
 @given(anything)
 def test_nothing_raises_and_nothing_absurd_gets_through(value: object) -> None:
     for parse, (low, high) in (
-        (values.f_number, values.PLAUSIBLE_F_NUMBERS), (values.f_number_apex, values.PLAUSIBLE_F_NUMBERS),
-        (values.exposure_time, values.PLAUSIBLE_EXPOSURE_TIMES_S), (values.exposure_time_apex, values.PLAUSIBLE_EXPOSURE_TIMES_S),
-        (values.iso, values.PLAUSIBLE_ISOS), (values.focal_length, values.PLAUSIBLE_FOCAL_LENGTHS_MM), (values.orientation, (1, 8)),
+        (parsers.f_number, parsers.PLAUSIBLE_F_NUMBER_RANGE), (parsers.f_number_apex, parsers.PLAUSIBLE_F_NUMBER_RANGE),
+        (parsers.exposure_time, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S), (parsers.exposure_time_apex, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S),
+        (parsers.iso, parsers.PLAUSIBLE_ISO_RANGE), (parsers.focal_length, parsers.PLAUSIBLE_FOCAL_LENGTH_RANGE_MM), (parsers.orientation, (1, 8)),
     ):  # fmt: skip
         found = parse(value)
         assert found is None or low <= found <= high
-    assert values.flash_fired(value) in (None, True, False)
-    words = values.text(value)
+    assert parsers.flash_fired(value) in (None, True, False)
+    words = parsers.text(value)
     assert words is None or (words and "\0" not in words and len(words) <= 200)
-    assert values.moment(value) is None or isinstance(values.moment(value), str)
+    assert parsers.date_time(value) is None or isinstance(parsers.date_time(value), str)
 
 
 @given(st.dictionaries(st.sampled_from([
@@ -94,7 +93,7 @@ def test_tags_of_any_kind_can_be_normalised(tags: dict[str, object]) -> None:
     ],
 )
 def test_dates_become_iso_8601(value: str, offset: str | None, moment: str | None) -> None:
-    assert values.moment(value, offset) == moment
+    assert parsers.date_time(value, offset) == moment
 
 
 @pytest.mark.parametrize(
@@ -103,13 +102,13 @@ def test_dates_become_iso_8601(value: str, offset: str | None, moment: str | Non
      ("Auto, Did not fire", False), ("Flash did not fire", False), ("No Flash", False), (b"?", None), (-1, None)],
 )  # fmt: skip
 def test_flash(value: object, fired: bool | None) -> None:
-    assert values.flash_fired(value) is fired
+    assert parsers.flash_fired(value) is fired
 
 
 def test_words_lose_what_could_harm_a_terminal_or_a_data_base() -> None:
-    assert values.text("\x1b[31mred\x1b[0m\0\r\n ink ") == "[31mred [0m ink"
-    assert values.text("Kamera M\xc3\xbcller") == "Kamera Müller"  # UTF-8 that was read as Latin-1
-    assert values.text("x" * 60_000) == "x" * 200
+    assert parsers.text("\x1b[31mred\x1b[0m\0\r\n ink ") == "[31mred [0m ink"
+    assert parsers.text("Kamera M\xc3\xbcller") == "Kamera Müller"  # UTF-8 that was read as Latin-1
+    assert parsers.text("x" * 60_000) == "x" * 200
 
 
 @pytest.mark.parametrize(

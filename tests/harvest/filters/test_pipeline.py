@@ -33,11 +33,11 @@ class Slow(Filter[Section]):
     version: ClassVar[int] = 1
     Settings = Section
 
-    def measure(self, picture: DecodedImage) -> Measurement:
+    def measure(self, image: DecodedImage) -> Measurement:
         while True:
             time.sleep(0.01)
 
-    def judge(self, measures: Measures, settings: Section) -> Verdict:
+    def judge(self, measures: Measures) -> Verdict:
         return Verdict("keep")
 
 
@@ -54,7 +54,7 @@ def noise(height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray[Any, 
 
 @pytest.fixture(scope="module")
 def plan() -> InspectionPlan:
-    return InspectionPlan.of(Settings())
+    return InspectionPlan.from_settings(Settings())
 
 
 def test_all_filters_find_something_in_one_go(plan: InspectionPlan) -> None:
@@ -127,7 +127,7 @@ def test_thresholds_come_from_the_settings() -> None:
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
-    [({"qualty": {}}, "no filter 'qualty'"), ({"quality": {"min_contrast": -1}}, "'min_contrast'"), ({"quality": {"x": 1}}, "'x'")],
+    [({"qualty": {}}, "Unknown filter 'qualty'"), ({"quality": {"min_contrast": -1}}, "'min_contrast'"), ({"quality": {"x": 1}}, "'x'")],
 )  # fmt: skip
 def test_wrong_settings_are_one_sentence(settings: dict[str, dict[str, Any]], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -137,9 +137,9 @@ def test_wrong_settings_are_one_sentence(settings: dict[str, dict[str, Any]], se
 def test_measures_are_judged_again_without_the_picture() -> None:
     (quality,) = load_filters({}, ["quality"])
     finding = inspect(encoded(noise()), InspectionPlan((quality,))).results["quality"]
-    stricter = quality.Settings(min_sharpness=1e9)
+    (stricter,) = load_filters({"quality": {"min_sharpness": 1e9}}, ["quality"])
     assert finding.verdict == "keep"
-    assert quality.judge(finding.measures, stricter) == Verdict("drop", "blurred")
+    assert stricter.judge(finding.measures) == Verdict("drop", "blurred")
 
 
 @pytest.mark.shared

@@ -31,7 +31,7 @@ def photograph(kind: str = "JPEG") -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_settings_are_read_from_each_kind_of_file(kind: str) -> None:
-    values = read_exif(photograph(kind), keep=NOTHING).values
+    values = read_exif(photograph(kind), privacy=NOTHING).values
     assert (values.make, values.model) == ("Testmaker", "Test 1")
     assert values.f_number == pytest.approx(2.8)
     assert values.exposure_time_s == pytest.approx(0.008)
@@ -39,7 +39,7 @@ def test_settings_are_read_from_each_kind_of_file(kind: str) -> None:
 
 
 def test_personal_data_are_left_out_unless_asked_for() -> None:
-    reading = read_exif(photograph(), keep=NOTHING)
+    reading = read_exif(photograph(), privacy=NOTHING)
     stored = json.dumps([reading.raw, str(reading.values)])
     assert not any(secret in stored for secret in ("SN-123456", "Ansel", "46"))
     assert reading.serial == "SN-123456"
@@ -48,7 +48,7 @@ def test_personal_data_are_left_out_unless_asked_for() -> None:
 
 
 def test_personal_data_are_kept_where_the_settings_say_so() -> None:
-    raw = read_exif(photograph(), keep=EVERYTHING).raw
+    raw = read_exif(photograph(), privacy=EVERYTHING).raw
     assert raw["IFD0"]["Artist"] == "Ansel Someone"
     assert raw["Exif"]["BodySerialNumber"] == "SN-123456"
     assert raw["GPS"]["GPSLatitudeRef"] == "N"
@@ -56,7 +56,7 @@ def test_personal_data_are_kept_where_the_settings_say_so() -> None:
 
 
 def test_raw_tags_are_what_the_file_says() -> None:
-    raw = read_exif(photograph(), keep=NOTHING).raw
+    raw = read_exif(photograph(), privacy=NOTHING).raw
     assert raw["Exif"]["ISOSpeedRatings"] == 100
     assert raw["Exif"]["FNumber"] in ("28/10", "14/5")
     json.dumps(raw, allow_nan=False)
@@ -64,16 +64,16 @@ def test_raw_tags_are_what_the_file_says() -> None:
 
 def test_a_path_is_as_good_as_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph())
-    assert read_exif(tmp_path / "a.jpg", keep=NOTHING) == read_exif(photograph(), keep=NOTHING)
+    assert read_exif(tmp_path / "a.jpg", privacy=NOTHING) == read_exif(photograph(), privacy=NOTHING)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"<html>", photograph()[:80], bytes(1000)])
 def test_bad_bytes_give_an_empty_reading(data: bytes) -> None:
-    assert read_exif(data, keep=NOTHING) == ExifRecord()
+    assert read_exif(data, privacy=NOTHING) == ExifRecord()
 
 
 def test_a_file_that_is_not_there_gives_an_empty_reading(tmp_path: Path) -> None:
-    assert read_exif(tmp_path / "none.jpg", keep=NOTHING) == ExifRecord()
+    assert read_exif(tmp_path / "none.jpg", privacy=NOTHING) == ExifRecord()
 
 
 def test_tags_that_a_source_tells_are_treated_alike() -> None:
@@ -81,20 +81,20 @@ def test_tags_that_a_source_tells_are_treated_alike() -> None:
         "IFD0:Make": "NIKON CORPORATION", "ExifIFD:FNumber": "4.0", "ExifIFD:SerialNumber": "3000123",
         "XMP-dc:Creator": "Ansel Someone", "XMP-dc:Title": "Photo: Ansel Someone", "GPS:GPSLatitude": "46 deg",
     }  # fmt: skip
-    reading = read_tags(told, keep=NOTHING)
+    reading = read_tags(told, privacy=NOTHING)
     assert reading.values.f_number == 4.0
     assert reading.raw == {"IFD0": {"Make": "NIKON CORPORATION"}, "ExifIFD": {"FNumber": "4.0"}}
     assert reading.serial == "3000123"
 
 
 def test_a_serial_number_of_zeros_tells_no_bodies_apart() -> None:
-    assert read_tags({"SerialNumber": "0000000"}, keep=NOTHING).serial is None
+    assert read_tags({"SerialNumber": "0000000"}, privacy=NOTHING).serial is None
 
 
 @pytest.mark.shared
 def test_broken_files_never_raise(shared: Path) -> None:
     for file in sorted((shared / "broken").glob("*/*")):
-        json.dumps(read_exif(file.read_bytes(), keep=EVERYTHING).raw, allow_nan=False)
+        json.dumps(read_exif(file.read_bytes(), privacy=EVERYTHING).raw, allow_nan=False)
 
 
 @pytest.mark.shared
@@ -112,14 +112,14 @@ def test_broken_files_never_raise(shared: Path) -> None:
     ],
 )  # fmt: skip
 def test_odd_files_give_what_is_credible(shared: Path, file: str, column: str, value: object) -> None:
-    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", keep=NOTHING).values
+    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", privacy=NOTHING).values
     assert getattr(values, column) == value
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["with_exif.tif", "with_exif.png", "with_exif.webp"])
 def test_other_formats_carry_it_too(shared: Path, file: str) -> None:
-    values = read_exif(shared / "broken" / "formats" / file, keep=NOTHING).values
+    values = read_exif(shared / "broken" / "formats" / file, privacy=NOTHING).values
     assert (values.f_number, values.exposure_time_s, values.iso, values.focal_length_mm) == (2.8, 0.008, 100.0, 50.0)
 
 
@@ -128,7 +128,7 @@ def test_it_agrees_with_the_reference_reading(shared: Path) -> None:
     columns = {"f_number": "FNumber", "exposure_time_s": "ExposureTime", "iso": "ISO", "focal_length_mm": "FocalLength"}
     pairs = []
     for reference in json.loads((shared / "photos" / "exiftool.json").read_text()):
-        values = read_exif(shared / "photos" / reference["SourceFile"], keep=NOTHING).values
+        values = read_exif(shared / "photos" / reference["SourceFile"], privacy=NOTHING).values
         for column, tag in columns.items():
             found, told = getattr(values, column), reference.get(f"ExifIFD:{tag}")
             if found is not None and told is not None:
@@ -150,8 +150,8 @@ XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
 def test_xmp_is_read_where_exif_says_nothing() -> None:
     file = io.BytesIO()
     Image.new("RGB", (20, 20)).save(file, "JPEG", xmp=XMP)
-    reading = read_exif(file.getvalue(), keep=NOTHING)
-    assert reading == read_xmp(XMP, keep=NOTHING)
+    reading = read_exif(file.getvalue(), privacy=NOTHING)
+    assert reading == read_xmp(XMP, privacy=NOTHING)
     values = reading.values
     assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")
     assert values.flash_fired is True
@@ -163,7 +163,7 @@ def test_xmp_is_read_where_exif_says_nothing() -> None:
     "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
 )
 def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
-    assert read_xmp(packet, keep=NOTHING) == ExifRecord()
+    assert read_xmp(packet, privacy=NOTHING) == ExifRecord()
 
 
 @pytest.mark.parametrize(
