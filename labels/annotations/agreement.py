@@ -1,5 +1,6 @@
-"""How far two people agree: Cohen's kappa (J. Cohen, 1960), (p_observed − p_chance) / (1 − p_chance)."""
+"""Inter-annotator agreement: Cohen's kappa (J. Cohen, 1960), (p_observed - p_chance) / (1 - p_chance)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,88 +8,103 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from lightmeter.bootstrap import RESAMPLES, Estimate, with_interval
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Label
-from lightmeter.labels.annotations import model as statements
+from lightmeter.labels.annotations.model import read_annotations
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.targets.base import Target
-
-_RESAMPLES = 1_000
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two people said of the same photographs.
+    """Agreement of two annotators on the same photographs.
 
     Attributes:
-        photographs: that both labelled.
-        classes: that either used, in the target's order.
-        confusion: photographs by what the first and the second said.
-        kappa: 1 for full agreement, 0 for what chance would give.
-        interval: of kappa, 95 %, bootstrapped over photographs.
+        photographs: Number of photographs that both labelled.
+        classes: Classes that either used, in the target's order.
+        confusion: Number of photographs by class of the first and class of the second annotator.
+        accuracy: Fraction of photographs with the same class.
+        kappa: Cohen's kappa with its 95 % interval, bootstrapped over photographs; 1 for full agreement, 0 for the
+            agreement expected by chance.
     """
 
     photographs: int
     classes: tuple[str, ...]
     confusion: dict[str, dict[str, int]]
-    kappa: float
-    interval: tuple[float, float]
-
-    @property
-    def agreed(self) -> float:
-        """The share of photographs of which both said the same."""
-        return sum(self.confusion[name][name] for name in self.classes) / self.photographs
+    accuracy: float
+    kappa: Estimate
 
 
-def agreement(connection: Connection, target: Target[Any], one: str, other: str, where: str = "") -> Agreement:
-    """Compare the newest labels of two authors.
+def agreement(
+    connection: Connection, target: Target[Any], first: str, second: str, where: str = "", seed: int = 0
+) -> Agreement:
+    """Compare the newest labels of two annotators.
 
     Args:
-        connection: to the catalogue.
-        target: whose labels.
-        one: an author.
-        other: another author.
-        where: a query that chooses photographs; empty for all.
+        connection: Catalogue connection.
+        target: The target.
+        first: Author of annotations.
+        second: Another author.
+        where: Query that selects photographs (default: all).
+        seed: Random seed of the bootstrap.
 
     Raises:
-        UsageError: if there is no photograph that both labelled.
+        UsageError: No photograph was labelled by both.
     """
-    pairs = _pairs(connection, target, one, other, where)
+    pairs = _pairs(connection, target, first, second, where)
     if not pairs:
-        raise UsageError(f"There is no photograph of which both {one} and {other} told the {target.name}.")
+        raise UsageError(f"No photograph has labels of target {target.name} by both {first} and {second}.")
     used = {name for pair in pairs for name in pair}
     classes = (*(name for name in target.classes if name in used), *sorted(used - set(target.classes)))
-    number = {name: index for index, name in enumerate(classes)}
-    codes = np.asarray([(number[first], number[second]) for first, second in pairs])
-    table = _confusion(codes, len(classes))
-    random = np.random.default_rng(0)
-    drawn = [codes[random.integers(len(codes), size=len(codes))] for _ in range(_RESAMPLES)]
-    low, high = np.quantile([kappa(_confusion(sample, len(classes))) for sample in drawn], (0.025, 0.975))
-    by_name = {first: {second: int(table[number[first], number[second]]) for second in classes} for first in classes}
-    return Agreement(len(pairs), classes, by_name, kappa(table), (float(low), float(high)))
+    confusion = _confusion_matrix(pairs, classes)
+    count = len(pairs)
+    draws = np.random.default_rng(seed).multinomial(count, confusion.ravel() / count, size=RESAMPLES)
+    kappas = cohen_kappa(draws.reshape(-1, *confusion.shape))
+    return Agreement(
+        photographs=count,
+        classes=classes,
+        confusion={
+            name: dict(zip(classes, row, strict=True)) for name, row in zip(classes, confusion.tolist(), strict=True)
+        },
+        accuracy=float(np.trace(confusion)) / count,
+        kappa=with_interval(float(cohen_kappa(confusion)), kappas),
+    )
 
 
-def kappa(confusion: NDArray[np.int64]) -> float:
-    """Return Cohen's kappa of a confusion matrix, shape (classes, classes); 1 where only one class was ever used."""
-    total = confusion.sum()
-    chance = float(confusion.sum(axis=0) @ confusion.sum(axis=1)) / total**2
-    return float((np.trace(confusion) / total - chance) / (1 - chance)) if chance < 1 else 1.0
+def cohen_kappa(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return Cohen's kappa of confusion matrices; 1 if only one class was used.
+
+    Vectorised over matrices: scikit-learn's ``cohen_kappa_score`` takes seconds for a bootstrap.
+
+    Args:
+        confusion: Numbers of photographs, shape (..., n_classes, n_classes).
+
+    Returns:
+        Kappa, shape (...).
+    """
+    total = confusion.sum(axis=(-2, -1))
+    observed = np.trace(confusion, axis1=-2, axis2=-1) / total
+    chance = (confusion.sum(axis=-2) * confusion.sum(axis=-1)).sum(axis=-1) / total**2
+    return np.asarray(np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0))
 
 
-def _confusion(codes: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    flat = np.bincount(codes[:, 0] * classes + codes[:, 1], minlength=classes * classes)
-    return flat.reshape(classes, classes)
+def _confusion_matrix(pairs: Sequence[tuple[str, str]], classes: Sequence[str]) -> NDArray[np.int64]:
+    index = {name: number for number, name in enumerate(classes)}
+    matrix = np.zeros((len(classes), len(classes)), np.int64)
+    for first, second in pairs:
+        matrix[index[first], index[second]] += 1
+    return matrix
 
 
-def _pairs(connection: Connection, target: Target[Any], one: str, other: str, where: str) -> list[tuple[str, str]]:
+def _pairs(connection: Connection, target: Target[Any], first: str, second: str, where: str) -> list[tuple[str, str]]:
     pairs = []
-    for span in id_ranges(connection, where):
-        said: dict[tuple[int, str], str | None] = {}
-        for statement in statements.read(connection, span.covers(Label.image_id), [target.name]):
-            if statement.author in (one, other):
-                said[statement.image_id, statement.author] = statement.value
-        for image in span.ids:
-            first, second = said.get((image, one)), said.get((image, other))
-            if first is not None and second is not None:
-                pairs.append((first, second))
+    for id_range in id_ranges(connection, where):
+        newest: dict[tuple[int, str], str | None] = {}
+        for annotation in read_annotations(connection, id_range.covers(Label.image_id), [target.name]):
+            newest[annotation.image_id, annotation.author] = annotation.value
+        for image in id_range.ids:
+            values = newest.get((image, first)), newest.get((image, second))
+            if values[0] is not None and values[1] is not None:
+                pairs.append((values[0], values[1]))
     return pairs

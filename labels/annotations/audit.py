@@ -1,147 +1,161 @@
-"""Auditing labels: contradictions, near-identical pictures with different labels, and labels that a model doubts."""
+"""Audit labels: contradictions, similar photographs with different labels, and labels that a model disputes."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from lightmeter.errors import UsageError
+from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.models import Label
-from lightmeter.labels.annotations import model as statements
-from lightmeter.labels.annotations.label_issues import Doubts
-from lightmeter.labels.annotations.model import Annotation
+from lightmeter.labels.annotations.label_issues import IssueScores
+from lightmeter.labels.annotations.model import Annotation, read_annotations
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.datasets.collect import LabelledPhotos, collect
 from lightmeter.labels.datasets.groups import near_duplicates
 from lightmeter.labels.targets.base import Target
+from lightmeter.project import Project
 
 _SETTINGS = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
-_MOST_SETTINGS_MISSING = 2
+_MAX_MISSING_SETTINGS = 2
+
+Reason = tuple[int, str]
+"""Image id, and why its label may be wrong."""
 
 
 @dataclass
-class Suspect:
-    """A photograph whose label may be wrong.
+class LabelIssue:
+    """A label that may be wrong.
 
     Attributes:
-        label: the class that counts.
-        reasons: why it is suspected, in words.
-        doubt: 1 − the probability that a model gives to the label, where a model was asked.
+        image_id: Primary key of the image.
+        sha256: SHA-256 of the image.
+        label: The effective label.
+        reasons: Why it may be wrong.
+        score: 1 - the probability that a model predicts for the label; None if no model disputes it.
     """
 
     image_id: int
     sha256: str
     label: str
     reasons: list[str] = field(default_factory=list)
-    doubt: float | None = None
+    score: float | None = None
 
 
-def audit(engine: Engine, target: Target[Any], doubts: Doubts, where: str = "") -> list[Suspect]:
-    """Return the suspects, those with the most reasons first.
+def audit(engine: Engine, target: Target[Any], scores: IssueScores, where: str = "") -> list[LabelIssue]:
+    """Return label issues, those with the most reasons first.
 
     Args:
-        engine: of the catalogue.
-        target: whose labels are audited.
-        doubts: how much a model doubts labels; those that have changed since do not count.
-        where: a query that chooses photographs; empty for all.
+        engine: Catalogue engine.
+        target: The target.
+        scores: Label issues found by a model; labels that have changed since are ignored.
+        where: Query that selects photographs (default: all).
     """
     with engine.connect() as connection:
-        gathered = collect(connection, [target], where)
-        reasons = _Reasons()
-        for found in (
-            _different_words(connection, target, where),
-            _film_with_settings(gathered, target),
-            _same_settings(gathered, target),
-            _same_picture(gathered, target),
+        photos = collect(connection, [target], where)
+        reasons: defaultdict[int, list[str]] = defaultdict(list)
+        for check in (
+            _contradictions(connection, target, where),
+            _scans_with_exposure(photos, target),
+            _identical_settings(photos, target),
+            _near_duplicates(photos, target),
         ):
-            reasons.take(found)
-    suspects = []
-    for sha256, image, label in zip(
-        gathered.column("sha256"), gathered.column("image_id"), gathered.labels(target), strict=True
-    ):
-        why, doubt = reasons.of(image), doubts.get((sha256, str(label)))
-        if doubt is not None:
-            why.append(f"a model doubts it ({100 * doubt:.0f} % against)")
-        if why:
-            suspects.append(Suspect(image, sha256, str(label), why, doubt))
-    return sorted(suspects, key=lambda one: (-len(one.reasons), -(one.doubt or 0.0), one.image_id))
+            for image, reason in check:
+                reasons[image].append(reason)
+    issues = []
+    rows = zip(photos.column("sha256"), photos.column("image_id"), photos.labels(target), strict=True)
+    for sha256, image, label in rows:
+        score = scores.get((sha256, str(label)))
+        disputed = [] if score is None else [f"disputed by a model (score {score:.2f})"]
+        if image in reasons or disputed:
+            issues.append(LabelIssue(image, sha256, str(label), reasons[image] + disputed, score))
+    return sorted(issues, key=lambda issue: (-len(issue.reasons), -(issue.score or 0.0), issue.image_id))
 
 
-class _Reasons:
-    def __init__(self) -> None:
-        self._by_image: defaultdict[int, list[str]] = defaultdict(list)
-
-    def take(self, found: Iterator[tuple[int, str]]) -> None:
-        for image, reason in found:
-            self._by_image[image].append(reason)
-
-    def of(self, image: int) -> list[str]:
-        return list(self._by_image.get(image, ()))
+def write_label_issues(project: Project, target: str, issues: Sequence[LabelIssue]) -> None:
+    """Store the label issues of a target until its next audit, so that they can be reviewed."""
+    document = [asdict(issue) for issue in issues]
+    write_atomic(_issues_file(project, target), json.dumps(document, indent=1))
 
 
-def _different_words(connection: Connection, target: Target[Any], where: str) -> Iterator[tuple[int, str]]:
-    """Yield photographs of which hand, import and rule say different things, by what they say now."""
-    for span in id_ranges(connection, where):
-        said: defaultdict[int, dict[tuple[str, str], Annotation]] = defaultdict(dict)
-        for one in statements.read(connection, span.covers(Label.image_id), [target.name]):
-            said[one.image_id][one.origin, one.author] = one
-        rule = {known.image_id: decision.value for known, _, decision in decisions(connection, span, [target])}
-        for image, words in said.items():
-            values = {key: str(one.value) for key, one in words.items() if one.value and one.origin != "rule"}
-            if rule.get(image):
-                values["rule", ""] = str(rule[image])
+def read_label_issues(project: Project, target: str) -> list[int]:
+    """Return the image ids of the last audit of a target.
+
+    Raises:
+        UsageError: The target was not audited.
+    """
+    file = _issues_file(project, target)
+    if not file.is_file():
+        raise UsageError(f"No audit of target {target}; run 'lightmeter labels audit {target}' first.")
+    return [int(issue["image_id"]) for issue in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def _issues_file(project: Project, target: str) -> Path:
+    return project.state / "audit" / f"{target}.json"
+
+
+def _contradictions(connection: Connection, target: Target[Any], where: str) -> Iterator[Reason]:
+    """Yield photographs whose manual, imported and current rule labels differ."""
+    for id_range in id_ranges(connection, where):
+        newest: defaultdict[int, dict[tuple[str, str], Annotation]] = defaultdict(dict)
+        for annotation in read_annotations(connection, id_range.covers(Label.image_id), [target.name]):
+            newest[annotation.image_id][annotation.origin, annotation.author] = annotation
+        rule = {facts.image_id: decision.value for facts, _, decision in decisions(connection, id_range, [target])}
+        for image, annotations in newest.items():
+            values = {key: a.value for key, a in annotations.items() if a.value and a.origin != "rule"}
+            if value := rule.get(image):
+                values["rule", ""] = value
             if len(set(values.values())) > 1:
-                yield image, f"contradiction ({_told(values)})"
+                yield image, f"contradiction ({_join(values)})"
 
 
-def _told(values: Mapping[tuple[str, str], str]) -> str:
-    return ", ".join(f"{' '.join(who).strip()}: {value}" for who, value in sorted(values.items()))
+def _join(values: Mapping[tuple[str, str], str | None]) -> str:
+    return ", ".join(f"{' '.join(source).strip()}: {value}" for source, value in sorted(values.items()))
 
 
-def _film_with_settings(gathered: LabelledPhotos, target: Target[Any]) -> Iterator[tuple[int, str]]:
-    """Yield film photographs whose EXIF knows the exposure: scanners do not, digital cameras do."""
-    scanned = getattr(target.definition, "scanned_class", None)
-    times = gathered.column("exposure_time_s")
-    for image, value, seconds in zip(gathered.column("image_id"), gathered.labels(target), times, strict=True):
-        if scanned is not None and value == scanned and seconds is not None:
-            yield image, f"{scanned} with an exposure of {seconds:.4g} s in EXIF"
+def _scans_with_exposure(photos: LabelledPhotos, target: Target[Any]) -> Iterator[Reason]:
+    """Yield film photographs with an exposure time in EXIF, which digital cameras write and scanners do not."""
+    scanned_class = getattr(target.definition, "scanned_class", None)
+    times = photos.column("exposure_time_s")
+    for image, label, seconds in zip(photos.column("image_id"), photos.labels(target), times, strict=True):
+        if label is not None and label == scanned_class and seconds is not None:
+            yield image, f"{scanned_class} with an exposure time of {seconds:.4g} s in EXIF"
 
 
-def _same_settings(gathered: LabelledPhotos, target: Target[Any]) -> Iterator[tuple[int, str]]:
-    """Yield photographs that one photographer took with identical settings and that have different labels."""
-    columns = {name: gathered.column(name) for name in _SETTINGS}
-    owners_of = gathered.column("owners")
-
-    def key(index: int) -> tuple[Any, ...] | None:
-        settings = tuple(columns[name][index] for name in _SETTINGS)
-        owners = owners_of[index]
-        known = owners and settings.count(None) <= _MOST_SETTINGS_MISSING
-        return (owners[0], *settings) if known else None
-
-    yield from _different(gathered, target, [key(index) for index in range(len(gathered))], "identical settings")
+def _identical_settings(photos: LabelledPhotos, target: Target[Any]) -> Iterator[Reason]:
+    """Yield photographs of one photographer with identical settings and different labels."""
+    rows = zip(photos.column("owners"), *(photos.column(name) for name in _SETTINGS), strict=True)
+    keys = [
+        (owners[0], *settings) if owners and settings.count(None) <= _MAX_MISSING_SETTINGS else None
+        for owners, *settings in rows
+    ]
+    yield from _different_labels(photos, target, keys, "identical settings as")
 
 
-def _same_picture(gathered: LabelledPhotos, target: Target[Any]) -> Iterator[tuple[int, str]]:
-    """Yield near-identical pictures with different labels."""
-    rows, groups = near_duplicates(gathered.table["phash"])
-    alike = dict(zip(rows.tolist(), groups.tolist(), strict=True))
-    yield from _different(
-        gathered, target, [alike.get(index) for index in range(len(gathered))], "near-identical picture"
+def _near_duplicates(photos: LabelledPhotos, target: Target[Any]) -> Iterator[Reason]:
+    """Yield near-duplicates with different labels."""
+    rows, groups = near_duplicates(photos.table["phash"])
+    group_of_row = dict(zip(rows.tolist(), groups.tolist(), strict=True))
+    yield from _different_labels(
+        photos, target, [group_of_row.get(row) for row in range(len(photos))], "near-duplicate of"
     )
 
 
-def _different(
-    gathered: LabelledPhotos, target: Target[Any], key_of: Sequence[Any], what: str
-) -> Iterator[tuple[int, str]]:
-    """Yield the members of each group whose labels differ, the groups being those with the same key."""
-    members: defaultdict[Any, list[int]] = defaultdict(list)
-    for index, key in enumerate(key_of):
+def _different_labels(
+    photos: LabelledPhotos, target: Target[Any], keys: Sequence[object], relation: str
+) -> Iterator[Reason]:
+    """Yield the members of each group with different labels; photographs with the same key are a group."""
+    groups: defaultdict[object, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
         if key is not None:
-            members[key].append(index)
-    values, hashes, images = gathered.labels(target), gathered.column("sha256"), gathered.column("image_id")
-    for group in members.values():
-        for index in group if len({values[one] for one in group}) > 1 else ():
-            other = next(one for one in group if values[one] != values[index])
-            yield images[index], f"{what} is {values[other]} ({hashes[other][:12]})"
+            groups[key].append(row)
+    labels, hashes, images = photos.labels(target), photos.column("sha256"), photos.column("image_id")
+    for group in groups.values():
+        for row in group if len({labels[member] for member in group}) > 1 else ():
+            other = next(member for member in group if labels[member] != labels[row])
+            yield images[row], f"{relation} {hashes[other][:12]}, labelled {labels[other]}"

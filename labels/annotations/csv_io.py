@@ -1,4 +1,4 @@
-"""Labels to and from other programs: CSV and Label Studio's JSON, with their whole history."""
+"""Export annotations as CSV, and import them from CSV or Label Studio."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,80 +13,87 @@ from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Image, Label
-from lightmeter.labels.annotations.history import ANNOTATION_COLUMNS, annotations_by_photo
 from lightmeter.labels.annotations.label_studio import read_label_studio
-from lightmeter.labels.annotations.model import LABEL_PRECEDENCE
+from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, LABEL_PRECEDENCE, annotations_by_photo
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import unknown_name_message
 
 COLUMNS = ("sha256", "file", *ANNOTATION_COLUMNS)
-"""The columns of a CSV file."""
+"""Columns of a CSV file."""
 
-_NUMBERS = ("number", "confidence")
 _BATCH = 500
+_KEY = ("target", "value", "origin", "author", "created_at")
+"""Columns that, with the image, identify an annotation that is already in the catalogue."""
 
 
 @dataclass
-class Imported:
-    """What an import did.
+class ImportResult:
+    """Result of an import.
 
     Attributes:
-        added: statements written.
-        known: statements that the catalogue had already, with the same author and time.
-        strangers: rows about photographs that the catalogue does not have.
+        added: Number of annotations added.
+        existing: Number of annotations that the catalogue already had, with the same author and time.
+        unknown_photographs: Number of rows about photographs that are not in the catalogue.
     """
 
     added: int = 0
-    known: int = 0
-    strangers: int = 0
+    existing: int = 0
+    unknown_photographs: int = 0
 
 
 def export_csv(connection: Connection, file: Path, targets: Sequence[str], where: str = "") -> int:
-    """Write every statement about some targets, one a row, and return their number.
+    """Write the complete annotation history of targets, one annotation per row.
 
     Args:
-        connection: to the catalogue.
-        file: to write.
-        targets: whose labels.
-        where: a query that chooses photographs; empty for all.
+        connection: Catalogue connection.
+        file: File to write.
+        targets: Names of targets.
+        where: Query that selects photographs (default: all).
+
+    Returns:
+        The number of annotations.
     """
     count = 0
     with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
-        for history in annotations_by_photo(connection, targets, where):
-            known = {"sha256": history.sha256, "file": history.file}
-            writer.writerows(
-                {**known, **said, "created_at": said["created_at"].isoformat()} for said in history.statements
-            )
-            count += len(history.statements)
+        for photo in annotations_by_photo(connection, targets, where):
+            for annotation in photo.annotations:
+                time = annotation["created_at"].isoformat()
+                writer.writerow({"sha256": photo.sha256, "file": photo.file, **annotation, "created_at": time})
+            count += len(photo.annotations)
     return count
 
 
-def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]], who: str) -> Imported:
-    """Add the statements of a CSV or Label Studio file, all of them or none.
+def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]], author: str) -> ImportResult:
+    """Add the annotations of a CSV or Label Studio file, all of them or none.
 
-    Rows that name no origin, author or time get ``import``, the given author and now.
+    Rows without origin, author or time get ``import``, the given author and the current time.
 
     Args:
-        engine: of the catalogue.
-        file: ``.csv`` or ``.json``.
-        targets: by name.
-        who: the author of rows that name none.
+        engine: Catalogue engine.
+        file: A ``.csv`` or ``.json`` file.
+        targets: Targets by name.
+        author: Author of rows without one.
 
     Raises:
-        UsageError: if the file is wrong; the sentence names the row.
+        UsageError: The file is invalid; the message names the row.
     """
     read = {".csv": _read_csv, ".json": read_label_studio}.get(file.suffix.lower())
     if read is None:
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
-    now = datetime.now(UTC)
-    rows = [_checked(file, number, row, targets, who, now) for number, row in read(file)]
-    outcome = Imported()
+    defaults = {"origin": "import", "author": author, "created_at": datetime.now(UTC).isoformat()}
+    rows = []
+    for number, row in read(file):
+        try:
+            rows.append(_to_label(defaults | _present(row), targets))
+        except (UsageError, ValueError) as error:
+            raise UsageError(f"{file}, row {number}: {error}") from error
+    result = ImportResult()
     with engine.begin() as connection:
         for start in range(0, len(rows), _BATCH):
-            _add(connection, rows[start : start + _BATCH], outcome)
-    return outcome
+            _insert(connection, rows[start : start + _BATCH], result)
+    return result
 
 
 def _read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -95,70 +102,64 @@ def _read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             reader = csv.DictReader(rows)
             missing = {"sha256", "target", "value"} - set(reader.fieldnames or ())
             if missing:
-                raise UsageError(f"{file} has no column {' and no column '.join(sorted(missing))}.")
+                raise UsageError(f"{file} has no column {', '.join(sorted(missing))}.")
             for row in reader:
-                yield reader.line_num, {key: value or None for key, value in row.items() if key in COLUMNS}
+                yield reader.line_num, {key: value for key, value in row.items() if key in COLUMNS}
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{file} is no CSV file in UTF-8 ({error}).") from error
+        raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}).") from error
 
 
-def _checked(
-    file: Path, number: int, row: dict[str, Any], targets: Mapping[str, Target[Any]], who: str, now: datetime
-) -> dict[str, Any]:
-    """Return a row as the table ``labels`` has it, with the photograph's hash.
+def _present(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in row.items() if value is not None and value != ""}
+
+
+def _to_label(row: Mapping[str, str], targets: Mapping[str, Target[Any]]) -> dict[str, Any]:
+    """Return a row of the table ``labels``, with the SHA-256 instead of the image id.
+
+    Args:
+        row: The values of a file's row that are not empty.
+        targets: Targets by name.
 
     Raises:
-        UsageError: if a value in it is wrong.
+        UsageError: Target, class or origin is unknown.
+        ValueError: A number or the time is malformed.
     """
-    where = f"{file}, row {number}"
-    target = targets.get(row["target"] or "")
+    target = targets.get(row.get("target", ""))
     if target is None:
-        raise UsageError(f"{where}: {unknown_name_message('target', str(row['target']), list(targets))}")
-    try:
-        value = None if row["value"] is None else target.parse_value(str(row["value"]))
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-    origin = row.get("origin") or "import"
-    if origin not in LABEL_PRECEDENCE:
-        raise UsageError(f"{where}: {unknown_name_message('origin', origin, list(LABEL_PRECEDENCE))}")
-    try:
-        numbers = {key: float(row[key]) if row.get(key) is not None else None for key in _NUMBERS}
-        created_at = datetime.fromisoformat(row["created_at"]) if row.get("created_at") else now
-    except ValueError as error:
-        raise UsageError(f"{where}: {error}.") from error
+        raise UsageError(unknown_name_message("target", row.get("target", ""), list(targets)))
+    if row["origin"] not in LABEL_PRECEDENCE:
+        raise UsageError(unknown_name_message("origin", row["origin"], list(LABEL_PRECEDENCE)))
+    value = target.parse_value(row["value"]) if "value" in row else None
+    created_at = datetime.fromisoformat(row["created_at"])
     return {
-        "sha256": row["sha256"],
+        "sha256": row.get("sha256"),
         "target": target.name,
         "value": value,
-        "number": numbers["number"] if numbers["number"] is not None else target.number_of(value),
-        "origin": origin,
-        "author": row.get("author") or who,
+        "number": float(row["number"]) if "number" in row else target.number_of(value),
+        "origin": row["origin"],
+        "author": row["author"],
         "version": row.get("version"),
-        "confidence": numbers["confidence"],
+        "confidence": float(row["confidence"]) if "confidence" in row else None,
         "created_at": created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC),
     }
 
 
-def _add(connection: Connection, rows: list[dict[str, Any]], outcome: Imported) -> None:
+def _insert(connection: Connection, rows: list[dict[str, Any]], result: ImportResult) -> None:
     hashes = {row["sha256"] for row in rows}
-    found = connection.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(hashes)))
-    images: dict[str, int] = dict(found.all())
-    known = {
-        tuple(row)
-        for row in connection.execute(
-            select(Label.image_id, Label.target, Label.value, Label.origin, Label.author, Label.created_at).where(
-                Label.image_id.in_(images.values())
-            )
-        )
-    }
+    images: dict[str, int] = dict(
+        connection.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(hashes))).all()
+    )
+    columns = [getattr(Label, name) for name in _KEY]
+    query = select(Label.image_id, *columns).where(Label.image_id.in_(images.values()))
+    existing = {tuple(row) for row in connection.execute(query)}
     new = []
     for row in rows:
         image = images.get(row.pop("sha256"))
-        key = (image, *(row[name] for name in ("target", "value", "origin", "author", "created_at")))
-        outcome.strangers += image is None
-        outcome.known += key in known
-        if image is not None and key not in known:
-            known.add(key)
+        key = (image, *(row[name] for name in _KEY))
+        result.unknown_photographs += image is None
+        result.existing += key in existing
+        if image is not None and key not in existing:
+            existing.add(key)
             new.append({"image_id": image, **row})
-    outcome.added += len(new)
+    result.added += len(new)
     copy_rows(connection, Label, new)

@@ -1,4 +1,4 @@
-"""Which labels a model doubts: confident learning (Northcutt, Jiang and Chuang, 2021) by the library cleanlab."""
+"""Label issues found by a model: confident learning (Northcutt, Jiang and Chuang, 2021) with cleanlab."""
 
 import tomllib
 from collections.abc import Sequence
@@ -19,115 +19,127 @@ from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.targets.base import Target
 
 _FOLDS = 5
-_LEAST = 50
+_MIN_PHOTOGRAPHS = 50
 _TREES = 100
+_MIN_PROBABILITY = 1e-6
 _EXIF = ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "width", "height", "file_size")
 
+IssueScores = dict[tuple[str, str], float]
+"""1 - the predicted probability of a label that is likely wrong, by SHA-256 and label."""
 
-Doubts = dict[tuple[str, str], float]
-"""By SHA-256 and label: 1 − the probability that a model gives to that label, where it is likely wrong."""
 
-
-def find_label_issues(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[int, float]:
-    """Return the likely wrong labels: by row, 1 − the probability of the label; the greatest first.
+def find_label_issues(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[int, float]:
+    """Return the labels that are likely wrong.
 
     Args:
-        truth: class numbers, shape (N,).
-        probabilities: of predictions that have not seen the label, shape (N, classes).
+        labels: Class indices, shape (n,).
+        probabilities: Out-of-sample predictions, shape (n, n_classes).
+
+    Returns:
+        1 - the probability of the label by row, in descending order.
 
     Raises:
-        UsageError: if cleanlab is not installed.
+        UsageError: cleanlab is not installed.
     """
     try:
         from cleanlab.filter import find_label_issues
     except ImportError as error:
         raise UsageError(
-            "Asking a model needs cleanlab: pip install 'lightmeter[audit]'; --no-model does the rest of the audit."
+            "Model-based auditing needs cleanlab: run pip install 'lightmeter[audit]', or use --no-model."
         ) from error
-    rows = find_label_issues(truth, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
-    return {int(row): float(1 - probabilities[row, truth[row]]) for row in rows}
+    rows = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    return {int(row): float(1 - probabilities[row, labels[row]]) for row in rows}
 
 
-def probabilities_from_run(run: Path, target: str) -> Doubts:
-    """Return the doubts of a trained model: of photographs that it did not learn from, with the labels they had then.
+def issues_from_run(run: Path, target: str) -> IssueScores:
+    """Return label issues in the validation and test photographs of an evaluated run, with their labels at that time.
 
     Args:
-        run: folder of a run that was evaluated.
-        target: whose labels.
+        run: Directory of the run.
+        target: Name of the target.
 
     Raises:
-        UsageError: if the folder has no predictions of the target.
+        UsageError: The run has no predictions of the target.
     """
     try:
         spec = tomllib.loads((run / "model.toml").read_text(encoding="utf-8"))
-        classes = next(one["classes"] for one in spec["targets"] if one["name"] == target)
+        classes = next(entry["classes"] for entry in spec["targets"] if entry["name"] == target)
         table = pq.read_table(run / "predictions.parquet")
     except (OSError, StopIteration, KeyError, tomllib.TOMLDecodeError, pa.ArrowInvalid) as error:
-        raise UsageError(f"{run} holds no predictions of {target}; run 'lightmeter models evaluate' first.") from error
+        raise UsageError(
+            f"{run} contains no predictions of target {target}; run 'lightmeter models evaluate' first."
+        ) from error
     table = table.filter(pc.and_(pc.equal(table["target"], target), pc.not_equal(table["split"], "train")))
-    hashes, labels = table["sha256"].to_pylist(), table["truth"].to_pylist()
-    truth = np.asarray([classes.index(name) for name in labels], dtype=np.int64)
-    found = find_label_issues(truth, np.asarray(table["probabilities"].to_pylist(), dtype=np.float64))
-    # Of several crops of a photograph the greatest doubt counts; the greatest come first.
-    return {(hashes[row], labels[row]): doubt for row, doubt in reversed(found.items())}
+    hashes, names = table["sha256"].to_pylist(), table["truth"].to_pylist()
+    labels = np.asarray([classes.index(name) for name in names], dtype=np.int64)
+    issues = find_label_issues(labels, np.asarray(table["probabilities"].to_pylist(), dtype=np.float64))
+    # A photograph with several crops has several scores: reversed, the highest comes last and is kept.
+    return {(hashes[row], names[row]): score for row, score in reversed(issues.items())}
 
 
-def cross_validated_probabilities(connection: Connection, gathered: LabelledPhotos, target: Target[Any]) -> Doubts:
-    """Return the doubts of a random forest on what filters measured and on the other EXIF values.
+def issues_from_features(connection: Connection, photos: LabelledPhotos, target: Target[Any]) -> IssueScores:
+    """Return label issues found by a random forest on filter measures and EXIF.
 
-    Its predictions are cross-validated over photographers, so that none has seen the label it doubts.
+    The predictions are cross-validated over photographers. EXIF columns that determine the target are not used.
 
     Args:
-        connection: to the catalogue.
-        gathered: labelled photographs.
-        target: whose labels.
+        connection: Catalogue connection.
+        photos: Labelled photographs.
+        target: The target.
     """
-    truth, rows = _truth(gathered, target)
-    if len(rows) < _LEAST:
+    labels, rows = _frequent_labels(photos, target)
+    if len(rows) < _MIN_PHOTOGRAPHS:
         return {}
-    features = _features(connection, gathered, (*target.exif_columns, *target.related_columns))[rows]
-    owners = gathered.column("owners")
-    owners = [owners[row] or (f"#{row}",) for row in rows]
-    groups = np.unique([names[0] for names in owners], return_inverse=True)[1]
-    found = find_label_issues(truth, _out_of_fold(features, truth, groups))
-    hashes, labels = gathered.column("sha256"), gathered.labels(target)
-    return {(hashes[rows[row]], str(labels[rows[row]])): doubt for row, doubt in found.items()}
+    features = _features(connection, photos, exclude=(*target.exif_columns, *target.related_columns))[rows]
+    owners = photos.column("owners")
+    photographers = [owners[row][0] if owners[row] else f"#{row}" for row in rows]
+    groups = np.unique(photographers, return_inverse=True)[1]
+    issues = find_label_issues(labels, _out_of_fold_probabilities(features, labels, groups))
+    hashes, names = photos.column("sha256"), photos.labels(target)
+    return {(hashes[rows[row]], str(names[rows[row]])): score for row, score in issues.items()}
 
 
-def _truth(gathered: LabelledPhotos, target: Target[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return class numbers and rows of the photographs of classes that every fold can hold."""
-    values = np.asarray(gathered.labels(target), dtype=np.str_)
+def _frequent_labels(photos: LabelledPhotos, target: Target[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return class indices and row numbers of photographs whose class has enough members for every fold."""
+    values = np.asarray(photos.labels(target), dtype=np.str_)
     names, counts = np.unique(values, return_counts=True)
     rows = np.flatnonzero(np.isin(values, names[counts >= _FOLDS]))
     return np.unique(values[rows], return_inverse=True)[1].astype(np.int64), rows.astype(np.int64)
 
 
-def _out_of_fold(
-    features: NDArray[np.float64], truth: NDArray[np.int64], groups: NDArray[np.int64]
+def _out_of_fold_probabilities(
+    features: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import StratifiedGroupKFold
 
-    probabilities = np.full((len(truth), int(truth.max()) + 1), 1e-6)
+    probabilities = np.full((len(labels), int(labels.max()) + 1), _MIN_PROBABILITY)
     folds = StratifiedGroupKFold(min(_FOLDS, int(groups.max()) + 1), shuffle=True, random_state=0)
-    for learn, ask in folds.split(features, truth, groups):
-        model = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=0).fit(features[learn], truth[learn])
-        probabilities[np.ix_(ask, model.classes_)] = np.maximum(model.predict_proba(features[ask]), 1e-6)
+    for train, test in folds.split(features, labels, groups):
+        model = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=0).fit(features[train], labels[train])
+        predictions = np.maximum(model.predict_proba(features[test]), _MIN_PROBABILITY)
+        probabilities[np.ix_(test, model.classes_)] = predictions
     normalised: NDArray[np.float64] = probabilities / probabilities.sum(axis=1, keepdims=True)
     return normalised
 
 
-def _features(connection: Connection, gathered: LabelledPhotos, hidden: Sequence[str]) -> NDArray[np.float64]:
-    """Return what is measured of each photograph, −1 where it is missing, shape (photographs, measures)."""
-    ids = gathered.column("image_id")
-    measured: dict[int, dict[str, float]] = {image: {} for image in ids}
-    for span in id_ranges(connection):
+def _features(connection: Connection, photos: LabelledPhotos, exclude: Sequence[str]) -> NDArray[np.float64]:
+    """Return filter measures and EXIF values, -1 for missing ones, shape (n_photographs, n_features)."""
+    ids = photos.column("image_id")
+    measures: dict[int, dict[str, float]] = {image: {} for image in ids}
+    for id_range in id_ranges(connection):
         query = select(Inspection.image_id, Inspection.filter, Inspection.measures)
-        for image, name, measures in connection.execute(query.where(span.covers(Inspection.image_id))):
-            if image in measured:
-                measured[image] |= {f"{name}.{key}": v for key, v in measures.items() if isinstance(v, int | float)}
-    names = sorted({name for one in measured.values() for name in one})
-    of_filters = [[measured[image].get(name, -1.0) for name in names] for image in ids]
-    of_exif = [gathered.column(name) for name in _EXIF if name not in hidden]
-    exif = np.asarray([[-1.0 if value is None else value for value in column] for column in of_exif], dtype=np.float64)
-    return np.hstack([np.asarray(of_filters, dtype=np.float64).reshape(len(ids), -1), exif.T])
+        for image, name, values in connection.execute(query.where(id_range.covers(Inspection.image_id))):
+            if image in measures:
+                measures[image] |= {f"{name}.{key}": v for key, v in values.items() if isinstance(v, int | float)}
+    names = sorted({name for values in measures.values() for name in values})
+    filter_columns = [[measures[image].get(name, -1.0) for name in names] for image in ids]
+    exif_columns = [
+        [-1.0 if value is None else value for value in photos.column(name)] for name in _EXIF if name not in exclude
+    ]
+    return np.hstack(
+        [
+            np.asarray(filter_columns, dtype=np.float64).reshape(len(ids), -1),
+            np.asarray(exif_columns, dtype=np.float64).T,
+        ]
+    )

@@ -1,4 +1,4 @@
-"""Label Studio's JSON: a task for each photograph, its statements as annotations."""
+"""Label Studio's JSON format: one task per photograph, with its annotations as choices."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,39 +10,43 @@ from sqlalchemy import Connection
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.store import path_of
-from lightmeter.labels.annotations.history import ANNOTATION_COLUMNS, PhotoAnnotations, annotations_by_photo
+from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations, annotations_by_photo
 from lightmeter.labels.targets.base import join_classes, split_classes
 
 
 def export_label_studio(
     connection: Connection, file: Path, targets: Sequence[str], store: Path, where: str = ""
 ) -> int:
-    """Write a task for each photograph with its statements as annotations, and return the statements' number.
+    """Write a Label Studio task for each photograph, with its annotations.
 
-    The picture is the address it was fetched from; without one its file in the store, as a local file of Label Studio.
+    The image of a task is the URL from which it was downloaded, otherwise its file in the store through Label Studio's
+    local file server.
 
     Args:
-        connection: to the catalogue.
-        file: to write.
-        targets: whose labels.
-        store: the photo store.
-        where: a query that chooses photographs; empty for all.
+        connection: Catalogue connection.
+        file: File to write.
+        targets: Names of targets.
+        store: Directory of the photo store.
+        where: Query that selects photographs (default: all).
+
+    Returns:
+        The number of annotations.
     """
-    count, comma = 0, ""
+    count, separator = 0, ""
     with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.write("[")
-        for history in annotations_by_photo(connection, targets, where):
-            out.write(f"{comma}\n{json.dumps(_task(history, store), ensure_ascii=False)}")
-            count, comma = count + len(history.statements), ","
+        for photo in annotations_by_photo(connection, targets, where):
+            out.write(f"{separator}\n{json.dumps(_task(photo, store), ensure_ascii=False)}")
+            count, separator = count + len(photo.annotations), ","
         out.write("\n]\n")
     return count
 
 
 def read_label_studio(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each choice with the number of its task.
+    """Yield each choice as a row, with the number of its task.
 
     Raises:
-        UsageError: if the file is no such export.
+        UsageError: The file is not a Label Studio export.
     """
     try:
         tasks = json.loads(file.read_text(encoding="utf-8"))
@@ -50,48 +54,48 @@ def read_label_studio(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for annotation in task.get("annotations", ()):
                 for result in annotation["result"]:
                     if result.get("type") == "choices":
-                        yield number, _row_of(task["data"], annotation, result)
+                        yield number, _row(task["data"], annotation, result)
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{file} is no Label Studio export in JSON ({type(error).__name__}: {error}).") from error
+        raise UsageError(f"{file} is not a Label Studio export in JSON ({type(error).__name__}: {error}).") from error
 
 
-def _task(history: PhotoAnnotations, store: Path) -> dict[str, Any]:
-    url = history.media_url or ""
-    local = f"/data/local-files/?d={path_of(store, history.sha256).as_posix().lstrip('/')}"
+def _task(photo: PhotoAnnotations, store: Path) -> dict[str, Any]:
+    url = photo.media_url or ""
+    local = f"/data/local-files/?d={path_of(store, photo.sha256).as_posix().lstrip('/')}"
     image = url if url.startswith(("http://", "https://")) else local
     return {
-        "data": {"image": image, "sha256": history.sha256, "file": history.file},
-        "annotations": [_annotation(said) for said in history.statements],
+        "data": {"image": image, "sha256": photo.sha256, "file": photo.file},
+        "annotations": [_annotation(annotation) for annotation in photo.annotations],
     }
 
 
-def _annotation(said: Mapping[str, Any]) -> dict[str, Any]:
-    made = said["created_at"].isoformat()
+def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
+    created_at = row["created_at"].isoformat()
     result = {
-        "from_name": said["target"],
+        "from_name": row["target"],
         "to_name": "image",
         "type": "choices",
-        "value": {"choices": split_classes(said["value"]) if said["value"] is not None else ()},
-        "meta": {**{name: said[name] for name in ANNOTATION_COLUMNS if name != "target"}, "created_at": made},
+        "value": {"choices": split_classes(row["value"]) if row["value"] is not None else ()},
+        "meta": {**{name: row[name] for name in ANNOTATION_COLUMNS if name != "target"}, "created_at": created_at},
     }
-    return {"created_at": made, "result": [result]}
+    return {"created_at": created_at, "result": [result]}
 
 
-def _row_of(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice as a row: what was exported as it was, or what somebody chose or changed in Label Studio."""
+def _row(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a choice as a row: as exported if it is unchanged, otherwise by its annotator in Label Studio."""
     choices = result["value"]["choices"]
-    value = join_classes(choices) if choices else None
-    row = {"sha256": data["sha256"], "target": result["from_name"], "value": value}
-    exported = result.get("meta", {})
-    if exported.get("origin") and exported.get("value") == value:
-        return {**row, **{name: exported.get(name) for name in ANNOTATION_COLUMNS if name not in row}}
-    known = {
-        "created_at": annotation.get("updated_at") or annotation.get("created_at"),
-        "author": _annotator(annotation),
+    row = {
+        "sha256": data["sha256"],
+        "target": result["from_name"],
+        "value": join_classes(choices) if choices else None,
     }
-    return row | {name: found for name, found in known.items() if found is not None}
+    exported = result.get("meta", {})
+    if exported.get("origin") and exported.get("value") == row["value"]:
+        return {**exported, **row}
+    time = annotation.get("updated_at") or annotation.get("created_at")
+    return {**row, "created_at": time, "author": _annotator(annotation)}
 
 
 def _annotator(annotation: Mapping[str, Any]) -> str | None:
-    who = annotation.get("completed_by")
-    return str(who.get("email") or who.get("id")) if isinstance(who, dict) else str(who) if who else None
+    user = annotation.get("completed_by")
+    return str(user.get("email") or user.get("id")) if isinstance(user, dict) else str(user) if user else None

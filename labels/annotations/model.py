@@ -1,6 +1,8 @@
-"""Labels in the catalogue: statements that are added and never changed, and which of them counts."""
+"""Annotations in the catalogue: an append-only log of labels, and the effective label of each photograph."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -9,19 +11,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, select
 
-from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.ingest import copy_rows
-from lightmeter.harvest.catalogue.models import Label
+from lightmeter.harvest.catalogue.exif_view import read_table
+from lightmeter.harvest.catalogue.models import Image, Label, Sighting
+from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
-LABEL_PRECEDENCE = ("hand", "import", "rule", "model")
-"""Where a label can come from; an earlier one beats a later one."""
+MANUAL = "manual"
+"""Origin of annotations made by a person."""
+
+LABEL_PRECEDENCE = (MANUAL, "import", "rule", "model")
+"""Origins of annotations; the first that has a label determines the effective one."""
+
+ANNOTATION_COLUMNS = ("target", "value", "number", "origin", "author", "version", "confidence", "created_at")
+"""Columns of an annotation in exported files."""
 
 
 class Annotation(NamedTuple):
-    """One statement about one image.
+    """One annotation of one image.
 
     Attributes:
-        value: the class; None takes back what the same author said before.
+        image_id: Primary key of the image.
+        target: Name of the target.
+        value: Class name, or several joined by ``|``; None removes the earlier annotation of the same author.
+        number: The value in the target's unit; None for targets without numbers.
+        origin: One of `LABEL_PRECEDENCE`.
+        author: The person, program or model.
+        version: Version of the target's rule; None for other origins.
     """
 
     image_id: int
@@ -33,7 +48,7 @@ class Annotation(NamedTuple):
     version: str | None
 
 
-_COLUMNS = pa.schema(
+_SCHEMA = pa.schema(
     [
         ("image_id", pa.int64()),
         ("target", pa.string()),
@@ -46,76 +61,127 @@ _COLUMNS = pa.schema(
 )
 
 
-def read(
-    connection: Connection, about: ColumnElement[bool], targets: Collection[str], origin: str | None = None
+def read_annotations(
+    connection: Connection, images: ColumnElement[bool], targets: Collection[str], origin: str | None = None
 ) -> list[Annotation]:
-    """Return statements, oldest first.
+    """Return annotations, oldest first.
 
     Args:
-        connection: to the catalogue.
-        about: the condition on the table ``labels`` that says which images.
-        targets: of these alone.
-        origin: of this one alone, if given.
+        connection: Catalogue connection.
+        images: Condition on the table ``labels`` that selects images.
+        targets: Names of targets.
+        origin: Only annotations of this origin (default: all).
     """
-    query = select(*(getattr(Label, column) for column in Annotation._fields)).where(about, Label.target.in_(targets))
+    query = select(*(getattr(Label, name) for name in Annotation._fields)).where(images, Label.target.in_(targets))
     if origin is not None:
         query = query.where(Label.origin == origin)
     return [Annotation(*row) for row in connection.execute(query.order_by(Label.created_at, Label.id))]
 
 
-def effective_annotations(connection: Connection, about: ColumnElement[bool], targets: Collection[str]) -> pa.Table:
-    """Return the statements that count, as columns; those of one target are in the order of their images.
+def insert_annotations(connection: Connection, annotations: Collection[Annotation]) -> None:
+    """Insert annotations with the current time."""
+    now = datetime.now(UTC)
+    copy_rows(connection, Label, [{**annotation._asdict(), "created_at": now} for annotation in annotations])
+
+
+def effective_annotations(connection: Connection, images: ColumnElement[bool], targets: Collection[str]) -> pa.Table:
+    """Return the effective annotation of each image and target, sorted by target and ``image_id``.
 
     Args:
-        connection: to the catalogue.
-        about: the condition on the table ``labels`` that says which images.
-        targets: of these alone.
+        connection: Catalogue connection.
+        images: Condition on the table ``labels`` that selects images.
+        targets: Names of targets.
+
+    Returns:
+        A table with the fields of `Annotation` as columns.
     """
-    query = select(*(getattr(Label, column) for column in Annotation._fields)).where(about, Label.target.in_(targets))
-    said = read_table(connection, query.order_by(Label.target, Label.image_id, Label.created_at, Label.id), _COLUMNS)
-    if not said.num_rows:
-        return said
-    image, target = said["image_id"].to_numpy(), said["target"].combine_chunks().dictionary_encode().indices.to_numpy()
-    again = (image[1:] == image[:-1]) & (target[1:] == target[:-1])
-    disputed = np.r_[False, again] | np.r_[again, False]  # most images have one statement: there is nothing to resolve
-    alone = said.filter(pc.and_(pa.array(~disputed), pc.is_valid(said["value"])))
-    if not disputed.any():
-        return alone
-    counting = resolve_conflicts(Annotation(**row) for row in said.filter(pa.array(disputed)).to_pylist())
-    resolved = pa.Table.from_pylist([one._asdict() for one in counting.values()], _COLUMNS)
-    return pa.concat_tables([alone, resolved]).sort_by([("target", "ascending"), ("image_id", "ascending")])
+    query = select(*(getattr(Label, name) for name in Annotation._fields)).where(images, Label.target.in_(targets))
+    rows = read_table(connection, query.order_by(Label.target, Label.image_id, Label.created_at, Label.id), _SCHEMA)
+    if not rows.num_rows:
+        return rows
+    image, target = rows["image_id"].to_numpy(), rows["target"].combine_chunks().dictionary_encode().indices.to_numpy()
+    same_as_previous = (image[1:] == image[:-1]) & (target[1:] == target[:-1])
+    repeated = np.r_[False, same_as_previous] | np.r_[same_as_previous, False]
+    single = rows.filter(pc.and_(pa.array(~repeated), pc.is_valid(rows["value"])))
+    if not repeated.any():  # almost always: one annotation per image
+        return single
+    resolved = resolve_conflicts(Annotation(**row) for row in rows.filter(pa.array(repeated)).to_pylist())
+    resolved_rows = pa.Table.from_pylist([annotation._asdict() for annotation in resolved.values()], _SCHEMA)
+    return pa.concat_tables([single, resolved_rows]).sort_by([("target", "ascending"), ("image_id", "ascending")])
 
 
-def resolve_conflicts(statements: Iterable[Annotation]) -> dict[tuple[int, str], Annotation]:
-    """Return the statement that counts for each image and target.
+def resolve_conflicts(annotations: Iterable[Annotation]) -> dict[tuple[int, str], Annotation]:
+    """Return the effective annotation by image and target.
 
-    Of each author the newest word holds, and None takes the earlier ones back. Hand beats import beats rule beats
-    model; among equals the newest counts.
+    For each author only the newest annotation counts. Among authors the precedence is `LABEL_PRECEDENCE`; within one
+    origin the newest annotation is effective.
 
     Args:
-        statements: oldest first.
+        annotations: Annotations, oldest first.
     """
     newest: dict[tuple[int, str, str, str], Annotation] = {}
-    for one in statements:
-        key = (one.image_id, one.target, one.origin, one.author)
-        newest.pop(key, None)  # so that the order is that of the newest words
-        newest[key] = one
-    counts: dict[tuple[int, str], Annotation] = {}
-    for one in newest.values():
-        if one.value is None:
-            continue
-        place = (one.image_id, one.target)
-        rival = counts.get(place)
-        if rival is None or LABEL_PRECEDENCE.index(one.origin) <= LABEL_PRECEDENCE.index(rival.origin):
-            counts[place] = one
-    return counts
+    for annotation in annotations:
+        key = (annotation.image_id, annotation.target, annotation.origin, annotation.author)
+        newest.pop(key, None)  # keeps the order of the newest annotations
+        newest[key] = annotation
+    effective: dict[tuple[int, str], Annotation] = {}
+    for annotation in newest.values():
+        previous = effective.get((annotation.image_id, annotation.target))
+        if annotation.value is not None and (previous is None or _rank(annotation) <= _rank(previous)):
+            effective[annotation.image_id, annotation.target] = annotation
+    return effective
 
 
-def insert(connection: Connection, statements: Collection[Annotation]) -> None:
-    """Write statements, stamped with the time."""
-    now = datetime.now(UTC)
-    copy_rows(connection, Label, [_row(one, now) for one in statements])
+def _rank(annotation: Annotation) -> int:
+    return LABEL_PRECEDENCE.index(annotation.origin)
 
 
-def _row(one: Annotation, now: datetime) -> Mapping[str, Any]:
-    return {**one._asdict(), "created_at": now}
+@dataclass(frozen=True)
+class PhotoAnnotations:
+    """All annotations of one photograph, for export.
+
+    Attributes:
+        sha256: SHA-256 of the image.
+        file: File name at its first source.
+        media_url: Address from which it was downloaded.
+        annotations: Values of `ANNOTATION_COLUMNS`, oldest first.
+    """
+
+    sha256: str
+    file: str | None
+    media_url: str | None
+    annotations: Sequence[Mapping[str, Any]]
+
+
+def annotations_by_photo(connection: Connection, targets: Sequence[str], where: str = "") -> Iterator[PhotoAnnotations]:
+    """Yield all annotations of each photograph, including photographs without any.
+
+    Args:
+        connection: Catalogue connection.
+        targets: Names of targets.
+        where: Query that selects photographs (default: all).
+    """
+    for id_range in id_ranges(connection, where):
+        annotations = _all_annotations(connection, id_range, targets)
+        names = _source_names(connection, id_range)
+        hashes = dict(connection.execute(select(Image.id, Image.sha256).where(id_range.covers(Image.id))).all())
+        for image in id_range.ids:
+            yield PhotoAnnotations(hashes[image], *names.get(image, (None, None)), annotations.get(image, ()))
+
+
+def _all_annotations(
+    connection: Connection, id_range: IdRange, targets: Sequence[str]
+) -> dict[int, list[Mapping[str, Any]]]:
+    query = select(Label.image_id, *(getattr(Label, name) for name in ANNOTATION_COLUMNS))
+    query = query.where(id_range.covers(Label.image_id), Label.target.in_(targets))
+    annotations: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for image, *values in connection.execute(query.order_by(Label.image_id, Label.created_at, Label.id)):
+        annotations[image].append(dict(zip(ANNOTATION_COLUMNS, values, strict=True)))
+    return annotations
+
+
+def _source_names(connection: Connection, id_range: IdRange) -> dict[int, tuple[str | None, str | None]]:
+    """Return file name and media URL of the first sighting of each image."""
+    query = select(Sighting.image_id, Sighting.file, Sighting.media_url).where(id_range.covers(Sighting.image_id))
+    rows = connection.execute(query.order_by(Sighting.id.desc()))
+    return {image: (file, url) for image, file, url in rows if image is not None}

@@ -1,5 +1,6 @@
-"""Reading the catalogue: what is known of each photograph, in batches of bounded size."""
+"""Read the facts that targets decide by from the catalogue, in batches of bounded size."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,45 +13,45 @@ from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.labels.targets.base import PhotoFacts
 
 BATCH = 10_000
-"""How many image ids are looked at a time."""
+"""Number of image ids in a batch."""
 
 
 @dataclass(frozen=True)
 class IdRange:
-    """Images of the catalogue that can be decoded, out of a range of at most `BATCH` ids.
+    """Decodable images in a range of at most `BATCH` ids.
 
     Attributes:
-        ids: ascending.
+        ids: Image ids, ascending.
     """
 
     ids: Sequence[int]
 
     @property
     def first(self) -> int:
-        """The lowest id."""
+        """Lowest id."""
         return self.ids[0]
 
     @property
     def last(self) -> int:
-        """The highest id."""
+        """Highest id."""
         return self.ids[-1]
 
     def covers(self, column: Any) -> ColumnElement[bool]:
-        """Return the condition that a column is in the range from the first id to the last."""
-        inside: ColumnElement[bool] = column.between(self.first, self.last)
-        return inside
+        """Return the condition that a column is between the first and the last id."""
+        condition: ColumnElement[bool] = column.between(self.first, self.last)
+        return condition
 
 
 def id_ranges(connection: Connection, where: str = "", size: int = BATCH) -> Iterator[IdRange]:
-    """Page through the images without a problem, by ranges of their ids, however few of them are meant.
+    """Yield the images without a decoding problem in batches, empty ones omitted.
 
     Args:
-        connection: to the catalogue.
-        where: a query; empty for all photographs.
-        size: how many ids make a range.
+        connection: Catalogue connection.
+        where: Query that selects photographs (default: all).
+        size: Number of ids in a batch.
 
     Raises:
-        UsageError: if the query is wrong.
+        UsageError: The query is invalid.
     """
     condition = and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
     last = connection.scalar(select(func.max(Image.id))) or 0
@@ -62,36 +63,30 @@ def id_ranges(connection: Connection, where: str = "", size: int = BATCH) -> Ite
 
 
 def read_facts(
-    connection: Connection, span: IdRange, *, columns: Collection[str], sightings: bool
+    connection: Connection, id_range: IdRange, *, exif_columns: Collection[str], sightings: bool
 ) -> Iterator[PhotoFacts]:
-    """Yield what is known of each image of a span.
+    """Yield the facts of each image of a batch.
 
     Args:
-        connection: to the catalogue.
-        span: the images.
-        columns: EXIF columns that are needed.
-        sightings: whether what the sources say is needed.
+        connection: Catalogue connection.
+        id_range: The images.
+        exif_columns: EXIF columns to read.
+        sightings: Whether to read mediums and concepts of the sightings.
     """
-    exif = resolved_exif(connection, span.first, span.last, columns)
-    said = _said(connection, span) if sightings else {}
-    for image_id in span.ids:
-        mediums, concepts = said.get(image_id, ((), ()))
-        yield PhotoFacts(image_id, exif.get(image_id, {}), mediums, concepts)
-
-
-def _said(connection: Connection, span: IdRange) -> dict[int, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]]:
-    query = (
-        select(Sighting.image_id, Sighting.medium, Sighting.concepts)
-        .where(span.covers(Sighting.image_id))
-        .order_by(Sighting.image_id, Sighting.id)
-    )
-    said: dict[int, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {}
-    for image_id, medium, concepts in connection.execute(query):
-        if image_id is None:
-            continue
-        mediums, paths = said.get(image_id, ((), ()))
-        said[image_id] = (
-            (*mediums, medium) if medium else mediums,
-            (*paths, tuple(concepts)) if concepts else paths,
+    exif = resolved_exif(connection, id_range.first, id_range.last, exif_columns)
+    mediums: defaultdict[int, list[str]] = defaultdict(list)
+    concepts: defaultdict[int, list[tuple[str, ...]]] = defaultdict(list)
+    for image_id, medium, sighting_concepts in _sightings(connection, id_range) if sightings else ():
+        if medium:
+            mediums[image_id].append(medium)
+        if sighting_concepts:
+            concepts[image_id].append(tuple(sighting_concepts))
+    for image_id in id_range.ids:
+        yield PhotoFacts(
+            image_id, exif.get(image_id, {}), tuple(mediums.get(image_id, ())), tuple(concepts.get(image_id, ()))
         )
-    return said
+
+
+def _sightings(connection: Connection, id_range: IdRange) -> Iterator[Any]:
+    query = select(Sighting.image_id, Sighting.medium, Sighting.concepts).where(id_range.covers(Sighting.image_id))
+    yield from connection.execute(query.order_by(Sighting.image_id, Sighting.id))

@@ -1,4 +1,4 @@
-"""Applying rules: what each target says of every photograph, written where it is new."""
+"""Label photographs by the rules of targets, writing only what changed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -8,36 +8,43 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from lightmeter.harvest.catalogue.models import Image, Label
-from lightmeter.labels.annotations import model as statements
-from lightmeter.labels.annotations.model import Annotation
+from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges, read_facts
 from lightmeter.labels.targets.base import Decision, PhotoFacts, Target
 
 AUTHOR = "lightmeter"
-"""Who makes the statements of rules."""
+"""Author of annotations made by rules."""
 
 
 @dataclass
-class Outcome:
-    """What a rule did.
+class RuleResult:
+    """Result of a target's rule.
 
     Attributes:
-        photographs: looked at.
-        labelled: photographs by class.
-        left_out: photographs by the reason why they have no class.
-        added: statements written: new labels, and changed ones.
-        taken_back: statements that say that an earlier label of the rule no longer holds.
+        photographs: Number of photographs processed.
+        labelled: Photographs by class.
+        excluded: Photographs without a class, by reason.
+        added: Number of new or changed labels.
+        removed: Number of earlier labels of the rule that no longer apply.
     """
 
     photographs: int = 0
     labelled: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
     added: int = 0
-    taken_back: int = 0
+    removed: int = 0
+
+    def update(self, decision: Decision) -> None:
+        """Count one decision."""
+        self.photographs += 1
+        if decision.value is None:
+            self.excluded[decision.reason] += 1
+        else:
+            self.labelled[decision.value] += 1
 
 
 def count_photographs(engine: Engine, where: str = "") -> int | None:
-    """Return how many images there are that rules look at; None where a query chooses them."""
+    """Return the number of images that rules are applied to; None if a query selects them."""
     if where:
         return None
     with engine.connect() as connection:
@@ -45,62 +52,62 @@ def count_photographs(engine: Engine, where: str = "") -> int | None:
 
 
 def apply(
-    engine: Engine, targets: Sequence[Target[Any]], where: str = "", advance: Callable[[int], object] = lambda _: None
-) -> dict[str, Outcome]:
-    """Label photographs by the rules of some targets; what a rule said before and still says is not repeated.
+    engine: Engine,
+    targets: Sequence[Target[Any]],
+    where: str = "",
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> dict[str, RuleResult]:
+    """Label photographs by the rules of targets; unchanged labels are kept.
 
-    Each batch is one transaction, so a stopped run goes on where it was.
+    Each batch is one transaction, so an interrupted call leaves complete batches.
 
     Args:
-        engine: of the catalogue.
-        targets: whose rules to apply.
-        where: a query that chooses photographs; empty for all.
-        advance: told after each batch how many photographs it held.
+        engine: Catalogue engine.
+        targets: Targets to apply.
+        where: Query that selects photographs (default: all).
+        on_progress: Called after each batch with the number of its photographs.
 
     Returns:
-        What was done, by target.
+        Results by target name.
     """
-    outcomes = {target.name: Outcome() for target in targets}
-    with engine.connect() as pages:
-        for span in id_ranges(pages, where):
+    results = {target.name: RuleResult() for target in targets}
+    with engine.connect() as reader:
+        for id_range in id_ranges(reader, where):
             with engine.begin() as connection:
-                new = list(_news(connection, span, targets, outcomes))
-                statements.insert(connection, new)
-            advance(len(span.ids))
-    return outcomes
+                insert_annotations(connection, list(_changes(connection, id_range, targets, results)))
+            on_progress(len(id_range.ids))
+    return results
 
 
 def decisions(
-    connection: Connection, span: IdRange, targets: Sequence[Target[Any]]
+    connection: Connection, id_range: IdRange, targets: Sequence[Target[Any]]
 ) -> Iterator[tuple[PhotoFacts, Target[Any], Decision]]:
-    """Yield what each target's rule says of each image of a span."""
+    """Yield the decision of each target on each image of a batch."""
     columns = sorted({column for target in targets for column in target.exif_columns})
     sightings = any(target.needs_sightings for target in targets)
-    for known in read_facts(connection, span, columns=columns, sightings=sightings):
+    for facts in read_facts(connection, id_range, exif_columns=columns, sightings=sightings):
         for target in targets:
-            yield known, target, target.decide(known)
+            yield facts, target, target.decide(facts)
 
 
-def _news(
-    connection: Connection, span: IdRange, targets: Sequence[Target[Any]], outcomes: dict[str, Outcome]
+def _changes(
+    connection: Connection, id_range: IdRange, targets: Sequence[Target[Any]], results: dict[str, RuleResult]
 ) -> Iterator[Annotation]:
-    said = {
-        (one.image_id, one.target): one
-        for one in statements.read(connection, span.covers(Label.image_id), [target.name for target in targets], "rule")
+    """Yield annotations for decisions that differ from the rule's previous annotation."""
+    names = [target.name for target in targets]
+    previous = {
+        (annotation.image_id, annotation.target): annotation
+        for annotation in read_annotations(connection, id_range.covers(Label.image_id), names, "rule")
     }
-    for known, target, decision in decisions(connection, span, targets):
-        outcome = outcomes[target.name]
-        outcome.photographs += 1
-        if decision.value is None:
-            outcome.left_out[decision.reason] += 1
-        else:
-            outcome.labelled[decision.value] += 1
-        number = decision.number if decision.value is not None else None
-        statement = Annotation(known.image_id, target.name, decision.value, number, "rule", AUTHOR, target.version)
-        before = said.get((known.image_id, target.name))
-        if decision.value is None and (before is None or before.value is None):
+    for facts, target, decision in decisions(connection, id_range, targets):
+        result = results[target.name]
+        result.update(decision)
+        before = previous.get((facts.image_id, target.name))
+        value, number = decision.value, decision.number if decision.value is not None else None
+        annotation = Annotation(facts.image_id, target.name, value, number, "rule", AUTHOR, target.version)
+        if value is None and (before is None or before.value is None):
             continue
-        if statement != before:
-            outcome.added += decision.value is not None
-            outcome.taken_back += decision.value is None
-            yield statement
+        if annotation != before:
+            result.added += value is not None
+            result.removed += value is None
+            yield annotation

@@ -1,7 +1,9 @@
-"""Counting labels: those that count, by class and origin, the values behind them, and what is left out and why."""
+"""Statistics of the labels of a target: classes, origins, exclusions and the distribution of values."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -9,86 +11,109 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from lightmeter.harvest.catalogue.models import Inspection, Label
-from lightmeter.labels.annotations import model as statements
-from lightmeter.labels.annotations.histogram import edges
+from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.targets.base import Target, split_classes
 
 Values = NDArray[np.float64]
 
+_MM_STEP = 5.0
+_THIRD_STOP = 1 / 3  # the usual distance between two settings of a camera
+
 
 @dataclass
 class Statistics:
-    """What labels a target has.
+    """Statistics of the effective labels of a target.
 
     Attributes:
-        photographs: that could have one.
-        labelled: that have one.
-        classes: labels by class, in the target's order; open classes from the commonest on.
-        origins: labels by origin.
-        left_out: photographs without a label, by the reason that the rule gives: ambiguity bands, missing EXIF.
-        filtered: labelled photographs that each filter would drop.
-        binned: the numbers that the rule puts into a class, in the target's unit.
-        unbinned: the numbers that lie in no class.
+        photographs: Number of decodable photographs.
+        labelled: Number of photographs with a label.
+        classes: Labels by class, in the target's order; open classes by descending frequency.
+        origins: Labels by origin.
+        excluded: Photographs without a label, by the reason of the rule (ambiguity bands, missing EXIF).
+        filtered: Labelled photographs that each filter would drop.
+        in_class: Numbers that the rule assigns to a class, in the target's unit.
+        outside: Numbers outside every class.
     """
 
     photographs: int = 0
     labelled: int = 0
     classes: dict[str, int] = field(default_factory=dict)
     origins: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
+    excluded: Counter[str] = field(default_factory=Counter)
     filtered: Counter[str] = field(default_factory=Counter)
-    binned: list[float] = field(default_factory=list, repr=False)
-    unbinned: list[float] = field(default_factory=list, repr=False)
+    in_class: list[float] = field(default_factory=list, repr=False)
+    outside: list[float] = field(default_factory=list, repr=False)
 
-    def histogram(self, unit: str, most: int) -> tuple[Values, Values, Values]:
-        """Return the numbers before binning: the bars' edges, and how many there are in a class and in none.
+    def histogram(self, unit: str, max_bins: int) -> tuple[Values, Values, Values]:
+        """Return a histogram of the numbers before binning.
 
         Args:
-            unit: of the target.
-            most: bars.
+            unit: Unit of the target.
+            max_bins: Maximum number of bins.
+
+        Returns:
+            Bin edges, shape (bins + 1,); numbers in a class and numbers outside, shape (bins,).
         """
-        sides = edges([*self.binned, *self.unbinned], unit, most)
-        binned, unbinned = (
-            np.histogram(values, sides)[0].astype(np.float64) for values in (self.binned, self.unbinned)
+        edges = histogram_edges([*self.in_class, *self.outside], unit, max_bins)
+        in_class, outside = (
+            np.histogram(values, edges)[0].astype(np.float64) for values in (self.in_class, self.outside)
         )
-        return sides, binned, unbinned
+        return edges, in_class, outside
 
 
 def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statistics:
-    """Count the labels of a target.
+    """Return statistics of the labels of a target.
 
     Args:
-        engine: of the catalogue.
-        target: whose labels.
-        where: a query that chooses photographs; empty for all.
+        engine: Catalogue engine.
+        target: The target.
+        where: Query that selects photographs (default: all).
     """
     result = Statistics(classes=dict.fromkeys(target.classes, 0))
     with engine.connect() as connection:
-        for span in id_ranges(connection, where):
-            _count_span(connection, span, target, result)
+        for id_range in id_ranges(connection, where):
+            _add_batch(connection, id_range, target, result)
     if not target.classes:
         result.classes = dict(sorted(result.classes.items(), key=lambda item: (-item[1], item[0])))
     return result
 
 
-def _count_span(connection: Connection, span: IdRange, target: Target[Any], result: Statistics) -> None:
-    labels = statements.resolve_conflicts(statements.read(connection, span.covers(Label.image_id), [target.name]))
+def histogram_edges(numbers: Sequence[float] | Values, unit: str, max_bins: int) -> Values:
+    """Return bin edges with camera settings in the middle of the bins.
+
+    Args:
+        numbers: At least one number.
+        unit: Unit of the target: bins are multiples of 5 mm or of a third of a stop wide.
+        max_bins: Maximum number of bins.
+
+    Returns:
+        Edges, shape (bins + 1,).
+    """
+    step = _MM_STEP if unit == "mm" else _THIRD_STOP
+    low, high = floor(min(numbers) / step + 0.5), floor(max(numbers) / step + 0.5)
+    steps_per_bin = ceil((high - low + 1) / max_bins)
+    bins = ceil((high - low + 1) / steps_per_bin)
+    return (low - 0.5 + steps_per_bin * np.arange(bins + 1)) * step
+
+
+def _add_batch(connection: Connection, id_range: IdRange, target: Target[Any], result: Statistics) -> None:
+    labels = resolve_conflicts(read_annotations(connection, id_range.covers(Label.image_id), [target.name]))
     labelled = set()
-    for known, _, decision in decisions(connection, span, [target]):
+    for facts, _, decision in decisions(connection, id_range, [target]):
         result.photographs += 1
         if decision.number is not None:
-            (result.binned if decision.value else result.unbinned).append(decision.number)
-        label = labels.get((known.image_id, target.name))
+            (result.in_class if decision.value else result.outside).append(decision.number)
+        label = labels.get((facts.image_id, target.name))
         if label is None or label.value is None:
-            result.left_out[decision.reason or "the rule was not applied yet"] += 1
+            result.excluded[decision.reason or "rule not applied yet"] += 1
             continue
-        labelled.add(known.image_id)
+        labelled.add(facts.image_id)
         result.origins[label.origin] += 1
         for name in split_classes(label.value):
             result.classes[name] = result.classes.get(name, 0) + 1
     result.labelled += len(labelled)
     dropped = select(Inspection.image_id, Inspection.filter).where(Inspection.verdict == "drop")
-    for image_id, name in connection.execute(dropped.where(span.covers(Inspection.image_id))):
+    for image_id, name in connection.execute(dropped.where(id_range.covers(Inspection.image_id))):
         result.filtered[name] += image_id in labelled

@@ -1,150 +1,164 @@
-"""Labels by hand, and labels to and from other programs."""
+"""Commands for annotations: set, show, review, export and import."""
 
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import Author, Where, catalogue
+from lightmeter.labels.commands.options import Author, TargetName, Where, catalogue_engine, find_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 app = CommandGroup()
 
-_LABEL = re.compile(r"[a-z][a-z0-9_-]*=")
+_ASSIGNMENT = re.compile(r"[a-z][a-z0-9-]*=")
 
 
 @app.command(name="set")
 def set_(
-    words: Annotated[list[str], typer.Argument(metavar="PHOTO... TARGET=VALUE...", help="Photographs, then labels.")],
+    args: Annotated[
+        list[str], typer.Argument(metavar="PHOTO... TARGET=CLASS...", help="Photographs, then their labels.")
+    ],
     author: Author = None,
 ) -> None:
-    """Label photographs by hand; 'TARGET=' takes your earlier label back."""
-    from lightmeter.labels.annotations.manual import author as somebody
-    from lightmeter.labels.annotations.manual import set_labels
+    """Label photographs manually; 'TARGET=' removes your earlier label."""
+    from lightmeter.labels.annotations.manual import default_author, set_labels
     from lightmeter.labels.targets.registry import get_target
     from lightmeter.project import find_project
 
     project = find_project()
-    photographs = [word for word in words if not _LABEL.match(word) or Path(word).is_file()]
-    pairs = [word.partition("=") for word in words if word not in photographs]
-    if not photographs or not pairs:
-        raise UsageError("Give at least one photograph and one TARGET=VALUE, such as p001.jpg medium=film.")
-    values = {name: value or None for name, _, value in pairs}
-    if len(values) < len(pairs):
-        raise UsageError("Give each target once; several classes of one stand with '|' between them.")
+    photographs = [arg for arg in args if not _ASSIGNMENT.match(arg) or Path(arg).is_file()]
+    assignments = [arg.partition("=") for arg in args if arg not in photographs]
+    if not photographs or not assignments:
+        raise UsageError("Give at least one photograph and one TARGET=CLASS, for example p001.jpg medium=film.")
+    values = {name: value or None for name, _, value in assignments}
+    if len(values) < len(assignments):
+        raise UsageError("Give each target once; separate several classes of a target with '|'.")
     targets = {get_target(name, project): value for name, value in values.items()}
-    with catalogue(project) as engine:
-        hashes = set_labels(engine, photographs, targets, author or somebody())
-    in_words = ", ".join(f"{name} = {value or '(taken back)'}" for name, value in values.items())
+    with catalogue_engine(project) as engine:
+        hashes = set_labels(engine, photographs, targets, author or default_author())
+    summary = ", ".join(f"{name} = {value or '(removed)'}" for name, value in values.items())
+    plural = "s" * (len(hashes) != 1)
     console.get_console().emit(
-        {"photographs": hashes, "labels": values}, f"{len(hashes)} photograph{'s' * (len(hashes) != 1)}: {in_words}"
+        {"photographs": hashes, "labels": values}, f"{len(hashes)} photograph{plural}: {summary}"
     )
 
 
 @app.command()
 def show(
-    photographs: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="A file, a SHA-256 or a name.")],
+    photographs: Annotated[
+        list[str], typer.Argument(metavar="PHOTO...", help="File, SHA-256 (or its first digits), or file name.")
+    ],
 ) -> None:
-    """Show what is known of photographs and everything that was said of them."""
-    from lightmeter.labels.annotations.manual import history, when
+    """Show metadata and label history of photographs."""
+    from lightmeter.labels.annotations.manual import photo_history
     from lightmeter.project import find_project
 
-    with catalogue(find_project()) as engine, engine.connect() as connection:
-        found = [history(connection, name) for name in photographs]
-    parts: list[Any] = []
-    for one in found:
-        exif = ", ".join(f"{name} {value}" for name, value in one["exif"].items() if value is not None)
-        names = ", ".join(str(seen["file"]) for seen in one["sightings"])
-        rows = [
-            ("●" if row["counts"] else "", row["target"], row["value"], row["origin"], row["author"], when(row))
-            for row in one["labels"]
-        ]
-        parts += [
-            f"{one['sha256']} ({names})\n{exif or 'no EXIF'}",
-            console.table("", ("counts", "target", "class", "by", "who", "when"), rows),
-        ]
-    console.get_console().emit(found, parts)
+    with catalogue_engine(find_project()) as engine, engine.connect() as connection:
+        histories = [photo_history(connection, name) for name in photographs]
+    console.get_console().emit(histories, [part for history in histories for part in _format_history(history)])
+
+
+def _format_history(history: "Mapping[str, Any]") -> "Iterator[Any]":
+    from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+
+    exif = ", ".join(f"{name} {EXIF_COLUMNS[name].format(value)}" for name, value in history["exif"].items())
+    files = ", ".join(str(sighting["file"]) for sighting in history["sightings"])
+    yield f"{history['sha256']} ({files})\n{exif or 'no EXIF'}"
+    rows = [
+        (
+            "●" if row["effective"] else "",
+            row["target"],
+            row["value"],
+            row["origin"],
+            row["author"],
+            row["created_at"].astimezone().strftime("%Y-%m-%d %H:%M"),
+        )
+        for row in history["labels"]
+    ]
+    yield console.table("", ("effective", "target", "class", "origin", "author", "time"), rows)
 
 
 @app.command()
 def review(
-    name: Annotated[str, typer.Argument(metavar="TARGET", help="What to judge.")],
+    name: TargetName,
     where: Where = "",
     queue: Annotated[
-        str, typer.Option(help="all, unjudged, no-face, disagreements (file and source) or suspects.")
+        str, typer.Option(help="all, unreviewed, no-face, disagreements (file and source), or label-issues.")
     ] = "all",
-    sample: Annotated[int | None, typer.Option(min=1, help="So many photographs, drawn at random.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, another sample.")] = 0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0: any free one.")] = 0,
+    sample: Annotated[int | None, typer.Option(min=1, help="Size of a random sample.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port (0 = any free port).")] = 0,
     author: Author = None,
 ) -> None:
-    """Judge photographs from the keyboard, on a page that this machine alone can open."""
-    from lightmeter.labels.annotations.manual import author as somebody
+    """Label photographs in the browser with the keyboard; only this machine can open the page."""
+    from lightmeter.labels.annotations.manual import default_author
+    from lightmeter.labels.review.boxes import crops_by_kind
     from lightmeter.labels.review.queues import build_queue
-    from lightmeter.labels.review.regions import crops_by_kind
     from lightmeter.labels.review.server import ReviewServer
     from lightmeter.labels.review.session import Session
-    from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
 
-    project = find_project()
-    target = get_target(name, project)
-    with catalogue(project) as engine:
+    project, target = find_target(name)
+    with catalogue_engine(project) as engine:
         with engine.connect() as connection:
-            chosen = build_queue(connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed)
-        session = Session(engine, target, author or somebody(), crops_by_kind(project.settings))
-        with ReviewServer(project, chosen, session, port) as server:
-            console.get_console().emit({"url": server.url}, f"Open {server.url}\nCtrl-C ends; labels are kept at once.")
-            with suppress(KeyboardInterrupt):
-                server.serve_forever()
+            photographs = build_queue(
+                connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed
+            )
+        session = Session(engine, target, author or default_author(), crops_by_kind(project.settings))
+        with ReviewServer(project, photographs, session, port) as server, suppress(KeyboardInterrupt):
+            console.get_console().emit(
+                {"url": server.page_url}, f"Open {server.page_url}\nPress Ctrl-C to stop. Labels are saved immediately."
+            )
+            server.wait()
 
 
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="File to write: .csv, or .json for Label Studio.")],
-    target: Annotated[list[str] | None, typer.Option(help="Only labels of this target; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Only labels of this target (repeatable).")] = None,
     where: Where = "",
 ) -> None:
-    """Write labels with their whole history, to read in another program or another project."""
+    """Export labels with their history as CSV or for Label Studio."""
     from lightmeter.labels.annotations.csv_io import export_csv
     from lightmeter.labels.annotations.label_studio import export_label_studio
-    from lightmeter.labels.targets.registry import get_target
-    from lightmeter.labels.targets.registry import list_targets as all_targets
+    from lightmeter.labels.targets.registry import get_target, list_targets
     from lightmeter.project import find_project
 
     project = find_project()
-    names = [get_target(name, project).name for name in target] if target else list(all_targets(project))
+    names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
     if file.suffix not in (".csv", ".json"):
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
-    with catalogue(project) as engine, engine.connect() as connection:
+    with catalogue_engine(project) as engine, engine.connect() as connection:
         if file.suffix == ".csv":
             count = export_csv(connection, file, names, where)
         else:
             count = export_label_studio(connection, file, names, project.store.resolve(), where)
-    console.get_console().emit({"file": file, "labels": count}, f"{count} labels: {file}")
+    console.get_console().emit({"file": file, "labels": count}, f"Exported {count} labels: {file}")
 
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .csv file, or Label Studio's .json export.", exists=True)],
+    file: Annotated[Path, typer.Argument(help="A .csv file, or a .json export of Label Studio.", exists=True)],
     author: Author = None,
 ) -> None:
-    """Add labels from a file; what is known already is not added again."""
+    """Import labels from CSV or Label Studio; existing labels are not added again."""
     from lightmeter.labels.annotations.csv_io import import_labels
-    from lightmeter.labels.annotations.manual import author as somebody
-    from lightmeter.labels.targets.registry import list_targets as all_targets
+    from lightmeter.labels.annotations.manual import default_author
+    from lightmeter.labels.targets.registry import list_targets
     from lightmeter.project import find_project
 
     project = find_project()
-    known = {name: entry.target for name, entry in all_targets(project).items()}
-    with catalogue(project) as engine:
-        outcome = import_labels(engine, file, known, author or somebody())
+    targets = {name: entry.target for name, entry in list_targets(project).items()}
+    with catalogue_engine(project) as engine:
+        result = import_labels(engine, file, targets, author or default_author())
     console.get_console().emit(
-        vars(outcome),
-        f"{outcome.added} labels added, {outcome.known} known already, {outcome.strangers} about photographs that the "
-        "catalogue does not have.",
+        vars(result),
+        f"{result.added} labels added, {result.existing} already existed, {result.unknown_photographs} skipped "
+        "(photograph not in the catalogue).",
     )

@@ -10,7 +10,7 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import Where, catalogue
+from lightmeter.labels.commands.options import Where, catalogue_engine
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.crops import Crop
@@ -87,7 +87,7 @@ def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choi
     from lightmeter.labels.datasets.freeze import freeze
 
     places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
-    with catalogue(project) as engine:
+    with catalogue_engine(project) as engine:
         with console.get_console().progress() as progress, engine.connect() as connection:
             task = progress.add_task("gathering", total=count_photographs(engine, choices.where))
             told = partial(progress.advance, task)
@@ -136,7 +136,7 @@ def _check(folder: Path) -> None:
     project = find_optional_project()
     dataset = _dataset(folder)
     with ExitStack() as stack:
-        engine = stack.enter_context(catalogue(project)) if project else None
+        engine = stack.enter_context(catalogue_engine(project)) if project else None
         connection = stack.enter_context(engine.connect()) if engine else None
         progress = stack.enter_context(console.get_console().progress())
         task = progress.add_task("checking", total=dataset.manifest.num_rows)

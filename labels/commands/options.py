@@ -1,26 +1,32 @@
-"""Options that several commands take."""
+"""Options and helpers shared by the commands."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from lightmeter import console
 
+if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from lightmeter.labels.targets.base import Target
     from lightmeter.project import Project
 
 Where = Annotated[
-    str, typer.Option(help='Only photographs that a query chooses, such as "iso <= 400 and not monochrome".')
+    str,
+    typer.Option(
+        metavar="QUERY", help='Only photographs matching a query, for example "iso <= 400 and not monochrome".'
+    ),
 ]
-Author = Annotated[str | None, typer.Option(help="Who says so; else your name on this machine.")]
+Author = Annotated[str | None, typer.Option(help="Author (default: your user name).")]
+TargetName = Annotated[str, typer.Argument(metavar="TARGET", help="Name of the target.")]
 
 
 @contextmanager
-def catalogue(project: "Project") -> "Iterator[Engine]":
-    """Open a project's catalogue for a block."""
+def catalogue_engine(project: "Project") -> "Iterator[Engine]":
+    """Open the catalogue of a project for the duration of a block."""
     from lightmeter.harvest.catalogue.session import open_engine
 
     engine = open_engine(project)
@@ -28,3 +34,20 @@ def catalogue(project: "Project") -> "Iterator[Engine]":
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; the block gets a function that advances it."""
+    with console.get_console().progress() as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def find_target(name: str) -> "tuple[Project, Target[Any]]":
+    """Return the current project and one of its targets."""
+    from lightmeter.labels.targets.registry import get_target
+    from lightmeter.project import find_project
+
+    project = find_project()
+    return project, get_target(name, project)

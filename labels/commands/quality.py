@@ -1,4 +1,4 @@
-"""How far labels can be trusted."""
+"""Commands for label quality: audit labels, and measure inter-annotator agreement."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,90 +8,90 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import Where, catalogue
+from lightmeter.labels.commands.options import TargetName, Where, catalogue_engine, find_target
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from lightmeter.labels.annotations.label_issues import Doubts
+    from lightmeter.labels.annotations.label_issues import IssueScores
     from lightmeter.labels.targets.base import Target
 
 app = CommandGroup()
 
-_SHOWN = 20
+_MAX_ROWS = 20
 
 
 @app.command()
 def audit(
-    name: Annotated[str, typer.Argument(metavar="TARGET", help="Whose labels.")],
+    name: TargetName,
     where: Where = "",
-    run: Annotated[Path | None, typer.Option(help="An evaluated run: which labels does its model doubt?")] = None,
-    model: Annotated[bool, typer.Option(help="Without --run, ask a model of what filters measured.")] = True,
+    run: Annotated[Path | None, typer.Option(help="Evaluated run that disputes labels.")] = None,
+    model: Annotated[
+        bool, typer.Option(help="Without --run, train a random forest on filter measures and EXIF to dispute labels.")
+    ] = True,
 ) -> None:
-    """Find labels that may be wrong; 'labels review TARGET --queue suspects' shows them."""
+    """Find labels that may be wrong; review them with 'labels review TARGET --queue label-issues'."""
     from dataclasses import asdict
 
-    from lightmeter.labels.annotations.audit import audit as find_suspects
-    from lightmeter.labels.annotations.suspects import write_suspects
-    from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
+    from lightmeter.labels.annotations.audit import audit as find_issues
+    from lightmeter.labels.annotations.audit import write_label_issues
 
-    project = find_project()
-    target = get_target(name, project)
-    with catalogue(project) as engine:
-        suspects = find_suspects(engine, target, _doubts(engine, target, run, where) if run or model else {}, where)
-    document = [asdict(suspect) for suspect in suspects]
-    write_suspects(project, target.name, document)
-    rows = [(one.sha256[:12], one.label, "; ".join(one.reasons)) for one in suspects[:_SHOWN]]
-    more = f"and {len(suspects) - _SHOWN} more; " if len(suspects) > _SHOWN else ""
-    found: list[Any] = [
-        console.table(f"{len(suspects)} suspects", ("photograph", "label", "why"), rows),
-        f"{more}judge them with: lightmeter labels review {target.name} --queue suspects",
+    project, target = find_target(name)
+    with catalogue_engine(project) as engine:
+        scores = _issue_scores(engine, target, run, where) if run or model else {}
+        issues = find_issues(engine, target, scores, where)
+    write_label_issues(project, target.name, issues)
+    rows = [(issue.sha256[:12], issue.label, "; ".join(issue.reasons)) for issue in issues[:_MAX_ROWS]]
+    more = f"{len(issues) - _MAX_ROWS} more. " if len(issues) > _MAX_ROWS else ""
+    parts: list[Any] = [
+        console.table(f"{len(issues)} label issues", ("photograph", "label", "reasons"), rows),
+        f"{more}Review them with: lightmeter labels review {target.name} --queue label-issues",
     ]
-    console.get_console().emit(document, found if suspects else [f"No label of {target.name} looks wrong."])
+    console.get_console().emit(
+        [asdict(issue) for issue in issues], parts if issues else f"No label issues for target {target.name}."
+    )
 
 
-def _doubts(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> "Doubts":
+def _issue_scores(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> "IssueScores":
     from importlib.util import find_spec
 
-    from lightmeter.labels.annotations.label_issues import cross_validated_probabilities, probabilities_from_run
+    from lightmeter.labels.annotations.label_issues import issues_from_features, issues_from_run
     from lightmeter.labels.datasets.collect import collect
 
     if target.multilabel:
         if run is not None:
-            raise UsageError(f"--run cannot doubt labels of {target.name}: a photograph has several of them.")
-        console.get_console().note(f"No model was asked: of {target.name} a photograph has several labels.")
+            raise UsageError(f"--run does not support multilabel targets such as {target.name}.")
+        console.get_console().note("Model-based checks skipped: multilabel targets are not supported.")
         return {}
     if run is not None:
-        return probabilities_from_run(run, target.name)
+        return issues_from_run(run, target.name)
     if find_spec("cleanlab") is None:
-        console.get_console().note("No model was asked: that needs cleanlab (pip install 'lightmeter[audit]').")
+        console.get_console().note(
+            "Model-based checks skipped: cleanlab is not installed (pip install 'lightmeter[audit]')."
+        )
         return {}
     with engine.connect() as connection:
-        return cross_validated_probabilities(connection, collect(connection, [target], where), target)
+        return issues_from_features(connection, collect(connection, [target], where), target)
 
 
 @app.command()
-def agree(
-    name: Annotated[str, typer.Argument(metavar="TARGET", help="Whose labels.")],
-    one: Annotated[str, typer.Argument(help="An author, as 'labels show' names them.")],
-    other: Annotated[str, typer.Argument(help="Another author.")],
+def agreement(
+    name: TargetName,
+    first: Annotated[str, typer.Argument(help="An author, as shown by 'labels show'.")],
+    second: Annotated[str, typer.Argument(help="Another author.")],
     where: Where = "",
 ) -> None:
-    """Say how far two people agree: Cohen's kappa and where they differ."""
-    from lightmeter.labels.annotations.agreement import agreement
-    from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
+    """Measure inter-annotator agreement (Cohen's kappa)."""
+    from lightmeter.bootstrap import format_estimate
+    from lightmeter.labels.annotations.agreement import agreement as compare
 
-    project = find_project()
-    target = get_target(name, project)
-    with catalogue(project) as engine, engine.connect() as connection:
-        found = agreement(connection, target, one, other, where)
-    rows = [(first, *(found.confusion[first][second] for second in found.classes)) for first in found.classes]
-    low, high = found.interval
+    project, target = find_target(name)
+    with catalogue_engine(project) as engine, engine.connect() as connection:
+        result = compare(connection, target, first, second, where)
+    rows = [(row, *(result.confusion[row][column] for column in result.classes)) for row in result.classes]
     summary = (
-        f"{found.photographs} photographs, {100 * found.agreed:.1f} % the same; Cohen's kappa {found.kappa:.3f} "
-        f"(95 % interval {low:.3f} to {high:.3f})"
+        f"{result.photographs} photographs, {100 * result.accuracy:.1f} % with the same class. "
+        f"Cohen's kappa: {format_estimate(result.kappa, percent=False)}"
     )
-    confusion = console.table(f"{one} (down) and {other} (across)", ("", *found.classes), rows)
-    console.get_console().emit({**vars(found), "agreed": found.agreed}, [confusion, summary])
+    confusion = console.table(f"{first} (rows), {second} (columns)", ("", *result.classes), rows)
+    console.get_console().emit(vars(result), [confusion, summary])

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lightmeter.files import atomic_path
-from lightmeter.labels.annotations.histogram import edges
-from lightmeter.labels.annotations.statistics import Statistics
+from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
 from lightmeter.labels.datasets.counts import Facet, SplitCounts, class_counts
 from lightmeter.labels.datasets.dataset import SPLITS, TargetSpec, stops_column
 from lightmeter.labels.targets.base import Target
@@ -57,7 +56,7 @@ def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     if not len(values):
         return
     with _axes(file) as axes:
-        axes.hist(values, bins=edges(values, target.unit, _MAX_BARS).tolist(), color=_GREY)
+        axes.hist(values, bins=histogram_edges(values, target.unit, _MAX_BARS).tolist(), color=_GREY)
         _class_lines(axes, target.stops, _EXCLUDED)
         title = f"{target.name}: values" + (" (lines: nominal values of the classes)" if target.stops else "")
         axes.set(title=title, xlabel=target.unit, ylabel="photographs")
@@ -71,10 +70,10 @@ def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> 
         target: Target of the labels.
         statistics: Statistics of its labels.
     """
-    excluded = dict(statistics.left_out.most_common(MAX_ROWS))
+    excluded = dict(statistics.excluded.most_common(MAX_ROWS))
     filtered = {f"filter {name}": count for name, count in statistics.filtered.most_common() if count}
     parts: list[tuple[float, Callable[[Axes], None]]] = [(4.0, lambda axes: _draw_classes(axes, target, statistics))]
-    if statistics.binned or statistics.unbinned:
+    if statistics.in_class or statistics.outside:
         parts.insert(0, (4.0, lambda axes: _draw_values(axes, target, statistics)))
     if excluded or filtered:
         height = 1.2 + 0.25 * (len(excluded) + len(filtered))
@@ -87,9 +86,9 @@ def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> 
 
 
 def _draw_values(axes: "Axes", target: Target[Any], statistics: Statistics) -> None:
-    bin_edges, binned, unbinned = statistics.histogram(target.unit, _MAX_BARS)
-    axes.stairs(binned + unbinned, bin_edges, fill=True, color=_EXCLUDED, label="excluded")
-    axes.stairs(binned, bin_edges, fill=True, color=_LABELLED, label="labelled")
+    edges, in_class, outside = statistics.histogram(target.unit, _MAX_BARS)
+    axes.stairs(in_class + outside, edges, fill=True, color=_EXCLUDED, label="excluded")
+    axes.stairs(in_class, edges, fill=True, color=_LABELLED, label="labelled")
     _class_lines(axes, target.stops, _GREY)
     axes.set(title=f"{target.name}: values before binning", xlabel=target.unit, ylabel="photographs")
     axes.legend()

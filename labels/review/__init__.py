@@ -1,1 +1,1 @@
-"""The review page: judging photographs from the keyboard, on this machine alone."""
+"""The review page: a local web page for labelling photographs with the keyboard."""

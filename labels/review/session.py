@@ -1,98 +1,157 @@
-"""What a person does on the review page, and how it is undone."""
+"""A review session: what a person sees of each photograph, labels and boxes they set, and undo."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, func, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import Image, Label
-from lightmeter.labels.annotations import model as statements
-from lightmeter.labels.annotations.manual import by_hand
+from lightmeter.geometry import Box, display_size
+from lightmeter.harvest.catalogue.exif_view import resolved_exif
+from lightmeter.harvest.catalogue.models import Exif, Image, Label, Sighting
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+from lightmeter.labels.annotations.manual import manual_annotation
+from lightmeter.labels.annotations.model import MANUAL, insert_annotations, read_annotations
 from lightmeter.labels.datasets.crops import Crop
-from lightmeter.labels.review.boxes import Box
-from lightmeter.labels.review.regions import BoxEdit, draw, remove, restore
-from lightmeter.labels.targets.base import Target
+from lightmeter.labels.review.boxes import BoxEdit, add_box, display_boxes, image_size, remove_box, undo_edit
+from lightmeter.labels.review.queues import effective_labels
+from lightmeter.labels.targets.base import Target, split_classes
+
+_COLUMNS = [column for column in EXIF_COLUMNS.values() if column.name != "orientation"]
+_NAMES = [column.name for column in _COLUMNS]
 
 
 @dataclass
 class Session:
-    """One person's session.
+    """Review session of one person.
 
     Attributes:
-        engine: of the catalogue.
-        target: what is judged.
-        author: who judges.
-        crops: by kind, which boxes count.
-        done: what can be undone, newest last: the image, and the label that the person gave before or what they had
-            drawn.
+        engine: Catalogue engine.
+        target: The target.
+        author: Author of the labels.
+        crops: As returned by `crops_by_kind`.
+        history: Edits that can be undone, newest last: image id, and the author's previous label or boxes.
     """
 
     engine: Engine
     target: Target[Any]
     author: str
     crops: Mapping[str, Crop]
-    done: list[tuple[int, str | BoxEdit | None]] = field(default_factory=list)
+    history: list[tuple[int, str | BoxEdit | None]] = field(default_factory=list)
 
-    def label(self, image_id: int, value: str | None) -> None:
-        """Say what a photograph is; None takes the person's word back.
+    def classes(self) -> list[str]:
+        """Return the classes of the target; for open classes those in use, by descending frequency."""
+        if self.target.classes:
+            return list(self.target.classes)
+        query = select(Label.value, func.count()).where(Label.target == self.target.name, Label.value.is_not(None))
+        counts: Counter[str] = Counter()
+        with self.engine.connect() as connection:
+            for value, count in connection.execute(query.group_by(Label.value)):
+                counts.update(dict.fromkeys(split_classes(str(value)), count))
+        return sorted(counts, key=lambda name: (-counts[name], name))
+
+    def details(self, image_id: int) -> dict[str, Any]:
+        """Return what the page shows of one photograph.
+
+        Args:
+            image_id: Primary key of the image.
+
+        Returns:
+            Id, SHA-256, label, formatted EXIF values, first sighting, display size, and boxes in display coordinates.
 
         Raises:
-            UsageError: if there is no such class or photograph.
+            UsageError: There is no such photograph.
         """
         with self.engine.connect() as connection:
-            if connection.scalar(select(Image.id).where(Image.id == image_id)) is None:
-                raise UsageError("There is no such photograph.")
-        before = self._mine(image_id)
-        self._say(image_id, value)
-        self.done.append((image_id, before))
+            size, orientation = image_size(connection, image_id)
+            sighting = connection.execute(
+                select(Sighting.file, Sighting.owner, Sighting.source, Sighting.page_url).where(
+                    Sighting.image_id == image_id
+                )
+            ).first()
+            return {
+                "id": image_id,
+                "sha256": connection.scalar(select(Image.sha256).where(Image.id == image_id)),
+                **effective_labels(connection, [image_id], self.target.name)[image_id],
+                "exif": _formatted_exif(connection, image_id),
+                "sighting": sighting._asdict() if sighting else {},
+                "size": display_size(size, orientation)._asdict(),
+                "boxes": display_boxes(connection, image_id, self.crops),
+            }
 
-    def box(self, image_id: int, kind: str, seen: Box, instead_of: int | None = None) -> None:
-        """Keep a box that was drawn on the picture as it is seen, or that corrects another.
+    def label(self, image_id: int, value: str | None) -> None:
+        """Label a photograph; None removes the author's label.
 
         Raises:
-            UsageError: if it lies outside, is empty, or its kind or the other box is unknown.
+            UsageError: There is no such class or photograph.
+        """
+        own = (Label.image_id == image_id) & (Label.origin == MANUAL) & (Label.author == self.author)
+        with self.engine.connect() as connection:
+            image_size(connection, image_id)  # raises for an unknown photograph
+            annotations = read_annotations(connection, own, [self.target.name])
+        self._annotate(image_id, value)
+        self.history.append((image_id, annotations[-1].value if annotations else None))
+
+    def add_box(self, image_id: int, kind: str, box: Box, replaces: int | None = None) -> None:
+        """Add a box in display coordinates, or replace another one.
+
+        Raises:
+            UsageError: The box is empty or exceeds the image, or there is no such kind, photograph or box.
         """
         crop = self._crop(kind)
         with self.engine.begin() as connection:
-            before = draw(connection, image_id, crop, seen, instead_of)
-        self.done.append((image_id, before))
+            edit = add_box(connection, image_id, crop, box, replaces)
+        self.history.append((image_id, edit))
 
-    def unbox(self, image_id: int, kind: str, number: int) -> None:
-        """Say that a box is none.
+    def remove_box(self, image_id: int, kind: str, box_id: int) -> None:
+        """Remove a box.
 
         Raises:
-            UsageError: if there is no such box or kind.
+            UsageError: There is no such kind or box.
         """
         crop = self._crop(kind)
         with self.engine.begin() as connection:
-            before = remove(connection, image_id, crop, number)
-        self.done.append((image_id, before))
+            edit = remove_box(connection, image_id, crop, box_id)
+        self.history.append((image_id, edit))
 
     def undo(self) -> int | None:
-        """Take the last action back; return its photograph, or None if there is nothing to undo."""
-        if not self.done:
+        """Undo the last edit.
+
+        Returns:
+            The image id of the edit; None if there is nothing to undo.
+        """
+        if not self.history:
             return None
-        image_id, before = self.done.pop()
-        if isinstance(before, BoxEdit):
+        image_id, previous = self.history.pop()
+        if isinstance(previous, BoxEdit):
             with self.engine.begin() as connection:
-                restore(connection, image_id, before)
+                undo_edit(connection, image_id, previous)
         else:
-            self._say(image_id, before)
+            self._annotate(image_id, previous)
         return image_id
 
     def _crop(self, kind: str) -> Crop:
         if kind not in self.crops:
-            raise UsageError("There is no such kind of box.")
+            raise UsageError(f"Unknown kind of box '{kind}'.")
         return self.crops[kind]
 
-    def _say(self, image_id: int, value: str | None) -> None:
+    def _annotate(self, image_id: int, value: str | None) -> None:
+        annotation = manual_annotation(image_id, self.target, value, self.author)
         with self.engine.begin() as connection:
-            statements.insert(connection, [by_hand(image_id, self.target, value, self.author)])
+            insert_annotations(connection, [annotation])
 
-    def _mine(self, image_id: int) -> str | None:
-        about = (Label.image_id == image_id) & (Label.origin == "hand") & (Label.author == self.author)
-        with self.engine.connect() as connection:
-            said = statements.read(connection, about, [self.target.name])
-        return said[-1].value if said else None
+
+def _formatted_exif(connection: Connection, image_id: int) -> dict[str, str]:
+    """Return effective EXIF values by column, and differing values of sources by column and origin: ``iso (api)``."""
+    values = resolved_exif(connection, image_id, image_id, _NAMES).get(image_id, {})
+    formatted = {column.name: column.format(values[column.name]) for column in _COLUMNS if column.name in values}
+    query = select(Exif.origin, *(getattr(Exif, name) for name in _NAMES))
+    query = query.join(Sighting, Exif.sighting_id == Sighting.id).where(Sighting.image_id == image_id)
+    for row in connection.execute(query.order_by(Exif.id)):
+        for column in _COLUMNS:
+            value = getattr(row, column.name)
+            if value not in (None, values.get(column.name)):
+                formatted[f"{column.name} ({row.origin})"] = column.format(value)
+    return formatted

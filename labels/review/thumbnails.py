@@ -1,4 +1,4 @@
-"""Pictures for a browser: originals as they are, or as upright PNG; small ones for the contact sheet."""
+"""Images for the review page: originals that browsers show upright, and cached thumbnails."""
 
 import io
 from pathlib import Path
@@ -6,35 +6,49 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from lightmeter.files import write_atomic
+from lightmeter.geometry import ORIENTATION_TAG
 from lightmeter.harvest.store import path_of
 
-_SHOWN = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
-_TURNED_BY_BROWSERS = ("JPEG", "MPO")
-_ORIENTATION = 0x0112
-_SMALL = (320, 320)
+_BROWSER_FORMATS = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+}
+_ROTATED_BY_BROWSERS = ("JPEG", "MPO")
+_THUMBNAIL_SIZE = (320, 320)
 
 
 def original(store: Path, sha256: str) -> tuple[bytes, str]:
-    """Return a photograph's bytes and media type; an upright PNG where a browser may not show its format upright."""
+    """Return the bytes and media type of a photograph, converted to PNG if browsers might not show it upright.
+
+    Raises:
+        OSError: The file is missing or cannot be decoded.
+    """
     data = path_of(store, sha256).read_bytes()
-    with Image.open(io.BytesIO(data)) as picture:
-        known = picture.format or ""
-        upright = known in _TURNED_BY_BROWSERS or picture.getexif().get(_ORIENTATION, 1) == 1
-        if known in _SHOWN and upright:
-            return data, _SHOWN[known]
+    with Image.open(io.BytesIO(data)) as image:
+        media_type = _BROWSER_FORMATS.get(image.format or "")
+        upright = image.format in _ROTATED_BY_BROWSERS or image.getexif().get(ORIENTATION_TAG, 1) == 1
+        if media_type and upright:
+            return data, media_type
         out = io.BytesIO()
-        ImageOps.exif_transpose(picture).convert("RGB").save(out, "PNG")
+        ImageOps.exif_transpose(image).convert("RGB").save(out, "PNG")
     return out.getvalue(), "image/png"
 
 
-def small(store: Path, cache: Path, sha256: str) -> bytes:
-    """Return a small JPEG of a photograph, upright; it is kept in a cache."""
+def thumbnail(store: Path, cache: Path, sha256: str) -> bytes:
+    """Return a small upright JPEG of a photograph, from the cache if possible.
+
+    Raises:
+        OSError: The file is missing or cannot be decoded.
+    """
     file = cache / f"{sha256}.jpg"
     if not file.is_file():
-        with Image.open(path_of(store, sha256)) as picture:
-            picture.draft("RGB", _SMALL)
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-        upright.thumbnail(_SMALL)
+        with Image.open(path_of(store, sha256)) as image:
+            image.draft("RGB", _THUMBNAIL_SIZE)
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright.thumbnail(_THUMBNAIL_SIZE)
         out = io.BytesIO()
         upright.save(out, "JPEG", quality=85)
         write_atomic(file, out.getvalue())

@@ -170,7 +170,7 @@ class Target(ABC, Generic[D]):
             if not name:
                 raise UsageError(f"'{text}' contains an empty class name.")
             if self.classes and name not in self.classes:
-                raise UsageError(unknown_name_message(f"class of {self.name}", name, list(self.classes)))
+                raise UsageError(unknown_name_message(f"{self.name} class", name, list(self.classes)))
         return join_classes(sorted(set(names), key=self.classes.index if self.classes else None))
 
     def number_of(self, value: str | None) -> float | None:

@@ -1,25 +1,18 @@
-"""A catalogue that tests fill row by row, and a review page over one."""
+"""A catalogue that tests fill row by row."""
 
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image as Picture
-from sqlalchemy import Engine, Select, update
+from sqlalchemy import Engine, Select
 from sqlalchemy.orm import Session
 
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Sighting, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.store import PhotoStore
-from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.review.server import ReviewServer
-from lightmeter.labels.targets.registry import get_target
 from lightmeter.project import Project
-from tests.labels.reviewing import COUNT, serving
 from tests.support import create_project
 
 
@@ -122,24 +115,3 @@ def _catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cata
     engine = open_engine(project)
     yield Catalogue(project, engine)
     engine.dispose()
-
-
-@pytest.fixture
-def server(catalogue: Any) -> Iterator[ReviewServer]:
-    """A review page over a few drawn photographs; the first lies on its side (Orientation 6)."""
-    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
-    for index in range(COUNT):
-        image = catalogue.photograph(medium="digital", orientation=6 if index == 0 else 1, iso=100.0 * (index + 1))
-        out = io.BytesIO()
-        picture = Picture.linear_gradient("L").resize((640, 480)).convert("RGB")
-        picture.paste((index * 10, 120, 255 - index * 10), (64, 48, 64 + index * 20, 400))
-        exif = Picture.Exif()
-        exif[0x0112] = 6 if index == 0 else 1
-        picture.save(out, "JPEG", exif=exif)
-        sha256 = hashlib.sha256(out.getvalue()).hexdigest()
-        store.put(sha256, out.getvalue())
-        with catalogue.engine.begin() as connection:
-            connection.execute(update(Image).where(Image.id == image).values(sha256=sha256))
-    apply(catalogue.engine, [get_target("medium")])
-    with serving(catalogue) as running:
-        yield running

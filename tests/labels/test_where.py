@@ -130,7 +130,7 @@ def test_every_command_that_goes_through_photographs_takes_one(
     assert told("catalogue", "export")["rows"] == 1
     for author in ("ann", "bob"):
         assert main(["labels", "set", "1.jpg", "2.jpg", "medium=film", "--author", author]) == 0
-    assert told("labels", "agree", "medium", "ann", "bob")["photographs"] == 1
+    assert told("labels", "agreement", "medium", "ann", "bob")["photographs"] == 1
 
 
 @settings(deadline=None)

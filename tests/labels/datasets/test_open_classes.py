@@ -71,7 +71,7 @@ def test_manual_multilabel_annotations_are_exported_and_imported(labelled: Any) 
     run_json("labels", "export", "tasks.json", "--target", "concept")
     (first, *_) = json.loads(Path("tasks.json").read_text(encoding="utf-8"))
     assert first["annotations"][-1]["result"][0]["value"]["choices"] == ["cats", "street"]
-    assert run_json("labels", "import", "tasks.json")["known"] == 61
+    assert run_json("labels", "import", "tasks.json")["existing"] == 61
     assert "allows one class per photograph" in run_error("labels", "set", "1.jpg", "camera-make=Canon|Nikon")
     assert "empty class name" in run_error("labels", "set", "1.jpg", "concept=street|")
 

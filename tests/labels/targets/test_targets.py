@@ -143,8 +143,8 @@ def test_documented_plugin_works(catalogue: Any, tmp_path: Path, monkeypatch: py
     assert list_targets()["lens"].origin == "lens-target"
     for lens in ("EF 50", "EF 50", None):
         catalogue.photograph(lens=lens)
-    (outcome,) = apply(catalogue.engine, [get_target("lens")]).values()
-    assert (outcome.labelled, outcome.left_out) == ({"EF 50": 2}, {"no lens": 1})
+    (result,) = apply(catalogue.engine, [get_target("lens")]).values()
+    assert (result.labelled, result.excluded) == ({"EF 50": 2}, {"no lens": 1})
 
 
 @pytest.mark.parametrize(

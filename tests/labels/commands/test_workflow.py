@@ -19,10 +19,10 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, lightmeter:
     assert found["medium"]["labelled"] == {"digital": 167}
 
     # How they spread, as a picture: the one that docs/labels.md shows, with LIGHTMETER_SCREENSHOTS in that folder.
-    folder = Path(__file__).parents[2] / os.environ.get("LIGHTMETER_SCREENSHOTS", project)
+    folder = Path(__file__).parents[3] / os.environ.get("LIGHTMETER_SCREENSHOTS", project)
     told = run_text("labels", "stats", "shutter-binary", "--plot", str(folder / "labels-stats.png"))
-    assert "left out: 41 between fast and slow" in told
-    assert "the filter monochrome would drop" in told
+    assert "excluded: 41 between fast and slow" in told
+    assert "filter monochrome would drop" in told
 
     # Ten labels by hand; nine say what the rule says.
     run_text("labels", "export", "labels.csv", "--target", "shutter-binary")
@@ -35,7 +35,7 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, lightmeter:
 
     # The audit finds the one that contradicts EXIF.
     (suspect,) = run_json("labels", "audit", "shutter-binary", "--no-model")
-    assert suspect["reasons"] == ["contradiction (hand ann: slow, rule: fast)"]
+    assert suspect["reasons"] == ["contradiction (manual ann: slow, rule: fast)"]
     (contradicted,) = run_json("labels", "show", wrong)
     assert suspect["sha256"] == contradicted["sha256"]
 
@@ -44,7 +44,7 @@ def test_a_data_set_of_real_photographs(project: Path, shared: Path, lightmeter:
     first = read_dataset(Path("datasets/shutter-v1"))
     assert first.manifest.num_rows == 116
     card = (first.folder / "README.md").read_text(encoding="utf-8")
-    assert "Labels of shutter-binary by origin: 106 rule, 10 hand." in card
+    assert "Labels of shutter-binary by origin: 106 rule, 10 manual." in card
     for heading in ("## Advisories", "## Cameras", "## Years", "Shortcut baselines"):
         assert heading in card
     for line in card.splitlines():

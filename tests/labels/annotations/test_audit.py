@@ -1,0 +1,127 @@
+"""Label issues, and agreement of annotators."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import insert
+
+from lightmeter.harvest.catalogue.models import Inspection
+from lightmeter.labels.annotations.agreement import cohen_kappa
+from lightmeter.labels.annotations.rules import apply
+from lightmeter.labels.review.queues import build_queue
+from lightmeter.labels.targets.registry import get_target
+from lightmeter.models.training.runs import write_predictions
+from tests.support import run_error, run_json
+
+
+def audit_medium(*options: str) -> dict[int, str]:
+    """Return the reasons of each label issue by image id."""
+    return {issue["image_id"]: "; ".join(issue["reasons"]) for issue in run_json("labels", "audit", "medium", *options)}
+
+
+def test_contradictions_are_reported_and_form_a_review_queue(any_catalogue: Any) -> None:
+    consistent = any_catalogue.photograph(
+        medium="digital", owner="ann", make="Canon", model="EOS", f_number=2.8, iso=100.0
+    )
+    overridden = any_catalogue.photograph(medium="digital", owner="bob")
+    exposed = any_catalogue.photograph(medium="film", exposure_time_s=0.01)
+    settings = {"owner": "eve", "make": "Canon", "model": "EOS", "f_number": 4.0, "exposure_time_s": 0.01, "iso": 200.0}
+    same_settings = [any_catalogue.photograph(medium=medium, **settings) for medium in ("film", "digital")]
+    duplicates = [any_catalogue.photograph(medium=medium, phash="00ff00ff00ff00ff") for medium in ("film", "digital")]
+    apply(any_catalogue.engine, [get_target("medium")])
+    run_json("labels", "set", "2.jpg", "medium=film", "--author", "ann")
+    reasons = audit_medium("--no-model")
+    assert reasons.keys() == {overridden, exposed, *same_settings, *duplicates}
+    assert reasons[overridden] == "contradiction (manual ann: film, rule: digital)"
+    assert reasons[exposed] == "film with an exposure time of 0.01 s in EXIF"
+    assert "identical settings as" in reasons[same_settings[1]]
+    assert "labelled film" in reasons[same_settings[1]]
+    assert "near-duplicate of" in reasons[duplicates[0]]
+    assert "labelled digital" in reasons[duplicates[0]]
+    with any_catalogue.engine.connect() as connection:
+        queue = build_queue(connection, any_catalogue.project, "medium", kind="label-issues")
+        assert {row["id"] for row in queue.page(connection, 0, 99)} == reasons.keys()
+    assert consistent not in audit_medium("--no-model", "--where", "owner = ann")
+
+
+def test_random_forest_disputes_wrong_labels(catalogue: Any) -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    rows = []
+    for index in range(120):
+        film = index % 2 == 0
+        wrong = index in {10, 33, 72}
+        image = catalogue.photograph(medium="film" if film != wrong else "digital", owner=str(index))
+        measures = {"noise": float(random.normal(8 if film else 2, 0.5))}
+        rows.append({"image_id": image, "filter": "quality", "version": 1, "verdict": "keep", "measures": measures})
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Inspection), rows)
+    apply(catalogue.engine, [get_target("medium")])
+    assert set(audit_medium()) == {11, 34, 73}
+
+
+def test_trained_model_disputes_labels_until_they_are_corrected(catalogue: Any, tmp_path: Path) -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    predictions = []
+    for index in range(80):
+        image = catalogue.photograph(medium=("film", "digital")[index % 2])
+        probability = random.uniform(0.8, 0.95) if index != 17 else 0.04
+        predictions.append(
+            {
+                "sha256": hashlib.sha256(str(image).encode()).hexdigest(),
+                "split": "train" if index < 10 else "validation",
+                "target": "medium",
+                "truth": ("film", "digital")[index % 2],
+                "probabilities": [probability, 1 - probability][:: 1 if index % 2 else -1],
+            }
+        )
+    apply(catalogue.engine, [get_target("medium")])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.toml").write_text('[[targets]]\nname = "medium"\nclasses = ["digital", "film"]\n')
+    write_predictions(run, predictions)
+    assert audit_medium("--run", str(run)) == {18: "disputed by a model (score 0.96)"}
+    run_json("labels", "set", "18.jpg", "medium=film", "--author", "ann")
+    assert audit_medium("--run", str(run)) == {18: "contradiction (manual ann: film, rule: digital)"}
+    (run / "predictions.parquet").write_bytes(b"damaged")
+    assert "contains no predictions of target medium" in run_error("labels", "audit", "medium", "--run", run)
+
+
+def test_audit_of_missing_run_raises_error(catalogue: Any) -> None:
+    assert audit_medium() == {}
+    assert "contains no predictions of target medium" in run_error("labels", "audit", "medium", "--run", "nowhere")
+    assert "run 'lightmeter labels audit iso'" in run_error("labels", "review", "iso", "--queue", "label-issues")
+
+
+def test_agreement_has_confusion_and_kappa(catalogue: Any) -> None:
+    for index in range(1, 21):
+        catalogue.photograph()
+        label = "film" if index <= 10 else "digital"
+        run_json("labels", "set", f"{index}.jpg", f"medium={label}", "--author", "ann")
+        if index <= 18:
+            label = "film" if index <= 12 else "digital"
+            run_json("labels", "set", f"{index}.jpg", f"medium={label}", "--author", "bob")
+    result = run_json("labels", "agreement", "medium", "ann", "bob")
+    assert result["photographs"] == 18
+    assert result["confusion"] == {"digital": {"digital": 6, "film": 2}, "film": {"digital": 0, "film": 10}}
+    assert result["accuracy"] == pytest.approx(16 / 18)
+    kappa = result["kappa"]
+    assert kappa["value"] == pytest.approx((16 / 18 - 168 / 324) / (1 - 168 / 324))
+    assert kappa["low"] < kappa["value"] < kappa["high"] <= 1
+    assert "by both ann and eve" in run_error("labels", "agreement", "medium", "ann", "eve")
+
+
+def test_kappa_equals_scikit_learn() -> None:
+    from sklearn.metrics import cohen_kappa_score
+
+    random = np.random.default_rng(1)
+    first = random.integers(4, size=300)
+    second = np.where(random.random(300) < 0.6, first, random.integers(4, size=300))
+    confusion = np.zeros((4, 4), dtype=np.int64)
+    np.add.at(confusion, (first, second), 1)
+    assert cohen_kappa(confusion) == pytest.approx(cohen_kappa_score(first, second))
+    assert cohen_kappa(np.array([[5, 0], [0, 0]])) == 1
