@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, select
 
-from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.exif_view import read_table
+from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Image, Label, Sighting
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
