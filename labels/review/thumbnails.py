@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+from lightmeter import image_grid
 from lightmeter.files import write_atomic
 from lightmeter.geometry import ORIENTATION_TAG
 from lightmeter.harvest.store import path_of
@@ -17,7 +18,7 @@ _BROWSER_FORMATS = {
     "WEBP": "image/webp",
 }
 _ROTATED_BY_BROWSERS = ("JPEG", "MPO")
-_THUMBNAIL_SIZE = (320, 320)
+_THUMBNAIL_SIDE = 320
 
 
 def original(store: Path, sha256: str) -> tuple[bytes, str]:
@@ -45,11 +46,7 @@ def thumbnail(store: Path, cache: Path, sha256: str) -> bytes:
     """
     file = cache / f"{sha256}.jpg"
     if not file.is_file():
-        with Image.open(path_of(store, sha256)) as image:
-            image.draft("RGB", _THUMBNAIL_SIZE)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-        upright.thumbnail(_THUMBNAIL_SIZE)
         out = io.BytesIO()
-        upright.save(out, "JPEG", quality=85)
+        image_grid.thumbnail(path_of(store, sha256), _THUMBNAIL_SIDE).save(out, "JPEG", quality=85)
         write_atomic(file, out.getvalue())
     return file.read_bytes()

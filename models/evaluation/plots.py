@@ -9,6 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
+
+from lightmeter.image_grid import Tile, draw_grid
 
 if TYPE_CHECKING:
     from lightmeter.models.analysis.explain import Explanation
@@ -191,18 +194,17 @@ def explanation_plot(photograph: "ModelInput", found: "Explanation", title: str)
     return _png(figure)
 
 
-def contact_sheet(shown: Sequence[tuple["ModelInput", str]], title: str) -> bytes:
+def contact_sheet(photographs: Sequence[tuple["ModelInput", str]], title: str) -> bytes:
     """Return a PNG of photographs (their views, in their own proportions) with captions."""
-    rows = -(-len(shown) // _PAIRS)
-    figure = Figure(figsize=(2.4 * _PAIRS, 2.1 * rows + 0.4), dpi=_DPI, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(rows, _PAIRS, squeeze=False)
-    for one in axes.flat:
-        one.set_axis_off()
-    for one, (photograph, caption) in zip(axes.flat, shown, strict=False):
-        one.imshow(photograph.inputs["view"].transpose(1, 2, 0), extent=(0, photograph.width, 0, photograph.height))
-        one.set_title(caption, fontsize=7, loc="left")
-    return _png(figure)
+    tiles = []
+    for photograph, caption in photographs:
+        view = Image.fromarray(photograph.inputs["view"].transpose(1, 2, 0))
+        scale = max(view.size) / max(photograph.width, photograph.height)
+        size = (max(1, round(scale * photograph.width)), max(1, round(scale * photograph.height)))
+        tiles.append(Tile(view.resize(size), [caption]))
+    content = io.BytesIO()
+    draw_grid(tiles, title, side=max(max(tile.image.size) for tile in tiles), columns=_PAIRS).save(content, "PNG")
+    return content.getvalue()
 
 
 def attack_plot(found: Mapping[str, Any]) -> bytes:
