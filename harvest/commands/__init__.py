@@ -1,1 +1,1 @@
-"""The commands of ``lightmeter harvest``, by what they are for."""
+"""Commands of ``lightmeter harvest`` and ``lightmeter catalogue``."""

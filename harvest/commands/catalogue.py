@@ -1,4 +1,4 @@
-"""``lightmeter catalogue``: the SQL catalogue."""
+"""``lightmeter catalogue``: upgrade, inspect and export the SQL catalogue."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,13 +8,14 @@ import typer
 from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.console import table
+from lightmeter.harvest.commands.options import Where, condition_of
 
-app = command_group("Upgrade, count and export the SQL catalogue.")
+app = command_group("Upgrade, inspect and export the SQL catalogue.")
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring the catalogue to the revision that this Lightmeter needs; nothing in it is lost."""
+    """Migrate the catalogue schema to the current version."""
     from lightmeter.harvest.catalogue.migrate import head, revision_of
     from lightmeter.harvest.catalogue.migrate import upgrade as upgrade_catalogue
     from lightmeter.harvest.catalogue.session import engine_for, reachable
@@ -24,16 +25,16 @@ def upgrade() -> None:
     with reachable():
         before = revision_of(engine)
         upgrade_catalogue(engine)
-    moved = f"Catalogue upgraded from revision {before or 'none'} to {head()}."
-    console.get_console().emit(
-        {"before": before, "revision": head()},
-        f"The catalogue is at revision {head()} already." if before == head() else moved,
-    )
+    if before == head():
+        message = f"The catalogue already has the current revision {head()}."
+    else:
+        message = f"Upgraded the catalogue from revision {before or 'none'} to {head()}."
+    console.get_console().emit({"before": before, "revision": head()}, message)
 
 
 @app.command()
 def info() -> None:
-    """Say where the catalogue is, at which revision, and how much is in it."""
+    """Show catalogue location, revision and number of rows."""
     from lightmeter.harvest.catalogue.migrate import head
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import catalogue_info
@@ -41,85 +42,81 @@ def info() -> None:
 
     engine = open_engine(find_project())
     counts = catalogue_info(engine)
-    where = engine.url.render_as_string(hide_password=True)
+    url = engine.url.render_as_string(hide_password=True)
     console.get_console().emit(
-        {"url": where, "revision": head(), "rows": counts},
-        table(f"{where}, revision {head()}", ("table", "rows"), list(counts.items())),
+        {"url": url, "revision": head(), "rows": counts},
+        table(f"{url}, revision {head()}", ("table", "rows"), list(counts.items())),
     )
 
 
 @app.command()
 def export(
-    target: Annotated[Path | None, typer.Argument(help="File to write.", show_default="catalogue.FORMAT")] = None,
-    form: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="What to write.")] = "csv",
-    where: Annotated[str, typer.Option(metavar="QUERY", help="Only photographs that answer to a query.")] = "",
+    target: Annotated[Path | None, typer.Argument(help="Output file.", show_default="catalogue.FORMAT")] = None,
+    file_format: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
+    where: Where = "",
 ) -> None:
-    """Write a table of every photograph: source, licence, EXIF, size and measures."""
-    from lightmeter.harvest.catalogue.export import export as write
-    from lightmeter.harvest.catalogue.query.parser import parse_where
+    """Export a table of all photographs: source, licence, EXIF, size and measures."""
+    from lightmeter.harvest.catalogue.export import export as write_export
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.project import find_project
 
-    target, chosen = target or Path(f"catalogue.{form}"), parse_where(where) if where else None
-    number, columns = write(open_engine(find_project()), target, form, chosen)
+    target, condition = target or Path(f"catalogue.{file_format}"), condition_of(where)
+    rows, columns = write_export(open_engine(find_project()), target, file_format, condition)
     console.get_console().emit(
-        {"file": target.absolute(), "rows": number, "columns": columns},
-        f"{number} photographs written to {target}.",
+        {"file": target.absolute(), "rows": rows, "columns": columns}, f"Exported {rows} photographs to {target}."
     )
 
 
 @app.command()
 def show(
     photograph: Annotated[
-        str, typer.Argument(help="SHA-256 or its beginning, name or id at the source, or a file.", metavar="PHOTO")
+        str,
+        typer.Argument(help="SHA-256 or its first digits, file name or id at the source, or a file.", metavar="PHOTO"),
     ],
 ) -> None:
-    """Print everything known about one photograph, and where it comes from."""
+    """Show all metadata of a photograph and its origin."""
     from lightmeter.harvest.catalogue.lookup import describe_photograph
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.project import find_project
 
     document = describe_photograph(open_engine(find_project()), photograph)
-    console.get_console().emit(document, _tables_of(document))
+    console.get_console().emit(document, _photograph_tables(document))
 
 
-def _tables_of(document: dict[str, Any]) -> list[Any]:
-    """Return what is known of a photograph, to read."""
+def _photograph_tables(document: dict[str, Any]) -> list[Any]:
+    image = document["image"]
+    size = f"{image['width']} × {image['height']}, {image['file_size']:,} bytes"
+    tables = [
+        _table("Sightings", document["sightings"], "source", "file", "owner", "licence", "page_url"),
+        _exif_table(document),
+        _table(
+            "Filters",
+            [row | {"measures": _format_measures(row["measures"])} for row in document["inspections"]],
+            "filter", "verdict", "reason", "measures",
+        ),
+        _table("Regions", document["regions"], "kind", "x", "y", "width", "height", "score"),
+        _table("Labels", document["labels"], "target", "value", "origin", "author"),
+    ]  # fmt: skip
+    return [f"{image['sha256']}: {image['format']}, {size}", *(table for table in tables if table.row_count)]
+
+
+def _table(title: str, rows: list[dict[str, Any]], *columns: str) -> Any:
+    return table(title, columns, [[row[column] for column in columns] for row in rows])
+
+
+def _exif_table(document: dict[str, Any]) -> Any:
     from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 
-    image, nominal = document["image"], document["nominal"]
-    size = f"{image['width']} × {image['height']}, {image['file_size']:,} bytes"
-    exif = [
-        (
-            column,
-            told["value"],
-            EXIF_COLUMNS[column].format(nominal[column]) if nominal.get(column) else None,
-            told["origin"],
-            ", ".join(f"{other['origin']}: {other['value']}" for other in told["disagree"]),
-        )
-        for column, told in document["exif"].items()
-    ]
-    seen = [
-        (row["source"], row["file"], row["owner"], row["licence"], row["page_url"]) for row in document["sightings"]
-    ]
-    said = [
-        (row["filter"], row["verdict"], row["reason"], _measures(row["measures"])) for row in document["inspections"]
-    ]
-    boxes = [
-        (row["kind"], row["x"], row["y"], row["width"], row["height"], row["score"]) for row in document["regions"]
-    ]
-    labels = [(row["target"], row["value"], row["origin"], row["author"]) for row in document["labels"]]
-    tables = [
-        table("Seen", ("source", "file", "owner", "licence", "page"), seen),
-        table("EXIF", ("", "value", "nominal", "from", "others say"), exif),
-        table("Filters", ("filter", "verdict", "reason", "measures"), said),
-        table("Regions", ("kind", "x", "y", "width", "height", "score"), boxes),
-        table("Labels", ("target", "value", "from", "author"), labels),
-    ]
-    return [f"{image['sha256']}: {image['format']}, {size}", *(one for one in tables if one.row_count)]
+    rows = []
+    for column, effective in document["exif"].items():
+        nominal = document["nominal"].get(column)
+        others = ", ".join(f"{other['origin']}: {other['value']}" for other in effective["disagree"])
+        formatted = EXIF_COLUMNS[column].format(nominal) if nominal else None
+        rows.append((column, effective["value"], formatted, effective["origin"], others))
+    return table("EXIF", ("", "value", "nominal", "origin", "other origins"), rows)
 
 
-def _measures(measures: dict[str, Any]) -> str:
+def _format_measures(measures: dict[str, Any]) -> str:
     return ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in measures.items()
     )

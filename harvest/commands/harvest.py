@@ -1,4 +1,4 @@
-"""Finding and fetching."""
+"""``lightmeter harvest``: discover and download photographs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -6,24 +6,25 @@ import typer
 from typer.core import TyperGroup
 
 from lightmeter import console, plugins
-from lightmeter.commands import CommandGroup
+from lightmeter.commands import CommandGroup, command_group
 from lightmeter.console import table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
+from lightmeter.harvest.commands import inspect
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.runs import RunResult
 
-app = CommandGroup()
+_FINAL_STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Find so many new photographs at most.", rich_help_panel="Run")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many new photographs.", rich_help_panel="Run")]
 MetadataOnly = Annotated[
-    bool, typer.Option("--metadata-only", help="Record what is found; fetch nothing.", rich_help_panel="Run")
+    bool, typer.Option("--metadata-only", help="Record metadata only; download nothing.", rich_help_panel="Run")
 ]
 Require = Annotated[
     str,
     typer.Option(
         metavar="TAG,TAG",
-        help="Keep only photographs whose EXIF has these: f_number (or FNumber), exposure_time_s, iso, "
+        help="Keep only photographs with these EXIF fields: f_number (or FNumber), exposure_time_s, iso, "
         "focal_length_mm, focal_length_35mm, make, model …",
         rich_help_panel="Run",
     ),
@@ -31,13 +32,13 @@ Require = Annotated[
 Licences = Annotated[
     list[str] | None,
     typer.Option(
-        "--licence", help="Take only this licence, as in CC0 or CC-BY-4.0; may be repeated.", rich_help_panel="Run"
+        "--licence", help="Only this licence, for example CC0 or CC-BY-4.0 (repeatable).", rich_help_panel="Run"
     ),
 ]
 
 
-class _Sources(TyperGroup):
-    """One sub-command for each installed source, imported when it is asked for."""
+class _SourceCommands(TyperGroup):
+    """One subcommand per installed source, imported when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(plugins.installed("sources"))
@@ -48,11 +49,12 @@ class _Sources(TyperGroup):
         try:
             source = plugins.get("sources", cmd_name).load()
         except LightmeterError as error:
-            return _broken(cmd_name, str(error))
-        return _command_of(cmd_name, source)
+            return _broken_source_command(cmd_name, str(error))
+        return _source_command(cmd_name, source)
 
 
-run = CommandGroup(cls=_Sources, help="Ask a source and fetch what it finds.", no_args_is_help=True)
+app = command_group("Discover, download and inspect photographs.")
+run = CommandGroup(cls=_SourceCommands, help="Harvest photographs from a source.", no_args_is_help=True)
 app.add_typer(run, name="run")
 
 
@@ -62,28 +64,16 @@ def sources() -> None:
     from lightmeter.harvest.sources.registry import list_sources
 
     rows = list_sources()
-    console.get_console().emit(
-        rows,
-        table(
-            "",
-            ("source", "from", "ready", "options", "what it takes photographs from"),
-            [
-                (
-                    row["name"],
-                    f"{row['origin']} {row['version']}",
-                    _readiness(row),
-                    " ".join(row["options"]),
-                    row["summary"],
-                )
-                for row in rows
-            ],
-        ),
-    )
+    lines = [
+        (row["name"], f"{row['origin']} {row['version']}", _readiness(row), " ".join(row["options"]), row["summary"])
+        for row in rows
+    ]
+    console.get_console().emit(rows, table("", ("source", "package", "ready", "options", "summary"), lines))
 
 
 @app.command()
 def status() -> None:
-    """Count the sightings of each run by state, with reasons."""
+    """Count the photographs of each run by state and reason."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
     from lightmeter.project import find_project
@@ -94,9 +84,9 @@ def status() -> None:
 
 @app.command()
 def resume(
-    run: Annotated[int | None, typer.Argument(help="Number of the run; else the newest unfinished.")] = None,
+    run: Annotated[int | None, typer.Argument(help="Run number (default: latest unfinished run).")] = None,
 ) -> None:
-    """Go on with a run that was stopped, killed or failed."""
+    """Resume a stopped, killed or failed run."""
     from lightmeter.harvest.crawl.runs import resume_run
     from lightmeter.project import find_project
 
@@ -105,33 +95,37 @@ def resume(
 
 @app.command()
 def retry(
-    where: Annotated[
+    reason: Annotated[
         str | None,
-        typer.Option(metavar="REASON", help="Only those whose reason begins so; see 'harvest status'."),
+        typer.Option(help="Only failures whose reason starts with this; list reasons with 'harvest status'."),
     ] = None,
 ) -> None:
-    """Try failed photographs once more."""
+    """Retry failed photographs."""
     from lightmeter.harvest.crawl.runs import retry_failed
     from lightmeter.project import find_project
 
-    _report(retry_failed(find_project(), where))
+    _report(retry_failed(find_project(), reason))
+
+
+app.add_typer(inspect.app)
 
 
 def _status_tables(document: dict[str, Any]) -> list[Any]:
-    """Return runs and reasons to read; a state that no sighting is in has no column."""
+    """Return tables of runs and reasons, without states that no photograph is in."""
     total = document["total"]
-    always = ("found", "fetched")
-    states = [state for state, number in total.items() if isinstance(number, int) and (number or state in always)]
-    lines = [(run["run"], run["source"], run["state"], *(run[state] for state in states)) for run in document["runs"]]
-    whole = ("", "all", "", *(total[state] for state in states))
-    shown = [table("", ("run", "source", "ended", *states), [*lines, whole])]
+    columns = ("found", *_FINAL_STATES, "existing")
+    states = [name for name in columns if total[name] or name in ("found", "fetched")]
+    rows = [(run["run"], run["source"], run["state"], *(run[state] for state in states)) for run in document["runs"]]
+    rows.append(("", "all", "", *(total[state] for state in states)))
+    tables = [table("", ("run", "source", "state", *states), rows)]
     if total["reasons"]:
         reasons = [(row["state"], row["reason"], row["count"]) for row in total["reasons"]]
-        shown.append(table("", ("state", "reason", "sightings"), reasons))
-    return shown
+        tables.append(table("", ("state", "reason", "photographs"), reasons))
+    return tables
 
 
-def _command_of(name: str, source: Any) -> Any:
+def _source_command(name: str, source: Any) -> Any:
+    """Return the command of a source, with the fields of its query as options."""
     from lightmeter.harvest.sources.registry import with_options
 
     def command(
@@ -146,65 +140,55 @@ def _command_of(name: str, source: Any) -> Any:
         from lightmeter.harvest.licences import normalise_licence
         from lightmeter.project import find_project
 
-        licences = tuple(normalise_licence(one) or "" for one in licence or ())
-        options = RunOptions(limit, metadata_only, _columns(require), licences)
+        licences = tuple(normalise_licence(name) or "" for name in licence or ())
+        options = RunOptions(limit, metadata_only, _required_columns(require), licences)
         _report(start_run(find_project(), name, query, options))
 
-    single = CommandGroup(add_completion=False)
-    single.command(name=name, help=f"{source.summary[:1].upper()}{source.summary[1:]}.")(
-        with_options(command, source.Query)
-    )
-    return typer.main.get_command(single)
+    group = CommandGroup(add_completion=False)
+    summary = f"{source.summary[:1].upper()}{source.summary[1:]}."
+    group.command(name=name, help=summary)(with_options(command, source.Query))
+    return typer.main.get_command(group)
 
 
-def _broken(name: str, sentence: str) -> Any:
-    single = CommandGroup(add_completion=False)
+def _broken_source_command(name: str, message: str) -> Any:
+    """Return a command that reports why a source cannot be imported."""
+    group = CommandGroup(add_completion=False)
 
-    @single.command(name=name, help="(cannot be imported)", context_settings={"ignore_unknown_options": True})
-    def command(_words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-        raise LightmeterError(sentence)
+    @group.command(name=name, help="(cannot be imported)", context_settings={"ignore_unknown_options": True})
+    def command(_args: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise LightmeterError(message)
 
-    return typer.main.get_command(single)
-
-
-def _columns(require: str) -> tuple[str, ...]:
-    from dataclasses import fields
-
-    from lightmeter.harvest.exif import ExifValues, column_of
-
-    known = [field.name for field in fields(ExifValues)]
-    wanted = [column_of(word.strip()) for word in require.split(",") if word.strip()]
-    for word in wanted:
-        if word not in known:
-            raise UsageError(plugins.unknown_name_message("EXIF column", word, known))
-    return tuple(wanted)
+    return typer.main.get_command(group)
 
 
-def _report(ended: "RunResult") -> None:
-    """Print how a run ended; raise what its exit code needs."""
+def _required_columns(require: str) -> tuple[str, ...]:
+    from lightmeter.harvest.exif import EXIF_COLUMNS, column_of
+
+    columns = tuple(column_of(name.strip()) for name in require.split(",") if name.strip())
+    for column in columns:
+        if column not in EXIF_COLUMNS:
+            raise UsageError(plugins.unknown_name_message("EXIF column", column, list(EXIF_COLUMNS)))
+    return columns
+
+
+def _report(result: "RunResult") -> None:
+    """Print how a run ended, and raise the error for its exit code."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
     from lightmeter.project import find_project
 
-    document = run_counts(open_engine(find_project()), ended.run)
-    counts = document["total"]
-    said = ", ".join(
-        f"{counts[state]} {state}"
-        for state in ("fetched", "skipped", "refused", "gone", "failed", "pending")
-        if counts[state]
-    )
-    known = f"; {counts['existing']} already in the catalogue" if counts["existing"] else ""
-    title = f"Run {ended.run}" if ended.run else "All runs"
+    counts = run_counts(open_engine(find_project()), result.run)["total"]
+    summary = ", ".join(f"{counts[state]} {state}" for state in ("found", *_FINAL_STATES) if counts[state])
+    existing = f"; {counts['existing']} already in the catalogue" if counts["existing"] else ""
+    title = f"Run {result.run}" if result.run else "All runs"
     console.get_console().emit(
-        {"run": ended.run, "state": ended.state, "reason": ended.reason, **counts},
-        f"{title} {ended.state}: {counts['found']} found{': ' if said else ''}{said}{known}.",
+        {"run": result.run, "state": result.state, "reason": result.reason, **counts},
+        f"{title} {result.state}: {summary or '0 found'}{existing}.",
     )
-    if ended.state == "stopped":
-        raise Interrupted("Stopped; nothing is lost. Go on with 'lightmeter harvest resume'.")
-    if ended.state == "failed":
-        raise LightmeterError(
-            f"The source could not be harvested: {ended.reason}. 'lightmeter harvest resume' tries again."
-        )
+    if result.state == "stopped":
+        raise Interrupted("Stopped; completed downloads are saved. Resume with 'lightmeter harvest resume'.")
+    if result.state == "failed":
+        raise LightmeterError(f"The source failed: {result.reason}. Retry with 'lightmeter harvest resume'.")
 
 
 def _readiness(row: dict[str, Any]) -> str:

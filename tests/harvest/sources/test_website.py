@@ -89,7 +89,7 @@ def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Si
     reasons = {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
     assert {"HTTP 503", "connection cut", "not an image"} <= reasons
     site.add_photo("/3.jpg", jpeg(3))
-    assert lightmeter("harvest", "retry", "--where", "HTTP 503", env=LOOPBACK)["fetched"] == 2
+    assert lightmeter("harvest", "retry", "--reason", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 
 
 def test_a_busy_site_is_left_alone_for_as_long_as_it_says(lightmeter: Lightmeter, site: Site, club: Path) -> None:
