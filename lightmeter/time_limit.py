@@ -1,4 +1,4 @@
-"""An end to work that takes too long, in the process that does it."""
+"""Time limit for work in the current process, which keeps what was done before the limit."""
 
 import signal
 import threading
@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SOON_S = 0.01
+_REPEAT_S = 0.01
 
 
 class TimeLimitExceeded(BaseException):
-    """The time is over. No ``Exception``, so that no decoder takes it for a broken file."""
+    """The time limit is exceeded. It is not an ``Exception``, so that no decoder handles it as a damaged file."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in the block after some seconds, or when an outer limit is reached, if that is sooner.
+    """Raise `TimeLimitExceeded` in the block after a number of seconds, or earlier if an outer limit is exceeded.
 
-    It works in a process's main thread, where pool workers run, on systems with interval timers; elsewhere only the
-    pool's own patience ends a picture that takes too long.
+    It works in the main thread on systems with interval timers, which is where worker processes run their tasks;
+    elsewhere only the worker pool's timeout applies.
+
+    Args:
+        seconds: Time limit in seconds.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -28,16 +31,16 @@ def time_limit(seconds: float) -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise TimeLimitExceeded
 
-    before = signal.signal(signal.SIGALRM, stop)
-    began = time.monotonic()
-    outer = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
-    if 0 < outer < seconds:
-        signal.setitimer(signal.ITIMER_REAL, outer)
+    previous_handler = signal.signal(signal.SIGALRM, stop)
+    started = time.monotonic()
+    outer_s = signal.setitimer(signal.ITIMER_REAL, seconds)[0]
+    if 0 < outer_s < seconds:
+        signal.setitimer(signal.ITIMER_REAL, outer_s)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if outer:  # again and again, for who waits for this limit may take the outer one's end for its own
-            left = outer - (time.monotonic() - began)
-            signal.setitimer(signal.ITIMER_REAL, max(left, _SOON_S), _SOON_S)
+        signal.signal(signal.SIGALRM, previous_handler)
+        if outer_s:  # repeated, because the inner block may have handled the outer limit as its own
+            remaining_s = outer_s - (time.monotonic() - started)
+            signal.setitimer(signal.ITIMER_REAL, max(remaining_s, _REPEAT_S), _REPEAT_S)

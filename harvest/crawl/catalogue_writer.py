@@ -26,7 +26,7 @@ class CatalogueWriter:
     """Writes discovered items and outcomes in order, several hundred per transaction.
 
     Items are committed before any of them is downloaded; outcomes are committed within half a second. A kill therefore
-    loses at most the last half second of outcomes, which ``resume`` downloads again.
+    loses at most the outcomes of the last half second, which ``resume`` downloads again.
 
     Args:
         engine: Catalogue engine.

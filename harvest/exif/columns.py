@@ -3,9 +3,7 @@
 The SQL model, the query language, exports, manifests, pages and cards are made from `EXIF_COLUMNS`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import Any, get_args, get_type_hints
 
 from lightmeter.exposure import format_setting
@@ -22,21 +20,21 @@ class ExifColumn:
         name: Name in SQL, queries, exports and manifests.
         type: ``str``, ``float``, ``bool`` or ``int``.
         unit: Unit of the stored value, empty for none.
-        format: Returns a value as photographers write it, such as ``f/2.8`` or ``1/125 s``.
     """
 
     name: str
     type: type
     unit: str
-    format: Callable[[Any], str]
+
+    def format(self, value: Any) -> str:
+        """Return a value as photographers write it, such as ``f/2.8`` or ``1/125 s``."""
+        if self.type is bool:
+            return "yes" if value else "no"
+        return format_setting(self.name, value) if self.type is float else str(value)
 
 
-def _format_flag(value: bool) -> str:
-    return "yes" if value else "no"
-
-
-def _column(unit: str = "", format: Callable[[Any], str] = str) -> Any:  # noqa: A002 - named after the attribute
-    return field(default=None, metadata={"unit": unit, "format": format})
+def _column(unit: str = "") -> Any:
+    return field(default=None, metadata={"unit": unit})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +56,12 @@ class ExifValues:
     make: str | None = _column()
     model: str | None = _column()
     lens: str | None = _column()
-    f_number: float | None = _column(format=partial(format_setting, "f_number"))
-    exposure_time_s: float | None = _column("s", partial(format_setting, "exposure_time_s"))
-    iso: float | None = _column(format=partial(format_setting, "iso"))
-    focal_length_mm: float | None = _column("mm", partial(format_setting, "focal_length_mm"))
-    focal_length_35mm: float | None = _column("mm", partial(format_setting, "focal_length_35mm"))
-    flash_fired: bool | None = _column(format=_format_flag)
+    f_number: float | None = _column()
+    exposure_time_s: float | None = _column("s")
+    iso: float | None = _column()
+    focal_length_mm: float | None = _column("mm")
+    focal_length_35mm: float | None = _column("mm")
+    flash_fired: bool | None = _column()
     taken_at: str | None = _column()
     software: str | None = _column()
     orientation: int | None = _column()

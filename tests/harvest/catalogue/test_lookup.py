@@ -1,0 +1,106 @@
+"""``catalogue show`` and ``catalogue export``: metadata with origins and nominal settings."""
+
+import csv
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from lightmeter.errors import UsageError
+from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, nominal_settings
+from lightmeter.harvest.catalogue.lookup import find_image
+from lightmeter.harvest.catalogue.models import Exif, Image, Sighting
+from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+from lightmeter.project import Project
+from tests.support import run_json
+
+
+@pytest.fixture
+def photo(harvested: Project, harvested_once: Path) -> Path:
+    """A photograph of the catalogue, as a file elsewhere."""
+    return harvested_once / "photographs" / "berenice" / "0.jpg"
+
+
+def test_show_lists_all_metadata(photo: Path) -> None:
+    document = run_json("catalogue", "show", photo)
+    assert document["exif"]["f_number"] == {"value": 2.8, "origin": "file", "disagree": []}
+    assert document["nominal"] == {"f_number": 2.8, "exposure_time_s": 1 / 125, "iso": 200.0}
+    assert {row["filter"] for row in document["inspections"]} >= {"borders", "quality"}
+    assert [row["source"] for row in document["sightings"]] == ["folder"]
+
+
+def test_show_reports_origins_that_disagree(harvested: Project, photo: Path) -> None:
+    sighting: dict[str, Any] = run_json("catalogue", "show", photo)["sightings"][0]
+    values = {"origin": "api", "f_number": 8.0, "iso": 200.0, "lens": "A lens", "raw": {}}
+    with open_engine(harvested).begin() as connection:
+        connection.execute(insert(Exif).values(sighting_id=sighting["id"], **values))
+    exif = run_json("catalogue", "show", photo)["exif"]
+    assert exif["f_number"]["disagree"] == [{"origin": "api", "value": 8.0}]
+    assert exif["iso"]["disagree"] == []
+    assert exif["lens"] == {"value": "A lens", "origin": "api", "disagree": []}
+
+
+def test_find_image_accepts_file_hash_name_and_id(harvested: Project, photo: Path) -> None:
+    with open_engine(harvested).begin() as connection:
+        image_id = find_image(connection, str(photo))
+        sha256 = connection.scalar(select(Image.sha256).where(Image.id == image_id))
+        connection.execute(update(Sighting).where(Sighting.image_id == image_id).values(source_id="id-0"))
+        for name in (sha256, sha256[:12], sha256[:12].upper(), "berenice/0.jpg", "0.jpg", "id-0"):
+            assert find_image(connection, name) == image_id
+
+
+def test_find_image_refuses_unknown_and_ambiguous_names(harvested: Project) -> None:
+    with open_engine(harvested).begin() as connection:
+        connection.execute(update(Sighting).values(file="same.jpg"))
+        with pytest.raises(UsageError, match="matches several photographs"):
+            find_image(connection, "same.jpg")
+        for name in ("x", "abc", "%"):
+            with pytest.raises(UsageError, match=f"No photograph '{name}'"):
+                find_image(connection, name)
+
+
+def test_export_has_exact_and_nominal_settings(harvested: Project) -> None:
+    run_json("catalogue", "export", "all.csv")
+    with Path("all.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert (row["f_number"], row["nominal_f_number"], row["nominal_iso"]) == ("2.8", "2.8", "200.0")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [
+        ("f_number", 2.8, "f/2.8"), ("f_number", 16.0, "f/16"), ("exposure_time_s", 1 / 125, "1/125 s"),
+        ("exposure_time_s", 0.5, "0.5 s"), ("iso", 200.0, "ISO 200"), ("focal_length_mm", 50.0, "50 mm"),
+        ("flash_fired", False, "no"), ("make", "Canon", "Canon"),
+    ],
+)  # fmt: skip
+def test_exif_columns_format_values(column: str, value: object, text: str) -> None:
+    assert EXIF_COLUMNS[column].format(value) == text
+
+
+def test_sql_model_has_all_exif_columns() -> None:
+    assert set(EXIF_COLUMNS) < set(Exif.__table__.columns.keys())
+
+
+@pytest.mark.parametrize(
+    ("exact", "nominal"),
+    [
+        ({"f_number": 2.83}, 2.8), ({"f_number": 3.4}, 3.5), ({"f_number": 200.0}, None), ({"f_number": 0.95}, 1.0),
+        ({"exposure_time_s": 1 / 128}, 1 / 125), ({"exposure_time_s": 0.33}, 0.3), ({"exposure_time_s": 600.0}, None),
+        ({"iso": 1250}, 1250), ({"iso": 70}, 64), ({"iso": 102_400}, 102_400),
+    ],
+)  # fmt: skip
+def test_settings_are_rounded_to_nominal_values(exact: dict[str, float], nominal: float | None) -> None:
+    (column,) = exact
+    assert nominal_settings(**exact)[column] == nominal
+
+
+@pytest.mark.parametrize("series", [NOMINAL_F_NUMBERS, NOMINAL_EXPOSURE_TIMES_S, NOMINAL_ISOS])
+def test_nominal_values_are_third_stops(series: tuple[float, ...]) -> None:
+    assert sorted(set(series)) == list(series)
+    steps = [later / earlier for earlier, later in pairwise(series)]
+    third = 2 ** (1 / 6) if series is NOMINAL_F_NUMBERS else 2 ** (1 / 3)
+    assert all(third**0.5 < step < third**1.5 for step in steps)

@@ -1,0 +1,109 @@
+"""Discovery: batches, checkpoints, limits and failures of sources."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from lightmeter.harvest.catalogue.ingest import SavedItems
+from lightmeter.harvest.catalogue.items import RequestItem
+from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.crawl.discovery import Discovery
+from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source
+from lightmeter.settings import Settings
+
+
+class RecordingWriter:
+    """Stands in for the catalogue writer: every item is new and gets a request."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[list[str], dict[str, Any] | None]] = []
+
+    def save_items(self, items: list[PhotoItem], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+        self.batches.append(([item.source_id for item in items], cursor))
+        requests = [RequestItem(int(item.source_id), str(item.media_url)) for item in items]
+        future: Future[SavedItems] = Future()
+        future.set_result(SavedItems(requests, [SightingState.FOUND] * len(items), 0))
+        return future
+
+
+class NumberSource(Source):
+    """Yields photographs 0 to 199 with a checkpoint after 100."""
+
+    name = "numbers"
+
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+        assert threading.current_thread() is not threading.main_thread()
+        for number in range(cursor["next"] if cursor else 0, 200):
+            if number == 100:
+                yield Checkpoint({"next": 100})
+            yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+
+
+class AsyncNumberSource(Source):
+    """The same as an asynchronous source."""
+
+    name = "async-numbers"
+
+    async def discover(  # type: ignore[override]
+        self, query: Any, cursor: dict[str, Any] | None
+    ) -> AsyncIterator[PhotoItem | Checkpoint]:
+        for number in range(cursor["next"] if cursor else 0, 200):
+            await asyncio.sleep(0)
+            if number == 100:
+                yield Checkpoint({"next": 100})
+            yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+
+
+class FailingSource(Source):
+    """Fails after one photograph."""
+
+    name = "failing"
+
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+        yield PhotoItem(source_id="0", media_url="https://example.org/0.jpg")
+        raise ConnectionError("the service is down")
+
+
+def discover(source: type[Source], **options: Any) -> tuple[list[int], RecordingWriter]:
+    """Return the ids of all request items, and the writer."""
+    writer = RecordingWriter()
+
+    async def main() -> list[int]:
+        discovery = Discovery(writer, source=source(Settings()), **options)  # type: ignore[arg-type]
+        return [item.sighting_id async for item in discovery]
+
+    return asyncio.run(main()), writer
+
+
+@pytest.mark.parametrize("source", [NumberSource, AsyncNumberSource])
+def test_items_are_saved_in_batches_with_checkpoint(source: type[Source]) -> None:
+    ids, writer = discover(source)
+    assert ids == list(range(200))
+    assert [len(items) for items, _ in writer.batches] == [64, 36, 64, 36]
+    assert [cursor for _, cursor in writer.batches] == [None, {"next": 100}, None, None]
+
+
+@pytest.mark.parametrize("source", [NumberSource, AsyncNumberSource])
+def test_discovery_resumes_from_cursor(source: type[Source]) -> None:
+    ids, _ = discover(source, cursor={"next": 150})
+    assert ids == list(range(150, 200))
+
+
+@pytest.mark.parametrize("source", [NumberSource, AsyncNumberSource])
+def test_limit_stops_discovery(source: type[Source]) -> None:
+    ids, _ = discover(source, limit=70)
+    assert ids == list(range(70))
+
+
+def test_pending_items_come_first() -> None:
+    ids, _ = discover(NumberSource, pending=[RequestItem(900, "https://example.org/900.jpg")], limit=2)
+    assert ids == [900, 0, 1]
+
+
+def test_failure_of_source_is_raised() -> None:
+    with pytest.raises(ConnectionError, match="the service is down"):
+        discover(FailingSource)

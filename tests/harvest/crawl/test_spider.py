@@ -1,0 +1,109 @@
+"""The spider's callbacks, and end-to-end crawls that need a slow or hostile server."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
+from lightmeter.harvest.catalogue.models import RunState, SightingState
+from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError
+from lightmeter.harvest.crawl.spider import HarvestSpider
+from tests.support import Lightmeter, Site, encode_image
+
+URL = "https://example.org/1.jpg"
+ITEM = RequestItem(1, URL)
+
+
+@pytest.fixture
+def spider() -> Any:
+    """A spider that records outcomes in ``spider.outcomes``."""
+    outcomes: list[FetchOutcome] = []
+    writer: Any = SimpleNamespace(save_outcome=outcomes.append, counts={})
+    in_flight: Any = SimpleNamespace(release=lambda _: None)
+    spider: Any = HarvestSpider(None, writer, None, in_flight)  # type: ignore[arg-type]
+    spider.outcomes = outcomes
+    return spider
+
+
+def test_photo_request_asks_for_unencoded_bytes(spider: Any) -> None:
+    request = spider.photo_request(ITEM)
+    assert request.url == URL
+    assert request.headers["Accept-Encoding"] == b"identity"
+    assert not request.meta["dont_obey_robotstxt"]
+    assert spider.photo_request(RequestItem(2, "file:///tmp/2.jpg")).meta["dont_obey_robotstxt"]
+
+
+def test_downloaded_bytes_become_an_item(spider: Any) -> None:
+    assert list(spider.parse_photo(Response(URL, body=b"bytes"), ITEM)) == [DownloadedPhoto(ITEM, b"bytes")]
+    assert spider.outcomes == []
+
+
+@pytest.mark.parametrize(
+    ("response", "state", "reason"),
+    [
+        (Response(URL, status=404), SightingState.GONE, "HTTP 404"),
+        (Response(URL, status=410), SightingState.GONE, "HTTP 410"),
+        (Response(URL, status=500), SightingState.FAILED, "HTTP 500"),
+        (Response("https://i.imgur.com/removed.png", body=b"x"), SightingState.GONE, "removed placeholder"),
+    ],
+)
+def test_response_without_photo_is_recorded(spider: Any, response: Response, state: SightingState, reason: str) -> None:
+    assert list(spider.parse_photo(response, ITEM)) == []
+    assert spider.outcomes == [FetchOutcome(ITEM, state, reason)]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (IgnoreRequest("Forbidden by robots.txt"), SightingState.REFUSED, "robots.txt"),
+        (IgnoreRequest("opt-out: TDM-Reservation"), SightingState.REFUSED, "opt-out: TDM-Reservation"),
+        (IgnoreRequest("max redirections reached"), SightingState.FAILED, "too many redirects"),
+        (DownloadTimeoutError(), SightingState.FAILED, "timeout"),
+        (DownloadError("too many bytes: 9"), SightingState.FAILED, "too many bytes: 9"),
+        (ValueError("odd"), SightingState.FAILED, "ValueError: odd"),
+    ],
+)
+def test_download_error_is_recorded(spider: Any, error: Exception, state: SightingState, reason: str) -> None:
+    failure = Failure(error)
+    failure.request = spider.photo_request(ITEM)  # type: ignore[attr-defined]
+    spider.on_photo_error(failure)
+    assert spider.outcomes == [FetchOutcome(ITEM, state, reason)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [("finished", RunState.FINISHED), ("shutdown", RunState.STOPPED), ("source failed", RunState.FAILED)],
+)
+def test_close_reason_sets_result(spider: Any, reason: str, state: RunState) -> None:
+    spider.closed(reason)
+    assert spider.result[0] == state
+
+
+def test_photos_in_flight_are_limited_in_a_crawl(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+    """With one slow worker, downloads stay at most four photographs ahead of the store."""
+    names = [f"/{number}.png" for number in range(16)]
+    for number, name in enumerate(names):
+        site.add_photo(name, encode_image(Image.new("RGB", (2500, 2500), (number, 0, 0)), "PNG", compress_level=1))
+    (project / "urls.txt").write_text("".join(f"{site.url}{name}\n" for name in names))
+    settings = {"PRIVATE_ADDRESSES": "true", "CONCURRENCY": "2"}
+    env = {f"LIGHTMETER_CRAWL__{name}": value for name, value in settings.items()} | {
+        "LIGHTMETER_INSPECT__WORKERS": "1"
+    }
+    command = lightmeter.command("harvest", "run", "urls", project / "urls.txt", "--json")
+    ahead = 0
+    with subprocess.Popen(command, env=os.environ | env, stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            requested = sum(site.requests[name] for name in names)
+            ahead = max(ahead, requested - len(list((project / "store").glob("??/*"))))
+            time.sleep(0.01)
+    assert process.returncode == 0
+    assert 0 < ahead <= 4
