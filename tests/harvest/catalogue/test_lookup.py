@@ -47,7 +47,8 @@ def test_find_image_accepts_file_hash_name_and_id(harvested: Project, photo: Pat
     with open_engine(harvested).begin() as connection:
         image_id = find_image(connection, str(photo))
         sha256 = connection.scalar(select(Image.sha256).where(Image.id == image_id))
-        connection.execute(update(Sighting).where(Sighting.image_id == image_id).values(source_id="id-0"))
+        values = {"source_id": "id-0", "file": "berenice/0.jpg"}
+        connection.execute(update(Sighting).where(Sighting.image_id == image_id).values(values))
         for name in (sha256, sha256[:12], sha256[:12].upper(), "berenice/0.jpg", "0.jpg", "id-0"):
             assert find_image(connection, name) == image_id
 
