@@ -1,12 +1,12 @@
-"""Recipes on a folder of real photographs, by cross-validation in which no photographer is on two sides.
+"""Cross-validate recipes on a folder of real photographs, with whole photographers in one fold.
 
-    python benchmarks/corpus.py CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
+    python -m benchmarks.corpus CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
         [--out results.json]
 
-CORPUS holds ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted on the
-other photographers as ``lightmeter models train`` does it, a fifth of them for validation; figures are over all folds
-together. Photographs whose setting lies between the classes are trained on where the recipe can, and never scored. The
-features of a frozen trunk do not depend on the fold and are computed once (kept in DIR).
+CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted to
+the other photographers like ``lightmeter models train`` does, with a fifth of them for validation; metrics are computed
+over all folds together. Photographs with a setting between the classes are used for training where the recipe can, and
+never for evaluation. The features of a frozen backbone do not depend on the fold and are computed once (cached in DIR).
 """
 
 import argparse
@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.corpus_tasks import TASKS, Shot, Task, shots
-from lightmeter.bootstrap import bootstrap, format_estimate, group_numbers
+from benchmarks.corpus_tasks import TASKS, Photo, Task, read_photos
+from lightmeter.bootstrap import format_estimate, group_indices
 from lightmeter.models import architectures
-from lightmeter.models.evaluation.metrics.classification import ClassPredictions, fit_temperature
+from lightmeter.models.evaluation.metrics.base import estimates
+from lightmeter.models.evaluation.metrics.calibration import fit_temperature
+from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor, calibrated, single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
@@ -32,68 +34,18 @@ from lightmeter.models.training.heads.softmax import head_logits
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
 
-
-def network(recipe: Recipe) -> Predictor:
-    spec = ModelSpec(
-        "corpus", "1.0", "", recipe.name, recipe.architecture, recipe.cut, (Target("any", ("a", "b")),),
-        recipe.architecture_options,
-    )  # fmt: skip
-    built = architectures.build(spec)
-    load_backbones(built, recipe)
-    return Predictor(spec, built)
-
-
-def features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
-    """Return the features of every photograph, shape (N, F); a row of NaN for one that cannot be read."""
-    kept = cache / f"{recipe.name}-{len(files)}.npy"
-    if kept.is_file():
-        return np.load(kept)
-    predictor = network(recipe)
-
-    def one(file: Path) -> np.ndarray | None:
-        try:
-            inputs = predictor.tensors(predictor.preprocess(file.read_bytes()))
-        except InvalidPhoto:
-            return None
-        with torch.inference_mode():
-            return predictor.network.features(inputs)[0].numpy()
-
-    found = []
-    with single_thread(), ThreadPoolExecutor() as pool:
-        for number, values in enumerate(pool.map(one, files)):
-            found.append(values)
-            if number % 200 == 0:
-                print(f"{recipe.name}: {number} of {len(files)}", flush=True)
-    width = next(len(values) for values in found if values is not None)
-    table = np.stack([np.full(width, np.nan, np.float32) if values is None else values for values in found])
-    cache.mkdir(parents=True, exist_ok=True)
-    np.save(kept, table)
-    return table
-
-
-def dealt(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
-    """Return a fold for each photograph: whole groups, largest first, each to the smallest fold."""
-    names, sizes = np.unique(np.asarray(groups), return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = np.zeros(folds)
-    fold_of = {}
-    for index in order:
-        fold = int(filled.argmin())
-        fold_of[names[index]] = fold
-        filled[fold] += sizes[index]
-    return np.asarray([fold_of[group] for group in groups])
+_PROGRESS_EVERY = 200
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a task asks of the photographs whose features are known.
+class TaskData:
+    """Photographs that a task uses.
 
     Attributes:
-        features: shape (N, F).
-        rows: of the same photographs, as a manifest has them.
-        classes: −1 for photographs that are between the classes.
-        stops: NaN where there are none.
+        features: Features, shape (N, F).
+        rows: Manifest rows of the same photographs.
+        classes: Index of the class, −1 for a setting between the classes, shape (N,).
+        stops: Setting in stops, NaN where there is none, shape (N,).
     """
 
     features: torch.Tensor
@@ -102,93 +54,160 @@ class Asked:
     stops: np.ndarray
 
 
-def asked(task: Task, table: np.ndarray, photographs: Sequence[Shot]) -> Asked:
-    found = [task.label(shot) for shot in photographs]
-    chosen = [n for n, label in enumerate(found) if label != (None, None) and np.isfinite(table[n, 0])]
-    name, classes = task.target.name, task.target.classes
-    rows = [
-        {
-            f"label_{name}": found[n][0],
-            f"stops_{name}": found[n][1],
-            "group": f"{photographs[n].medium} {photographs[n].photographer}",
-        }
-        for n in chosen
-    ]
-    numbers = [-1 if found[n][0] is None else classes.index(str(found[n][0])) for n in chosen]
-    stops = [np.nan if found[n][1] is None else found[n][1] for n in chosen]
-    return Asked(torch.from_numpy(table[chosen]).double(), rows, np.asarray(numbers), np.asarray(stops, float))
-
-
-def answered(task: Task, training: Probe, known: Asked, rest: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Return shares of the classes of some photographs, by heads fitted to the rest."""
-    inner = dealt([known.rows[n]["group"] for n in rest], 5, 1)
-    sides = {"train": rest[inner > 0], "validation": rest[inner == 0]}
-    standard, centre, spread = standardised({side: known.features[places] for side, places in sides.items()})
-    kept = {side: [known.rows[n] for n in places] for side, places in sides.items()}
-    head = choose(standard, kept, task.target, [task.target], training)
-    places = np.concatenate(list(sides.values())) if training.folds else sides["validation"]
-    truth = known.classes[places]
-    warm = fit_temperature(head.logits[truth >= 0], truth[truth >= 0])
-    parameters = head.parameters if head.final is None else head.final
-    logits = head_logits(parameters, (known.features[test] - centre) / spread)
-    return calibrated(logits.float().numpy(), warm)
-
-
-def run_task(
-    task: Task, training: Probe, table: np.ndarray, photographs: Sequence[Shot], chosen: argparse.Namespace
-) -> dict[str, Any]:
-    """Return figures over all folds, and those of always saying the median where there are stops."""
-    training = training.model_copy(update={"class_weights": task.class_weights})
-    known = asked(task, table, photographs)
-    scored = np.flatnonzero(known.classes >= 0)
-    groups = [known.rows[n]["group"] for n in scored]
-    fold_of = dict(zip(groups, dealt(groups, chosen.folds, chosen.seed), strict=True))
-    outer = np.asarray([fold_of.get(row["group"], -1) for row in known.rows])
-    shares = np.zeros((len(known.rows), len(task.target.classes)))
-    median = np.zeros(len(known.rows))
-    for fold in range(chosen.folds):
-        rest, test = np.flatnonzero(outer != fold), scored[outer[scored] == fold]
-        shares[test] = answered(task, training, known, rest, test)
-        median[test] = np.median(known.stops[rest]) if task.target.ordinal else 0
-    stops, shares = known.stops[scored], shares[scored]
-    error = np.abs(shares @ np.asarray(task.target.stops) - stops) if task.target.ordinal else None
-    answers = ClassPredictions(
-        known.classes[scored], shares.argmax(1), group_numbers(groups), shares.shape[1], shares.max(1), None, error
-    )
-    result = {"photographs": len(scored), "groups": len(set(groups)), **bootstrap(answers)}
-    if task.target.ordinal:
-        constant = replace(answers, confidence=None, error_stops=np.abs(median[scored] - stops))
-        result["median_error_stops"] = bootstrap(constant)["error_stops"]
-    return result
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--recipes", default="patches,lightmeter")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0, help="by which photographers are dealt to the folds")
-    parser.add_argument("--tasks", default=",".join(str(n) for n in range(len(TASKS))))
-    parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"))
+    parser.add_argument("--seed", type=int, default=0, help="seed of the fold assignment of photographers")
+    parser.add_argument("--tasks", default=",".join(str(index) for index in range(len(TASKS))), help="task indices")
+    parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
     parser.add_argument("--out", type=Path, default=Path("corpus-results.json"))
-    chosen = parser.parse_args()
-    photographs = list(shots(chosen.corpus))
-    print(f"{len(photographs)} photographs")
+    options = parser.parse_args()
+    photos = list(read_photos(options.corpus))
+    print(f"{len(photos)} photographs")
     results: dict[str, Any] = {}
-    for name in chosen.recipes.split(","):
+    for name in options.recipes.split(","):
         recipe = read_recipe(name)
-        table = features(recipe, [shot.file for shot in photographs], chosen.cache)
-        for task in (TASKS[int(number)] for number in chosen.tasks.split(",")):
-            found = run_task(task, recipe.training, table, photographs, chosen)
-            results.setdefault(task.name, {})[name] = found
-            value = format_estimate(found[task.figure], percent=task.figure == "balanced_accuracy")
-            base = (
-                f", median {format_estimate(found['median_error_stops'], percent=False)}" if task.target.ordinal else ""
-            )
-            ece = format_estimate(found["ece"], percent=False)
-            print(f"{task.name}: {name} {task.figure} {value}{base}; ECE {ece}; "
-                  f"{found['photographs']} photographs, {found['groups']} photographers", flush=True)  # fmt: skip
-            chosen.out.write_text(json.dumps(results, indent=1))
+        features = compute_features(recipe, [photo.file for photo in photos], options.cache)
+        for task in (TASKS[int(index)] for index in options.tasks.split(",")):
+            result = run_task(task, recipe.training, features, photos, options.folds, options.seed)
+            results.setdefault(task.name, {})[name] = result
+            print(summary(task, name, result), flush=True)
+            options.out.write_text(json.dumps(results, indent=1))
+
+
+def untrained_predictor(recipe: Recipe) -> Predictor:
+    """Return a predictor with the backbone weights of a recipe."""
+    target = Target("any", ("a", "b"))
+    spec = ModelSpec(
+        "corpus", "1.0", "", recipe.name, recipe.architecture, recipe.cut, (target,), recipe.architecture_options
+    )
+    network = architectures.build(spec)
+    load_backbones(network, recipe)
+    return Predictor(spec, network)
+
+
+def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
+    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable one."""
+    cached = cache / f"{recipe.name}-{len(files)}.npy"
+    if cached.is_file():
+        return np.load(cached)
+    predictor = untrained_predictor(recipe)
+
+    def features_of(file: Path) -> np.ndarray | None:
+        try:
+            inputs = predictor.tensors(predictor.preprocess(file.read_bytes()))
+        except InvalidPhoto:
+            return None
+        with torch.inference_mode():
+            return predictor.network.features(inputs)[0].numpy()
+
+    rows = []
+    with single_thread(), ThreadPoolExecutor() as pool:
+        for index, row in enumerate(pool.map(features_of, files)):
+            rows.append(row)
+            if index % _PROGRESS_EVERY == 0:
+                print(f"{recipe.name}: {index} of {len(files)}", flush=True)
+    width = next(len(row) for row in rows if row is not None)
+    features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
+    cache.mkdir(parents=True, exist_ok=True)
+    np.save(cached, features)
+    return features
+
+
+def assign_folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each photograph: whole groups, largest first, each to the smallest fold."""
+    names, sizes = np.unique(np.asarray(groups), return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold_sizes = np.zeros(folds)
+    fold_of = {}
+    for index in order:
+        fold = int(fold_sizes.argmin())
+        fold_of[names[index]] = fold
+        fold_sizes[fold] += sizes[index]
+    return np.asarray([fold_of[group] for group in groups])
+
+
+def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> TaskData:
+    """Return the readable photographs with a label for the task."""
+    labels = [task.label(photo) for photo in photos]
+    indices = [n for n, label in enumerate(labels) if label != (None, None) and np.isfinite(features[n, 0])]
+    name, classes = task.target.name, task.target.classes
+    rows = [
+        {
+            f"label_{name}": labels[n][0],
+            f"stops_{name}": labels[n][1],
+            "group": f"{photos[n].medium} {photos[n].photographer}",
+        }
+        for n in indices
+    ]
+    class_indices = [-1 if labels[n][0] is None else classes.index(str(labels[n][0])) for n in indices]
+    stops = [np.nan if labels[n][1] is None else labels[n][1] for n in indices]
+    return TaskData(
+        torch.from_numpy(features[indices]).double(), rows, np.asarray(class_indices), np.asarray(stops, float)
+    )
+
+
+def fit_and_predict(task: Task, training: Probe, data: TaskData, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Return class probabilities of the test photographs, by heads fitted to the training photographs."""
+    inner = assign_folds([data.rows[n]["group"] for n in train], 5, 1)
+    splits = {"train": train[inner > 0], "validation": train[inner == 0]}
+    standard, centre, scale = standardised({split: data.features[indices] for split, indices in splits.items()})
+    rows = {split: [data.rows[n] for n in indices] for split, indices in splits.items()}
+    head = choose(standard, rows, task.target, [task.target], training)
+    calibration = np.concatenate(list(splits.values())) if training.folds else splits["validation"]
+    truth = data.classes[calibration]
+    temperature = fit_temperature(head.logits[truth >= 0], truth[truth >= 0])
+    parameters = head.parameters if head.final is None else head.final
+    logits = head_logits(parameters, (data.features[test] - centre) / scale)
+    return calibrated(logits.float().numpy(), temperature)
+
+
+def run_task(
+    task: Task, training: Probe, features: np.ndarray, photos: Sequence[Photo], folds: int, seed: int
+) -> dict[str, Any]:
+    """Return the metrics over all folds, and for ordinal tasks those of the median setting."""
+    training = training.model_copy(update={"class_weights": task.class_weights})
+    data = task_data(task, features, photos)
+    evaluated = np.flatnonzero(data.classes >= 0)
+    groups = [data.rows[n]["group"] for n in evaluated]
+    fold_of = dict(zip(groups, assign_folds(groups, folds, seed), strict=True))
+    fold = np.asarray([fold_of.get(row["group"], -1) for row in data.rows])
+    probabilities = np.zeros((len(data.rows), len(task.target.classes)))
+    median = np.zeros(len(data.rows))
+    for index in range(folds):
+        train, test = np.flatnonzero(fold != index), evaluated[fold[evaluated] == index]
+        probabilities[test] = fit_and_predict(task, training, data, train, test)
+        median[test] = np.median(data.stops[train]) if task.target.ordinal else 0
+    probabilities = probabilities[evaluated]
+    predictions = ClassPredictions(
+        data.classes[evaluated],
+        probabilities.argmax(1),
+        group_indices(groups),
+        probabilities.shape[1],
+        confidence=probabilities.max(1),
+    )
+    if task.target.ordinal:
+        expected = probabilities @ np.asarray(task.target.stops)
+        predictions = replace(predictions, true_stops=data.stops[evaluated], predicted_stops=expected)
+    result = {"photographs": len(evaluated), "groups": len(set(groups)), **estimates(predictions)}
+    if task.target.ordinal:
+        baseline = replace(predictions, confidence=None, predicted_stops=median[evaluated])
+        result["median_mae_stops"] = estimates(baseline)["mae_stops"]
+    return result
+
+
+def summary(task: Task, recipe: str, result: dict[str, Any]) -> str:
+    """Return one line with the metric of a task, its baseline and the calibration error."""
+    metric = format_estimate(result[task.metric], percent=task.metric == "balanced_accuracy")
+    baseline = ""
+    if task.target.ordinal:
+        baseline = f", median {format_estimate(result['median_mae_stops'], percent=False)}"
+    ece = format_estimate(result["ece"], percent=False)
+    counts = f"{result['photographs']} photographs, {result['groups']} photographers"
+    return f"{task.name}: {recipe} {task.metric} {metric}{baseline}; ECE {ece}; {counts}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""What is asked of a folder of real photographs: settings in two or three classes, in stops, and the medium."""
+"""Tasks of the corpus benchmark: settings in two or three classes, settings in stops, and the medium."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,15 +10,18 @@ from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.harvest.exif import Privacy, read_exif
 from lightmeter.labels.datasets.dataset import TargetSpec
 
-PHONES = (
+PHONE_MAKES = (
     *("apple", "google", "hmd", "honor", "htc", "huawei", "lg", "motorola", "nokia", "oneplus", "oppo", "realme"),
     *("samsung", "vivo", "xiaomi"),
 )
 
+Label = tuple[str | None, float | None]
+"""Class and setting in stops, None where there is none."""
+
 
 @dataclass(frozen=True)
-class Shot:
-    """A photograph, who took it, and how."""
+class Photo:
+    """A photograph with its photographer and its EXIF."""
 
     file: Path
     medium: str
@@ -36,113 +38,135 @@ class Shot:
 
     @property
     def phone(self) -> bool:
-        return self.make.lower().startswith(PHONES)
+        return self.make.lower().startswith(PHONE_MAKES)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked: a target, and the figure that counts."""
+    """A target with its main metric.
+
+    Attributes:
+        name: Name of the task.
+        target: Classes to predict.
+        metric: Metric to report.
+        label_of: Function from a photograph to its label.
+        class_weights: Whether classes are weighted inversely to their frequency.
+    """
 
     name: str
     target: TargetSpec
-    figure: str
+    metric: str
+    label_of: Callable[[Photo], Label]
     class_weights: bool = True
 
-    def label(self, shot: Shot) -> "Labelled":
-        """Return a photograph's class and its setting in stops, or None where the task does not concern it."""
-        return LABELS[self.name](shot) if shot.digital or self.name == "medium" else (None, None)
-
-
-def two(value: float | None, low: float, high: float, names: tuple[str, str]) -> str | None:
-    """Return the first name at or under one bound, the second at or over the other."""
-    if value is None or low < value < high:
-        return None
-    return names[0] if value <= low else names[1]
-
-
-def nearest(value: float, stops: Sequence[float], names: Sequence[str]) -> str:
-    return names[int(np.abs(np.asarray(stops) - value).argmin())]
-
-
-def scale(low: int, high: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    return tuple(f"{number:+d}" for number in range(low, high + 1)), tuple(float(n) for n in range(low, high + 1))
-
-
-AV, SV, TV = scale(1, 8), scale(-1, 7), scale(-12, 1)
-
-
-def graded(value: float | None, classes: Any, convert: Any) -> tuple[str | None, float | None]:
-    if not value:
-        return None, None
-    stops = convert(value)
-    return nearest(stops, classes[1], classes[0]), stops
-
-
-Labelled = tuple[str | None, float | None]
-"""A class and a setting in stops, where there are such."""
+    def label(self, photo: Photo) -> Label:
+        """Return the label of a photograph, None twice if the task does not apply to it."""
+        return self.label_of(photo) if photo.digital or self.name == "medium" else (None, None)
 
 
 def by_bounds(
-    value: float | None, convert: Callable[[float], float], low: float, high: float, names: tuple[str, str]
-) -> Labelled:
-    return (two(value, low, high, names), convert(value)) if value else (None, None)
+    value: float | None, to_stops: Callable[[float], float], low: float, high: float, names: tuple[str, str]
+) -> Label:
+    """Return the first class at or below the lower bound, the second at or above the upper bound."""
+    if not value:
+        return None, None
+    stops = to_stops(value)
+    if low < value < high:
+        return None, stops
+    return names[0] if value <= low else names[1], stops
 
 
-def shutter(shot: Shot) -> Labelled:
-    return by_bounds(shot.exposure_time_s, shutter_stops, 1 / 495, 1 / 30.5, ("fast", "slow"))
+def whole_stops(low: int, high: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return one class per whole stop: names and stops."""
+    return tuple(f"{number:+d}" for number in range(low, high + 1)), tuple(float(n) for n in range(low, high + 1))
 
 
-def iso(shot: Shot) -> Labelled:
-    return by_bounds(shot.iso, iso_stops, 200, 800, ("low", "high"))
+APERTURE_STOPS, ISO_STOPS, SHUTTER_STOPS = whole_stops(1, 8), whole_stops(-1, 7), whole_stops(-12, 1)
 
 
-def iso_100_800(shot: Shot) -> Labelled:
-    return {100: "low", 800: "high"}.get(shot.iso or 0), iso(shot)[1]
+def by_nearest_stop(
+    value: float | None, scale: tuple[Sequence[str], Sequence[float]], to_stops: Callable[[float], float]
+) -> Label:
+    """Return the class of the nearest whole stop."""
+    if not value:
+        return None, None
+    stops = to_stops(value)
+    names, centres = scale
+    return names[int(np.abs(np.asarray(centres) - stops).argmin())], stops
 
 
-def aperture(shot: Shot) -> Labelled:
-    return (None, None) if shot.phone else by_bounds(shot.f_number, aperture_stops, 2.85, 7.9, ("open", "closed"))
+def shutter(photo: Photo) -> Label:
+    return by_bounds(photo.exposure_time_s, shutter_stops, 1 / 495, 1 / 30.5, ("fast", "slow"))
 
 
-def focal_length(shot: Shot) -> Labelled:
-    found = shot.focal_length_35mm
-    return ("wide", "normal", "long")[int(np.digitize(found, (28.5, 60.5)))] if found else None, None
+def iso(photo: Photo) -> Label:
+    return by_bounds(photo.iso, iso_stops, 200, 800, ("low", "high"))
 
 
-LABELS: dict[str, Callable[[Shot], Labelled]] = {
-    "shutter": shutter,
-    "iso": iso,
-    "iso 100/800": iso_100_800,
-    "aperture": aperture,
-    "focal length": focal_length,
-    "medium": lambda shot: (shot.medium, None),
-    "aperture, stops": lambda shot: graded(shot.f_number, AV, aperture_stops),
-    "iso, stops": lambda shot: graded(shot.iso, SV, iso_stops),
-    "shutter, stops": lambda shot: graded(shot.exposure_time_s, TV, shutter_stops),
-}
+def iso_100_800(photo: Photo) -> Label:
+    return {100: "low", 800: "high"}.get(photo.iso or 0), iso(photo)[1]
+
+
+def aperture(photo: Photo) -> Label:
+    return (None, None) if photo.phone else by_bounds(photo.f_number, aperture_stops, 2.85, 7.9, ("open", "closed"))
+
+
+def focal_length(photo: Photo) -> Label:
+    value = photo.focal_length_35mm
+    return ("wide", "normal", "long")[int(np.digitize(value, (28.5, 60.5)))] if value else None, None
+
+
+def medium(photo: Photo) -> Label:
+    return photo.medium, None
+
+
+ISO = TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)")
 
 TASKS = [
-    Task("shutter", TargetSpec("shutter", "1", ("fast", "slow"), unit="log2 s"), "balanced_accuracy"),
-    Task("iso", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
-    Task("iso 100/800", TargetSpec("iso", "1", ("low", "high"), unit="log2 (ISO / 100)"), "balanced_accuracy"),
-    Task("aperture", TargetSpec("aperture", "1", ("open", "closed"), unit="Av"), "balanced_accuracy"),
-    Task("focal length", TargetSpec("focal-length", "1", ("wide", "normal", "long")), "macro_f1"),
-    Task("medium", TargetSpec("medium", "1", ("digital", "film")), "balanced_accuracy"),
-    Task("aperture, stops", TargetSpec("aperture", "1", *AV, "Av"), "error_stops", class_weights=False),
-    Task("iso, stops", TargetSpec("iso", "1", *SV, "log2 (ISO / 100)"), "error_stops", class_weights=False),
-    Task("shutter, stops", TargetSpec("shutter", "1", *TV, "log2 s"), "error_stops", class_weights=False),
+    Task("shutter", TargetSpec("shutter", "1", ("fast", "slow"), unit="log2 s"), "balanced_accuracy", shutter),
+    Task("iso", ISO, "balanced_accuracy", iso),
+    Task("iso 100/800", ISO, "balanced_accuracy", iso_100_800),
+    Task("aperture", TargetSpec("aperture", "1", ("open", "closed"), unit="Av"), "balanced_accuracy", aperture),
+    Task("focal length", TargetSpec("focal-length", "1", ("wide", "normal", "long")), "macro_f1", focal_length),
+    Task("medium", TargetSpec("medium", "1", ("digital", "film")), "balanced_accuracy", medium),
+    Task(
+        "aperture, stops",
+        TargetSpec("aperture", "1", *APERTURE_STOPS, "Av"),
+        "mae_stops",
+        lambda photo: by_nearest_stop(photo.f_number, APERTURE_STOPS, aperture_stops),
+        class_weights=False,
+    ),
+    Task(
+        "iso, stops",
+        TargetSpec("iso", "1", *ISO_STOPS, "log2 (ISO / 100)"),
+        "mae_stops",
+        lambda photo: by_nearest_stop(photo.iso, ISO_STOPS, iso_stops),
+        class_weights=False,
+    ),
+    Task(
+        "shutter, stops",
+        TargetSpec("shutter", "1", *SHUTTER_STOPS, "log2 s"),
+        "mae_stops",
+        lambda photo: by_nearest_stop(photo.exposure_time_s, SHUTTER_STOPS, shutter_stops),
+        class_weights=False,
+    ),
 ]
 
 
-def shots(corpus: Path) -> Iterator[Shot]:
+def read_photos(corpus: Path) -> Iterator[Photo]:
+    """Yield the photographs of a corpus folder with their EXIF."""
     for file in sorted(corpus.glob("*/*/**/*")):
-        if not file.is_file():
-            continue
         medium, photographer = file.relative_to(corpus).parts[:2]
-        if medium not in ("digital", "film"):
+        if not file.is_file() or medium not in ("digital", "film"):
             continue
-        values = read_exif(file.read_bytes(), privacy=Privacy()).values
-        yield Shot(
-            file, medium, photographer, (values.make or "").strip(), values.f_number, values.exposure_time_s,
-            values.iso, values.focal_length_35mm,
-        )  # fmt: skip
+        exif = read_exif(file.read_bytes(), privacy=Privacy()).values
+        yield Photo(
+            file,
+            medium,
+            photographer,
+            (exif.make or "").strip(),
+            exif.f_number,
+            exif.exposure_time_s,
+            exif.iso,
+            exif.focal_length_35mm,
+        )

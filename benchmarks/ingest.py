@@ -1,11 +1,11 @@
-"""Ingest, side by side: the same photographs from the same loopback server, by Lightmeter and by what people use today.
+"""Throughput of ingest: the same photographs from the same loopback server, by Lightmeter and by other tools.
 
-    python benchmarks/ingest.py --count 3000 [--tools FOLDER]
+    python -m benchmarks.ingest --count 3000 [--tools FOLDER]
 
-Lightmeter does everything that it does in a crawl: bytes, hash, store, EXIF, filters, rows; once with all filters, once
-with the search for faces put off (``deferred = ["faces"]``). The others fetch and write files: Scrapy's FilesPipeline,
-img2dataset without resizing, gallery-dl. Those two are not dependencies; --tools names the `bin` folder of an
-environment that has them. Prints photographs a second, start and end of each program included, and ratios.
+Lightmeter does everything that it does in a crawl (bytes, hash, store, EXIF, filters, rows), once with all filters and
+once without face detection (``deferred = ["faces"]``). The others download and write files: Scrapy's FilesPipeline,
+img2dataset without resizing, gallery-dl. The last two are not dependencies; --tools names the ``bin`` folder of an
+environment that has them. Prints photographs per second, including start and end of each program, and ratios.
 """
 
 import argparse
@@ -30,9 +30,9 @@ from PIL import Image
 from lightmeter import cli
 
 Command = Callable[[Path], list[str]]
-"""Takes the folder to write to, and returns words to run in it."""
+"""Function from an output folder to the command line to run in it."""
 
-WHOLE, QUICK = "lightmeter", "lightmeter, faces later"
+ALL_FILTERS, WITHOUT_FACES = "lightmeter", "lightmeter, no faces"
 
 _SIZE = (500, 375)
 _VARIANTS = 50
@@ -58,51 +58,54 @@ process.start()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=3000)
-    parser.add_argument("--tools", type=Path, help="bin folder with img2dataset and gallery-dl")
+    parser.add_argument("--tools", type=Path, help="bin folder of img2dataset and gallery-dl")
     options = parser.parse_args()
     ready: multiprocessing.Queue[int] = multiprocessing.Queue()
     server = multiprocessing.Process(target=_serve, args=(ready,), daemon=True)
     server.start()
-    address = f"http://127.0.0.1:{ready.get()}"
+    base_url = f"http://127.0.0.1:{ready.get()}"
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        urls = home / "urls.txt"
-        urls.write_text("".join(f"{address}/{number}.jpg\n" for number in range(options.count)))
+        root = Path(folder)
+        urls = root / "urls.txt"
+        urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(options.count)))
         rates = {
             name: options.count / _timed(command(out), out)
-            for name, (out, command) in _contestants(home, urls, options.tools).items()
+            for name, (out, command) in _tools(root, urls, options.tools).items()
         }
-        read = _with_exif(home / WHOLE / "catalogue.sqlite")
+        with_exif = _count_with_exif(root / ALL_FILTERS / "catalogue.sqlite")
     server.terminate()
-    print(f"{'':26}{'photographs/s':>14}{WHOLE + ' ÷ it':>22}{QUICK + ' ÷ it':>27}")
+    print(f"{'':26}{'photographs/s':>14}{ALL_FILTERS + ' ÷ it':>22}{WITHOUT_FACES + ' ÷ it':>27}")
     for name, rate in rates.items():
-        print(f"{name:26}{rate:14.0f}{rates[WHOLE] / rate:22.2f}{rates[QUICK] / rate:27.2f}")
-    print(f"{read} of {options.count} photographs are in the catalogue with their EXIF.")
+        print(f"{name:26}{rate:14.0f}{rates[ALL_FILTERS] / rate:22.2f}{rates[WITHOUT_FACES] / rate:27.2f}")
+    print(f"{with_exif} of {options.count} photographs are in the catalogue with their EXIF.")
 
 
-def _contestants(home: Path, urls: Path, tools: Path | None) -> dict[str, tuple[Path, Command]]:
-    """Return what each writes to, and its command."""
-    found: dict[str, Command] = {
-        WHOLE: partial(_lightmeter, urls, []),
-        QUICK: partial(_lightmeter, urls, ["faces"]),
+def _tools(root: Path, urls: Path, tools: Path | None) -> dict[str, tuple[Path, Command]]:
+    """Return output folder and command of each tool, by its name."""
+    commands: dict[str, Command] = {
+        ALL_FILTERS: partial(_lightmeter, urls, []),
+        WITHOUT_FACES: partial(_lightmeter, urls, ["faces"]),
         "Scrapy FilesPipeline": partial(_files_pipeline, urls),
     }
     if tools:
-        found |= {"img2dataset": partial(_img2dataset, urls, tools), "gallery-dl": partial(_gallery_dl, urls, tools)}
-    return {name: (home / name, command) for name, command in found.items()}
+        commands |= {"img2dataset": partial(_img2dataset, urls, tools), "gallery-dl": partial(_gallery_dl, urls, tools)}
+    return {name: (root / name, command) for name, command in commands.items()}
 
 
-def _timed(words: list[str], out: Path) -> float:
-    """Run a command; return seconds. It is an error if it does not succeed."""
+def _timed(command: list[str], out: Path) -> float:
+    """Run a command in a folder and return its duration in seconds."""
     out.mkdir(exist_ok=True)
-    began = time.perf_counter()
-    subprocess.run(words, check=True, capture_output=True, cwd=out)
-    return time.perf_counter() - began
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=out)
+    return time.perf_counter() - started
 
 
-def _lightmeter(urls: Path, later: list[str], out: Path) -> list[str]:
+def _lightmeter(urls: Path, deferred: list[str], out: Path) -> list[str]:
     cli.main(["init", str(out), "--quiet"])
-    settings = {"crawl": {"private_addresses": True, "concurrency": 32, "per_host": 32}, "inspect": {"later": later}}
+    settings = {
+        "crawl": {"private_addresses": True, "concurrency": 32, "per_host": 32},
+        "inspect": {"deferred": deferred},
+    }
     (out / "lightmeter.toml").write_text(tomli_w.dumps(settings))
     return [sys.executable, "-m", "lightmeter", "harvest", "run", "urls", str(urls)]
 
@@ -112,26 +115,26 @@ def _files_pipeline(urls: Path, out: Path) -> list[str]:
 
 
 def _img2dataset(urls: Path, tools: Path, out: Path) -> list[str]:
-    words = [str(tools / "img2dataset"), "--url_list", str(urls), "--output_folder", str(out / "out")]
-    words += ["--processes_count", str(os.cpu_count()), "--thread_count", "32"]
-    return [*words, "--resize_mode", "no", "--encode_format", "jpg", "--disable_all_reencoding", "True"]
+    command = [str(tools / "img2dataset"), "--url_list", str(urls), "--output_folder", str(out / "out")]
+    command += ["--processes_count", str(os.cpu_count()), "--thread_count", "32"]
+    return [*command, "--resize_mode", "no", "--encode_format", "jpg", "--disable_all_reencoding", "True"]
 
 
 def _gallery_dl(urls: Path, tools: Path, out: Path) -> list[str]:
     return [str(tools / "gallery-dl"), "--quiet", "--directory", str(out), "--input-file", str(urls)]
 
 
-def _with_exif(catalogue: Path) -> int:
+def _count_with_exif(catalogue: Path) -> int:
     query = "SELECT count(*) FROM exif WHERE f_number = 2.8 AND iso = 200 AND exposure_time_s = 0.008"
     with contextlib.closing(sqlite3.connect(catalogue)) as connection:
         return int(connection.execute(query).fetchone()[0])
 
 
 def _serve(ready: "multiprocessing.Queue[int]") -> None:
-    """Serve photographs that differ in a comment at their end, so that each has bytes of its own."""
+    """Serve photographs with a different comment at the end of each, so that all files differ."""
     photographs = [_photograph(seed) for seed in range(_VARIANTS)]
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 path = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
@@ -143,7 +146,7 @@ def _serve(ready: "multiprocessing.Queue[int]") -> None:
         writer.close()
 
     async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(respond, "127.0.0.1", 0, backlog=1024)
         ready.put(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -153,8 +156,8 @@ def _serve(ready: "multiprocessing.Queue[int]") -> None:
 def _photograph(seed: int) -> bytes:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (15, 20, 3), dtype=np.uint8)
-    picture = np.asarray(Image.fromarray(coarse).resize(_SIZE, Image.Resampling.BICUBIC), np.int16)
-    noisy = np.clip(picture + random.normal(0, 6, picture.shape), 0, 255).astype(np.uint8)
+    pixels = np.asarray(Image.fromarray(coarse).resize(_SIZE, Image.Resampling.BICUBIC), np.int16)
+    noisy = np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
     tags = Image.Exif()
     tags[0x010F] = "Lightmeter"
     tags.get_ifd(0x8769).update({0x829D: 2.8, 0x829A: 0.008, 0x8827: 200})

@@ -1,6 +1,7 @@
 """A handler as TorchServe's documentation shows it ("Custom handlers"), with Pillow in ``preprocess``.
 
-It runs inside the archive that `benchmarks.contenders` makes; ``corners.json`` beside it says where patches are cut.
+It runs inside the archive that `benchmarks.serving_systems` writes; ``corners.json`` beside it holds the positions of
+the patches.
 """
 
 import io
@@ -15,13 +16,13 @@ from ts.torch_handler.base_handler import BaseHandler
 
 
 class Plain(BaseHandler):
-    """Cuts the patches that our preprocessing cuts, and is otherwise as plain as can be."""
+    """Minimal handler that extracts the same patches as our preprocessing."""
 
     def initialize(self, context: Any) -> None:
         super().initialize(context)
         folder = Path(context.system_properties["model_dir"])
-        cut = json.loads((folder / "corners.json").read_text())
-        self.size, self.corners = cut["size"], cut["corners"]
+        patches = json.loads((folder / "corners.json").read_text())
+        self.size, self.corners = patches["size"], patches["corners"]
 
     def preprocess(self, data: Any) -> torch.Tensor:
         photographs = []
@@ -32,8 +33,8 @@ class Plain(BaseHandler):
         return torch.from_numpy(np.stack(photographs))
 
     def boxes(self, width: int, height: int) -> list[tuple[int, int, int, int]]:
-        free = (width - self.size + 1, height - self.size + 1)
-        corners = [(int(across * free[0]), int(down * free[1])) for across, down in self.corners]
+        limits = (width - self.size + 1, height - self.size + 1)
+        corners = [(int(x * limits[0]), int(y * limits[1])) for x, y in self.corners]
         return [(left, top, left + self.size, top + self.size) for left, top in corners]
 
     def postprocess(self, data: torch.Tensor) -> list[dict[str, Any]]:

@@ -1,12 +1,13 @@
-"""How fast a model is served: in this process, by TorchServe with our handler, by a plain handler, and by LitServe.
+"""Speed of serving: in this process, TorchServe with our handler, TorchServe with a minimal handler, and LitServe.
 
     python -m benchmarks.serve [--run RUN] [--photographs FOLDER] [--seconds 5]
 
-All of them have the same network, two workers, and the same photographs, one after the other in one run. The plain
-handler is what TorchServe's documentation shows ("Custom handlers"): a `BaseHandler` with Pillow in ``preprocess``, a
-TorchScript file, the default settings, no tokens. With one client a contender and this process take turns, photograph
-by photograph, so that other work on the machine weighs on both. Goals: with one client a median of at most 1.15 times
-the one in this process; with 16 clients at least twice the plain handler's photographs a second; no errors.
+All systems have the same network, two workers and the same photographs, one system after the other in one run. The
+minimal handler is the one in TorchServe's documentation ("Custom handlers"): a `BaseHandler` with Pillow in
+``preprocess``, a TorchScript file, default settings, no tokens. With one client a system and this process alternate
+photograph by photograph, so that other load on the machine affects both. Goals: with one client a median latency of at
+most 1.15 times the one in this process; with 16 clients at least twice the throughput of the minimal handler; no
+errors.
 """
 
 import argparse
@@ -20,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.contenders import Ask, in_process, litserve, ours, plain
-from benchmarks.material import CONNECTIONS, noise, untrained
+from benchmarks.serving_common import CONNECTIONS, noise, untrained
+from benchmarks.serving_systems import Predict, in_process, litserve, ours, plain
 from lightmeter import cli
 from lightmeter.console import Console, table, use_console
 from lightmeter.models.runtime.spec import Preprocessing
@@ -31,116 +32,120 @@ CLIENTS = (1, 4, 16, CONNECTIONS)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one contender did under one number of clients.
+class LoadResult:
+    """Measurements of one system with a number of clients.
 
     Attributes:
-        median_s: half of the answers came within this time.
-        slow_s: 99 of 100 answers came within this time.
-        per_second: photographs.
-        errors: answers that were none.
+        p50_s: Median latency in seconds.
+        p99_s: 99th percentile of the latency in seconds.
+        throughput: Photographs per second.
+        errors: Number of failed requests.
     """
 
-    median_s: float
-    slow_s: float
-    per_second: float
+    p50_s: float
+    p99_s: float
+    throughput: float
     errors: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, help="run folder; else an untrained network of the recipe 'patches'")
-    parser.add_argument("--photographs", type=Path, help="folder of JPEG files; else noise")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each number of clients")
-    chosen = parser.parse_args()
+    parser.add_argument("--run", type=Path, help="run folder (default: untrained network of the recipe 'patches')")
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files (default: noise)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration for each number of clients")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
         cli.main(["init", str(Path(folder) / "project"), "--quiet"])
         project = Project(Path(folder) / "project")
-        run = chosen.run or untrained(project.runs / "model", Preprocessing())
-        files = sorted(chosen.photographs.glob("*.jpg")) if chosen.photographs else []
+        run = options.run or untrained(project.runs / "model", Preprocessing())
+        files = sorted(options.photographs.glob("*.jpg")) if options.photographs else []
         photographs = [file.read_bytes() for file in files] or noise(8)
-        results = measure_all(project, run, photographs, chosen.seconds)
+        results = measure_all(project, run, photographs, options.seconds)
     report(results)
 
 
 def measure_all(
     project: Project, run: Path, photographs: Sequence[bytes], seconds: float
-) -> dict[str, dict[int, Measured]]:
-    contenders = {
+) -> dict[str, dict[int, LoadResult]]:
+    """Return the measurements of every system by number of clients."""
+    systems = {
         "TorchServe, ours, batch 1": ours(project, run, batch=1),
         "TorchServe, ours, batch 8": ours(project, run, batch=8),
-        "TorchServe, plain handler": plain(project.root, run),
+        "TorchServe, minimal handler": plain(project.root, run),
         "LitServe, ours": litserve(project, run),
     }
-    results: dict[str, dict[int, Measured]] = {}
-    here = in_process(run)
-    for name, contender in contenders.items():
-        with contender as ask:
-            measure(ask, photographs, 1, min(1.0, seconds))  # warm up
-            beside, alone = take_turns([here, ask], photographs, 2 * seconds)
-            results[f"in this process, beside {name}"] = {1: beside}
-            results[name] = {1: alone, **{each: measure(ask, photographs, each, seconds) for each in CLIENTS[1:]}}
+    results: dict[str, dict[int, LoadResult]] = {}
+    local = in_process(run)
+    for name, system in systems.items():
+        with system as predict:
+            measure(predict, photographs, 1, min(1.0, seconds))  # warm up
+            reference, single = alternate([local, predict], photographs, 2 * seconds)
+            results[f"in this process, beside {name}"] = {1: reference}
+            loads = {clients: measure(predict, photographs, clients, seconds) for clients in CLIENTS[1:]}
+            results[name] = {1: single, **loads}
     return results
 
 
-def take_turns(asks: Sequence[Ask], photographs: Sequence[bytes], seconds: float) -> list[Measured]:
-    """Let contenders answer one photograph after the other in turns."""
-    times: list[list[float]] = [[] for _ in asks]
+def alternate(systems: Sequence[Predict], photographs: Sequence[bytes], seconds: float) -> list[LoadResult]:
+    """Measure systems in turns, photograph by photograph."""
+    latencies: list[list[float]] = [[] for _ in systems]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for ask, taken in zip(asks, times, strict=True):
-            begun = time.perf_counter()
-            ask(photographs[len(taken) % len(photographs)])
-            taken.append(time.perf_counter() - begun)
-    return [
-        Measured(float(np.median(taken)), float(np.percentile(taken, 99)), len(taken) / sum(taken), 0)
-        for taken in times
-    ]
+        for predict, own in zip(systems, latencies, strict=True):
+            started = time.perf_counter()
+            predict(photographs[len(own) % len(photographs)])
+            own.append(time.perf_counter() - started)
+    return [load_result(own, sum(own), 0) for own in latencies]
 
 
-def measure(ask: Ask, photographs: Sequence[bytes], clients: int, seconds: float) -> Measured:
-    """Let a number of clients ask, each one photograph after the other."""
-    times: list[float] = []
+def measure(predict: Predict, photographs: Sequence[bytes], clients: int, seconds: float) -> LoadResult:
+    """Measure a system with a number of clients, each of which waits for its prediction."""
+    latencies: list[float] = []
     errors: list[Exception] = []
     end = time.perf_counter() + seconds
 
-    def client(number: int) -> None:
-        while (begun := time.perf_counter()) < end:
+    def client(index: int) -> None:
+        while (started := time.perf_counter()) < end:
             try:
-                ask(photographs[number % len(photographs)])
-                times.append(time.perf_counter() - begun)
-            except Exception as error:  # noqa: BLE001 - counted and shown
+                predict(photographs[index % len(photographs)])
+                latencies.append(time.perf_counter() - started)
+            except Exception as error:  # noqa: BLE001 - counted and reported
                 errors.append(error)
-            number += clients
+            index += clients
 
-    begun = time.perf_counter()
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    started = time.perf_counter()
+    threads = [threading.Thread(target=client, args=(index,)) for index in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    took = time.perf_counter() - begun
     if errors:
         print(f"  {errors[0]!r}", file=sys.stderr)
-    median, slow = np.percentile(times, [50, 99]) if times else (np.nan, np.nan)
-    return Measured(float(median), float(slow), len(times) / took, len(errors))
+    return load_result(latencies, time.perf_counter() - started, len(errors))
 
 
-def report(results: dict[str, dict[int, Measured]]) -> None:
-    from rich.console import Console as Rich
+def load_result(latencies: Sequence[float], seconds: float, errors: int) -> LoadResult:
+    p50, p99 = np.percentile(latencies, [50, 99]) if latencies else (np.nan, np.nan)
+    return LoadResult(float(p50), float(p99), len(latencies) / seconds, errors)
+
+
+def report(results: dict[str, dict[int, LoadResult]]) -> None:
+    """Print all measurements and whether the goals are met."""
+    from rich.console import Console as RichConsole
 
     rows = [
-        (name, clients, round(m.median_s * 1000, 1), round(m.slow_s * 1000, 1), round(m.per_second, 1), m.errors)
+        (name, clients, round(r.p50_s * 1000, 1), round(r.p99_s * 1000, 1), round(r.throughput, 1), r.errors)
         for name, by_clients in results.items()
-        for clients, m in by_clients.items()
+        for clients, r in by_clients.items()
     ]
-    Rich(width=110).print(table("", ("", "clients", "p50 ms", "p99 ms", "photographs/s", "errors"), rows))
+    RichConsole(width=110).print(table("", ("", "clients", "p50 ms", "p99 ms", "photographs/s", "errors"), rows))
     name = "TorchServe, ours, batch 1"
-    alone = results[name][1].median_s / results[f"in this process, beside {name}"][1].median_s
-    faster = results["TorchServe, ours, batch 8"][16].per_second / results["TorchServe, plain handler"][16].per_second
-    errors = sum(m.errors for by_clients in results.values() for m in by_clients.values())
-    print(f"one client, median: {alone:.2f} times in this process (goal: at most 1.15)")
-    print(f"16 clients: {faster:.2f} times the plain handler's photographs a second (goal: at least 2)")
+    overhead = results[name][1].p50_s / results[f"in this process, beside {name}"][1].p50_s
+    minimal = results["TorchServe, minimal handler"][16].throughput
+    speed_up = results["TorchServe, ours, batch 8"][16].throughput / minimal
+    errors = sum(r.errors for by_clients in results.values() for r in by_clients.values())
+    print(f"1 client: {overhead:.2f} times the median latency in this process (goal: at most 1.15)")
+    print(f"16 clients: {speed_up:.2f} times the throughput of the minimal handler (goal: at least 2)")
     print(f"errors: {errors} (goal: 0)")
 
 

@@ -1,120 +1,159 @@
-"""Intervals by resampling whole groups.
+"""Confidence intervals by bootstrap over groups, and the metrics that need it.
 
-Photographs of one photographer resemble each other, so they are drawn together: an interval over
-photographs would pretend to know more than it does (Efron and Tibshirani 1993, chapter 8: resample the
-units that are independent).
+Photographs of one photographer resemble each other. An interval that treats them as independent would be too
+narrow, so whole groups are resampled (Efron and Tibshirani 1993, chapter 8).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-Whole = NDArray[np.int64]
-Estimate = dict[str, float | None]
-Drawn = dict[str, tuple[float, Floats]]
-"""Figures by name: what each is, and what it is in many draws of the groups (none where there is one group)."""
+Ints = NDArray[np.int64]
+Metrics = Callable[[Floats], Mapping[str, Floats]]
+"""Function from group weights, shape (D, G), to the value of each metric under each row of weights, shape (D,)."""
 
 RESAMPLES = 2000
-BINS = 10
-_LEAST_GROUPS = 2
+_CHUNK = 50  # resamples computed at a time, to limit memory
 
 
-class Predictions(Protocol):
-    """Answers of which figures can be had."""
+class Estimate(TypedDict):
+    """A metric with its 95 % interval.
 
-    @property
-    def truth(self) -> NDArray[Any]:
-        """What is true, a row a photograph."""
+    Attributes:
+        value: The metric, None where it is undefined.
+        low: Lower end of the interval, None with fewer than two groups.
+        high: Upper end of the interval, None with fewer than two groups.
+    """
 
-    @property
-    def groups(self) -> Whole:
-        """Index of each photograph's group, shape (N,)."""
-
-    def drawn(self, seed: int) -> Drawn:
-        """Return every figure that the answers allow, in many draws of the groups."""
-
-
-def bootstrap(answers: Predictions, seed: int = 0) -> dict[str, Estimate]:
-    """Return every figure that the answers allow, each as ``{"value", "low", "high"}``."""
-    return {name: with_interval(value, draws) for name, (value, draws) in answers.drawn(seed).items()}
+    value: float | None
+    low: float | None
+    high: float | None
 
 
-def paired_bootstrap(first: Predictions, second: Predictions, seed: int = 0) -> dict[str, Estimate]:
-    """Return the second's figures less the first's, with intervals from drawing the same groups for both.
+def bootstrap(metrics: Metrics, n_groups: int, seed: int = 0) -> dict[str, Estimate]:
+    """Return each metric with its 95 % percentile interval over resampled groups.
 
     Args:
-        first: answers about some photographs.
-        second: answers about the same photographs, in the same order.
-        seed: of the resampling.
+        metrics: Metrics as a function of group weights.
+        n_groups: Number of groups.
+        seed: Seed of the resampling.
+
+    Example:
+        >>> hits, counts = group_sums([0, 0, 1], [1, 0, 1]), group_sums([0, 0, 1], [1, 1, 1])
+        >>> estimate = bootstrap(lambda weights: {"accuracy": weights @ hits / (weights @ counts)}, n_groups=2)
+        >>> format_estimate(estimate["accuracy"])
+        '66.7 % [50.0, 100.0]'
     """
-    if not (np.array_equal(first.truth, second.truth) and np.array_equal(first.groups, second.groups)):
-        raise ValueError("answers about different photographs cannot be compared")
-    ours, theirs = second.drawn(seed), first.drawn(seed)
+    draws = [metrics(weights) for weights in _resampled_weights(n_groups, seed)]
     return {
-        name: with_interval(ours[name][0] - theirs[name][0], ours[name][1] - theirs[name][1])
-        for name in ours
-        if name in theirs
+        name: _estimate(value[0], [drawn[name] for drawn in draws])
+        for name, value in metrics(np.ones((1, n_groups))).items()
     }
 
 
-def draws_of_groups(count: int, seed: int) -> Floats:
-    """Return how often each of so many groups is drawn, in many draws with replacement.
+def paired_bootstrap(first: Metrics, second: Metrics, n_groups: int, seed: int = 0) -> dict[str, Estimate]:
+    """Return the difference second − first of each metric that both have, with its 95 % interval.
 
-    Returns:
-        Shape (RESAMPLES, count); no draw at all where there are fewer than two groups.
+    Both are resampled with the same groups.
+
+    Args:
+        first: Metrics of the reference.
+        second: Metrics of what is compared with it, over the same groups.
+        n_groups: Number of groups.
+        seed: Seed of the resampling.
     """
-    if count < _LEAST_GROUPS:
-        return np.empty((0, count))
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
+
+    def difference(weights: Floats) -> dict[str, Floats]:
+        ours, reference = second(weights), first(weights)
+        return {name: ours[name] - reference[name] for name in ours if name in reference}
+
+    return bootstrap(difference, n_groups, seed)
 
 
-def group_numbers(groups: Sequence[str]) -> Whole:
-    """Return a number for each photograph that is the same within a group."""
+def group_indices(groups: Sequence[str]) -> Ints:
+    """Return the index of each row's group, shape (N,)."""
     return np.asarray(np.unique(np.asarray(groups, dtype=object).astype(str), return_inverse=True)[1], np.int64)
 
 
-def mean_where(above: Floats, below: Floats) -> Floats:
-    """Return the mean over the last axis of the ratios whose denominator is above zero; NaN where none is."""
-    counted = below > 0
-    ratios = np.divide(above, below, out=np.zeros_like(below), where=counted)
-    count = counted.sum(-1)
+def group_sums(groups: ArrayLike, values: ArrayLike) -> Floats:
+    """Return the sum of values by group.
+
+    Args:
+        groups: Index of each row's group, shape (N,).
+        values: Values of each row, shape (N, ...).
+
+    Returns:
+        Sums, shape (G, ...).
+    """
+    rows, indices = np.asarray(values, np.float64), np.asarray(groups, np.int64)
+    sums = np.zeros((int(indices.max(initial=-1)) + 1, *rows.shape[1:]))
+    np.add.at(sums, indices, rows)
+    return sums
+
+
+def group_histogram(groups: Ints, bins: Ints, n_bins: int, values: Floats | None = None) -> Floats:
+    """Return the number of rows, or the sum of their values, by group and bin, shape (G, n_bins).
+
+    Args:
+        groups: Index of each row's group, shape (N,).
+        bins: Index of each row's bin, shape (N,).
+        n_bins: Number of bins.
+        values: Value of each row, shape (N,) (default: 1 each).
+    """
+    n_groups = int(groups.max(initial=-1)) + 1
+    cells = np.bincount(groups * n_bins + bins, weights=values, minlength=n_groups * n_bins)
+    return cells.astype(np.float64).reshape(n_groups, n_bins)
+
+
+def macro_f1(true_positives: Floats, actual: Floats, predicted: Floats) -> Floats:
+    """Return the mean of the F1 scores of the classes that occur or are predicted, over the last axis.
+
+    Args:
+        true_positives: Correct predictions of each class, shape (..., C).
+        actual: Examples of each class, shape (..., C).
+        predicted: Predictions of each class, shape (..., C).
+    """
+    return mean_ratio(2 * true_positives, actual + predicted)
+
+
+def balanced_accuracy(true_positives: Floats, actual: Floats) -> Floats:
+    """Return the mean recall of the classes that occur, over the last axis."""
+    return mean_ratio(true_positives, actual)
+
+
+def mean_ratio(numerators: Floats, denominators: Floats) -> Floats:
+    """Return the mean over the last axis of the ratios with a positive denominator, NaN where there are none."""
+    defined = denominators > 0
+    ratios = np.divide(numerators, denominators, out=np.zeros_like(denominators), where=defined)
+    count = defined.sum(-1)
     return np.asarray(np.divide(ratios.sum(-1), count, out=np.full(count.shape, np.nan), where=count > 0))
 
 
-def bin_of(confidence: Floats) -> Whole:
-    """Return which of ten bins each confidence falls into."""
-    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-
-
-def reliability(confidence: Floats, correct: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """Return confidence and accuracy in each of ten bins of confidence that hold photographs."""
-    bins = bin_of(confidence)
-    return [
-        {
-            "photographs": int((bins == index).sum()),
-            "confidence": float(confidence[bins == index].mean()),
-            "accuracy": float(correct[bins == index].mean()),
-        }
-        for index in np.unique(bins)
-    ]
-
-
-def format_estimate(figure: Mapping[str, Any], *, percent: bool = True) -> str:
-    """Return a figure with its interval as people write it, for example ``81.4 % [70.9, 87.4]``."""
-    if figure["value"] is None:
+def format_estimate(estimate: Estimate, *, percent: bool = True) -> str:
+    """Return an estimate as text, for example ``81.4 % [70.9, 87.4]``."""
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None:
         return "–"
     scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
-    text = f"{figure['value'] * scale:.{digits}f}{unit}"
-    if figure["low"] is None:
+    text = f"{value * scale:.{digits}f}{unit}"
+    if low is None or high is None:
         return text
-    return f"{text} [{figure['low'] * scale:.{digits}f}, {figure['high'] * scale:.{digits}f}]"
+    return f"{text} [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
 
 
-def with_interval(value: float, draws: Floats) -> Estimate:
-    """Return a figure with the middle 95 % of what it is in many draws."""
-    known = draws[np.isfinite(draws)]
-    low, high = np.percentile(known, [2.5, 97.5]).tolist() if len(known) else (None, None)
-    return {"value": float(value) if np.isfinite(value) else None, "low": low, "high": high}
+def _resampled_weights(n_groups: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each group is drawn with replacement, shape (_CHUNK, G)."""
+    random = np.random.default_rng(seed)
+    if n_groups > 1:
+        for _ in range(RESAMPLES // _CHUNK):
+            yield random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_CHUNK).astype(np.float64)
+
+
+def _estimate(value: float, draws: Sequence[Floats]) -> Estimate:
+    defined = np.concatenate(draws) if draws else np.empty(0)
+    defined = defined[np.isfinite(defined)]
+    low, high = np.percentile(defined, [2.5, 97.5]).tolist() if len(defined) else (None, None)
+    return Estimate(value=float(value) if np.isfinite(value) else None, low=low, high=high)

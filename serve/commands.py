@@ -100,14 +100,14 @@ def predict(
     server: ServerOption = "main",
 ) -> None:
     """Predict photographs with a running server; unreadable files are reported with the reason."""
-    from lightmeter.models.commands.tables import shown_answers
-    from lightmeter.models.evaluation.exif_file import told_of
+    from lightmeter.models.commands.tables import prediction_tables
+    from lightmeter.models.evaluation.predict import read_exif_file
     from lightmeter.serve.client import Client
 
     with Client.connect(find_project(), server) as client, console.get_console().progress() as progress:
-        responses = client.predict_files(model, files, version, told_of(exif, files))
+        responses = client.predict_files(model, files, version, read_exif_file(exif, files))
         predictions = list(progress.track(responses, total=len(files), description="photographs"))
-    console.get_console().emit(predictions, shown_answers(predictions))
+    console.get_console().emit(predictions, prediction_tables(predictions))
     if all("error" in prediction for prediction in predictions):
         raise typer.Exit(1)
 

@@ -72,7 +72,7 @@ def _target_section(dataset: Dataset, target: TargetSpec, baselines: Sequence[Ba
         "table": class_table(dataset.spec, {**counts, "all": total}),
         "plots": [plot for plot in plots if (dataset.folder / "plots" / f"{plot}.png").is_file()],
         "baselines": baselines,
-        "estimates": [(item.name, format_estimate(vars(item))) for item in baselines],
+        "estimates": [(item.name, format_estimate(item.estimate)) for item in baselines],
     }
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import draws_of_groups, mean_where, with_interval
+from lightmeter.bootstrap import Estimate, bootstrap, group_sums, mean_ratio
 from lightmeter.labels.datasets.dataset import TargetSpec, label_column
 from lightmeter.labels.datasets.stratify import count_classes, stratified_group_split
 
@@ -53,6 +53,11 @@ class Baseline:
     high: float | None
     photographs: int
 
+    @property
+    def estimate(self) -> Estimate:
+        """Metric with its interval."""
+        return Estimate(value=self.value, low=self.low, high=self.high)
+
 
 def shortcut_baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]:
     """Return the majority baseline (all-positive for a multilabel target), then one baseline per kind of feature.
@@ -73,8 +78,7 @@ def shortcut_baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]
         for fold in np.unique(folds):
             train, test = folds != fold, folds == fold
             predictions[kind][test] = _predict(features[train], truth[train], features[test], target)
-    draws = draws_of_groups(len(names), seed=0)
-    return [_baseline(kind, truth, predicted, groups, draws, target) for kind, predicted in predictions.items()]
+    return [_baseline(kind, truth, predicted, groups, target) for kind, predicted in predictions.items()]
 
 
 def shortcut_features(target: TargetSpec) -> dict[str, Sequence[str]]:
@@ -167,19 +171,13 @@ def _features(table: pa.Table, columns: Sequence[str]) -> Floats:
     return np.hstack(parts)
 
 
-def _baseline(
-    name: str, truth: Indicators, predicted: Indicators, groups: Integers, draws: Floats, target: TargetSpec
-) -> Baseline:
-    """Estimate the metric, a mean of ratios of sums over groups."""
-    if target.multilabel:  # F1 = 2 TP / (TP + FN + TP + FP)
-        numerators, denominators = 2.0 * (truth & predicted), truth.astype(np.float64) + predicted
+def _baseline(name: str, truth: Indicators, predicted: Indicators, groups: Integers, target: TargetSpec) -> Baseline:
+    """Estimate the metric with its interval over groups."""
+    if target.multilabel:
+        metric, numerators, denominators = "macro F1", 2 * (truth & predicted), truth.astype(np.int64) + predicted
     else:
-        numerators = (truth & predicted).sum(axis=1, dtype=np.float64)[:, None]
+        metric, numerators = "accuracy", (truth & predicted).sum(axis=1, keepdims=True)
         denominators = np.ones_like(numerators)
-    sums = np.zeros((2, draws.shape[1], numerators.shape[1]))
-    np.add.at(sums[0], groups, numerators)
-    np.add.at(sums[1], groups, denominators)
-    value = float(mean_where(*sums.sum(axis=1)))
-    interval = with_interval(value, mean_where(draws @ sums[0], draws @ sums[1]))
-    metric = "macro F1" if target.multilabel else "accuracy"
-    return Baseline(name, metric, value, interval["low"], interval["high"], len(truth))
+    above, below = group_sums(groups, numerators), group_sums(groups, denominators)
+    estimate = bootstrap(lambda weights: {metric: mean_ratio(weights @ above, weights @ below)}, len(above))[metric]
+    return Baseline(name, metric, estimate["value"] or 0.0, estimate["low"], estimate["high"], len(truth))

@@ -169,8 +169,8 @@ def _train(runner: DemoRunner) -> str:
     with runner.step("Evaluate it on other photographers") as results:
         metrics = runner.run("project", "models", "evaluate", run)["metrics"]["test"]["targets"][TARGET]
         results.append(
-            f"mean error {_format(metrics['error_stops'])} stops on {metrics['photographs']} photographs; "
-            f"baseline (median): {_format(metrics['baselines']['median']['error_stops'])}"
+            f"mean error {_format(metrics['mae_stops'])} stops on {metrics['photographs']} photographs; "
+            f"baseline (median): {_format(metrics['baselines']['median']['mae_stops'])}"
         )
     return run
 

@@ -1,10 +1,10 @@
-"""Permutation importance of EXIF tags and of measures of quality.
+"""Permutation importance of EXIF tags and image statistics.
 
-What a model loses when the values of one input are shuffled among the photographs (L. Breiman, "Random forests",
-Machine Learning 45, 2001), with intervals from drawing whole groups.
+The importance of an input is the decrease of macro F1 when its values are shuffled among the photographs (L. Breiman,
+"Random forests", Machine Learning 45, 2001), with intervals from the bootstrap over groups.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,100 +12,106 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import with_interval
+from lightmeter.bootstrap import Floats, Metrics, bootstrap, paired_bootstrap
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
-from lightmeter.models.analysis.explain import target_of
-from lightmeter.models.evaluation.metrics.scoring import answers_of
+from lightmeter.models.analysis.inputs import get_target
+from lightmeter.models.evaluation.metrics.base import TargetPredictions, n_groups
 from lightmeter.models.evaluation.plots import importance_plot
-from lightmeter.models.evaluation.predictions import prediction_row
+from lightmeter.models.evaluation.predictions import prediction_row, target_predictions
 from lightmeter.models.runtime.measures import NAMES as MEASURES
 from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.feature_cache import Inputs, cached_inputs
 
-FIGURE = "macro_f1"
-_AT_ONCE = 64
+METRIC = "macro_f1"
+_BATCH = 64
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def importance_of(
-    predictor: Predictor, dataset: Dataset, split: Split, target: str | None, repeats: int
+def permutation_importance(
+    predictor: Predictor, dataset: Dataset, split: Split, target_name: str | None, repeats: int
 ) -> dict[str, Any]:
-    """Return what macro F1 loses by each input that is shuffled.
+    """Return the decrease of macro F1 for each shuffled input, largest first.
 
     Args:
-        predictor: of the model.
-        dataset: with the photographs.
-        split: whose photographs are asked about.
-        target: one of the model's; None for its first.
-        repeats: how often each input is shuffled.
+        predictor: Predictor of the model.
+        dataset: Data set with the photographs.
+        split: Split to take photographs from.
+        target_name: Target of the model (default: the first).
+        repeats: Number of shuffles per input.
 
     Raises:
-        UsageError: if the model reads neither tags nor measures, or nothing in the split is labelled.
+        UsageError: The model uses neither EXIF tags nor image statistics, or the split has no label.
     """
-    chosen = target_of(predictor, target)
-    shuffled = _inputs(predictor)
-    rows = [row for row in dataset.rows(split) if row[label_column(chosen.name)] is not None]
+    target = get_target(predictor, target_name)
+    columns = _tabular_columns(predictor)
+    rows = [row for row in dataset.rows(split) if row[label_column(target.name)] is not None]
     if not rows:
-        raise UsageError(
-            f"The {split} split of {dataset.spec.name} has no photograph with a label for '{chosen.name}'."
-        )
+        raise UsageError(f"The {split} split of {dataset.spec.name} has no label for '{target.name}'.")
     inputs = cached_inputs(predictor, dataset, rows)
     arrays = inputs.take(np.arange(len(inputs)))
-    value, draws = _figure(predictor, inputs, arrays, chosen)
-    drops = {}
-    for name, (array, columns) in shuffled.items():
-        versions = _permuted(arrays[array], columns, repeats)
-        worse = [_figure(predictor, inputs, {**arrays, array: values}, chosen) for values in versions]
-        mean, mean_draws = (np.mean(found, axis=0) for found in zip(*worse, strict=True))
-        drops[name] = with_interval(value - float(mean), draws - mean_draws)
+    predictions = _predict(predictor, inputs, arrays, target)
+    groups, original = n_groups(predictions), _mean_metric([predictions])
+    importances = {}
+    for name, (array, indices) in columns.items():
+        shuffled = [
+            _predict(predictor, inputs, {**arrays, array: values}, target)
+            for values in _shuffled(arrays[array], indices, repeats)
+        ]
+        importances[name] = paired_bootstrap(_mean_metric(shuffled), original, groups)[METRIC]
     return {
-        "target": chosen.name,
+        "target": target.name,
         "split": split,
         "repeats": repeats,
-        FIGURE: with_interval(value, draws),
-        "drops": dict(sorted(drops.items(), key=lambda pair: -(pair[1]["value"] or 0))),
+        **bootstrap(original, groups),
+        "importances": dict(sorted(importances.items(), key=lambda item: -(item[1]["value"] or 0))),
     }
 
 
-def write_importance(folder: Path, found: Mapping[str, Any]) -> Path:
-    """Write the plot into a run's plots."""
-    picture = folder / "plots" / f"importance-{found['target']}.png"
-    write_atomic(picture, importance_plot(found))
-    return picture
+def write_importance_plot(folder: Path, result: Mapping[str, Any]) -> Path:
+    """Write the plot of permutation importances into a run's plots."""
+    plot = folder / "plots" / f"importance-{result['target']}.png"
+    write_atomic(plot, importance_plot(result))
+    return plot
 
 
-def _inputs(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
-    """Return what can be shuffled: by name, the array that it is in and its columns there."""
+def _tabular_columns(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
+    """Return the array and the column indices of each input that can be shuffled, by its name."""
     settings = predictor.spec.preprocessing
-    found = {tag: ("exif", places) for tag, places in settings.exif_columns.items()}
+    columns = {tag: ("exif", indices) for tag, indices in settings.exif_columns.items()}
     if settings.measures:
-        found |= {name: ("measures", [number]) for number, name in enumerate(MEASURES)}
-    if not found:
-        raise UsageError(
-            f"The model {predictor.spec.name} reads neither EXIF tags nor measures that could be shuffled."
-        )
-    return found
+        columns |= {name: ("measures", [index]) for index, name in enumerate(MEASURES)}
+    if not columns:
+        raise UsageError(f"The model {predictor.spec.name} uses neither EXIF tags nor image statistics to shuffle.")
+    return columns
 
 
-def _permuted(values: NDArray[Any], columns: list[int], repeats: int) -> Iterator[NDArray[Any]]:
+def _shuffled(values: NDArray[Any], columns: list[int], repeats: int) -> Iterator[NDArray[Any]]:
     random = np.random.default_rng(0)
     for _ in range(repeats):
-        changed = values.copy()
-        changed[:, columns] = values[random.permutation(len(values))][:, columns]
-        yield changed
+        shuffled = values.copy()
+        shuffled[:, columns] = values[random.permutation(len(values))][:, columns]
+        yield shuffled
 
 
-def _figure(predictor: Predictor, inputs: Inputs, arrays: Arrays, target: Target) -> tuple[float, NDArray[np.float64]]:
-    parts = []
-    for start in range(0, len(inputs), _AT_ONCE):
-        batch = {name: values[start : start + _AT_ONCE] for name, values in arrays.items()}
+def _predict(predictor: Predictor, inputs: Inputs, arrays: Arrays, target: Target) -> TargetPredictions:
+    logits: list[NDArray[np.float32]] = []
+    for start in range(0, len(inputs), _BATCH):
+        batch = {name: values[start : start + _BATCH] for name, values in arrays.items()}
         with torch.inference_mode(), single_thread():
             tensors = to_tensors(batch, predictor.spec.preprocessing, predictor.device)
-            parts.append(predictor.network(tensors)[target.name].float().cpu().numpy())
-    logits = np.concatenate(parts)
-    rows = [prediction_row(row, target, found) for row, found in zip(inputs.rows, logits, strict=True)]
-    return answers_of(rows, target).drawn(0)[FIGURE]
+            logits += list(predictor.network(tensors)[target.name].float().cpu().numpy())
+    rows = [prediction_row(row, target, values) for row, values in zip(inputs.rows, logits, strict=True)]
+    return target_predictions(rows, target)
+
+
+def _mean_metric(repeats: Sequence[TargetPredictions]) -> Metrics:
+    """Return the mean macro F1 over repeated predictions, as a function of group weights."""
+
+    def metrics(weights: Floats) -> dict[str, Floats]:
+        return {METRIC: np.mean([predictions.metrics(weights)[METRIC] for predictions in repeats], axis=0)}
+
+    return metrics

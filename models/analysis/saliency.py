@@ -1,4 +1,4 @@
-"""Where in a picture a network found its answer: maps of gradients and of activations."""
+"""Saliency maps: how strongly each pixel influences a prediction."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,114 +9,118 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightmeter.errors import UsageError
-from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.extras import require
 
-_STEPS, _AT_ONCE = 32, 4  # of the path of integrated gradients
-_SAMPLES, _NOISE = 16, 0.3  # of SmoothGrad: how many, and their noise in units of the scaled pixels
-_MAP_AXES = 4
+_PATH_STEPS, _BATCH = 32, 4  # of integrated gradients
+_NOISE_SAMPLES, _NOISE_DEVIATION = 16, 0.3  # of SmoothGrad, in units of the normalised pixels
+_BATCHED_IMAGES = 5  # axes of a stack of patches with a leading batch axis
 
-Pictures = dict[str, Tensor]
+Maps = dict[str, Tensor]
 
 
 class AttributionRequest:
-    """One answer that is looked into.
+    """A prediction to attribute to pixels.
 
     Args:
-        predictor: whose network gave it.
-        inputs: of one photograph, with a leading axis of one.
-        names: of the inputs that are pictures.
-        target: of the answer.
-        answer: index of the class.
+        network: Network of the model.
+        inputs: All inputs of one photograph, each with a leading axis of one.
+        images: The inputs that are images.
+        target: Name of the target.
+        label: Index of the class.
     """
 
     def __init__(
-        self, predictor: Predictor, inputs: Mapping[str, Tensor], names: Sequence[str], target: str, answer: int
+        self, network: nn.Module, inputs: Mapping[str, Tensor], images: Mapping[str, Tensor], target: str, label: int
     ) -> None:
-        self.network, self.inputs, self.names = predictor.network, inputs, names
-        self.target, self.answer = target, answer
-        self.pictures = tuple(inputs[name].detach().requires_grad_() for name in names)
+        self.network, self.inputs, self.names = network, inputs, list(images)
+        self.target, self.label = target, label
+        self.images = tuple(image.detach().requires_grad_() for image in images.values())
 
-    def logits(self, *pictures: Tensor) -> Tensor:
-        """Return logits of shape (N, C) for N versions of the pictures; what is no picture stays as it is."""
-        rest = {name: values.expand(len(pictures[0]), *values.shape[1:]) for name, values in self.inputs.items()}
-        found: Tensor = self.network({**rest, **dict(zip(self.names, pictures, strict=True))})[self.target]
-        return found
+    def logits(self, *images: Tensor) -> Tensor:
+        """Return logits of shape (N, C) for N versions of the images; the other inputs stay as they are."""
+        inputs = {name: values.expand(len(images[0]), *values.shape[1:]) for name, values in self.inputs.items()}
+        logits: Tensor = self.network({**inputs, **dict(zip(self.names, images, strict=True))})[self.target]
+        return logits
+
+    def maps(self, attributions: Sequence[Tensor]) -> Maps:
+        """Return the strongest attribution over the colour channels by image input, shape (..., H, W)."""
+        named = zip(self.names, attributions, strict=True)
+        return {name: values[0].detach().abs().amax(-3) for name, values in named}
 
 
-def gradient(asked: AttributionRequest) -> Pictures:
-    """Return how strongly each pixel moves the logit (K. Simonyan et al., arXiv:1312.6034)."""
-    logit = asked.logits(*asked.pictures)[0, asked.answer]
-    return _strengths(asked, torch.autograd.grad(logit, asked.pictures))
+def gradient(request: AttributionRequest) -> Maps:
+    """Return the gradient of the logit (Simonyan et al., arXiv:1312.6034)."""
+    logit = request.logits(*request.images)[0, request.label]
+    return request.maps(torch.autograd.grad(logit, request.images))
 
 
-def integrated(asked: AttributionRequest) -> Pictures:
-    """Return gradients along the way from a picture of the mean colour (M. Sundararajan et al., ICML 2017)."""
+def integrated_gradients(request: AttributionRequest) -> Maps:
+    """Return integrated gradients from an image of the mean colour (Sundararajan et al., ICML 2017)."""
     with require("captum", "captum"):
         from captum.attr import IntegratedGradients
-    found = IntegratedGradients(asked.logits).attribute(
-        asked.pictures, target=asked.answer, n_steps=_STEPS, internal_batch_size=_AT_ONCE
+    method = IntegratedGradients(request.logits)
+    return request.maps(
+        method.attribute(request.images, target=request.label, n_steps=_PATH_STEPS, internal_batch_size=_BATCH)
     )
-    return _strengths(asked, found)
 
 
-def smooth(asked: AttributionRequest) -> Pictures:
-    """Return the mean gradient over noisy versions of the picture (D. Smilkov et al., arXiv:1706.03825)."""
+def smoothgrad(request: AttributionRequest) -> Maps:
+    """Return the mean gradient over noisy versions of the images (Smilkov et al., arXiv:1706.03825)."""
     with require("captum", "captum"):
         from captum.attr import NoiseTunnel, Saliency
     torch.manual_seed(0)
-    found = NoiseTunnel(Saliency(asked.logits)).attribute(
-        asked.pictures, target=asked.answer, nt_type="smoothgrad", nt_samples=_SAMPLES,
-        nt_samples_batch_size=_AT_ONCE, stdevs=_NOISE,
-    )  # fmt: skip
-    return _strengths(asked, found)
+    attributions = NoiseTunnel(Saliency(request.logits)).attribute(
+        request.images,
+        target=request.label,
+        nt_type="smoothgrad",
+        nt_samples=_NOISE_SAMPLES,
+        nt_samples_batch_size=_BATCH,
+        stdevs=_NOISE_DEVIATION,
+    )
+    return request.maps(attributions)
 
 
-def activations(asked: AttributionRequest) -> Pictures:
-    """Return how strongly the last convolution answers at each place, the mean over its channels.
+def activations(request: AttributionRequest) -> Maps:
+    """Return the activation map of the last convolution, the mean over its channels.
 
     Raises:
-        UsageError: if the network has no convolutions.
+        UsageError: The network has no convolution whose activations belong to one image each.
     """
-    with _last_maps(asked.network) as seen, torch.inference_mode():
-        asked.logits(*asked.pictures)
-    found = {}
-    for name, picture in zip(asked.names, asked.pictures, strict=True):
-        count = picture.shape[1] if picture.dim() > _MAP_AXES else 1
-        if count not in seen or len(asked.names) > len(seen):
-            raise UsageError("This network has no maps of activations that belong to one picture each.")
-        maps = seen[count].clamp(min=0).mean(1, keepdim=True)
-        large = functional.interpolate(maps, size=picture.shape[-2:], mode="bilinear")[:, 0]
-        found[name] = large if picture.dim() > _MAP_AXES else large[0]
-    return found
+    with _last_feature_maps(request.network) as feature_maps, torch.inference_mode():
+        request.logits(*request.images)
+    maps = {}
+    for name, image in zip(request.names, request.images, strict=True):
+        stacked = image.dim() == _BATCHED_IMAGES
+        count = image.shape[1] if stacked else 1
+        if count not in feature_maps or len(request.names) > len(feature_maps):
+            raise UsageError("The method 'activations' does not fit this network: no feature maps of single images.")
+        mean = feature_maps[count].clamp(min=0).mean(1, keepdim=True)
+        resized = functional.interpolate(mean, size=image.shape[-2:], mode="bilinear")[:, 0]
+        maps[name] = resized if stacked else resized[0]
+    return maps
 
 
-MAPS: dict[str, Callable[[AttributionRequest], Pictures]] = {
+METHODS: dict[str, Callable[[AttributionRequest], Maps]] = {
     "gradient": gradient,
-    "integrated": integrated,
-    "smooth": smooth,
+    "integrated-gradients": integrated_gradients,
+    "smoothgrad": smoothgrad,
     "activations": activations,
 }
-"""Kinds of maps, by the name that ``models explain`` takes."""
+"""Saliency methods, by the name that ``models explain --method`` takes."""
 
 
 @contextmanager
-def _last_maps(network: nn.Module) -> Iterator[dict[int, Tensor]]:
-    """Yield the last maps of shape (M, C, H, W) that pass through a network in the block, by the number of pictures."""
-    seen: dict[int, Tensor] = {}
+def _last_feature_maps(network: nn.Module) -> Iterator[dict[int, Tensor]]:
+    """Yield the last feature maps of shape (M, C, H, W) of forward passes in the block, by the number M of images."""
+    feature_maps: dict[int, Tensor] = {}
 
-    def look(_module: nn.Module, _given: Any, answer: Any) -> None:
-        if isinstance(answer, Tensor) and answer.dim() == _MAP_AXES and answer.shape[-1] > 1:
-            seen[len(answer)] = answer
+    def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 4 and output.shape[-1] > 1:
+            feature_maps[len(output)] = output
 
-    hooks = [module.register_forward_hook(look) for module in network.modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(record) for module in network.modules() if not list(module.children())]
     try:
-        yield seen
+        yield feature_maps
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _strengths(asked: AttributionRequest, found: Sequence[Tensor]) -> Pictures:
-    """Return the strongest of each pixel's three colours, shape (..., H, W)."""
-    return {name: values[0].detach().abs().amax(-3) for name, values in zip(asked.names, found, strict=True)}

@@ -1,4 +1,4 @@
-"""Controlled series: one scene again and again along one setting, and what a model answers along it."""
+"""Controlled series: photographs of one scene that differ in one setting, and the predictions along it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.bootstrap import bootstrap, group_numbers
+from lightmeter.bootstrap import group_indices
 from lightmeter.errors import UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
-from lightmeter.models.analysis.studies import read
+from lightmeter.models.analysis.inputs import get_target, read_photograph
+from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.plots import stops_plot
 from lightmeter.models.runtime.predictor import Predictor
@@ -19,90 +20,111 @@ from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, prepr
 from lightmeter.models.runtime.spec import Preprocessing, Target
 from lightmeter.models.training.loader import check_readable, each_photograph
 
-_TAGS = {"aperture": "f_number", "shutter": "exposure_time", "iso": "iso"}
-_STOPS = {"aperture": aperture_stops, "shutter": shutter_stops, "iso": iso_stops}
+_SETTINGS = {
+    "aperture": ("f_number", aperture_stops),
+    "shutter": ("exposure_time", shutter_stops),
+    "iso": ("iso", iso_stops),
+}
+"""EXIF tag of each setting, and its conversion to stops."""
 
 
-def of_files(predictor: Predictor, files: Sequence[Path], target: Target) -> dict[str, Any]:
-    """Predict files, and return the answers beside the truth of their EXIF.
-
-    Raises:
-        UsageError: if the target is no setting, or a file lacks its tag.
-    """
-    if target.name not in _TAGS:
-        raise UsageError(f"'{target.name}' is no setting that stands in EXIF; a series needs aperture, shutter or iso.")
-    rows = [{"file": str(file), "group": "", **_answer(predictor, read(predictor, file), target)} for file in files]
-    return _found([{**row, "truth": _truth(Path(row["file"]), target)} for row in rows], target)
-
-
-def of_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[str, Any]:
-    """Predict all photographs of a data set of series, whatever its splits, and return the answers beside the truth.
+def ordinal_target(predictor: Predictor, name: str | None) -> Target:
+    """Return an ordinal target of the model by its name (default: the first target).
 
     Raises:
-        UsageError: if the model has learned from this data set, or it lacks the target.
+        UsageError: The model has no such target, or it is not ordinal.
     """
-    if dataset.spec.manifest_sha256 == predictor.spec.data.get("manifest_sha256"):
-        raise UsageError(f"The model {predictor.spec.name} has learned from {dataset.spec.name}; take another series.")
-    if not dataset.spec.target(target.name).ordinal:
-        raise UsageError(f"The data set {dataset.spec.name} has no stops for '{target.name}'.")
-    rows = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
-    found = [
-        {
-            "file": str(dataset.store / row["path"]),
-            "group": row["group"],
-            **_answer(predictor, photograph, target),
-            "truth": row[stops_column(target.name)],
-        }
-        for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
-        if not isinstance(photograph, InvalidPhoto)
-    ]
-    check_readable(dataset, "series", found)
-    return _found(found, target)
-
-
-def check_ordinal(target: Target) -> Target:
-    """Return the target if its classes are settings in stops.
-
-    Raises:
-        UsageError: if they are not.
-    """
+    target = get_target(predictor, name)
     if not target.stops:
-        raise UsageError(f"'{target.name}' is no setting that is counted in stops; a series is along one that is.")
+        raise UsageError(f"'{target.name}' is not measured in stops; a series needs an ordinal target.")
     return target
 
 
-def write_series(picture: Path, found: Mapping[str, Any], target: Target) -> None:
+def predict_series_files(predictor: Predictor, files: Sequence[Path], target: Target) -> dict[str, Any]:
+    """Predict files and compare with the setting in their EXIF.
+
+    Raises:
+        UsageError: The target is not a setting in EXIF, or a file lacks its tag.
+    """
+    if target.name not in _SETTINGS:
+        raise UsageError(f"'{target.name}' is not a setting in EXIF; a series of files needs {', '.join(_SETTINGS)}.")
+    rows = [
+        {
+            "file": str(file),
+            "group": "",
+            **_prediction(predictor, read_photograph(predictor, file), target),
+            "true_stops": _exif_stops(file, target),
+        }
+        for file in files
+    ]
+    return _result(rows, target)
+
+
+def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[str, Any]:
+    """Predict all photographs of a data set of series, of every split, and compare with their labels.
+
+    Raises:
+        UsageError: The model was trained on this data set, or it lacks the target.
+    """
+    if dataset.spec.manifest_sha256 == predictor.spec.data.get("manifest_sha256"):
+        raise UsageError(
+            f"The model {predictor.spec.name} was trained on {dataset.spec.name}; choose another data set of series."
+        )
+    if not dataset.spec.target(target.name).ordinal:
+        raise UsageError(f"The data set {dataset.spec.name} has no stops for '{target.name}'.")
+    labelled = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
+    rows = [
+        {
+            "file": str(dataset.store / row["path"]),
+            "group": row["group"],
+            **_prediction(predictor, photograph, target),
+            "true_stops": row[stops_column(target.name)],
+        }
+        for row, photograph in each_photograph(dataset, labelled, predictor.preprocess, "predicting")
+        if not isinstance(photograph, InvalidPhoto)
+    ]
+    check_readable(dataset, "series", rows)
+    return _result(rows, target)
+
+
+def write_series_plot(plot: Path, result: Mapping[str, Any], target: Target) -> None:
     """Write the plot of a series."""
-    rows = [{"true_stops": one["truth"], "predicted_stops": one["stops"]} for one in found["series"]]
-    write_atomic(picture, stops_plot(rows, target.unit, f"{target.name} along a series"))
+    write_atomic(plot, stops_plot(result["series"], target.unit, f"{target.name} along a series"))
 
 
-def _answer(predictor: Predictor, photograph: ModelInput, target: Target) -> dict[str, Any]:
-    answer = predictor.predict(photograph).predictions[target.name]
-    return {"stops": answer.stops, "class": answer.label}
+def _prediction(predictor: Predictor, photograph: ModelInput, target: Target) -> dict[str, Any]:
+    prediction = predictor.predict(photograph).predictions[target.name]
+    return {"predicted_stops": prediction.stops, "class": prediction.label}
 
 
-def _found(rows: Sequence[Mapping[str, Any]], target: Target) -> dict[str, Any]:
-    """Return the answers from few stops to many, and how near they are to the truth."""
-    error = np.asarray([abs(row["stops"] - row["truth"]) for row in rows])
-    true = np.asarray([np.abs(np.asarray(target.stops) - row["truth"]).argmin() for row in rows], np.int64)
-    answered = np.asarray([target.classes.index(row["class"]) for row in rows], np.int64)
-    groups = group_numbers([row["group"] for row in rows])
-    scored = bootstrap(ClassPredictions(true, answered, groups, len(target.classes), error_stops=error))
+def _result(rows: Sequence[Mapping[str, Any]], target: Target) -> dict[str, Any]:
+    """Return the metrics of a series and its predictions, from few stops to many."""
+    true_stops, predicted_stops = (
+        np.asarray([row[key] for row in rows], np.float64) for key in ("true_stops", "predicted_stops")
+    )
+    predictions = ClassPredictions(
+        truth=np.abs(np.asarray(target.stops) - true_stops[:, None]).argmin(1),
+        predicted=np.asarray([target.classes.index(row["class"]) for row in rows], np.int64),
+        groups=group_indices([row["group"] for row in rows]),
+        n_classes=len(target.classes),
+        true_stops=true_stops,
+        predicted_stops=predicted_stops,
+    )
+    metrics = estimates(predictions)
+    columns = ("file", "true_stops", "predicted_stops", "class")
     return {
         "target": target.name,
         "photographs": len(rows),
-        **{name: scored[name] for name in ("error_stops", "within_one_stop", "within_one_class")},
-        "series": sorted(
-            ({key: row[key] for key in ("file", "truth", "stops", "class")} for row in rows),
-            key=lambda one: float(one["truth"]),
-        ),
+        **{name: metrics[name] for name in ("mae_stops", "within_one_stop", "within_one_class")},
+        "series": sorted(({name: row[name] for name in columns} for row in rows), key=lambda row: row["true_stops"]),
     }
 
 
-def _truth(file: Path, target: Target) -> float:
-    tags = preprocess(file.read_bytes(), Preprocessing(patches=0, exif=(_TAGS[target.name],))).inputs["exif"]
-    value, there = tags.tolist()
-    if not there:
-        raise UsageError(f"{file} does not say its {target.name} in its EXIF.")
-    return float(_STOPS[target.name](2.0**value))
+def _exif_stops(file: Path, target: Target) -> float:
+    """Return a file's setting from its EXIF, in stops."""
+    tag, to_stops = _SETTINGS[target.name]
+    exif = preprocess(file.read_bytes(), Preprocessing(patches=0, exif=(tag,))).inputs["exif"]
+    value, present = exif.tolist()
+    if not present:
+        raise UsageError(f"{file} has no {target.name} in its EXIF.")
+    return float(to_stops(2.0**value))

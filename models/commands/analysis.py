@@ -1,4 +1,4 @@
-"""Looking into a run."""
+"""Commands that analyse a trained run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,19 +17,22 @@ def explain(
     run: RunFolder,
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
     target: TargetName = None,
-    kind: Annotated[
+    method: Annotated[
         str,
-        typer.Option("--map", help="gradient, activations, or with the extra captum: integrated, smooth."),
+        typer.Option(
+            help="Saliency method: gradient, activations, or with the extra captum integrated-gradients, smoothgrad."
+        ),
     ] = "gradient",
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("explained"),
+    out: Annotated[Path, typer.Option(help="Output folder of the plots.")] = Path("explained"),
 ) -> None:
-    """Show which patches and pixels counted for an answer."""
-    from lightmeter.models.analysis.studies import explain_files
+    """Show which patches and pixels influence a prediction."""
+    from lightmeter.models.analysis.explain import explain_files
     from lightmeter.models.training.runs import open_run
 
-    told = explain_files(open_run(run), files, target, kind, out)
-    rows = [(one["file"], one["target"], one["class"], one["picture"]) for one in told]
-    console.get_console().emit(told, console.table("", ("photograph", "target", "answer", "picture"), rows))
+    results = explain_files(open_run(run), files, target, method, out)
+    columns = ("file", "target", "class", "plot")
+    rows = [tuple(result[column] for column in columns) for result in results]
+    console.get_console().emit(results, console.table("", ("photograph", "target", "prediction", "plot"), rows))
 
 
 @app.command()
@@ -37,23 +40,23 @@ def attack(
     run: RunFolder,
     data: TrainedOn = None,
     target: TargetName = None,
-    levels: Annotated[str, typer.Option(help="Greatest changes of a pixel, of 255.")] = "0,0.25,0.5,1,2,4,8",
+    epsilons: Annotated[str, typer.Option(help="Perturbation sizes (0-255), separated by commas.")] = (
+        "0,0.25,0.5,1,2,4,8"
+    ),
     split: SplitName = "validation",
-    limit: Annotated[int, typer.Option(min=1, help="Photographs to take.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of photographs.")] = 100,
 ) -> None:
-    """Mislead a model by small changes of pixels (FGSM and PGD), and show how its accuracy falls."""
-    from lightmeter.models.analysis.studies import attack_split, write_attack
+    """Measure adversarial robustness: accuracy under FGSM and PGD attacks."""
+    from lightmeter.models.analysis.attacks import attack_split, write_attack_plot
     from lightmeter.models.training.runs import find_run, open_run
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    found = attack_split(predictor, dataset, seen_split(run, split), target, _levels(levels), limit)
-    picture = write_attack(find_run(run), found)
-    rows = list(zip(found["levels"], found["fgsm"], found["pgd"], strict=True))
-    console.get_console().emit(
-        {**found, "picture": picture},
-        [console.table("accuracy under attack", ("levels of 255", "FGSM", "PGD"), rows), f"Plot: {picture}"],
-    )
+    result = attack_split(predictor, dataset, seen_split(run, split), target, _numbers(epsilons), limit)
+    plot = write_attack_plot(find_run(run), result)
+    rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
+    table = console.table("accuracy under attack", ("epsilon (of 255)", "FGSM", "PGD"), rows)
+    console.get_console().emit({**result, "plot": plot}, [table, f"Plot: {plot}"])
 
 
 @app.command()
@@ -62,81 +65,81 @@ def importance(
     data: TrainedOn = None,
     target: TargetName = None,
     split: SplitName = "validation",
-    repeats: Annotated[int, typer.Option(min=1, help="How often each is shuffled.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of shuffles per feature.")] = 10,
 ) -> None:
-    """Show how much worse a model gets when one EXIF tag, or one measure, is shuffled among the photographs."""
+    """Measure permutation importance of EXIF tags and image statistics."""
     from lightmeter.bootstrap import format_estimate
-    from lightmeter.models.analysis.permutation_importance import importance_of, write_importance
+    from lightmeter.models.analysis.permutation_importance import permutation_importance, write_importance_plot
     from lightmeter.models.training.runs import find_run, open_run
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    found = importance_of(predictor, dataset, seen_split(run, split), target, repeats)
-    picture = write_importance(find_run(run), found)
-    rows = [(name, format_estimate(drop, percent=False)) for name, drop in found["drops"].items()]
-    title = f"{found['target']}, {split}: what macro F1 loses of {format_estimate(found['macro_f1'], percent=False)}"
-    console.get_console().emit(
-        {**found, "picture": picture}, [console.table(title, ("shuffled", "loss"), rows), f"Plot: {picture}"]
-    )
+    result = permutation_importance(predictor, dataset, seen_split(run, split), target, repeats)
+    plot = write_importance_plot(find_run(run), result)
+    rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]
+    title = f"{result['target']}, {split}: macro F1 {format_estimate(result['macro_f1'], percent=False)}"
+    table = console.table(title, ("feature", "decrease of macro F1"), rows)
+    console.get_console().emit({**result, "plot": plot}, [table, f"Plot: {plot}"])
 
 
 @app.command()
 def series(
     run: RunFolder,
     files: Annotated[list[Path] | None, typer.Argument(help="Photographs of one scene, one setting varied.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Instead of files: a data set of series.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set of series, instead of files.")] = None,
     target: TargetName = None,
-    out: Annotated[Path, typer.Option(help="Picture to write.")] = Path("series.png"),
+    out: Annotated[Path, typer.Option(help="Output file of the plot.")] = Path("series.png"),
 ) -> None:
-    """Predict controlled series, and show the answers along the true setting."""
+    """Predict controlled series and plot the predictions against the true setting."""
     from lightmeter.bootstrap import format_estimate
     from lightmeter.errors import UsageError
-    from lightmeter.models.analysis import series as studied
-    from lightmeter.models.analysis.explain import target_of
+    from lightmeter.models.analysis.series import (
+        ordinal_target,
+        predict_series_dataset,
+        predict_series_files,
+        write_series_plot,
+    )
     from lightmeter.models.training.runs import open_run
 
     if bool(files) == bool(data):
-        raise UsageError("A series is given as files, or as a data set with --data.")
+        raise UsageError("Give a series either as files or as a data set (--data).")
     predictor = open_run(run)
-    chosen = studied.check_ordinal(target_of(predictor, target))
+    ordinal = ordinal_target(predictor, target)
     if data:
-        found = studied.of_dataset(predictor, open_dataset(data), chosen)
+        result = predict_series_dataset(predictor, open_dataset(data), ordinal)
     else:
-        found = studied.of_files(predictor, files or [], chosen)
-    studied.write_series(out, found, chosen)
-    near, beside = (format_estimate(found[f"within_one_{what}"]) for what in ("stop", "class"))
-    error = format_estimate(found["error_stops"], percent=False)
-    figures = f"within one stop {near}, at most one class off {beside}, mean error {error} stops"
-    rows = [(one["file"], one["truth"], one["stops"], one["class"]) for one in found["series"]]
-    console.get_console().emit(
-        {**found, "picture": out},
-        [
-            *([] if data else [console.table("", ("photograph", "true stops", "answered stops", "class"), rows)]),
-            f"{found['photographs']} photographs: {figures}\nPlot: {out}",
-        ],
+        result = predict_series_files(predictor, files or [], ordinal)
+    write_series_plot(out, result, ordinal)
+    summary = (
+        f"{result['photographs']} photographs: mean absolute error "
+        f"{format_estimate(result['mae_stops'], percent=False)} stops, within ±1 stop "
+        f"{format_estimate(result['within_one_stop'])}, within ±1 class {format_estimate(result['within_one_class'])}"
     )
+    rows = [tuple(row.values()) for row in result["series"]]
+    tables = [] if data else [console.table("", ("photograph", "true stops", "predicted stops", "class"), rows)]
+    console.get_console().emit({**result, "plot": out}, [*tables, summary, f"Plot: {out}"])
 
 
 @app.command()
 def similar(
     run: RunFolder,
-    file: Annotated[Path, typer.Argument(help="A photograph.")],
+    file: Annotated[Path, typer.Argument(help="Photograph to compare with.")],
     data: Annotated[Path, typer.Option(help="Data set to search.")],
-    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 10,
+    count: Annotated[int, typer.Option(min=1, help="Number of photographs to show.")] = 10,
 ) -> None:
-    """Find the photographs of a data set that a model sees most alike."""
-    from lightmeter.models.analysis.studies import similar as find_similar
+    """Find the most similar photographs in a data set."""
+    from lightmeter.models.analysis.embeddings import similar_photographs
     from lightmeter.models.training.runs import open_run
 
-    found = find_similar(open_run(run), file, open_dataset(data), count)
-    rows = [(one["likeness"], one["split"], one["file"]) for one in found]
-    console.get_console().emit(found, console.table("", ("likeness", "split", "photograph"), rows))
+    results = similar_photographs(open_run(run), file, open_dataset(data), count)
+    rows = [(result["similarity"], result["split"], result["file"]) for result in results]
+    console.get_console().emit(results, console.table("", ("similarity", "split", "photograph"), rows))
 
 
-def _levels(text: str) -> list[float]:
+def _numbers(text: str) -> list[float]:
     from lightmeter.errors import UsageError
 
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"--levels wants numbers with commas between, not '{text}'.") from error
+        raise UsageError(f"Invalid --epsilons '{text}': use numbers separated by commas, such as 0,1,2.") from error

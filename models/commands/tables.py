@@ -1,42 +1,44 @@
-"""What commands print."""
+"""Tables that several commands print."""
 
 from typing import Any
 
 from lightmeter import console
 
 
-def scored_tables(metrics: dict[str, Any], split: str) -> list[Any]:
-    """Return a table of figures a target, of one split."""
-    from lightmeter.models.evaluation.report import figure_rows
+def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
+    """Return a table of metrics per target, of one split."""
+    from lightmeter.models.evaluation.report import metric_rows
 
-    scored = metrics[split]
     return [
         console.table(
             f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
-            ("figure", "this model", *target["baselines"]),
-            figure_rows(target),
+            ("metric", "this model", *target["baselines"]),
+            metric_rows(target),
         )
-        for name, target in scored["targets"].items()
+        for name, target in metrics[split]["targets"].items()
     ]
 
 
-def shown_answers(answers: list[dict[str, Any]]) -> list[Any]:
-    """Return what was answered about files, and below it what speaks against trusting an answer."""
-    warned = [(answer["file"], warning["reason"]) for answer in answers for warning in answer.get("warnings", ())]
-    return [_table(answers), *(f"{file}: {reason}" for file, reason in warned)]
+def prediction_tables(predictions: list[dict[str, Any]]) -> list[Any]:
+    """Return a table with a row per file and target, and the input warnings."""
+    warnings = [
+        f"{entry['file']}: {warning['reason']}" for entry in predictions for warning in entry.get("warnings", ())
+    ]
+    header = ("photograph", "target", "prediction", "probability", "value", "stops")
+    return [console.table("", header, [row for entry in predictions for row in _rows(entry)]), *warnings]
 
 
-def _table(answers: list[dict[str, Any]]) -> Any:
-    """Return a row a target; of several classes at once, those more probable than not."""
+def _rows(entry: dict[str, Any]) -> list[tuple[object, ...]]:
+    """Return the rows of one file; a multilabel target shows the classes with a probability of at least 0.5."""
+    if "error" in entry:
+        return [(entry["file"], "–", entry["error"]["reason"], None, None, None)]
     rows: list[tuple[object, ...]] = []
-    for answer in answers:
-        if "error" in answer:
-            rows.append((answer["file"], "–", answer["error"]["reason"], None, None, None))
-            continue
-        for target, found in answer["predictions"].items():
-            said = found.get("classes", [found.get("class")])
-            shares = [found["probabilities"][name] for name in said]
-            told = shares[0] if "class" in found else ", ".join(f"{share:.2f}" for share in shares)
-            numbers = (found.get("number"), found.get("stops"))
-            rows.append((answer["file"], target, ", ".join(said) or "none", told, *numbers))
-    return console.table("", ("photograph", "target", "answer", "probability", "number", "stops"), rows)
+    for target, prediction in entry["predictions"].items():
+        classes = prediction.get("classes", [prediction.get("class")])
+        probabilities = [prediction["probabilities"][name] for name in classes]
+        probability = (
+            probabilities[0] if "class" in prediction else ", ".join(f"{value:.2f}" for value in probabilities)
+        )
+        numbers = (prediction.get("number"), prediction.get("stops"))
+        rows.append((entry["file"], target, ", ".join(classes) or "none", probability, *numbers))
+    return rows

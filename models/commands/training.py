@@ -17,7 +17,7 @@ from lightmeter.models.commands.options import (
     TrainedOn,
     open_dataset,
 )
-from lightmeter.models.commands.tables import scored_tables
+from lightmeter.models.commands.tables import metrics_tables
 
 app = CommandGroup()
 
@@ -62,7 +62,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     console.get_console().emit(
         {"run": run.folder, "metrics": run.metrics},
         [
-            *scored_tables(run.metrics, "validation"),
+            *metrics_tables(run.metrics, "validation"),
             f"Run in {run.folder}\nNext: lightmeter models evaluate {run.folder.name}",
         ],
     )
@@ -85,5 +85,5 @@ def evaluate(
     metrics = evaluate_run(folder, predictor, dataset)
     console.get_console().emit(
         {"run": folder, "metrics": metrics},
-        [*scored_tables(metrics, "test"), f"Report: {folder / 'report.html'}"],
+        [*metrics_tables(metrics, "test"), f"Report: {folder / 'report.html'}"],
     )

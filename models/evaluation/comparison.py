@@ -1,105 +1,170 @@
-"""Runs side by side, on the photographs that all of them answered."""
+"""Comparison of runs on the photographs that all of them predicted: metrics, differences, resource usage, page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightmeter.bootstrap import bootstrap, paired_bootstrap
+import numpy as np
+
 from lightmeter.errors import UsageError
-from lightmeter.models.evaluation.metrics.classification import ClassPredictions
-from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
-from lightmeter.models.evaluation.metrics.scoring import answers_of
+from lightmeter.files import write_atomic
+from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates, n_groups
+from lightmeter.models.evaluation.plots import comparison_plot, data_url
+from lightmeter.models.evaluation.predictions import target_predictions
+from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.loader import photograph_of
 from lightmeter.models.training.runs import read_predictions
 
-EFFORT = ("seconds", "energy_joules")
-"""What training took; energy only where it could be measured."""
+RESOURCES = {"seconds": "training time (s)", "energy_joules": "training energy (J)"}
+"""Resource usage of training; energy is known only where the machine measures it."""
+
+_PLOTTED = ("macro_f1", "balanced_accuracy", "mean_average_precision", "mae_stops")
+_MAX_COLUMNS = 4
 
 Rows = dict[tuple[str, ...], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A run and its answers.
+    """A run with its predictions.
 
     Attributes:
-        name: of the run.
-        spec: of its model.
-        predictions: rows of ``predictions.parquet``, of one split.
+        name: Name of the run.
+        spec: Spec of its model.
+        predictions: Rows of ``predictions.parquet`` of one split.
     """
 
     name: str
     spec: ModelSpec
     predictions: Sequence[Mapping[str, Any]]
 
+    def target(self, name: str) -> Target:
+        """Return a target of the model by its name."""
+        return next(target for target in self.spec.targets if target.name == name)
+
 
 def load_run_scores(folder: Path, spec: ModelSpec, split: str) -> ScoredRun:
-    """Read a run's answers on one split.
+    """Read a run's predictions of one split.
 
     Raises:
-        UsageError: if it has none.
+        UsageError: The run has none.
     """
     rows = [row for row in read_predictions(folder) if row["split"] == split]
     if not rows:
         raise UsageError(
-            f"The run {spec.name} has no answers on its {split} split; 'lightmeter models evaluate' makes them."
+            f"Run {spec.name} has no predictions for the {split} split; run 'lightmeter models evaluate' first."
         )
     return ScoredRun(spec.name, spec, rows)
 
 
 def compare(runs: Sequence[ScoredRun]) -> dict[str, Any]:
-    """Return the figures of runs by target, and their differences from the first run's.
+    """Return the metrics of runs by target, with their differences from the first run.
 
     Raises:
-        UsageError: if the runs answered nothing in common.
+        UsageError: The runs have no predicted photograph in common.
     """
-    names = [target.name for target in runs[0].spec.targets]
-    common = [name for name in names if all(name in run.spec.classes for run in runs)]
-    found = {name: _compare_target(runs, name) for name in common}
-    if not any(found.values()):
-        raise UsageError("These runs answered no photograph in common; compare runs of one data set.")
-    return {name: value for name, value in found.items() if value}
+    names = [target.name for target in runs[0].spec.targets if all(target.name in run.spec.classes for run in runs)]
+    compared = {name: _compare_target(runs, name) for name in names}
+    if not any(compared.values()):
+        raise UsageError("These runs predicted no photograph in common; compare runs of the same data set.")
+    return {name: document for name, document in compared.items() if document}
+
+
+def comparison_table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the comparison of one target as text: header and rows.
+
+    Each run is a column; with many runs each run is a row.
+    """
+    runs = list(compared["runs"].values())
+    rows = [["metric", *compared["runs"]]]
+    for name, label in METRICS.items():
+        if any(name in run for run in runs):
+            rows.append([label, *(formatted_metric(name, run) + _difference(name, run) for run in runs)])
+    for name, label in RESOURCES.items():
+        if any(run[name] is not None for run in runs):
+            rows.append([label, *(_resources(name, run) for run in runs)])
+    if len(runs) > _MAX_COLUMNS:
+        rows = [[cell.replace(" [", "\n[") for cell in line] for line in zip(*rows, strict=True)]
+        rows[0][0] = "run"
+    return rows[0], rows[1:]
+
+
+def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
+    """Write the document of ``models compare`` as a self-contained HTML page."""
+    plots = {
+        name: [
+            data_url(comparison_plot(target["runs"], metric, METRICS[metric], name))
+            for metric in _PLOTTED
+            if all(metric in run for run in target["runs"].values())
+        ]
+        for name, target in comparison["targets"].items()
+    }
+    write_atomic(file, render("comparison.html", {"comparison": comparison, "table": comparison_table, "plots": plots}))
 
 
 def _compare_target(runs: Sequence[ScoredRun], name: str) -> dict[str, Any]:
-    targets = [next(target for target in run.spec.targets if target.name == name) for run in runs]
-    if len({target.classes for target in targets}) > 1:
-        raise UsageError(f"These runs have different classes of '{name}'; compare runs of one data set.")
-    answered: list[Rows] = [
+    if len({run.target(name).classes for run in runs}) > 1:
+        raise UsageError(f"The classes of '{name}' differ between these runs; compare runs of the same data set.")
+    by_photo: list[Rows] = [
         {photograph_of(row): row for row in run.predictions if row["target"] == name} for run in runs
     ]
-    common = sorted(set.intersection(*(set(rows) for rows in answered)))
+    common = sorted(set.intersection(*(set(rows) for rows in by_photo)))
     if not common:
         return {}
-    answers = [_answers(rows, common, target) for rows, target in zip(answered, targets, strict=True)]
-    result: dict[str, Any] = {"photographs": len(common), "groups": int(answers[0].groups.max()) + 1, "runs": {}}
-    for label, run, found in zip(_labels(runs), runs, answers, strict=True):
-        result["runs"][label] = {
-            **bootstrap(found),
-            "difference": {} if run is runs[0] else paired_bootstrap(answers[0], found),
-            **_effort(run, runs[0]),
-        }
-    return result
-
-
-def _answers(rows: Rows, common: Sequence[tuple[str, ...]], target: Target) -> ClassPredictions | MultilabelPredictions:
-    return answers_of([rows[photograph] for photograph in common], target)
+    predictions = [
+        target_predictions([rows[photo] for photo in common], run.target(name))
+        for run, rows in zip(runs, by_photo, strict=True)
+    ]
+    reference = predictions[0]
+    for other in predictions[1:]:
+        if not (np.array_equal(reference.truth, other.truth) and np.array_equal(reference.groups, other.groups)):
+            raise UsageError(f"The labels of '{name}' differ between these runs; compare runs of the same data set.")
+    return {
+        "photographs": len(common),
+        "groups": n_groups(reference),
+        "runs": {
+            label: {
+                **estimates(own),
+                "difference": {} if own is reference else estimated_differences(reference, own),
+                **_resource_usage(run, runs[0]),
+            }
+            for label, run, own in zip(_labels(runs), runs, predictions, strict=True)
+        },
+    }
 
 
 def _labels(runs: Sequence[ScoredRun]) -> list[str]:
-    """Return the runs' names, numbered where two have one name."""
+    """Return the names of the runs, numbered where two runs have the same name."""
     names = [run.name for run in runs]
-    return [name if names.count(name) == 1 else f"{name} ({number + 1})" for number, name in enumerate(names)]
+    return [name if names.count(name) == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)]
 
 
-def _effort(run: ScoredRun, reference: ScoredRun) -> dict[str, Any]:
-    """Return what training took, and by how many percent that is more or less than the reference took."""
-    found: dict[str, Any] = {}
-    for key in EFFORT:
-        ours, theirs = run.spec.training.get(key), reference.spec.training.get(key)
-        found[key] = ours
-        if run is not reference and ours and theirs:
-            found[f"{key}_difference_percent"] = 100 * (ours / theirs - 1)
-    return found
+def _resource_usage(run: ScoredRun, reference: ScoredRun) -> dict[str, Any]:
+    """Return the resource usage of training, and its difference from the reference in percent."""
+    usage: dict[str, Any] = {}
+    for key in RESOURCES:
+        own, other = run.spec.training.get(key), reference.spec.training.get(key)
+        usage[key] = own
+        if run is not reference and own and other:
+            usage[f"{key}_difference_percent"] = 100 * (own / other - 1)
+    return usage
+
+
+def _difference(name: str, run: Mapping[str, Any]) -> str:
+    """Return the difference from the first run as text; proportions differ by percentage points."""
+    difference = run["difference"].get(name)
+    if not difference or difference["value"] is None:
+        return ""
+    scale, digits, unit = (100, 1, " points") if name in PERCENT_METRICS else (1, 2, "")
+    numbers = (difference[key] for key in ("value", "low", "high"))
+    value, *interval = (f"{number * scale:+.{digits}f}" for number in numbers if number is not None)
+    return f"\nΔ {value}{unit}" + (f" [{', '.join(interval)}]" if interval else "")
+
+
+def _resources(name: str, run: Mapping[str, Any]) -> str:
+    if run[name] is None:
+        return "–"
+    difference = run.get(f"{name}_difference_percent")
+    return f"{run[name]:,.1f}" + ("" if difference is None else f"\nΔ {difference:+.1f} %")

@@ -1,41 +1,71 @@
-"""Predict files for ``models predict``."""
+"""Prediction of files for ``models predict``, with EXIF from a JSON file where a model needs it."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
-from lightmeter.models.evaluation.exif_file import told_of
 from lightmeter.models.runtime.exif_features import Tags
 from lightmeter.models.runtime.input_warnings import input_warnings
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 
+_FILE_KEY = "SourceFile"
+
 
 def predict_files(predictor: Predictor, files: Sequence[Path], exif: Path | None = None) -> list[dict[str, Any]]:
-    """Return one answer a file, in their order; a file that is no usable photograph is answered with an error.
+    """Return one prediction per file, in order; an unusable photograph gives an error instead.
 
     Args:
-        predictor: that reads them.
-        files: photographs.
-        exif: JSON file of tags that are told beside them.
+        predictor: Predictor of the model.
+        files: Photographs.
+        exif: JSON file with EXIF tags of the photographs; they take precedence over those in the files.
 
     Raises:
-        UsageError: if a file is not there; nothing is predicted then.
+        UsageError: A file does not exist; nothing is predicted then.
     """
     for file in files:
         if not file.is_file():
             raise UsageError(f"There is no file {file}.")
-    told = told_of(exif, files)
-    return [{"file": str(file), **_answer(predictor, file, tags)} for file, tags in zip(files, told, strict=True)]
+    tags = read_exif_file(exif, files)
+    return [{"file": str(file), **_predict(predictor, file, own)} for file, own in zip(files, tags, strict=True)]
 
 
-def _answer(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
+def read_exif_file(exif: Path | None, files: Sequence[Path]) -> list[Tags | None]:
+    """Return the EXIF tags of each file, None where there are none.
+
+    Args:
+        exif: JSON file: an object of tags for all files, or a list of objects with a ``SourceFile`` each, as
+            ``exiftool -n -json`` writes it. None for no tags.
+        files: Photographs.
+
+    Raises:
+        UsageError: The JSON file cannot be read or has another structure.
+    """
+    if exif is None:
+        return [None] * len(files)
+    try:
+        document = json.loads(exif.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"Cannot read EXIF file {exif} ({error}).") from error
+    if isinstance(document, dict):
+        return [document] * len(files)
+    if not isinstance(document, list) or not all(isinstance(tags, dict) and _FILE_KEY in tags for tags in document):
+        raise UsageError(
+            f"EXIF file {exif} must contain an object of tags, or a list of objects with a {_FILE_KEY} each, as "
+            "'exiftool -n -json' writes it."
+        )
+    by_path = {Path(str(tags[_FILE_KEY])).absolute(): tags for tags in document}
+    return [by_path.get(file.absolute()) for file in files]
+
+
+def _predict(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
     data = file.read_bytes()
     try:
         photograph = predictor.preprocess(data, exif=exif)
     except InvalidPhoto as error:
         return {"error": {"status": error.status, "reason": error.reason}}
-    reading = predictor.predict(photograph).as_dict()
+    prediction = predictor.predict(photograph).as_dict()
     warnings = input_warnings(data, photograph, predictor.spec)
-    return {**reading, "warnings": warnings} if warnings else reading
+    return {**prediction, "warnings": warnings} if warnings else prediction

@@ -1,25 +1,28 @@
-"""Ask a model about one split of a data set, photograph by photograph, through the predictor that also serves it."""
+"""Predictions of a model about one split of a data set: made by the predictor that also serves it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from lightmeter.bootstrap import group_indices
 from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
+from lightmeter.models.evaluation.metrics.classification import ClassPredictions
+from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import Row, each_photograph, labelled, unreadable
 
-BETWEEN = "|"
-"""Stands between the classes of a photograph that has several; no class has it in its name."""
+CLASS_SEPARATOR = "|"
+"""Separator of the classes of a multilabel target; no class name contains it."""
 
-PREDICTIONS = pa.schema(
+PREDICTIONS_SCHEMA = pa.schema(
     [
         ("sha256", pa.string()),
-        ("crop", pa.list_(pa.int32())),  # x, y, width, height of the part that is meant; null for the whole
+        ("crop", pa.list_(pa.int32())),  # x, y, width, height; null for the whole photograph
         ("path", pa.string()),
         ("split", pa.string()),
         ("group", pa.string()),
@@ -35,9 +38,9 @@ PREDICTIONS = pa.schema(
         ("predicted_stops", pa.float64()),
     ]
 )
-"""Columns of ``predictions.parquet``: a row for each photograph (or part of one) and target that has a label.
+"""Columns of ``predictions.parquet``: one row per labelled photograph (or crop) and target.
 
-Of a target with several classes at once ``truth`` and ``predicted`` are those classes with ``|`` between them.
+For a multilabel target ``truth`` and ``predicted`` hold classes separated by ``|``.
 """
 
 
@@ -47,35 +50,41 @@ def predict_split(
     """Predict every labelled photograph of a split.
 
     Returns:
-        Rows of ``predictions.parquet``, and the photographs that could not be read, with the reason.
+        Rows of ``predictions.parquet``, and the photographs that could not be read with the reason.
     """
     targets = [dataset.spec.target(target.name) for target in predictor.spec.targets]
-    found: list[dict[str, Any]] = []
-    broken: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
 
-    def work(data: bytes, box: Box | None) -> Mapping[str, NDArray[np.float32]]:
+    def logits_of(data: bytes, box: Box | None) -> Mapping[str, NDArray[np.float32]]:
         return predictor.logits(predictor.preprocess(data, box))
 
     rows = labelled(dataset.rows(split), targets)
-    for row, logits in each_photograph(dataset, rows, work, f"predicting, {split}"):
+    for row, logits in each_photograph(dataset, rows, logits_of, f"predicting, {split}"):
         if isinstance(logits, InvalidPhoto):
-            broken.append(unreadable(row, logits))
+            failed.append(unreadable(row, logits))
         else:
-            found += [
+            predictions += [
                 prediction_row(row, target, logits[target.name])
                 for target in predictor.spec.targets
                 if row[label_column(target.name)] is not None
             ]
-    return found, broken
+    return predictions, failed
 
 
 def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dict[str, Any]:
-    """Return a row of ``predictions.parquet``: what is true and what was answered about one target."""
+    """Return a row of ``predictions.parquet``.
+
+    Args:
+        row: Manifest row of the photograph, with a label for the target.
+        target: Target of the model.
+        logits: Logits of the target, shape (C,).
+    """
     probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
     truth = row[label_column(target.name)]
     if target.multiple:
-        truth = BETWEEN.join(truth)
-        predicted = BETWEEN.join(target.classes[number] for number in np.flatnonzero(probabilities >= THRESHOLD))
+        truth = CLASS_SEPARATOR.join(truth)
+        predicted = CLASS_SEPARATOR.join(target.classes[index] for index in np.flatnonzero(probabilities >= THRESHOLD))
     else:
         predicted = target.classes[int(probabilities.argmax())]
     ordinal = bool(target.stops)
@@ -90,3 +99,26 @@ def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dic
         "true_stops": row[stops_column(target.name)] if ordinal else None,
         "predicted_stops": float(probabilities @ np.asarray(target.stops)) if ordinal else None,
     }
+
+
+def target_predictions(rows: Sequence[Mapping[str, Any]], target: Target) -> ClassPredictions | MultilabelPredictions:
+    """Return the predictions about one target as arrays, from rows of ``predictions.parquet``."""
+    probabilities = np.asarray([row["probabilities"] for row in rows], np.float64)
+    logits = np.asarray([row["logits"] for row in rows], np.float32)
+    uncalibrated = calibrated(logits, 1.0, multiple=target.multiple)
+    groups = group_indices([row["group"] for row in rows])
+    if target.multiple:
+        labels = [row["truth"].split(CLASS_SEPARATOR) for row in rows]
+        truth = np.asarray([[name in classes for name in target.classes] for classes in labels])
+        return MultilabelPredictions(truth, probabilities >= THRESHOLD, probabilities, groups, uncalibrated)
+    index_of = {name: index for index, name in enumerate(target.classes)}
+    stops = {name: np.asarray([row[name] for row in rows], np.float64) for name in ("true_stops", "predicted_stops")}
+    return ClassPredictions(
+        truth=np.asarray([index_of[row["truth"]] for row in rows], np.int64),
+        predicted=np.asarray([index_of[row["predicted"]] for row in rows], np.int64),
+        groups=groups,
+        n_classes=len(target.classes),
+        confidence=probabilities.max(1),
+        uncalibrated_confidence=uncalibrated.max(1),
+        **(stops if target.stops else {}),
+    )

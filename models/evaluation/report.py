@@ -1,6 +1,5 @@
-"""What a person reads of a run: the card, one self-contained page, the plots, the history."""
+"""Report of a run: model card, self-contained HTML page, plots and training history."""
 
-import base64
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,100 +8,115 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from lightmeter.bootstrap import format_estimate
+from lightmeter.bootstrap import Estimate, format_estimate
 from lightmeter.files import write_atomic
 from lightmeter.models.evaluation.mistakes import mistakes_file
-from lightmeter.models.evaluation.plots import classes_plot, confusion_plot, history_plot, reliability_plot, stops_plot
+from lightmeter.models.evaluation.plots import (
+    confusion_plot,
+    data_url,
+    history_plot,
+    per_class_plot,
+    reliability_plot,
+    stops_plot,
+)
 from lightmeter.models.runtime.spec import ModelSpec
 
-FIGURES = {
+METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "mean_average_precision": "mean average precision",
-    "error_stops": "mean error in stops",
-    "within_one_stop": "within one stop",
-    "within_one_class": "at most one class off",
-    "ece_before": "ECE, uncalibrated",
+    "mae_stops": "mean absolute error (stops)",
+    "within_one_stop": "within ±1 stop",
+    "within_one_class": "within ±1 class",
+    "ece_uncalibrated": "ECE before calibration",
     "ece": "ECE",
 }
-"""Every figure that is reported, and how it is called."""
+"""Labels of the reported metrics, by their key in ``metrics.json``."""
 
-PARTS = {"accuracy": "accuracy", "macro_f1": "macro F1", "error_stops": "error in stops"}
-"""What is told of a source or a camera."""
-
-SHARES = ("accuracy", "balanced_accuracy", "within_one_stop", "within_one_class")
+PERCENT_METRICS = ("accuracy", "balanced_accuracy", "within_one_stop", "within_one_class")
 
 
 def write_report(
     folder: Path, spec: ModelSpec, metrics: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write ``README.md``, ``report.html`` and ``plots/`` into a run folder."""
+    """Write ``README.md``, ``report.html`` and ``plots/`` into a run folder.
+
+    Args:
+        folder: Run folder with ``history.csv``.
+        spec: Spec of the model.
+        metrics: Content of ``metrics.json``.
+        predictions: Rows of ``predictions.parquet``.
+    """
     splits = [(split, metrics[split]) for split in ("test", "validation") if split in metrics]
     history = read_history(folder)
-    plots = {}
     curve = history_plot(history) if history else b""
     if curve:
         write_atomic(folder / "plots" / "training.png", curve)
-    for split, scored in splits:
-        for name, target in scored["targets"].items():
+    plots = {}
+    for split, scores in splits:
+        for name, target in scores["targets"].items():
             rows = [row for row in predictions if row["split"] == split and row["target"] == name]
-            pictures = dict(_plots(split, name, target, rows, spec))
-            for file, content in pictures.items():
+            images = dict(_plots(split, name, target, rows, spec))
+            for file, content in images.items():
                 write_atomic(folder / "plots" / file, content)
-            sheet = folder / "plots" / mistakes_file(split, name)
-            if sheet.is_file():
-                pictures[sheet.name] = sheet.read_bytes()
-            plots[split, name] = [(file, base64.b64encode(png).decode()) for file, png in pictures.items()]
-    values = {
+            mistakes = folder / "plots" / mistakes_file(split, name)
+            if mistakes.is_file():
+                images[mistakes.name] = mistakes.read_bytes()
+            plots[split, name] = [(file, data_url(png)) for file, png in images.items()]
+    context = {
         "spec": spec,
         "metrics": metrics,
         "splits": splits,
-        "evaluated": "test" in metrics,
-        "rows": figure_rows,
-        "part_rows": part_rows,
-        "facts": _facts(metrics["training"]),
+        "metric_rows": metric_rows,
+        "breakdown_table": breakdown_table,
+        "details": _details(metrics["training"]),
         "plots": plots,
-        "curve": base64.b64encode(curve).decode(),
+        "curve": data_url(curve) if curve else "",
     }
     for file in ("README.md", "report.html"):
-        write_atomic(folder / file, filled(file, values))
+        write_atomic(folder / file, render(file, context))
 
 
-def filled(template: str, values: Mapping[str, Any]) -> str:
-    """Return one of this floor's templates, filled in."""
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """Render a template of this package."""
     templates = Environment(
         loader=PackageLoader("lightmeter.models.evaluation"),
         autoescape=select_autoescape(("html.jinja",)),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    return templates.get_template(f"{template}.jinja").render(values)
+    return templates.get_template(f"{template}.jinja").render(context)
 
 
-def figure_rows(target: Mapping[str, Any]) -> list[list[str]]:
-    """Return the figures of one target to read: what it is, this model's, each baseline's."""
+def metric_rows(target: Mapping[str, Any]) -> list[list[str]]:
+    """Return the metrics of one target as text: a row per metric with the model's value and each baseline's."""
     return [
-        [label, *(figure_told(name, scored) for scored in (target, *target["baselines"].values()))]
-        for name, label in FIGURES.items()
+        [label, *(formatted_metric(name, scores) for scores in (target, *target["baselines"].values()))]
+        for name, label in METRICS.items()
         if name in target
     ]
 
 
-def part_rows(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Return the figures of sources or cameras to read: headings, and a row each."""
-    shown = [name for name in PARTS if name in next(iter(parts.values()))]
-    rows = []
-    for part, figures in parts.items():
-        cells = [format_estimate({"value": figures[name], "low": None}, percent=name in SHARES) for name in shown]
-        rows.append([part, str(figures["photographs"]), *cells])
-    return ["photographs", *(PARTS[name] for name in shown)], rows
+def breakdown_table(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the metrics of each source or camera as text: header and rows."""
+    names = [name for name in METRICS if name in next(iter(parts.values()))]
+    rows = [
+        [part, str(scores["photographs"]), *(_formatted_value(name, scores[name]) for name in names)]
+        for part, scores in parts.items()
+    ]
+    return ["photographs", *(METRICS[name] for name in names)], rows
+
+
+def formatted_metric(name: str, scores: Mapping[str, Any]) -> str:
+    """Return a metric with its interval as text, a dash if it is missing."""
+    return format_estimate(scores[name], percent=name in PERCENT_METRICS) if name in scores else "–"
 
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write ``history.csv``."""
     text = io.StringIO()
-    columns = dict.fromkeys(name for row in history for name in row)  # targets may be fitted in different ways
+    columns = dict.fromkeys(name for row in history for name in row)  # the columns differ between kinds of heads
     writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
@@ -110,41 +124,42 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of ``history.csv``, numbers as numbers, without what is empty."""
+    """Return the rows of ``history.csv`` with numbers as floats and without empty cells."""
     with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{k: v if k == "target" else float(v) for k, v in row.items() if v} for row in rows]
 
 
-def figure_told(name: str, scored: Mapping[str, Any]) -> str:
-    """Return a figure to read, a dash where there is none."""
-    return format_estimate(scored[name], percent=name in SHARES) if name in scored else "–"
+def _formatted_value(name: str, value: float) -> str:
+    return format_estimate(Estimate(value=value, low=None, high=None), percent=name in PERCENT_METRICS)
 
 
 def _plots(
-    split: str, name: str, target: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: ModelSpec
+    split: str, name: str, scores: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: ModelSpec
 ) -> Iterator[tuple[str, bytes]]:
-    if "confusion" in target:
-        yield f"{split}-{name}-confusion.png", confusion_plot(target, f"{name}, {split}: answers")
+    """Yield file name and PNG of each plot of a target."""
+    title = f"{name}, {split}"
+    if "confusion_matrix" in scores:
+        yield f"{split}-{name}-confusion.png", confusion_plot(scores, f"{title}: confusion matrix")
     else:
-        yield f"{split}-{name}-classes.png", classes_plot(target, f"{name}, {split}: classes")
-    yield f"{split}-{name}-reliability.png", reliability_plot(target, f"{name}, {split}: reliability")
-    (unit,) = [one.unit for one in spec.targets if one.name == name]
-    if "error_stops" in target:
-        yield f"{split}-{name}-stops.png", stops_plot(rows, unit, f"{name}, {split}: stops")
+        yield f"{split}-{name}-classes.png", per_class_plot(scores, f"{title}: classes")
+    yield f"{split}-{name}-reliability.png", reliability_plot(scores, f"{title}: reliability")
+    if "mae_stops" in scores:
+        (unit,) = [target.unit for target in spec.targets if target.name == name]
+        yield f"{split}-{name}-stops.png", stops_plot(rows, unit, f"{title}: predicted and true stops")
 
 
-def _facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
-    facts = []
+def _details(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts about training as labels and texts."""
+    details = []
     for key, value in training.items():
-        if isinstance(value, Mapping):
-            facts += [(f"{key.replace('_', ' ')}, {part}", _fact(part, inner)) for part, inner in value.items()]
-        else:
-            facts.append((key.replace("_", " "), _fact(key, value)))
-    return facts
+        label = key.replace("_", " ")
+        nested = value.items() if isinstance(value, Mapping) else [("", value)]
+        details += [(f"{label}, {part}" if part else label, _text(part or key, entry)) for part, entry in nested]
+    return details
 
 
-def _fact(key: str, value: object) -> str:
+def _text(key: str, value: object) -> str:
     if isinstance(value, int) and key != "seed":
         return f"{value:,}"
     return f"{value:g}" if isinstance(value, float) else str(value)

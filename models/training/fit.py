@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.evaluation.metrics.classification import fit_temperature
-from lightmeter.models.evaluation.metrics.multilabel import fit_multilabel_temperature
+from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temperature, fit_temperature
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import Row, class_numbers, class_sets
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, write_atomic
-from lightmeter.models.evaluation.predictions import PREDICTIONS
+from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
@@ -77,7 +77,7 @@ def write_model(folder: Path, spec: ModelSpec, network: nn.Module) -> ModelSpec:
 def write_predictions(folder: Path, predictions: Sequence[Mapping[str, Any]]) -> None:
     """Write ``predictions.parquet``; the same predictions give the same bytes."""
     with atomic_path(folder / PREDICTIONS_FILE) as temporary:
-        table = pa.Table.from_pylist(list(predictions), schema=PREDICTIONS)
+        table = pa.Table.from_pylist(list(predictions), schema=PREDICTIONS_SCHEMA)
         pq.write_table(table, temporary, compression="zstd", store_schema=False)
 
 

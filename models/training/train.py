@@ -13,9 +13,9 @@ from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
-from lightmeter.models.evaluation.metrics.scoring import score
 from lightmeter.models.evaluation.predictions import predict_split
 from lightmeter.models.evaluation.report import write_history, write_report
+from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
@@ -114,7 +114,7 @@ def _write(folder: Path, predictor: Predictor, fitted: FitResult, work: FitJob) 
         predictions, _ = predict_split(predictor, work.dataset, "validation")
         metrics = {
             "format": 1,
-            "validation": score(predictions, spec.targets, work.dataset, work.seed),
+            "validation": split_metrics(predictions, spec.targets, work.dataset, work.seed),
             "training": dict(spec.training),
             "unreadable": fitted.unreadable,
         }

@@ -115,7 +115,7 @@ def expected_class_shares(run: Path, targets: Iterable[Target]) -> dict[str, dic
 def _shares(metrics: Any, target: Target) -> dict[str, float]:
     try:
         classes = tuple(metrics[target.name]["classes"])
-        counts = np.asarray(metrics[target.name]["confusion"], float).sum(0)  # multi-label targets have none
+        counts = np.asarray(metrics[target.name]["confusion_matrix"], float).sum(0)  # multi-label targets have none
     except (ValueError, KeyError, TypeError):
         return {}
     if classes != target.classes or counts.shape != (len(classes),) or not counts.sum() > 0:

@@ -56,9 +56,7 @@ def test_the_house_network_learns_several_targets_of_which_labels_are_missing(tm
     run_json("models", "train", "lightmeter-attention", *small, "--data", dataset.folder, "--out", run)
     targets = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]
     assert {name: target["photographs"] for name, target in targets.items()} == {"shutter": 12, "medium": 9}
-    assert (
-        targets["shutter"]["error_stops"]["value"] < targets["shutter"]["baselines"]["median"]["error_stops"]["value"]
-    )
+    assert targets["shutter"]["mae_stops"]["value"] < targets["shutter"]["baselines"]["median"]["mae_stops"]["value"]
     assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
 
 
@@ -74,7 +72,7 @@ def test_the_house_probe_regresses_on_stops_beside_softmax(tmp_path: Path, view:
     targets = metrics["test"]["targets"]
     assert targets["medium"]["balanced_accuracy"]["value"] == 1.0
     stops = targets["shutter"]
-    assert stops["error_stops"]["value"] < stops["baselines"]["median"]["error_stops"]["value"]
+    assert stops["mae_stops"]["value"] < stops["baselines"]["median"]["mae_stops"]["value"]
 
 
 def test_informative_patches_are_the_smoothest_and_the_roughest() -> None:

@@ -56,7 +56,7 @@ def test_the_test_split_is_scored_when_asked_and_each_time_is_recorded(run: Path
         metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
         assert len(metrics["evaluations"]) == times
     assert metrics["test"]["photographs"] == 12
-    assert metrics["test"]["targets"]["shutter"]["confusion"] == [[6, 0], [0, 6]]
+    assert metrics["test"]["targets"]["shutter"]["confusion_matrix"] == [[6, 0], [0, 6]]
     rows = pq.read_table(run / "predictions.parquet").to_pylist()
     assert sum(row["split"] == "test" for row in rows) == 12
     assert "evaluated 2 times" in (run / "README.md").read_text()
@@ -104,7 +104,7 @@ def test_several_targets_share_one_model_and_missing_labels_are_left_out(tmp_pat
     targets = metrics["validation"]["targets"]
     assert targets["shutter"]["photographs"] == 12
     assert targets["medium"]["photographs"] == 10
-    assert "error_stops" not in targets["medium"]
+    assert "mae_stops" not in targets["medium"]
     assert set(targets["medium"]["baselines"]) == {"majority", *CARD}
     assert set(targets["shutter"]["baselines"]) == {"majority", "median", *CARD}
     photograph = next(dataset.store.iterdir())
@@ -118,7 +118,7 @@ def test_what_could_be_told_without_the_picture_stands_beside_it(run: Path, data
     target = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["shutter"]
     baselines = target["baselines"]
     assert baselines["other EXIF"]["balanced_accuracy"]["value"] == 1.0
-    assert baselines["other EXIF"]["error_stops"]["value"] == 0.0
+    assert baselines["other EXIF"]["mae_stops"]["value"] == 0.0
     for blind in ("source", "image size and JPEG tables"):
         assert baselines[blind]["balanced_accuracy"]["value"] == 0.5
         assert blind in (run / "report.html").read_text()

@@ -46,8 +46,8 @@ def make_run(folder: Path, name: str, seed: int = 0) -> Path:
     )
     _write_run(folder, spec, seed)
     targets = {
-        "shutter": {"classes": ["slow", "middle", "fast"], "confusion": [[5, 1, 0], [0, 5, 1], [0, 0, 6]]},
-        "medium": {"classes": ["digital", "film"], "confusion": [[5, 1], [2, 4]]},
+        "shutter": {"classes": ["slow", "middle", "fast"], "confusion_matrix": [[5, 1, 0], [0, 5, 1], [0, 0, 6]]},
+        "medium": {"classes": ["digital", "film"], "confusion_matrix": [[5, 1], [2, 4]]},
     }
     (folder / "metrics.json").write_text(json.dumps({"validation": {"targets": targets}}), encoding="utf-8")
     (folder / "README.md").write_text("# An untrained model\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Metrics of single-label and multilabel targets."""
+"""Metrics of predictions about one target, for targets with one class or several classes per photograph."""

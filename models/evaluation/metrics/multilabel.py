@@ -1,115 +1,122 @@
-"""Figures of merit for targets of which a photograph can have several classes at once.
+"""Metrics of targets with any number of classes per photograph.
 
-There is no accuracy over the cells of the table (photographs × classes) here: with few classes a photograph, a model
-that always says no seems right nearly everywhere.
+Accuracy over the cells of the table (photographs × classes) is left out: with few classes per photograph a model that
+always predicts none would score high.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import BINS, Drawn, Floats, Whole, bin_of, draws_of_groups, mean_where
-from lightmeter.models.evaluation.metrics.classification import bisect
-from lightmeter.models.runtime.predictor import calibrated
-
-_AT_ONCE = 64  # draws that are worked on at a time, for the sake of memory
+from lightmeter.bootstrap import Floats, Ints, group_sums, macro_f1, mean_ratio
+from lightmeter.models.evaluation.metrics.base import BaselinePredictions, Mask
+from lightmeter.models.evaluation.metrics.calibration import (
+    calibration_gaps,
+    expected_calibration_error,
+    reliability_curve,
+)
 
 
 @dataclass(frozen=True)
 class MultilabelPredictions:
-    """What was answered about one target, and what is true.
+    """Predictions about a target with any number of classes per photograph.
 
     Attributes:
-        truth: which classes a photograph has, shape (N, C).
-        predicted: which it is said to have, shape (N, C).
-        probabilities: shape (N, C); by them photographs are ranked.
-        groups: index of each photograph's group, shape (N,).
-        raw_probabilities: before temperature scaling, shape (N, C); None for a baseline, which is not calibrated.
+        truth: True classes, shape (N, C).
+        predicted: Predicted classes, shape (N, C).
+        probabilities: Calibrated probability of each class, by which photographs are ranked, shape (N, C).
+        groups: Index of each photograph's group, shape (N,).
+        uncalibrated_probabilities: Probabilities before temperature scaling, shape (N, C); None for a baseline.
     """
 
-    truth: NDArray[np.bool_]
-    predicted: NDArray[np.bool_]
+    breakdown_metrics: ClassVar[Sequence[str]] = ("macro_f1",)
+
+    truth: Mask
+    predicted: Mask
     probabilities: Floats
-    groups: Whole
-    raw_probabilities: Floats | None = None
+    groups: Ints
+    uncalibrated_probabilities: Floats | None = None
 
     def __post_init__(self) -> None:
         if self.truth.ndim != 2 or self.truth.dtype != np.bool_ or self.predicted.dtype != np.bool_:
-            raise ValueError("truth and predicted must say of each photograph and class whether it has it")
+            raise ValueError("truth and predicted must hold one boolean per photograph and class")
         if not self.truth.shape == self.predicted.shape == self.probabilities.shape:
-            raise ValueError("truth, predicted and probabilities must have one shape")
+            raise ValueError("truth, predicted and probabilities must have the same shape")
 
-    def drawn(self, seed: int) -> Drawn:
-        """Return macro F1, mean average precision and calibration error, in many draws of the groups."""
-        count = int(self.groups.max()) + 1 if len(self.groups) else 0
-        every, draws = np.ones((1, count)), draws_of_groups(count, seed)
-        formulas = {"macro_f1": self._macro_f1, "mean_average_precision": self._mean_average_precision}
-        found = {name: (float(formula(every)[0]), formula(draws)) for name, formula in formulas.items()}
-        if self.raw_probabilities is not None:
-            for name, shares in (("ece_before", self.raw_probabilities), ("ece", self.probabilities)):
-                gaps = self._gaps(shares, count)
-                found[name] = (float(_calibration_error(every, gaps)[0]), _calibration_error(draws, gaps))
-        return found
+    def metrics(self, weights: Floats) -> dict[str, Floats]:
+        """Return each metric under group weights of shape (D, G), shape (D,)."""
+        hits, actual, predicted = np.moveaxis(np.tensordot(weights, self._class_counts, 1), 1, 0)
+        precisions = np.stack([self._average_precision(weights, index) for index in range(self.truth.shape[1])], 1)
+        values = {
+            "macro_f1": macro_f1(hits, actual, predicted),
+            "mean_average_precision": mean_ratio(np.nan_to_num(precisions), np.isfinite(precisions).astype(np.float64)),
+        }
+        count = weights @ np.bincount(self.groups) * self.truth.shape[1]
+        for name, gaps in self._gaps.items():
+            values[name] = expected_calibration_error(weights @ gaps, count)
+        return values
 
-    def _macro_f1(self, draws: Floats) -> Floats:
-        """Mean over the classes that occur or were answered of 2 TP / (2 TP + FP + FN)."""
-        count = draws.shape[1]
-        hits = _sums(self.groups, (self.truth & self.predicted).astype(np.float64), count)
-        either = _sums(self.groups, self.truth.astype(np.float64) + self.predicted, count)
-        return mean_where(2 * draws @ hits, draws @ either)
+    def subset(self, rows: NDArray[Any]) -> "MultilabelPredictions":
+        """Return the predictions of some photographs, given as mask or indices."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays: dict[str, Any] = {k: v[rows] for k, v in values.items() if isinstance(v, np.ndarray)}
+        return replace(self, **arrays)
 
-    def _mean_average_precision(self, draws: Floats) -> Floats:
-        """Mean over the classes that occur of the average precision, with photographs counted as often as drawn."""
-        parts = [
-            np.stack([self._average_precision(draws[start : start + _AT_ONCE], c) for c in range(self.truth.shape[1])])
-            for start in range(0, len(draws), _AT_ONCE)
-        ]
-        if not parts:
-            return np.empty(0)
-        each = np.concatenate(parts, 1).T
-        return mean_where(np.nan_to_num(each), np.isfinite(each).astype(np.float64))
+    def replaced_by(self, baseline: BaselinePredictions) -> "MultilabelPredictions":
+        """Return a baseline's predictions about the same photographs."""
+        return MultilabelPredictions(self.truth, baseline.labels, baseline.scores, self.groups)
 
-    def _average_precision(self, draws: Floats, number: int) -> Floats:
-        """Return ∑ (R_n − R_{n−1}) P_n over the distinct probabilities of a class; NaN where it does not occur."""
-        order = np.argsort(-self.probabilities[:, number], kind="stable")
-        ranked = -self.probabilities[order, number]
-        weights = draws[:, self.groups[order]]
-        having = weights * self.truth[order, number]
-        last = np.searchsorted(ranked, ranked, side="right") - 1  # equal probabilities are one step
-        above, hits = np.cumsum(weights, 1)[:, last], np.cumsum(having, 1)[:, last]
-        precision = np.divide(hits, above, out=np.zeros_like(hits), where=above > 0)
-        total = having.sum(1)
-        gained = (having * precision).sum(1)
-        return np.asarray(np.divide(gained, total, out=np.full(len(draws), np.nan), where=total > 0))
+    def details(self) -> dict[str, Any]:
+        """Return support, scores of each class and the reliability curve, as in ``metrics.json``."""
+        scores = [self._class_scores(index) for index in range(self.truth.shape[1])]
+        return {
+            "support": self.truth.sum(0).tolist(),
+            "f1_per_class": [f1 for f1, _ in scores],
+            "average_precision_per_class": [precision for _, precision in scores],
+            "reliability": reliability_curve(self.probabilities.ravel(), self.truth.ravel()),
+        }
 
-    def _gaps(self, shares: Floats, count: int) -> Floats:
-        """Return truth less probability by group and bin of probability, and the number of cells, shape (G, B + 1)."""
-        place = self.groups[:, None] * BINS + bin_of(shares)
-        sums = np.bincount(place.ravel(), weights=(self.truth - shares).ravel(), minlength=count * BINS)
-        cells = np.bincount(self.groups, minlength=count) * self.truth.shape[1]
-        return np.hstack([sums.reshape(count, BINS), cells[:, None]])
+    def _class_scores(self, index: int) -> tuple[float | None, float | None]:
+        """Return F1 and average precision of a class, None where they are undefined."""
+        from sklearn.metrics import average_precision_score, f1_score
 
+        truth, predicted = self.truth[:, index], self.predicted[:, index]
+        f1 = float(f1_score(truth, predicted)) if truth.any() or predicted.any() else None
+        probabilities = self.probabilities[:, index]
+        return f1, float(average_precision_score(truth, probabilities)) if truth.any() else None
 
-def fit_multilabel_temperature(logits: NDArray[np.float32], truth: Floats) -> float:
-    """Return the temperature under which the truth is most likely, one for all classes.
+    @cached_property
+    def _class_counts(self) -> Floats:
+        """True positives, true and predicted photographs by group and class, shape (G, 3, C)."""
+        return group_sums(self.groups, np.stack([self.truth & self.predicted, self.truth, self.predicted], axis=1))
 
-    Args:
-        logits: shape (N, C).
-        truth: 1 for the classes that a photograph has, shape (N, C).
-    """
-    values = logits.astype(np.float64)
-    return bisect(lambda degree: ((calibrated(logits, degree, multiple=True) - truth) * values).mean() > 0)
+    @cached_property
+    def _gaps(self) -> dict[str, Floats]:
+        """Calibration gaps by group, shape (G, bins), before and after temperature scaling."""
+        if self.uncalibrated_probabilities is None:
+            return {}
+        groups = np.repeat(self.groups, self.truth.shape[1])
+        probabilities = {"ece_uncalibrated": self.uncalibrated_probabilities, "ece": self.probabilities}
+        return {
+            name: calibration_gaps(groups, values.ravel(), self.truth.ravel()) for name, values in probabilities.items()
+        }
 
+    def _average_precision(self, weights: Floats, index: int) -> Floats:
+        """Return the average precision of a class under group weights, shape (D,); NaN where it does not occur.
 
-def _sums(groups: Whole, values: Floats, count: int) -> Floats:
-    """Return the sums of values of shape (N, C) by group, shape (G, C)."""
-    sums = np.zeros((count, values.shape[1]))
-    np.add.at(sums, groups, values)
-    return sums
-
-
-def _calibration_error(draws: Floats, gaps: Floats) -> Floats:
-    """Mean gap between probability and frequency over bins of probability, all classes together."""
-    drawn = draws @ gaps
-    return np.asarray(np.abs(drawn[:, :-1]).sum(1) / drawn[:, -1])
+        This is ∑ (R_n − R_{n−1}) P_n over distinct probabilities, as in scikit-learn, for many weights at once.
+        """
+        order = np.argsort(-self.probabilities[:, index], kind="stable")
+        ranked = -self.probabilities[order, index]
+        of_rows = weights[:, self.groups[order]]
+        positives = of_rows * self.truth[order, index]
+        last = np.searchsorted(ranked, ranked, side="right") - 1  # rows with equal probabilities form one step
+        retrieved, hits = np.cumsum(of_rows, 1)[:, last], np.cumsum(positives, 1)[:, last]
+        precision = np.divide(hits, retrieved, out=np.zeros_like(hits), where=retrieved > 0)
+        total = positives.sum(1)
+        gained = (positives * precision).sum(1)
+        return np.asarray(np.divide(gained, total, out=np.full(len(weights), np.nan), where=total > 0))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from lightmeter.bootstrap import group_numbers
+from lightmeter.bootstrap import group_indices
 from lightmeter.exposure import is_stop_unit
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.training.heads.softmax import Tried, grouped_folds, reduced
@@ -135,7 +135,7 @@ def stops_task(
     places = np.flatnonzero(np.isfinite(known))
     classes, stops = classes[places], known[places]
     low, high = np.quantile(stops, [_OUTERMOST, 1 - _OUTERMOST])
-    groups = group_numbers([row["group"] for row in rows])[places]
+    groups = group_indices([row["group"] for row in rows])[places]
     return StopsData(
         features[places].numpy(), stops.clip(low, high), classes, _centres(target, classes, stops), groups, places,
         training.class_weights,

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 from torch.nn import functional
 
-from lightmeter.bootstrap import group_numbers
+from lightmeter.bootstrap import group_indices
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.training.loader import Row, class_numbers, class_sets, stops_of
 from lightmeter.models.training.losses import gaussian_soft_targets
@@ -57,7 +57,7 @@ class HeadData:
 
 def head_task(features: Tensor, rows: Sequence[Row], target: TargetSpec, training: Probe) -> HeadData:
     """Return what a head is fitted to: features of shape (N, F) and the labels of the same photographs."""
-    groups = group_numbers([row["group"] for row in rows])
+    groups = group_indices([row["group"] for row in rows])
     if target.multilabel:
         sets = torch.from_numpy(class_sets(rows, target))
         places = np.flatnonzero(sets[:, 0].isfinite())

@@ -28,7 +28,7 @@ RECIPE = "recipe.toml"
 SEARCH = "search.json"
 _PATIENCE_S = 3  # with the lock that a search leaves behind when it is killed
 _REASON = "reason"  # why a trial failed
-_LESS_IS_BETTER = {"error_stops", "ece", "ece_before"}
+_LESS_IS_BETTER = {"mae_stops", "ece", "ece_uncalibrated"}
 
 
 @dataclass(frozen=True)

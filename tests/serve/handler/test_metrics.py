@@ -48,7 +48,7 @@ def test_drift_is_small_while_predictions_have_the_expected_shares() -> None:
 
 
 def test_expected_shares_are_those_of_validation_predictions(tmp_path: Path) -> None:
-    medium = {"classes": ["digital", "film"], "confusion": [[5, 1], [1, 1]]}
+    medium = {"classes": ["digital", "film"], "confusion_matrix": [[5, 1], [1, 1]]}
     (tmp_path / "metrics.json").write_text(json.dumps({"validation": {"targets": {"medium": medium}}}))
 
     assert expected_class_shares(tmp_path, [MEDIUM]) == {"medium": {"digital": 0.75, "film": 0.25}}
@@ -60,10 +60,10 @@ def test_expected_shares_are_those_of_validation_predictions(tmp_path: Path) -> 
         {},
         [],
         {"medium": {}},
-        {"medium": {"classes": ["digital", "slide"], "confusion": [[1, 1], [1, 1]]}},
-        {"medium": {"classes": ["digital", "film"], "confusion": [[1]]}},
-        {"medium": {"classes": ["digital", "film"], "confusion": [[0, 0], [0, 0]]}},
-        {"medium": {"classes": ["digital", "film"], "confusion": "none"}},
+        {"medium": {"classes": ["digital", "slide"], "confusion_matrix": [[1, 1], [1, 1]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion_matrix": [[1]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion_matrix": [[0, 0], [0, 0]]}},
+        {"medium": {"classes": ["digital", "film"], "confusion_matrix": "none"}},
     ],
 )
 def test_metrics_of_another_model_give_no_expected_shares(tmp_path: Path, targets: Any) -> None:

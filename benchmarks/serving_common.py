@@ -1,4 +1,4 @@
-"""What the benchmarks of serving share: models that nobody has trained, photographs of noise, a server."""
+"""Common parts of the serving benchmarks: untrained models, photographs of noise, a running server."""
 
 import io
 import json
@@ -27,48 +27,48 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 
 @dataclass(frozen=True)
 class Served:
-    """A model that a TorchServe of ours serves.
+    """A model served by our TorchServe set-up.
 
     Attributes:
-        address: to send photographs to.
-        http: a client that has the token.
-        state: of the server.
+        url: URL that photographs are posted to.
+        http: HTTP client with the access token.
+        state: State of the server.
     """
 
-    address: str
+    url: str
     http: httpx.Client
     state: ServerState
 
-    def ask(self, data: bytes) -> httpx.Response:
-        """Send a body."""
-        return self.http.post(self.address, content=data)
+    def predict(self, data: bytes) -> httpx.Response:
+        """Post a request body."""
+        return self.http.post(self.url, content=data)
 
 
 @contextmanager
 def serving(project: Project, run: Path, **settings: object) -> Iterator[Served]:
-    """Serve a run while the block runs, with other settings of ``[serve]``."""
+    """Serve a run within the block, with changed settings of ``[serve]``."""
     for name, value in settings.items():
         os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
-    fresh = Project(project.root)
-    place = server_directory(fresh, "main")
-    archive = write_archive(run, fresh.archives)
-    state = server.start(fresh, [archive.path], server.StartOptions())
+    configured = Project(project.root)
+    directory = server_directory(configured, "main")
+    archive = write_archive(run, configured.archives)
+    state = server.start(configured, [archive.path], server.StartOptions())
     try:
-        key = json.loads(place.keys.read_text(encoding="utf-8"))["inference"]["key"]
+        key = json.loads(directory.keys.read_text(encoding="utf-8"))["inference"]["key"]
         with client({"Authorization": f"Bearer {key}", **OCTETS}) as http:
             yield Served(f"{state.inference}/predictions/{archive.name}", http, state)
     finally:
-        server.stop(place)
+        server.stop(directory)
 
 
 def client(headers: dict[str, str]) -> httpx.Client:
-    """Return a client that keeps as many connections open as there are ever clients."""
+    """Return an HTTP client with one connection per benchmark client."""
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     return httpx.Client(headers=headers, timeout=120, trust_env=False, limits=limits)
 
 
 def untrained(folder: Path, preprocessing: Preprocessing) -> Path:
-    """Make the run folder of a network of the recipe ``patches``, with weights by chance."""
+    """Write a run folder of the recipe ``patches`` with random weights."""
     folder.mkdir(parents=True)
     spec = ModelSpec(
         name=folder.name,
@@ -85,11 +85,11 @@ def untrained(folder: Path, preprocessing: Preprocessing) -> Path:
 
 
 def noise(count: int) -> list[bytes]:
-    """Return JPEG files of blurred noise, of 1024 × 768 pixels and about 200 kB, as photographs on the web are."""
-    made = []
+    """Return JPEG files of blurred noise, 1024 × 768 pixels and about 200 kB each, like photographs on the web."""
+    files = []
     for seed in range(count):
         pixels = np.random.default_rng(seed).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
         file = io.BytesIO()
         Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1)).save(file, "JPEG", quality=85)
-        made.append(file.getvalue())
-    return made
+        files.append(file.getvalue())
+    return files

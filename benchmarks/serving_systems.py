@@ -1,4 +1,4 @@
-"""Who can serve a model: this process, TorchServe with our handler or a plain one, LitServe. Each is a way to ask."""
+"""Serving systems to compare: this process, TorchServe with our handler or a minimal one, and LitServe."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import torch
 
-from benchmarks.material import client, noise, serving
+from benchmarks.serving_common import client, noise, serving
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import read_spec
@@ -25,55 +25,56 @@ from lightmeter.serve.torchserve.config import Ports, free_ports
 from lightmeter.serve.torchserve.java import find_java
 
 WORKERS = 2
-Ask = Callable[[bytes], object]
+Predict = Callable[[bytes], object]
+"""Function that sends a photograph to a serving system and waits for the prediction."""
 
 _HANDLER = Path(__file__).with_name("plain_handler.py")
-_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, the same corners as `patch_positions`
+_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, gives the same positions as `patch_positions`
 
 
-def in_process(run: Path) -> Ask:
-    keep_freed_memory()  # as our workers do
+def in_process(run: Path) -> Predict:
+    keep_freed_memory()  # like our workers
     predictor = Predictor.load(run)
     return predictor.predict
 
 
 @contextmanager
-def ours(project: Project, run: Path, batch: int) -> Iterator[Ask]:
+def ours(project: Project, run: Path, batch: int) -> Iterator[Predict]:
     with serving(project, run, workers=WORKERS, batch_size=batch) as served:
-        yield lambda data: served.ask(data).raise_for_status()
+        yield lambda data: served.predict(data).raise_for_status()
 
 
 @contextmanager
-def plain(folder: Path, run: Path) -> Iterator[Ask]:
-    """TorchServe as its documentation starts it: default settings, no tokens."""
+def plain(folder: Path, run: Path) -> Iterator[Predict]:
+    """Start TorchServe like its documentation does: default settings, no tokens."""
     store = folder / "plain"
     store.mkdir()
-    archive_plainly(run, store)
+    write_plain_archive(run, store)
     ports = free_ports("127.0.0.1")
-    (store / "config.properties").write_text(configuration(ports))
+    (store / "config.properties").write_text(plain_configuration(ports))
     command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store)]
     command += ["--ts-config", str(store / "config.properties"), "--models", "plain=plain.mar"]
     programs = os.pathsep.join([str(Path(sys.executable).parent), str(find_java().path.parent), os.environ["PATH"]])
-    address = f"http://127.0.0.1:{ports.inference}/predictions/plain"
+    url = f"http://127.0.0.1:{ports.inference}/predictions/plain"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        own = dict.fromkeys(("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION"), temporary)
-        with background(command, os.environ | own | {"PATH": programs}, store), client({}) as http:
-            wait_for(lambda: http.post(address, content=noise(1)[0]).is_success)
-            yield lambda data: http.post(address, content=data).raise_for_status()
+        folders = dict.fromkeys(("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION"), temporary)
+        with background(command, os.environ | folders | {"PATH": programs}, store), client({}) as http:
+            wait_for(lambda: http.post(url, content=noise(1)[0]).is_success)
+            yield lambda data: http.post(url, content=data).raise_for_status()
 
 
 @contextmanager
-def litserve(project: Project, run: Path) -> Iterator[Ask]:
+def litserve(project: Project, run: Path) -> Iterator[Predict]:
     port = free_ports("127.0.0.1").inference
-    address = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
-    words = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
-    command = [sys.executable, "-m", "lightmeter", *map(str, words)]
+    url = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
+    arguments = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
+    command = [sys.executable, "-m", "lightmeter", *map(str, arguments)]
     with background(command, os.environ, project.root), client({}) as http:
         wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").text == "ok")
-        yield lambda data: http.post(address, json={"image": base64.b64encode(data).decode()}).raise_for_status()
+        yield lambda data: http.post(url, json={"image": base64.b64encode(data).decode()}).raise_for_status()
 
 
-def configuration(ports: Ports) -> str:
+def plain_configuration(ports: Ports) -> str:
     return (
         f"inference_address=http://127.0.0.1:{ports.inference}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
         f"metrics_address=http://127.0.0.1:{ports.metrics}\ngrpc_inference_port={ports.grpc_inference}\n"
@@ -82,12 +83,12 @@ def configuration(ports: Ports) -> str:
     )
 
 
-def archive_plainly(run: Path, store: Path) -> None:
-    """Write an archive with a TorchScript file, as `torch-model-archiver` would."""
+def write_plain_archive(run: Path, store: Path) -> None:
+    """Write an archive with a TorchScript file, like `torch-model-archiver`."""
     predictor = Predictor.load(run)
     settings = predictor.spec.preprocessing
     example = torch.zeros(1, settings.patches, 3, settings.patch_size, settings.patch_size)
-    network = OneTarget(predictor).eval()
+    network = SingleTarget(predictor).eval()
     torch.jit.save(torch.jit.trace(network, example, check_trace=False), store / "model.pt")
     steps = range(1, settings.patches + 1)
     corners = [((0.5 + step / _GOLDEN) % 1.0, (0.5 + step / _GOLDEN**2) % 1.0) for step in steps]
@@ -100,21 +101,21 @@ def archive_plainly(run: Path, store: Path) -> None:
         archive.write(store / "model.pt", "model.pt")
 
 
-class OneTarget(torch.nn.Module):
-    """A network that takes patches and gives the logits of its first target, as TorchScript wants it."""
+class SingleTarget(torch.nn.Module):
+    """Network from patches to the logits of its first target, for tracing to TorchScript."""
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
         self.network, self.target = predictor.network, predictor.spec.targets[0].name
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.network({"patches": patches})[self.target]
-        return found
+        logits: torch.Tensor = self.network({"patches": patches})[self.target]
+        return logits
 
 
 @contextmanager
 def background(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
-    """Run a program and all that it starts while the block runs."""
+    """Run a program within the block, and end it with all its child processes."""
     with (
         (folder / "output.log").open("w") as log,
         subprocess.Popen(
@@ -127,11 +128,11 @@ def background(command: Sequence[str], environment: dict[str, str], folder: Path
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
+def wait_for(ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
-            if happened():
+            if ready():
                 return
         except httpx.HTTPError:
             pass

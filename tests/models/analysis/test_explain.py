@@ -1,0 +1,68 @@
+"""Explanations: patch effects and saliency maps."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.analysis.explain import explain
+from lightmeter.models.runtime.predictor import Predictor
+from tests.models.conftest import jpeg
+from tests.support import run_error, run_json, run_text
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    """A noisy photograph outside the data set."""
+    file = tmp_path / "photograph.jpg"
+    file.write_bytes(jpeg(noisy=True, seed=500))
+    return file
+
+
+def test_explain_reports_patch_effects_and_writes_plot(trained: Path, photograph: Path, tmp_path: Path) -> None:
+    (result,) = run_json("models", "explain", trained, photograph, "--out", tmp_path / "explained")
+    assert result["class"] == "slow"
+    assert len(result["patch_effects"]) == 2
+    assert Path(result["plot"]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("method", ["gradient", "activations", "integrated-gradients", "smoothgrad"])
+def test_each_saliency_method_gives_plot(method: str, trained: Path, photograph: Path, tmp_path: Path) -> None:
+    if method in ("integrated-gradients", "smoothgrad"):
+        pytest.importorskip("captum")
+    (result,) = run_json("models", "explain", trained, photograph, "--method", method, "--out", tmp_path / "explained")
+    assert result["method"] == method
+    with Image.open(result["plot"]) as plot:
+        assert min(plot.size) > 100
+
+
+def test_unavailable_saliency_methods_raise_error(
+    trained: Path, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["models", "explain", trained, photograph, "--out", tmp_path / "explained", "--method"]
+    assert "did you mean activations?" in run_error(*command, "activation")
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    assert "pip install 'lightmeter[captum]'" in run_error(*command, "smoothgrad")
+
+
+def test_activation_maps_have_one_map_per_patch(dataset: Dataset, photograph: Path, tmp_path: Path) -> None:
+    small = ["weights=", "freeze=[]", "patches=3", "patch_size=64", "filters=4", "dense=8", "epochs=1"]
+    settings = [argument for setting in small for argument in ("--set", setting)]
+    run = tmp_path / "run"
+    run_json("models", "train", "gupta-kannan", "--data", dataset.folder, "--out", run, *settings)
+    predictor = Predictor.load(run)
+    (target,) = predictor.spec.targets
+    maps = explain(predictor, predictor.preprocess(photograph.read_bytes()), target, "activations").maps
+    assert maps["patches"].shape == (3, 64, 64)
+    assert 0 <= maps["patches"].min() <= maps["patches"].max() == pytest.approx(1.0)
+
+
+def test_models_without_images_cannot_be_explained(dataset: Dataset, photograph: Path, tmp_path: Path) -> None:
+    trees = tmp_path / "trees"
+    options = ["--data", dataset.folder, "--out", trees, "--set", "iterations=5", "--quiet"]
+    run_text("models", "train", "quality-features", *options)
+    assert "uses no images" in run_error("models", "explain", trees, photograph)
+    assert "no features to compare" in run_error("models", "similar", trees, photograph, "--data", dataset.folder)
+    assert "There is no file" in run_error("models", "explain", trees, tmp_path / "missing.jpg")
