@@ -49,7 +49,9 @@ def bootstrap(metrics: Metrics, n_groups: int, seed: int = 0) -> dict[str, Estim
     """
     draws = [metrics(weights) for weights in _resampled_weights(n_groups, seed)]
     return {
-        name: _estimate(value[0], [drawn[name] for drawn in draws])
+        name: estimate_from_draws(
+            value[0], np.concatenate([values[name] for values in draws]) if draws else np.empty(0)
+        )
         for name, value in metrics(np.ones((1, n_groups))).items()
     }
 
@@ -71,6 +73,13 @@ def paired_bootstrap(first: Metrics, second: Metrics, n_groups: int, seed: int =
         return {name: ours[name] - reference[name] for name in ours if name in reference}
 
     return bootstrap(difference, n_groups, seed)
+
+
+def estimate_from_draws(value: float, draws: Floats) -> Estimate:
+    """Return a metric with the middle 95 % of its resampled values, without those that are undefined."""
+    defined = draws[np.isfinite(draws)]
+    low, high = np.percentile(defined, [2.5, 97.5]).tolist() if len(defined) else (None, None)
+    return Estimate(value=float(value) if np.isfinite(value) else None, low=low, high=high)
 
 
 def group_indices(groups: Sequence[str]) -> Ints:
@@ -150,10 +159,3 @@ def _resampled_weights(n_groups: int, seed: int) -> Iterator[Floats]:
     if n_groups > 1:
         for _ in range(RESAMPLES // _CHUNK):
             yield random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=_CHUNK).astype(np.float64)
-
-
-def _estimate(value: float, draws: Sequence[Floats]) -> Estimate:
-    defined = np.concatenate(draws) if draws else np.empty(0)
-    defined = defined[np.isfinite(defined)]
-    low, high = np.percentile(defined, [2.5, 97.5]).tolist() if len(defined) else (None, None)
-    return Estimate(value=float(value) if np.isfinite(value) else None, low=low, high=high)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from lightmeter.bootstrap import RESAMPLES, Estimate, with_interval
+from lightmeter.bootstrap import RESAMPLES, Estimate, estimate_from_draws
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.annotations.model import read_annotations
@@ -68,7 +68,7 @@ def agreement(
             name: dict(zip(classes, row, strict=True)) for name, row in zip(classes, confusion.tolist(), strict=True)
         },
         accuracy=float(np.trace(confusion)) / count,
-        kappa=with_interval(float(cohen_kappa(confusion)), kappas),
+        kappa=estimate_from_draws(float(cohen_kappa(confusion)), kappas),
     )
 
 
