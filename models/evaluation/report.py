@@ -26,10 +26,10 @@ METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
     "mean_average_precision": "mean average precision",
-    "mae_stops": "mean absolute error (stops)",
+    "mae_stops": "MAE (stops)",
     "within_one_stop": "within ±1 stop",
     "within_one_class": "within ±1 class",
-    "ece_uncalibrated": "ECE before calibration",
+    "ece_uncalibrated": "raw ECE",
     "ece": "ECE",
 }
 """Labels of the reported metrics, by their key in ``metrics.json``."""

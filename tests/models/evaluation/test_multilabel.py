@@ -22,7 +22,7 @@ def undocumented_keys(metrics: dict[str, Any]) -> set[str]:
     """Return the keys of ``metrics.json`` that its documentation lacks, without class names and the like."""
     names = {"shutter", "concept", "folder", "Nikon D750", *SHUTTER.classes, *CONCEPT.classes}
     names |= {f"concept {name}" for name in CONCEPT.classes}
-    text = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
     return keys_of(metrics) - names - set(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
 
 
