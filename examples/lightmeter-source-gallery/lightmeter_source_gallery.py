@@ -1,10 +1,10 @@
-"""Photographs of a gallery that publishes them as pages of JSON: {"photographs": [...], "next": "page2.json"}."""
+"""Photographs of galleries that publish them as pages of JSON: {"photographs": [...], "next": "page2.json"}."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
-from urllib.request import urlopen
+
+import httpx
 
 from lightmeter.harvest.sources import Argument, Checkpoint, Option, PhotoItem, Source, SourceQuery
 
@@ -14,16 +14,15 @@ class Gallery(Source):
     summary = "a gallery that publishes its photographs as pages of JSON"
 
     class Query(SourceQuery):
-        """Which gallery, and what of it."""
+        """Harvest the photographs of a gallery."""
 
-        start: str = Argument("Address of the first page.")
-        photographer: str | None = Option(None, "Only this photographer.")
+        start: str = Argument("URL of the first page.")
+        photographer: str | None = Option(None, "Only photographs of this photographer.")
 
     def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
         page = cursor["page"] if cursor else query.start
         while page:
-            with urlopen(page) as answer:
-                document = json.load(answer)
+            document = httpx.get(page).raise_for_status().json()
             for entry in document["photographs"]:
                 if query.photographer in (None, entry["by"]):
                     yield PhotoItem(

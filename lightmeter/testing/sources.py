@@ -1,205 +1,170 @@
-"""What the author of a source plugin needs to test it: one class of tests, and a server that plays the service.
+"""Tests that every source plugin must pass."""
 
-    from lightmeter.testing import SourceTests, photograph, served
-
-    class TestMuseum(SourceTests):
-        source = Museum
-
-        @pytest.fixture
-        def query(self, tmp_path):
-            with served(tmp_path) as service:       # a folder of files: JSON answers, pages, photographs
-                yield {"address": service.address}
-
-The tests run in pytest; the package with the plugin must be installed.
-"""
-
-import io
+import asyncio
 import json
-import os
-import subprocess
-import sys
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+
 from lightmeter import plugins
 from lightmeter.harvest.licences import normalise_licence
-from lightmeter.harvest.sources.base import Checkpoint, PhotoItem, Source, SpiderSource
+from lightmeter.harvest.sources import Checkpoint, Cursor, PhotoItem, Source, SpiderSource
 from lightmeter.harvest.sources.registry import option_name
 from lightmeter.settings import Settings
+from lightmeter.testing.server import ACTIVE, create_project, run_lightmeter
 
 _STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
-_SERVICES: list["Service"] = []  # that are being served
-_LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
-
-
-class Service:
-    """A folder served on loopback.
-
-    Attributes:
-        address: ``http://127.0.0.1:PORT``.
-        asked: how often each path was asked for.
-    """
-
-    def __init__(self, address: str, asked: "Counter[str]") -> None:
-        self.address = address
-        self.asked = asked
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[Service]:
-    """Serve a folder's files on loopback while the block runs."""
-    asked: Counter[str] = Counter()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked[self.path] += 1
-            super().do_GET()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    service = Service(f"http://127.0.0.1:{server.server_port}", asked)
-    _SERVICES.append(service)
-    try:
-        yield service
-    finally:
-        _SERVICES.remove(service)
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def photograph(seed: int = 0, *, f_number: float = 2.8, exposure_time_s: float = 0.008, iso: int = 200) -> bytes:
-    """Return a small JPEG of noise with EXIF; another seed, another picture."""
-    import numpy as np
-    from PIL import Image
-
-    pixels = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    tags = Image.Exif()
-    tags[0x010F], tags[0x0110] = "Lightmeter", "Test camera"
-    tags.get_ifd(0x8769).update({0x829D: f_number, 0x829A: exposure_time_s, 0x8827: iso})
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", exif=tags)
-    return file.getvalue()
 
 
 class SourceTests:
-    """Tests that every source must pass. Subclass it, name the source, and give it a fixture ``query``.
+    """Tests of a source. Subclass it, name the source, and add the fixture ``query``.
 
     Attributes:
-        source: the plugin's class. The fixture ``query`` gives the fields of its query, which must find at least two
-            photographs.
+        source: The plugin's class.
+
+    Fixtures:
+        query: Fields of the source's query as a dictionary; the query must yield at least two photographs. Play the
+            service with `served`: photographs and recorded responses in a folder.
+
+    Example:
+        ```python
+        import json
+
+        import pytest
+        from lightmeter_source_museum import Museum
+
+        from lightmeter.testing import SourceTests, photograph, served
+
+
+        class TestMuseum(SourceTests):
+            source = Museum
+
+            @pytest.fixture
+            def query(self, tmp_path):
+                (tmp_path / "1.jpg").write_bytes(photograph(1))
+                (tmp_path / "2.jpg").write_bytes(photograph(2))
+                (tmp_path / "list.json").write_text(json.dumps(["1.jpg", "2.jpg"]))
+                with served(tmp_path) as server:
+                    yield {"url": f"{server.url}/list.json"}
+        ```
     """
 
     source: ClassVar[type[Source]]
 
-    def test_it_is_installed_under_its_own_name(self) -> None:
-        """The entry point has the class's name and leads to the class."""
+    def test_entry_point_has_name_of_source(self) -> None:
+        """The entry point is named like the source and leads to its class."""
         assert plugins.get("sources", self.source.name).load() is self.source
 
-    def test_its_options_are_explained(self) -> None:
-        """Each field of the query has a description: it is the option's help."""
+    def test_options_have_help(self) -> None:
+        """The source has a summary, and each field of the query a description, which is the option's help."""
         assert self.source.summary
         for name, field in self.source.Query.model_fields.items():
-            assert field.description, f"the field '{name}' has no description"
+            assert field.description, f"the query field '{name}' has no description"
 
-    def test_ids_are_there_unique_and_stable(self, query: dict[str, Any]) -> None:
-        """Asked twice, the source tells the same ids, each once."""
-        if issubclass(self.source, SpiderSource):
-            return  # its pages are read by the engine, below
-        first, second = self._ids(query, None), self._ids(query, None)
-        assert len(first) > 1, "the query must find at least two photographs"
-        assert all(first)
-        assert len(set(first)) == len(first)
+    def test_ids_are_unique_and_stable(self, query: dict[str, Any]) -> None:
+        """Two runs of the query yield the same identifiers, each once."""
+        first, second = self.ids(query), self.ids(query)
+        assert len(first) > 1, "the query must yield at least two photographs"
+        assert all(first), "an identifier is empty"
+        assert len(set(first)) == len(first), "an identifier appears twice"
         assert first == second
 
-    def test_what_it_tells_has_the_agreed_form(self, query: dict[str, Any]) -> None:
-        """Addresses are of allowed schemes; licences have SPDX-like names, and an attribution where they ask for it."""
-        own = {self.source.scheme} if self.source.scheme else set()
-        for one in self._sightings(query, None):
-            if one.media_url:
-                assert one.media_url.partition(":")[0] in self.source.schemes | own
-            licence = normalise_licence(one.licence)
-            assert one.attribution or not (licence or "").startswith("CC-BY"), "CC BY asks for an attribution"
+    def test_items_have_allowed_urls_and_credit(self, query: dict[str, Any]) -> None:
+        """Media URLs have an allowed scheme, and photographs under a CC BY licence have a credit line."""
+        schemes = self.source.schemes | ({self.source.scheme} if self.source.scheme else set())
+        for item in self.items(query):
+            assert not item.media_url or item.media_url.partition(":")[0] in schemes, item.media_url
+            licence = normalise_licence(item.licence) or ""
+            assert item.attribution or not licence.startswith("CC-BY"), f"{licence} requires an attribution"
 
-    def test_discovery_fetches_no_photograph(self, query: dict[str, Any]) -> None:
-        """The source asks its service what exists; the photographs themselves are the engine's to fetch."""
-        addresses = {one.media_url for one in self._sightings(query, None)}
-        asked = {service.address + path for service in _SERVICES for path in service.asked}
-        assert not addresses & asked
+    def test_discovery_downloads_no_photographs(self, query: dict[str, Any]) -> None:
+        """The source only lists photographs; the engine downloads them."""
+        media_urls = {item.media_url for item in self.items(query)}
+        requested = {server.url + path for server in ACTIVE for path in server.requests}
+        assert not media_urls & requested
 
-    def test_a_checkpoint_goes_on_where_it_was_given(self, query: dict[str, Any]) -> None:
-        """From each checkpoint on, what is told is all that came behind it."""
+    def test_discovery_resumes_from_each_checkpoint(self, query: dict[str, Any]) -> None:
+        """From each checkpoint on, the source yields exactly what it yielded after it."""
         if issubclass(self.source, SpiderSource):
-            return
-        behind: list[list[str]] = []
-        cursors: list[dict[str, Any]] = []
-        for item in self._items(query, None):
+            pytest.skip("a SpiderSource has no checkpoints: the engine starts at the first pages again")
+        cursors: list[Cursor] = []
+        following: list[list[str]] = []
+        for item in self._discover(query, None):
             if isinstance(item, Checkpoint):
                 cursors.append(json.loads(json.dumps(item.cursor)))
-                behind.append([])
-            elif behind:
-                for ids in behind:
+                following.append([])
+            else:
+                for ids in following:
                     ids.append(item.source_id)
-        for cursor, ids in zip(cursors, behind, strict=True):
-            assert self._ids(query, cursor) == ids
+        for cursor, ids in zip(cursors, following, strict=True):
+            assert self.ids(query, cursor) == ids, f"wrong items after the checkpoint {cursor}"
 
-    def test_the_engine_accounts_for_everything_once(self, query: dict[str, Any], tmp_path: Path) -> None:
-        """A run's counts add up; a second run finds nothing new and fetches nothing."""
-        project = tmp_path / "project"
-        self._lightmeter(tmp_path, "init", str(project))
-        first = self._lightmeter(project, "harvest", "run", self.source.name, *self._words(query))
+    def test_engine_harvests_each_photograph_once(self, query: dict[str, Any], tmp_path: Path) -> None:
+        """The counts of a run add up, and a second run downloads nothing."""
+        project = create_project(tmp_path / "project")
+        command = ("harvest", "run", self.source.name, *self._options(query))
+        first = run_lightmeter(project, *command)
         assert first["state"] == "finished"
         assert first["found"] == sum(first[state] for state in _STATES) > 1
         assert first["fetched"] > 0
         assert first["pending"] == 0
-        again = self._lightmeter(project, "harvest", "run", self.source.name, *self._words(query))
-        assert (again["found"], again["fetched"], again["existing"]) == (0, 0, first["found"])
+        second = run_lightmeter(project, *command)
+        assert (second["found"], second["fetched"]) == (0, 0)
+        assert second["existing"] >= first["found"]
 
-    def _items(self, query: dict[str, Any], cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+    def items(self, query: dict[str, Any], cursor: Cursor | None = None) -> Iterator[PhotoItem]:
+        """Yield the items of a query, without the engine."""
+        return (item for item in self._discover(query, cursor) if isinstance(item, PhotoItem))
+
+    def ids(self, query: dict[str, Any], cursor: Cursor | None = None) -> list[str]:
+        """Return the identifiers of a query's items; of a website, where pages may overlap, each once."""
+        ids = [item.source_id for item in self.items(query, cursor)]
+        return list(dict.fromkeys(ids)) if issubclass(self.source, SpiderSource) else ids
+
+    def _discover(self, query: dict[str, Any], cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
         source = self.source(Settings())
-        found = source.discover(source.Query(**query), cursor)
-        assert isinstance(found, Iterator), "the tests ask plain generators; the engine tests ask the others"
-        return found
+        values = source.Query(**query)
+        if isinstance(source, SpiderSource):
+            return _crawl(source, values)
+        items = source.discover(values, cursor)
+        return iter(asyncio.run(_collect(items))) if isinstance(items, AsyncIterator) else items
 
-    def _sightings(self, query: dict[str, Any], cursor: dict[str, Any] | None) -> Iterator[PhotoItem]:
-        if not issubclass(self.source, SpiderSource):
-            yield from (item for item in self._items(query, cursor) if isinstance(item, PhotoItem))
-
-    def _ids(self, query: dict[str, Any], cursor: dict[str, Any] | None) -> list[str]:
-        return [one.source_id for one in self._sightings(query, cursor)]
-
-    def _words(self, query: dict[str, Any]) -> list[str]:
-        """Return a query as it is written on the command line."""
-        words: list[str] = []
+    def _options(self, query: dict[str, Any]) -> list[str]:
+        """Return a query as command-line options."""
+        options: list[str] = []
         for name, field in self.source.Query.model_fields.items():
-            option = option_name(name, field)
             if name not in query:
                 continue
-            if isinstance(query[name], bool):
-                words.append(option if query[name] else option.replace("--", "--no-", 1))
+            option, value = option_name(name, field), query[name]
+            if isinstance(value, bool):
+                options.append(option if value else option.replace("--", "--no-", 1))
             else:
-                words += [str(query[name])] if not option.startswith("--") else [option, str(query[name])]
-        return words
+                options += [option, str(value)] if option.startswith("--") else [str(value)]
+        return options
 
-    def _lightmeter(self, folder: Path, *words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "lightmeter", *words, "--json"],
-            cwd=folder,
-            env=os.environ | _LOOPBACK,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document
+
+async def _collect(items: AsyncIterator[PhotoItem | Checkpoint]) -> list[PhotoItem | Checkpoint]:
+    return [item async for item in items]
+
+
+def _crawl(source: SpiderSource, query: Any) -> Iterator[PhotoItem]:
+    """Download and parse the pages of a website one after the other."""
+    import httpx
+    from scrapy.responsetypes import responsetypes
+
+    pending, visited = list(source.start(query)), set()
+    while pending:
+        request = pending.pop(0)
+        if request.url in visited:
+            continue
+        visited.add(request.url)
+        page = httpx.get(request.url, follow_redirects=True)
+        response_class = responsetypes.from_args(url=request.url, body=page.content)
+        response = response_class(request.url, status=page.status_code, body=page.content, request=request)
+        for item in source.parse(response, query):
+            if isinstance(item, PhotoItem):
+                yield item
+            else:
+                pending.append(item)

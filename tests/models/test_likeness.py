@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,9 +182,7 @@ def test_predict_takes_tags_from_a_file(reading_run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", ["[", "[1]", "5", '[{"FNumber": 2}]'])
-def test_a_file_of_tags_that_is_none(
-    reading_run: Path, tmp_path: Path, sentence: Callable[..., str], content: str
-) -> None:
+def test_a_file_of_tags_that_is_none(reading_run: Path, tmp_path: Path, content: str) -> None:
     file = tmp_path / "exif.json"
     file.write_text(content)
 

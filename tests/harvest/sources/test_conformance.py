@@ -1,4 +1,4 @@
-"""Lightmeter's own sources pass the tests that authors of plugins are given."""
+"""Tests of Lightmeter's own sources with `SourceTests`, the test kit for plugins."""
 
 import json
 from collections.abc import Iterator
@@ -13,19 +13,20 @@ from lightmeter.harvest.sources.commons import Commons
 from lightmeter.harvest.sources.flickr import Flickr
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.simulator import Simulator
+from lightmeter.harvest.sources.website import Website
 from lightmeter.testing import SourceTests, photograph, served
 from tests.harvest.sources.api import Asked, Reply, serving
 
 
 @pytest.fixture
 def media(tmp_path: Path) -> Iterator[str]:
-    """Two photographs on a server; yields its address."""
+    """URL of a server with two photographs."""
     folder = tmp_path / "media"
     folder.mkdir()
     for number in (1, 2):
         (folder / f"{number}.jpg").write_bytes(photograph(number))
-    with served(folder) as service:
-        yield service.address
+    with served(folder) as server:
+        yield server.url
 
 
 class TestSimulator(SourceTests):
@@ -82,3 +83,20 @@ class TestReddit(SourceTests):
         dump = tmp_path / "dump.jsonl"
         dump.write_text("\n".join(json.dumps(post) for post in posts))
         return {"subreddit": "analog", "dump": str(dump)}
+
+
+class TestWebsite(SourceTests):
+    source = Website
+
+    @pytest.fixture
+    def query(self, tmp_path: Path) -> Iterator[dict[str, Any]]:
+        folder = tmp_path / "website"
+        folder.mkdir()
+        pages = {"index.html": (1, "more.html"), "more.html": (2, "index.html")}
+        for name, (number, following) in pages.items():
+            (folder / f"{number}.jpg").write_bytes(photograph(number))
+            (folder / name).write_text(f'<figure><img src="{number}.jpg"></figure><a class="next" href="{following}">')
+        with served(folder) as server:
+            file = tmp_path / "site.toml"
+            file.write_text(f'start = ["{server.url}/"]\nfollow = ["a.next"]\n[photograph]\neach = "figure"\n')
+            yield {"file": str(file)}

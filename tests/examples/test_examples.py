@@ -1,0 +1,61 @@
+"""Tests of the example plugins: built, installed beside Lightmeter, and tested by their own tests.
+
+Their tests use `lightmeter.testing`, which also runs each plugin through the command line: the source harvests, the
+filter gets its settings from lightmeter.toml, the target labels, the architecture trains with options from a recipe.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment variables with which the examples are importable as installed packages."""
+    target = tmp_path_factory.mktemp("site")
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([sys.executable, *install, *(str(EXAMPLES / name) for name in PACKAGES)], check=True)
+    return {**os.environ, "PYTHONPATH": str(target)}
+
+
+def test_each_kind_of_plugin_has_an_example() -> None:
+    kinds = {name.split("-")[1] for name in PACKAGES}
+    assert kinds == {"source", "filter", "target", "architecture"}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_example_passes_its_tests(name: str, environment: dict[str, str], tmp_path: Path) -> None:
+    tests = str(EXAMPLES / name / "tests")
+    process = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    passed = re.search(r"(\d+) passed", process.stdout)
+    assert passed
+    assert int(passed[1]) >= 6
+
+
+def test_example_source_is_listed_with_its_package(environment: dict[str, str], project: Path) -> None:
+    command = [sys.executable, "-m", "lightmeter", "harvest", "sources", "--json"]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    row = next(row for row in json.loads(process.stdout) if row["name"] == "gallery")
+    assert (row["origin"], row["version"], row["ready"]) == ("lightmeter-source-gallery", "1.0.0", True)
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_example_is_short(name: str) -> None:
+    modules = [path for path in (EXAMPLES / name).rglob("*.py") if "tests" not in path.parts]
+    assert 0 < sum(len(path.read_text(encoding="utf-8").splitlines()) for path in modules) <= 60
