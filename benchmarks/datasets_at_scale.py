@@ -1,10 +1,10 @@
-"""How `labels apply` and `labels split` grow with the catalogue, beside the same work done with pandas from a CSV.
+"""Time and memory of `labels apply` and `labels split` by catalogue size, compared with pandas on a CSV file.
 
-    python benchmarks/datasets_at_scale.py --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_data_base]
+    python benchmarks/datasets_at_scale.py --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_database]
 
-The catalogue is made up: photographers with Zipf's frequencies, camera bodies, near-identical pairs, exposure times in
-third stops. Without --url each size gets a fresh SQLite file; a given data base must be empty, and is left so.
-Every step runs in a process of its own, so that its peak memory is its own.
+The catalogue is synthetic: photographers with Zipf frequencies, camera bodies, near-duplicate pairs, exposure times in
+third stops. Without --url each size gets a new SQLite file. A database given by --url must be empty, and is emptied
+again. Each step runs in its own process, so that its peak memory is its own.
 """
 
 import argparse
@@ -25,28 +25,29 @@ from typing import Any
 import numpy as np
 from sqlalchemy import insert, text
 
-from lightmeter import cli
+from lightmeter.cli import main as lightmeter
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Sighting
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 
 BATCH = 20_000
 CAMERAS = [("Canon", "EOS R6"), ("NIKON CORPORATION", "NIKON Z 8"), ("SONY", "ILCE-7M4"), ("FUJIFILM", "X-T5")]
-COLUMNS = ("sha256", "owner", "body", "make", "model", "exposure_time_s", "phash")
+CSV_COLUMNS = ("sha256", "owner", "body", "make", "model", "exposure_time_s", "phash")
 
 
-def made_up(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
+def synthetic_photographs(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
     """Yield batches of photographs."""
     random = np.random.default_rng(seed)
-    people = max(10, count // 30)
+    n_people = max(10, count // 30)
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
-        owners = np.minimum(random.zipf(1.3, size), people) + random.integers(people, size=size) % (people // 2)
+        offsets = random.integers(n_people, size=size) % (n_people // 2)
+        owners = np.minimum(random.zipf(1.3, size), n_people) + offsets
         thirds = random.integers(-36, 9, size)
         cameras = random.integers(len(CAMERAS), size=size)
         hashes = random.integers(2**63, size=size, dtype=np.uint64)
-        twins = random.random(size) < 0.01
-        hashes[1:][twins[1:]] = hashes[:-1][twins[1:]] ^ 1
+        is_duplicate = random.random(size) < 0.01
+        hashes[1:][is_duplicate[1:]] = hashes[:-1][is_duplicate[1:]] ^ 1
         yield [
             {
                 "id": start + index + 1,
@@ -62,32 +63,34 @@ def made_up(count: int, seed: int = 0) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def fill(project: Project, count: int) -> None:
+def fill_catalogue(project: Project, count: int) -> None:
+    """Write synthetic photographs to the catalogue."""
+    image_values = {"format": "JPEG", "width": 640, "height": 480, "file_size": 100_000}
+    sighting_values = {"run_id": 1, "source": "synthetic", "state": "fetched", "licence": "CC0-1.0"}
+    inspection_values = {"filter": "duplicates", "version": 1, "verdict": "keep"}
     engine = open_engine(project)
     with engine.begin() as connection:
-        connection.execute(insert(HarvestRun).values(id=1, source="made up", query={}, options={}))
-        for batch in made_up(count):
-            image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 100_000}
-            connection.execute(insert(Image), [{**image, **{k: p[k] for k in ("id", "sha256", "body")}} for p in batch])
-            seen = {"run_id": 1, "source": "made up", "state": "fetched", "licence": "CC0-1.0"}
-            connection.execute(
-                insert(Sighting),
-                [{**seen, "source_id": str(p["id"]), "image_id": p["id"], "owner": p["owner"]} for p in batch],
-            )
-            exif = ("make", "model", "exposure_time_s")
-            connection.execute(
-                insert(Exif),
-                [{"image_id": p["id"], "origin": "file", "raw": {}, **{k: p[k] for k in exif}} for p in batch],
-            )
-            found = {"filter": "duplicates", "version": 1, "verdict": "keep"}
-            connection.execute(
-                insert(Inspection), [{"image_id": p["id"], **found, "measures": {"phash": p["phash"]}} for p in batch]
-            )
+        connection.execute(insert(HarvestRun).values(id=1, source="synthetic", query={}, options={}))
+        for batch in synthetic_photographs(count):
+            images, sightings, exif, inspections = [], [], [], []
+            for photo in batch:
+                image_id = {"image_id": photo["id"]}
+                images.append({**image_values, **{name: photo[name] for name in ("id", "sha256", "body")}})
+                sightings.append(
+                    {**sighting_values, **image_id, "source_id": str(photo["id"]), "owner": photo["owner"]}
+                )
+                values = {name: photo[name] for name in ("make", "model", "exposure_time_s")}
+                exif.append({**image_id, **values, "origin": "file", "raw": {}})
+                inspections.append({**image_id, **inspection_values, "measures": {"phash": photo["phash"]}})
+            connection.execute(insert(Image), images)
+            connection.execute(insert(Sighting), sightings)
+            connection.execute(insert(Exif), exif)
+            connection.execute(insert(Inspection), inspections)
     engine.dispose()
 
 
-def empty(project: Project) -> None:
-    """Take all tables out of the data base, for the next size."""
+def drop_tables(project: Project) -> None:
+    """Empty the database for the next size."""
     engine = open_engine(project)
     Base.metadata.drop_all(engine)
     with engine.begin() as connection:
@@ -96,10 +99,11 @@ def empty(project: Project) -> None:
 
 
 def write_csv(file: Path, count: int) -> None:
-    with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore")
+    """Write the same photographs for pandas."""
+    with file.open("w", newline="") as output:
+        writer = csv.DictWriter(output, CSV_COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        for batch in made_up(count):
+        for batch in synthetic_photographs(count):
             writer.writerows(batch)
 
 
@@ -120,23 +124,23 @@ def step_split(project: Project) -> None:
 
     engine = open_engine(project)
     with engine.connect() as connection:
-        gathered = collect(connection, [get_target("shutter")])
-    freeze(engine, project, project.datasets / "one", gathered, SplitOptions())
+        photographs = collect(connection, [get_target("shutter")])
+    freeze(engine, project, project.datasets / "benchmark", photographs, SplitOptions())
     engine.dispose()
 
 
 def step_pandas(project: Project) -> None:
-    """Label by nearest stop and split by photographer alone, as a notebook would."""
+    """Label by nearest stop and split by photographer alone, as in a notebook."""
     import pandas as pd
     from sklearn.model_selection import StratifiedGroupKFold
 
     frame = pd.read_csv(project.root / "photographs.csv")
     frame["stops"] = np.log2(frame["exposure_time_s"]).round().astype(int)
-    folds = StratifiedGroupKFold(10, shuffle=True, random_state=0).split(frame, frame["stops"], frame["owner"])
-    number = np.zeros(len(frame), dtype=int)
-    for fold, (_, members) in enumerate(folds):
-        number[members] = fold
-    frame["split"] = np.select([number == 0, number == 1], ["test", "validation"], "train")
+    splitter = StratifiedGroupKFold(10, shuffle=True, random_state=0)
+    folds = np.zeros(len(frame), dtype=int)
+    for fold, (_, rows) in enumerate(splitter.split(frame, frame["stops"], frame["owner"])):
+        folds[rows] = fold
+    frame["split"] = np.select([folds == 0, folds == 1], ["test", "validation"], "train")
     frame.to_parquet(project.root / "pandas.parquet")
 
 
@@ -144,62 +148,59 @@ STEPS = {"apply": step_apply, "apply again": step_apply, "split": step_split, "p
 
 
 def measure(step: str, project: Project) -> dict[str, float]:
-    """Run a step in a process of its own; return its seconds and its peak memory in MB."""
+    """Run a step in its own process and return wall-clock and CPU seconds, and peak memory in MB."""
     command = [sys.executable, __file__, "--step", step, "--project", str(project.root)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return dict(json.loads(answer.stdout.splitlines()[-1]))
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(process.stdout.splitlines()[-1]))
 
 
 def run_step(step: str, root: Path) -> None:
+    """Run a step in this process and print its measurements as JSON."""
     start = time.perf_counter()
     STEPS[step](Project(root))
-    seconds = time.perf_counter() - start
-    print(
-        json.dumps(
-            {
-                "s": seconds,
-                "cpu_s": time.process_time(),
-                "MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            }
-        )
-    )
+    wall_s, memory_kb = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"wall_s": wall_s, "cpu_s": time.process_time(), "memory_mb": memory_kb / 1024}))
+
+
+def print_exponents(step: str, results: list[tuple[int, dict[str, float]]]) -> None:
+    """Print how time grows with the number of photographs."""
+    (low_count, low), (high_count, high) = results[0], results[-1]
+    growth = math.log(high_count / low_count)
+    wall, cpu = (math.log(high[key] / low[key]) / growth for key in ("wall_s", "cpu_s"))
+    print(f"{step:>12} grows with exponent {wall:.2f} (CPU time: {cpu:.2f})")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000")
-    parser.add_argument("--url", help="an empty PostgreSQL data base; else SQLite")
+    parser.add_argument("--sizes", default="10000,100000", help="numbers of photographs")
+    parser.add_argument("--url", help="URL of an empty PostgreSQL database (default: SQLite)")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.step:
-        run_step(asked.step, asked.project)
+    args = parser.parse_args()
+    if args.step:
+        run_step(args.step, args.project)
         return
-    if asked.url:
-        os.environ["LIGHTMETER_CATALOGUE__URL"] = asked.url
-    times: dict[str, list[tuple[int, dict[str, float]]]] = {}
-    for count in [int(size) for size in asked.sizes.split(",")]:
+    if args.url:
+        os.environ["LIGHTMETER_CATALOGUE__URL"] = args.url
+    results: dict[str, list[tuple[int, dict[str, float]]]] = {step: [] for step in STEPS}
+    for count in map(int, args.sizes.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            cli.main(["init", str(Path(folder)), "--quiet"])
+            lightmeter(["init", folder, "--quiet"])
             project = Project(Path(folder))
             start = time.perf_counter()
-            fill(project, count)
+            fill_catalogue(project, count)
             write_csv(project.root / "photographs.csv", count)
-            print(f"{count:>9,} photographs made up in {time.perf_counter() - start:.0f} s", flush=True)
+            print(f"{count:>9,} photographs written in {time.perf_counter() - start:.0f} s", flush=True)
             for step in STEPS:
-                found = measure(step, project)
-                times.setdefault(step, []).append((count, found))
-                print(
-                    f"{step:>12} {found['s']:8.2f} s ({found['cpu_s']:.2f} s of one core), {found['MB']:6.0f} MB",
-                    flush=True,
-                )
-            if asked.url:
-                empty(project)
-    for step, found_times in times.items():
-        if len(found_times) > 1:
-            (few, short), (many, long) = found_times[0], found_times[-1]
-            wall, cpu = (math.log(long[key] / short[key]) / math.log(many / few) for key in ("s", "cpu_s"))
-            print(f"{step:>12} grows with exponent {wall:.2f} (one core's seconds: {cpu:.2f})")
+                result = measure(step, project)
+                results[step].append((count, result))
+                seconds, memory = f"{result['wall_s']:8.2f} s (CPU {result['cpu_s']:.2f} s)", result["memory_mb"]
+                print(f"{step:>12} {seconds}, {memory:6.0f} MB", flush=True)
+            if args.url:
+                drop_tables(project)
+    for step, step_results in results.items():
+        if len(step_results) > 1:
+            print_exponents(step, step_results)
 
 
 if __name__ == "__main__":

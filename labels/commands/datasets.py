@@ -184,7 +184,8 @@ def _crop(text: str | None, project: "Project") -> "Crop | None":
 
 def _shown(frozen: "FreezeResult") -> tuple[dict[str, Any], list[Any]]:
     """Return a data set as JSON has it and as a person reads it."""
-    from lightmeter.labels.datasets.counts import class_counts, class_table
+    from lightmeter.labels.datasets.card import class_table
+    from lightmeter.labels.datasets.dataset import class_counts
 
     dataset = frozen.dataset
     counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}

@@ -10,8 +10,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.classes import format_rare_classes
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
-from lightmeter.labels.datasets.counts import class_counts
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, read_dataset
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, read_dataset
 from lightmeter.labels.datasets.diff import differences
 from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult

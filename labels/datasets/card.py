@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from pyarrow import csv
@@ -16,12 +17,21 @@ from lightmeter.files import atomic_path, write_atomic
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, Sighting
 from lightmeter.labels.annotations.photo_facts import id_ranges
-from lightmeter.labels.datasets.counts import Facet, class_counts, class_table, facets
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec
+from lightmeter.labels.datasets.dataset import (
+    SPLITS,
+    Dataset,
+    DatasetSpec,
+    SplitCounts,
+    TargetSpec,
+    class_counts,
+    count_by_split,
+)
 from lightmeter.labels.datasets.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
 from lightmeter.labels.datasets.shortcuts import Baseline
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
+
+Row = tuple[str | None, SplitCounts]
 
 
 def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[str, Sequence[Baseline]]) -> None:
@@ -33,12 +43,12 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
         baselines: Shortcut baselines by target name.
     """
     split, plots = dataset.spec.split, dataset.folder / "plots"
-    counted = facets(dataset.manifest)
+    facets = count_facets(dataset.manifest)
     for target in dataset.spec.targets:
         plot_classes(plots / f"{target.name}-classes.png", target, dataset.manifest)
         plot_values(plots / f"{target.name}-values.png", target, dataset.manifest)
-    for facet in counted:
-        plot_facet(plots / f"{facet.title.lower()}.png", facet)
+    for title, rows in facets.items():
+        plot_facet(plots / f"{title.lower()}.png", title, rows)
     environment = Environment(
         loader=PackageLoader("lightmeter.labels.datasets"),
         autoescape=False,  # noqa: S701 - Markdown
@@ -48,12 +58,12 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
     environment.filters["cell"] = _cell
     text = environment.get_template("README.md.jinja").render(
         spec=dataset.spec,
-        split={"crop": "", "folds": 0, "holdout_source": "", **split},
+        split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "where": "", **split},
         size=dataset.manifest.num_rows,
         ratios="/".join(f"{100 * ratio:g}" for ratio in split["ratios"]),
         advisories=advisories,
         targets=[_target_section(dataset, target, baselines[target.name]) for target in dataset.spec.targets],
-        facets=[_facet_section(facet) for facet in counted],
+        facets=[_facet_section(title, rows) for title, rows in facets.items()],
     )
     write_atomic(dataset.folder / "README.md", text)
 
@@ -76,16 +86,84 @@ def _target_section(dataset: Dataset, target: TargetSpec, baselines: Sequence[Ba
     }
 
 
-def _facet_section(facet: Facet) -> dict[str, Any]:
-    rows = [(name, sum(counts.values()), *counts.values()) for name, counts in facet.rows]
-    shown = rows if facet.title == "Years" else rows[:MAX_ROWS]
+def _facet_section(title: str, rows: Sequence[Row]) -> dict[str, Any]:
+    shown = rows if title == "Years" else rows[:MAX_ROWS]
     return {
-        "title": facet.title,
-        "headings": (facet.title.lower().removesuffix("s"), "photographs", *SPLITS),
-        "rows": shown,
+        "title": title,
+        "headings": (title.lower().removesuffix("s"), "photographs", *SPLITS),
+        "rows": [(name, sum(counts.values()), *counts.values()) for name, counts in shown],
         "others": len(rows) - len(shown),
-        "other_photographs": sum(sum(counts.values()) for _, counts in facet.rows[len(shown) :]),
+        "other_photographs": sum(map(_frequency, rows[len(shown) :])),
     }
+
+
+def class_table(
+    spec: DatasetSpec, counts: Mapping[str, SplitCounts]
+) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return headings and rows of a table of classes, with the deviation from the requested ratios.
+
+    Args:
+        spec: Spec of the data set.
+        counts: Counts of each class by split.
+    """
+    ratios = _ratios(spec.split)
+    headings = ("class", *SPLITS, "split in %", "max. deviation")
+    rows = []
+    for name, by_split in counts.items():
+        total = sum(by_split.values())
+        shares = [100 * count / total for count in by_split.values()] if total else []
+        deviation = max((abs(share - 100 * ratio) for share, ratio in zip(shares, ratios, strict=False)), default=None)
+        text = "–" if deviation is None else f"{deviation:.1f} points"
+        rows.append((name, *by_split.values(), " / ".join(f"{share:.1f}" for share in shares) or "–", text))
+    return (headings, rows) if ratios else (headings[:-1], [row[:-1] for row in rows])
+
+
+def _ratios(split: Mapping[str, Any]) -> Sequence[float]:
+    """Return the requested share of each split; empty with a held-out source."""
+    if split.get("holdout_source"):
+        return ()
+    folds = split.get("folds")
+    return (1 - 2 / folds, 1 / folds, 1 / folds) if folds else split["ratios"]
+
+
+def count_facets(manifest: pa.Table) -> dict[str, list[Row]]:
+    """Count photographs by licence, source, camera, photographer and year.
+
+    Returns:
+        Each value, None for unknown, with its counts by split, by the title of the facet. The most frequent values come
+        first; years are in order.
+    """
+    splits, years = manifest["split"], pc.utf8_slice_codeunits(manifest["taken_at"], 0, 4)
+    columns = {
+        "Licences": manifest["licence"],
+        "Sources": manifest["source"],
+        "Cameras": _cameras(manifest),
+        "Photographers": manifest["owner"],
+    }
+    facets = {
+        title: sorted(sorted(count_by_split(values, splits), key=_name), key=_frequency, reverse=True)
+        for title, values in columns.items()
+    }
+    return {**facets, "Years": sorted(count_by_split(years, splits), key=_name)}
+
+
+def _name(row: Row) -> tuple[bool, str]:
+    return row[0] is None, row[0] or ""
+
+
+def _frequency(row: Row) -> int:
+    return sum(row[1].values())
+
+
+def _cameras(manifest: pa.Table) -> pa.ChunkedArray:
+    """Return make and model as one name without repetition: ``Canon EOS 5D``, not ``Canon Canon EOS 5D``."""
+    make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
+    joined = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
+    names = []
+    for words in map(str.split, joined.dictionary.to_pylist()):
+        start = words.index(words[0], 1) if words and words[0] in words[1:] else 0
+        names.append(" ".join(words[start:]) or None)
+    return pa.chunked_array([pa.array(names, pa.string()).take(joined.indices)])
 
 
 def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[np.int64]) -> None:

@@ -53,6 +53,9 @@ def crop_of(row: Mapping[str, Any]) -> Box | None:
     return None if row["crop_x"] is None else Box(*(row[name] for name in CROP_COLUMNS))
 
 
+SplitCounts = Mapping[Split, int]
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """One target of a data set.
@@ -158,6 +161,8 @@ class Dataset:
     ) -> "ImageDataset":
         """Return a PyTorch data set of (image, label) pairs for `torch.utils.data.DataLoader`.
 
+        Photographs without a label of any of the targets are skipped.
+
         Args:
             split: Train, validation or test.
             transform: Applied to each image, an upright RGB `PIL.Image.Image`, for example a torchvision transform.
@@ -178,7 +183,9 @@ class Dataset:
         from lightmeter.labels.datasets.torch_dataset import ImageDataset
 
         targets = self.spec.targets if target is None else (self.spec.target(target),)
-        return ImageDataset(self.store, self.rows(split), targets, transform)
+        columns = [label_column(item.name) for item in targets]
+        rows = [row for row in self.rows(split) if any(row[column] is not None for column in columns)]
+        return ImageDataset(self.store, rows, targets, transform)
 
     def _table(self, split: Split | None) -> pa.Table:
         return self.manifest if split is None else self.manifest.filter(pc.equal(self.manifest["split"], split))
@@ -206,6 +213,25 @@ def open_dataset(path_or_name: Path | str) -> Dataset:
     if project and not folder.exists() and (project.datasets / folder).exists():
         folder = project.datasets / folder
     return read_dataset(folder)
+
+
+def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, SplitCounts]:
+    """Count photographs by class and split; one with several classes counts in each."""
+    labels, splits = manifest[label_column(target.name)], manifest["split"]
+    if target.multilabel:
+        lists = labels.combine_chunks()
+        labels, splits = pc.list_flatten(lists), splits.take(pc.list_parent_indices(lists))
+    counts = dict(count_by_split(labels, splits))
+    return {name: counts.get(name, dict.fromkeys(SPLITS, 0)) for name in target.classes}
+
+
+def count_by_split(values: pa.ChunkedArray, splits: pa.ChunkedArray) -> list[tuple[str | None, SplitCounts]]:
+    """Return each value, None for null, with its counts by split."""
+    rows = pa.table({"value": values, "split": splits}).group_by(["value", "split"]).aggregate([([], "count_all")])
+    counts: dict[str | None, dict[Split, int]] = {}
+    for row in rows.to_pylist():
+        counts.setdefault(row["value"], dict.fromkeys(SPLITS, 0))[row["split"]] = row["count_all"]
+    return list(counts.items())
 
 
 def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> DatasetSpec:

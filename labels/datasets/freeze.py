@@ -1,8 +1,8 @@
 """Create data sets: folders that appear complete and never change."""
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class FreezeResult:
     dataset: Dataset
     split: SplitResult
     created: bool
-    advisories: tuple[str, ...]
-    baselines: dict[str, list[Baseline]]
+    advisories: Sequence[str]
+    baselines: Mapping[str, Sequence[Baseline]]
 
 
 def freeze(
@@ -76,7 +76,7 @@ def freeze(
         draft = Dataset(draft_folder, spec, result.manifest)
         existing = _existing(folder, draft)
         if existing:
-            return FreezeResult(existing, result, created=False, advisories=tuple(texts), baselines=baselines)
+            return FreezeResult(existing, result, created=False, advisories=texts, baselines=baselines)
         texts += changes_since_previous(engine, folder, draft)
         write_card(draft, texts, baselines)
         with engine.connect() as connection:
@@ -85,8 +85,7 @@ def freeze(
     row = {"name": spec.name, "path": str(folder.resolve()), "manifest_sha256": spec.manifest_sha256}
     with engine.begin() as connection:
         connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))
-    dataset = Dataset(folder, spec, result.manifest)
-    return FreezeResult(dataset, result, created=True, advisories=tuple(texts), baselines=baselines)
+    return FreezeResult(replace(draft, folder=folder), result, created=True, advisories=texts, baselines=baselines)
 
 
 def _existing(folder: Path, draft: Dataset) -> Dataset | None:
@@ -117,26 +116,21 @@ def _spec(
 ) -> DatasetSpec:
     store = project.store.resolve()
     in_project = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
+    recorded = {name: value for name, value in asdict(options).items() if value or name == "seed"}
+    recorded |= {"ratios": list(options.ratios), "group_by": list(options.group_by)}
+    if options.crop:
+        recorded["crop"] = options.crop.kind
+    if options.undersample:
+        recorded["undersampled"] = result.undersampled
+    recorded["groups"] = result.groups
+    recorded["excluded_classes"] = [asdict(item) for item in result.rare_classes]
     counts = {row["values"]: row["counts"] for row in result.manifest["split"].value_counts().to_pylist()}
     return DatasetSpec(
         name=folder.name,
         manifest_sha256="",
         store=Path(relpath(store, folder.resolve())).as_posix() if in_project else str(store),
         targets=tuple(targets),
-        split={
-            "seed": options.seed,
-            "ratios": list(options.ratios),
-            "group_by": list(options.group_by),
-            **({"min_per_class": options.min_per_class} if options.min_per_class else {}),
-            "where": options.where,
-            **({"folds": options.folds, "fold": options.fold} if options.folds else {}),
-            **({"holdout_source": options.holdout_source} if options.holdout_source else {}),
-            **({"undersample": True, "undersampled": result.undersampled} if options.undersample else {}),
-            **({"crop": options.crop.kind} if options.crop else {}),
-            "groups": result.groups,
-            "excluded_classes": [asdict(item) for item in result.rare_classes],
-            "lightmeter": __version__,
-        },
+        split={**recorded, "lightmeter": __version__},
         counts={split: counts.get(split, 0) for split in SPLITS},
     )
 

@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
-from lightmeter.labels.datasets.counts import Facet, SplitCounts, class_counts
-from lightmeter.labels.datasets.dataset import SPLITS, TargetSpec, stops_column
+from lightmeter.labels.datasets.dataset import SPLITS, SplitCounts, TargetSpec, class_counts, stops_column
 from lightmeter.labels.targets.base import Target
 
 if TYPE_CHECKING:
@@ -37,17 +36,23 @@ def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
         axes.set(title=f"{target.name}: photographs by class and split", ylabel="photographs")
 
 
-def plot_facet(file: Path, facet: Facet) -> None:
-    """Plot the photographs of the most frequent values of a facet, or of each year, by split."""
-    rows = {name or "unknown": counts for name, counts in facet.rows}
+def plot_facet(file: Path, title: str, rows: Iterable[tuple[str | None, SplitCounts]]) -> None:
+    """Plot the photographs of the most frequent values of a facet, or of each year, by split.
+
+    Args:
+        file: PNG file to write.
+        title: Title of the facet.
+        rows: Values, None for unknown, with their counts by split.
+    """
+    counts = {name or "unknown": by_split for name, by_split in rows}
     with _axes(file) as axes:
-        if facet.title == "Years":
-            _stacked_bars(axes, rows)
+        if title == "Years":
+            _stacked_bars(axes, counts)
             axes.set(title="Years: photographs by split", ylabel="photographs")
             return
-        _stacked_bars(axes, dict(islice(rows.items(), MAX_ROWS)), horizontal=True)
-        more = f", top {MAX_ROWS} of {len(rows)}" if len(rows) > MAX_ROWS else ""
-        axes.set(title=f"{facet.title}: photographs by split{more}", xlabel="photographs")
+        _stacked_bars(axes, dict(islice(counts.items(), MAX_ROWS)), horizontal=True)
+        more = f", top {MAX_ROWS} of {len(counts)}" if len(counts) > MAX_ROWS else ""
+        axes.set(title=f"{title}: photographs by split{more}", xlabel="photographs")
 
 
 def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:

@@ -1,6 +1,7 @@
 """A PyTorch data set of the images and labels of one split."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +19,25 @@ IGNORE_INDEX = -100
 Label = int | torch.Tensor
 
 
+@dataclass(eq=False)
 class ImageDataset(Dataset[tuple[Any, Label | dict[str, Label]]]):
     """Images with the labels of one or more targets.
 
     An item is ``(image, label)`` as in torchvision's `ImageFolder`, or ``(image, {target: label})`` for several
     targets. The label of a photograph is its class index, `IGNORE_INDEX` where it is missing. For a multilabel target
-    it is a multi-hot float tensor of shape (n_classes,), NaN where it is missing. Rows without any label are skipped.
-
-    Args:
-        store: Folder of the original image files.
-        rows: Manifest rows.
-        targets: Targets of the labels.
-        transform: Applied to each image, an upright RGB `PIL.Image.Image`.
+    it is a multi-hot float tensor of shape (n_classes,), NaN where it is missing.
 
     Attributes:
+        store: Folder of the original image files.
         rows: Manifest row of each item.
         targets: Targets of the labels; ``targets[0].classes[index]`` is the name of a class.
+        transform: Applied to each image, an upright RGB `PIL.Image.Image`.
     """
 
-    def __init__(
-        self,
-        store: Path,
-        rows: Sequence[Mapping[str, Any]],
-        targets: Sequence[TargetSpec],
-        transform: Callable[[Image.Image], Any] | None = None,
-    ) -> None:
-        columns = [label_column(target.name) for target in targets]
-        self.store = store
-        self.rows = [row for row in rows if any(row[column] is not None for column in columns)]
-        self.targets = targets
-        self.transform = transform
+    store: Path
+    rows: Sequence[Mapping[str, Any]]
+    targets: Sequence[TargetSpec]
+    transform: Callable[[Image.Image], Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -3,14 +3,14 @@
 import csv
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset
 from lightmeter.labels.datasets.export.formats import FORMATS
-from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
+from lightmeter.labels.datasets.export.samples import is_redistributable, samples
 from lightmeter.plugins import unknown_name_message
 
 
@@ -60,20 +60,14 @@ def export(
             f"None of the {len(all_rows)} photographs has a licence that permits redistribution. Use --any-licence to "
             "export them for your own use."
         )
-
-    def reporting(items: Iterator[Sample]) -> Iterator[Sample]:
-        for item in items:
-            yield item
-            on_progress(1)
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
         draft = Path(temporary) / folder.name
         draft.mkdir()
         images: dict[str, int] = {}
         for split in SPLITS:
-            split_samples = samples(dataset, [row for row in rows if row["split"] == split])
-            images[split] = FORMATS[format_name](draft, dataset.spec, split, reporting(split_samples))
+            split_samples = samples(dataset, [row for row in rows if row["split"] == split], on_progress)
+            images[split] = FORMATS[format_name](draft, dataset.spec, split, split_samples)
         _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows})
         draft.rename(folder)
     return ExportResult(folder, images, len(all_rows) - len(rows))

@@ -3,7 +3,7 @@
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,12 +66,15 @@ def is_redistributable(row: Mapping[str, Any]) -> bool:
     return permits_redistribution(row["licence"], cropped=crop_of(row) is not None)
 
 
-def samples(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
+def samples(
+    dataset: Dataset, rows: Iterable[Mapping[str, Any]], on_progress: Callable[[int], object] = lambda _: None
+) -> Iterator[Sample]:
     """Yield the samples of manifest rows: original bytes, or crops as lossless PNG.
 
     Args:
         dataset: Data set of the rows.
         rows: Manifest rows.
+        on_progress: Called with the number of samples finished since the last call.
 
     Raises:
         LightmeterError: A photograph is missing in the store.
@@ -94,6 +97,7 @@ def samples(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> Iterator[Sam
             {target.name: row[label_column(target.name)] for target in targets},
             {target.name: row[stops_column(target.name)] for target in targets if not target.multilabel},
         )
+        on_progress(1)
 
 
 def crop_bytes(data: bytes, box: Box) -> bytes:
