@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
 from tenacity import (
-    RetryCallState,
     retry,
     retry_if_exception_type,
     retry_if_result,
@@ -35,17 +33,13 @@ _OK, _BAD_REQUEST, _TOO_LARGE, _UNPROCESSABLE, _BUSY = 200, 400, 413, 422, 503
 _WORKER_DIED = (500, 507)
 
 
-def _last_response(state: RetryCallState) -> Any:
-    return state.outcome.result() if state.outcome else None
-
-
 def _retry_status(statuses: Sequence[int], attempts: int) -> Callable[[Send], Send]:
     """Return a decorator that repeats a request, with growing pauses, while the response has one of these statuses."""
     decorator = retry(
         retry=retry_if_result(lambda response: response.status_code in statuses),
         stop=stop_after_attempt(attempts),
         wait=wait_exponential(multiplier=0.05),
-        retry_error_callback=_last_response,
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
     )
     return cast("Callable[[Send], Send]", decorator)
 
@@ -85,9 +79,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -118,11 +110,7 @@ class Client:
         return self.predict(model, image) if not_supported else document
 
     def predict_files(
-        self,
-        model: str,
-        files: Sequence[Path],
-        version: str | None = None,
-        exif: Sequence[Tags | None] | None = None,
+        self, model: str, files: Sequence[Path], version: str | None = None, exif: Sequence[Tags | None] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Predict photographs in parallel.
 
@@ -155,27 +143,19 @@ class Client:
         """Names of the served models."""
         return list(dict.fromkeys(model.name for model in self._state.models))
 
-    def models(self) -> list[dict[str, Any]]:
-        """Return TorchServe's description of each version of each model."""
-        descriptions = []
-        for name in self.model_names:
-            response = self._send("GET", f"{self._state.management}/models/{name}/all", "management")
-            if response.status_code == _OK:
-                descriptions += response.json()
-        return descriptions
-
-    def describe(self, name: str, version: str) -> dict[str, Any]:
-        """Return TorchServe's description of a version of a model, or {} if it is not served."""
-        models = self.models()
-        return next((model for model in models if (model["modelName"], model["modelVersion"]) == (name, version)), {})
+    def models(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return TorchServe's descriptions of the models, by name and version."""
+        urls = [f"{self._state.management}/models/{name}/all" for name in self.model_names]
+        responses = [self._send("GET", url, "management") for url in urls]
+        models = [model for response in responses if response.status_code == _OK for model in response.json()]
+        return {(model["modelName"], model["modelVersion"]): model for model in models}
 
     def ready(self, workers: int) -> bool:
         """Return whether every model has at least this number of ready workers."""
         try:
-            models = self.models()
+            counts = {key: ready_workers(model) for key, model in self.models().items()}
         except LightmeterError:
             return False
-        counts = {(model["modelName"], model["modelVersion"]): ready_workers(model) for model in models}
         return all(counts.get((model.name, model.version), 0) >= workers for model in self._state.models)
 
     def metrics(self) -> str:
@@ -206,13 +186,11 @@ class Client:
         self._manage("DELETE", f"/models/{name}/{version}")
 
     def _check_served(self, name: str, version: str | None) -> None:
-        versions: dict[str, list[str]] = {}
-        for model in self._state.models:
-            versions.setdefault(model.name, []).append(model.version)
-        if name not in versions:
-            raise UsageError(unknown_name_message("model", name, versions))
-        if version is not None and version not in versions[name]:
-            raise UsageError(unknown_name_message(f"version of {name}", version, versions[name]))
+        versions = [model.version for model in self._state.models if model.name == name]
+        if not versions:
+            raise UsageError(unknown_name_message("model", name, self.model_names))
+        if version is not None and version not in versions:
+            raise UsageError(unknown_name_message(f"version of {name}", version, versions))
 
     def _predict(self, path: str, image: bytes, exif: Tags | None = None) -> dict[str, Any]:
         body: dict[str, Any] = {"content": image, "headers": {"Content-Type": "application/octet-stream"}}

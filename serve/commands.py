@@ -218,17 +218,10 @@ def _status(directory: "ServerDirectory") -> dict[str, Any]:
 
 
 def _models_table(document: dict[str, Any]) -> Any:
+    columns = ("name", "version", "ready_workers", "workers", "queue", "latency_ms", "batch_size", "memory_mb")
     rows = [
-        (
-            model["name"],
-            model["version"],
-            f"{model['ready_workers']} of {model['workers']}",
-            model["queue"],
-            None if model["latency_ms"] is None else round(model["latency_ms"], 1),
-            model["batch_size"],
-            None if model["memory_bytes"] is None else round(model["memory_bytes"] / 1e6),
-        )
-        for model in document["models"]
+        model | {"memory_mb": model["memory_bytes"] and model["memory_bytes"] // 10**6} for model in document["models"]
     ]
     title = f"Server {document['server']} at {document['addresses']['inference']}"
-    return console.table(title, ("model", "version", "ready", "queue", "latency ms", "batch", "memory MB"), rows)
+    headings = [column.replace("_", " ") for column in columns]
+    return console.table(title, headings, [[row[column] for column in columns] for row in rows])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.files import write_atomic
 from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.settings import ServeSection
@@ -76,15 +77,23 @@ def url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def properties(
-    directory: ServerDirectory,
-    settings: ServeSection,
-    ports: Ports,
-    models: Sequence[ServedModel],
-    *,
-    model_api: bool = False,
-) -> str:
-    """Return the content of ``config.properties``."""
+def addresses(host: str, ports: Ports) -> dict[str, str]:
+    """Return the addresses at which this machine reaches a server that listens on a host."""
+    reachable = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    return {
+        "inference": url(reachable, ports.inference),
+        "management": url(LOOPBACK, ports.management),
+        "metrics": url(LOOPBACK, ports.metrics),
+        "grpc": f"{LOOPBACK}:{ports.grpc_inference}",
+    }
+
+
+def write_configuration(
+    directory: ServerDirectory, settings: ServeSection, ports: Ports, models: Sequence[ServedModel], *, model_api: bool
+) -> None:
+    """Write ``config.properties`` and ``metrics.yaml`` of a server."""
+    metrics = directory.path / "metrics.yaml"
+    write_atomic(metrics, json.dumps(declared_metrics(), indent=2))  # JSON is valid YAML
     values: dict[str, object] = {
         "inference_address": url(settings.host, ports.inference),
         "management_address": url(LOOPBACK, ports.management),
@@ -97,7 +106,7 @@ def properties(
         "load_models": ",".join(model.archive for model in models),
         "models": json.dumps(_model_settings(settings, models)),
         "metrics_mode": "prometheus",
-        "metrics_config": directory.metrics,
+        "metrics_config": metrics,
         "disable_system_metrics": "true",
         "enable_envvars_config": "false",
         "enable_model_api": str(model_api).lower(),
@@ -108,7 +117,8 @@ def properties(
         "default_startup_timeout": START_TIMEOUT_S,
         "default_response_timeout": RESPONSE_TIMEOUT_S,
     }
-    return "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
+    text = "".join(f"{key}={_escape(str(value))}\n" for key, value in values.items())
+    write_atomic(directory.configuration, text)
 
 
 def _model_settings(settings: ServeSection, models: Sequence[ServedModel]) -> dict[str, dict[str, Any]]:

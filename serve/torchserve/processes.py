@@ -16,24 +16,22 @@ from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
 
 def processes_of(state: ServerState) -> list[psutil.Process]:
     """Return the running processes of a server: Java and its workers, including orphaned workers."""
-    return [process for process in psutil.process_iter() if _belongs_to(state, process)]
-
-
-def _belongs_to(state: ServerState, process: psutil.Process) -> bool:
-    try:
-        if os.getsid(process.pid) != state.pid or process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return process.environ().get("TMPDIR") == state.temporary
-    except (psutil.Error, OSError):
-        return False
+    return [process for pid in psutil.pids() if (process := _process_of(state, pid))]
 
 
 def is_running(state: ServerState) -> bool:
     """Return whether the server's Java is running."""
+    return _process_of(state, state.pid) is not None
+
+
+def _process_of(state: ServerState, pid: int) -> psutil.Process | None:
+    """Return a process if it is running and belongs to a server."""
     try:
-        return _belongs_to(state, psutil.Process(state.pid))
-    except psutil.NoSuchProcess:
-        return False
+        process = psutil.Process(pid)
+        running = os.getsid(pid) == state.pid and process.status() != psutil.STATUS_ZOMBIE
+        return process if running and process.environ().get("TMPDIR") == state.temporary else None
+    except (psutil.Error, OSError):
+        return None
 
 
 def running_state(directory: ServerDirectory) -> ServerState:

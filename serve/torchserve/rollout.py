@@ -81,8 +81,9 @@ def _unregister_when_idle(client: Client, model: ServedModel) -> None:
 
 def _is_busy(client: Client, model: ServedModel) -> bool:
     """Observe a version for a second and return whether it had requests."""
-    pids = [worker["pid"] for worker in client.describe(model.name, model.version).get("workers", ())]
+    key = model.name, model.version
+    pids = [worker["pid"] for worker in client.models().get(key, {}).get("workers", ())]
     before = cpu_seconds(pids)
     time.sleep(_OBSERVATION_S)
-    queue = client.describe(model.name, model.version).get("jobQueueStatus", {})
+    queue = client.models().get(key, {}).get("jobQueueStatus", {})
     return queue.get("pendingRequests", 0) > 0 or cpu_seconds(pids) - before > _MAX_IDLE_CPU_S

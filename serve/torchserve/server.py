@@ -3,7 +3,6 @@
 Java is started directly, because the ``torchserve`` command leaves Java and the workers running when it is stopped.
 """
 
-import json
 import os
 import re
 import shutil
@@ -11,23 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.files import write_atomic
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive, check_archive
 from lightmeter.serve.client import Client
 from lightmeter.serve.torchserve.config import (
     START_TIMEOUT_S,
-    Ports,
-    declared_metrics,
+    addresses,
     free_ports,
-    properties,
     torchserve_folder,
-    url,
+    write_configuration,
 )
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker, java_error
 from lightmeter.serve.torchserve.java import Java, find_java
@@ -39,7 +36,6 @@ from lightmeter.serve.torchserve.state import (
     ServerState,
     server_directory,
 )
-from lightmeter.web import LOOPBACK
 
 
 @dataclass(frozen=True)
@@ -79,12 +75,11 @@ def start(project: Project, archives: Sequence[Path], options: StartOptions) -> 
     settings = project.settings.serve
     ports = free_ports(settings.host, options.port)
     _prepare_directory(directory, checked, models)
-    configuration = properties(directory, settings, ports, models, model_api=options.model_api)
-    write_atomic(directory.configuration, configuration)
+    write_configuration(directory, settings, ports, models, model_api=options.model_api)
     temporary = tempfile.mkdtemp(prefix="lightmeter-")  # a short path: sockets allow 107 bytes
     state = ServerState(
         pid=_launch(directory, java, options.python, temporary),
-        **_addresses(settings.host, ports),
+        **addresses(settings.host, ports),
         temporary=temporary,
         java=f"{java.path} ({java.version})",
         model_api=options.model_api,
@@ -121,14 +116,13 @@ def _stop(directory: ServerDirectory, state: ServerState) -> int:
 def _stop_leftovers(directory: ServerDirectory) -> None:
     """Stop the workers of a server whose Java has died."""
     state = directory.read()
-    if state is None:
-        return
-    if is_running(state):
+    if state and is_running(state):
         raise UsageError(
             f"Server '{directory.name}' is already running at {state.inference}; stop it with 'lightmeter serve stop', "
             "or choose another name with --server."
         )
-    _stop(directory, state)
+    if state:
+        _stop(directory, state)
 
 
 def _version_key(archive: Archive) -> list[str | int]:
@@ -137,19 +131,18 @@ def _version_key(archive: Archive) -> list[str | int]:
 
 
 def _served_models(archives: Sequence[Archive]) -> list[ServedModel]:
-    models = {(archive.name, archive.version): ServedModel.from_archive(archive) for archive in archives}
-    if len(models) < len(archives):
-        versions = sorted(f"{archive.name} {archive.version}" for archive in archives)
-        duplicate = next(version for version in versions if versions.count(version) > 1)
-        raise UsageError(
-            f"Two archives contain {duplicate}; archive one of them again with another --version, or name the archives "
-            "to serve."
-        )
-    return list(models.values())
+    versions = Counter((archive.name, archive.version) for archive in archives)
+    for (name, version), count in versions.items():
+        if count > 1:
+            raise UsageError(
+                f"{count} archives contain version {version} of {name}; archive a run again with another --version, or "
+                "name the archives to serve."
+            )
+    return [ServedModel.from_archive(archive) for archive in archives]
 
 
 def _prepare_directory(directory: ServerDirectory, archives: Sequence[Archive], models: Sequence[ServedModel]) -> None:
-    """Create the directory of a server: archives, empty logs and metrics configuration."""
+    """Create the directory of a server, with the archives and without logs."""
     directory.path.mkdir(parents=True, exist_ok=True)
     directory.path.chmod(0o700)
     for folder in (directory.archives, directory.logs):
@@ -157,35 +150,14 @@ def _prepare_directory(directory: ServerDirectory, archives: Sequence[Archive], 
         folder.mkdir()
     for archive, model in zip(archives, models, strict=True):
         shutil.copyfile(archive.path, directory.archives / model.archive)
-    write_atomic(directory.metrics, json.dumps(declared_metrics(), indent=2))  # JSON is valid YAML
-
-
-def _addresses(host: str, ports: Ports) -> dict[str, str]:
-    """Return the addresses at which this machine reaches a server that listens on a host."""
-    reachable = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
-    return {
-        "inference": url(reachable, ports.inference),
-        "management": url(LOOPBACK, ports.management),
-        "metrics": url(LOOPBACK, ports.metrics),
-        "grpc": f"{LOOPBACK}:{ports.grpc_inference}",
-    }
 
 
 def _launch(directory: ServerDirectory, java: Java, python: Path, temporary: str) -> int:
     """Start Java in a new session and return its process id."""
     folder = torchserve_folder()
-    command = [
-        str(java.path),
-        f"-Djava.io.tmpdir={temporary}",
-        f"-Dmodel_server_home={folder.parent}",
-        "-cp",
-        f"{folder / 'frontend'}/*",
-        "org.pytorch.serve.ModelServer",
-        *("--python", str(python)),
-        *("-f", str(directory.configuration)),
-        *("-s", str(directory.archives)),
-        "-ncs",
-    ]
+    command = [str(java.path), f"-Djava.io.tmpdir={temporary}", f"-Dmodel_server_home={folder.parent}"]
+    command += ["-cp", f"{folder / 'frontend'}/*", "org.pytorch.serve.ModelServer", "--python", str(python)]
+    command += ["-f", str(directory.configuration), "-s", str(directory.archives), "-ncs"]
     logs = str(directory.logs)
     environment = {"TMPDIR": temporary, "TEMP": temporary, "LOG_LOCATION": logs, "METRICS_LOCATION": logs}
     with (directory.logs / "console.log").open("wb") as console:

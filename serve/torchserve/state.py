@@ -12,6 +12,9 @@ from lightmeter.serve.archive import Archive
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+_STATE_FILE = "state.json"
+_PID_FILE = "java.pid"  # for systemd
+
 DEFAULT_SERVER = "main"
 
 
@@ -78,11 +81,6 @@ class ServerDirectory:
         return self.path / "config.properties"
 
     @property
-    def metrics(self) -> Path:
-        """TorchServe's metrics configuration file."""
-        return self.path / "metrics.yaml"
-
-    @property
     def archives(self) -> Path:
         """TorchServe's model store: copies of the served archives."""
         return self.path / "archives"
@@ -97,32 +95,23 @@ class ServerDirectory:
         """The tokens, written by TorchServe and readable by their owner only."""
         return self.path / "key_file.json"
 
-    @property
-    def pid_file(self) -> Path:
-        """Process id of Java, for systemd."""
-        return self.path / "java.pid"
-
-    @property
-    def _state_file(self) -> Path:
-        return self.path / "state.json"
-
     def read(self) -> ServerState | None:
         """Return the state, or None if no server was started or it was stopped."""
         try:
-            values = json.loads(self._state_file.read_text(encoding="utf-8"))
+            values = json.loads((self.path / _STATE_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         return ServerState(**{**values, "models": tuple(ServedModel(**model) for model in values["models"])})
 
     def write(self, state: ServerState) -> None:
         """Save the state of a server that was started."""
-        write_atomic(self._state_file, json.dumps(asdict(state), indent=2))
-        write_atomic(self.pid_file, f"{state.pid}\n")
+        write_atomic(self.path / _STATE_FILE, json.dumps(asdict(state), indent=2))
+        write_atomic(self.path / _PID_FILE, f"{state.pid}\n")
 
     def remove(self) -> None:
         """Remove the state of a server that was stopped; keep its logs."""
-        for file in (self._state_file, self.pid_file, self.keys):
-            file.unlink(missing_ok=True)
+        for name in (_STATE_FILE, _PID_FILE, self.keys.name):
+            (self.path / name).unlink(missing_ok=True)
 
 
 def server_directory(project: Project, name: str = DEFAULT_SERVER) -> ServerDirectory:

@@ -20,7 +20,7 @@ def server_status(directory: ServerDirectory) -> dict[str, Any]:
         return {"server": directory.name, "running": False, "models": [], "addresses": {}, "java": None}
     with Client(directory, state) as client:
         latencies = mean_latencies(client.metrics())
-        models = [_model_status(model, latencies) for model in client.models()]
+        models = [_model_status(model, latencies) for model in client.models().values()]
     return {
         "server": directory.name,
         "running": True,

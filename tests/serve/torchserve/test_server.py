@@ -13,7 +13,7 @@ import pytest
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
-from lightmeter.serve.torchserve.config import Ports, properties
+from lightmeter.serve.torchserve.config import Ports, write_configuration
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
 from tests.serve.support import RunningServer, break_archive, make_photo, run_in_project
@@ -83,9 +83,14 @@ def test_server_listens_on_loopback_only(server: RunningServer) -> None:
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
+def configuration(directory: ServerDirectory, settings: ServeSection) -> str:
+    write_configuration(directory, settings, Ports(1, 2, 3, 4, 5), [], model_api=False)
+    return directory.configuration.read_text()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_host_setting_changes_the_inference_address_only(tmp_path: Path, host: str) -> None:
-    text = properties(ServerDirectory(tmp_path), ServeSection(host=host), Ports(1, 2, 3, 4, 5), [])
+    text = configuration(ServerDirectory(tmp_path), ServeSection(host=host))
 
     addresses = dict(line.split("=", 1) for line in text.splitlines() if "_address=" in line)
     assert host in addresses.pop("inference_address")
@@ -99,7 +104,7 @@ def test_host_setting_changes_the_inference_address_only(tmp_path: Path, host: s
 
 
 def test_configuration_escapes_special_characters(tmp_path: Path) -> None:
-    text = properties(ServerDirectory(tmp_path / "é\\😀"), ServeSection(), Ports(1, 2, 3, 4, 5), [])
+    text = configuration(ServerDirectory(tmp_path / "é\\😀"), ServeSection())
 
     assert r"\u00e9\\\ud83d\ude00/archives" in text
 
