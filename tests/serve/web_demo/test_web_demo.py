@@ -2,6 +2,9 @@
 
 import base64
 import io
+import json
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +22,7 @@ from lightmeter.web import LocalServer
 from tests.browser import complaints, until
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, run_in_project
 from tests.serve.web_demo.photos import photo_with_exif
+from tests.support import Lightmeter
 
 pytestmark = pytest.mark.server
 
@@ -222,6 +226,19 @@ def test_too_large_photo_is_refused(server: RunningServer, monkeypatch: pytest.M
         )
 
     assert response.status_code == 413
+
+
+def test_demo_command_serves_the_page_until_ctrl_c(server: RunningServer, lightmeter: Lightmeter) -> None:
+    command = lightmeter.command("--project", server.project.root, "serve", "demo", "--json")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        output = "".join(process.stdout.readline() for _ in range(3))
+        page = httpx.get(json.loads(output)["page"], trust_env=False)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+
+    assert "<title>Lightmeter</title>" in page.text
+    assert (process.returncode, error) == (0, "")
 
 
 def test_demo_requires_a_running_server(server: RunningServer) -> None:
