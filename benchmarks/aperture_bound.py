@@ -17,8 +17,8 @@ import numpy as np
 
 from lightmeter.harvest.simulator import optics
 from lightmeter.harvest.simulator.camera import Body
+from lightmeter.harvest.simulator.photographers import SERIES_STEPS, series_shot
 from lightmeter.harvest.simulator.scene import draw_scene
-from lightmeter.harvest.simulator.series import STEPS, series_shot
 
 _THUMBNAIL = (64, 48)  # pixels
 _BIN = 0.1  # stops
@@ -54,7 +54,7 @@ OBSERVERS: dict[str, Callable[[SceneFacts], tuple[object, ...]]] = {
 
 
 def scene_facts(seed: int, index: int) -> SceneFacts:
-    shot = series_shot("aperture", seed, index * len(STEPS["aperture"]), _PHOTOGRAPHERS)
+    shot = series_shot("aperture", seed, index * len(SERIES_STEPS["aperture"]), _PHOTOGRAPHERS)
     assert isinstance(shot.camera, Body)
     sensor, focal_length = shot.camera.sensor.width_mm, shot.settings.focal_length_mm
     scene = draw_scene(shot.scene_seed, _THUMBNAIL)
@@ -66,7 +66,7 @@ def scene_facts(seed: int, index: int) -> SceneFacts:
 
 def within_one_stop(discs: np.ndarray) -> float:
     """Return the highest possible share within one stop for scenes with these discs at f/1, in stops."""
-    stops = 2 * np.log2(STEPS["aperture"])
+    stops = 2 * np.log2(SERIES_STEPS["aperture"])
     bins = np.round((discs[:, None] - stops) / _BIN).astype(int)
     bins -= bins.min()
     counts = np.zeros((bins.max() + 1, len(stops)))

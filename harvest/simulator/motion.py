@@ -1,9 +1,9 @@
-"""Motion while the shutter is open: of things, and of the hand that holds the camera.
+"""Motion blur: moving objects and camera shake.
 
-A thing that crosses the view at v m/s moves v · p · t pixels in t seconds, p being the pixels that show one metre at
-its distance. A camera that turns at ω rad/s moves the whole picture by f ω t on the sensor (S. F. Ray, *Applied
-Photographic Optics*, Focal Press 2002). Besides drifting, a hand trembles at 8 to 12 Hz (R. N. Stiles, *Journal of
-Applied Physiology* 40, 1976, pages 44-54).
+An object that moves at v m/s travels v · p · t pixels in t seconds, where p is the number of pixels per metre at its
+distance. A camera that rotates at ω rad/s shifts the image by f ω t on the sensor (S. F. Ray, *Applied Photographic
+Optics*, Focal Press 2002). Besides drifting, a hand trembles at 8 to 12 Hz (R. N. Stiles, *Journal of Applied
+Physiology* 40, 1976, pages 44-54).
 """
 
 import math
@@ -15,14 +15,14 @@ from lightmeter.harvest.simulator.optics import Array
 
 
 @dataclass(frozen=True)
-class Hand:
-    """How steadily a camera is held.
+class CameraShake:
+    """Camera shake.
 
     Attributes:
-        drift: radians a second that the camera turns, to the right and down.
-        tremor: amplitude of the tremor in radians, to the right and down.
-        frequency_hz: of the tremor.
-        phase: of the tremor, in radians.
+        drift: Rotation of the camera in radians per second, to the right and down.
+        tremor: Amplitude of the tremor in radians, to the right and down.
+        frequency_hz: Frequency of the tremor.
+        phase: Phase of the tremor, in radians.
     """
 
     drift: tuple[float, float] = (0.0, 0.0)
@@ -31,48 +31,48 @@ class Hand:
     phase: float = 0.0
 
 
-TRIPOD = Hand()
-LONGEST_PATH_PX = 400.0
-"""What moves further than this while the shutter is open has all but vanished."""
+TRIPOD = CameraShake()
+MAX_PATH_PX = 400.0
+"""Longer paths are truncated; objects that move further are barely visible."""
 
 
-def path(exposure_time_s: float, speed_px: tuple[float, float], hand: Hand, px_per_radian: float) -> Array:
-    """Return the path of a point while the shutter is open as a kernel of sum 1, its middle at half the time.
+def path(exposure_time_s: float, speed_px: tuple[float, float], shake: CameraShake, px_per_radian: float) -> Array:
+    """Return the path of a point during the exposure as a kernel of sum 1, centred at half the time.
 
     Args:
-        exposure_time_s: how long the shutter is open.
-        speed_px: pixels a second that the thing itself moves, to the right and down.
-        hand: how the camera is held.
-        px_per_radian: focal length in pixels.
+        exposure_time_s: Exposure time in seconds.
+        speed_px: Speed of the object in pixels per second, to the right and down.
+        shake: Camera shake.
+        px_per_radian: Focal length in pixels.
     """
-    count = _samples(exposure_time_s, speed_px, hand, px_per_radian)
+    count = _samples(exposure_time_s, speed_px, shake, px_per_radian)
     times = ((np.arange(count) + 0.5) / count - 0.5) * exposure_time_s
-    wave = np.sin(2 * math.pi * hand.frequency_hz * times + hand.phase) - math.sin(hand.phase)
+    wave = np.sin(2 * math.pi * shake.frequency_hz * times + shake.phase) - math.sin(shake.phase)
     points = [
         np.clip(
-            times * (speed_px[axis] - hand.drift[axis] * px_per_radian) - hand.tremor[axis] * px_per_radian * wave,
-            -LONGEST_PATH_PX / 2,
-            LONGEST_PATH_PX / 2,
+            times * (speed_px[axis] - shake.drift[axis] * px_per_radian) - shake.tremor[axis] * px_per_radian * wave,
+            -MAX_PATH_PX / 2,
+            MAX_PATH_PX / 2,
         )
         for axis in (0, 1)
     ]
     return _splat(points[0], points[1])
 
 
-def _samples(exposure_time_s: float, speed_px: tuple[float, float], hand: Hand, px_per_radian: float) -> int:
-    """Return how many points make a path without gaps: four a pixel of the longest way it can be."""
-    own = math.hypot(*speed_px)
-    shake = math.hypot(*hand.drift) + 2 * math.pi * hand.frequency_hz * math.hypot(*hand.tremor)
-    return min(4 * LONGEST_PATH_PX, 4 * exposure_time_s * (own + shake * px_per_radian)).__ceil__() + 2
+def _samples(exposure_time_s: float, speed_px: tuple[float, float], shake: CameraShake, px_per_radian: float) -> int:
+    """Return the number of points for a path without gaps: four per pixel of its maximum length."""
+    speed = math.hypot(*speed_px)
+    angular_speed = math.hypot(*shake.drift) + 2 * math.pi * shake.frequency_hz * math.hypot(*shake.tremor)
+    return min(4 * MAX_PATH_PX, 4 * exposure_time_s * (speed + angular_speed * px_per_radian)).__ceil__() + 2
 
 
 def _splat(x: np.ndarray, y: np.ndarray) -> Array:
-    """Return a kernel that each point falls into, shared among the four pixels around it."""
+    """Return a kernel of points, each distributed over the four nearest pixels."""
     across, down = int(np.ceil(np.abs(x).max())) + 1, int(np.ceil(np.abs(y).max())) + 1
     kernel = np.zeros((2 * down + 1, 2 * across + 1), np.float32)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     for dx in (0, 1):
         for dy in (0, 1):
-            share = (1 - np.abs(x - left - dx)) * (1 - np.abs(y - top - dy))
-            np.add.at(kernel, (top + dy + down, left + dx + across), share.astype(np.float32))
+            weight = (1 - np.abs(x - left - dx)) * (1 - np.abs(y - top - dy))
+            np.add.at(kernel, (top + dy + down, left + dx + across), weight.astype(np.float32))
     return np.asarray(kernel / kernel.sum())

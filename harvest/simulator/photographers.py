@@ -1,8 +1,9 @@
-"""Those who take the photographs: their cameras, lenses, steady or shaky hands, and what they set."""
+"""Simulated photographers and their shots: random ones, and controlled series in which one setting varies."""
 
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from lightmeter.harvest.simulator.camera import Body, FilmBody
 from lightmeter.harvest.simulator.film import Stock
 from lightmeter.harvest.simulator.light import (
     EXPOSURE_TIMES,
-    SPEEDS,
+    ISOS,
     Settings,
-    luminance_of_ev,
+    luminance_from_ev,
+    metered_iso,
     metered_luminance,
-    metered_speed,
-    nominal,
+    nominal_iso,
 )
-from lightmeter.harvest.simulator.motion import Hand
+from lightmeter.harvest.simulator.motion import CameraShake
 from lightmeter.harvest.simulator.scene import draw_scene, title_of
 from lightmeter.harvest.simulator.sensor import Sensor
 
@@ -38,44 +39,61 @@ _STOCKS = (
     Stock("Chrome 1600", 1600, 24, 1.5, (2.8, 2.7, 2.6)),
 )
 _VIEWS_MM = (35, 50, 85)
-_NARROWEST = 22.0
-_BRIGHTEST_EV, _DARKEST_EV = 15.5, 1.0
-_FIRST_DAY = datetime(2015, 1, 1)  # noqa: DTZ001 - EXIF has the local time of the place
+_MAX_F_NUMBER = 22.0
+_MAX_EV, _MIN_EV = 15.5, 1.0
+_FIRST_DAY = datetime(2015, 1, 1)  # noqa: DTZ001 - EXIF holds local time
+
+
+SeriesSetting = Literal["aperture", "iso", "shutter"]
+
+SERIES_STEPS: dict[SeriesSetting, tuple[float, ...]] = {
+    "aperture": (2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0),
+    "iso": (100, 200, 400, 800, 1600, 3200, 6400),
+    "shutter": (1 / 1000, 1 / 500, 1 / 250, 1 / 125, 1 / 60, 1 / 30, 1 / 15, 1 / 8, 1 / 4, 1 / 2),
+}
+"""Values of the setting that varies in a series, in full stops."""
+
+_SERIES_SETTINGS = {
+    "aperture": Settings(5.6, 1 / 500, 200, 50.0),
+    "iso": Settings(5.6, 1 / 500, 200, 50.0),
+    "shutter": Settings(8.0, 1 / 125, 200, 50.0),
+}
+_SETTING_FIELDS = {"aperture": "f_number", "iso": "iso", "shutter": "exposure_time_s"}
 
 
 @dataclass(frozen=True)
 class Photographer:
-    """One who takes photographs, always with the same one or two bodies.
+    """A simulated photographer.
 
     Attributes:
-        name: of this simulated person.
-        bodies: digital cameras that they own.
-        film: what they shoot slides with.
-        widest: the widest aperture of their lenses.
-        drift: how fast their hand turns, in radians a second, on average.
-        tremor: its tremor's amplitude in radians.
+        name: Name.
+        bodies: One or two digital cameras.
+        film: Film camera.
+        min_f_number: Maximum aperture of the lenses.
+        drift: Average drift of the camera, in radians per second.
+        tremor: Amplitude of the tremor, in radians.
     """
 
     name: str
     bodies: tuple[Body, ...]
     film: FilmBody
-    widest: float
+    min_f_number: float
     drift: float
     tremor: float
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One photograph that is to be taken.
+    """All parameters of a photograph.
 
     Attributes:
-        photographer: who takes it.
-        camera: with what.
-        scene_seed: of what.
-        settings: how.
-        luminance: of the scene, cd/m².
-        hand: that holds the camera.
-        taken_at: when.
+        photographer: Photographer.
+        camera: Camera of the photographer.
+        scene_seed: Random seed of the scene.
+        settings: Camera settings.
+        luminance: Luminance of the scene, in cd/m².
+        shake: Camera shake.
+        taken_at: Time of the shot.
     """
 
     photographer: Photographer
@@ -83,79 +101,94 @@ class Shot:
     scene_seed: int
     settings: Settings
     luminance: float
-    hand: Hand
+    shake: CameraShake
     taken_at: datetime
 
     @property
     def title(self) -> str:
-        """What there is to see."""
+        """Title of the scene."""
         return title_of(self.scene_seed)
 
     def take(self, size: tuple[int, int]) -> bytes:
-        """Take it; the same shot and size give the same bytes."""
+        """Take the photograph; the same shot and size give the same bytes."""
         scene = draw_scene(self.scene_seed, size)
         if isinstance(self.camera, FilmBody):
             return self.camera.take(
-                scene, self.settings, seed=self.scene_seed, hand=self.hand, luminance=self.luminance
+                scene, self.settings, seed=self.scene_seed, shake=self.shake, luminance=self.luminance
             )
         return self.camera.take(
             scene,
             self.settings,
             seed=self.scene_seed,
-            hand=self.hand,
+            shake=self.shake,
             luminance=self.luminance,
             taken_at=self.taken_at,
-            lens=f"LM {self.settings.focal_length_mm:g} mm f/{self.photographer.widest:g}",
+            lens=f"LM {self.settings.focal_length_mm:g} mm f/{self.photographer.min_f_number:g}",
         )
 
 
 def photographer(seed: int, number: int) -> Photographer:
-    """Return a photographer; the same seed and number, the same person."""
+    """Return a photographer; the same seed and number give the same photographer."""
     rng = np.random.Generator(np.random.SFC64([seed, number, 1]))
     bodies = tuple(_body(rng) for _ in range(int(rng.integers(1, 3))))
     return Photographer(
         name=f"Simulated photographer {seed}-{number:03d}",
         bodies=bodies,
         film=FilmBody(_STOCKS[int(rng.integers(len(_STOCKS)))]),
-        widest=float(rng.choice((1.8, 2.0, 2.8))),
+        min_f_number=float(rng.choice((1.8, 2.0, 2.8))),
         drift=float(rng.uniform(0.03, 0.06)),
         tremor=float(rng.uniform(2e-4, 6e-4)),
     )
 
 
 def shot(seed: int, index: int, photographers: int, film_share: float = 0.0) -> Shot:
-    """Return the photograph of a number: who takes it, of what and how.
+    """Return a random shot; the same arguments give the same shot.
 
     Args:
-        seed: of everything.
-        index: number of the photograph.
-        photographers: how many take turns.
-        film_share: how many of all photographs are taken on film, 0 to 1.
+        seed: Random seed.
+        index: Number of the photograph.
+        photographers: Number of photographers, who take turns.
+        film_share: Fraction of photographs on film, 0 to 1.
     """
     rng = np.random.Generator(np.random.SFC64([seed, index, 2]))
     person = photographer(seed, index % photographers)
     on_film = rng.random() < film_share
     body = person.bodies[int(rng.integers(len(person.bodies)))]
     focal = _focal_length(36.0 if on_film else body.sensor.width_mm, int(rng.choice(_VIEWS_MM)))
-    settings, luminance = _exposure(rng, person.widest, focal, person.film.stock.iso if on_film else None)
+    settings, luminance = _exposure(rng, person.min_f_number, focal, person.film.stock.iso if on_film else None)
     return Shot(
         photographer=person,
         camera=person.film if on_film else body,
         scene_seed=int(rng.integers(2**32)),
         settings=settings,
         luminance=luminance,
-        hand=_hand(rng, person),
+        shake=_shake(rng, person),
         taken_at=_FIRST_DAY + timedelta(minutes=int(rng.integers(10 * 365 * 24 * 60))),
     )
 
 
-def varied(base: Shot, settings: Settings, minute: int) -> Shot:
-    """Return the same photograph with other settings, and the light dimmed or raised so that they are right."""
+def series_shot(setting: SeriesSetting, seed: int, index: int, photographers: int) -> Shot:
+    """Return a shot of a controlled series: the same scene, one setting varied, the others fixed.
+
+    The light follows the setting, as in a studio, so that all photographs are equally bright and differ only in noise,
+    depth of field or motion blur. The scene changes after each complete series.
+
+    Args:
+        setting: Setting that varies.
+        seed: Random seed.
+        index: Number of the photograph; scene by scene, and in each along the setting.
+        photographers: Number of photographers, who take turns, one series each.
+    """
+    steps = SERIES_STEPS[setting]
+    scene_index, step = divmod(index, len(steps))
+    base = shot(seed, scene_index, photographers)
+    changes: dict[str, Any] = {_SETTING_FIELDS[setting]: steps[step], "focal_length_mm": base.settings.focal_length_mm}
+    settings = replace(_SERIES_SETTINGS[setting], **changes)
     return replace(
         base,
         settings=settings,
         luminance=metered_luminance(settings),
-        taken_at=base.taken_at + timedelta(minutes=minute),
+        taken_at=base.taken_at + timedelta(minutes=step),
     )
 
 
@@ -166,37 +199,36 @@ def _body(rng: Rng) -> Body:
 
 
 def _focal_length(width_mm: float, view_mm: int) -> float:
-    """Return the focal length that sees as wide as `view_mm` does on a frame 36 mm wide, in whole millimetres."""
+    """Return the focal length with the field of view of ``view_mm`` on a frame 36 mm wide, in whole millimetres."""
     return float(round(view_mm * width_mm / 36.0))
 
 
-def _exposure(rng: Rng, widest: float, focal_length_mm: float, film_speed: int | None) -> tuple[Settings, float]:
-    """Return settings for a light in which they are right, and its luminance.
+def _exposure(rng: Rng, min_f_number: float, focal_length_mm: float, film_iso: int | None) -> tuple[Settings, float]:
+    """Return random settings and the luminance that they expose correctly.
 
-    Aperture and time are chosen freely, in third stops; the camera's automatic then finds the speed, to the nearest
-    third of a stop. Lights for which there is no such speed are left for another day. A film's speed is what it is, so
-    there the light is found.
+    Aperture and time are drawn in third stops, and the ISO follows from the luminance, to the nearest third of a stop;
+    combinations without such an ISO are rejected. The speed of film is fixed, so there the luminance follows.
     """
-    apertures = [number for number in NOMINAL_F_NUMBERS if widest <= number <= _NARROWEST]
+    apertures = [number for number in NOMINAL_F_NUMBERS if min_f_number <= number <= _MAX_F_NUMBER]
     while True:
         f_number, seconds = float(rng.choice(apertures)), float(rng.choice(EXPOSURE_TIMES))
-        darkest, brightest = luminance_of_ev(_DARKEST_EV), luminance_of_ev(_BRIGHTEST_EV)
+        darkest, brightest = luminance_from_ev(_MIN_EV), luminance_from_ev(_MAX_EV)
         luminance = math.exp(rng.uniform(math.log(darkest), math.log(brightest)))
-        if film_speed is not None:
-            luminance = metered_luminance(Settings(f_number, seconds, film_speed, focal_length_mm))
-        speed = metered_speed(f_number, seconds, luminance)
-        if film_speed is not None and darkest <= luminance <= brightest:
-            return Settings(f_number, seconds, film_speed, focal_length_mm), luminance
-        if film_speed is None and SPEEDS[0] <= speed <= SPEEDS[-1]:
-            return Settings(f_number, seconds, nominal(speed), focal_length_mm), luminance
+        if film_iso is not None:
+            luminance = metered_luminance(Settings(f_number, seconds, film_iso, focal_length_mm))
+        iso = metered_iso(f_number, seconds, luminance)
+        if film_iso is not None and darkest <= luminance <= brightest:
+            return Settings(f_number, seconds, film_iso, focal_length_mm), luminance
+        if film_iso is None and ISOS[0] <= iso <= ISOS[-1]:
+            return Settings(f_number, seconds, nominal_iso(iso), focal_length_mm), luminance
 
 
-def _hand(rng: Rng, person: Photographer) -> Hand:
-    angle, way = rng.uniform(0, 2 * math.pi, 2)
+def _shake(rng: Rng, person: Photographer) -> CameraShake:
+    drift_angle, tremor_angle = rng.uniform(0, 2 * math.pi, 2)
     drift = person.drift * rng.uniform(0.6, 1.6)
-    return Hand(
-        drift=(float(drift * math.cos(angle)), float(drift * math.sin(angle))),
-        tremor=(float(person.tremor * math.cos(way)), float(person.tremor * math.sin(way))),
+    return CameraShake(
+        drift=(float(drift * math.cos(drift_angle)), float(drift * math.sin(drift_angle))),
+        tremor=(float(person.tremor * math.cos(tremor_angle)), float(person.tremor * math.sin(tremor_angle))),
         frequency_hz=float(rng.uniform(8, 12)),
         phase=float(rng.uniform(0, 2 * math.pi)),
     )

@@ -1,12 +1,12 @@
-"""A digital sensor: electrons, their noise, and the curve from them to a picture.
+"""A digital sensor: electrons, noise, and development to an 8-bit image.
 
 A photosite is full at the exposure H = 78 / S lx s (saturation-based speed, ISO 12232:2019). Light of 555 nm brings
-4,090 photons for each lx s and µm² (1 lm = 1/683 W; E = h c / λ). Of n electrons counted √n is noise (Poisson), and
-reading adds its own (J. R. Janesick, *Photon Transfer*, SPIE 2007). A higher ISO fills the picture's range with
-fewer electrons, and so with more noise.
+4,090 photons per lx s and µm² (1 lm = 1/683 W; E = h c / λ). The noise of n electrons is √n (Poisson), to which
+reading adds its own (J. R. Janesick, *Photon Transfer*, SPIE 2007). At a higher ISO fewer electrons fill the range of
+the image, so its noise is stronger.
 
-The picture's pixels are single photosites of a larger sensor, sampled at equal steps as in a live view, so each has the
-noise of one photosite and not of an average.
+Pixels are single photosites of a larger sensor, sampled at equal steps as in a live view; each has the noise of one
+photosite and not of an average.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ class Sensor:
     """A sensor.
 
     Attributes:
-        width_mm: and height_mm: of the light-sensitive area.
-        photosite_um: side of one photosite.
-        efficiency: electrons for each photon that falls on a photosite, behind its colour filter.
-        read_noise_e: standard deviation of what reading adds, in electrons.
+        width_mm: Width of the light-sensitive area.
+        height_mm: Height of the light-sensitive area.
+        photosite_um: Side of one photosite.
+        efficiency: Electrons per photon that falls on a photosite with its colour filter.
+        read_noise_e: Standard deviation of the read noise, in electrons.
     """
 
     width_mm: float
@@ -40,22 +41,22 @@ class Sensor:
 
     @property
     def crop_factor(self) -> float:
-        """The diagonal of a 36 mm × 24 mm frame over this one's."""
+        """Diagonal of 36 mm × 24 mm divided by the diagonal of the sensor."""
         return float(np.hypot(36, 24) / np.hypot(self.width_mm, self.height_mm))
 
     def full_well(self, iso: float) -> float:
-        """Return the electrons of a photosite that is exposed to saturation at this speed."""
+        """Return the number of electrons in a saturated photosite at an ISO."""
         return 78 / iso * PHOTONS_PER_LUX_SECOND_UM2 * self.photosite_um**2 * self.efficiency
 
     def expose(self, luminance: Array, settings: Settings, rng: np.random.Generator) -> Array:
-        """Return what is read, as a share of saturation, 0 to 1.
+        """Return the signal as a fraction of saturation, 0 to 1, shape (height, width, 3).
 
-        Shot noise is drawn from the normal distribution, which Poisson's is close to from some ten electrons on.
+        Shot noise is normally distributed, which approximates a Poisson distribution above about ten electrons.
 
         Args:
-            luminance: (height, width, 3), cd/m².
-            settings: of the camera.
-            rng: draws the noise.
+            luminance: Luminance in cd/m², shape (height, width, 3).
+            settings: Camera settings.
+            rng: Generator of the noise.
         """
         full = self.full_well(settings.iso)
         to_electrons = focal_plane_exposure(settings) * settings.iso / 78 * full
@@ -67,23 +68,23 @@ class Sensor:
         return np.asarray(np.clip(electrons, 0, 1))
 
 
-def develop(exposed: Array, brightness: float) -> np.ndarray:
-    """Return an 8-bit sRGB picture: a shoulder that spares highlights, then the transfer curve of IEC 61966-2-1.
+def develop(signal: Array, brightness: float) -> np.ndarray:
+    """Return an 8-bit sRGB image: a shoulder that preserves highlights, then the transfer curve of IEC 61966-2-1.
 
     Args:
-        exposed: share of saturation, (height, width, 3).
-        brightness: how strongly middle tones are lifted; 2 puts a metered grey in the middle.
+        signal: Fraction of saturation, shape (height, width, 3).
+        brightness: Strength of the lift of mid-tones; 2 renders a metered grey as middle grey.
     """
     x = np.linspace(0, 1, _LEVELS)
     curve = np.round(255 * encode_srgb(-np.expm1(-brightness * x) / -np.expm1(-brightness))).astype(np.uint8)
-    return np.asarray(curve[(exposed * (_LEVELS - 1) + 0.5).astype(np.uint16)])
+    return np.asarray(curve[(signal * (_LEVELS - 1) + 0.5).astype(np.uint16)])
 
 
 def encode_srgb(linear: np.ndarray) -> np.ndarray:
-    """Return sRGB values of linear light, both 0 to 1 (IEC 61966-2-1:1999)."""
+    """Encode linear light as sRGB, both 0 to 1 (IEC 61966-2-1:1999)."""
     return np.where(linear <= _SRGB_KNEE, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
 
 
 def decode_srgb(encoded: np.ndarray) -> np.ndarray:
-    """Return linear light of sRGB values, both 0 to 1 (IEC 61966-2-1:1999)."""
+    """Decode sRGB values to linear light, both 0 to 1 (IEC 61966-2-1:1999)."""
     return np.where(encoded <= 12.92 * _SRGB_KNEE, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

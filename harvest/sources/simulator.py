@@ -90,8 +90,7 @@ def _width_height(size: str) -> tuple[int, int]:
 
 def _shot(parameters: dict[str, str]) -> "Shot":
     """Return the shot that the parameters of a URL describe."""
-    from lightmeter.harvest.simulator.photographers import shot
-    from lightmeter.harvest.simulator.series import series_shot
+    from lightmeter.harvest.simulator.photographers import series_shot, shot
 
     seed, index, photographers = (int(parameters[name]) for name in ("seed", "index", "photographers"))
     match parameters.get("series"):

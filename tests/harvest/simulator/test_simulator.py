@@ -1,5 +1,3 @@
-"""The simulator does to photographs what physics does, and says that it is one."""
-
 import io
 import math
 from dataclasses import replace
@@ -12,11 +10,10 @@ from lightmeter.harvest.simulator import motion, optics
 from lightmeter.harvest.simulator.camera import Body, FilmBody, point_spread
 from lightmeter.harvest.simulator.film import Stock
 from lightmeter.harvest.simulator.light import Settings, metered_luminance
-from lightmeter.harvest.simulator.motion import TRIPOD, Hand
-from lightmeter.harvest.simulator.photographers import shot
+from lightmeter.harvest.simulator.motion import TRIPOD, CameraShake
+from lightmeter.harvest.simulator.photographers import SERIES_STEPS, shot
 from lightmeter.harvest.simulator.scene import Layer, Scene, draw_scene, title_of
 from lightmeter.harvest.simulator.sensor import Sensor
-from lightmeter.harvest.simulator.series import STEPS
 from lightmeter.harvest.sources import PhotoItem
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.settings import Settings as ProjectSettings
@@ -27,18 +24,18 @@ BODY = Body("LM Full", "LM00000001", SENSOR)
 SETTINGS = Settings(f_number=5.6, exposure_time_s=1 / 125, iso=200, focal_length_mm=50)
 
 
-def picture(data: bytes) -> np.ndarray:
+def pixels_of(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)), np.float64)
 
 
-def tags(data: bytes) -> dict[int, object]:
+def exif_tags(data: bytes) -> dict[int, object]:
     exif = Image.open(io.BytesIO(data)).getexif()
     return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
 
 
 def noise(data: bytes) -> float:
-    """Standard deviation of neighbouring pixels' difference: what a smooth falloff has no part in."""
-    return float(np.diff(picture(data), axis=1).std())
+    """Return the standard deviation of differences between neighbouring pixels, which ignores smooth gradients."""
+    return float(np.diff(pixels_of(data), axis=1).std())
 
 
 def grey_card(depth: float = 1.0, speed: tuple[float, float] = (0.0, 0.0)) -> Scene:
@@ -47,8 +44,8 @@ def grey_card(depth: float = 1.0, speed: tuple[float, float] = (0.0, 0.0)) -> Sc
     return Scene("Grey card", SIZE, 1.0, (Layer(paint, (0, 0), depth, speed),))
 
 
-def spread_of(kernel: np.ndarray) -> tuple[float, float]:
-    """Standard deviations of a kernel to the right and down."""
+def kernel_deviation(kernel: np.ndarray) -> tuple[float, float]:
+    """Return the standard deviations of a kernel, horizontal and vertical."""
     ys, xs = np.mgrid[: kernel.shape[0], : kernel.shape[1]]
     variances = ((kernel * axis**2).sum() - (kernel * axis).sum() ** 2 for axis in (xs, ys))
     across, down = (math.sqrt(max(float(variance), 0.0)) for variance in variances)
@@ -56,36 +53,36 @@ def spread_of(kernel: np.ndarray) -> tuple[float, float]:
 
 
 class TestLens:
-    def test_the_circle_of_confusion_is_the_textbooks(self) -> None:
+    def test_circle_of_confusion_follows_the_thin_lens_formula(self) -> None:
         # A 50 mm lens at f/2 focused at 2 m, a point at 10 m: 25 mm · 0.8 · 50 / 1950.
         assert optics.blur_circle_mm(50, 2.0, 2000, 10_000) == pytest.approx(0.5128, abs=1e-4)
         assert optics.blur_circle_mm(50, 2.0, 2000, 2000) == 0
 
     @pytest.mark.parametrize("diameter", [4.0, 7.3, 15.0])
-    def test_a_disc_is_as_wide_as_asked(self, diameter: float) -> None:
+    def test_disc_has_the_given_diameter(self, diameter: float) -> None:
         kernel = optics.disc(diameter)
         assert kernel.sum() == pytest.approx(1, abs=1e-5)
-        assert spread_of(kernel)[0] == pytest.approx(
+        assert kernel_deviation(kernel)[0] == pytest.approx(
             math.hypot(diameter / 4, 12**-0.5), rel=0.05
         )  # an even disc and a pixel
 
     @pytest.mark.parametrize("f_number", [1.4, 2.0, 4.0])
-    def test_blur_in_the_picture_grows_as_the_aperture_opens(self, f_number: float) -> None:
+    def test_background_blur_grows_with_the_aperture(self, f_number: float) -> None:
         scene = grey_card(depth=10)
         kernel = point_spread(scene, scene.layers[0], replace(SETTINGS, f_number=f_number), 36.0, TRIPOD)
         expected_px = 50 / f_number * 0.9 / 1000 * SIZE[0]  # A · |1 − 1/ρ|, in a frame one metre wide
-        assert spread_of(kernel)[0] == pytest.approx(math.hypot(expected_px / 4, 12**-0.5), rel=0.08)
+        assert kernel_deviation(kernel)[0] == pytest.approx(math.hypot(expected_px / 4, 12**-0.5), rel=0.08)
 
-    def test_the_subject_is_in_focus(self) -> None:
+    def test_subject_is_in_focus(self) -> None:
         scene = grey_card()
         kernel = point_spread(scene, scene.layers[0], replace(SETTINGS, f_number=1.8), 36.0, TRIPOD)
         assert kernel.max() == 1
 
-    def test_a_narrower_aperture_shows_more_of_the_background(self) -> None:
+    def test_smaller_aperture_sharpens_the_background(self) -> None:
         scene = draw_scene(11)
         sharpness = []
         for f_number in (2.8, 5.6, 11, 22):
-            grey = picture(BODY.take(scene, replace(SETTINGS, f_number=f_number))).mean(axis=2)[:200]
+            grey = pixels_of(BODY.take(scene, replace(SETTINGS, f_number=f_number))).mean(axis=2)[:200]
             sharpness.append(np.abs(np.diff(grey, axis=1)).mean())
         assert sharpness == sorted(sharpness)
 
@@ -97,92 +94,92 @@ class TestLens:
 
 class TestMotion:
     @pytest.mark.parametrize("seconds", [1 / 60, 1 / 15, 1 / 4])
-    def test_the_streak_is_as_long_as_the_exposure(self, seconds: float) -> None:
-        across, down = spread_of(motion.path(seconds, (240.0, 0.0), TRIPOD, 900))
+    def test_motion_blur_is_proportional_to_the_exposure_time(self, seconds: float) -> None:
+        across, down = kernel_deviation(motion.path(seconds, (240.0, 0.0), TRIPOD, 900))
         assert across == pytest.approx(
             math.hypot(240 * seconds / math.sqrt(12), 6**-0.5), rel=0.03
         )  # an even line, in pixels
         assert down < 0.1
 
-    def test_a_thing_twice_as_far_away_streaks_half_as_long(self) -> None:
+    def test_motion_blur_is_inversely_proportional_to_the_distance(self) -> None:
         lengths = []
         for depth in (2.0, 4.0):
             scene = grey_card(depth, speed=(2.0, 0.0))
             still = replace(SETTINGS, f_number=64.0, exposure_time_s=1 / 8)
-            lengths.append(spread_of(point_spread(scene, scene.layers[0], still, 36.0, TRIPOD))[0])
+            lengths.append(kernel_deviation(point_spread(scene, scene.layers[0], still, 36.0, TRIPOD))[0])
         assert lengths[0] / lengths[1] == pytest.approx(2, rel=0.05)
 
-    def test_a_longer_lens_shows_more_of_the_hand(self) -> None:
-        hand = Hand(drift=(0.05, 0.0), tremor=(0.0, 5e-4))
-        short, long = (motion.path(1 / 4, (0, 0), hand, px) for px in (600, 1200))
-        assert spread_of(long)[0] / spread_of(short)[0] == pytest.approx(2, rel=0.05)
+    def test_camera_shake_is_proportional_to_the_focal_length(self) -> None:
+        shake = CameraShake(drift=(0.05, 0.0), tremor=(0.0, 5e-4))
+        short, long = (motion.path(1 / 4, (0, 0), shake, px) for px in (600, 1200))
+        assert kernel_deviation(long)[0] / kernel_deviation(short)[0] == pytest.approx(2, rel=0.05)
 
-    def test_what_is_too_fast_vanishes_and_costs_no_memory(self) -> None:
-        assert motion.path(2.0, (100_000.0, 0.0), TRIPOD, 900).shape[1] <= motion.LONGEST_PATH_PX + 3
+    def test_motion_path_has_a_maximum_length(self) -> None:
+        assert motion.path(2.0, (100_000.0, 0.0), TRIPOD, 900).shape[1] <= motion.MAX_PATH_PX + 3
 
 
 class TestSensor:
-    def read(self, iso: int, sensor: Sensor = SENSOR) -> np.ndarray:
+    def expose(self, iso: int, sensor: Sensor = SENSOR) -> np.ndarray:
         settings = replace(SETTINGS, iso=iso)
         light = np.full((200, 200, 3), metered_luminance(settings), np.float32)
         return sensor.expose(light, settings, np.random.default_rng(0))
 
-    def test_a_metered_grey_is_exposed_alike_at_every_speed(self) -> None:
+    def test_metered_grey_has_the_same_signal_at_every_iso(self) -> None:
         for iso in (100, 800, 6400):  # H = q K / S = 8.125 / S, of 78 / S
-            assert self.read(iso).mean() == pytest.approx(8.125 / 78, rel=0.02)
+            assert self.expose(iso).mean() == pytest.approx(8.125 / 78, rel=0.02)
 
-    def test_noise_is_that_of_the_electrons_and_of_reading(self) -> None:
+    def test_noise_is_shot_noise_plus_read_noise(self) -> None:
         for iso in (100, 800, 6400):
             full = SENSOR.full_well(iso)
             electrons = 8.125 / 78 * full
-            assert self.read(iso).std() * full == pytest.approx(math.sqrt(electrons + 9), rel=0.03)
+            assert self.expose(iso).std() * full == pytest.approx(math.sqrt(electrons + 9), rel=0.03)
 
-    def test_a_larger_photosite_is_less_noisy(self) -> None:
+    def test_larger_photosites_are_less_noisy(self) -> None:
         large = replace(SENSOR, photosite_um=8.0)
-        assert self.read(1600, large).std() < 0.6 * self.read(1600).std()
+        assert self.expose(1600, large).std() < 0.6 * self.expose(1600).std()
 
     def test_light_beyond_the_full_well_is_white(self) -> None:
         light = np.full((8, 8, 3), 1e6, np.float32)
         assert SENSOR.expose(light, SETTINGS, np.random.default_rng(0)).mean() > 0.97
 
-    def test_noise_in_the_picture_grows_with_iso(self) -> None:
+    def test_image_noise_grows_with_iso(self) -> None:
         low, middle, high = (noise(BODY.take(grey_card(), replace(SETTINGS, iso=iso))) for iso in (100, 800, 6400))
         assert low < 0.6 * middle < 0.36 * high
 
-    def test_two_stops_less_light_is_a_darker_picture(self) -> None:
+    def test_two_stops_less_light_darkens_the_image(self) -> None:
         scene, right = grey_card(), metered_luminance(SETTINGS)
-        dark, fair = (picture(BODY.take(scene, SETTINGS, luminance=light)).mean() for light in (right / 4, right))
+        dark, fair = (pixels_of(BODY.take(scene, SETTINGS, luminance=light)).mean() for light in (right / 4, right))
         assert dark < 0.65 * fair
 
 
 class TestExif:
-    def test_a_digital_photograph_says_how_it_was_taken(self) -> None:
-        said = tags(BODY.take(draw_scene(1, SIZE), SETTINGS, lens="LM 50 mm f/2"))
+    def test_digital_photograph_has_complete_exif(self) -> None:
+        tags = exif_tags(BODY.take(draw_scene(1, SIZE), SETTINGS, lens="LM 50 mm f/2"))
         base = ExifTags.Base
-        assert said[base.Make] == "Lightmeter"
-        assert said[base.Model] == "LM Full"
-        assert "simulated" in str(said[base.Software])
-        assert said[base.FNumber] == 5.6
-        assert said[base.ExposureTime] == 1 / 125
-        assert said[base.ISOSpeedRatings] == 200
-        assert said[base.FocalLength] == 50
-        assert said[base.FocalLengthIn35mmFilm] == 50
-        assert said[base.BodySerialNumber] == "LM00000001"
-        assert said[base.LensModel] == "LM 50 mm f/2"
-        assert said[base.DateTimeOriginal] == "2000:01:01 00:00:00"
-        assert said[base.Flash] == 0x10
+        assert tags[base.Make] == "Lightmeter"
+        assert tags[base.Model] == "LM Full"
+        assert "simulated" in str(tags[base.Software])
+        assert tags[base.FNumber] == 5.6
+        assert tags[base.ExposureTime] == 1 / 125
+        assert tags[base.ISOSpeedRatings] == 200
+        assert tags[base.FocalLength] == 50
+        assert tags[base.FocalLengthIn35mmFilm] == 50
+        assert tags[base.BodySerialNumber] == "LM00000001"
+        assert tags[base.LensModel] == "LM 50 mm f/2"
+        assert tags[base.DateTimeOriginal] == "2000:01:01 00:00:00"
+        assert tags[base.Flash] == 0x10
 
-    def test_a_smaller_sensor_sees_narrower(self) -> None:
+    def test_smaller_sensor_has_a_longer_equivalent_focal_length(self) -> None:
         small = replace(BODY, sensor=Sensor(17.3, 13.0, 3.3))
-        said = tags(small.take(draw_scene(1, SIZE), replace(SETTINGS, focal_length_mm=25)))
-        assert said[ExifTags.Base.FocalLengthIn35mmFilm] == 50
+        tags = exif_tags(small.take(draw_scene(1, SIZE), replace(SETTINGS, focal_length_mm=25)))
+        assert tags[ExifTags.Base.FocalLengthIn35mmFilm] == 50
 
-    def test_a_slide_says_nothing_of_its_exposure(self) -> None:
+    def test_film_scan_has_no_exposure_in_exif(self) -> None:
         film = FilmBody(Stock("Chrome 400", 400, 16, 1.6, (3, 3, 3)))
-        said = tags(film.take(draw_scene(1, SIZE), SETTINGS))
-        assert "simulated" in str(said[ExifTags.Base.Software])
+        tags = exif_tags(film.take(draw_scene(1, SIZE), SETTINGS))
+        assert "simulated" in str(tags[ExifTags.Base.Software])
         exposure = {ExifTags.Base.FNumber, ExifTags.Base.ExposureTime, ExifTags.Base.ISOSpeedRatings}
-        assert not exposure & said.keys()
+        assert not exposure & tags.keys()
 
 
 def test_faster_film_has_coarser_grain() -> None:
@@ -193,13 +190,13 @@ def test_faster_film_has_coarser_grain() -> None:
     assert grain[1] > 2 * grain[0]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others() -> None:
+def test_seed_determines_the_bytes() -> None:
     first, again, other = (shot(seed, 3, 5).take(SIZE) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
-def test_settings_and_light_go_together() -> None:
+def test_settings_match_the_luminance() -> None:
     for index in range(40):
         taken = shot(0, index, 6)
         assert abs(math.log2(taken.luminance / metered_luminance(taken.settings))) <= 1 / 6 + 0.02
@@ -209,66 +206,66 @@ def test_settings_and_light_go_together() -> None:
 class TestSource:
     def discover(self, **options: object) -> list:
         query = Simulator.Query(**options)
-        found = Simulator(ProjectSettings()).discover(query, None)
-        return [item for item in found if isinstance(item, PhotoItem)]
+        results = Simulator(ProjectSettings()).discover(query, None)
+        return [item for item in results if isinstance(item, PhotoItem)]
 
-    def test_a_photographs_url_holds_everything_it_is_made_from(self) -> None:
-        sighting = self.discover(count=3, size="160x120")[2]
-        data = Simulator.read(sighting.media_url)
+    def test_url_determines_the_photograph(self) -> None:
+        item = self.discover(count=3, size="160x120")[2]
+        data = Simulator.read(item.media_url)
         assert Image.open(io.BytesIO(data)).size == SIZE
-        assert data == Simulator.read(sighting.media_url)
-        assert float(tags(data)[ExifTags.Base.FNumber]) == sighting.metadata["f_number"]  # type: ignore[arg-type]
+        assert data == Simulator.read(item.media_url)
+        assert float(exif_tags(data)[ExifTags.Base.FNumber]) == item.metadata["f_number"]  # type: ignore[arg-type]
 
-    def test_everything_says_that_it_is_simulated(self) -> None:
-        for sighting in self.discover(count=10, film_share=0.5):
-            assert "simulated" in sighting.tags
-            assert "(simulated)" in sighting.title
-            assert sighting.licence == "CC0-1.0"
+    def test_items_are_marked_as_simulated(self) -> None:
+        for item in self.discover(count=10, film_share=0.5):
+            assert "simulated" in item.tags
+            assert "(simulated)" in item.title
+            assert item.licence == "CC0-1.0"
 
     def test_photographers_take_turns(self) -> None:
-        assert len({sighting.owner for sighting in self.discover(count=20, photographers=4)}) == 4
+        assert len({item.owner for item in self.discover(count=20, photographers=4)}) == 4
 
-    def test_the_share_of_film_is_kept(self) -> None:
-        media = [sighting.medium for sighting in self.discover(count=400, film_share=0.25)]
+    def test_share_of_film_matches_the_option(self) -> None:
+        media = [item.medium for item in self.discover(count=400, film_share=0.25)]
         assert media.count("film") == pytest.approx(100, abs=30)
-        assert {sighting.medium for sighting in self.discover(count=20)} == {"digital"}
+        assert {item.medium for item in self.discover(count=20)} == {"digital"}
 
-    def test_ids_are_stable_and_different(self) -> None:
-        ids = [sighting.source_id for sighting in self.discover(count=50)]
+    def test_source_ids_are_stable_and_unique(self) -> None:
+        ids = [item.source_id for item in self.discover(count=50)]
         assert len(set(ids)) == 50
-        assert ids[:10] == [sighting.source_id for sighting in self.discover(count=10)]
-        assert not set(ids) & {sighting.source_id for sighting in self.discover(count=50, seed=1)}
+        assert ids[:10] == [item.source_id for item in self.discover(count=10)]
+        assert not set(ids) & {item.source_id for item in self.discover(count=50, seed=1)}
 
-    def test_discovery_goes_on_at_a_checkpoint(self) -> None:
+    def test_discovery_resumes_at_a_checkpoint(self) -> None:
         query = Simulator.Query(count=300)
         rest = list(Simulator(ProjectSettings()).discover(query, {"index": 298}))
-        assert [sighting.file for sighting in rest] == ["simulated-0-000298.jpg", "simulated-0-000299.jpg"]
+        assert [item.file for item in rest] == ["simulated-0-000298.jpg", "simulated-0-000299.jpg"]
 
     @pytest.mark.parametrize(
         ("setting", "column"), [("aperture", "f_number"), ("iso", "iso"), ("shutter", "exposure_time_s")]
     )
-    def test_a_series_varies_one_setting_and_nothing_else(self, setting: str, column: str) -> None:
-        steps = STEPS[setting]  # type: ignore[index]
-        sightings = self.discover(series=setting, count=len(steps) + 1)
-        told = [sighting.metadata for sighting in sightings[:-1]]
-        assert [one[column] for one in told] == list(steps)
+    def test_series_varies_one_setting_only(self, setting: str, column: str) -> None:
+        steps = SERIES_STEPS[setting]  # type: ignore[index]
+        items = self.discover(series=setting, count=len(steps) + 1)
+        metadata = [item.metadata for item in items[:-1]]
+        assert [entry[column] for entry in metadata] == list(steps)
         for fixed in {"scene", "f_number", "iso", "exposure_time_s", "focal_length_mm"} - {column}:
-            assert len({one[fixed] for one in told}) == 1
-        assert len({sighting.owner for sighting in sightings[:-1]}) == 1
-        assert sightings[-1].metadata["scene"] != told[0]["scene"]
+            assert len({entry[fixed] for entry in metadata}) == 1
+        assert len({item.owner for item in items[:-1]}) == 1
+        assert items[-1].metadata["scene"] != metadata[0]["scene"]
 
-    def test_a_series_is_exposed_alike(self) -> None:
+    def test_series_has_constant_brightness(self) -> None:
         means = [
-            picture(Simulator.read(sighting.media_url)).mean()
-            for sighting in self.discover(series="iso", count=7, size="160x120")
+            pixels_of(Simulator.read(item.media_url)).mean()
+            for item in self.discover(series="iso", count=7, size="160x120")
         ]
         assert max(means) - min(means) < 6
 
     @pytest.mark.parametrize("size", ["640", "640x", "9x9", "640x99999", "a x b"])
-    def test_a_wrong_size_is_refused(self, size: str) -> None:
+    def test_invalid_size_raises_error(self, size: str) -> None:
         with pytest.raises(ValueError, match="640x480"):
             Simulator.Query(size=size)
 
 
-def test_a_scenes_title_is_known_before_it_is_drawn() -> None:
+def test_title_matches_the_drawn_scene() -> None:
     assert title_of(5) == draw_scene(5, SIZE).title
