@@ -59,3 +59,10 @@ def test_example_source_is_listed_with_its_package(environment: dict[str, str], 
 def test_example_is_short(name: str) -> None:
     modules = [path for path in (EXAMPLES / name).rglob("*.py") if "tests" not in path.parts]
     assert 0 < sum(len(path.read_text(encoding="utf-8").splitlines()) for path in modules) <= 60
+
+
+def test_plugin_guide_shows_code_of_examples() -> None:
+    guide = (EXAMPLES.parent / "docs" / "plugins.md").read_text(encoding="utf-8")
+    for path in sorted(EXAMPLES.glob("lightmeter-*/**/*")):
+        if path.suffix == ".py" or (path.suffix == ".toml" and path.name != "pyproject.toml"):
+            assert path.read_text(encoding="utf-8").strip() in guide, f"docs/plugins.md differs from {path.name}"
