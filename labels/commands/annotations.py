@@ -10,7 +10,8 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import Author, TargetName, Where, catalogue_engine, find_target
+from lightmeter.harvest.commands.options import Where
+from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

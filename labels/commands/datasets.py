@@ -10,7 +10,8 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import Where, catalogue_engine
+from lightmeter.harvest.commands.options import Where
+from lightmeter.labels.commands.options import catalogue_engine
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.crops import Crop

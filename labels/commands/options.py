@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from lightmeter.labels.targets.base import Target
     from lightmeter.project import Project
 
-Where = Annotated[
-    str,
-    typer.Option(
-        metavar="QUERY", help='Only photographs matching a query, for example "iso <= 400 and not monochrome".'
-    ),
-]
 Author = Annotated[str | None, typer.Option(help="Author (default: your user name).")]
 TargetName = Annotated[str, typer.Argument(metavar="TARGET", help="Name of the target.")]
 

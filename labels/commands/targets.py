@@ -8,7 +8,8 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.labels.commands.options import TargetName, Where, catalogue_engine, find_target, progress_bar
+from lightmeter.harvest.commands.options import Where
+from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,5 @@
 """The catalogue on SQLite and PostgreSQL: migrations, batched writes and counts."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from lightmeter.harvest.catalogue.ingest import save_items, save_outcomes
 from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Sighting, SightingState
-from lightmeter.harvest.catalogue.session import engine_for, open_engine
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.filters import InspectionPlan
 from lightmeter.harvest.filters import inspect as inspect_image
@@ -22,15 +21,6 @@ from lightmeter.project import Project
 from tests.support import jpeg
 
 CONTEXT = SourceContext("site", frozenset({"https"}))
-
-
-@pytest.fixture
-def engine(catalogue_url: str) -> Iterator[Engine]:
-    """An empty catalogue with the newest revision."""
-    engine = engine_for(catalogue_url)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """``harvest inspect``: what is missing is decoded, the rest is judged by the settings of the day."""
 
-import asyncio
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +8,6 @@ from sqlalchemy import delete, select, update
 from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.project import SETTINGS_FILE, Project
 from tests.support import Lightmeter, create_project, run_json
 
@@ -67,44 +63,3 @@ def test_a_photograph_that_is_gone_from_the_store_is_counted(harvested: Project)
     done = run_json("harvest", "inspect")
     assert sum(done["failed"].values()) in (0, 1)
     assert done["decoded"] + sum(done["failed"].values()) == 6
-
-
-def _die_once(mark: Path) -> str:
-    if not mark.exists():
-        mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "alive"
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_what_decoders_print_goes_to_a_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    log = tmp_path / "logs" / "workers.log"
-
-    async def warn() -> None:
-        workers = WorkerPool(1, 30, log)
-        try:
-            await workers.run(os.write, 2, b"TIFFReadDirectory: Warning, unknown tag")  # as libtiff does
-        finally:
-            workers.close()
-
-    asyncio.run(warn())
-    assert "unknown tag" in log.read_text()
-    assert capfd.readouterr().err == ""
-
-
-def test_the_pool_survives_a_killed_worker(tmp_path: Path) -> None:
-    asyncio.run(_kill_workers(tmp_path / "mark"))
-
-
-async def _kill_workers(mark: Path) -> None:
-    workers = WorkerPool(1, 30, mark.parent / "log")
-    try:
-        assert await workers.run(_die_once, mark) == "alive"
-        with pytest.raises(WorkerCrashed):
-            await workers.run(_die)
-        assert await workers.run(abs, -1) == 1
-    finally:
-        workers.close()

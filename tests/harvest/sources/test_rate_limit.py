@@ -1,13 +1,10 @@
 """Budgets of services, and patience with them."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
-from scrapy import Request
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.crawl.middlewares import RateLimitMiddleware
 from lightmeter.harvest.sources.rate_limit import (
     FLICKR,
     RateLimit,
@@ -57,28 +54,6 @@ def test_services_do_not_share_one(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "budgets.sqlite"
     _times(file, clock, 1_000)
     assert RateLimiter(file, RateLimit("other", 10, ()), clock).take() == 0
-
-
-def test_media_count_as_the_api_does(tmp_path: Path) -> None:
-    clock = Clock()
-    _times(tmp_path / "budgets.sqlite", clock, 360)
-    slept: list[float] = []
-
-    async def fetch(url: str) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-
-            async def sleep(seconds: float) -> None:
-                slept.append(seconds)
-
-            patch.setattr(asyncio, "sleep", sleep)
-            await RateLimitMiddleware(
-                [(SERVICE, RateLimiter(tmp_path / "budgets.sqlite", SERVICE, clock))]
-            ).process_request(Request(url))
-
-    asyncio.run(fetch("https://media.example.org/1.jpg"))
-    asyncio.run(fetch("https://elsewhere.org/1.jpg"))
-    assert len(slept) == 1
-    assert slept[0] > 0
 
 
 def test_hosts_of_a_service() -> None:

@@ -1,0 +1,18 @@
+"""An empty catalogue on SQLite and on PostgreSQL."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from lightmeter.harvest.catalogue.migrate import upgrade
+from lightmeter.harvest.catalogue.session import engine_for
+
+
+@pytest.fixture
+def engine(catalogue_url: str) -> Iterator[Engine]:
+    """An empty catalogue with the newest revision."""
+    engine = engine_for(catalogue_url)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
