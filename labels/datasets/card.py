@@ -160,9 +160,9 @@ def _cameras(manifest: pa.Table) -> pa.ChunkedArray:
     make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
     joined = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
     names = []
-    for words in map(str.split, joined.dictionary.to_pylist()):
-        start = words.index(words[0], 1) if words and words[0] in words[1:] else 0
-        names.append(" ".join(words[start:]) or None)
+    for parts in map(str.split, joined.dictionary.to_pylist()):
+        start = parts.index(parts[0], 1) if parts and parts[0] in parts[1:] else 0
+        names.append(" ".join(parts[start:]) or None)
     return pa.chunked_array([pa.array(names, pa.string()).take(joined.indices)])
 
 

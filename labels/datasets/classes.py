@@ -93,9 +93,9 @@ def drop_other_classes(
         labels = table[label].combine_chunks()
         named = [set(split_classes(value)) & order.keys() for value in labels.dictionary.to_pylist()]
         values = pa.array([join_classes(sorted(names, key=order.__getitem__)) or None for names in named], pa.string())
-        kept = values.take(labels.indices)
-        table = table.set_column(table.column_names.index(label), label, kept.dictionary_encode())
-        numbers = pc.if_else(kept.is_valid(), table[stops], None)
+        labels = values.take(labels.indices)
+        table = table.set_column(table.column_names.index(label), label, labels.dictionary_encode())
+        numbers = pc.if_else(labels.is_valid(), table[stops], None)
         table = table.set_column(table.column_names.index(stops), stops, numbers)
     mask = has_label(table, targets)
     return table if pc.all(mask).as_py() else table.filter(mask)  # a copy would double the peak memory

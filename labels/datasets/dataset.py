@@ -175,10 +175,10 @@ class Dataset:
             UsageError: The data set has no such target.
 
         Example:
-            >>> train = open_dataset("shutter-v1").torch_dataset("train")
+            >>> train = open_dataset("iso-demo").torch_dataset("train")  # made by 'lightmeter demo'
             >>> image, label = train[0]
-            >>> train.targets[0].classes[label]
-            '1/1000'
+            >>> image.mode, train.targets[0].classes[label] == train.rows[0]["label_iso"]
+            ('RGB', True)
         """
         from lightmeter.labels.datasets.torch_dataset import ImageDataset
 
@@ -201,13 +201,13 @@ def open_dataset(path_or_name: Path | str) -> Dataset:
         UsageError: The folder is not a data set or is damaged.
 
     Example:
-        >>> dataset = open_dataset("shutter-v1")
-        >>> dataset.spec.counts
-        {'train': 8, 'validation': 2, 'test': 2}
-        >>> dataset.rows("test")[0]["label_shutter"]
-        '1/1000'
-        >>> dataset.to_pandas()["split"].nunique()
-        3
+        >>> dataset = open_dataset("iso-demo")  # made by 'lightmeter demo'
+        >>> list(dataset.spec.counts)
+        ['train', 'validation', 'test']
+        >>> dataset.rows("train")[0]["label_iso"] in dataset.spec.target("iso").classes
+        True
+        >>> sorted(dataset.to_pandas()["split"].unique())
+        ['test', 'train', 'validation']
     """
     folder, project = Path(path_or_name), find_optional_project()
     if project and not folder.exists() and (project.datasets / folder).exists():

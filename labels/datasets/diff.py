@@ -42,14 +42,15 @@ def _changes(before: pa.Table, after: pa.Table) -> Iterator[str]:
     """Yield the columns that differ in rows that both manifests have."""
     for column in after.column_names:
         if column in before.column_names:
-            old, new = _comparable(before[column]), _comparable(after[column])
+            old, new = (_as_text(table[column]) for table in (before, after))
             rows = np.flatnonzero(differs(old, new))
             changes = [
                 f"{after['sha256'][row].as_py()[:12]}: {old[row].as_py() or 'none'} → {new[row].as_py() or 'none'}"
                 for row in rows[: _MAX_LISTED + 1].tolist()
             ]
             if changes:
-                yield f"{_photographs(len(rows))} with a different {_title(column)} ({_list(changes)})"
+                title = column.replace("_", " for ", 1) if column.startswith(("label_", "stops_")) else column
+                yield f"{_photographs(len(rows))} with a different {title} ({_list(changes)})"
 
 
 def differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -58,12 +59,9 @@ def differs(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.or_(unequal, pc.xor(old.is_null(), new.is_null()))
 
 
-def _comparable(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return lists as text, which can be compared; other values as they are."""
     return pc.binary_join(values, ", ") if pa.types.is_list(values.type) else values
-
-
-def _title(column: str) -> str:
-    return column.replace("_", " for ", 1) if column.startswith(("label_", "stops_")) else column
 
 
 def _photographs(count: int) -> str:

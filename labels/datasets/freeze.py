@@ -102,13 +102,10 @@ def _existing(folder: Path, draft: Dataset) -> Dataset | None:
     changes = differences(existing.manifest, draft.manifest)
     if changes:
         raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
-    if _options(existing.spec) != _options(draft.spec) or existing.spec.targets != draft.spec.targets:
+    options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
+    if options != draft_options or existing.spec.targets != draft.spec.targets:
         raise UsageError(f"Data set {folder} exists with other options (see its {SPEC_FILE}). Choose another name.")
     return existing
-
-
-def _options(spec: DatasetSpec) -> dict[str, Any]:
-    return {name: value for name, value in spec.split.items() if name != "lightmeter"}
 
 
 def _spec(

@@ -44,12 +44,10 @@ MANIFEST_SCHEMA = pa.schema(
 """
 
 _ID = ("image_id", pa.int64())
+_IMAGE_COLUMNS = [_ID, ("sha256", pa.string()), *_IMAGE_FIELDS, ("body", pa.string())]
 _ENCODED = ("format", "quantisation", "source", "owner", "licence", "make", "model", "body")
 _FIELDS = [
-    _ID,
-    ("sha256", pa.string()),
-    *_IMAGE_FIELDS,
-    ("body", pa.string()),
+    *_IMAGE_COLUMNS,
     *_SIGHTING_FIELDS,
     ("sources", pa.list_(pa.string())),
     ("owners", pa.list_(pa.string())),
@@ -72,10 +70,9 @@ def read_photographs(connection: Connection, id_range: IdRange) -> pa.Table:
         and ``owners`` of all sightings, ``body`` (hash of the camera body's serial number) and ``phash`` (perceptual
         hash).
     """
-    fields = [_ID, ("sha256", pa.string()), *_IMAGE_FIELDS, ("body", pa.string())]
-    query = select(Image.id, *(getattr(Image, name) for name, _ in fields[1:]))
+    query = select(Image.id, *(getattr(Image, name) for name, _ in _IMAGE_COLUMNS[1:]))
     query = query.where(id_range.covers(Image.id), Image.problem.is_(None)).order_by(Image.id)
-    table = read_table(connection, query, pa.schema(fields))
+    table = read_table(connection, query, pa.schema(_IMAGE_COLUMNS))
     table = table.filter(pc.is_in(table["image_id"], pa.array(id_range.ids, pa.int64())))
     exif = resolved_exif_table(connection, id_range.first, id_range.last, MANIFEST_EXIF)
     for columns in (*_sightings(connection, id_range), exif, _perceptual_hashes(connection, id_range)):
@@ -112,8 +109,8 @@ def _sightings(connection: Connection, id_range: IdRange) -> tuple[pa.Table, pa.
 
 def _lists(sightings: pa.Table, column: str) -> pa.Table:
     """Return the known values of a column as one list per image."""
-    known = sightings.filter(pc.is_valid(sightings[column]))
-    lists = known.group_by("image_id", use_threads=False).aggregate([(column, "list")])
+    rows = sightings.filter(pc.is_valid(sightings[column]))
+    lists = rows.group_by("image_id", use_threads=False).aggregate([(column, "list")])
     return lists.rename_columns(["image_id", f"{column}s"])
 
 

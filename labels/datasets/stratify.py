@@ -47,8 +47,8 @@ def stratified_group_split(counts: csr_array, ratios: Sequence[float], names: Se
     order = np.lexsort((hash_order(seed, names), -sizes))
     n_large = int((sizes > 1).sum())
     for group in order[:n_large].tolist():
-        assignment.place(group, int(assignment.costs(group).argmin()))
-    assignment.place_singles(order[n_large:])
+        assignment.assign(group, int(assignment.costs(group).argmin()))
+    assignment.assign_singles(order[n_large:])
     assignment.fill_missing()
     return assignment.splits
 
@@ -84,12 +84,12 @@ class _Assignment:
         costs: NDArray[np.float64] = (numbers * (2 * excess + numbers) / self.expected[:, classes]).sum(axis=1)
         return costs
 
-    def place(self, group: int, split: int) -> None:
+    def assign(self, group: int, split: int) -> None:
         """Assign a group to a split."""
         self.splits[group] = split
         self._add(group, split, 1)
 
-    def place_singles(self, groups: Integers) -> None:
+    def assign_singles(self, groups: Integers) -> None:
         """Assign groups of at most one label, class by class, each to the split where it costs least.
 
         The cost of the k-th label of a class in a split grows with k. So the sequence of cheapest splits is that of the
@@ -117,7 +117,7 @@ class _Assignment:
             if candidates and not self.holders[split, label]:
                 group = min(candidates, key=lambda group: self.costs(group)[split])
                 self._add(group, int(self.splits[group]), -1)
-                self.place(group, split)
+                self.assign(group, split)
 
     def _add(self, group: int, split: int, sign: int) -> None:
         classes, numbers = self._labels(group)

@@ -46,12 +46,7 @@ def seen_split(run: Path, split: str) -> "Split":
 
 
 def open_dataset(folder: Path) -> "Dataset":
-    """Return a data set that is given as a path or by its name in the project."""
-    from lightmeter.labels.datasets.dataset import read_dataset
-    from lightmeter.project import find_optional_project
+    """Open a data set by its folder or its name in the project."""
+    from lightmeter.labels.datasets import dataset
 
-    if not folder.exists() and len(folder.parts) == 1:
-        here = find_optional_project()
-        if here and (here.datasets / folder).is_dir():
-            folder = here.datasets / folder
-    return read_dataset(folder)
+    return dataset.open_dataset(folder)

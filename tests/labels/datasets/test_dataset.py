@@ -23,7 +23,7 @@ from lightmeter.labels.datasets.dataset import (
     write_dataset,
 )
 from lightmeter.labels.datasets.torch_dataset import IGNORE_INDEX
-from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, store_image
+from tests.labels.datasets.helpers import apply_rules, create_dataset, store_image
 from tests.support import exif_tags
 
 CONCEPTS = TargetSpec("concept", "1", ("night", "street"), multilabel=True)
@@ -36,10 +36,10 @@ def dataset(catalogue: Any) -> Dataset:
     pixels[:, :4, 0] = 255
     for index in range(12):
         pixels[..., 2] = 20 * index
-        values = {"owner": str(index // 2), "exposure_time_s": (FAST, SLOW)[index % 2], "medium": "digital"}
+        values = {"owner": str(index // 2), "iso": (100.0, 800.0)[index % 2], "medium": "digital"}
         store_image(catalogue, Image.fromarray(pixels), exif=exif_tags({}, orientation=6), **values)
-    apply_rules(catalogue, "shutter")
-    return create_dataset(name="shutter-v1", target="shutter")
+    apply_rules(catalogue, "iso")
+    return create_dataset(name="iso-demo", target="iso")
 
 
 def test_examples_in_docstrings_run(dataset: Dataset) -> None:
@@ -47,12 +47,12 @@ def test_examples_in_docstrings_run(dataset: Dataset) -> None:
 
 
 def test_dataset_opens_by_name_and_by_folder(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert open_dataset("shutter-v1").spec == open_dataset(dataset.folder).spec == dataset.spec
+    assert open_dataset("iso-demo").spec == open_dataset(dataset.folder).spec == dataset.spec
     folder = dataset.folder.resolve()
     monkeypatch.chdir(tmp_path)
     assert open_dataset(folder).spec == dataset.spec
     with pytest.raises(UsageError, match="is not a data set"):
-        open_dataset("shutter-v1")
+        open_dataset("iso-demo")
 
 
 def test_pandas_data_frame_has_the_rows_of_a_split(dataset: Dataset) -> None:
@@ -69,7 +69,7 @@ def test_torch_items_are_upright_images_and_class_indices(dataset: Dataset) -> N
         red = np.asarray(image)[..., 0] > 128
         assert red[:4].all()  # the left half of the file is the upper half of the photograph
         assert not red[4:].any()
-        assert train.targets[0].classes[label] == row["label_shutter"]
+        assert train.targets[0].classes[label] == row["label_iso"]
 
 
 def test_torch_dataset_works_with_data_loaders(dataset: Dataset) -> None:
@@ -85,29 +85,25 @@ def test_torch_dataset_works_with_data_loaders(dataset: Dataset) -> None:
 
 def test_labels_of_several_targets_are_a_dictionary(dataset: Dataset) -> None:
     concepts = [[None, None, ["street"], ["night", "street"]][index % 4] for index in range(12)]
-    shutter = [
-        None if index < 2 else label for index, label in enumerate(dataset.manifest["label_shutter"].to_pylist())
-    ]
-    manifest = dataset.manifest.drop_columns(["label_shutter"])
-    manifest = manifest.append_column("label_shutter", pa.array(shutter)).append_column(
-        "label_concept", pa.array(concepts)
-    )
+    isos = [None if index < 2 else label for index, label in enumerate(dataset.manifest["label_iso"].to_pylist())]
+    manifest = dataset.manifest.drop_columns(["label_iso"])
+    manifest = manifest.append_column("label_iso", pa.array(isos)).append_column("label_concept", pa.array(concepts))
     spec = DatasetSpec("two", "", str(dataset.store), (*dataset.spec.targets, CONCEPTS))
     write_dataset(dataset.folder.parent / "two", spec, manifest)
     both = read_dataset(dataset.folder.parent / "two")
 
     for split in SPLITS:
         data = both.torch_dataset(split)
-        rows = [row for row in both.rows(split) if row["label_shutter"] or row["label_concept"]]
+        rows = [row for row in both.rows(split) if row["label_iso"] or row["label_concept"]]
         assert len(data) == len(rows)
         for index, row in enumerate(rows):
             _, labels = data[index]
-            assert (labels["shutter"] == IGNORE_INDEX) is (row["label_shutter"] is None)
+            assert (labels["iso"] == IGNORE_INDEX) is (row["label_iso"] is None)
             if row["label_concept"] is None:
                 assert torch.isnan(labels["concept"]).all()
             else:
                 assert labels["concept"].tolist() == [float(name in row["label_concept"]) for name in CONCEPTS.classes]
     n_concepts = sum(row["label_concept"] is not None for row in both.rows("train"))
     assert len(both.torch_dataset("train", target="concept")) == n_concepts
-    with pytest.raises(UsageError, match="no target 'iso'"):
-        both.torch_dataset("train", target="iso")
+    with pytest.raises(UsageError, match="no target 'aperture'"):
+        both.torch_dataset("train", target="aperture")
