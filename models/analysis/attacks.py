@@ -5,7 +5,6 @@ arXiv:1706.06083) takes ten small steps from a random start.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,10 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightmeter.errors import UsageError
-from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.inputs import get_target, image_tensors
-from lightmeter.models.evaluation.plots import attack_plot
 from lightmeter.models.runtime.predictor import Predictor, single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
 from lightmeter.models.runtime.spec import Target
@@ -69,13 +66,6 @@ def attack_split(
         "epsilons": list(epsilons),
         **{attack: np.mean(results, axis=0).tolist() for attack, results in correct.items()},
     }
-
-
-def write_attack_plot(folder: Path, result: Mapping[str, Any]) -> Path:
-    """Write the accuracy curve of an attack into a run's plots."""
-    plot = folder / "plots" / f"attack-{result['target']}.png"
-    write_atomic(plot, attack_plot(result))
-    return plot
 
 
 def attacked_predictions(

@@ -5,7 +5,6 @@ The importance of an input is the decrease of macro F1 when its values are shuff
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,9 @@ from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Floats, Metrics, bootstrap, paired_bootstrap
 from lightmeter.errors import UsageError
-from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.inputs import get_target
 from lightmeter.models.evaluation.metrics.base import TargetPredictions, n_groups
-from lightmeter.models.evaluation.plots import importance_plot
 from lightmeter.models.evaluation.predictions import prediction_row, target_predictions
 from lightmeter.models.runtime.measures import NAMES as MEASURES
 from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
@@ -69,13 +66,6 @@ def permutation_importance(
         **bootstrap(original, groups),
         "importances": dict(sorted(importances.items(), key=lambda item: -(item[1]["value"] or 0))),
     }
-
-
-def write_importance_plot(folder: Path, result: Mapping[str, Any]) -> Path:
-    """Write the plot of permutation importances into a run's plots."""
-    plot = folder / "plots" / f"importance-{result['target']}.png"
-    write_atomic(plot, importance_plot(result))
-    return plot
 
 
 def _tabular_columns(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:

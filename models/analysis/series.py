@@ -9,12 +9,10 @@ import numpy as np
 from lightmeter.bootstrap import group_indices
 from lightmeter.errors import UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
-from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
 from lightmeter.models.analysis.inputs import get_target, read_photograph
 from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
-from lightmeter.models.evaluation.plots import stops_plot
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess
 from lightmeter.models.runtime.spec import Preprocessing, Target
@@ -85,11 +83,6 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
     ]
     check_readable(dataset, "series", rows)
     return _result(rows, target)
-
-
-def write_series_plot(plot: Path, result: Mapping[str, Any], target: Target) -> None:
-    """Write the plot of a series."""
-    write_atomic(plot, stops_plot(result["series"], target.unit, f"{target.name} along a series"))
 
 
 def _prediction(predictor: Predictor, photograph: ModelInput, target: Target) -> dict[str, Any]:

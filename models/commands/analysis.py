@@ -7,6 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
+from lightmeter.files import write_atomic
 from lightmeter.models.commands.options import RunFolder, SplitName, TargetName, TrainedOn, open_dataset, seen_split
 
 app = CommandGroup()
@@ -47,13 +48,15 @@ def attack(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of photographs.")] = 100,
 ) -> None:
     """Measure adversarial robustness: accuracy under FGSM and PGD attacks."""
-    from lightmeter.models.analysis.attacks import attack_split, write_attack_plot
+    from lightmeter.models.analysis.attacks import attack_split
+    from lightmeter.models.evaluation.plots import attack_plot
     from lightmeter.models.training.runs import find_run, open_run
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
     result = attack_split(predictor, dataset, seen_split(run, split), target, _numbers(epsilons), limit)
-    plot = write_attack_plot(find_run(run), result)
+    plot = find_run(run) / "plots" / f"attack-{result['target']}.png"
+    write_atomic(plot, attack_plot(result))
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
     table = console.table("accuracy under attack", ("epsilon (of 255)", "FGSM", "PGD"), rows)
     console.get_console().emit({**result, "plot": plot}, [table, f"Plot: {plot}"])
@@ -69,13 +72,15 @@ def importance(
 ) -> None:
     """Measure permutation importance of EXIF tags and image statistics."""
     from lightmeter.bootstrap import format_estimate
-    from lightmeter.models.analysis.permutation_importance import permutation_importance, write_importance_plot
+    from lightmeter.models.analysis.permutation_importance import permutation_importance
+    from lightmeter.models.evaluation.plots import importance_plot
     from lightmeter.models.training.runs import find_run, open_run
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
     result = permutation_importance(predictor, dataset, seen_split(run, split), target, repeats)
-    plot = write_importance_plot(find_run(run), result)
+    plot = find_run(run) / "plots" / f"importance-{result['target']}.png"
+    write_atomic(plot, importance_plot(result))
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]
     title = f"{result['target']}, {split}: macro F1 {format_estimate(result['macro_f1'], percent=False)}"
     table = console.table(title, ("feature", "decrease of macro F1"), rows)
@@ -93,12 +98,8 @@ def series(
     """Predict controlled series and plot the predictions against the true setting."""
     from lightmeter.bootstrap import format_estimate
     from lightmeter.errors import UsageError
-    from lightmeter.models.analysis.series import (
-        ordinal_target,
-        predict_series_dataset,
-        predict_series_files,
-        write_series_plot,
-    )
+    from lightmeter.models.analysis.series import ordinal_target, predict_series_dataset, predict_series_files
+    from lightmeter.models.evaluation.plots import stops_plot
     from lightmeter.models.training.runs import open_run
 
     if bool(files) == bool(data):
@@ -109,7 +110,7 @@ def series(
         result = predict_series_dataset(predictor, open_dataset(data), ordinal)
     else:
         result = predict_series_files(predictor, files or [], ordinal)
-    write_series_plot(out, result, ordinal)
+    write_atomic(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series"))
     summary = (
         f"{result['photographs']} photographs: mean absolute error "
         f"{format_estimate(result['mae_stops'], percent=False)} stops, within ±1 stop "

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from lightmeter.files import write_atomic
@@ -13,6 +14,7 @@ from lightmeter.models.runtime.spec import Preprocessing, Target
 
 _MAX_PHOTOGRAPHS = 12
 _VIEW = 192  # pixels
+_MAX_CAPTION = 36  # characters
 
 
 def mistakes_file(split: str, target: str) -> str:
@@ -52,7 +54,8 @@ def _confidence(row: Mapping[str, Any], target: Target) -> float:
     return max(1 - p if name in true else p for name, p in zip(target.classes, probabilities, strict=True))
 
 
-def _caption(row: Mapping[str, Any], target: Target) -> str:
+def _caption(row: Mapping[str, Any], target: Target) -> list[str]:
     truth, predicted = (row[key].replace(CLASS_SEPARATOR, ", ") or "none" for key in ("truth", "predicted"))
     confidence = "" if target.multiple else f" ({max(row['probabilities']):.0%})"
-    return f"{truth}, predicted {predicted}{confidence}"
+    lines = (f"true: {truth}", f"predicted: {predicted}{confidence}")
+    return [shorten(line, _MAX_CAPTION, placeholder=" …") for line in lines]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -81,7 +82,7 @@ def reliability_plot(scores: Mapping[str, Any], title: str) -> bytes:
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--")
     axes.plot(confidence, accuracy, color=_BLUE, linewidth=1)
     sizes = [20 + 180 * entry["photographs"] / largest for entry in bins]
-    axes.scatter(confidence, accuracy, s=sizes, color=_BLUE, alpha=0.8)
+    axes.scatter(confidence, accuracy, s=sizes, color=_BLUE, alpha=0.8, clip_on=False)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(-0.04, 1.04)
     multilabel = "f1_per_class" in scores
@@ -158,6 +159,8 @@ def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
                 axes.plot(x, [row[name] for row in rows], style, color=colours[target], label=label)
     if x_name == "penalty":
         axes.set_xscale("log")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(x_name)
     axes.set_ylabel("loss")
     axes.grid(alpha=0.3)
@@ -187,14 +190,14 @@ def explanation_plot(photograph: "ModelInput", explanation: "Explanation", title
     return _png(figure)
 
 
-def photo_grid_plot(photographs: Sequence[tuple["ModelInput", str]], title: str) -> bytes:
-    """Draw photographs (their views, in their own aspect ratio) with captions."""
+def photo_grid_plot(photographs: Sequence[tuple["ModelInput", list[str]]], title: str) -> bytes:
+    """Draw photographs (their views, in their own aspect ratio) with lines of text."""
     tiles = []
-    for photograph, caption in photographs:
+    for photograph, lines in photographs:
         view = Image.fromarray(photograph.inputs["view"].transpose(1, 2, 0))
         scale = max(view.size) / max(photograph.width, photograph.height)
         size = (max(1, round(scale * photograph.width)), max(1, round(scale * photograph.height)))
-        tiles.append(Tile(view.resize(size), [caption]))
+        tiles.append(Tile(view.resize(size), lines))
     content = io.BytesIO()
     side = max(max(tile.image.size) for tile in tiles)
     draw_grid(tiles, title, side=side, columns=_GRID_COLUMNS).save(content, "PNG")
