@@ -1,9 +1,7 @@
-"""Freezing data sets."""
+"""Commands for data sets: split, verify and export."""
 
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -11,206 +9,223 @@ from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where
-from lightmeter.labels.commands.options import catalogue_engine
+from lightmeter.labels.commands.options import catalogue_engine, progress_bar
 
 if TYPE_CHECKING:
-    from lightmeter.labels.datasets.crops import Crop
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.labels.datasets.freeze import FreezeResult
+    from lightmeter.labels.datasets.groups import GroupKey
     from lightmeter.labels.datasets.split import SplitOptions
+    from lightmeter.labels.datasets.verify import Violation
     from lightmeter.labels.targets.base import Target
     from lightmeter.project import Project
 
 app = CommandGroup()
 
-_PARTS = 3
+_SPLITS = 3
+
+DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Name or folder of the data set.")]
 
 
 @app.command()
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
-    name: Annotated[str, typer.Argument(help="Name of the data set.")] = "",
-    target: Annotated[list[str] | None, typer.Option(help="What to learn; may be given several times.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    target: Annotated[list[str] | None, typer.Option(help="Target (repeatable).")] = None,
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
-    group: Annotated[str, typer.Option(help="What holds photographs together.")] = "photographer,camera,duplicates",
-    least: Annotated[
-        int | None, typer.Option(min=1, help="A class with fewer photographs is left out; else as its target says.")
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    group: Annotated[str, typer.Option(help="Group keys kept in one split.")] = "photographer,camera,duplicates",
+    min_per_class: Annotated[
+        int | None,
+        typer.Option(min=1, help="Exclude classes with fewer photographs (default: the minimum of the target)."),
     ] = None,
     where: Where = "",
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validation: so many data sets NAME/fold-1, ….")] = 0,
-    holdout_source: Annotated[str, typer.Option(help="The photographs of this source are the test side.")] = "",
-    balance: Annotated[
-        bool, typer.Option("--balance", help="Leave photographs out until every class has as many on each side.")
+    folds: Annotated[
+        int, typer.Option(min=0, help="Number of cross-validation folds, written to NAME/fold-1, NAME/fold-2, …")
+    ] = 0,
+    holdout_source: Annotated[str, typer.Option(help="Use the photographs of this source as test split.")] = "",
+    undersample: Annotated[
+        bool, typer.Option("--undersample", help="Undersample to equal class counts in each split.")
     ] = False,
-    crop: Annotated[str | None, typer.Option(help="Parts instead of whole photographs: face or border-free.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the data set; else datasets/NAME.")] = None,
-    check: Annotated[
-        Path | None, typer.Option(help="Freeze nothing: verify this data set, and that nothing in it leaks.")
+    crop: Annotated[
+        Literal["face", "border-free"] | None, typer.Option(help="Use crops instead of whole photographs.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: datasets/NAME).")] = None,
 ) -> None:
-    """Freeze a data set whose sides share no photographer, no camera body and no near-identical pictures."""
+    """Create a data set whose splits share no photographer, camera body or near-duplicates."""
+    from lightmeter.labels.datasets.crops import crop_for
     from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.project import find_project
 
-    if check is not None:
-        _check(check)
-        return
     project = find_project()
-    if not name:
-        raise UsageError("Give the data set a name, such as shutter-v1.")
     if "/" in name or name.startswith("."):
-        raise UsageError(f"'{name}' cannot be the name of a data set; use letters, digits, '-' and '_'.")
-    if folds and (folds < _PARTS or holdout_source):
-        raise UsageError(f"--folds must be at least {_PARTS}, and cannot go with --holdout-source.")
-    targets = _targets(target or [], project, balance=balance)
-    by, parts, fold = _group(group), _crop(crop, project), int(folds > 0)
-    choices = SplitOptions(seed, _ratios(ratios), by, least, where, folds, fold, holdout_source, balance, parts)
-    _freeze(project, out or project.datasets / name, targets, choices)
+        raise UsageError(f"Invalid data set name '{name}': use letters, digits, '-' and '_'.")
+    if folds and (folds < _SPLITS or holdout_source):
+        raise UsageError(f"--folds must be at least {_SPLITS}, and excludes --holdout-source.")
+    targets = _targets(target or [], project, undersample=undersample)
+    options = SplitOptions(
+        seed=seed,
+        ratios=_parse_ratios(ratios),
+        group_by=_parse_group_keys(group),
+        min_per_class=min_per_class,
+        where=where,
+        folds=folds,
+        fold=int(folds > 0),
+        holdout_source=holdout_source,
+        undersample=undersample,
+        crop=crop_for(crop, project.settings) if crop else None,
+    )
+    results = _create(project, out or project.datasets / name, targets, options)
+    documents = [_document(result) for result in results]
+    console.get_console().emit(
+        {"folds": documents} if folds else documents[0], [part for result in results for part in _format_result(result)]
+    )
 
 
-def _targets(names: list[str], project: "Project", *, balance: bool) -> "list[Target[Any]]":
+@app.command()
+def verify(folder: DatasetArgument) -> None:
+    """Verify an existing data set: manifest, files, leakage between splits, EXIF in the catalogue."""
+    from lightmeter.labels.datasets.dataset import open_dataset
+
+    dataset = open_dataset(folder)
+    violations = _violations(dataset)
+    spec = dataset.spec
+    console.get_console().emit(
+        {"name": spec.name, "valid": not violations, "violations": [vars(violation) for violation in violations]},
+        [f"✗ {violation}" for violation in violations]
+        or f"{spec.name} is valid: {dataset.manifest.num_rows} photographs, {spec.manifest_sha256}",
+    )
+    if violations:
+        raise typer.Exit(1)
+
+
+@app.command(name="export-dataset")
+def export_dataset(
+    folder: DatasetArgument,
+    format_name: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: exports/NAME-FORMAT).")] = None,
+    any_licence: Annotated[
+        bool, typer.Option("--any-licence", help="Include images whose licence forbids redistribution.")
+    ] = False,
+) -> None:
+    """Export a data set with its images as WebDataset, image folder or Parquet."""
+    from lightmeter.labels.datasets.dataset import open_dataset
+    from lightmeter.labels.datasets.export.export import export
+    from lightmeter.project import find_project
+
+    project = find_project()
+    dataset = open_dataset(folder)
+    out = out or project.root / "exports" / f"{dataset.spec.name}-{format_name}"
+    with progress_bar("exporting", dataset.manifest.num_rows) as on_progress:
+        result = export(dataset, out, format_name, any_licence=any_licence, on_progress=on_progress)
+    lines = [f"Exported {sum(result.images.values())} images: {result.folder}"]
+    if result.excluded:
+        lines.append(
+            f"Excluded {result.excluded} images: their licence does not permit redistribution (use --any-licence to "
+            "include them)."
+        )
+    console.get_console().emit(vars(result), "\n".join(lines))
+
+
+def _targets(names: list[str], project: "Project", *, undersample: bool) -> "list[Target[Any]]":
     from lightmeter.labels.targets.registry import get_target
 
     if not names:
-        raise UsageError("Say what to learn with --target, such as --target shutter; 'labels targets' lists them.")
+        raise UsageError(
+            "Missing option --target (for example --target shutter). List targets with 'lightmeter labels targets'."
+        )
     targets = [get_target(name, project) for name in dict.fromkeys(names)]
-    if balance and (len(targets) > 1 or targets[0].multilabel):
-        raise UsageError("--balance needs one target, and one of whose classes a photograph has a single one.")
+    if undersample and (len(targets) > 1 or targets[0].multilabel):
+        raise UsageError("--undersample needs exactly one target, which must not be multilabel.")
     return targets
 
 
-def _freeze(project: "Project", folder: Path, targets: "list[Target[Any]]", choices: "SplitOptions") -> None:
-    """Freeze a data set, or one for each fold, and show what came of it."""
+def _create(
+    project: "Project", folder: Path, targets: "list[Target[Any]]", options: "SplitOptions"
+) -> "list[FreezeResult]":
+    """Create one data set, or one for each fold."""
     from dataclasses import replace
 
     from lightmeter.labels.annotations.rules import count_photographs
     from lightmeter.labels.datasets.collect import collect
     from lightmeter.labels.datasets.freeze import freeze
 
-    places = {folder / f"fold-{n}": replace(choices, fold=n) for n in range(1, choices.folds + 1)} or {folder: choices}
+    folds = range(1, options.folds + 1)
+    folders = {folder / f"fold-{fold}": replace(options, fold=fold) for fold in folds} or {folder: options}
     with catalogue_engine(project) as engine:
-        with console.get_console().progress() as progress, engine.connect() as connection:
-            task = progress.add_task("gathering", total=count_photographs(engine, choices.where))
-            told = partial(progress.advance, task)
-            gathered = collect(connection, targets, choices.where, choices.crop, told)
-        frozen = [freeze(engine, project, place, gathered, part) for place, part in places.items()]
-    documents, shown = zip(*(_shown(one) for one in frozen), strict=True)
-    document = {"folds": documents} if choices.folds else documents[0]
-    console.get_console().emit(document, [part for parts in shown for part in parts])
+        total = count_photographs(engine, options.where)
+        with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
+            photographs = collect(connection, targets, options.where, options.crop, on_progress)
+        return [
+            freeze(engine, project, output, photographs, output_options) for output, output_options in folders.items()
+        ]
 
 
-@app.command()
-def pack(
-    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="A data set: its folder, or its name.")],
-    form: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the pack; else packs/NAME-FORMAT.")] = None,
-    any_licence: Annotated[bool, typer.Option("--any-licence", help="Also what may not be passed on.")] = False,
-) -> None:
-    """Pack a data set with its pictures, for other programs and other people."""
-    from lightmeter.labels.datasets.export.export import export as write_pack
-    from lightmeter.project import find_project
-
-    project = find_project()
-    dataset = _dataset(folder)
-    target = out or project.root / "packs" / f"{dataset.spec.name}-{form}"
-    with console.get_console().progress() as progress:
-        task = progress.add_task("packing", total=dataset.manifest.num_rows)
-        packed = write_pack(
-            dataset, target, form, any_licence=any_licence, on_progress=lambda n: progress.advance(task, n)
-        )
-    lines = [f"{sum(packed.images.values())} pictures: {packed.folder}"]
-    lines += [f"{packed.excluded} pictures left out: no licence lets anyone pass them on."] * bool(packed.excluded)
-    console.get_console().emit(vars(packed), "\n".join(lines))
-
-
-def _dataset(folder: Path) -> "Dataset":
-    """Read a data set by its folder or, in a project, by its name."""
-    from lightmeter.labels.datasets.dataset import open_dataset
-
-    return open_dataset(folder)
-
-
-def _check(folder: Path) -> None:
-    from lightmeter.labels.datasets.verify import verify
+def _violations(dataset: "Dataset") -> "list[Violation]":
+    """Verify a data set, with the catalogue if the command runs in a project."""
+    from lightmeter.labels.datasets.verify import verify as find_violations
     from lightmeter.project import find_optional_project
 
     project = find_optional_project()
-    dataset = _dataset(folder)
-    with ExitStack() as stack:
-        engine = stack.enter_context(catalogue_engine(project)) if project else None
-        connection = stack.enter_context(engine.connect()) if engine else None
-        progress = stack.enter_context(console.get_console().progress())
-        task = progress.add_task("checking", total=dataset.manifest.num_rows)
-        problems = verify(dataset, connection, lambda done: progress.advance(task, done))
-    fine = f"{dataset.spec.name} is sound: {dataset.manifest.num_rows} photographs, {dataset.spec.manifest_sha256}"
-    console.get_console().emit(
-        {"name": dataset.spec.name, "valid": not problems, "violations": [vars(problem) for problem in problems]},
-        [f"✗ {problem}" for problem in problems] or fine,
-    )
-    if problems:
-        raise typer.Exit(1)
+    with progress_bar("verifying", dataset.manifest.num_rows) as on_progress:
+        if project is None:
+            return find_violations(dataset, None, on_progress)
+        with catalogue_engine(project) as engine, engine.connect() as connection:
+            return find_violations(dataset, connection, on_progress)
 
 
-def _ratios(text: str) -> tuple[float, float, float]:
+def _parse_ratios(text: str) -> tuple[float, float, float]:
     try:
-        parts = [float(part) for part in text.split("/")]
+        ratios = [float(part) for part in text.split("/")]
     except ValueError:
-        parts = []
-    if len(parts) != _PARTS or min(parts) <= 0:
-        raise UsageError(f"--ratios {text} is wrong: give three numbers above 0, such as 80/10/10.")
-    first, second, third = (part / sum(parts) for part in parts)
-    return first, second, third
+        ratios = []
+    if len(ratios) != _SPLITS or min(ratios) <= 0:
+        raise UsageError(f"Invalid --ratios '{text}': give three numbers above 0, for example 80/10/10.")
+    train, validation, test = (ratio / sum(ratios) for ratio in ratios)
+    return train, validation, test
 
 
-def _group(text: str) -> Any:
+def _parse_group_keys(text: str) -> "tuple[GroupKey, ...]":
     from lightmeter.labels.datasets.groups import GROUP_KEYS
 
-    wanted = [part.strip() for part in text.split(",") if part.strip()]
-    wrong = [part for part in wanted if part not in GROUP_KEYS]
-    if wrong:
-        raise UsageError(f"--group {wrong[0]} is wrong: choose from {', '.join(GROUP_KEYS)}.")
-    return tuple(key for key in GROUP_KEYS if key in wanted)
+    names = {part.strip() for part in text.split(",")} - {""}
+    unknown = sorted(names - set(GROUP_KEYS))
+    if unknown:
+        raise UsageError(f"Invalid --group '{unknown[0]}': choose from {', '.join(GROUP_KEYS)}.")
+    return tuple(key for key in GROUP_KEYS if key in names)
 
 
-def _crop(text: str | None, project: "Project") -> "Crop | None":
-    from lightmeter.labels.datasets.crops import CROP_KINDS, crop_for
+def _document(result: "FreezeResult") -> dict[str, Any]:
+    from lightmeter.labels.datasets.dataset import class_counts
 
-    if text is None:
-        return None
-    for kind in CROP_KINDS:
-        if text == kind:
-            return crop_for(kind, project.settings)
-    raise UsageError(f"--crop {text} is wrong: choose from {', '.join(CROP_KINDS)}.")
+    spec, manifest = result.dataset.spec, result.dataset.manifest
+    return {
+        "name": spec.name,
+        "path": result.dataset.folder,
+        "manifest_sha256": spec.manifest_sha256,
+        "created": result.created,
+        "photographs": manifest.num_rows,
+        "groups": result.split.groups,
+        "splits": spec.counts,
+        "counts": {target.name: class_counts(manifest, target) for target in spec.targets},
+        "excluded_classes": [vars(rare) for rare in result.split.rare_classes],
+        "undersampled": result.split.undersampled,
+        "shortcut_baselines": {
+            name: [vars(baseline) for baseline in baselines] for name, baselines in result.baselines.items()
+        },
+        "advisories": result.advisories,
+    }
 
 
-def _shown(frozen: "FreezeResult") -> tuple[dict[str, Any], list[Any]]:
-    """Return a data set as JSON has it and as a person reads it."""
+def _format_result(result: "FreezeResult") -> list[Any]:
     from lightmeter.labels.datasets.card import class_table
     from lightmeter.labels.datasets.dataset import class_counts
 
-    dataset = frozen.dataset
-    counts = {one.name: class_counts(dataset.manifest, one) for one in dataset.spec.targets}
-    tables = [console.table(one.name, *class_table(dataset.spec, counts[one.name])) for one in dataset.spec.targets]
-    what = f"crops ({dataset.spec.split['crop']})" if "crop" in dataset.spec.split else "photographs"
-    said = "" if frozen.created else " Already exists, unchanged."
-    return (
-        {
-            "name": dataset.spec.name,
-            "path": dataset.folder,
-            "manifest_sha256": dataset.spec.manifest_sha256,
-            "created": frozen.created,
-            "photographs": dataset.manifest.num_rows,
-            "groups": frozen.split.groups,
-            "splits": dataset.spec.counts,
-            "counts": counts,
-            "excluded_classes": [vars(one) for one in frozen.split.rare_classes],
-            "undersampled": frozen.split.undersampled,
-            "baselines": {name: [vars(one) for one in found] for name, found in frozen.baselines.items()},
-            "advisories": frozen.advisories,
-        },
-        [
-            *tables,
-            *(f"• {note}" for note in frozen.advisories),
-            f"{dataset.manifest.num_rows} {what} in {frozen.split.groups} groups: {dataset.folder}{said}",
-        ],
-    )
+    spec, manifest = result.dataset.spec, result.dataset.manifest
+    tables = [console.table(target.name, *class_table(spec, class_counts(manifest, target))) for target in spec.targets]
+    rows = f"crops ({spec.split['crop']})" if "crop" in spec.split else "photographs"
+    existing = "" if result.created else " Already exists, unchanged."
+    return [
+        *tables,
+        *(f"• {advisory}" for advisory in result.advisories),
+        f"{manifest.num_rows} {rows} in {result.split.groups} groups: {result.dataset.folder}{existing}",
+    ]

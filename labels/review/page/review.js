@@ -4,8 +4,8 @@ const PAGE_SIZE = 48;
 const CLASS_KEYS = "123456789qwertasdfgyhjklcvnmiopQWERTASDFGYHJKLCVNMIOP";  // 0, z, u, b and x are commands
 const CORNER_PX = 8;  // distance from which a corner can be dragged
 const MIN_BOX_PX = 4;  // smaller boxes are clicks
-const FIELD_NAMES = { exposure_time_s: "exposure time", focal_length_mm: "focal length",
-  focal_length_35mm: "35-mm equivalent" };
+const FIELD_NAMES = { f_number: "f-number", exposure_time_s: "exposure time", iso: "sensitivity",
+  focal_length_mm: "focal length", focal_length_35mm: "35-mm equivalent" };
 
 const element = (id) => document.getElementById(id);
 const state = { photographs: [], cards: [], current: 0, highlighted: 0, single: false, zoomed: false, classes: [],

@@ -40,7 +40,7 @@ def dataset(catalogue: Any) -> Dataset:
 
 
 def export(format_name: str, *options: str, name: str = "one") -> Any:
-    return run_json("labels", "pack", name, "--format", format_name, *options)
+    return run_json("labels", "export-dataset", name, "--format", format_name, *options)
 
 
 def redistributable_labels(dataset: Dataset, split: Split) -> dict[str, str]:
@@ -94,7 +94,7 @@ def test_parquet_is_a_hugging_face_dataset(dataset: Dataset, tmp_path: Path) -> 
 
 def test_multilabel_targets_are_lists_of_class_labels(dataset: Dataset, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    run_text("labels", "split", "two", "--target", "concept", "--target", "shutter", "--least", "5")
+    run_text("labels", "split", "two", "--target", "concept", "--target", "shutter", "--min-per-class", "5")
     result = export("parquet", "--any-licence", name="two")
     files = {"train": f"{result['folder']}/data/train.parquet"}
     loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))["train"]
@@ -139,7 +139,7 @@ def test_face_crops_are_lossless_and_manual_boxes_replace_detections(catalogue: 
         assert crop.tobytes() == whole.crop((5, 7, 25, 17)).tobytes()
     names = {file.name for file in Path(result["folder"]).glob(f"*/*/{second}-*.png")}
     assert names == {f"{second}-0.png", f"{second}-1.png"}
-    run_json("labels", "split", "--check", "faces")
+    run_json("labels", "verify", "faces")
 
 
 def test_border_free_crops_keep_all_photographs(catalogue: Any, dataset: Dataset) -> None:
@@ -202,4 +202,4 @@ def test_licence_permits_redistribution(licence: str | None, whole: bool, croppe
     ],
 )
 def test_invalid_option_is_an_error(dataset: Dataset, options: list[str], message: str) -> None:
-    assert message in run_error("labels", "pack", "one", *options)
+    assert message in run_error("labels", "export-dataset", "one", *options)

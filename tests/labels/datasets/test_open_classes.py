@@ -29,7 +29,7 @@ def create_dataset(*options: object, name: str = "one") -> Dataset:
 
 
 def test_open_classes_are_those_with_enough_photographs(labelled: Any) -> None:
-    dataset = create_dataset("--target", "camera-model", "--group", "photographer", "--least", 10)
+    dataset = create_dataset("--target", "camera-model", "--group", "photographer", "--min-per-class", 10)
     (target,) = dataset.spec.targets
     assert target.classes == ("Canon EOS 5D", "Nikon D90")
     assert (target.multilabel, target.stops) == (False, ())
@@ -41,23 +41,23 @@ def test_open_classes_are_those_with_enough_photographs(labelled: Any) -> None:
 def test_definition_has_the_default_minimum_of_photographs_per_class(labelled: Any) -> None:
     args = ("labels", "split", "x", "--target", "camera-make", "--group", "photographer")
     assert "has only the class Canon" in run_error(*args)
-    assert set(run_json(*args, "--least", 19)["counts"]["camera-make"]) == {"Canon", "Nikon"}
+    assert set(run_json(*args, "--min-per-class", 19)["counts"]["camera-make"]) == {"Canon", "Nikon"}
 
 
 def test_multilabel_manifest_has_lists_of_classes(labelled: Any) -> None:
-    dataset = create_dataset("--target", "concept", "--target", "camera-make", "--least", 5)
+    dataset = create_dataset("--target", "concept", "--target", "camera-make", "--min-per-class", 5)
     concept = dataset.spec.target("concept")
     assert (concept.classes, concept.multilabel) == (("animals", "dogs", "street"), True)
     lists = [row[label_column("concept")] for row in dataset.rows()]
     assert sorted(map(tuple, lists)) == [("animals",)] * 20 + [("animals", "dogs")] * 20 + [("street",)] * 20
     assert "stops_concept" not in dataset.manifest.column_names
-    violations = run_json("labels", "split", "--check", "one", code=1)["violations"]
+    violations = run_json("labels", "verify", "one", code=1)["violations"]
     assert [item["description"] for item in violations] == ["photographs missing in the store"]  # none was stored
 
 
 def test_multilabel_baselines_use_macro_f1(labelled: Any) -> None:
     document = run_json("labels", "split", "one", "--target", "concept", "--group", "photographer")
-    all_positive, *others = document["baselines"]["concept"]
+    all_positive, *others = document["shortcut_baselines"]["concept"]
     assert (all_positive["name"], all_positive["metric"]) == ("all positive", "macro F1")
     # F1 of a class with share p is 2 p / (1 + p); p is 2/3, 1/3 and 1/3.
     assert all_positive["value"] == pytest.approx((4 / 5 + 1 / 2 + 1 / 2) / 3)
@@ -94,9 +94,9 @@ def test_statistics_of_open_classes_are_sorted_by_frequency(labelled: Any) -> No
 
 def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders(labelled: Any) -> None:
     create_dataset("--target", "concept")
-    error = run_error("labels", "pack", "one", "--format", "imagefolder")
+    error = run_error("labels", "export-dataset", "one", "--format", "imagefolder")
     assert "needs one target with one class per photograph" in error
-    assert run_error("labels", "split", "x", "--target", "concept", "--balance")
+    assert run_error("labels", "split", "x", "--target", "concept", "--undersample")
 
 
 def test_folder_names_are_concepts(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:

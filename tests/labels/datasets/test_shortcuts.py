@@ -19,7 +19,7 @@ def add_photographs(catalogue: Any, target: str, film: dict[str, Any], digital: 
 def split(target: str) -> tuple[dict[str, Any], list[str]]:
     """Create a data set and return its baselines by name and its advisories."""
     document = run_json("labels", "split", "one", "--target", target)
-    return {item["name"]: item for item in document["baselines"][target]}, document["advisories"]
+    return {item["name"]: item for item in document["shortcut_baselines"][target]}, document["advisories"]
 
 
 def test_class_from_a_single_source_leads_to_a_warning(catalogue: Any) -> None:

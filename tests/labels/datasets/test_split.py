@@ -101,7 +101,7 @@ def test_undersampling_drops_photographs_of_the_largest_groups_first(catalogue: 
         catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
         catalogue.photograph(owner=f"person {person}", exposure_time_s=SLOW)
     apply_rules(catalogue, "shutter-binary")
-    output = run_text("labels", "split", "one", "--target", "shutter-binary", "--balance")
+    output = run_text("labels", "split", "one", "--target", "shutter-binary", "--undersample")
     assert "Excluded 96 photographs so that all classes have equal counts" in output
     dataset = read_dataset(Path("datasets/one"))
     counts = Counter((row["split"], row["label_shutter-binary"]) for row in dataset.rows())
@@ -110,7 +110,7 @@ def test_undersampling_drops_photographs_of_the_largest_groups_first(catalogue: 
     assert dataset.spec.split["undersampled"] == 96
     fast = Counter(row["owner"] for row in dataset.rows() if row["label_shutter-binary"] == "fast")
     assert (len(fast), max(fast.values())) == (30, 2)  # every photographer is kept and none dominates
-    assert create_dataset("--balance", name="two").spec.manifest_sha256 == dataset.spec.manifest_sha256
+    assert create_dataset("--undersample", name="two").spec.manifest_sha256 == dataset.spec.manifest_sha256
 
 
 def test_each_photograph_is_in_the_test_split_of_one_fold(catalogue: Any) -> None:

@@ -29,7 +29,7 @@ def dataset(catalogue: Any) -> Dataset:
 
 def violations(code: int = 1) -> list[str]:
     """Verify the data set and return the descriptions of its violations."""
-    document = run_json("labels", "split", "--check", "one", code=code)
+    document = run_json("labels", "verify", "one", code=code)
     assert document["valid"] is (code == 0)
     return [violation["description"] for violation in document["violations"]]
 
@@ -80,8 +80,8 @@ def test_damaged_photograph_is_a_violation(catalogue: Any, dataset: Dataset) -> 
 def test_edited_manifest_is_refused(dataset: Dataset) -> None:
     with (dataset.folder / "manifest.parquet").open("ab") as file:
         file.write(b" ")
-    assert "does not match the SHA-256" in run_error("labels", "split", "--check", "one")
+    assert "does not match the SHA-256" in run_error("labels", "verify", "one")
 
 
 def test_missing_dataset_is_an_error(catalogue: Any) -> None:
-    assert "is not a data set" in run_error("labels", "split", "--check", "missing")
+    assert "is not a data set" in run_error("labels", "verify", "missing")
