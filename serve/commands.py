@@ -218,10 +218,11 @@ def _status(directory: "ServerDirectory") -> dict[str, Any]:
 
 
 def _models_table(document: dict[str, Any]) -> Any:
-    columns = ("name", "version", "ready_workers", "workers", "queue", "latency_ms", "batch_size", "memory_mb")
-    rows = [
-        model | {"memory_mb": model["memory_bytes"] and model["memory_bytes"] // 10**6} for model in document["models"]
-    ]
-    title = f"Server {document['server']} at {document['addresses']['inference']}"
-    headings = [column.replace("_", " ") for column in columns]
-    return console.table(title, headings, [[row[column] for column in columns] for row in rows])
+    headings = ("model", "version", "ready", "queue", "latency ms", "batch", "memory MB")
+    rows = []
+    for model in document["models"]:
+        ready = f"{model['ready_workers']} of {model['workers']}"
+        memory = model["memory_bytes"] and model["memory_bytes"] // 10**6
+        latency = model["latency_ms"] and round(model["latency_ms"])
+        rows.append((model["name"], model["version"], ready, model["queue"], latency, model["batch_size"], memory))
+    return console.table(f"Server {document['server']} at {document['addresses']['inference']}", headings, rows)
