@@ -8,7 +8,7 @@ import typer
 from lightmeter import console, plugins
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import Interrupted
-from lightmeter.harvest.commands.options import Where, condition_of
+from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
 
 app = CommandGroup()
 
@@ -30,18 +30,13 @@ def inspect(
     from lightmeter.project import find_project
 
     project = find_project()
-    settings = project.settings.inspect
     plan = InspectionPlan.from_settings(project.settings, filters)
     engine, condition = open_engine(project), condition_of(where)
-    workers = WorkerPool(settings.workers, settings.timeout_s, project.logs / "workers.log")
-    try:
-        with console.get_console().progress() as progress:
-            task = progress.add_task("inspecting", total=count(engine, condition))
-            result = rescan(
-                engine, project.store, plan, workers, where=condition, on_progress=lambda n: progress.advance(task, n)
-            )
-    finally:
-        workers.close()
+    with (
+        WorkerPool.of_project(project) as workers,
+        progress_bar("inspecting", count(engine, condition)) as on_progress,
+    ):
+        result = rescan(engine, project.store, plan, workers, where=condition, on_progress=on_progress)
     document = {
         "photographs": result.photographs,
         "decoded": result.decoded,
@@ -112,9 +107,8 @@ def crops(
     from lightmeter.project import find_project
 
     project, options = find_project(), CropOptions(kind, margin, min_score, condition_of(where))
-    with console.get_console().progress() as progress:
-        task = progress.add_task("cropping", total=None)
-        number = write_crops(open_engine(project), project.store, folder, options, lambda n: progress.advance(task, n))
+    with progress_bar("cropping", None) as on_progress:
+        number = write_crops(open_engine(project), project.store, folder, options, on_progress)
     console.get_console().emit({"folder": folder.absolute(), "crops": number}, f"Wrote {number} crops to {folder}.")
 
 

@@ -1,8 +1,12 @@
-"""Options shared by commands."""
+"""Options and helpers shared by commands."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from lightmeter import console
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -24,3 +28,11 @@ def condition_of(where: str) -> "ColumnElement[bool] | None":
     from lightmeter.harvest.catalogue.query.parser import parse_where
 
     return parse_where(where) if where.strip() else None
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; the block gets a function that advances it."""
+    with console.get_console().progress() as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda count: progress.advance(task, count)

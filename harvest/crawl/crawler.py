@@ -73,7 +73,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> tuple[RunSta
     settings = project.settings
     context = plan.context(Privacy.from_settings(settings.privacy))
     writer = CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)
-    workers = WorkerPool(settings.inspect.workers, settings.inspect.timeout_s, project.logs / "workers.log")
+    workers = WorkerPool.of_project(project)
     log_to_file(project)
     process = AsyncCrawlerProcess(scrapy_settings(project, plan.readers))
     crawler = process.create_crawler(HarvestSpider)

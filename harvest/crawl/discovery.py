@@ -58,12 +58,16 @@ class Discovery:
             return
         items = self.source.discover(self.query, self._cursor)
         next_batch: asyncio.Future[_Batch] | None = self._next_batch(items)
-        while next_batch is not None:
-            batch = await next_batch
-            requests = await self.save(batch.items, batch.cursor)
-            next_batch = None if batch.last or self.limit_reached else self._next_batch(items)
-            for request in requests:
-                yield request
+        try:
+            while next_batch is not None:
+                batch = await next_batch
+                requests = await self.save(batch.items, batch.cursor)
+                next_batch = None if batch.last or self.limit_reached else self._next_batch(items)
+                for request in requests:
+                    yield request
+        finally:
+            if next_batch is not None:  # the crawl was stopped
+                next_batch.cancel()
 
     def start_pages(self) -> Iterator["Request"]:
         """Yield the requests that a website starts with; none for other sources."""

@@ -9,11 +9,12 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from lightmeter.errors import LightmeterError
+from lightmeter.project import Project
 
 Result = TypeVar("Result")
 
@@ -43,6 +44,18 @@ class WorkerPool:
         self._timeout_s = 2 * timeout_s
         context = multiprocessing.get_context("spawn")  # fork would copy the reactor and its threads
         self._pool = ProcessPool(self.count, initializer=_initialise, initargs=(log,), context=context)
+
+    @classmethod
+    def of_project(cls, project: Project) -> "WorkerPool":
+        """Return a pool with the settings of a project."""
+        settings = project.settings.inspect
+        return cls(settings.workers, settings.timeout_s, project.logs / "workers.log")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     async def run(self, function: Callable[..., Result], *args: Any) -> Result:
         """Run a function in a worker process; if the process dies, once more in another one.

@@ -1,12 +1,10 @@
 """Options and helpers shared by the commands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from lightmeter import console
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,14 +26,6 @@ def catalogue_engine(project: "Project") -> "Iterator[Engine]":
         yield engine
     finally:
         engine.dispose()
-
-
-@contextmanager
-def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; the block gets a function that advances it."""
-    with console.get_console().progress() as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
 
 
 def find_target(name: str) -> "tuple[Project, Target[Any]]":

@@ -1,4 +1,4 @@
-"""A web site on loopback, and photographs to put on it."""
+"""Fixtures for harvest tests: a web site on loopback, photographs in a folder, a project that harvested them."""
 
 import shutil
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: Lightmeter) -> Path:
-    """A folder with ``photographs`` and a ``project`` that has harvested them; copied for each test that asks."""
+    """A folder with ``photographs`` and a ``project`` that has harvested them; use `harvested` to change it."""
     home = tmp_path_factory.mktemp("harvested")
-    photographs = take_photographs(home / "photographs")
+    photographs = write_photographs(home / "photographs")
     create_project(home / "project")
     lightmeter("harvest", "run", "folder", photographs, "--project", home / "project")
     return home
@@ -30,7 +30,7 @@ def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: Lightme
 
 @pytest.fixture
 def harvested(harvested_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with six sound photographs (and one that is cut), which is the working directory."""
+    """A project with six readable photographs and a truncated one; it is the working directory."""
     shutil.copytree(harvested_once / "project", tmp_path / "harvested")
     monkeypatch.chdir(tmp_path / "harvested")
     return Project(tmp_path / "harvested")
@@ -38,18 +38,18 @@ def harvested(harvested_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """A folder with two photographers' photographs and some files that are none."""
-    return take_photographs(tmp_path / "photographs")
+    """A folder with the photographs of two photographers and files that are not photographs."""
+    return write_photographs(tmp_path / "photographs")
 
 
-def take_photographs(folder: Path) -> Path:
-    """Make that folder."""
+def write_photographs(folder: Path) -> Path:
+    """Write the photographs to a folder and return it."""
     for number in range(6):
         path = folder / ("ansel" if number % 2 else "berenice") / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(number))
     (folder / "ansel" / "empty.jpg").touch()
     (folder / "ansel" / "cut.jpg").write_bytes(jpeg(7)[:3000])
-    (folder / "ansel" / "words.jpg").write_text("no picture at all")
-    (folder / "notes.txt").write_text("no photograph either")
+    (folder / "ansel" / "words.jpg").write_text("not an image")
+    (folder / "notes.txt").write_text("not a photograph")
     return folder
