@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -134,10 +135,7 @@ def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPh
 
 def has_label(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.ChunkedArray:
     """Return a mask of the photographs with a label of at least one target, shape (n_photographs,)."""
-    mask = pc.is_valid(table[label_column(targets[0].name)])
-    for target in targets[1:]:
-        mask = pc.or_(mask, pc.is_valid(table[label_column(target.name)]))
-    return mask
+    return reduce(pc.or_, (pc.is_valid(table[label_column(target.name)]) for target in targets))
 
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:

@@ -97,6 +97,12 @@ def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
 
     Raises:
         UsageError: There are too few photographs, groups or classes.
+
+    Example:
+        >>> photographs = collect(connection, [get_target("shutter")])  # doctest: +SKIP
+        >>> result = split(photographs, SplitOptions(seed=1))
+        >>> sorted(result.manifest["split"].unique().to_pylist())
+        ['test', 'train', 'validation']
     """
     _require_photographs(photographs, options)
     targets = photographs.targets

@@ -82,6 +82,7 @@ def test_card_is_markdown_without_template_leftovers(catalogue: Any) -> None:
     ]
     for before, line in pairwise(lines):
         assert "{" not in line
+        assert line.startswith("| ") or not before.startswith("|---"), "rows follow the head of a table"
         assert not (line.startswith("#") and before), "a heading follows a blank line"
         assert not (line.startswith("|") and before and not before.startswith("|")), "so does a table"
         assert not (before.startswith("|") and line and not line.startswith("|"))

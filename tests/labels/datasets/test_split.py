@@ -1,5 +1,6 @@
 """Splits without leakage: groups, class shares, reproducibility, folds, held-out sources and undersampling."""
 
+import doctest
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,9 +9,19 @@ from typing import Any
 import pytest
 
 from lightmeter.harvest.catalogue.models import Base
+from lightmeter.labels.datasets import split as split_module
+from lightmeter.labels.datasets.collect import collect
 from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
+from lightmeter.labels.targets.registry import get_target
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset, splits_by
 from tests.support import run_error, run_json, run_text
+
+
+def test_example_in_docstring_runs(catalogue: Any) -> None:
+    add_photographers(catalogue)
+    with catalogue.engine.connect() as connection:
+        photographs = collect(connection, [get_target("shutter-binary")])
+    assert doctest.testmod(split_module, extraglobs={"photographs": photographs}).failed == 0
 
 
 def test_photographers_are_in_one_split_and_classes_get_their_shares(catalogue: Any) -> None:
