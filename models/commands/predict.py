@@ -47,7 +47,7 @@ def compare(
         raise UsageError("Comparison needs at least two runs.")
     scored = [load_run_scores(find_run(run), spec_of(run), split) for run in runs]
     targets = compare_runs(scored)
-    comparison = {"split": split, "reference": scored[0].name, "targets": targets}
+    comparison = {"split": split, "reference": scored[0].spec.name, "targets": targets}
     if out:
         write_page(out, comparison)
     tables = [

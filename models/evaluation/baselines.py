@@ -75,7 +75,7 @@ def _multilabel_constants(train_rows: Sequence[Row], target: Target, count: int)
     frequencies = np.mean(class_sets(train_rows, target), axis=0)
     labels = np.ones((count, len(frequencies)), dtype=np.bool_)
     facts = {"frequencies": dict(zip(target.classes, frequencies.tolist(), strict=True))}
-    yield "constant", facts, BaselinePredictions(labels, np.broadcast_to(frequencies, labels.shape))
+    yield "all positive", facts, BaselinePredictions(labels, np.broadcast_to(frequencies, labels.shape))
 
 
 def _shortcuts(shortcuts: Mapping[str, NDArray[np.bool_]], target: Target) -> Iterator[Baseline]:

@@ -31,12 +31,10 @@ class ScoredRun:
     """A run with its predictions.
 
     Attributes:
-        name: Name of the run.
         spec: Spec of its model.
         predictions: Rows of ``predictions.parquet`` of one split.
     """
 
-    name: str
     spec: ModelSpec
     predictions: Sequence[Mapping[str, Any]]
 
@@ -56,7 +54,7 @@ def load_run_scores(folder: Path, spec: ModelSpec, split: str) -> ScoredRun:
         raise UsageError(
             f"Run {spec.name} has no predictions for the {split} split; run 'lightmeter models evaluate' first."
         )
-    return ScoredRun(spec.name, spec, rows)
+    return ScoredRun(spec, rows)
 
 
 def compare(runs: Sequence[ScoredRun]) -> dict[str, Any]:
@@ -137,7 +135,7 @@ def _compare_target(runs: Sequence[ScoredRun], name: str) -> dict[str, Any]:
 
 def _labels(runs: Sequence[ScoredRun]) -> list[str]:
     """Return the names of the runs, numbered where two runs have the same name."""
-    names = [run.name for run in runs]
+    names = [run.spec.name for run in runs]
     return [name if names.count(name) == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)]
 
 
