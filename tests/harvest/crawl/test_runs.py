@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.testing.sources import photograph
+from lightmeter.testing import photograph
 from tests.support import Lightmeter, Response, Site, jpeg
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
