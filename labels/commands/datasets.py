@@ -8,8 +8,8 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.harvest.commands.options import Where
-from lightmeter.labels.commands.options import catalogue_engine, progress_bar
+from lightmeter.harvest.commands.options import Where, progress_bar
+from lightmeter.labels.commands.options import catalogue_engine
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset

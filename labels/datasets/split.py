@@ -159,7 +159,7 @@ def _split_groups(counts: csr_array, names: list[str], table: pa.Table, options:
         return np.select([folds == options.fold - 1, folds == options.fold % options.folds], [2, 1], 0)
     if not options.holdout_source:
         return stratified_group_split(counts, options.ratios, names, options.seed)
-    held_out = table["group"].filter(_seen_at(table, options.holdout_source)).to_pylist()
+    held_out = table["group"].filter(_mask_of_source(table, options.holdout_source)).to_pylist()
     rest = np.flatnonzero(~np.isin(names, held_out))
     if len(rest) < len(SPLITS) - 1:
         raise UsageError(f"Too few groups are left to train on without the source '{options.holdout_source}'.")
@@ -169,7 +169,7 @@ def _split_groups(counts: csr_array, names: list[str], table: pa.Table, options:
     return splits
 
 
-def _seen_at(table: pa.Table, source: str) -> pa.Array:
+def _mask_of_source(table: pa.Table, source: str) -> pa.Array:
     """Return a mask of the photographs found at a source, shape (n_photographs,)."""
     lists = table["sources"].combine_chunks()
     sources = pc.list_flatten(lists)
