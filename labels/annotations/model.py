@@ -48,17 +48,8 @@ class Annotation(NamedTuple):
     version: str | None
 
 
-_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.int64()),
-        ("target", pa.string()),
-        ("value", pa.string()),
-        ("number", pa.float64()),
-        ("origin", pa.string()),
-        ("author", pa.string()),
-        ("version", pa.string()),
-    ]
-)
+_TYPES = {"image_id": pa.int64(), "number": pa.float64()}
+_SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Annotation._fields])
 
 
 def read_annotations(

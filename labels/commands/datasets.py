@@ -35,13 +35,10 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     group: Annotated[str, typer.Option(help="Group keys kept in one split.")] = "photographer,camera,duplicates",
     min_per_class: Annotated[
-        int | None,
-        typer.Option(min=1, help="Exclude classes with fewer photographs (default: the minimum of the target)."),
+        int | None, typer.Option(min=1, help="Exclude classes with fewer photographs (default: set by the target).")
     ] = None,
     where: Where = "",
-    folds: Annotated[
-        int, typer.Option(min=0, help="Number of cross-validation folds, written to NAME/fold-1, NAME/fold-2, …")
-    ] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="Number of cross-validation folds (NAME/fold-1, …).")] = 0,
     holdout_source: Annotated[str, typer.Option(help="Use the photographs of this source as test split.")] = "",
     undersample: Annotated[
         bool, typer.Option("--undersample", help="Undersample to equal class counts in each split.")

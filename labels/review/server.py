@@ -84,18 +84,20 @@ class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class _PhotographRequest(_Message):
+    image: Id
+
+
 class _PageRequest(_Message):
     after: Id = 0
     limit: int = Field(48, ge=0, le=200)
 
 
-class _LabelRequest(_Message):
-    image: Id
+class _LabelRequest(_PhotographRequest):
     value: str | None
 
 
-class _BoxRequest(_Message):
-    image: Id
+class _BoxRequest(_PhotographRequest):
     kind: str
     x: Id
     y: Id
@@ -103,15 +105,13 @@ class _BoxRequest(_Message):
     height: Id
     replaces: Id | None = None
 
+    def area(self) -> Box:
+        return Box(self.x, self.y, self.width, self.height)
 
-class _RemoveBoxRequest(_Message):
-    image: Id
+
+class _RemoveBoxRequest(_PhotographRequest):
     kind: str
     box: Id
-
-
-class _PhotographRequest(_Message):
-    image: Id
 
 
 M = TypeVar("M", bound=_Message)
@@ -138,37 +138,24 @@ def _api_routes(queue: Queue, session: Session) -> list[BaseRoute]:
     def photograph(request: Request) -> Response:
         return JSONResponse(session.details(_validate(_PhotographRequest, request.query_params).image))
 
-    def label(message: _LabelRequest) -> int:
-        session.label(message.image, message.value)
-        return message.image
-
-    def box(message: _BoxRequest) -> int:
-        area = Box(message.x, message.y, message.width, message.height)
-        session.add_box(message.image, message.kind, area, message.replaces)
-        return message.image
-
-    def remove_box(message: _RemoveBoxRequest) -> int:
-        session.remove_box(message.image, message.kind, message.box)
-        return message.image
-
     return [
         Route("/api/queue", page),
         Route("/api/photograph", photograph),
-        _action("/api/label", _LabelRequest, label),
-        _action("/api/box", _BoxRequest, box),
-        _action("/api/remove-box", _RemoveBoxRequest, remove_box),
+        _action("/api/label", _LabelRequest, lambda m: session.label(m.image, m.value)),
+        _action("/api/box", _BoxRequest, lambda m: session.add_box(m.image, m.kind, m.area(), m.replaces)),
+        _action("/api/remove-box", _RemoveBoxRequest, lambda m: session.remove_box(m.image, m.kind, m.box)),
         _action("/api/undo", _Message, lambda _: session.undo()),
     ]
 
 
-def _action(path: str, model: type[M], handle: Callable[[M], int | None]) -> Route:
-    """Return the route of an edit: a JSON message in, the image id out."""
+def _action(path: str, model: type[M], edit: Callable[[M], int | None]) -> Route:
+    """Return the route of an edit: a JSON message in, the id of the edited image out."""
 
     async def endpoint(request: Request) -> Response:
         if request.headers.get("Content-Type") != "application/json":
             raise HTTPException(415, "The Content-Type must be application/json.")
         message = _validate(model, await read_body(request, _MAX_BODY_BYTES))
-        return JSONResponse({"image": await run_in_threadpool(handle, message)})
+        return JSONResponse({"image": await run_in_threadpool(edit, message)})
 
     return Route(path, endpoint, methods=["POST"])
 

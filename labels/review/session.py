@@ -81,8 +81,8 @@ class Session:
                 "boxes": display_boxes(connection, image_id, self.crops),
             }
 
-    def label(self, image_id: int, value: str | None) -> None:
-        """Label a photograph; None removes the author's label.
+    def label(self, image_id: int, value: str | None) -> int:
+        """Label a photograph, and return its id; None removes the author's label.
 
         Raises:
             UsageError: There is no such class or photograph.
@@ -93,9 +93,10 @@ class Session:
             annotations = read_annotations(connection, own, [self.target.name])
         self._annotate(image_id, value)
         self.history.append((image_id, annotations[-1].value if annotations else None))
+        return image_id
 
-    def add_box(self, image_id: int, kind: str, box: Box, replaces: int | None = None) -> None:
-        """Add a box in display coordinates, or replace another one.
+    def add_box(self, image_id: int, kind: str, box: Box, replaces: int | None = None) -> int:
+        """Add a box in display coordinates, or replace another one; return the image id.
 
         Raises:
             UsageError: The box is empty or exceeds the image, or there is no such kind, photograph or box.
@@ -104,9 +105,10 @@ class Session:
         with self.engine.begin() as connection:
             edit = add_box(connection, image_id, crop, box, replaces)
         self.history.append((image_id, edit))
+        return image_id
 
-    def remove_box(self, image_id: int, kind: str, box_id: int) -> None:
-        """Remove a box.
+    def remove_box(self, image_id: int, kind: str, box_id: int) -> int:
+        """Remove a box, and return the image id.
 
         Raises:
             UsageError: There is no such kind or box.
@@ -115,6 +117,7 @@ class Session:
         with self.engine.begin() as connection:
             edit = remove_box(connection, image_id, crop, box_id)
         self.history.append((image_id, edit))
+        return image_id
 
     def undo(self) -> int | None:
         """Undo the last edit.

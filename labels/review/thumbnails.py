@@ -10,14 +10,8 @@ from lightmeter.files import write_atomic
 from lightmeter.geometry import ORIENTATION_TAG
 from lightmeter.harvest.store import path_of
 
-_BROWSER_FORMATS = {
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",
-    "PNG": "image/png",
-    "GIF": "image/gif",
-    "WEBP": "image/webp",
-}
 _ROTATED_BY_BROWSERS = ("JPEG", "MPO")
+_SHOWN_BY_BROWSERS = (*_ROTATED_BY_BROWSERS, "PNG", "GIF", "WEBP")
 _THUMBNAIL_SIDE = 320
 
 
@@ -29,10 +23,9 @@ def original(store: Path, sha256: str) -> tuple[bytes, str]:
     """
     data = path_of(store, sha256).read_bytes()
     with Image.open(io.BytesIO(data)) as image:
-        media_type = _BROWSER_FORMATS.get(image.format or "")
         upright = image.format in _ROTATED_BY_BROWSERS or image.getexif().get(ORIENTATION_TAG, 1) == 1
-        if media_type and upright:
-            return data, media_type
+        if image.format in _SHOWN_BY_BROWSERS and upright:
+            return data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else Image.MIME[image.format]
         out = io.BytesIO()
         ImageOps.exif_transpose(image).convert("RGB").save(out, "PNG")
     return out.getvalue(), "image/png"
