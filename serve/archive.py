@@ -69,9 +69,9 @@ def write_archive(run: Path, out: Path, name: str | None = None, version: str | 
         UsageError: The run is damaged, or the name or version is invalid.
 
     Example:
-        >>> archive = write_archive(Path("runs/my-run"), Path("archives"))  # doctest: +SKIP
-        >>> archive.path  # doctest: +SKIP
-        PosixPath('archives/my-run.mar')
+        >>> archive = write_archive(Path("runs/patches-iso-demo-1"), Path("archives"))  # made by 'lightmeter demo'
+        >>> archive.path.name
+        'patches-iso-demo-1.mar'
     """
     from lightmeter.models.runtime.predictor import Predictor
 

@@ -55,9 +55,10 @@ class Client:
         timeout_s: Timeout of a request, in seconds.
 
     Example:
-        >>> with Client.connect(Project(Path("my-project"))) as client:  # doctest: +SKIP
-        ...     client.predict("my-run", Path("photo.jpg").read_bytes())["predictions"]["shutter"]["class"]
-        'fast'
+        >>> with Client.connect(Project(Path.cwd())) as client:  # in a project with a running server
+        ...     document = client.predict("patches-iso-demo-1", Path("photo.jpg").read_bytes())
+        >>> sorted(document)
+        ['dataset', 'model', 'predictions', 'version']
     """
 
     def __init__(self, directory: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:

@@ -1,5 +1,6 @@
 """The base of local web applications: host check, headers, body limit, JSON errors, port."""
 
+import doctest
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lightmeter import web
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.web import LocalServer, local_app, page_routes, read_body
 
@@ -104,3 +106,7 @@ def test_server_stops_at_the_end_of_the_block(tmp_path: Path) -> None:
 
     with pytest.raises(httpx.ConnectError):
         get(server.url)
+
+
+def test_documented_example_works() -> None:
+    assert doctest.testmod(web, raise_on_error=False) == doctest.TestResults(failed=0, attempted=2)
