@@ -1,4 +1,4 @@
-"""A real browser for tests: headless Chromium, driven by Selenium."""
+"""Headless Chromium for tests, driven by Selenium."""
 
 import shutil
 import time
@@ -10,15 +10,15 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,800")
 
 
-def programs() -> tuple[str | None, str | None]:
-    """Return where Chromium and its WebDriver are on this machine."""
+def find_programs() -> tuple[str | None, str | None]:
+    """Return the paths of Chromium and its WebDriver; None for what is not installed."""
     return shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
 
 @contextmanager
-def chromium() -> Iterator[Chrome]:
+def open_browser() -> Iterator[Chrome]:
     """Open a browser with a profile of its own."""
-    binary, driver = programs()
+    binary, driver = find_programs()
     options = ChromeOptions()
     options.binary_location = binary or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -31,14 +31,14 @@ def chromium() -> Iterator[Chrome]:
         browser.quit()
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until a condition is true; fail if it never is."""
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until a condition is true; fail after some seconds."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "the page did not get there"
+        assert time.monotonic() < end, "the page did not reach the expected state"
         time.sleep(0.05)
 
 
-def complaints(browser: Chrome) -> list[str]:
-    """Return the errors on the browser's console since this was asked last."""
+def console_errors(browser: Chrome) -> list[str]:
+    """Return the errors on the browser's console since the last call."""
     return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

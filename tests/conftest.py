@@ -1,4 +1,4 @@
-"""What every floor's tests use."""
+"""Fixtures for all tests: test material, projects, the command, a browser and a PostgreSQL server."""
 
 import os
 import shutil
@@ -18,24 +18,25 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
 
 
-def lacking(what: str) -> None:
-    """Skip a test for want of something a plain machine may lack; where everything is installed, fail."""
+def skip_without(requirement: str) -> None:
+    """Skip a test because a program is not installed; fail instead if LIGHTMETER_TEST_STRICT is set."""
+    message = f"{requirement} is not installed"
     if STRICT:
-        pytest.fail(f"{what} must be here, and is not")
-    pytest.skip(what + " is not on this machine")
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real photographs, broken files and recorded answers that lies beside a developer's checkout."""
+    """Folder with real photographs, broken files and recorded responses, beside the checkout."""
     if not (SHARED / "photos" / "truth.csv").is_file():
-        pytest.skip("the test material (real photographs, broken files) is not beside this checkout")
+        pytest.skip("the test material (real photographs, broken files) is not beside the checkout")
     return SHARED
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new project, which is the working directory."""
+    """A new project as working directory."""
     from tests.support import create_project
 
     root = create_project(tmp_path / "project").root
@@ -45,29 +46,29 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def lightmeter() -> Lightmeter:
-    """The ``lightmeter`` command."""
+    """The ``lightmeter`` command, each call in a process of its own."""
     return Lightmeter()
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Chrome"]:
     """A headless Chromium (see `tests.browser`)."""
-    from tests.browser import chromium, programs
+    from tests.browser import find_programs, open_browser
 
-    if None in programs():
-        lacking("Chromium with its driver")
-    with chromium() as opened:
-        yield opened
+    if None in find_programs():
+        skip_without("Chromium with its driver")
+    with open_browser() as chrome:
+        yield chrome
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of our own, on a socket in a temporary folder; yields its URL up to the data base's name."""
+    """A temporary PostgreSQL server on a Unix socket; yields its URL with a placeholder for the database name."""
     programs = [Path(p).parent for p in [shutil.which("initdb")] if p] + sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), reverse=True
     )
     if not programs:
-        lacking("a PostgreSQL server")
+        skip_without("PostgreSQL")
     home = Path("/tmp") / f"lm-pg-{os.getpid()}"  # a socket's path must be short
     home.mkdir(mode=0o700)
     as_user = []
@@ -86,7 +87,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty data base, on each kind of server that a catalogue can be on."""
+    """URL of an empty SQLite database, then of an empty PostgreSQL database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
         return

@@ -162,11 +162,11 @@ class _Wiki:
 
 
 def _search_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
-    if cursor and cursor["place"] is None:
+    if cursor and cursor["position"] is None:
         return
     params = {"generator": "search", "gsrsearch": query.search, "gsrnamespace": 6, "gsrlimit": _BATCH_SIZE}
-    for pages, position in wiki.files(params, cursor["place"] if cursor else None):
-        yield pages, query.search, {"place": position}
+    for pages, position in wiki.files(params, cursor["position"] if cursor else None):
+        yield pages, query.search, {"position": position}
 
 
 def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
@@ -175,7 +175,7 @@ def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterato
     seen, position = {query.category}, None
     if cursor:
         queue, seen = deque((name, level) for name, level in cursor["todo"]), set(cursor["seen"])
-        position = cursor["place"]
+        position = cursor["position"]
     while queue:
         category, level = queue[0]
         if position is None and level < query.depth:
@@ -187,7 +187,7 @@ def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterato
             if next_position is None:
                 queue.popleft()
             todo = [list(entry) for entry in queue]
-            yield pages, category, {"todo": todo, "seen": sorted(seen), "place": next_position}
+            yield pages, category, {"todo": todo, "seen": sorted(seen), "position": next_position}
         position = None
 
 

@@ -1,5 +1,6 @@
 """Tests that every network architecture must pass."""
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -102,6 +103,8 @@ class ArchitectureTests:
         (project / "recipe.toml").write_text(self._recipe(), encoding="utf-8")
         train = ("models", "train", "recipe.toml", "--data", "small", "--device", "cpu", "--out", "run")
         assert "validation" in run_lightmeter(project, *train)["metrics"]
+        spec = tomllib.loads((project / "run" / "model.toml").read_text(encoding="utf-8"))
+        assert spec.get("architecture_options", {}) == self.options
         assert "test" in run_lightmeter(project, "models", "evaluate", "run")["metrics"]
         photo = next(path for path in (project / "store").rglob("*") if path.is_file())
         (answer,) = run_lightmeter(project, "models", "predict", "run", photo)

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks a service's protocol."""
+"""HTTP server on loopback that plays the API of a service."""
 
 import json
 import threading
@@ -11,35 +11,35 @@ from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass
-class Asked:
-    """One request."""
+class ApiRequest:
+    """A request, with the parameters of URL and body together."""
 
     method: str
     path: str
-    words: dict[str, str]
+    params: dict[str, str]
     headers: dict[str, str]
 
 
 @dataclass
-class Reply:
-    """What a server says; ``promised`` bytes in Content-Length, if that is more than come."""
+class ApiResponse:
+    """A response; a ``content_length`` above the body's length breaks the connection early."""
 
     content: Any = field(default_factory=dict)
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    promised: int | None = None
+    content_length: int | None = None
 
     @property
     def body(self) -> bytes:
         return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
 
 
-class Api:
-    """Answers each request with what a function makes of it, and remembers all of them."""
+class ApiServer:
+    """A server that answers each request with the result of a function, and records all requests."""
 
-    def __init__(self, answer: Callable[[Asked], Reply]) -> None:
-        self.asked: list[Asked] = []
-        self._answer = answer
+    def __init__(self, respond: Callable[[ApiRequest], ApiResponse]) -> None:
+        self.requests: list[ApiRequest] = []
+        self._respond = respond
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -56,20 +56,19 @@ class Api:
 
             def do_GET(self) -> None:
                 parts = urlsplit(self.path)
-                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-                words = {name: values[0] for name, values in parse_qs(f"{parts.query}&{sent}").items()}
-                asked = Asked(self.command, parts.path, words, dict(self.headers))
-                api.asked.append(asked)
-                reply = api._answer(asked)
-                self.send_response(reply.status)
-                length = len(reply.body) if reply.promised is None else reply.promised
-                for name, value in (
-                    {"Content-Type": "application/json", "Content-Length": str(length)} | reply.headers
-                ).items():
+                form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                params = {name: values[0] for name, values in parse_qs(f"{parts.query}&{form}").items()}
+                request = ApiRequest(self.command, parts.path, params, dict(self.headers))
+                api.requests.append(request)
+                response = api._respond(request)
+                length = len(response.body) if response.content_length is None else response.content_length
+                headers = {"Content-Type": "application/json", "Content-Length": str(length)} | response.headers
+                self.send_response(response.status)
+                for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(reply.body)
-                if length != len(reply.body):
+                self.wfile.write(response.body)
+                if length != len(response.body):
                     self.close_connection = True
 
             do_POST = do_GET  # noqa: N815 - the name that the server looks for
@@ -81,8 +80,9 @@ class Api:
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Reply]) -> Iterator[Api]:
-    api = Api(answer)
+def serve_api(respond: Callable[[ApiRequest], ApiResponse]) -> Iterator[ApiServer]:
+    """Run a server while the block runs."""
+    api = ApiServer(respond)
     try:
         yield api
     finally:

@@ -15,7 +15,7 @@ from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.harvest.sources.website import Website
 from lightmeter.testing import SourceTests, photograph, served
-from tests.harvest.sources.api import Asked, Reply, serving
+from tests.harvest.sources.api import ApiRequest, ApiResponse, serve_api
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ class TestFlickr(SourceTests):
             for n in (1, 2)
         ]
 
-        def flickr(asked: Asked) -> Reply:
-            return Reply({"stat": "ok", "photos": {"page": 1, "pages": 1, "total": 2, "photo": photos}})
+        def flickr(request: ApiRequest) -> ApiResponse:
+            return ApiResponse({"stat": "ok", "photos": {"page": 1, "pages": 1, "total": 2, "photo": photos}})
 
-        with serving(flickr) as api:
+        with serve_api(flickr) as api:
             for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():
                 monkeypatch.setenv(f"FLICKR_API_{name}", value)
             yield {"search": "fog"}
@@ -67,7 +67,7 @@ class TestCommons(SourceTests):
             {"pageid": n, "title": f"File:{n}.jpg", "imageinfo": [{"url": f"{media}/{n}.jpg", "mime": "image/jpeg", "extmetadata": about}]}
             for n in (1, 2)
         ]  # fmt: skip
-        with serving(lambda _: Reply({"batchcomplete": True, "query": {"pages": files}})) as api:
+        with serve_api(lambda _: ApiResponse({"batchcomplete": True, "query": {"pages": files}})) as api:
             yield {"search": "fog", "api": f"{api.url}/w/api.php"}
 
 

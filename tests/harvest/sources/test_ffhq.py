@@ -1,4 +1,4 @@
-"""The source ``ffhq``: its list, its images on disk, faces that become regions."""
+"""Tests of the source ``ffhq``: list, images on disk, faces as regions."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def record(number: int, **more: Any) -> dict[str, Any]:
     return {"category": "training", "metadata": about, "image": aligned, "in_the_wild": wild} | more
 
 
-def listed(folder: Path, count: int = 3, indent: int | None = None) -> Path:
+def write_list(folder: Path, count: int = 3, indent: int | None = None) -> Path:
     file = folder / "ffhq-dataset-v2.json"
     file.write_text(json.dumps({str(number): record(number) for number in range(count)}, indent=indent))
     return file
@@ -42,12 +42,12 @@ def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Photo
     return list(Ffhq(Settings()).discover(Ffhq.Query(**options), cursor))
 
 
-def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
     return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
-def test_what_a_record_tells(tmp_path: Path) -> None:
-    item = found(file=listed(tmp_path))[1]
+def test_record_becomes_item(tmp_path: Path) -> None:
+    item = list_items(file=write_list(tmp_path))[1]
     assert (item.source_id, item.media_url) == ("in_the_wild/1", "https://example.org/1.png")
     assert (item.owner, item.licence, item.attribution) == (
         "Ada",
@@ -61,44 +61,44 @@ def test_what_a_record_tells(tmp_path: Path) -> None:
     assert len(face.details["landmarks"]) == 68
 
 
-def test_aligned_faces_have_the_box_of_their_landmarks(tmp_path: Path) -> None:
-    item = found(file=listed(tmp_path), kind="image")[0]
+def test_aligned_face_has_bounding_box_of_landmarks(tmp_path: Path) -> None:
+    item = list_items(file=write_list(tmp_path), kind="image")[0]
     assert item.source_id == "image/0"
     (face,) = item.regions
     assert (face.x, face.y, face.width, face.height) == (60, 40, 67, 34)
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_a_list_larger_than_a_piece_of_it(tmp_path: Path, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_larger_than_chunk_is_read(tmp_path: Path, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightmeter.harvest.sources.ffhq._CHUNK_SIZE", 1000)
-    assert [number for number, _ in read_records(listed(tmp_path, 40, indent))] == [str(n) for n in range(40)]
+    assert [number for number, _ in read_records(write_list(tmp_path, 40, indent))] == [str(n) for n in range(40)]
 
 
-def test_discovery_goes_on_at_a_checkpoint(tmp_path: Path) -> None:
-    file = listed(tmp_path, 450)
+def test_discovery_resumes_at_checkpoint(tmp_path: Path) -> None:
+    file = write_list(tmp_path, 450)
     places = [item for item in discover(file=file) if isinstance(item, Checkpoint)]
-    assert len(found(places[1].cursor, file=file)) == 50
+    assert len(list_items(places[1].cursor, file=file)) == 50
 
 
-def test_the_documented_form_is_understood(shared: Path) -> None:
-    (item,) = found(file=shared / "fixtures/ffhq/ffhq-dataset-v2.json")
+def test_documented_form_is_read(shared: Path) -> None:
+    (item,) = list_items(file=shared / "fixtures/ffhq/ffhq-dataset-v2.json")
     assert (item.owner, item.licence) == ("Example Author", "https://creativecommons.org/licenses/by/2.0/")
     assert (item.regions[0].x, item.regions[0].width) == (600, 800)
 
 
-def test_a_list_leads_to_no_other_file(tmp_path: Path) -> None:
+def test_list_cannot_name_other_files(tmp_path: Path) -> None:
     file = tmp_path / "ffhq.json"
     wilds = [{"file_path": "../../etc/passwd"}, {"file_path": "/etc/passwd"}, {"file_url": "file:///etc/passwd"}]
     file.write_text(json.dumps({str(n): record(n, in_the_wild=wild) for n, wild in enumerate(wilds)}))
-    assert [item.media_url for item in found(file=file, images=tmp_path)] == [None] * 3
-    assert found(file=file)[2].media_url is None
+    assert [item.media_url for item in list_items(file=file, images=tmp_path)] == [None] * 3
+    assert list_items(file=file)[2].media_url is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"0": 3}', '{"0": {}, "1": {', "\xff"])
-def test_another_form_is_one_sentence(tmp_path: Path, content: str) -> None:
+def test_other_content_raises_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "list.json").write_text(content, encoding="latin-1")
     with pytest.raises(UsageError, match=r"list\.json"):
-        found(file=tmp_path / "list.json")
+        list_items(file=tmp_path / "list.json")
 
 
 def test_faces_become_regions_once(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_faces_become_regions_once(lightmeter: Lightmeter, project: Path, tmp_pa
         image = tmp_path / "ffhq" / "in-the-wild-images" / "00000" / f"{number:05d}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         image.write_bytes(jpeg(0))  # both the same image
-    counts = lightmeter("harvest", "run", "ffhq", listed(tmp_path), "--images", tmp_path / "ffhq")
+    counts = lightmeter("harvest", "run", "ffhq", write_list(tmp_path), "--images", tmp_path / "ffhq")
     assert {name: counts[name] for name in ("found", "fetched", "failed")} == {"found": 3, "fetched": 2, "failed": 1}
     with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
         rows = connection.execute(text("SELECT kind, x, y, width, height FROM regions WHERE origin = 'ffhq'")).all()

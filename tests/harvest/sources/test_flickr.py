@@ -1,4 +1,4 @@
-"""The source ``flickr``: flickrapi itself, against a server that speaks Flickr's protocol."""
+"""Tests of the source ``flickr`` with flickrapi, against a server that plays Flickr's API."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from lightmeter.harvest.sources.flickr import Flickr, listings
 from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
 from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import Api, Asked, Reply, serving
+from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
 from tests.support import Lightmeter, jpeg
 
 OWNER = "12345678@N00"
@@ -24,7 +24,7 @@ KEY = {"FLICKR_API_KEY": "a-key-nobody-may-see", "FLICKR_API_SECRET": "a-secret-
 
 
 def photo(number: int, uploaded: int = FIRST_UPLOAD + 1000, **more: Any) -> dict[str, Any]:
-    """A photograph as flickr.photos.search with extras tells it."""
+    """Return a photograph as flickr.photos.search with extras returns it."""
     base = f"https://live.staticflickr.com/65535/{number}_s3cret"
     return {
         "id": str(number), "owner": OWNER, "ownername": "Ada", "secret": "s3cret", "server": "65535", "media": "photo",
@@ -34,15 +34,15 @@ def photo(number: int, uploaded: int = FIRST_UPLOAD + 1000, **more: Any) -> dict
 
 
 class FakeFlickr:
-    """Flickr, as far as its documentation says what it does.
+    """Flickr's API as documented.
 
     Attributes:
-        photos: that it has.
-        groups: photographs by group.
-        albums: photographs by album.
-        exif: getExif's answer by photograph.
-        troubles: replies to give before the real ones.
-        refused: replies by method, instead of the real ones.
+        photos: All photographs.
+        groups: Photographs by group.
+        albums: Photographs by album.
+        exif: Response of getExif by photograph.
+        failures: Responses to send before the regular ones.
+        refused: Responses by method, instead of the regular ones.
     """
 
     def __init__(self) -> None:
@@ -50,67 +50,73 @@ class FakeFlickr:
         self.groups: dict[str, list[dict[str, Any]]] = {}
         self.albums: dict[str, list[dict[str, Any]]] = {}
         self.exif: dict[str, Any] = {}
-        self.troubles: list[Reply] = []
-        self.refused: dict[str, Reply] = {}
+        self.failures: list[ApiResponse] = []
+        self.refused: dict[str, ApiResponse] = {}
 
-    def __call__(self, asked: Asked) -> Reply:
-        if self.troubles:
-            return self.troubles.pop(0)
-        signed = asked.headers.get("Authorization", "") + str(asked.words)
+    def __call__(self, request: ApiRequest) -> ApiResponse:
+        if self.failures:
+            return self.failures.pop(0)
+        signed = request.headers.get("Authorization", "") + str(request.params)
         if KEY["FLICKR_API_KEY"] not in signed:
             return fail(100, "Invalid API Key (Key has invalid format)")
-        method = asked.words["method"].removeprefix("flickr.").replace(".", "_")
+        method = request.params["method"].removeprefix("flickr.").replace(".", "_")
         if method in self.refused:
             return self.refused[method]
-        return Reply(getattr(self, method)(asked.words) | {"stat": "ok"}) if hasattr(self, method) else fail(112, "?")
+        return (
+            ApiResponse(getattr(self, method)(request.params) | {"stat": "ok"})
+            if hasattr(self, method)
+            else fail(112, "?")
+        )
 
-    def photos_search(self, words: dict[str, str]) -> dict[str, Any]:
-        low, high = int(words.get("min_upload_date", 0)), int(words.get("max_upload_date", 2**40))
-        found = [p for p in self.photos if low <= int(p["dateupload"]) <= high]
-        if "tags" in words:
-            found = [p for p in found if words["tags"] in p["tags"].split()]
-        if "license" in words:
-            found = [p for p in found if p["license"] in words["license"].split(",")]
-        return {"photos": self._page(sorted(found, key=lambda p: -int(p["dateupload"])), words)}
+    def photos_search(self, params: dict[str, str]) -> dict[str, Any]:
+        low, high = int(params.get("min_upload_date", 0)), int(params.get("max_upload_date", 2**40))
+        photos = [p for p in self.photos if low <= int(p["dateupload"]) <= high]
+        if "tags" in params:
+            photos = [p for p in photos if params["tags"] in p["tags"].split()]
+        if "license" in params:
+            photos = [p for p in photos if p["license"] in params["license"].split(",")]
+        return {"photos": self._page(sorted(photos, key=lambda p: -int(p["dateupload"])), params)}
 
-    def groups_pools_getPhotos(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        return {"photos": self._page(self.groups[words["group_id"]], words)}
+    def groups_pools_getPhotos(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        return {"photos": self._page(self.groups[params["group_id"]], params)}
 
-    def photosets_getPhotos(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        nobody = [{key: value for key, value in p.items() if key != "owner"} for p in self.albums[words["photoset_id"]]]
-        return {"photoset": self._page(nobody, words) | {"owner": words["user_id"]}}
+    def photosets_getPhotos(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        nobody = [
+            {key: value for key, value in p.items() if key != "owner"} for p in self.albums[params["photoset_id"]]
+        ]
+        return {"photoset": self._page(nobody, params) | {"owner": params["user_id"]}}
 
-    def photos_getExif(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        return self.exif[words["photo_id"]]
+    def photos_getExif(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        return self.exif[params["photo_id"]]
 
-    def photos_getSizes(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        base = f"https://live.staticflickr.com/65535/{words['photo_id']}_"
+    def photos_getSizes(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        base = f"https://live.staticflickr.com/65535/{params['photo_id']}_"
         sources = [f"{base}s3cret_s.jpg", f"{base}s3cret.jpg", f"{base}other_k.jpg"]
         return {"sizes": {"size": [{"label": "?", "source": source} for source in sources]}}
 
-    def urls_lookupUser(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        assert words["url"] == "https://www.flickr.com/photos/ada/"
+    def urls_lookupUser(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        assert params["url"] == "https://www.flickr.com/photos/ada/"
         return {"user": {"id": OWNER}}
 
-    def urls_lookupGroup(self, words: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        assert words["url"] == "https://www.flickr.com/groups/analog/"
+    def urls_lookupGroup(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        assert params["url"] == "https://www.flickr.com/groups/analog/"
         return {"group": {"id": "1@N1"}}
 
-    def _page(self, found: list[dict[str, Any]], words: dict[str, str]) -> dict[str, Any]:
-        page, each = int(words["page"]), int(words["per_page"])
+    def _page(self, photos: list[dict[str, Any]], params: dict[str, str]) -> dict[str, Any]:
+        page, each = int(params["page"]), int(params["per_page"])
         start = (page - 1) * each % listings.MAX_RESULTS  # beyond, it repeats itself
-        pages = -(-len(found) // each)
+        pages = -(-len(photos) // each)
         return {
             "page": page,
             "pages": pages,
             "perpage": each,
-            "total": len(found),
-            "photo": found[start : start + each],
+            "total": len(photos),
+            "photo": photos[start : start + each],
         }
 
 
-def fail(code: int, message: str) -> Reply:
-    return Reply({"stat": "fail", "code": code, "message": message})
+def fail(code: int, message: str) -> ApiResponse:
+    return ApiResponse({"stat": "fail", "code": code, "message": message})
 
 
 @pytest.fixture
@@ -119,8 +125,8 @@ def flickr() -> FakeFlickr:
 
 
 @pytest.fixture
-def api(flickr: FakeFlickr, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    with serving(flickr) as server:
+def api(flickr: FakeFlickr, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    with serve_api(flickr) as server:
         for name, value in (KEY | {"FLICKR_API_URL": f"{server.url}/services/rest/"}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
@@ -132,81 +138,81 @@ def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Photo
     return list(Flickr(Settings()).discover(Flickr.Query(**options), cursor))
 
 
-def sightings(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
     return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 class TestListings:
-    def test_a_search_yields_what_flickr_tells(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_search_result_becomes_item(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(1)]
-        (found,) = sightings(search="street", medium="film")
-        assert found.source_id == "1"
-        assert found.media_url == "https://live.staticflickr.com/65535/1_s3cret_o.jpg"
-        assert found.page_url == f"https://www.flickr.com/photos/{OWNER}/1"
-        assert (found.owner, found.licence, found.title) == (OWNER, "CC-BY-2.0", "Photo 1")
-        assert found.attribution == "Photo 1 by Ada on Flickr"
-        assert (found.tags, found.concepts, found.medium) == (("film", "leica"), ("street",), "film")
-        assert found.published_at is not None
+        (item,) = list_items(search="street", medium="film")
+        assert item.source_id == "1"
+        assert item.media_url == "https://live.staticflickr.com/65535/1_s3cret_o.jpg"
+        assert item.page_url == f"https://www.flickr.com/photos/{OWNER}/1"
+        assert (item.owner, item.licence, item.title) == (OWNER, "CC-BY-2.0", "Photo 1")
+        assert item.attribution == "Photo 1 by Ada on Flickr"
+        assert (item.tags, item.concepts, item.medium) == (("film", "leica"), ("street",), "film")
+        assert item.published_at is not None
 
-    def test_every_page_is_read(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_every_page_is_read(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number) for number in range(25)]
-        assert len(sightings(search="x", per_page=10)) == 25
+        assert len(list_items(search="x", per_page=10)) == 25
 
-    def test_a_search_beyond_what_flickr_shows_is_cut_by_upload_date(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_long_search_is_divided_by_upload_date(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(950)]
-        ids = [found.source_id for found in sightings(search="x", per_page=50)]
+        ids = [item.source_id for item in list_items(search="x", per_page=50)]
         assert len(ids) == len(set(ids)) == 950
 
-    def test_pages_alone_would_not_have_shown_them_all(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_pages_alone_repeat_results(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(500)]
-        plain = {found.source_id for found in sightings(search="x", per_page=50, pages=10)}
+        plain = {item.source_id for item in list_items(search="x", per_page=50, pages=10)}
         assert len(plain) == 400
 
-    def test_a_search_goes_on_at_any_of_its_checkpoints(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_search_resumes_at_every_checkpoint(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(440)]
         whole = discover(search="x", per_page=50)
-        places = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
-        for place in places[::4]:
-            seen = {item.source_id for item in whole[:place] if isinstance(item, PhotoItem)}
-            rest = {found.source_id for found in sightings(whole[place].cursor, search="x", per_page=50)}
+        checkpoints = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
+        for index in checkpoints[::4]:
+            seen = {item.source_id for item in whole[:index] if isinstance(item, PhotoItem)}
+            rest = {item.source_id for item in list_items(whole[index].cursor, search="x", per_page=50)}
             assert not seen & rest
             assert len(seen | rest) == 440
 
-    def test_page_options(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_page_options_select_pages(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 100 - number) for number in range(50)]
-        ids = [found.source_id for found in sightings(search="x", start_page=2, pages=2, per_page=10)]
+        ids = [item.source_id for item in list_items(search="x", start_page=2, pages=2, per_page=10)]
         assert ids == [str(number) for number in range(10, 30)]
         (last, *_) = [i for i in discover(search="x", start_page=2, pages=2, per_page=10) if isinstance(i, Checkpoint)]
-        rest = sightings(last.cursor, search="x", start_page=2, pages=2, per_page=10)
-        assert [found.source_id for found in rest] == [str(number) for number in range(20, 30)]
+        rest = list_items(last.cursor, search="x", start_page=2, pages=2, per_page=10)
+        assert [item.source_id for item in rest] == [str(number) for number in range(20, 30)]
 
-    def test_groups_albums_and_users_by_name(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_groups_albums_and_users_are_found_by_name(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.groups["1@N1"] = [photo(1), photo(2)]
         flickr.albums["77"] = [photo(3)]
         flickr.photos = [photo(4)]
-        assert [found.source_id for found in sightings(group="analog")] == ["1", "2"]
-        assert [(found.source_id, found.owner) for found in sightings(album="77", user="ada")] == [("3", OWNER)]
-        assert [found.source_id for found in sightings(user=OWNER)] == ["4"]
+        assert [item.source_id for item in list_items(group="analog")] == ["1", "2"]
+        assert [(item.source_id, item.owner) for item in list_items(album="77", user="ada")] == [("3", OWNER)]
+        assert [item.source_id for item in list_items(user=OWNER)] == ["4"]
 
-    def test_filters(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_filters_are_applied(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(1), photo(2, tags="digital"), photo(3, license="0")]
-        assert [found.source_id for found in sightings(search="x", filter_tag="digital")] == ["2"]
-        assert [found.source_id for found in sightings(search="x", licence_ids="4,5")] == ["1", "2"]
+        assert [item.source_id for item in list_items(search="x", filter_tag="digital")] == ["2"]
+        assert [item.source_id for item in list_items(search="x", licence_ids="4,5")] == ["1", "2"]
         flickr.groups["1@N1"] = [photo(1), photo(2, license="0"), photo(3, media="video")]
-        assert [found.source_id for found in sightings(group="1@N1", licence_ids="4")] == ["1"]
+        assert [item.source_id for item in list_items(group="1@N1", licence_ids="4")] == ["1"]
 
-    def test_recorded_answers_are_understood(self, flickr: FakeFlickr, api: Api, shared: Path) -> None:
+    def test_recorded_responses_are_read(self, flickr: FakeFlickr, api: ApiServer, shared: Path) -> None:
         recorded = json.loads((shared / "fixtures" / "flickr" / "search_openverse.json").read_text())
         flickr.photos = recorded["photos"]["photo"]
-        found = sightings(search="église")
-        assert len(found) == len({item.source_id for item in found}) == len(flickr.photos)
-        assert {item.licence for item in found} <= {"CC-BY-NC-SA-2.0", "CC-BY-2.0", "CC-BY-SA-2.0", "CC0-1.0"}
-        assert all(item.media_url and item.media_url.startswith("https://") for item in found)
+        items = list_items(search="église")
+        assert len(items) == len({item.source_id for item in items}) == len(flickr.photos)
+        assert {item.licence for item in items} <= {"CC-BY-NC-SA-2.0", "CC-BY-2.0", "CC-BY-SA-2.0", "CC0-1.0"}
+        assert all(item.media_url and item.media_url.startswith("https://") for item in items)
 
 
 class TestSizes:
     @pytest.mark.parametrize(
-        ("wanted", "there", "chosen"),
+        ("size", "available", "nearest"),
         [
             ("o", "s z b o", "o"),
             ("o", "s z b", "b"),
@@ -216,40 +222,42 @@ class TestSizes:
             ("s", "", None),
         ],
     )
-    def test_the_nearest_that_exists(self, wanted: str, there: str, chosen: str | None) -> None:
-        assert nearest_size(wanted, set(there.split())) == chosen
+    def test_nearest_size_is_selected(self, size: str, available: str, nearest: str | None) -> None:
+        assert nearest_size(size, set(available.split())) == nearest
 
-    def test_every_documented_size_can_be_asked_for(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_every_documented_size_is_an_option(self, flickr: FakeFlickr, api: ApiServer) -> None:
         for size, name in SIZES.items():
             flickr.photos = [photo(1, **{f"url_{name}": f"https://live.staticflickr.com/1/1_x_{size}.jpg"})]
-            assert sightings(search="x", size=size)[0].media_url == flickr.photos[0][f"url_{name}"]
+            assert list_items(search="x", size=size)[0].media_url == flickr.photos[0][f"url_{name}"]
 
 
 class TestFiles:
     @pytest.fixture
-    def listed(self, tmp_path: Path) -> Path:
+    def photo_file(self, tmp_path: Path) -> Path:
         file = tmp_path / "photos.json"
         known = {"id": "1", "secret": "abc", "server": "65535"}
         file.write_text(json.dumps({"animal,dog": [known], "animal,cat": [known | {"id": "2"}, {"id": "3"}]}))
         return file
 
-    def test_addresses_are_made_from_secrets_without_asking_flickr(self, listed: Path, api: Api) -> None:
-        found = sightings(photos=listed, size="b")
-        assert found[0].media_url == "https://live.staticflickr.com/65535/1_abc_b.jpg"
-        assert [item.concepts for item in found] == [("animal", "dog"), ("animal", "cat"), ("animal", "cat")]
-        assert len(api.asked) == 1  # for the one without a secret
+    def test_urls_are_built_from_secrets_without_request(self, photo_file: Path, api: ApiServer) -> None:
+        items = list_items(photos=photo_file, size="b")
+        assert items[0].media_url == "https://live.staticflickr.com/65535/1_abc_b.jpg"
+        assert [item.concepts for item in items] == [("animal", "dog"), ("animal", "cat"), ("animal", "cat")]
+        assert len(api.requests) == 1  # for the one without a secret
 
-    def test_large_sizes_are_asked_for(self, listed: Path, api: Api) -> None:
-        assert sightings(photos=listed, size="o")[0].media_url == "https://live.staticflickr.com/65535/1_other_k.jpg"
+    def test_large_sizes_are_requested(self, photo_file: Path, api: ApiServer) -> None:
+        assert (
+            list_items(photos=photo_file, size="o")[0].media_url == "https://live.staticflickr.com/65535/1_other_k.jpg"
+        )
 
-    def test_what_is_saved_can_be_read_again(self, flickr: FakeFlickr, api: Api, tmp_path: Path) -> None:
+    def test_saved_photo_file_can_be_read(self, flickr: FakeFlickr, api: ApiServer, tmp_path: Path) -> None:
         flickr.photos = [photo(1), photo(2)]
         saved = tmp_path / "saved.json"
-        sightings(search="dog", save_metadata=saved)
+        list_items(search="dog", save_metadata=saved)
         flickr.photos = [photo(3)]
-        sightings(search="cat", save_metadata=saved)
+        list_items(search="cat", save_metadata=saved)
         assert json.loads(saved.read_text())["cat"] == [{"id": "3", "secret": "s3cret", "server": "65535"}]
-        again = sightings(photos=saved, size="z")
+        again = list_items(photos=saved, size="z")
         assert [(item.source_id, item.concepts) for item in again] == [
             ("1", ("dog",)),
             ("2", ("dog",)),
@@ -257,77 +265,79 @@ class TestFiles:
         ]
 
     @pytest.mark.parametrize("content", ["", "3", '{"dog": 3}', '[{"secret": "x"}]', '{"dog": ["1"]}'])
-    def test_another_form_is_one_sentence(self, content: str, tmp_path: Path) -> None:
+    def test_other_content_raises_error(self, content: str, tmp_path: Path) -> None:
         file = tmp_path / "photos.json"
         file.write_text(content)
         with pytest.raises(UsageError, match=r"photos\.json"):
-            sightings(photos=file)
+            list_items(photos=file)
 
 
 class TestExif:
-    def test_tags_reach_the_sighting(self, flickr: FakeFlickr, api: Api, shared: Path) -> None:
+    def test_tags_are_added_to_item(self, flickr: FakeFlickr, api: ApiServer, shared: Path) -> None:
         flickr.photos = [photo(1)]
         flickr.exif["1"] = json.loads((shared / "fixtures/flickr/json_converted/getexif_clean.json").read_text())
-        (found,) = sightings(search="x", exif=True)
-        assert found.exif_origin == "api"
-        values = normalise(found.exif)  # type: ignore[arg-type]
+        (item,) = list_items(search="x", exif=True)
+        assert item.exif_origin == "api"
+        values = normalise(item.exif)  # type: ignore[arg-type]
         assert (values.f_number, values.exposure_time_s, values.iso) == (1.8, 1 / 50, 250)
         assert (values.make, values.model) == ("Apple", "iPhone 13 Pro")
 
-    def test_an_owner_may_hide_them(self, flickr: FakeFlickr, api: Api) -> None:
+    def test_hidden_exif_is_noted(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(1)]
         flickr.refused["photos_getExif"] = fail(2, "Permission denied")
-        (found,) = sightings(search="x", exif=True)
-        assert found.exif is None
-        assert found.metadata["exif"] == "hidden by the owner"
+        (item,) = list_items(search="x", exif=True)
+        assert item.exif is None
+        assert item.metadata["exif"] == "hidden by the owner"
 
 
-class TestTroubles:
+class TestFailures:
     @pytest.mark.parametrize(
-        "trouble",
+        "failure",
         [
-            Reply(b"slow down", 429, {"Retry-After": "0"}),
-            Reply(b"oops", 503),
-            Reply(b"<html>", 200),
-            Reply({"stat": "ok"}, promised=9999),
+            ApiResponse(b"slow down", 429, {"Retry-After": "0"}),
+            ApiResponse(b"oops", 503),
+            ApiResponse(b"<html>", 200),
+            ApiResponse({"stat": "ok"}, content_length=9999),
             fail(105, "Service currently unavailable"),
         ],
         ids=["429", "503", "no JSON", "cut", "105"],
     )
-    def test_a_passing_one_is_waited_out(self, flickr: FakeFlickr, api: Api, trouble: Reply) -> None:
+    def test_temporary_failure_is_retried(self, flickr: FakeFlickr, api: ApiServer, failure: ApiResponse) -> None:
         flickr.photos = [photo(1)]
-        flickr.troubles = [trouble]
-        assert len(sightings(search="x")) == 1
+        flickr.failures = [failure]
+        assert len(list_items(search="x")) == 1
 
-    def test_a_lasting_one_ends_the_run_with_a_sentence(self, flickr: FakeFlickr, api: Api) -> None:
-        flickr.troubles = [Reply(b"", 503)] * 99
+    def test_permanent_failure_raises_error(self, flickr: FakeFlickr, api: ApiServer) -> None:
+        flickr.failures = [ApiResponse(b"", 503)] * 99
         with pytest.raises(LightmeterError, match="Flickr did not answer after 6 attempts"):
-            sightings(search="x")
+            list_items(search="x")
 
-    def test_a_wrong_key(self, flickr: FakeFlickr, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_invalid_key_raises_error(
+        self, flickr: FakeFlickr, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("FLICKR_API_KEY", "wrong")
         with pytest.raises(LightmeterError, match="FLICKR_API_KEY") as raised:
-            sightings(search="x")
+            list_items(search="x")
         assert KEY["FLICKR_API_SECRET"] not in str(raised.value)
 
-    def test_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_key_raises_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("FLICKR_API_KEY", raising=False)
         with pytest.raises(UsageError, match="set FLICKR_API_KEY and FLICKR_API_SECRET"):
-            sightings(search="x")
+            list_items(search="x")
 
-    def test_the_most_talkative_log_holds_no_key(
-        self, flickr: FakeFlickr, api: Api, caplog: pytest.LogCaptureFixture
+    def test_debug_log_contains_no_key(
+        self, flickr: FakeFlickr, api: ApiServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         flickr.photos = [photo(1)]
         with caplog.at_level("DEBUG"):
-            sightings(search="x")
+            list_items(search="x")
         assert caplog.text
         assert "nobody-may-see" not in caplog.text
 
-    def test_a_group_that_does_not_exist(self, flickr: FakeFlickr, api: Api) -> None:
-        flickr.troubles = [fail(1, "Group not found")]
+    def test_unknown_group_raises_error(self, flickr: FakeFlickr, api: ApiServer) -> None:
+        flickr.failures = [fail(1, "Group not found")]
         with pytest.raises(LightmeterError, match="Group not found"):
-            sightings(group="1@N1")
+            list_items(group="1@N1")
 
 
 @pytest.mark.parametrize(
@@ -340,19 +350,19 @@ class TestTroubles:
         {"search": "x", "size": "xl"},
     ],
 )
-def test_a_wrong_query_is_refused(options: dict[str, Any]) -> None:
+def test_invalid_query_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Query"):
         Flickr.Query(**options)
 
 
-def test_from_the_command_line_to_the_catalogue(
-    flickr: FakeFlickr, api: Api, lightmeter: Lightmeter, project: Path, shared: Path
+def test_harvest_run_fills_catalogue(
+    flickr: FakeFlickr, api: ApiServer, lightmeter: Lightmeter, project: Path, shared: Path
 ) -> None:
-    with serving(
-        lambda asked: (
-            Reply(jpeg(len(asked.path)), headers={"Content-Type": "image/jpeg"})
-            if asked.path.endswith("jpg")
-            else Reply(b"", 404)
+    with serve_api(
+        lambda request: (
+            ApiResponse(jpeg(len(request.path)), headers={"Content-Type": "image/jpeg"})
+            if request.path.endswith("jpg")
+            else ApiResponse(b"", 404)
         )
     ) as media:
         flickr.photos = [photo(n, url_o=f"{media.url}/{'x' * n}.jpg") for n in (1, 2, 3)]
@@ -363,7 +373,7 @@ def test_from_the_command_line_to_the_catalogue(
         assert (counts["found"], counts["fetched"]) == (3, 3)
         again = lightmeter("harvest", "run", "flickr", "--search", "street", env=env)
         assert (again["found"], again["existing"]) == (0, 3)
-        assert len([asked for asked in media.asked if asked.path.endswith("jpg")]) == 3
+        assert len([request for request in media.requests if request.path.endswith("jpg")]) == 3
     everything = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())
     assert KEY["FLICKR_API_KEY"].encode() not in everything
     assert KEY["FLICKR_API_SECRET"].encode() not in everything

@@ -1,4 +1,4 @@
-"""``lightmeter harvest run folder``: everything found is accounted for, byte for byte."""
+"""Tests of the source ``folder``."""
 
 import hashlib
 from pathlib import Path
@@ -9,13 +9,13 @@ from sqlalchemy import create_engine, text
 from tests.support import Lightmeter
 
 
-def _states(counts: dict[str, int]) -> int:
+def sum_of_states(counts: dict[str, int]) -> int:
     return sum(counts[state] for state in ("fetched", "skipped", "refused", "gone", "failed", "pending"))
 
 
-def test_every_file_ends_in_a_state_with_a_reason(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_every_file_gets_state_and_reason(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     counts = lightmeter("harvest", "run", "folder", photographs)
-    assert counts["found"] == 9 == _states(counts)
+    assert counts["found"] == 9 == sum_of_states(counts)
     assert counts["fetched"] == 6
     assert counts["failed"] == 3
     status = lightmeter("harvest", "status")
@@ -26,7 +26,7 @@ def test_every_file_ends_in_a_state_with_a_reason(lightmeter: Lightmeter, projec
     }
 
 
-def test_stored_bytes_are_the_file_s_own(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_stored_bytes_equal_file(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     stored = {path.name: path.read_bytes() for path in (project / "store").rglob("*") if path.is_file()}
     for path in photographs.rglob("[0-9].jpg"):
@@ -34,7 +34,7 @@ def test_stored_bytes_are_the_file_s_own(lightmeter: Lightmeter, project: Path, 
     assert all(hashlib.sha256(data).hexdigest() == name for name, data in stored.items())
 
 
-def test_damaged_bytes_are_kept_and_marked(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_damaged_files_are_stored_and_marked(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
         rows = connection.execute(text("SELECT sha256, problem FROM images WHERE problem IS NOT NULL")).all()
@@ -42,14 +42,14 @@ def test_damaged_bytes_are_kept_and_marked(lightmeter: Lightmeter, project: Path
     assert rows == [(hashlib.sha256(cut).hexdigest(), "truncated")]
 
 
-def test_the_second_run_fetches_nothing(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_second_run_fetches_nothing(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     again = lightmeter("harvest", "run", "folder", photographs)
     assert (again["found"], again["existing"]) == (0, 9)
     assert lightmeter("harvest", "status")["total"]["found"] == 9
 
 
-def test_options_of_the_source_reach_the_catalogue(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_source_options_reach_catalogue(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     lightmeter(
         "harvest",
         "run",
@@ -70,14 +70,14 @@ def test_options_of_the_source_reach_the_catalogue(lightmeter: Lightmeter, proje
     assert {row["f_number"] for row in rows if row["file"] != "cut.jpg"} == {2.8}
 
 
-def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_limit_and_required_tags_are_applied(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
     counts = lightmeter("harvest", "run", "folder", photographs / "berenice", "--limit", "2", "--require", "lens,iso")
     assert (counts["found"], counts["skipped"], counts["fetched"]) == (2, 2, 0)
     assert lightmeter("harvest", "status")["total"]["reasons"][0]["reason"] == "required EXIF missing"
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("args", "message"),
     [
         (("folder", "nowhere"), "nowhere is not a folder"),
         (("foldr", "."), "foldr"),
@@ -86,9 +86,11 @@ def test_limit_and_required_tags(lightmeter: Lightmeter, project: Path, photogra
         (("folder",), "Missing argument"),
     ],
 )
-def test_wrong_use_is_one_sentence(lightmeter: Lightmeter, project: Path, words: tuple[str, ...], says: str) -> None:
-    done = lightmeter.process("harvest", "run", *words)
+def test_invalid_use_prints_one_sentence(
+    lightmeter: Lightmeter, project: Path, args: tuple[str, ...], message: str
+) -> None:
+    done = lightmeter.process("harvest", "run", *args)
     assert done.returncode == 2
-    assert says in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""The source ``mirflickr``: both layouts, as they lie on disk."""
+"""Tests of the source ``mirflickr`` with both layouts on disk."""
 
 from pathlib import Path
 
@@ -48,14 +48,14 @@ def large(tmp_path: Path) -> Path:
     return top
 
 
-def found(path: Path, cursor: dict[str, str] | None = None) -> list[PhotoItem]:
+def list_items(path: Path, cursor: dict[str, str] | None = None) -> list[PhotoItem]:
     items = Mirflickr(Settings()).discover(Mirflickr.Query(path=path), cursor)
     return [item for item in items if isinstance(item, PhotoItem)]
 
 
-def test_images_are_paired_with_their_text_files(small: Path) -> None:
-    first, second, _ = found(small)
-    assert [item.source_id for item in found(small)] == ["im1.jpg", "im2.jpg", "im10.jpg"]
+def test_images_are_combined_with_text_files(small: Path) -> None:
+    first, second, _ = list_items(small)
+    assert [item.source_id for item in list_items(small)] == ["im1.jpg", "im2.jpg", "im10.jpg"]
     assert (first.owner, first.licence, first.title) == (
         "1@N00",
         "http://creativecommons.org/licenses/by-nc/2.0/",
@@ -67,29 +67,32 @@ def test_images_are_paired_with_their_text_files(small: Path) -> None:
     assert (second.exif, second.tags, second.owner) == (None, (), None)
 
 
-def test_apex_and_plain_values_mean_the_same(small: Path, large: Path) -> None:
-    for item in (found(small)[0], found(large)[2]):
+def test_apex_and_plain_values_are_equal(small: Path, large: Path) -> None:
+    for item in (list_items(small)[0], list_items(large)[2]):
         assert item.exif_origin == "sidecar"
         values = normalise(item.exif)  # type: ignore[arg-type]
         assert values.exposure_time_s == pytest.approx(1 / 125)
         assert values.f_number == pytest.approx(5.6, abs=0.15)  # 161/32 is the APEX number of f/5.7
-    assert normalise(found(small)[0].exif).iso == 400  # type: ignore[arg-type]
+    assert normalise(list_items(small)[0].exif).iso == 400  # type: ignore[arg-type]
 
 
-def test_the_large_one_is_read_folder_by_folder(large: Path) -> None:
-    assert [item.source_id for item in found(large)] == [
+def test_large_data_set_is_read_by_folder(large: Path) -> None:
+    assert [item.source_id for item in list_items(large)] == [
         "images/0/0.jpg", "images/0/9999.jpg", "images/1/10000.jpg", "images/2/20000.jpg",
     ]  # fmt: skip
-    assert found(large)[2].tags == ("fog",)
+    assert list_items(large)[2].tags == ("fog",)
 
 
-def test_discovery_goes_on_at_a_checkpoint(large: Path) -> None:
+def test_discovery_resumes_at_checkpoint(large: Path) -> None:
     items = list(Mirflickr(Settings()).discover(Mirflickr.Query(path=large), None))
-    place = next(item for item in items if isinstance(item, Checkpoint))
-    assert [item.source_id for item in found(large, place.cursor)] == ["images/1/10000.jpg", "images/2/20000.jpg"]
+    checkpoint = next(item for item in items if isinstance(item, Checkpoint))
+    assert [item.source_id for item in list_items(large, checkpoint.cursor)] == [
+        "images/1/10000.jpg",
+        "images/2/20000.jpg",
+    ]
 
 
-def test_recorded_files_are_understood(shared: Path) -> None:
+def test_recorded_files_are_read(shared: Path) -> None:
     folder = shared / "fixtures" / "mirflickr"
     values = normalise(read_pairs(folder / "exif333909.txt"))
     assert (values.make, values.model) == ("Canon", "Canon PowerShot A620")
@@ -100,12 +103,12 @@ def test_recorded_files_are_understood(shared: Path) -> None:
     assert read_pairs(folder / "exif_empty.txt") == {}
 
 
-def test_a_folder_without_it_is_refused(tmp_path: Path) -> None:
+def test_other_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither"):
         Mirflickr.Query(path=tmp_path)
 
 
-def test_from_disk_to_the_catalogue(lightmeter: Lightmeter, project: Path, small: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, small: Path) -> None:
     counts = lightmeter("harvest", "run", "mirflickr", small, "--require", "exposure_time_s")
     assert {name: counts[name] for name in ("found", "fetched", "skipped")} == {"found": 3, "fetched": 1, "skipped": 2}
     table = lightmeter("catalogue", "export", "out.parquet", "--format", "parquet")

@@ -1,4 +1,4 @@
-"""Budgets of services, and patience with them."""
+"""Tests of rate limits and retries."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ class Clock:
         return self.now
 
 
-def _times(file: Path, clock: Clock, count: int) -> list[float]:
-    """When each of so many requests may be made, if all of them wait as they are told."""
+def request_times(file: Path, clock: Clock, count: int) -> list[float]:
+    """Return the times at which requests may be sent if each waits as long as the limiter says."""
     budget, times = RateLimiter(file, SERVICE, clock), []
     for _ in range(count):
         clock.now += budget.take()
@@ -34,35 +34,35 @@ def _times(file: Path, clock: Clock, count: int) -> list[float]:
     return times
 
 
-def test_no_hour_holds_more_than_the_service_allows(tmp_path: Path) -> None:
-    times = _times(tmp_path / "budgets.sqlite", Clock(), 4_500)
+def test_no_hour_exceeds_limit(tmp_path: Path) -> None:
+    times = request_times(tmp_path / "budgets.sqlite", Clock(), 4_500)
     first = times[0]
     assert sum(time < first + 3600 for time in times) <= 3600
     assert times[300] == first  # some may come at once
     assert times[-1] < first + 2 * 3600  # and it is used up
 
 
-def test_a_restart_brings_no_new_budget(tmp_path: Path) -> None:
+def test_restart_does_not_reset_limit(tmp_path: Path) -> None:
     clock = Clock()
-    _times(tmp_path / "budgets.sqlite", clock, 1_000)
+    request_times(tmp_path / "budgets.sqlite", clock, 1_000)
     before = clock.now
-    _times(tmp_path / "budgets.sqlite", clock, 100)  # another process
+    request_times(tmp_path / "budgets.sqlite", clock, 100)  # another process
     assert clock.now - before == pytest.approx(100 * 3600 / 3240, rel=0.01)
 
 
-def test_services_do_not_share_one(tmp_path: Path) -> None:
+def test_services_have_separate_limits(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "budgets.sqlite"
-    _times(file, clock, 1_000)
+    request_times(file, clock, 1_000)
     assert RateLimiter(file, RateLimit("other", 10, ()), clock).take() == 0
 
 
-def test_hosts_of_a_service() -> None:
+def test_service_owns_subdomains() -> None:
     assert FLICKR.owns("live.staticflickr.com")
     assert FLICKR.owns("flickr.com")
     assert not FLICKR.owns("notflickr.com")
 
 
-def test_patience_waits_as_long_as_it_is_asked_to() -> None:
+def test_retry_waits_as_service_asks() -> None:
     pauses: list[float] = []
     replies = iter([RetryLater("a"), RetryLater("b", 7.0), RetryLater("c"), "answer"])
 
@@ -76,7 +76,7 @@ def test_patience_waits_as_long_as_it_is_asked_to() -> None:
     assert pauses == [1.0, 7.0, 4.0]
 
 
-def test_patience_ends() -> None:
+def test_retry_gives_up_after_attempts() -> None:
     def call() -> str:
         raise RetryLater("HTTP 503")
 
@@ -88,5 +88,5 @@ def test_patience_ends() -> None:
     ("header", "seconds"),
     [(None, None), ("", None), ("12", 12.0), ("-3", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 60.0), ("soon", None)],
 )
-def test_retry_after_in_both_forms(header: str | None, seconds: float | None) -> None:
+def test_retry_after_reads_seconds_and_dates(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, clock=lambda: 1_792_567_620.0) == seconds

@@ -1,4 +1,4 @@
-"""The source ``reddit``: PRAW itself, against a server that speaks Reddit's protocol; and dumps."""
+"""Tests of the source ``reddit`` with PRAW, against a server that plays Reddit's API, and with dumps."""
 
 import base64
 import gzip
@@ -17,7 +17,7 @@ from lightmeter.harvest.sources import Checkpoint, PhotoItem
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import Api, Asked, Reply, serving
+from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
 from tests.support import Lightmeter, jpeg
 
 KEY = {"REDDIT_CLIENT_ID": "an-id-nobody-may-see", "REDDIT_CLIENT_SECRET": "a-secret-nobody-may-see"}
@@ -32,28 +32,28 @@ def post(number: int, **more: Any) -> dict[str, Any]:
 
 
 class FakeReddit:
-    """Reddit: a token for the right key, and listings of a thousand posts at most, a hundred at a time."""
+    """Reddit's API: a token for the right key, and lists of at most a thousand posts, a hundred per page."""
 
     def __init__(self) -> None:
         self.listings: dict[str, list[dict[str, Any]]] = {}
-        self.troubles: list[Reply] = []
+        self.failures: list[ApiResponse] = []
 
-    def __call__(self, asked: Asked) -> Reply:
-        if asked.path == "/api/v1/access_token":
-            sent = base64.b64decode(asked.headers["Authorization"].removeprefix("Basic ")).decode()
+    def __call__(self, request: ApiRequest) -> ApiResponse:
+        if request.path == "/api/v1/access_token":
+            sent = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
             right = sent == ":".join(KEY.values())
             token = {"access_token": "token", "token_type": "bearer", "expires_in": 3600, "scope": "*"}
-            return Reply(token) if right else Reply({"error": 401}, 401)
-        assert asked.headers["Authorization"] == "bearer token"
-        if self.troubles:
-            return self.troubles.pop(0)
-        name = asked.path.removeprefix("/r/analog/").removesuffix("/")
-        posts = self.listings.get(f"{name} {asked.words.get('t', '') if name == 'top' else ''}".strip(), [])[:1000]
-        start = next((i + 1 for i, p in enumerate(posts) if p["name"] == asked.words.get("after")), 0)
-        page = posts[start : start + min(int(asked.words.get("limit", 25)), 100)]
+            return ApiResponse(token) if right else ApiResponse({"error": 401}, 401)
+        assert request.headers["Authorization"] == "bearer token"
+        if self.failures:
+            return self.failures.pop(0)
+        name = request.path.removeprefix("/r/analog/").removesuffix("/")
+        posts = self.listings.get(f"{name} {request.params.get('t', '') if name == 'top' else ''}".strip(), [])[:1000]
+        start = next((i + 1 for i, p in enumerate(posts) if p["name"] == request.params.get("after")), 0)
+        page = posts[start : start + min(int(request.params.get("limit", 25)), 100)]
         more = page[-1]["name"] if page and start + len(page) < len(posts) else None
-        children = [{"kind": "t3", "data": one} for one in page]
-        return Reply(
+        children = [{"kind": "t3", "data": post} for post in page]
+        return ApiResponse(
             {"kind": "Listing", "data": {"children": children, "after": more, "before": None, "dist": len(page)}}
         )
 
@@ -64,8 +64,8 @@ def reddit() -> FakeReddit:
 
 
 @pytest.fixture
-def api(reddit: FakeReddit, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    with serving(reddit) as server:
+def api(reddit: FakeReddit, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    with serve_api(reddit) as server:
         for name, value in (KEY | {"REDDIT_URL": server.url}).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("lightmeter.harvest.sources.rate_limit._FIRST_PAUSE_S", 0.01)
@@ -77,12 +77,12 @@ def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Photo
     return list(Reddit(Settings()).discover(Reddit.Query(**({"subreddit": "analog"} | options)), cursor))
 
 
-def found(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
     return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
 
 
 class TestListings:
-    def test_all_listings_are_united(self, reddit: FakeReddit, api: Api) -> None:
+    def test_all_lists_are_combined(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings = {
             "new": [post(1), post(2)],
             "hot": [post(3)],
@@ -90,22 +90,22 @@ class TestListings:
             "top year": [post(5)],
             "top all": [post(6)],
         }
-        assert {item.source_id for item in found()} == {f"p{n}" for n in range(1, 7)}
+        assert {item.source_id for item in list_items()} == {f"p{n}" for n in range(1, 7)}
 
-    def test_a_listing_is_read_to_its_end(self, reddit: FakeReddit, api: Api) -> None:
+    def test_list_is_read_to_its_end(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings["new"] = [post(number) for number in range(250)]
-        assert len(found()) == 250
+        assert len(list_items()) == 250
 
-    def test_a_search_is_read_in_every_order(self, reddit: FakeReddit, api: Api) -> None:
+    def test_search_is_read_in_every_order(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings["search"] = [post(1)]
-        items = found(search="leica")
+        items = list_items(search="leica")
         assert {item.concepts for item in items} == {("leica",)}
-        orders = {asked.words["sort"] for asked in api.asked if asked.path.endswith("/search/")}
+        orders = {request.params["sort"] for request in api.requests if request.path.endswith("/search/")}
         assert orders == {"new", "relevance", "top", "comments"}
 
-    def test_what_a_post_tells(self, reddit: FakeReddit, api: Api) -> None:
+    def test_post_becomes_item(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings["new"] = [post(1, title="Fog [Leica M6 | Portra 400]", link_flair_text="Community")]
-        (item,) = found()
+        (item,) = list_items()
         assert (item.source_id, item.owner, item.media_url) == ("p1", "ada", "https://i.redd.it/1.jpg")
         assert item.page_url == "https://www.reddit.com/r/analog/comments/p1/fog/"
         assert item.tags == ("community", "leica m6", "portra 400")
@@ -113,15 +113,15 @@ class TestListings:
         assert item.published_at is not None
         assert item.licence is None  # a post gives none
 
-    def test_analog_means_film_unless_said_otherwise(self, reddit: FakeReddit, api: Api) -> None:
+    def test_analog_is_film_by_default(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings["new"] = [post(1)]
-        assert found()[0].medium == "film"
-        assert found(medium="digital")[0].medium == "digital"
+        assert list_items()[0].medium == "film"
+        assert list_items(medium="digital")[0].medium == "digital"
 
-    def test_discovery_goes_on_at_a_checkpoint(self, reddit: FakeReddit, api: Api) -> None:
+    def test_discovery_resumes_at_checkpoint(self, reddit: FakeReddit, api: ApiServer) -> None:
         reddit.listings = {"new": [post(1)], "hot": [post(2)], "top all": [post(3)]}
         first = next(item for item in discover() if isinstance(item, Checkpoint))
-        assert {item.source_id for item in found(first.cursor)} == {"p2", "p3"}
+        assert {item.source_id for item in list_items(first.cursor)} == {"p2", "p3"}
 
 
 class TestPosts:
@@ -141,16 +141,16 @@ class TestPosts:
             ("javascript:alert(1).jpg", None),
         ],
     )
-    def test_addresses_of_pictures(self, url: str, picture: str | None) -> None:
+    def test_image_url_is_found(self, url: str, picture: str | None) -> None:
         assert [item.media_url for item in post_to_items(post(1, url=url), None, ())] == [picture] * bool(picture)
 
-    def test_a_preview_where_the_original_cannot_be_had(self) -> None:
+    def test_preview_replaces_unavailable_original(self) -> None:
         preview = {"images": [{"source": {"url": "https://preview.redd.it/x.jpg?auto=webp&amp;s=1"}}]}
         (item,) = post_to_items(post(1, url="https://example.org/page", post_hint="link", preview=preview), None, ())
         assert item.media_url == "https://preview.redd.it/x.jpg?auto=webp&s=1"
         assert item.metadata["preview"] is True
 
-    def test_a_gallery_is_its_pictures(self) -> None:
+    def test_gallery_yields_its_images(self) -> None:
         media = {
             "aa": {"status": "valid", "e": "Image", "m": "image/jpg"},
             "bb": {"status": "valid", "e": "Image", "m": "image/png"},
@@ -169,7 +169,7 @@ class TestPosts:
         assert [item.gone for item in pictures] == [None, None, "gallery image is gone", "gallery image is gone"]
         assert [item.metadata["gallery_index"] for item in pictures] == [1, 2, 3, 4]
 
-    def test_a_crosspost_is_the_post_that_it_repeats(self) -> None:
+    def test_crosspost_counts_as_original_post(self) -> None:
         crosspost = post(2, author="bob", crosspost_parent_list=[post(1)])
         (item,) = post_to_items(crosspost, None, ())
         assert (item.source_id, item.owner) == ("p1", "ada")
@@ -178,14 +178,14 @@ class TestPosts:
         (item,) = post_to_items(post(1, removed_by_category="moderator"), None, ())
         assert (item.gone, item.media_url) == ("removed by moderator", None)
 
-    def test_who_left_owns_nothing(self) -> None:
+    def test_deleted_author_is_no_owner(self) -> None:
         (item,) = post_to_items(post(1, author="[deleted]"), None, ())
         assert (item.owner, item.attribution) == (None, None)
 
     @pytest.mark.parametrize(
         "name", ["listing_hidden", "listing_top", "moderation_spam", "crosspost_1", "submit_gallery"]
     )
-    def test_recorded_answers_are_understood(self, shared: Path, name: str) -> None:
+    def test_recorded_responses_are_read(self, shared: Path, name: str) -> None:
         recorded = json.loads((shared / "fixtures" / "reddit" / f"{name}.json").read_text())
         listing = recorded[0] if isinstance(recorded, list) else recorded
         items = [s for child in listing["data"]["children"] for s in post_to_items(child["data"], None, ())]
@@ -208,41 +208,46 @@ class TestPosts:
         ("No brackets, no film", ()),
     ],
 )
-def test_titles_name_camera_and_film(title: str, tags: tuple[str, ...]) -> None:
+def test_title_contains_camera_and_film(title: str, tags: tuple[str, ...]) -> None:
     assert title_tags(title) == tags
 
 
-class TestTroubles:
-    @pytest.mark.parametrize("trouble", [Reply({}, 429, {"Retry-After": "0"}), Reply({}, 503), Reply({}, promised=999)])
-    def test_a_passing_one_is_waited_out(self, reddit: FakeReddit, api: Api, trouble: Reply) -> None:
+class TestFailures:
+    @pytest.mark.parametrize(
+        "failure",
+        [ApiResponse({}, 429, {"Retry-After": "0"}), ApiResponse({}, 503), ApiResponse({}, content_length=999)],
+    )
+    def test_temporary_failure_is_retried(self, reddit: FakeReddit, api: ApiServer, failure: ApiResponse) -> None:
         reddit.listings["new"] = [post(1)]
-        reddit.troubles = [trouble]
-        assert len(found()) == 1
+        reddit.failures = [failure]
+        assert len(list_items()) == 1
 
-    @pytest.mark.parametrize(("status", "says"), [(403, "private"), (404, "no such subreddit")])
-    def test_a_subreddit_that_cannot_be_read(self, reddit: FakeReddit, api: Api, status: int, says: str) -> None:
-        reddit.troubles = [Reply({}, status)]
-        with pytest.raises(LightmeterError, match=says):
-            found()
+    @pytest.mark.parametrize(("status", "message"), [(403, "private"), (404, "no such subreddit")])
+    def test_unreadable_subreddit_raises_error(
+        self, reddit: FakeReddit, api: ApiServer, status: int, message: str
+    ) -> None:
+        reddit.failures = [ApiResponse({}, status)]
+        with pytest.raises(LightmeterError, match=message):
+            list_items()
 
-    def test_a_wrong_key(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_invalid_key_raises_error(self, api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("REDDIT_CLIENT_ID", "wrong")
         with pytest.raises(LightmeterError, match="REDDIT_CLIENT_ID"):
-            found()
+            list_items()
 
-    def test_the_most_talkative_log_holds_no_key(
-        self, reddit: FakeReddit, api: Api, caplog: pytest.LogCaptureFixture
+    def test_debug_log_contains_no_key(
+        self, reddit: FakeReddit, api: ApiServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         reddit.listings["new"] = [post(1)]
         with caplog.at_level("DEBUG"):
-            found()
+            list_items()
         assert caplog.text
         assert "nobody-may-see" not in caplog.text
 
-    def test_no_key(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_key_raises_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("REDDIT_CLIENT_ID", raising=False)
         with pytest.raises(UsageError, match="--dump"):
-            found()
+            list_items()
 
 
 class TestDumps:
@@ -250,44 +255,44 @@ class TestDumps:
     def lines(self) -> bytes:
         other = post(3, subreddit="pics")
         posts = [post(1), other, post(2, subreddit="Analog", created_utc="1600000002")]
-        return b"\n".join([*(json.dumps(one).encode() for one in posts), b"{cut", b"3"])
+        return b"\n".join([*(json.dumps(post).encode() for post in posts), b"{cut", b"3"])
 
     @pytest.mark.parametrize("suffix", ["jsonl", "gz", "zst"])
-    def test_a_dump_needs_no_key(self, lines: bytes, tmp_path: Path, suffix: str) -> None:
+    def test_dump_needs_no_key(self, lines: bytes, tmp_path: Path, suffix: str) -> None:
         file = tmp_path / f"dump.{suffix}"
         if suffix == "zst":
             zstd = pytest.importorskip("backports.zstd")
             lines = zstd.compress(lines)
         file.write_bytes(gzip.compress(lines) if suffix == "gz" else lines)
-        items = found(dump=file)
+        items = list_items(dump=file)
         assert [item.source_id for item in items] == ["p1", "p2"]
         assert {item.medium for item in items} == {"film"}
 
-    def test_it_goes_on_at_a_checkpoint(self, tmp_path: Path) -> None:
+    def test_dump_resumes_at_checkpoint(self, tmp_path: Path) -> None:
         file = tmp_path / "dump.jsonl"
         file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
         places = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
         whole = discover(dump=file)
         seen = [item.source_id for item in whole[: places[0]] if isinstance(item, PhotoItem)]
-        rest = [item.source_id for item in found(whole[places[0]].cursor, dump=file)]
+        rest = [item.source_id for item in list_items(whole[places[0]].cursor, dump=file)]
         assert seen + rest == [f"p{number}" for number in range(1200)]
 
-    def test_a_damaged_one_is_one_sentence(self, lines: bytes, tmp_path: Path) -> None:
+    def test_damaged_dump_raises_error(self, lines: bytes, tmp_path: Path) -> None:
         file = tmp_path / "dump.gz"
         file.write_bytes(gzip.compress(lines)[:-30])
         with pytest.raises(UsageError, match=r"dump\.gz"):
-            found(dump=file)
+            list_items(dump=file)
 
 
-def test_placeholders_are_known_by_address_and_by_bytes() -> None:
+def test_placeholders_are_recognised_by_url_and_bytes() -> None:
     assert is_placeholder("https://i.imgur.com/removed.png", b"anything")
     assert not is_placeholder("https://i.imgur.com/abc.png", b"anything")
 
 
-def test_from_a_dump_to_the_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
-    with serving(
-        lambda asked: Reply(
-            jpeg(int(asked.path[1])) if "jpg" in asked.path else b"", 200 if "jpg" in asked.path else 404
+def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+    with serve_api(
+        lambda request: ApiResponse(
+            jpeg(int(request.path[1])) if "jpg" in request.path else b"", 200 if "jpg" in request.path else 404
         )
     ) as media:
         posts = [
@@ -296,7 +301,7 @@ def test_from_a_dump_to_the_catalogue(lightmeter: Lightmeter, project: Path, tmp
             post(3, removed_by_category="moderator"),
         ]
         file = tmp_path / "dump.jsonl"
-        file.write_text("\n".join(json.dumps(one) for one in posts))
+        file.write_text("\n".join(json.dumps(post) for post in posts))
         env = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
         counts = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
         assert {name: counts[name] for name in ("found", "fetched", "gone")} == {"found": 3, "fetched": 2, "gone": 1}

@@ -1,4 +1,4 @@
-"""Files beside photographs, and folders whose names are classes: the source ``folder``."""
+"""Tests of sidecar files, and of folder names as concepts and owner (source ``folder``)."""
 
 import json
 from pathlib import Path
@@ -25,17 +25,17 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 <rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ExposureTime="1/250" exif:FNumber="80/10"/></rdf:RDF></x:xmpmeta>"""
 
 
-def one(folder: Path, beside: dict[str, Any], **options: Any) -> PhotoItem:
+def item_of(folder: Path, beside: dict[str, Any], **options: Any) -> PhotoItem:
     (folder / "1.jpg").write_bytes(jpeg(settings={}))
     for name, content in beside.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)
-    (found,) = [item for item in items if isinstance(item, PhotoItem)]
-    return found
+    (item,) = [item for item in items if isinstance(item, PhotoItem)]
+    return item
 
 
-def test_gallery_dl_of_flickr(tmp_path: Path) -> None:
-    item = one(tmp_path, {"1.jpg.json": FLICKR})
+def test_gallery_dl_sidecar_of_flickr_is_read(tmp_path: Path) -> None:
+    item = item_of(tmp_path, {"1.jpg.json": FLICKR})
     assert (item.owner, item.licence, item.title, item.tags) == ("1@N00", "CC-BY-2.0", "Fog", ("harbour", "film"))
     assert item.page_url == "https://www.flickr.com/photos/1@N00/123"
     assert item.attribution == "Fog by 1@N00 on Flickr"
@@ -44,44 +44,44 @@ def test_gallery_dl_of_flickr(tmp_path: Path) -> None:
     assert item.published_at is not None
 
 
-def test_gallery_dl_of_reddit(tmp_path: Path) -> None:
-    item = one(tmp_path, {"1.jpg.json": REDDIT}, assume_licence="CC0-1.0")
+def test_gallery_dl_sidecar_of_reddit_is_read(tmp_path: Path) -> None:
+    item = item_of(tmp_path, {"1.jpg.json": REDDIT}, assume_licence="CC0-1.0")
     assert (item.owner, item.licence) == ("ada", "CC0-1.0")
     assert item.page_url == "https://www.reddit.com/r/analog/comments/abc/fog/"
     assert item.metadata == {"category": "reddit", "id": "abc", "subreddit": "analog"}
 
 
 @pytest.mark.parametrize("name", ["1.xmp", "1.jpg.xmp"])
-def test_xmp(tmp_path: Path, name: str) -> None:
-    values = normalise(one(tmp_path, {name: XMP}).exif)  # type: ignore[arg-type]
+def test_xmp_sidecar_is_read(tmp_path: Path, name: str) -> None:
+    values = normalise(item_of(tmp_path, {name: XMP}).exif)  # type: ignore[arg-type]
     assert (values.exposure_time_s, values.f_number) == (1 / 250, 8)
 
 
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "3", '{"owner": [], "tags": 3, "title": {}, "date": [], "exif": 3}']
 )
-def test_one_that_cannot_be_read_says_nothing(tmp_path: Path, content: str) -> None:
-    item = one(tmp_path, {"1.jpg.json": content, "1.xmp": "<x"})
+def test_unreadable_sidecar_is_ignored(tmp_path: Path, content: str) -> None:
+    item = item_of(tmp_path, {"1.jpg.json": content, "1.xmp": "<x"})
     assert (item.owner, item.title, item.tags, item.exif) == (None, None, (), None)
 
 
-def test_they_can_be_left_alone(tmp_path: Path) -> None:
-    assert one(tmp_path, {"1.jpg.json": FLICKR}, sidecars=False).owner is None
+def test_sidecars_can_be_disabled(tmp_path: Path) -> None:
+    assert item_of(tmp_path, {"1.jpg.json": FLICKR}, sidecars=False).owner is None
 
 
-def test_folders_name_classes_and_photographers(tmp_path: Path) -> None:
+def test_folder_names_become_concepts_and_owner(tmp_path: Path) -> None:
     folder = tmp_path / "animal" / "dog"
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(jpeg())
     query = Folder.Query(path=tmp_path, concepts_from_folders=True, owner_from_folders=True)
-    (item,) = [found for found in Folder(Settings()).discover(query, None) if isinstance(found, PhotoItem)]
+    (item,) = [item for item in Folder(Settings()).discover(query, None) if isinstance(item, PhotoItem)]
     assert (item.concepts, item.owner) == (("animal", "dog"), "dog")
 
 
-def test_from_sidecars_to_the_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
-    one(folder, {"1.jpg.json": FLICKR, "1.xmp": XMP})
+    item_of(folder, {"1.jpg.json": FLICKR, "1.xmp": XMP})
     assert lightmeter("harvest", "run", "folder", folder, "--require", "exposure_time_s")["fetched"] == 1
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""The source ``urls``: lists in any of their forms."""
+"""Tests of the source ``urls`` with each list format."""
 
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,19 @@ def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -
     return list(Urls(Settings()).discover(Urls.Query(file=file, **options), cursor))
 
 
-def found(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
+def list_items(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
     return [item for item in discover(file, cursor, **options) if isinstance(item, PhotoItem)]
 
 
-def test_a_text_has_an_address_a_line(tmp_path: Path) -> None:
+def test_text_file_has_one_url_per_line(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("# photographs\nhttps://example.org/1.jpg\n\n  https://example.org/2.jpg  \n")
-    assert [item.media_url for item in found(file)] == ["https://example.org/1.jpg", "https://example.org/2.jpg"]
-    assert found(file, medium="film", assume_licence="CC0-1.0")[0].licence == "CC0-1.0"
+    assert [item.media_url for item in list_items(file)] == ["https://example.org/1.jpg", "https://example.org/2.jpg"]
+    assert list_items(file, medium="film", assume_licence="CC0-1.0")[0].licence == "CC0-1.0"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet"])
-def test_columns_say_what_a_photograph_has(tmp_path: Path, suffix: str) -> None:
+def test_columns_become_item(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"list.{suffix}"
     if suffix == "parquet":
         lists = {"tags": ["film", "leica"], "concepts": ["harbour", "fog"]}
@@ -45,7 +45,7 @@ def test_columns_say_what_a_photograph_has(tmp_path: Path, suffix: str) -> None:
     else:
         between = "," if suffix == "csv" else "\t"
         file.write_text(f"{between.join(COLUMNS)}\n{between.join(COLUMNS.values())}\n")
-    (item,) = found(file)
+    (item,) = list_items(file)
     assert (item.source_id, item.owner, item.licence, item.title) == ("one", "Ada", "CC BY 4.0", "Fog")
     assert (item.tags, item.concepts, item.medium) == (("film", "leica"), ("harbour", "fog"), "film")
     assert item.published_at is not None
@@ -54,31 +54,31 @@ def test_columns_say_what_a_photograph_has(tmp_path: Path, suffix: str) -> None:
     assert item.metadata == {"rating": "5"}
 
 
-def test_the_column_of_addresses_can_be_named(tmp_path: Path) -> None:
+def test_url_column_can_be_selected(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     file.write_text("where,what\nhttps://example.org/1.jpg,x\n")
-    assert found(file, column="where")[0].source_id == "https://example.org/1.jpg"
+    assert list_items(file, column="where")[0].source_id == "https://example.org/1.jpg"
     with pytest.raises(UsageError, match="--column"):
-        found(file)
+        list_items(file)
 
 
-def test_discovery_goes_on_at_a_checkpoint(tmp_path: Path) -> None:
+def test_discovery_resumes_at_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("\n".join(f"https://example.org/{number}.jpg" for number in range(1_200)))
-    place = next(item for item in discover(file) if isinstance(item, Checkpoint))
-    assert len(found(file, place.cursor)) == 700
+    checkpoint = next(item for item in discover(file) if isinstance(item, Checkpoint))
+    assert len(list_items(file, checkpoint.cursor)) == 700
 
 
 @pytest.mark.parametrize(
     ("name", "content"), [("x.parquet", b"no parquet"), ("x.txt", b"\xff\xfe\xff"), ("x.csv", b"url\n\xff\n")]
 )
-def test_an_unreadable_list_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+def test_unreadable_list_raises_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match="cannot be read"):
-        found(tmp_path / name)
+        list_items(tmp_path / name)
 
 
-def test_from_a_list_to_the_catalogue(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, site: Site, project: Path) -> None:
     site.add_photo("/1.jpg", jpeg(1))
     (project / "list.csv").write_text(
         f"url,owner\n{site.url}/1.jpg,Ada\n{site.url}/2.jpg,Bob\nfile:///etc/passwd,Eve\nnonsense,Eve\n"

@@ -1,4 +1,4 @@
-"""``lightmeter harvest run website``: pages, links, robots, failures; with a real server on loopback."""
+"""Tests of the source ``website`` and of crawling, with a server on loopback."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.support import Lightmeter, Site, jpeg
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
 
 
-def _site_file(folder: Path, site: Site) -> Path:
+def write_site_file(folder: Path, site: Site) -> Path:
     file = folder / "site.toml"
     file.write_text(
         f'name = "club"\nstart = ["{site.url}/"]\nfollow = ["a.next"]\nlicence = "CC0-1.0"\n'
@@ -23,7 +23,7 @@ def _site_file(folder: Path, site: Site) -> Path:
     return file
 
 
-def _figures(*names: str) -> str:
+def figures(*names: str) -> str:
     return "".join(
         f'<figure><img src="/{name}"><figcaption>{name}</figcaption><i class="by">Ada</i>'
         '<b class="tag">one</b><b class="tag">two</b></figure>'
@@ -33,18 +33,18 @@ def _figures(*names: str) -> str:
 
 @pytest.fixture
 def club(site: Site, project: Path) -> Path:
-    """A site of two pages with three photographs, one missing, one that is no picture and one behind robots.txt."""
-    site.add_page("/", _figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
-    site.add_page("/more", _figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
+    """A site of two pages with three photographs, one missing, one that is not an image and one excluded by robots.txt."""
+    site.add_page("/", figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
+    site.add_page("/more", figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
     site.responses["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nDisallow: /private/")
     for number in (1, 2, 3):
         site.add_photo(f"/{number}.jpg", jpeg(number))
     site.add_photo("/private/4.jpg", jpeg(4))
     site.add_page("/words.jpg", "<p>no picture</p>")
-    return _site_file(project, site)
+    return write_site_file(project, site)
 
 
-def test_a_site_is_crawled_and_everything_accounted_for(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_site_is_crawled_and_counts_add_up(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert counts["state"] == "finished"
     assert {s: counts[s] for s in ("found", "fetched", "gone", "refused", "failed", "pending")} == {
@@ -54,7 +54,7 @@ def test_a_site_is_crawled_and_everything_accounted_for(lightmeter: Lightmeter, 
     assert all(agent.startswith("lightmeter/") for agent in site.user_agents)
 
 
-def test_what_the_page_says_reaches_the_catalogue(lightmeter: Lightmeter, club: Path, project: Path) -> None:
+def test_page_metadata_reaches_catalogue(lightmeter: Lightmeter, club: Path, project: Path) -> None:
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
         row = connection.execute(
@@ -64,23 +64,23 @@ def test_what_the_page_says_reaches_the_catalogue(lightmeter: Lightmeter, club: 
     assert row.file == "1.jpg"
 
 
-def test_a_second_run_asks_for_no_photograph_again(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_second_run_downloads_nothing(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     before = site.requests["/1.jpg"]
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (before, site.requests["/1.jpg"]) == (1, 1)
 
 
-def test_private_addresses_are_refused_unless_allowed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_private_addresses_are_refused_by_default(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     done = lightmeter.process("harvest", "run", "website", club)
     assert done.returncode == 1
     assert "private_addresses" in done.stderr
     assert not site.requests
 
 
-def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_failures_are_retried_then_recorded(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     busy = (503, {}, b"busy")
-    site.responses["/2.jpg"] = lambda times: (200, {}, jpeg(2)) if times else busy
+    site.responses["/2.jpg"] = lambda count: (200, {}, jpeg(2)) if count else busy
     site.responses["/3.jpg"] = busy
     body = jpeg(1)
     site.responses["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
@@ -92,19 +92,19 @@ def test_failures_are_retried_and_then_recorded(lightmeter: Lightmeter, site: Si
     assert lightmeter("harvest", "retry", "--reason", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 
 
-def test_a_busy_site_is_left_alone_for_as_long_as_it_says(lightmeter: Lightmeter, site: Site, club: Path) -> None:
-    asked: list[float] = []
+def test_retry_after_is_honoured(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+    times: list[float] = []
 
-    def busy_at_first(times: int) -> tuple[int, dict[str, str], bytes]:
-        asked.append(time.monotonic())
-        return (429, {"Retry-After": "2"}, b"") if times == 0 else (200, {}, jpeg(1))
+    def busy_at_first(count: int) -> tuple[int, dict[str, str], bytes]:
+        times.append(time.monotonic())
+        return (429, {"Retry-After": "2"}, b"") if len(times) == 1 else (200, {}, jpeg(1))
 
     site.responses["/1.jpg"] = busy_at_first
     assert lightmeter("harvest", "run", "website", club, env=LOOPBACK)["fetched"] == 3
-    assert asked[1] - asked[0] >= 2
+    assert times[1] - times[0] >= 2
 
 
-def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_too_long_retry_after_is_a_failure(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.responses["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.requests["/1.jpg"] == 1
@@ -114,7 +114,7 @@ def test_a_pause_that_is_too_long_is_a_failure_to_retry_later(lightmeter: Lightm
 @pytest.mark.parametrize(
     "header", [{"X-Robots-Tag": "noindex, noai"}, {"X-Robots-Tag": "lightmeter: noimageai"}, {"TDM-Reservation": "1"}]
 )
-def test_what_owners_reserve_is_refused(
+def test_opt_out_is_honoured(
     lightmeter: Lightmeter, site: Site, club: Path, project: Path, header: dict[str, str]
 ) -> None:
     site.responses["/1.jpg"] = (200, header, jpeg(1))
@@ -123,9 +123,7 @@ def test_what_owners_reserve_is_refused(
     assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
-def test_a_page_cannot_name_files_of_this_machine(
-    lightmeter: Lightmeter, site: Site, club: Path, project: Path
-) -> None:
+def test_page_cannot_name_local_files(lightmeter: Lightmeter, site: Site, club: Path, project: Path) -> None:
     secret = project / "secret.jpg"
     secret.write_bytes(jpeg(9))
     site.add_page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
@@ -139,15 +137,15 @@ def test_redirects_are_followed(lightmeter: Lightmeter, site: Site, club: Path) 
     assert counts["fetched"] == 3
 
 
-@pytest.mark.parametrize(("asked", "fetched", "refused"), [("CC0-1.0", 3, 1), ("cc zero", 3, 1), ("CC BY 4.0", 0, 6)])
+@pytest.mark.parametrize(("licence", "fetched", "refused"), [("CC0-1.0", 3, 1), ("cc zero", 3, 1), ("CC BY 4.0", 0, 6)])
 def test_only_allowed_licences_are_fetched(
-    lightmeter: Lightmeter, club: Path, asked: str, fetched: int, refused: int
+    lightmeter: Lightmeter, club: Path, licence: str, fetched: int, refused: int
 ) -> None:
-    counts = lightmeter("harvest", "run", "website", club, "--licence", asked, env=LOOPBACK)
+    counts = lightmeter("harvest", "run", "website", club, "--licence", licence, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (fetched, refused)
 
 
-def test_redirects_end(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_redirect_loop_ends(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.responses["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
     site.responses["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
@@ -155,7 +153,7 @@ def test_redirects_end(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
-def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_too_large_file_is_not_stored(lightmeter: Lightmeter, site: Site, club: Path) -> None:
     site.add_photo("/1.jpg", jpeg(1) + bytes(1_000_000))
     lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
     assert ("failed", "too many bytes") in {
@@ -163,21 +161,21 @@ def test_too_large_a_file_is_not_fetched(lightmeter: Lightmeter, site: Site, clu
     }
 
 
-def test_ctrl_c_stops_and_resume_goes_on(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_interrupted_run_is_resumed(lightmeter: Lightmeter, site: Site, project: Path) -> None:
     names = [f"/{number}.jpg" for number in range(200)]
-    site.add_page("/", _figures(*(name.strip("/") for name in names)))
+    site.add_page("/", figures(*(name.strip("/") for name in names)))
     for number, name in enumerate(names):
         site.add_photo(name, jpeg(number))
-    command = lightmeter.command("harvest", "run", "website", _site_file(project, site), "--json")
+    command = lightmeter.command("harvest", "run", "website", write_site_file(project, site), "--json")
     slow = {"LIGHTMETER_CRAWL__DELAY_S": "0.05", "LIGHTMETER_CRAWL__CONCURRENCY": "2"}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env={**os.environ, **LOOPBACK, **slow}, stdout=pipe, stderr=pipe) as process:
         while sum(site.requests[name] for name in names) < 10:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"lightmeter harvest resume" in told
+    assert b"lightmeter harvest resume" in error
     assert lightmeter("harvest", "status")["runs"][0]["state"] == "stopped"
     counts = lightmeter("harvest", "resume", env=LOOPBACK)
     assert (counts["state"], counts["fetched"], counts["pending"]) == ("finished", 200, 0)
@@ -185,7 +183,7 @@ def test_ctrl_c_stops_and_resume_goes_on(lightmeter: Lightmeter, site: Site, pro
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("start = 3", "start"),
         ("not toml", "TOML"),
@@ -194,9 +192,11 @@ def test_ctrl_c_stops_and_resume_goes_on(lightmeter: Lightmeter, site: Site, pro
         ('start = ["http://x.example/"]\ncolour = 1\n[photograph]\neach = "figure"', "colour"),
     ],
 )
-def test_a_wrong_site_file_is_one_sentence(lightmeter: Lightmeter, project: Path, content: str, says: str) -> None:
+def test_invalid_site_file_prints_one_sentence(
+    lightmeter: Lightmeter, project: Path, content: str, message: str
+) -> None:
     (project / "site.toml").write_text(content)
     done = lightmeter.process("harvest", "run", "website", "site.toml")
     assert done.returncode == 2
-    assert says in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from lightmeter.harvest.catalogue.models import Label, Region
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.project import find_project
-from tests.browser import complaints, until
+from tests.browser import console_errors, wait_until
 from tests.labels.review.helpers import PHOTOGRAPHS, create_server, create_session
 from tests.support import Lightmeter, run_text
 
@@ -28,7 +28,7 @@ def count(browser: Chrome, selector: str) -> int:
 
 def open_page(browser: Chrome, server: ReviewServer, photographs: int) -> None:
     browser.get(server.page_url)
-    until(lambda: count(browser, "figure") == photographs)
+    wait_until(lambda: count(browser, "figure") == photographs)
 
 
 def test_labelling_undo_and_box_drawing(catalogue: Any, server: ReviewServer, browser: Any) -> None:
@@ -39,26 +39,26 @@ def test_labelling_undo_and_box_drawing(catalogue: Any, server: ReviewServer, br
     open_page(browser, server, PHOTOGRAPHS)
     assert server.token not in browser.current_url
     press(browser, *(["2"] * 20))
-    until(lambda: len(manual_labels()) == 20)
+    wait_until(lambda: len(manual_labels()) == 20)
     assert manual_labels() == [(image, "film", "ann") for image in range(1, 21)]
-    until(lambda: count(browser, "figure.manual") == 20)
+    wait_until(lambda: count(browser, "figure.manual") == 20)
     press(browser, "u")
-    until(lambda: len(manual_labels()) == 21)
+    wait_until(lambda: len(manual_labels()) == 21)
     assert manual_labels()[-1] == (20, None, "ann")
     press(browser, *([Keys.ARROW_LEFT] * 20), Keys.ENTER)
     image = browser.find_element("id", "image")
-    until(lambda: image.size["width"] > 100 and "480 × 640" in browser.find_element("id", "details").text)
+    wait_until(lambda: image.size["width"] > 100 and "480 × 640" in browser.find_element("id", "details").text)
     factor = image.size["width"] / 480
     corner = (-image.size["width"] / 2 + 48 * factor, -image.size["height"] / 2 + 64 * factor)
     drag = ActionChains(browser).move_to_element_with_offset(image, round(corner[0]), round(corner[1]))
     drag.click_and_hold().move_by_offset(round(96 * factor), round(128 * factor)).release().perform()
-    until(lambda: catalogue.rows(select(func.count()).select_from(Region)) == [(1,)])
+    wait_until(lambda: catalogue.rows(select(func.count()).select_from(Region)) == [(1,)])
     box = catalogue.rows(select(Region.kind, Region.x, Region.y, Region.width, Region.height, Region.orientation))[0]
     assert (box.kind, box.orientation) == ("inside", 6)
     assert np.allclose(to_display(Box(*box[1:5]), Size(640, 480), 6), (48, 64, 96, 128), atol=4)
     press(browser, "z")
-    until(lambda: image.size["width"] == 480)
-    assert complaints(browser) == []
+    wait_until(lambda: image.size["width"] == 480)
+    assert console_errors(browser) == []
 
 
 def test_box_is_resized_by_corner_and_removed_under_pointer(catalogue: Any, server: ReviewServer, browser: Any) -> None:
@@ -70,7 +70,7 @@ def test_box_is_resized_by_corner_and_removed_under_pointer(catalogue: Any, serv
     open_page(browser, server, PHOTOGRAPHS)
     press(browser, Keys.ARROW_RIGHT, Keys.ENTER)
     image = browser.find_element("id", "image")
-    until(lambda: count(browser, ".box.face") == 1 and image.size["width"] > 100)
+    wait_until(lambda: count(browser, ".box.face") == 1 and image.size["width"] > 100)
     factor = image.size["width"] / 640
 
     def pointer_at(x: int, y: int) -> ActionChains:
@@ -80,21 +80,21 @@ def test_box_is_resized_by_corner_and_removed_under_pointer(catalogue: Any, serv
 
     drag = pointer_at(300, 200).click_and_hold().move_by_offset(round(100 * factor), round(50 * factor))
     drag.release().perform()
-    until(lambda: boxes() != [(100, 100, 200, 100)])
+    wait_until(lambda: boxes() != [(100, 100, 200, 100)])
     (resized,) = boxes()
     assert np.allclose(resized, (100, 100, 300, 150), atol=4)
     pointer_at(200, 150).perform()
-    until(lambda: count(browser, ".box.hovered") == 1)
+    wait_until(lambda: count(browser, ".box.hovered") == 1)
     press(browser, "x")
-    until(lambda: boxes() == [(0, 0, 0, 0)])
-    until(lambda: not count(browser, ".box"))
+    wait_until(lambda: boxes() == [(0, 0, 0, 0)])
+    wait_until(lambda: not count(browser, ".box"))
     press(browser, "u")
-    until(lambda: boxes() == [resized])
+    wait_until(lambda: boxes() == [resized])
     press(browser, "u")
-    until(lambda: boxes() == [(100, 100, 200, 100)])
+    wait_until(lambda: boxes() == [(100, 100, 200, 100)])
     press(browser, "u")
-    until(lambda: "Nothing to undo." in browser.find_element("id", "status").text)
-    assert complaints(browser) == []
+    wait_until(lambda: "Nothing to undo." in browser.find_element("id", "status").text)
+    assert console_errors(browser) == []
 
 
 def test_keys_toggle_classes_of_multilabel_target(catalogue: Any, server: ReviewServer, browser: Any) -> None:
@@ -110,9 +110,9 @@ def test_keys_toggle_classes_of_multilabel_target(catalogue: Any, server: Review
         open_page(browser, concept_server, PHOTOGRAPHS)
         assert browser.find_element("id", "classes").text.startswith("1 street")  # the most frequent class
         press(browser, "1")
-        until(lambda: newest() == "night")
+        wait_until(lambda: newest() == "night")
         press(browser, "1")
-        until(lambda: newest() == "night|street")
+        wait_until(lambda: newest() == "night|street")
         assert "1 of 24" in browser.find_element("id", "status").text  # stays at the photograph
 
 
@@ -123,7 +123,7 @@ def test_narrow_page_does_not_scroll_sideways(server: ReviewServer, browser: Any
         open_page(browser, server, PHOTOGRAPHS)
         for key in (Keys.ENTER, "z", "z", Keys.ESCAPE):
             press(browser, key)
-            until(lambda: browser.execute_script("return document.body.scrollWidth <= window.innerWidth"))
+            wait_until(lambda: browser.execute_script("return document.body.scrollWidth <= window.innerWidth"))
     finally:
         browser.set_window_size(size["width"], size["height"])
 
@@ -138,18 +138,18 @@ def test_documentation_screenshots(project: Path, lightmeter: Lightmeter, browse
     with create_server(current, engine) as server:
         open_page(browser, server, 18)
         press(browser, "2", "2", "1")
-        until(lambda: count(browser, "figure.manual") == 3)
-        until(lambda: browser.execute_script("return [...document.images].every((image) => image.complete)"))
+        wait_until(lambda: count(browser, "figure.manual") == 3)
+        wait_until(lambda: browser.execute_script("return [...document.images].every((image) => image.complete)"))
         browser.save_screenshot(str(folder / "review-grid.png"))
     with create_server(current, engine, where="file = simulated-0-000002.jpg") as server:
         open_page(browser, server, 1)
         press(browser, Keys.ENTER, "b")
         image = browser.find_element("id", "image")
-        until(lambda: image.size["width"] > 100 and "480 × 360" in browser.find_element("id", "details").text)
+        wait_until(lambda: image.size["width"] > 100 and "480 × 360" in browser.find_element("id", "details").text)
         for faces, corner in enumerate(((-15, -166), (44, -166)), start=1):  # two faces that the filter missed
             drag = ActionChains(browser).move_to_element_with_offset(image, *corner).click_and_hold()
             drag.move_by_offset(46, 64).release().perform()
-            until(lambda drawn=faces: count(browser, ".box.face") == drawn)
+            wait_until(lambda drawn=faces: count(browser, ".box.face") == drawn)
         browser.save_screenshot(str(folder / "review-single.png"))
     engine.dispose()
     assert all((folder / f"review-{name}.png").stat().st_size > 20_000 for name in ("grid", "single"))

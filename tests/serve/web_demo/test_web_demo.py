@@ -19,7 +19,7 @@ from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.serve.web_demo.server import web_demo
 from lightmeter.web import LocalServer
-from tests.browser import complaints, until
+from tests.browser import console_errors, wait_until
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, run_in_project
 from tests.serve.web_demo.photos import photo_with_exif
 from tests.support import Lightmeter
@@ -44,7 +44,7 @@ def open_page(browser: Chrome, url: str) -> None:
     """Open the page and wait until its script has run."""
     browser.get("about:blank")  # otherwise the previous page could be mistaken for the new one
     browser.get(url)
-    until(lambda: browser.execute_script("return typeof predict === 'function'"))
+    wait_until(lambda: browser.execute_script("return typeof predict === 'function'"))
 
 
 def select_file(browser: Chrome, url: str, file: Path) -> None:
@@ -72,7 +72,7 @@ def drop(browser: Chrome, name: str, data: bytes, selector: str = "#drop") -> No
 
 def first_row(browser: Chrome) -> str:
     """Wait for the results and return their first row."""
-    until(browser.find_element("id", "results").is_displayed)
+    wait_until(browser.find_element("id", "results").is_displayed)
     return browser.find_element("css selector", "#results tbody tr").text
 
 
@@ -93,7 +93,7 @@ def test_selected_photo_is_shown_with_predictions_and_exif(
     assert "<b>photo.jpg: predicted by tiny 1.0" in browser.find_element("id", "status").text
     assert len(browser.find_elements("css selector", "#target option")) == 2
     assert browser.find_element("id", "photo").size == {"width": 320, "height": 240}
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
 def test_patches_are_drawn_on_the_photo(url: str, browser: Chrome, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_patches_are_drawn_on_the_photo(url: str, browser: Chrome, tmp_path: Pat
     Image.new("RGB", (400, 300), (128, 128, 128)).save(grey)
 
     select_file(browser, url, grey)
-    until(browser.find_element("id", "legend").is_displayed)
+    wait_until(browser.find_element("id", "legend").is_displayed)
 
     coloured_pixels = browser.execute_script(
         "const c = document.getElementById('photo');"
@@ -143,7 +143,7 @@ def test_last_of_two_photos_is_shown(url: str, browser: Chrome) -> None:
     for name in ("first.jpg", "second.jpg"):
         drop(browser, name, make_photo())
     status = browser.find_element("id", "status")
-    until(lambda: "predicted by" in status.text)
+    wait_until(lambda: "predicted by" in status.text)
     time.sleep(0.5)  # for a late response to the first
 
     assert "second.jpg" in status.text
@@ -162,9 +162,9 @@ def test_page_reports_that_the_server_was_stopped(
         drop(browser, "photo.jpg", make_photo())
 
         status = browser.find_element("id", "status")
-        until(lambda: "serve start" in status.text)
+        wait_until(lambda: "serve start" in status.text)
     assert status.get_attribute("class") == "error"
-    assert all("503" in complaint for complaint in complaints(browser))
+    assert all("503" in error for error in console_errors(browser))
 
 
 def test_multilabel_target_is_shown_with_each_probability(
@@ -185,7 +185,7 @@ def test_multilabel_target_is_shown_with_each_probability(
         assert f"{round(100 * concept['probabilities'][label])} % {label}" in row
     assert browser.find_element("id", "warnings").text == response["warnings"][0]["reason"]
     assert not browser.find_element("id", "legend").is_displayed()
-    assert complaints(browser) == []
+    assert console_errors(browser) == []
 
 
 def test_invalid_photo_is_reported_with_the_reason(url: str, browser: Chrome, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_invalid_photo_is_reported_with_the_reason(url: str, browser: Chrome, tm
     select_file(browser, url, text)
 
     status = browser.find_element("id", "status")
-    until(lambda: expected["error"]["reason"] in status.text)
+    wait_until(lambda: expected["error"]["reason"] in status.text)
     assert status.get_attribute("class") == "error"
     assert not browser.find_element("id", "results").is_displayed()
 
