@@ -62,16 +62,18 @@ class RateLimiter:
         self._tolerance_s = (burst - 1) * self._interval_s
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(self._open()) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS budgets (service TEXT PRIMARY KEY, due REAL NOT NULL)")
+            connection.execute("CREATE TABLE IF NOT EXISTS rate_limits (service TEXT PRIMARY KEY, due REAL NOT NULL)")
 
     def take(self) -> float:
         """Reserve one request and return the seconds to wait before it may be sent."""
         now = self._clock()
         with closing(self._open()) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT due FROM budgets WHERE service = ?", (self._service,)).fetchone()
+            row = connection.execute("SELECT due FROM rate_limits WHERE service = ?", (self._service,)).fetchone()
             due = max(row[0] if row else now, now)
-            connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?)", (self._service, due + self._interval_s))
+            connection.execute(
+                "INSERT OR REPLACE INTO rate_limits VALUES (?, ?)", (self._service, due + self._interval_s)
+            )
             connection.execute("COMMIT")
         return max(0.0, float(due) - now - self._tolerance_s)
 

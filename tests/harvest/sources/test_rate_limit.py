@@ -27,31 +27,31 @@ class Clock:
 
 def request_times(file: Path, clock: Clock, count: int) -> list[float]:
     """Return the times at which requests may be sent if each waits as long as the limiter says."""
-    budget, times = RateLimiter(file, SERVICE, clock), []
+    limiter, times = RateLimiter(file, SERVICE, clock), []
     for _ in range(count):
-        clock.now += budget.take()
+        clock.now += limiter.take()
         times.append(clock.now)
     return times
 
 
 def test_no_hour_exceeds_limit(tmp_path: Path) -> None:
-    times = request_times(tmp_path / "budgets.sqlite", Clock(), 4_500)
+    times = request_times(tmp_path / "rate-limits.sqlite", Clock(), 4_500)
     first = times[0]
     assert sum(time < first + 3600 for time in times) <= 3600
-    assert times[300] == first  # some may come at once
-    assert times[-1] < first + 2 * 3600  # and it is used up
+    assert times[300] == first  # a tenth may be sent at once
+    assert times[-1] < first + 2 * 3600  # and the limit is used
 
 
 def test_restart_does_not_reset_limit(tmp_path: Path) -> None:
     clock = Clock()
-    request_times(tmp_path / "budgets.sqlite", clock, 1_000)
+    request_times(tmp_path / "rate-limits.sqlite", clock, 1_000)
     before = clock.now
-    request_times(tmp_path / "budgets.sqlite", clock, 100)  # another process
+    request_times(tmp_path / "rate-limits.sqlite", clock, 100)  # another process
     assert clock.now - before == pytest.approx(100 * 3600 / 3240, rel=0.01)
 
 
 def test_services_have_separate_limits(tmp_path: Path) -> None:
-    clock, file = Clock(), tmp_path / "budgets.sqlite"
+    clock, file = Clock(), tmp_path / "rate-limits.sqlite"
     request_times(file, clock, 1_000)
     assert RateLimiter(file, RateLimit("other", 10, ()), clock).take() == 0
 
