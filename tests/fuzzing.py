@@ -1,10 +1,9 @@
-"""Mutated photographs, for the EXIF reader and the inspector to survive.
+"""Fuzzing of the EXIF reader and the inspection with mutated photographs.
 
 python -m tests.fuzzing [--count 100000] [--seed 0]
 """
 
 import argparse
-import io
 import json
 import pickle
 import random
@@ -19,15 +18,16 @@ from PIL import Image
 
 from lightmeter.harvest.exif import Privacy, read_exif
 from lightmeter.harvest.filters import DecodeLimits, InspectionPlan, inspect, load_filters
+from tests.support import encode_image
 
-ODD_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+BOUNDARY_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=5.0)
 
 
 def seeds() -> list[bytes]:
-    """Return small sound files of each format, with EXIF and XMP where the format has them."""
+    """Return small valid files of each format, with EXIF and XMP if the format supports them."""
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     tags = Image.Exif()
     tags[0x010F], tags[0x0110], tags[0x0112] = "Testmaker", "Test 1", 6
     exif = {0x829D: 2.8, 0x829A: 0.008, 0x8827: 100, 0x920A: 50.0, 0x9003: "2020:05:17 12:34:56", 0xA431: "SN-1"}
@@ -37,44 +37,44 @@ def seeds() -> list[bytes]:
         b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
         b"<rdf:Description xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:FNumber='28/10'/></rdf:RDF></x:xmpmeta>"
     )
-    plain = {
+    formats = {
         "JPEG": {"exif": tags, "xmp": xmp}, "PNG": {"exif": tags}, "WEBP": {"exif": tags, "xmp": xmp},
         "TIFF": {"exif": tags}, "GIF": {}, "BMP": {}, "AVIF": {"exif": tags}, "JPEG2000": {}, "ICO": {},
     }  # fmt: skip
-    files = [_saved(picture, kind, **options) for kind, options in plain.items() if kind in _writable()]
-    files += [_saved(picture, "JPEG", progressive=True), _saved(picture.convert("CMYK"), "JPEG")]
-    files += [_saved(picture.convert("L"), "TIFF", compression="tiff_lzw"), _saved(picture.convert("P"), "PNG")]
+    files = [encode_image(image, kind, **options) for kind, options in formats.items() if kind in _writable_formats()]
+    files += [encode_image(image, "JPEG", progressive=True), encode_image(image.convert("CMYK"), "JPEG")]
+    files += [encode_image(image.convert("L"), "TIFF", compression="tiff_lzw"), encode_image(image.convert("P"), "PNG")]
     return files
 
 
 def mutants(seed: int) -> Iterator[bytes]:
-    """Yield mutated files for ever, the same for the same seed."""
+    """Yield mutated files endlessly; the same seed gives the same files."""
     rng = random.Random(seed)
-    sound = seeds()
-    weights = [4 if data[:2] == b"\xff\xd8" else 1 for data in sound]
+    valid = seeds()
+    weights = [4 if data[:2] == b"\xff\xd8" else 1 for data in valid]
     while True:
-        data = bytearray(rng.choices(sound, weights)[0])
+        data = bytearray(rng.choices(valid, weights)[0])
         for _ in range(rng.choice((1, 1, 2, 4, 8))):
-            rng.choice(MUTATIONS)(data, rng, sound)
+            rng.choice(MUTATIONS)(data, rng, valid)
         yield bytes(data)
 
 
-def survive(data: bytes, plan: InspectionPlan) -> str:
-    """Read and inspect; return the outcome.
+def inspect_mutant(data: bytes, plan: InspectionPlan) -> str:
+    """Read and inspect a file; return the outcome.
 
     Raises:
-        AssertionError: if anything but an answer in time came back.
+        AssertionError: The inspection took too long.
     """
     start = time.monotonic()
-    reading = read_exif(data, privacy=plan.privacy)
-    json.dumps(reading.raw, allow_nan=False)
+    record = read_exif(data, privacy=plan.privacy)
+    json.dumps(record.raw, allow_nan=False)
     inspected = inspect(data, plan)
     pickle.dumps(inspected)
     assert time.monotonic() - start < 4 * LIMITS.timeout_s
-    return (inspected.problem or "sound").partition(":")[0]
+    return (inspected.problem or "valid").partition(":")[0]
 
 
-def plan() -> InspectionPlan:
+def inspection_plan() -> InspectionPlan:
     names = ["borders", "duplicates", "faces", "monochrome", "quality"]
     return InspectionPlan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
 
@@ -84,11 +84,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    what, outcomes, slowest = plan(), Counter[str](), 0.0
+    plan, outcomes, slowest = inspection_plan(), Counter[str](), 0.0
     for number, data in zip(range(options.count), mutants(options.seed), strict=False):
         start = time.monotonic()
         try:
-            outcomes[survive(data, what)] += 1
+            outcomes[inspect_mutant(data, plan)] += 1
         except BaseException:
             print(f"file {number} of seed {options.seed}: {data[:60]!r}")
             raise
@@ -109,11 +109,11 @@ def _flip_early(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
 
 
 def _number(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
-    """Put an odd number where a count, an offset or a size may be."""
-    place = rng.randrange(max(1, min(len(data), 1200) - 4))
+    """Overwrite what may be a count, an offset or a size with a boundary value."""
+    position = rng.randrange(max(1, min(len(data), 1200) - 4))
     form = rng.choice(("<H", ">H", "<I", ">I"))
-    data[place : place + struct.calcsize(form)] = struct.pack(
-        form, rng.choice(ODD_NUMBERS) & (0xFFFF if form[1] == "H" else 0xFFFFFFFF)
+    data[position : position + struct.calcsize(form)] = struct.pack(
+        form, rng.choice(BOUNDARY_NUMBERS) & (0xFFFF if form[1] == "H" else 0xFFFFFFFF)
     )
 
 
@@ -132,22 +132,16 @@ def _repeat(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     data[start:start] = piece * rng.choice((1, 2, 20))
 
 
-def _splice(data: bytearray, rng: random.Random, sound: list[bytes]) -> None:
-    """Go on with another file's rest."""
-    other = rng.choice(sound)
+def _splice(data: bytearray, rng: random.Random, valid: list[bytes]) -> None:
+    """Continue with the rest of another file."""
+    other = rng.choice(valid)
     data[rng.randrange(len(data) + 1) :] = other[rng.randrange(len(other)) :]
 
 
 MUTATIONS = (_flip, _flip_early, _flip_early, _number, _number, _number, _cut, _remove, _repeat, _splice)
 
 
-def _saved(picture: Image.Image, kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _writable() -> set[str]:
+def _writable_formats() -> set[str]:
     Image.init()
     return set(Image.SAVE)
 

@@ -1,5 +1,3 @@
-"""MakerNotes: read only where asked for, within a time limit, and never what is personal."""
-
 import contextlib
 import io
 import struct
@@ -19,8 +17,8 @@ ASCII, LONG = 2, 4
 OWNER, SERIAL, IMAGE_TYPE, UNNAMED = 0x0009, 0x000C, 0x0006, 0x4321
 
 
-def canon(path: Path, serial: int = 1234567) -> Path:
-    """Write a photograph with a MakerNote as Canon lays it out: one IFD, its values short enough to stand in it."""
+def write_canon_photo(path: Path, serial: int = 1234567) -> Path:
+    """Write a photograph with a MakerNote in the layout of Canon: one IFD with inline values."""
     entries = [
         (IMAGE_TYPE, ASCII, 4, b"IMG\0"),
         (OWNER, ASCII, 4, b"Ada\0"),
@@ -38,47 +36,47 @@ def canon(path: Path, serial: int = 1234567) -> Path:
 
 
 def _little_endian(tags: Image.Exif) -> bytes:
-    """Return the block in Canon's order of bytes."""
+    """Return the EXIF block in the byte order of Canon."""
     tags.endian = "<"
     return tags.tobytes().removeprefix(b"Exif\0\0")
 
 
-def test_they_are_not_read_unless_asked_for(tmp_path: Path) -> None:
-    with Image.open(canon(tmp_path / "one.jpg")) as image:
+def test_maker_notes_are_not_read_by_default(tmp_path: Path) -> None:
+    with Image.open(write_canon_photo(tmp_path / "photo.jpg")) as image:
         assert "MakerNote" not in read_image(image, privacy=Privacy()).raw
 
 
-def test_tags_with_a_name_are_kept_and_tell_the_body(tmp_path: Path) -> None:
-    with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, privacy=Privacy(), maker_notes_s=1)
-        image.load()  # the file stands where it stood
-    assert reading.raw["MakerNote"] == {"ImageType": "IMG"}
-    assert reading.serial == "1234567"
-    assert reading.values.f_number == 2.8
+def test_named_tags_are_stored_and_identify_the_body(tmp_path: Path) -> None:
+    with Image.open(write_canon_photo(tmp_path / "photo.jpg")) as image:
+        record = read_image(image, privacy=Privacy(), maker_notes_s=1)
+        image.load()  # the position of the file is restored
+    assert record.raw["MakerNote"] == {"ImageType": "IMG"}
+    assert record.serial == "1234567"
+    assert record.values.f_number == 2.8
 
 
-def test_personal_ones_are_kept_if_the_project_asks(tmp_path: Path) -> None:
-    with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, privacy=Privacy(serial_numbers=True, names=True), maker_notes_s=1)
-    assert reading.raw["MakerNote"] == {"ImageType": "IMG", "OwnerName": "Ada", "SerialNumber": 1234567}
+def test_personal_maker_notes_are_stored_when_enabled(tmp_path: Path) -> None:
+    with Image.open(write_canon_photo(tmp_path / "photo.jpg")) as image:
+        record = read_image(image, privacy=Privacy(serial_numbers=True, names=True), maker_notes_s=1)
+    assert record.raw["MakerNote"] == {"ImageType": "IMG", "OwnerName": "Ada", "SerialNumber": 1234567}
 
 
-def test_what_takes_too_long_is_left_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_maker_notes_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exifread, "process_file", lambda *_, **__: time.sleep(30))
-    began = time.monotonic()
-    with Image.open(canon(tmp_path / "one.jpg")) as image:
-        reading = read_image(image, privacy=Privacy(), maker_notes_s=0.05)
-    assert time.monotonic() - began < 10
-    assert "MakerNote" not in reading.raw
-    assert reading.values.f_number == 2.8
+    start = time.monotonic()
+    with Image.open(write_canon_photo(tmp_path / "photo.jpg")) as image:
+        record = read_image(image, privacy=Privacy(), maker_notes_s=0.05)
+    assert time.monotonic() - start < 10
+    assert "MakerNote" not in record.raw
+    assert record.values.f_number == 2.8
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
-def test_an_inner_limit_does_not_lift_an_outer_one(outer: float, inner: float) -> None:
-    began = time.monotonic()
+def test_inner_time_limit_does_not_extend_the_outer_one(outer: float, inner: float) -> None:
+    start = time.monotonic()
     with pytest.raises(TimeLimitExceeded), time_limit(outer):
         _sleep_twice(inner)
-    assert outer <= time.monotonic() - began < 20
+    assert outer <= time.monotonic() - start < 20
 
 
 def _sleep_twice(inner: float) -> None:
@@ -87,15 +85,15 @@ def _sleep_twice(inner: float) -> None:
     time.sleep(60)
 
 
-def test_a_project_asks_by_its_settings(
+def test_settings_enable_maker_notes(
     lightmeter: Lightmeter, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "photographs").mkdir()
-    canon(project / "photographs" / "one.jpg")
+    write_canon_photo(project / "photographs" / "photo.jpg")
     monkeypatch.setenv("LIGHTMETER_INSPECT__MAKER_NOTES_S", "1")
     lightmeter("harvest", "run", "folder", project / "photographs")
-    shown = lightmeter("catalogue", "show", "one.jpg")
-    assert "ImageType" in str(shown)
+    document = lightmeter("catalogue", "show", "photo.jpg")
+    assert "ImageType" in str(document)
     assert b"1234567" not in (project / "catalogue.sqlite").read_bytes()
     monkeypatch.setattr("lightmeter.harvest.filters.pipeline.find_spec", lambda _: None)
     assert main(["harvest", "inspect"]) == 2

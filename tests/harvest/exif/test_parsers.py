@@ -1,5 +1,3 @@
-"""Every form in which sources write a setting gives the same number, and nothing absurd gets through."""
-
 import math
 from fractions import Fraction
 
@@ -20,18 +18,18 @@ denominators = st.integers(1, 8000)
 
 
 @given(f_numbers)
-def test_each_form_of_an_f_number_says_the_same(n: Fraction) -> None:
-    forms = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",
+def test_all_notations_of_an_f_number_agree(n: Fraction) -> None:
+    notations = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",
              f"f/{float(n)}", f"F{float(n)}", str(float(n)), f"{float(n)}".replace(".", ",")]  # fmt: skip
-    assert {parsers.f_number(form) for form in forms} == {float(n)}
+    assert {parsers.f_number(value) for value in notations} == {float(n)}
     apex = 2 * math.log2(n)
-    for form in (apex, repr(apex), Fraction(apex).limit_denominator(1 << 16)):
-        assert parsers.f_number_apex(form) == pytest.approx(float(n), rel=1e-3)
+    for value in (apex, repr(apex), Fraction(apex).limit_denominator(1 << 16)):
+        assert parsers.f_number_apex(value) == pytest.approx(float(n), rel=1e-3)
 
 
 @given(denominators)
-def test_each_form_of_an_exposure_time_says_the_same(d: int) -> None:
-    forms = [
+def test_all_notations_of_an_exposure_time_agree(d: int) -> None:
+    notations = [
         Fraction(1, d),
         1 / d,
         (1, d),
@@ -41,44 +39,44 @@ def test_each_form_of_an_exposure_time_says_the_same(d: int) -> None:
         f"{1 / d:.3g} sec (1/{d})",
         f"10/{10 * d}",
     ]
-    assert {parsers.exposure_time(form) for form in forms} == {1 / d}
+    assert {parsers.exposure_time(value) for value in notations} == {1 / d}
     assert parsers.exposure_time_apex(math.log2(d)) == pytest.approx(1 / d)
 
 
 @given(st.integers(1, 65_534))
-def test_each_form_of_an_iso_says_the_same(n: int) -> None:
-    forms = [n, (n,), [n, 0, 0], f"{n}", f"{n}, 0, 0", f"ISO {n}", f"{n}/1", Fraction(n)]
-    assert {parsers.iso(form) for form in forms} == {float(n)}
+def test_all_notations_of_an_iso_agree(n: int) -> None:
+    notations = [n, (n,), [n, 0, 0], f"{n}", f"{n}, 0, 0", f"ISO {n}", f"{n}/1", Fraction(n)]
+    assert {parsers.iso(value) for value in notations} == {float(n)}
 
 
-def test_an_iso_that_did_not_fit_is_none() -> None:
+def test_iso_overflow_is_missing() -> None:
     assert parsers.iso(65_535) is None
 
 
 @given(anything)
-def test_nothing_raises_and_nothing_absurd_gets_through(value: object) -> None:
+def test_parsers_never_raise_and_return_plausible_values(value: object) -> None:
     for parse, (low, high) in (
         (parsers.f_number, parsers.PLAUSIBLE_F_NUMBER_RANGE), (parsers.f_number_apex, parsers.PLAUSIBLE_F_NUMBER_RANGE),
         (parsers.exposure_time, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S), (parsers.exposure_time_apex, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S),
         (parsers.iso, parsers.PLAUSIBLE_ISO_RANGE), (parsers.focal_length, parsers.PLAUSIBLE_FOCAL_LENGTH_RANGE_MM), (parsers.orientation, (1, 8)),
     ):  # fmt: skip
-        found = parse(value)
-        assert found is None or low <= found <= high
+        parsed = parse(value)
+        assert parsed is None or low <= parsed <= high
     assert parsers.flash_fired(value) in (None, True, False)
-    words = parsers.text(value)
-    assert words is None or (words and "\0" not in words and len(words) <= 200)
+    text = parsers.text(value)
+    assert text is None or (text and "\0" not in text and len(text) <= 200)
     assert parsers.date_time(value) is None or isinstance(parsers.date_time(value), str)
 
 
 @given(st.dictionaries(st.sampled_from([
     "FNumber", "ExposureTime", "ISO", "Flash", "Orientation", "DateTimeOriginal", "Make", "SensitivityType", "Aperture",
 ]) | st.text(max_size=8), anything))  # fmt: skip
-def test_tags_of_any_kind_can_be_normalised(tags: dict[str, object]) -> None:
+def test_normalise_never_raises(tags: dict[str, object]) -> None:
     assert isinstance(normalise(tags), ExifValues)
 
 
 @pytest.mark.parametrize(
-    ("value", "offset", "moment"),
+    ("value", "offset", "expected"),
     [
         ("2020:05:17 12:34:56", None, "2020-05-17T12:34:56"),
         ("2020:05:17 12:34:56", "+02:00", "2020-05-17T12:34:56+02:00"),
@@ -92,8 +90,8 @@ def test_tags_of_any_kind_can_be_normalised(tags: dict[str, object]) -> None:
         ("yesterday", None, None),
     ],
 )
-def test_dates_become_iso_8601(value: str, offset: str | None, moment: str | None) -> None:
-    assert parsers.date_time(value, offset) == moment
+def test_dates_are_normalised_to_iso_8601(value: str, offset: str | None, expected: str | None) -> None:
+    assert parsers.date_time(value, offset) == expected
 
 
 @pytest.mark.parametrize(
@@ -101,13 +99,13 @@ def test_dates_become_iso_8601(value: str, offset: str | None, moment: str | Non
     [(0, False), (16, False), (25, True), ("89", True), ("Off, Did not fire", False), ("On, Fired", True),
      ("Auto, Did not fire", False), ("Flash did not fire", False), ("No Flash", False), (b"?", None), (-1, None)],
 )  # fmt: skip
-def test_flash(value: object, fired: bool | None) -> None:
+def test_flash_values_and_labels(value: object, fired: bool | None) -> None:
     assert parsers.flash_fired(value) is fired
 
 
-def test_words_lose_what_could_harm_a_terminal_or_a_data_base() -> None:
+def test_text_has_no_control_characters() -> None:
     assert parsers.text("\x1b[31mred\x1b[0m\0\r\n ink ") == "[31mred [0m ink"
-    assert parsers.text("Kamera M\xc3\xbcller") == "Kamera Müller"  # UTF-8 that was read as Latin-1
+    assert parsers.text("Kamera M\xc3\xbcller") == "Kamera Müller"  # UTF-8 decoded as Latin-1
     assert parsers.text("x" * 60_000) == "x" * 200
 
 
@@ -127,9 +125,7 @@ def test_words_lose_what_could_harm_a_terminal_or_a_data_base() -> None:
         ({"DateTimeOriginal": "2020:05:17 12:34:56", "OffsetTimeOriginal": "+02:00"}, {"taken_at": "2020-05-17T12:34:56+02:00"}),
     ],
 )  # fmt: skip
-def test_tags_are_found_under_the_names_that_sources_give_them(
-    tags: dict[str, object], expected: dict[str, object]
-) -> None:
+def test_tags_are_normalised_from_each_name(tags: dict[str, object], expected: dict[str, object]) -> None:
     assert normalise(tags) == ExifValues(**expected)  # type: ignore[arg-type]
 
 
@@ -141,7 +137,7 @@ def test_tags_are_found_under_the_names_that_sources_give_them(
         ("Canon PowerShot G6", None), ("NIKON D800", None), ("iPhone 6s", None), ("DMC-LX3", None), ("E5700", None),
     ],
 )  # fmt: skip
-def test_an_equivalent_that_is_not_told_comes_from_a_known_crop_factor_or_not_at_all(
+def test_missing_equivalent_focal_length_is_computed_if_the_crop_factor_is_certain(
     model: str, equivalent: float | None
 ) -> None:
     assert normalise({"Model": model, "FocalLength": "50 mm"}).focal_length_35mm == equivalent

@@ -1,5 +1,3 @@
-"""Personal data in EXIF are nowhere in the catalogue file, whoever told them, unless the settings ask for them."""
-
 import io
 from pathlib import Path
 
@@ -10,19 +8,18 @@ from sqlalchemy import insert, select
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
-from lightmeter.harvest.catalogue.models import Image as Photograph
+from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.sources import PhotoItem
 from lightmeter.project import Project
-from tests.conftest import Lightmeter
-from tests.support import jpeg
+from tests.support import Lightmeter, jpeg
 
 SECRETS = ("SN-4711-0815", "LENS-4711-0815", "Berenice Nobody", "46.50417")
 
 
 @pytest.fixture
 def photograph(tmp_path: Path) -> Path:
-    """A folder with a photograph that tells everything."""
+    """A folder with a photograph that contains personal data."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     with Image.open(io.BytesIO(jpeg(1))) as image:
@@ -32,7 +29,7 @@ def photograph(tmp_path: Path) -> Path:
         tags.get_ifd(0x8769).update({0xA431: "SN-4711-0815", 0xA435: "LENS-4711-0815", 0xA430: "Berenice Nobody"})
         tags.get_ifd(0x8769)[0x927C] = b"\0maker's own SN-4711-0815"
         tags.get_ifd(0x8825).update({1: "N", 2: (46.50417, 0.0, 0.0)})
-        image.save(folder / "told.jpg", exif=tags)
+        image.save(folder / "personal.jpg", exif=tags)
     return folder
 
 
@@ -40,17 +37,19 @@ def _catalogue_bytes(project: Path) -> bytes:
     return b"".join(path.read_bytes() for path in project.glob("catalogue.sqlite*"))
 
 
-def test_a_file_s_personal_data_stay_out(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
+def test_catalogue_file_has_no_personal_data_of_a_photograph(
+    project: Path, photograph: Path, lightmeter: Lightmeter
+) -> None:
     lightmeter("harvest", "run", "folder", photograph)
     stored = _catalogue_bytes(project)
-    assert b"Lightmeter Works" in stored  # the rest is there
+    assert b"Lightmeter Works" in stored
     assert [secret for secret in SECRETS if secret.encode() in stored] == []
     with open_engine(Project(project)).connect() as connection:
-        body = connection.scalars(select(Photograph.body)).one()
+        body = connection.scalars(select(ImageRecord.body)).one()
     assert len(body or "") == 64
 
 
-def test_they_are_kept_where_the_settings_ask_for_them(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
+def test_personal_tags_are_stored_when_enabled(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
     keep = {"LIGHTMETER_PRIVACY__KEEP_SERIAL_NUMBERS": "true", "LIGHTMETER_PRIVACY__KEEP_NAMES": "true"}
     lightmeter("harvest", "run", "folder", photograph, env=keep)
     stored = _catalogue_bytes(project)
@@ -58,19 +57,19 @@ def test_they_are_kept_where_the_settings_ask_for_them(project: Path, photograph
     assert b"Berenice Nobody" in stored
 
 
-def test_what_a_source_tells_is_treated_alike(project: Path) -> None:
-    told = {
+def test_catalogue_file_has_no_personal_data_of_a_source(project: Path) -> None:
+    tags = {
         "ExifIFD:FNumber": "4.0",
         "ExifIFD:SerialNumber": SECRETS[0],
         "XMP-dc:Creator": SECRETS[2],
         "GPS:GPSLatitude": SECRETS[3],
     }
-    seen = PhotoItem(source_id="1", media_url="https://example.org/1.jpg", exif=told, exif_origin="api")
+    item = PhotoItem(source_id="1", media_url="https://example.org/1.jpg", exif=tags, exif_origin="api")
     engine = open_engine(Project(project))
     with engine.begin() as connection:
         run = insert(HarvestRun).values(source="x", query={}, options={}).returning(HarvestRun.id)
         number = connection.execute(run).scalar_one()
-        save_items(connection, number, SourceContext("x", frozenset({"https"})), [seen], RunOptions(), None)
+        save_items(connection, number, SourceContext("x", frozenset({"https"})), [item], RunOptions(), None)
         (raw,) = connection.scalars(select(Exif.raw))
     assert raw == {"ExifIFD": {"FNumber": "4.0"}}
     engine.dispose()

@@ -1,5 +1,3 @@
-"""Reading EXIF from files and from what sources tell."""
-
 import io
 import json
 from pathlib import Path
@@ -10,12 +8,12 @@ from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.harvest.exif import ExifRecord, Privacy, column_of, read_exif, read_tags, read_xmp
 
-NOTHING = Privacy()
-EVERYTHING = Privacy(gps=True, serial_numbers=True, names=True)
+NO_PERSONAL_DATA = Privacy()
+ALL_PERSONAL_DATA = Privacy(gps=True, serial_numbers=True, names=True)
 
 
 def photograph(kind: str = "JPEG") -> bytes:
-    """Return a picture whose EXIF holds settings and personal data."""
+    """Return an image with settings and personal data in EXIF."""
     tags = Image.Exif()
     tags[0x010F], tags[0x0110] = "Testmaker", "Test 1"
     tags[0x013B], tags[0x010E] = "Ansel Someone", "A lake, by Ansel Someone"
@@ -30,71 +28,71 @@ def photograph(kind: str = "JPEG") -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_settings_are_read_from_each_kind_of_file(kind: str) -> None:
-    values = read_exif(photograph(kind), privacy=NOTHING).values
+def test_settings_are_read_from_each_format(kind: str) -> None:
+    values = read_exif(photograph(kind), privacy=NO_PERSONAL_DATA).values
     assert (values.make, values.model) == ("Testmaker", "Test 1")
     assert values.f_number == pytest.approx(2.8)
     assert values.exposure_time_s == pytest.approx(0.008)
     assert (values.iso, values.focal_length_mm) == (100.0, 50.0)
 
 
-def test_personal_data_are_left_out_unless_asked_for() -> None:
-    reading = read_exif(photograph(), privacy=NOTHING)
-    stored = json.dumps([reading.raw, str(reading.values)])
+def test_personal_data_is_excluded_by_default() -> None:
+    record = read_exif(photograph(), privacy=NO_PERSONAL_DATA)
+    stored = json.dumps([record.raw, str(record.values)])
     assert not any(secret in stored for secret in ("SN-123456", "Ansel", "46"))
-    assert reading.serial == "SN-123456"
-    assert "SN-123456" not in repr(reading)
-    assert "FNumber" in reading.raw["Exif"]
+    assert record.serial == "SN-123456"
+    assert "SN-123456" not in repr(record)
+    assert "FNumber" in record.raw["Exif"]
 
 
-def test_personal_data_are_kept_where_the_settings_say_so() -> None:
-    raw = read_exif(photograph(), privacy=EVERYTHING).raw
+def test_personal_data_is_stored_when_enabled() -> None:
+    raw = read_exif(photograph(), privacy=ALL_PERSONAL_DATA).raw
     assert raw["IFD0"]["Artist"] == "Ansel Someone"
     assert raw["Exif"]["BodySerialNumber"] == "SN-123456"
     assert raw["GPS"]["GPSLatitudeRef"] == "N"
-    assert "MakerNote" not in raw["Exif"]  # opaque, so nobody knows what it would give away
+    assert "MakerNote" not in raw["Exif"]  # opaque
 
 
-def test_raw_tags_are_what_the_file_says() -> None:
-    raw = read_exif(photograph(), privacy=NOTHING).raw
+def test_raw_tags_keep_their_values() -> None:
+    raw = read_exif(photograph(), privacy=NO_PERSONAL_DATA).raw
     assert raw["Exif"]["ISOSpeedRatings"] == 100
     assert raw["Exif"]["FNumber"] in ("28/10", "14/5")
     json.dumps(raw, allow_nan=False)
 
 
-def test_a_path_is_as_good_as_bytes(tmp_path: Path) -> None:
+def test_path_and_bytes_give_the_same_record(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph())
-    assert read_exif(tmp_path / "a.jpg", privacy=NOTHING) == read_exif(photograph(), privacy=NOTHING)
+    assert read_exif(tmp_path / "a.jpg", privacy=NO_PERSONAL_DATA) == read_exif(photograph(), privacy=NO_PERSONAL_DATA)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"<html>", photograph()[:80], bytes(1000)])
-def test_bad_bytes_give_an_empty_reading(data: bytes) -> None:
-    assert read_exif(data, privacy=NOTHING) == ExifRecord()
+def test_invalid_data_gives_an_empty_record(data: bytes) -> None:
+    assert read_exif(data, privacy=NO_PERSONAL_DATA) == ExifRecord()
 
 
-def test_a_file_that_is_not_there_gives_an_empty_reading(tmp_path: Path) -> None:
-    assert read_exif(tmp_path / "none.jpg", privacy=NOTHING) == ExifRecord()
+def test_missing_file_gives_an_empty_record(tmp_path: Path) -> None:
+    assert read_exif(tmp_path / "none.jpg", privacy=NO_PERSONAL_DATA) == ExifRecord()
 
 
-def test_tags_that_a_source_tells_are_treated_alike() -> None:
-    told: dict[str, object] = {
+def test_tags_of_a_source_are_normalised_and_filtered() -> None:
+    tags: dict[str, object] = {
         "IFD0:Make": "NIKON CORPORATION", "ExifIFD:FNumber": "4.0", "ExifIFD:SerialNumber": "3000123",
         "XMP-dc:Creator": "Ansel Someone", "XMP-dc:Title": "Photo: Ansel Someone", "GPS:GPSLatitude": "46 deg",
     }  # fmt: skip
-    reading = read_tags(told, privacy=NOTHING)
-    assert reading.values.f_number == 4.0
-    assert reading.raw == {"IFD0": {"Make": "NIKON CORPORATION"}, "ExifIFD": {"FNumber": "4.0"}}
-    assert reading.serial == "3000123"
+    record = read_tags(tags, privacy=NO_PERSONAL_DATA)
+    assert record.values.f_number == 4.0
+    assert record.raw == {"IFD0": {"Make": "NIKON CORPORATION"}, "ExifIFD": {"FNumber": "4.0"}}
+    assert record.serial == "3000123"
 
 
-def test_a_serial_number_of_zeros_tells_no_bodies_apart() -> None:
-    assert read_tags({"SerialNumber": "0000000"}, privacy=NOTHING).serial is None
+def test_placeholder_serial_number_is_ignored() -> None:
+    assert read_tags({"SerialNumber": "0000000"}, privacy=NO_PERSONAL_DATA).serial is None
 
 
 @pytest.mark.shared
-def test_broken_files_never_raise(shared: Path) -> None:
+def test_damaged_files_never_raise(shared: Path) -> None:
     for file in sorted((shared / "broken").glob("*/*")):
-        json.dumps(read_exif(file.read_bytes(), privacy=EVERYTHING).raw, allow_nan=False)
+        json.dumps(read_exif(file.read_bytes(), privacy=ALL_PERSONAL_DATA).raw, allow_nan=False)
 
 
 @pytest.mark.shared
@@ -111,29 +109,29 @@ def test_broken_files_never_raise(shared: Path) -> None:
         ("model_utf8", "make", "カメラ"), ("model_latin1", "make", "Fabrik Müller"), ("ifd0_loop", "f_number", 2.8),
     ],
 )  # fmt: skip
-def test_odd_files_give_what_is_credible(shared: Path, file: str, column: str, value: object) -> None:
-    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", privacy=NOTHING).values
+def test_implausible_values_are_missing(shared: Path, file: str, column: str, value: object) -> None:
+    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", privacy=NO_PERSONAL_DATA).values
     assert getattr(values, column) == value
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["with_exif.tif", "with_exif.png", "with_exif.webp"])
-def test_other_formats_carry_it_too(shared: Path, file: str) -> None:
-    values = read_exif(shared / "broken" / "formats" / file, privacy=NOTHING).values
+def test_exif_is_read_from_other_formats(shared: Path, file: str) -> None:
+    values = read_exif(shared / "broken" / "formats" / file, privacy=NO_PERSONAL_DATA).values
     assert (values.f_number, values.exposure_time_s, values.iso, values.focal_length_mm) == (2.8, 0.008, 100.0, 50.0)
 
 
 @pytest.mark.shared
-def test_it_agrees_with_the_reference_reading(shared: Path) -> None:
+def test_values_agree_with_exiftool(shared: Path) -> None:
     columns = {"f_number": "FNumber", "exposure_time_s": "ExposureTime", "iso": "ISO", "focal_length_mm": "FocalLength"}
     pairs = []
     for reference in json.loads((shared / "photos" / "exiftool.json").read_text()):
-        values = read_exif(shared / "photos" / reference["SourceFile"], privacy=NOTHING).values
+        values = read_exif(shared / "photos" / reference["SourceFile"], privacy=NO_PERSONAL_DATA).values
         for column, tag in columns.items():
-            found, told = getattr(values, column), reference.get(f"ExifIFD:{tag}")
-            if found is not None and told is not None:
-                pairs.append((found, float(str(told).split()[0])))
-    agree = sum(found == pytest.approx(told, rel=1e-6) for found, told in pairs)
+            value, expected = getattr(values, column), reference.get(f"ExifIFD:{tag}")
+            if value is not None and expected is not None:
+                pairs.append((value, float(str(expected).split()[0])))
+    agree = sum(value == pytest.approx(expected, rel=1e-6) for value, expected in pairs)
     assert len(pairs) > 500
     assert agree >= 0.995 * len(pairs)
 
@@ -147,23 +145,23 @@ XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
 <exif:Flash exif:Fired='True' exif:Mode='1'/></rdf:Description></rdf:RDF></x:xmpmeta>"""
 
 
-def test_xmp_is_read_where_exif_says_nothing() -> None:
+def test_xmp_fills_missing_exif() -> None:
     file = io.BytesIO()
     Image.new("RGB", (20, 20)).save(file, "JPEG", xmp=XMP)
-    reading = read_exif(file.getvalue(), privacy=NOTHING)
-    assert reading == read_xmp(XMP, privacy=NOTHING)
-    values = reading.values
+    record = read_exif(file.getvalue(), privacy=NO_PERSONAL_DATA)
+    assert record == read_xmp(XMP, privacy=NO_PERSONAL_DATA)
+    values = record.values
     assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")
     assert values.flash_fired is True
-    assert reading.serial == "SN-9"
-    assert not any(secret in json.dumps(reading.raw) for secret in ("SN-9", "46,30N", "Ansel"))
+    assert record.serial == "SN-9"
+    assert not any(secret in json.dumps(record.raw) for secret in ("SN-9", "46,30N", "Ansel"))
 
 
 @pytest.mark.parametrize(
     "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
 )
-def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
-    assert read_xmp(packet, privacy=NOTHING) == ExifRecord()
+def test_invalid_xmp_gives_an_empty_record(packet: bytes) -> None:
+    assert read_xmp(packet, privacy=NO_PERSONAL_DATA) == ExifRecord()
 
 
 @pytest.mark.parametrize(
@@ -178,5 +176,5 @@ def test_bad_xmp_gives_an_empty_reading(packet: bytes) -> None:
         ("Colour", "Colour"),
     ],
 )
-def test_columns_go_by_their_tags_too(name: str, column: str) -> None:
+def test_columns_are_named_by_tags(name: str, column: str) -> None:
     assert column_of(name) == column

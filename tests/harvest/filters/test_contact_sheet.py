@@ -1,25 +1,25 @@
-"""``harvest contact-sheet``: a picture of what a filter kept and dropped."""
-
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.conftest import Lightmeter
+from tests.support import Lightmeter
 
 
-def test_a_sheet_shows_both_kinds(project: Path, photographs: Path, lightmeter: Lightmeter) -> None:
+def test_contact_sheet_shows_kept_and_dropped_photographs(
+    project: Path, photographs: Path, lightmeter: Lightmeter
+) -> None:
     Image.new("RGB", (200, 150), "black").save(photographs / "black.jpg")
     lightmeter("harvest", "run", "folder", photographs)
-    done = lightmeter("harvest", "contact-sheet", "--filter", "quality")
-    assert (done["keep"], done["drop"]) == (6, 1)
-    with Image.open(done["file"]) as sheet:
+    result = lightmeter("harvest", "contact-sheet", "--filter", "quality")
+    assert (result["keep"], result["drop"]) == (6, 1)
+    with Image.open(result["file"]) as sheet:
         assert sheet.width > 1000
-    few = lightmeter("harvest", "contact-sheet", "--filter", "quality", "--where", "iso > 9000", "--out", "few.jpg")
-    assert (few["keep"], few["drop"]) == (0, 0)
-    assert Path("few.jpg").is_file()
+    empty = lightmeter("harvest", "contact-sheet", "--filter", "quality", "--where", "iso > 9000", "--out", "empty.jpg")
+    assert (empty["keep"], empty["drop"]) == (0, 0)
+    assert Path("empty.jpg").is_file()
 
 
-@pytest.mark.parametrize("words", [("--filter", "nope"), ("--filter", "quality", "--where", "nope")])
-def test_a_wrong_word_is_one_sentence(project: Path, lightmeter: Lightmeter, words: tuple[str, ...]) -> None:
-    assert "nope" in lightmeter("harvest", "contact-sheet", *words, code=2)["error"]
+@pytest.mark.parametrize("options", [("--filter", "nope"), ("--filter", "quality", "--where", "nope")])
+def test_unknown_filter_or_field_raises_error(project: Path, lightmeter: Lightmeter, options: tuple[str, ...]) -> None:
+    assert "nope" in lightmeter("harvest", "contact-sheet", *options, code=2)["error"]

@@ -1,5 +1,3 @@
-"""``harvest crops``: regions cut out of their photographs."""
-
 import csv
 from pathlib import Path
 
@@ -7,14 +5,14 @@ import numpy as np
 from PIL import Image, ImageOps
 from sqlalchemy import insert, select
 
-from lightmeter.harvest.catalogue.models import Image as CatalogueImage
+from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import find_project
-from tests.conftest import Lightmeter
+from tests.support import Lightmeter
 
 
-def test_what_lies_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
+def test_area_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     scene = Image.fromarray(np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8))
@@ -25,26 +23,24 @@ def test_what_lies_inside_frames_is_cut_out(project: Path, tmp_path: Path, light
     with (project / "inside" / "crops.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert (row["x"], row["y"], row["width"], row["height"]) == ("10", "20", "120", "90")
-    with Image.open(project / "inside" / row["file"]) as cut:
-        assert np.array_equal(np.asarray(cut), np.asarray(scene))
+    with Image.open(project / "inside" / row["file"]) as image:
+        assert np.array_equal(np.asarray(image), np.asarray(scene))
     assert lightmeter("harvest", "crops", "faces")["crops"] == 0
 
 
-def test_what_a_person_drew_takes_the_place_of_what_was_found(
-    project: Path, tmp_path: Path, lightmeter: Lightmeter
-) -> None:
+def test_manual_regions_replace_detected_ones(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     scene = Image.fromarray(np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8))
-    for name in ("one.png", "two.png"):
-        ImageOps.expand(scene.rotate(180 * (name == "two.png")), (10, 20, 30, 40), "white").save(folder / name)
+    for name in ("first.png", "second.png"):
+        ImageOps.expand(scene.rotate(180 * (name == "second.png")), (10, 20, 30, 40), "white").save(folder / name)
     lightmeter("harvest", "run", "folder", folder)
     engine = open_engine(find_project())
-    drawn = {"kind": "inside", "origin": "manual", "x": 5, "y": 6}
+    region = {"kind": "inside", "origin": "manual", "x": 5, "y": 6}
     with engine.begin() as connection:
-        first, second = connection.scalars(select(CatalogueImage.id).order_by(CatalogueImage.id))
-        connection.execute(insert(Region).values(**drawn, image_id=first, width=50, height=40))
-        connection.execute(insert(Region).values(**drawn, image_id=second, width=0, height=0))  # there is no frame
+        first, second = connection.scalars(select(ImageRecord.id).order_by(ImageRecord.id))
+        connection.execute(insert(Region).values(**region, image_id=first, width=50, height=40))
+        connection.execute(insert(Region).values(**region, image_id=second, width=0, height=0))  # no frame
     engine.dispose()
     assert lightmeter("harvest", "crops", "inside", "--kind", "inside", "--margin", "0")["crops"] == 1
     with (project / "inside" / "crops.csv").open() as file:

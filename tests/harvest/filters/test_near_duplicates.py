@@ -1,5 +1,3 @@
-"""``harvest duplicates``: the same picture from several sources, in several sizes."""
-
 from pathlib import Path
 
 import numpy as np
@@ -8,38 +6,38 @@ from PIL import Image, ImageFilter
 from tests.support import Lightmeter, Site, encode_image
 
 
-def picture(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
-    """Return a soft pattern; another seed, another picture."""
+def smooth_image(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
+    """Return a smooth pattern that depends on the seed."""
     coarse = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+def encode_jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return encode_image(image, quality=quality)
 
 
-def test_copies_are_found_across_sources_the_best_first(lightmeter: Lightmeter, project: Path, site: Site) -> None:
-    (project / "mine").mkdir()
+def test_near_duplicates_are_grouped_across_sources(lightmeter: Lightmeter, project: Path, site: Site) -> None:
+    (project / "photographs").mkdir()
     for seed in range(4):
-        (project / "mine" / f"{seed}.jpg").write_bytes(jpeg(picture(seed)))
-    lightmeter("harvest", "run", "folder", project / "mine")
+        (project / "photographs" / f"{seed}.jpg").write_bytes(encode_jpeg(smooth_image(seed)))
+    lightmeter("harvest", "run", "folder", project / "photographs")
     assert lightmeter("harvest", "duplicates") == []
-    site.add_photo("/small.jpg", jpeg(picture(1).resize((200, 150))))
-    site.add_photo("/again.jpg", jpeg(picture(1), quality=60))
-    site.add_photo("/soft.jpg", jpeg(picture(2).filter(ImageFilter.GaussianBlur(1)), quality=70))
-    (project / "theirs.txt").write_text("".join(f"{site.url}{path}\n" for path in site.responses))
+    site.add_photo("/small.jpg", encode_jpeg(smooth_image(1).resize((200, 150))))
+    site.add_photo("/again.jpg", encode_jpeg(smooth_image(1), quality=60))
+    site.add_photo("/soft.jpg", encode_jpeg(smooth_image(2).filter(ImageFilter.GaussianBlur(1)), quality=70))
+    (project / "urls.txt").write_text("".join(f"{site.url}{path}\n" for path in site.responses))
     private = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
-    assert lightmeter("harvest", "run", "urls", project / "theirs.txt", env=private)["fetched"] == 3
+    assert lightmeter("harvest", "run", "urls", project / "urls.txt", env=private)["fetched"] == 3
     first, second = lightmeter("harvest", "duplicates")
-    assert [copy["file"] for copy in first] == ["1.jpg", "again.jpg", "small.jpg"]
-    assert [copy["file"] for copy in second] == ["2.jpg", "soft.jpg"]
-    assert [copy["sources"] for copy in first] == [["folder"], ["urls"], ["urls"]]
+    assert [member["file"] for member in first] == ["1.jpg", "again.jpg", "small.jpg"]
+    assert [member["file"] for member in second] == ["2.jpg", "soft.jpg"]
+    assert [member["sources"] for member in first] == [["folder"], ["urls"], ["urls"]]
     assert first[0]["distance"] == 0
-    assert all(copy["distance"] <= 4 for copy in first)
+    assert all(member["distance"] <= 4 for member in first)
     assert lightmeter("harvest", "duplicates", "--where", "width < 300") == []
 
 
-def test_a_radius_that_cannot_be_exact_is_wrong_use(lightmeter: Lightmeter, project: Path) -> None:
-    done = lightmeter.process("harvest", "duplicates", "--radius", "8")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+def test_large_radius_is_rejected(lightmeter: Lightmeter, project: Path) -> None:
+    process = lightmeter.process("harvest", "duplicates", "--radius", "8")
+    assert process.returncode == 2
+    assert "Traceback" not in process.stderr
