@@ -29,8 +29,8 @@ from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor, calibrated, single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.heads.probe import choose, standardised
-from lightmeter.models.training.heads.softmax import head_logits
+from lightmeter.models.training.heads.probe import fit_head, standardise
+from lightmeter.models.training.heads.softmax import linear_logits
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
 
@@ -81,7 +81,14 @@ def untrained_predictor(recipe: Recipe) -> Predictor:
     """Return a predictor with the backbone weights of a recipe."""
     target = Target("any", ("a", "b"))
     spec = ModelSpec(
-        "corpus", "1.0", "", recipe.name, recipe.architecture, recipe.cut, (target,), recipe.architecture_options
+        "corpus",
+        "1.0",
+        "",
+        recipe.name,
+        recipe.architecture,
+        recipe.preprocessing,
+        (target,),
+        recipe.architecture_options,
     )
     network = architectures.build(spec)
     load_backbones(network, recipe)
@@ -154,14 +161,14 @@ def fit_and_predict(task: Task, training: Probe, data: TaskData, train: np.ndarr
     """Return class probabilities of the test photographs, by heads fitted to the training photographs."""
     inner = assign_folds([data.rows[n]["group"] for n in train], 5, 1)
     splits = {"train": train[inner > 0], "validation": train[inner == 0]}
-    standard, centre, scale = standardised({split: data.features[indices] for split, indices in splits.items()})
+    standard, centre, scale = standardise({split: data.features[indices] for split, indices in splits.items()})
     rows = {split: [data.rows[n] for n in indices] for split, indices in splits.items()}
-    head = choose(standard, rows, task.target, [task.target], training)
+    head = fit_head(standard, rows, task.target, [task.target], training)
     calibration = np.concatenate(list(splits.values())) if training.folds else splits["validation"]
     truth = data.classes[calibration]
-    temperature = fit_temperature(head.logits[truth >= 0], truth[truth >= 0])
+    temperature = fit_temperature(head.logits.float().numpy()[truth >= 0], truth[truth >= 0])
     parameters = head.parameters if head.final is None else head.final
-    logits = head_logits(parameters, (data.features[test] - centre) / scale)
+    logits = linear_logits(parameters, (data.features[test] - centre) / scale)
     return calibrated(logits.float().numpy(), temperature)
 
 

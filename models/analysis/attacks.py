@@ -47,7 +47,7 @@ def attack_split(
         UsageError: The target is multilabel, or the split has no readable photograph with a label.
     """
     target = get_target(predictor, target_name)
-    if target.multiple:
+    if target.multilabel:
         raise UsageError(f"'{target.name}' has several classes per photograph; attacks need a single-label target.")
     rows = [row for row in dataset.rows(split) if row[label_column(target.name)] is not None][:limit]
     correct: dict[Attack, list[list[bool]]] = {attack: [] for attack in get_args(Attack)}

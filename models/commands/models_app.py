@@ -1,11 +1,8 @@
-"""``lightmeter models``: learn to tell how a photograph was made, and look into what was learned."""
+"""``lightmeter models``."""
 
 from lightmeter.commands import command_group
-from lightmeter.models.commands import analysis as studies
-from lightmeter.models.commands import predict as answers
-from lightmeter.models.commands import search as searching
-from lightmeter.models.commands import training
+from lightmeter.models.commands import analysis, predict, search, training
 
-app = command_group("Learn to tell how a photograph was made.")
-for commands in (training.app, searching.app, answers.app, studies.app):
-    app.add_typer(commands)
+app = command_group("Train, evaluate and analyse models.")
+for module in (training, search, predict, analysis):
+    app.add_typer(module.app)

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options of several commands."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,25 +8,32 @@ import typer
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset, Split
 
-RunFolder = Annotated[Path, typer.Argument(help="A run folder, or the name of a run of this project.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
 TrainedOn = Annotated[
-    Path | None, typer.Option("--data", help="The data set it was trained on; else the project's one of that name.")
+    Path | None,
+    typer.Option("--data", help="Data set of the training (default: the project's data set of that name)."),
 ]
-TargetName = Annotated[str | None, typer.Option("--target", help="One of the model's targets; else its first.")]
+TargetName = Annotated[str | None, typer.Option("--target", help="Target of the model (default: the first).")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
-RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or a recipe's .toml file.")]
-DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of one of this project.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value: change a setting of the recipe.")]
-Seed = Annotated[int, typer.Option(help="Other seed, other random draws.")]
+RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or path of a .toml file.")]
+DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of a data set of this project.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE: change a setting of the recipe (repeatable).")
+]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
 ExifFile = Annotated[
     Path | None,
-    typer.Option("--exif", help="JSON with EXIF tags, for models that read them; as 'exiftool -n -json' writes it."),
+    typer.Option("--exif", help="JSON file of EXIF tags for models that use them, as from 'exiftool -n -json'."),
 ]
-SplitName = Annotated[str, typer.Option(help="validation, or test once that was evaluated.")]
+SplitName = Annotated[str, typer.Option(help="validation, or test once it was evaluated.")]
 
 
 def seen_split(run: Path, split: str) -> "Split":
-    """Return the split that a study may look at: one that is not fitted to, and test only after ``models evaluate``."""
+    """Return the split of an analysis; it must not have been fitted to, and test must have been evaluated before.
+
+    Raises:
+        UsageError: The split is unknown or must not be used.
+    """
     from lightmeter.errors import UsageError
     from lightmeter.models.training.runs import find_run, read_metrics
 
@@ -34,14 +41,14 @@ def seen_split(run: Path, split: str) -> "Split":
     if split == "validation":
         if "refitted" in metrics["training"]:
             raise UsageError(
-                "The heads of this model were fitted to validation, too; look at --split test, once "
-                "'lightmeter models evaluate' has scored it."
+                "The heads of this model were fitted to validation as well; run 'lightmeter models evaluate' and use "
+                "--split test."
             )
         return "validation"
     if split != "test":
-        raise UsageError(f"There is no split '{split}' to look at; there are validation and test.")
+        raise UsageError(f"Unknown split '{split}': use validation or test.")
     if "test" not in metrics:
-        raise UsageError("The test split is not looked at before 'lightmeter models evaluate' has scored it.")
+        raise UsageError("The test split has not been evaluated; run 'lightmeter models evaluate' first.")
     return "test"
 
 

@@ -22,10 +22,10 @@ def predict(
 ) -> None:
     """Predict from photographs; unreadable files are reported with the reason."""
     from lightmeter.models.evaluation.predict import predict_files
-    from lightmeter.models.training import devices
+    from lightmeter.models.training.distributed import select_device
     from lightmeter.models.training.runs import open_run
 
-    predictions = predict_files(open_run(run, devices.select_device(device)), files, exif)
+    predictions = predict_files(open_run(run, select_device(device)), files, exif)
     console.get_console().emit(predictions, prediction_tables(predictions))
     if all("error" in entry for entry in predictions):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Search over the settings of a recipe."""
+"""The command that searches hyperparameters."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,16 +16,16 @@ app = CommandGroup()
 def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: RecipeName,
     data: DataFolder,
-    vary: Annotated[list[str], typer.Option(help="What to try: key=low..high, or key=a,b,c.")],
-    trials: Annotated[int, typer.Option(min=1, help="How many trials there shall be in all.")] = 20,
-    by: Annotated[str, typer.Option(help="Figure of validation to compare by.")] = "macro_f1",
-    out: Annotated[Path | None, typer.Option(help="Folder of the search; else searches/NAME of the project.")] = None,
+    search: Annotated[list[str], typer.Option(help="Setting to search: KEY=LOW..HIGH or KEY=A,B,C (repeatable).")],
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
+    metric: Annotated[str, typer.Option(help="Validation metric to optimise.")] = "macro_f1",
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: searches/RECIPE-DATASET).")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     set_: Settings = None,
 ) -> None:
-    """Search for good settings of a recipe on validation; the same command goes on where it was stopped."""
-    from lightmeter.models.training import devices
+    """Search good settings of a recipe on validation; repeat the command to resume an interrupted search."""
+    from lightmeter.models.training.distributed import select_device
     from lightmeter.models.training.extras import require
     from lightmeter.project import find_project
 
@@ -33,17 +33,19 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     folder = out or find_project().root / "searches" / f"{Path(recipe).stem}-{dataset.spec.name}"
     with require("search", "optuna"):
         from lightmeter.models.training.search.search import Search
-        from lightmeter.models.training.search.search import search as search_settings
-    task = Search(recipe, set_ or [], vary, by, seed, devices.select_device(device))
-    found = search_settings(task, dataset, folder, trials)
-    keys = list(found["trials"][0]["settings"])
-    rows = [(one["number"], *(one["settings"].get(key) for key in keys), one["value"]) for one in found["trials"]]
+        from lightmeter.models.training.search.search import search as run_search
+    task = Search(recipe, set_ or [], search, metric, seed, select_device(device))
+    result = run_search(task, dataset, folder, trials)
+    keys = list(result["trials"][0]["settings"])
+    rows = [
+        (trial["number"], *(trial["settings"].get(key) for key in keys), trial["value"]) for trial in result["trials"]
+    ]
     console.get_console().emit(
-        {**found, "folder": folder},
+        {**result, "folder": folder},
         [
-            console.table(f"{by} on validation", ("trial", *keys, by), rows),
-            f"Best: {found['recipe']}\nNext: lightmeter models train {found['recipe']} --data {data}"
-            if found["recipe"]
+            console.table(f"{metric} on validation", ("trial", *keys, metric), rows),
+            f"Best: {result['recipe']}\nNext: lightmeter models train {result['recipe']} --data {data}"
+            if result["recipe"]
             else "No trial succeeded.",
         ],
     )

@@ -15,7 +15,7 @@ from lightmeter.labels.datasets.dataset import Dataset, label_column
 from lightmeter.labels.datasets.shortcuts import shortcut_predictions
 from lightmeter.models.evaluation.metrics.base import BaselinePredictions, TargetPredictions, estimates
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import Row, class_numbers, class_sets, photograph_of, stops_of
+from lightmeter.models.training.loader import Row, class_matrix, class_numbers, photograph_key, stops_of
 
 Baseline = tuple[str, dict[str, Any], BaselinePredictions]
 """Name, constants to report, predictions."""
@@ -34,7 +34,7 @@ def baseline_metrics(
         seed: Seed of the bootstrap.
     """
     manifest = dataset.rows()
-    index_of = {photograph_of(row): index for index, row in enumerate(manifest)}
+    index_of = {photograph_key(row): index for index, row in enumerate(manifest)}
     train = [
         index
         for index, row in enumerate(manifest)
@@ -43,10 +43,10 @@ def baseline_metrics(
     train_rows = [manifest[index] for index in train]
     shortcuts = shortcut_predictions(
         dataset.manifest.take(train),
-        dataset.manifest.take([index_of[photograph_of(row)] for row in rows]),
+        dataset.manifest.take([index_of[photograph_key(row)] for row in rows]),
         dataset.spec.target(target.name),
     )
-    constants = _multilabel_constants if target.multiple else _constants
+    constants = _multilabel_constants if target.multilabel else _constants
     return {
         name: {**facts, **estimates(predictions.replaced_by(baseline), seed)}
         for name, facts, baseline in (*constants(train_rows, target, len(rows)), *_shortcuts(shortcuts, target))
@@ -72,7 +72,7 @@ def _one_class(index: int, target: Target, count: int, stops: NDArray[np.float64
 
 def _multilabel_constants(train_rows: Sequence[Row], target: Target, count: int) -> Iterator[Baseline]:
     """Yield the prediction of every class, which has the highest macro F1 of all constant predictions."""
-    frequencies = np.mean(class_sets(train_rows, target), axis=0)
+    frequencies = np.mean(class_matrix(train_rows, target), axis=0)
     labels = np.ones((count, len(frequencies)), dtype=np.bool_)
     facts = {"frequencies": dict(zip(target.classes, frequencies.tolist(), strict=True))}
     yield "all positive", facts, BaselinePredictions(labels, np.broadcast_to(frequencies, labels.shape))

@@ -14,7 +14,7 @@ from lightmeter.models.evaluation.plots import comparison_plot, data_url
 from lightmeter.models.evaluation.predictions import target_predictions
 from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.loader import photograph_of
+from lightmeter.models.training.loader import photograph_key
 from lightmeter.models.training.runs import read_predictions
 
 RESOURCES = {"seconds": "training time (s)", "energy_joules": "training energy (J)"}
@@ -106,7 +106,7 @@ def _compare_target(runs: Sequence[ScoredRun], name: str) -> dict[str, Any]:
     if len({run.target(name).classes for run in runs}) > 1:
         raise UsageError(f"The classes of '{name}' differ between these runs; compare runs of the same data set.")
     by_photo: list[Rows] = [
-        {photograph_of(row): row for row in run.predictions if row["target"] == name} for run in runs
+        {photograph_key(row): row for row in run.predictions if row["target"] == name} for run in runs
     ]
     common = sorted(set.intersection(*(set(rows) for rows in by_photo)))
     if not common:

@@ -48,7 +48,7 @@ def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[s
 def _confidence(row: Mapping[str, Any], target: Target) -> float:
     """Return the probability of the wrong prediction; for multilabel targets that of the worst class."""
     probabilities: list[float] = row["probabilities"]
-    if not target.multiple:
+    if not target.multilabel:
         return max(probabilities)
     true = row["truth"].split(CLASS_SEPARATOR)
     return max(1 - p if name in true else p for name, p in zip(target.classes, probabilities, strict=True))
@@ -56,6 +56,6 @@ def _confidence(row: Mapping[str, Any], target: Target) -> float:
 
 def _caption(row: Mapping[str, Any], target: Target) -> list[str]:
     truth, predicted = (row[key].replace(CLASS_SEPARATOR, ", ") or "none" for key in ("truth", "predicted"))
-    confidence = "" if target.multiple else f" ({max(row['probabilities']):.0%})"
+    confidence = "" if target.multilabel else f" ({max(row['probabilities']):.0%})"
     lines = (f"true: {truth}", f"predicted: {predicted}{confidence}")
     return [shorten(line, _MAX_CAPTION, placeholder=" …") for line in lines]

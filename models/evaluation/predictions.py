@@ -80,9 +80,9 @@ def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dic
         target: Target of the model.
         logits: Logits of the target, shape (C,).
     """
-    probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
+    probabilities = calibrated(logits, target.temperature, multilabel=target.multilabel)
     truth = row[label_column(target.name)]
-    if target.multiple:
+    if target.multilabel:
         truth = CLASS_SEPARATOR.join(truth)
         predicted = CLASS_SEPARATOR.join(target.classes[index] for index in np.flatnonzero(probabilities >= THRESHOLD))
     else:
@@ -105,9 +105,9 @@ def target_predictions(rows: Sequence[Mapping[str, Any]], target: Target) -> Cla
     """Return the predictions about one target as arrays, from rows of ``predictions.parquet``."""
     probabilities = np.asarray([row["probabilities"] for row in rows], np.float64)
     logits = np.asarray([row["logits"] for row in rows], np.float32)
-    uncalibrated = calibrated(logits, 1.0, multiple=target.multiple)
+    uncalibrated = calibrated(logits, 1.0, multilabel=target.multilabel)
     groups = group_indices([row["group"] for row in rows])
-    if target.multiple:
+    if target.multilabel:
         labels = [row["truth"].split(CLASS_SEPARATOR) for row in rows]
         truth = np.asarray([[name in classes for name in target.classes] for classes in labels])
         return MultilabelPredictions(truth, probabilities >= THRESHOLD, probabilities, groups, uncalibrated)

@@ -10,7 +10,7 @@ from lightmeter.models.evaluation.baselines import baseline_metrics
 from lightmeter.models.evaluation.metrics.base import TargetPredictions, estimates, n_groups
 from lightmeter.models.evaluation.predictions import target_predictions
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import photograph_of
+from lightmeter.models.training.loader import photograph_key
 
 _BREAKDOWN_ROWS, _MIN_PHOTOGRAPHS = 15, 5
 
@@ -27,7 +27,7 @@ def split_metrics(rows: Sequence[Row], targets: Sequence[Target], dataset: Datas
         seed: Seed of the bootstrap.
     """
     by_target = {target: [row for row in rows if row["target"] == target.name] for target in targets}
-    groups = {photograph_of(row): row["group"] for row in rows}
+    groups = {photograph_key(row): row["group"] for row in rows}
     return {
         "photographs": len(groups),
         "groups": len(set(groups.values())),

@@ -6,14 +6,21 @@ a model returns a prediction nonetheless.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from ...image_statistics import jpeg_quality
 from .exif_features import exif_ifd
-from .image_stats import image_statistics
 from .preprocess import ModelInput, open_image
 from .spec import ModelSpec, Preprocessing
 
+STATISTICS = ("long_side", "short_side", "jpeg_quality", "colourfulness")
+"""Longer and shorter side in pixels, libjpeg quality, and mean difference between colour channels in levels of 256."""
+
+_PIXEL_STEP = 4  # in both directions; enough for a mean
 _MAX_GREY_LEVELS = 1.0  # mean colourfulness below which a photograph is greyscale
 _MIN_JPEG_QUALITY = 75
 _RESIZE_TOLERANCE = 0.02
@@ -53,6 +60,32 @@ def input_warnings(data: bytes, photo: ModelInput, spec: ModelSpec) -> list[dict
     remaining = [name for name in statistics if name in spec.ranges.keys() - covered]
     outside = [("outside", _outside(name, statistics[name], spec.ranges[name])) for name in remaining]
     return [{"kind": kind, "reason": reason} for kind, reason in [*reasons.items(), *outside] if reason]
+
+
+def image_statistics(header: Image.Image, photo: ModelInput) -> dict[str, float]:
+    """Return the `STATISTICS` of a photograph; only JPEG files have a quality, and only images have colours.
+
+    Args:
+        header: The opened file.
+        photo: The same photograph, preprocessed.
+    """
+    quality = jpeg_quality(getattr(header, "quantization", None))
+    images = [values for name, values in photo.inputs.items() if name in {"patches", "view"}]
+    statistics = {
+        "long_side": float(max(photo.width, photo.height)),
+        "short_side": float(min(photo.width, photo.height)),
+    }
+    if quality is not None:
+        statistics["jpeg_quality"] = float(quality)
+    if images:
+        statistics["colourfulness"] = max(_colourfulness(values) for values in images)
+    return statistics
+
+
+def _colourfulness(values: NDArray[Any]) -> float:
+    """Return the mean difference between the highest and the lowest colour channel, in levels of 256."""
+    channels = values[..., ::_PIXEL_STEP, ::_PIXEL_STEP].astype(np.int16)
+    return float((channels.max(-3) - channels.min(-3)).mean())
 
 
 def _monochrome(statistics: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]) -> str:

@@ -1,6 +1,6 @@
-"""Measures of a photograph's quality: brightness, contrast, sharpness, noise. What a person would first think of.
+"""Measures of image quality: brightness, contrast, colour, sharpness and noise.
 
-They are taken from tiles at native resolution, since resizing would change sharpness and noise.
+They are computed on tiles at native resolution, since resizing would change sharpness and noise.
 """
 
 import numpy as np
@@ -15,35 +15,32 @@ NAMES = (
     "colour_spread", "sharpness_low", "sharpness_median", "sharpness_high", "noise_low", "noise_median", "noise_high",
     "noise_of_dark", "noise_of_light", "colour_noise", "grain_size", "gradient_across", "gradient_down",
 )  # fmt: skip
-"""What each measure is, in order."""
+"""Names of the measures, in order."""
 
-_FLOOR = 0.05  # of 255: below it differences are rounding
+_FLOOR = 0.05  # levels of 255, below which differences are rounding errors
 _BLACK, _WHITE = 5, 250
 
 
 def measure(tiles: NDArray[np.uint8]) -> Floats:
-    """Return the measures of a photograph.
+    """Return the measures of a photograph, shape (len(NAMES),).
 
     Args:
-        tiles: shape (K, 3, S, S).
-
-    Returns:
-        Shape (len(NAMES),).
+        tiles: Tiles of the photograph, shape (K, 3, S, S).
     """
     red, green, blue = (tiles[:, channel].astype(np.float32) for channel in range(3))
     luma = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
-    most, least = tiles.max(1).astype(np.float32), tiles.min(1).astype(np.float32)
+    highest, lowest = tiles.max(1).astype(np.float32), tiles.min(1).astype(np.float32)
     residual = noise_residual(luma)
     noise = noise_sigma(residual)
     order = np.argsort(luma.mean((1, 2)))
     third = max(1, len(order) // 3)
-    found = [
+    values = [
         luma.mean() / 255,
         luma.std() / 255,
         *np.percentile(luma, (5, 95)) / 255,
         (luma < _BLACK).mean(),
         (luma > _WHITE).mean(),
-        ((most - least) / np.maximum(most, 1)).mean(),
+        ((highest - lowest) / np.maximum(highest, 1)).mean(),
         (red - blue).std() / 255,
         *_logs(np.percentile(laplacian(luma).var((1, 2)), (10, 50, 90))),
         *_logs(np.percentile(noise, (10, 50, 90))),
@@ -52,13 +49,13 @@ def measure(tiles: NDArray[np.uint8]) -> Floats:
         _grain(residual),
         *_logs(np.asarray([np.abs(np.diff(luma, axis=2)).mean(), np.abs(np.diff(luma, axis=1)).mean()])),
     ]
-    return np.asarray(found, np.float32)
+    return np.asarray(values, np.float32)
 
 
 def _grain(residual: Floats) -> float:
     """Return the correlation of neighbouring residuals: high for grain and denoised noise, low for sensor noise."""
-    across = (residual[:, :, 2:] * residual[:, :, :-2]).mean()
-    return float(across / (np.square(residual).mean() + _FLOOR))
+    correlation = (residual[:, :, 2:] * residual[:, :, :-2]).mean()
+    return float(correlation / (np.square(residual).mean() + _FLOOR))
 
 
 def _logs(values: NDArray[np.floating]) -> NDArray[np.floating]:

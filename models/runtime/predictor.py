@@ -181,40 +181,42 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def to_tensors(inputs: Mapping[str, NDArray[Any]], settings: Preprocessing, device: torch.device) -> dict[str, Tensor]:
+def to_tensors(
+    inputs: Mapping[str, NDArray[Any] | Tensor], settings: Preprocessing, device: torch.device
+) -> dict[str, Tensor]:
     """Return inputs as float tensors; images (uint8) are normalised by mean and standard deviation.
 
     Args:
-        inputs: Arrays by name, each with a leading axis of photographs.
+        inputs: Arrays or tensors by name, each with a leading axis of photographs.
         settings: Mean and standard deviation.
         device: Device of the tensors.
     """
     mean = torch.tensor(settings.mean, device=device)[:, None, None]
     std = torch.tensor(settings.std, device=device)[:, None, None]
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(values)).to(device) for name, values in inputs.items()}
+    tensors = {name: torch.as_tensor(values).to(device) for name, values in inputs.items()}
     return {
         name: (values.float() - mean) / std if values.dtype == torch.uint8 else values
         for name, values in tensors.items()
     }
 
 
-def calibrated(logits: NDArray[np.float32], temperature: float, *, multiple: bool = False) -> NDArray[np.float64]:
+def calibrated(logits: NDArray[np.float32], temperature: float, *, multilabel: bool = False) -> NDArray[np.float64]:
     """Return calibrated probabilities for logits of shape (..., C).
 
     Args:
         logits: Uncalibrated logits.
         temperature: Divides the logits.
-        multiple: Sigmoid for multilabel targets, instead of the softmax.
+        multilabel: Sigmoid for multilabel targets, instead of the softmax.
     """
     scaled = logits.astype(np.float64) / temperature
-    if multiple:
+    if multilabel:
         return np.asarray(1 / (1 + np.exp(-scaled.clip(-_MAX_EXPONENT, _MAX_EXPONENT))))
     powers = np.exp(scaled - scaled.max(-1, keepdims=True))
     return np.asarray(powers / powers.sum(-1, keepdims=True))
 
 
 def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction:
-    probabilities = calibrated(logits, target.temperature, multiple=target.multiple)
+    probabilities = calibrated(logits, target.temperature, multilabel=target.multilabel)
     by_class = dict(zip(target.classes, probabilities.tolist(), strict=True))
     stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
     return TargetPrediction(
@@ -222,7 +224,7 @@ def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPre
         probabilities=by_class,
         stops=stops,
         number=None if stops is None else setting_from_stops(stops, target.unit),
-        labels=tuple(name for name, value in by_class.items() if value >= THRESHOLD) if target.multiple else None,
+        labels=tuple(name for name, value in by_class.items() if value >= THRESHOLD) if target.multilabel else None,
     )
 
 

@@ -93,8 +93,7 @@ class Target:
         stops: One number for each class of an ordinal target, else empty.
         unit: Unit of the stops, for example ``log2 s``.
         temperature: Logits are divided by it before the softmax or sigmoid (Guo et al. 2017).
-        multiple: Whether a photograph can have several classes at once (multilabel); each class then has its own
-            probability.
+        multilabel: Whether a photograph can have several classes at once; each class then has its own probability.
     """
 
     name: str
@@ -102,7 +101,7 @@ class Target:
     stops: tuple[float, ...] = ()
     unit: str = ""
     temperature: float = 1.0
-    multiple: bool = False
+    multilabel: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or "." in self.name:
@@ -111,7 +110,7 @@ class Target:
             raise ValueError(f"target {self.name} needs two or more distinct classes")
         if self.stops and len(self.stops) != len(self.classes):
             raise ValueError(f"target {self.name} needs one number of stops for each class")
-        if self.stops and self.multiple:
+        if self.stops and self.multilabel:
             raise ValueError(f"target {self.name} has stops and so cannot be multilabel")
         if self.temperature <= 0:
             raise ValueError("temperature must be above zero")
@@ -132,7 +131,7 @@ class ModelSpec:
         architecture_options: Keyword arguments of the architecture's builder.
         data: ``name`` and ``manifest_sha256`` of the training data set.
         training: Facts about the training: seed, device, seconds and so on.
-        ranges: The range of most training photographs, by image statistic (see `image_stats`): low, high.
+        ranges: Low and high end of most training photographs, by statistic (`input_warnings.STATISTICS`).
         weights_sha256: SHA-256 of the weights file.
     """
 

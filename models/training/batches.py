@@ -1,87 +1,110 @@
-"""Batches of inputs, read while the one before is worked on."""
+"""Training data as a PyTorch data set: batches of inputs together with their labels."""
 
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lightmeter.models.runtime.predictor import to_tensors
-from lightmeter.models.runtime.spec import Preprocessing
+from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.feature_cache import Inputs
+from lightmeter.models.training.loader import class_matrix, class_numbers, stops_of
 
-_LEAST = 2  # photographs of a batch for each process; one alone has no deviation to normalise by
-
-Batch = tuple[NDArray[np.int64], dict[str, Tensor]]
-
-
-@dataclass
-class Clock:
-    """How long training waited for its inputs, and how long it worked, in seconds."""
-
-    waited: float = 0.0
-    worked: float = 0.0
-
-    @property
-    def waiting_share(self) -> float:
-        """The share of time that was spent waiting."""
-        return self.waited / max(self.waited + self.worked, 1e-9)
+_MIN_PER_PROCESS = 2  # batch normalisation needs two photographs
+_GPU_WORKERS = 2
 
 
-@dataclass
-class Batches:
-    """Batches of photographs for a device.
+class Batch(NamedTuple):
+    """A batch of N photographs.
 
     Attributes:
-        size: photographs a batch, over all processes.
-        settings: mean and deviation.
-        device: where the tensors shall be.
-        clock: that is told how long was waited.
+        inputs: Inputs of the network by name, each with a leading axis of N.
+        classes: By target: class index, −1 if unlabelled, shape (N,); for multilabel targets 1 or 0 for each class, NaN
+            if unlabelled, shape (N, C).
+        stops: By target: setting in stops, NaN if unlabelled, shape (N,).
     """
 
-    size: int
-    settings: Preprocessing
-    device: torch.device
-    clock: Clock
-
-    def in_order(self, inputs: Inputs) -> Iterator[Batch]:
-        """Yield places and inputs of all photographs."""
-        yield from self._read(inputs, self._cut(np.arange(len(inputs))))
-
-    def shuffled(self, inputs: Inputs, seed: int, *, flip: bool) -> Iterator[Batch]:
-        """Yield this process's share of every batch, in random order; a batch may be mirrored.
-
-        A last batch that is too small is left out, other photographs each time.
-        """
-        order = np.random.default_rng(seed).permutation(len(inputs))
-        world = distributed.world()
-        batches = [batch[distributed.rank() :: world] for batch in self._cut(order) if len(batch) >= _LEAST * world]
-        yield from self._read(inputs, batches, np.random.default_rng(seed + 1) if flip else None)
-
-    def _cut(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return [order[start : start + self.size] for start in range(0, len(order), self.size)]
-
-    def _read(
-        self, inputs: Inputs, batches: list[NDArray[np.int64]], coin: np.random.Generator | None = None
-    ) -> Iterator[Batch]:
-        with ThreadPoolExecutor(1) as reader:
-            coming = [reader.submit(inputs.take, batch) for batch in batches[:1]]
-            for number, batch in enumerate(batches):
-                begun = time.perf_counter()
-                taken = coming.pop().result()
-                self.clock.waited += time.perf_counter() - begun
-                coming += [reader.submit(inputs.take, after) for after in batches[number + 1 : number + 2]]
-                if coin is not None and coin.random() < 0.5:
-                    taken = {name: _mirrored(values) for name, values in taken.items()}
-                yield batch, to_tensors(taken, self.settings, self.device)
+    inputs: dict[str, Tensor]
+    classes: dict[str, Tensor]
+    stops: dict[str, Tensor]
 
 
-def _mirrored(values: NDArray[Any]) -> NDArray[Any]:
-    """Return pictures mirrored left to right; what is no picture stays as it is."""
-    return np.ascontiguousarray(values[..., ::-1]) if values.dtype == np.uint8 else values
+class PhotoDataset(Dataset[Batch]):
+    """The photographs of a split; an index is an array, so that a batch is read at once.
+
+    Args:
+        inputs: Cached inputs of the photographs.
+        targets: Targets of the model.
+    """
+
+    def __init__(self, inputs: Inputs, targets: Sequence[Target]) -> None:
+        self.inputs = inputs
+        self.classes = {target.name: _classes(inputs, target) for target in targets}
+        self.stops = {target.name: torch.from_numpy(stops_of(inputs.rows, target)).float() for target in targets}
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: NDArray[np.int64]) -> Batch:
+        return Batch(
+            {name: torch.from_numpy(values) for name, values in self.inputs.take(index).items()},
+            {name: values[index] for name, values in self.classes.items()},
+            {name: values[index] for name, values in self.stops.items()},
+        )
+
+
+class ShuffledBatches(Sampler[NDArray[np.int64]]):
+    """This process's share of each batch of a shuffled epoch.
+
+    A last batch that is too small is left out, other photographs in each epoch.
+
+    Attributes:
+        seed: Seed of the next epoch.
+    """
+
+    def __init__(self, length: int, batch_size: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, 0
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        order = np.random.default_rng(self.seed).permutation(self.length)
+        world = distributed.world_size()
+        for batch in _chunks(order, self.batch_size):
+            if len(batch) >= _MIN_PER_PROCESS * world:
+                yield batch[distributed.rank() :: world]
+
+
+def batch_loader(
+    dataset: PhotoDataset, batch_size: int, device: torch.device, sampler: ShuffledBatches | None = None
+) -> DataLoader[Batch]:
+    """Return a loader of batches; on a GPU the batches are read ahead by worker processes.
+
+    Args:
+        dataset: The photographs.
+        batch_size: Photographs in a batch.
+        device: Device that the batches are for.
+        sampler: Order of the photographs (default: the data set's order).
+    """
+    on_gpu = device.type == "cuda"
+    indices: Any = sampler or list(_chunks(np.arange(len(dataset)), batch_size))
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=indices,
+        num_workers=_GPU_WORKERS if on_gpu else 0,
+        pin_memory=on_gpu,
+        generator=torch.Generator(),  # leaves the global random numbers alone
+    )
+
+
+def _chunks(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _classes(inputs: Inputs, target: Target) -> Tensor:
+    if target.multilabel:
+        return torch.from_numpy(class_matrix(inputs.rows, target)).float()
+    return torch.from_numpy(class_numbers(inputs.rows, target))

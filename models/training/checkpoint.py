@@ -1,4 +1,4 @@
-"""How far a training has come, in a file from which it goes on as if it had not been interrupted."""
+"""Checkpoints: an interrupted training resumes from one with the same result as an uninterrupted one."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +15,16 @@ CHECKPOINT_FILE = "checkpoint.pt"
 
 @dataclass
 class TrainerState:
-    """How far training has come; all of it stands in the checkpoint.
+    """Progress of a training; stored in checkpoints.
 
     Attributes:
-        phase: number of the phase under way.
-        epoch: epochs of it that are done.
-        best_loss: least validation loss of the phase.
-        best_epoch: the epoch that gave it.
-        best: the weights that gave it.
-        history: a row an epoch.
-        seconds: how long it took.
+        phase: Index of the current phase.
+        epoch: Number of finished epochs of the phase.
+        best_loss: Least validation loss of the phase.
+        best_epoch: Epoch with the least validation loss.
+        best: Weights with the least validation loss.
+        history: A row for each epoch.
+        seconds: Duration so far.
     """
 
     phase: int = 0
@@ -35,12 +35,12 @@ class TrainerState:
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def begin(self, phase: int) -> None:
-        """Begin a phase."""
+    def start_phase(self, phase: int) -> None:
+        """Start a phase."""
         self.phase, self.epoch, self.best_loss, self.best_epoch = phase, 0, float("inf"), 0
 
-    def note(self, learning_rate: float, train_loss: float, validation_loss: float, network: nn.Module) -> None:
-        """Count an epoch, and keep the network's weights if none were better."""
+    def finish_epoch(self, learning_rate: float, train_loss: float, validation_loss: float, network: nn.Module) -> None:
+        """Record an epoch, and the weights of the network if they are the best so far."""
         self.epoch += 1
         self.history.append(
             {
@@ -59,7 +59,7 @@ class TrainerState:
 def save_checkpoint(
     folder: Path, fingerprint: str, state: TrainerState, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
-    """Write the checkpoint."""
+    """Write the checkpoint of a training atomically."""
     content = {
         "fingerprint": fingerprint,
         "state": vars(state),
@@ -74,15 +74,15 @@ def load_checkpoint(folder: Path, fingerprint: str, network: nn.Module) -> tuple
     """Load a checkpoint into a network.
 
     Args:
-        folder: that holds the checkpoint, if there is one.
-        fingerprint: of the recipe, the data set and the seed; the checkpoint must be of the same.
-        network: whose weights are replaced.
+        folder: Directory of the checkpoint.
+        fingerprint: Hash of recipe, data set and seed; that of the checkpoint must be the same.
+        network: Its weights are replaced.
 
     Returns:
-        The state, and the optimiser's; None where there is no checkpoint.
+        State of the trainer and of the optimiser, or None without a checkpoint.
 
     Raises:
-        UsageError: if the checkpoint cannot be read or is of another training.
+        UsageError: The checkpoint cannot be read or belongs to another training.
     """
     file = folder / CHECKPOINT_FILE
     if not file.is_file():
@@ -90,8 +90,10 @@ def load_checkpoint(folder: Path, fingerprint: str, network: nn.Module) -> tuple
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UsageError(f"The checkpoint {file} cannot be read; train without --resume.") from error
+        raise UsageError(f"Cannot read the checkpoint {file}; train without --resume.") from error
     if content["fingerprint"] != fingerprint:
-        raise UsageError(f"The checkpoint in {folder} is of another recipe, data set or seed; train without --resume.")
+        raise UsageError(
+            f"The checkpoint in {folder} belongs to another recipe, data set or seed; train without --resume."
+        )
     network.load_state_dict(content["network"])
     return TrainerState(**content["state"]), content["optimiser"]

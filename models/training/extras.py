@@ -1,4 +1,4 @@
-"""Packages that only some commands need."""
+"""Optional dependencies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from lightmeter.errors import UsageError
 
 @contextmanager
 def require(extra: str, package: str) -> Iterator[None]:
-    """Say which extra brings a package, if the block cannot import it."""
+    """Raise an error that names the missing extra if the block cannot import a package."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package:
             raise
-        raise UsageError(f"This needs {package}: pip install 'lightmeter[{extra}]'.") from error
+        raise UsageError(f"This command needs {package}: pip install 'lightmeter[{extra}]'.") from error

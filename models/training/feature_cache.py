@@ -1,7 +1,7 @@
-"""Inputs cut once and kept in memory-mapped files, so that a device never waits for a decoder.
+"""Inputs, activations and features computed once and kept in memory-mapped files, so that devices need not wait.
 
-A cache belongs to one data set and one preprocessing; its name is their hash. It can be deleted at any time. One that
-is not whole yet ends in ``.partial``; whoever fills it goes on from the last hundred photographs.
+A cache belongs to one data set and one set of settings; its name contains their hash. It can be deleted at any time.
+An incomplete one ends in ``.partial`` and is resumed from the last checkpoint (every 100 photographs).
 """
 
 import fcntl
@@ -28,129 +28,141 @@ from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
 from lightmeter.project import find_optional_project
 
-_FORMAT = 2  # of the folder; one of another format is filled anew
+_FORMAT = 3  # of the folder; caches of other formats are not used
 _INDEX, _LOCK = "index.json", "lock"
-_EVERY = 100  # photographs, after which what is done is written down
+_CHECKPOINT_INTERVAL = 100  # photographs
 
 Arrays = Mapping[str, NDArray[Any]]
-Work = Callable[[bytes, Box | None], Arrays]
+Compute = Callable[[bytes, Box | None], Arrays]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a split's photographs.
+    """Cached arrays of the photographs of a split.
 
     Attributes:
-        arrays: by name, each with a leading axis of photographs; memory-mapped.
-        rows: of the photographs that could be read, in the arrays' order.
-        unreadable: the others, with the reason.
+        arrays: Memory-mapped arrays by name, each with a leading axis of photographs.
+        rows: Manifest rows of the photographs that could be decoded, in the order of the arrays.
+        unreadable: The other photographs, with the reason.
     """
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Arrays
     rows: Sequence[Row]
     unreadable: list[dict[str, Any]]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the inputs of some photographs, by name, copied into memory; floats have 32 bits."""
-        return {name: _wide(np.asarray(values[places])) for name, values in self.arrays.items()}
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return some photographs as copies in memory; 16-bit floats become 32-bit floats."""
+        taken = {name: np.asarray(values[indices]) for name, values in self.arrays.items()}
+        return {
+            name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in taken.items()
+        }
 
 
 def cached_inputs(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
-    """Return the inputs of a split, from the cache or by decoding every photograph once.
+    """Return the network inputs of a split, from the cache or by decoding each photograph once.
 
     Args:
-        predictor: that cuts.
-        dataset: whose photographs are read.
-        rows: of one split, at least one.
+        predictor: Its preprocessing is used.
+        dataset: Data set with the photographs.
+        rows: Manifest rows of one split, at least one.
     """
 
-    def cut(data: bytes, box: Box | None) -> Arrays:
+    def compute(data: bytes, box: Box | None) -> Arrays:
         return predictor.preprocess(data, box).inputs
 
-    return _cached(dataset, rows, cut, asdict(predictor.spec.preprocessing), "cutting")
+    return _cached(dataset, rows, compute, asdict(predictor.spec.preprocessing), "preprocessing")
 
 
 def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
-    """Return what a frozen trunk sees of a split's photographs, computed once and kept in 16 bits.
+    """Return the activations of a frozen backbone, computed once and kept as 16-bit floats.
 
     Args:
-        predictor: whose network has ``encode``.
-        dataset: whose photographs are read.
-        rows: of one split, at least one.
+        predictor: Its network has ``encode``.
+        dataset: Data set with the photographs.
+        rows: Manifest rows of one split, at least one.
     """
     network: Any = predictor.network.eval()
 
     def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: values.half() for name, values in network.encode(inputs).items()}
 
-    return _cached(dataset, rows, _seen_by(predictor, encode), _eyes(predictor, "backbone."), "looking")
+    settings = _settings(predictor, "backbone.")
+    return _cached(dataset, rows, _single_forward(predictor, encode), settings, "computing activations")
 
 
 def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
-    """Return what the heads of a network are given for a split's photographs, computed once: ``features``.
+    """Return the inputs of the linear heads, computed once, as the array ``features``.
 
     Args:
-        predictor: whose network has ``features``, which nothing in its ``heads`` changes.
-        dataset: whose photographs are read.
-        rows: of one split, at least one.
+        predictor: Its network has ``features``, which does not depend on its ``heads``.
+        dataset: Data set with the photographs.
+        rows: Manifest rows of one split, at least one.
     """
     network: Any = predictor.network.eval()
 
     def features(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"features": network.features(inputs)}
 
-    return _cached(dataset, rows, _seen_by(predictor, features), [*_eyes(predictor, ""), "features"], "features")
+    settings = [*_settings(predictor, ""), "features"]
+    return _cached(dataset, rows, _single_forward(predictor, features), settings, "computing features")
 
 
-def _seen_by(predictor: Predictor, look: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> Work:
-    """Return the work of a part of a network: it looks at one photograph at a time."""
+def cache_root() -> Path:
+    """Return the folder of files that can be computed or downloaded again."""
+    project = find_optional_project()
+    if project:
+        return project.state / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lightmeter"
 
-    def work(data: bytes, box: Box | None) -> Arrays:
+
+def _single_forward(predictor: Predictor, forward: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> Compute:
+    """Return a function that applies a part of a network to one photograph at a time."""
+
+    def compute(data: bytes, box: Box | None) -> Arrays:
         with torch.inference_mode():
-            found = look(predictor.tensors(predictor.preprocess(data, box)))
-            return {name: values[0].cpu().numpy() for name, values in found.items()}
+            outputs = forward(predictor.tensors(predictor.preprocess(data, box)))
+            return {name: values[0].cpu().numpy() for name, values in outputs.items()}
 
-    return work
-
-
-def _eyes(predictor: Predictor, part: str) -> list[object]:
-    """Return what tells apart those who see different things in a photograph: settings, and weights but the heads'."""
-    state = predictor.network.state_dict()
-    seeing = hashlib.sha256()
-    for name, values in state.items():
-        if name.startswith(part) and not name.startswith("heads."):
-            seeing.update(values.cpu().numpy().tobytes())
-    return [asdict(predictor.spec.preprocessing), predictor.spec.architecture, seeing.hexdigest()]
+    return compute
 
 
-def _cached(dataset: Dataset, rows: Sequence[Row], work: Work, settings: object, doing: str) -> Inputs:
-    """Return what the work gives for each photograph, from the folder that is named after it and its settings."""
+def _settings(predictor: Predictor, prefix: str) -> list[object]:
+    """Return all that determines the output of a part of a network: settings, and its weights without the heads."""
+    digest = hashlib.sha256()
+    for name, values in predictor.network.state_dict().items():
+        if name.startswith(prefix) and not name.startswith("heads."):
+            digest.update(values.cpu().numpy().tobytes())
+    return [asdict(predictor.spec.preprocessing), predictor.spec.architecture, digest.hexdigest()]
+
+
+def _cached(dataset: Dataset, rows: Sequence[Row], compute: Compute, settings: object, description: str) -> Inputs:
+    """Return the arrays computed for each photograph, from the folder named after all that determines them."""
     split = rows[0]["split"]
-    which = [(row["sha256"], crop_of(row)) for row in rows]
-    told = [_FORMAT, dataset.spec.manifest_sha256, which, settings]
-    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+    photographs = [(row["sha256"], crop_of(row)) for row in rows]
+    inputs = [_FORMAT, dataset.spec.manifest_sha256, photographs, settings]
+    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():
         with _exclusive(folder.with_name(f"{folder.name}.partial")) as partial:
             if not folder.exists():
-                _fill(partial, dataset, rows, work, f"{doing}, {split}")
+                _fill(partial, dataset, rows, compute, f"{description}, {split}")
                 partial.rename(folder)
     index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    check_readable(dataset, split, index["kept"])
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["inputs"]}
-    return Inputs(arrays, [rows[number] for number in index["kept"]], index["unreadable"])
+    check_readable(dataset, split, index["readable"])
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["arrays"]}
+    return Inputs(arrays, [rows[number] for number in index["readable"]], index["unreadable"])
 
 
 @contextmanager
 def _exclusive(partial: Path) -> Iterator[Path]:
-    """Wait until no other process works in a folder, and yield it; one in which nothing was done goes."""
+    """Yield a folder once no other process uses it; a folder in which nothing was done is deleted."""
     partial.mkdir(parents=True, exist_ok=True)
     with (partial / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the system gives it back when a process ends, however it does
-        partial.mkdir(exist_ok=True)  # whoever was waited for may have taken it away
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
+        partial.mkdir(exist_ok=True)  # the previous owner may have deleted it
         try:
             yield partial
         finally:
@@ -158,43 +170,31 @@ def _exclusive(partial: Path) -> Iterator[Path]:
                 shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], work: Work, doing: str) -> None:
-    """Fill the arrays of a folder, from where the last one who did was interrupted."""
-    index: dict[str, Any] = {"inputs": [], "done": 0, "kept": [], "unreadable": []}
+def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], compute: Compute, description: str) -> None:
+    """Fill the arrays of a folder, resuming after the photographs that are done."""
+    index: dict[str, Any] = {"arrays": [], "done": 0, "readable": [], "unreadable": []}
     if (partial / _INDEX).is_file():
         index = json.loads((partial / _INDEX).read_text(encoding="utf-8"))
-    arrays: dict[str, Any] = {name: np.load(partial / f"{name}.npy", mmap_mode="r+") for name in index["inputs"]}
-    rest = rows[index["done"] :]
-    for number, (row, found) in enumerate(each_photograph(dataset, rest, work, doing), index["done"]):
-        if isinstance(found, InvalidPhoto):
-            index["unreadable"].append(unreadable(row, found))
+    arrays: dict[str, Any] = {name: np.load(partial / f"{name}.npy", mmap_mode="r+") for name in index["arrays"]}
+    results = each_photograph(dataset, rows[index["done"] :], compute, description)
+    for number, (row, result) in enumerate(results, index["done"]):
+        if isinstance(result, InvalidPhoto):
+            index["unreadable"].append(unreadable(row, result))
         else:
-            arrays = arrays or _opened(partial, found, len(rows))
-            for name, values in found.items():
-                arrays[name][len(index["kept"])] = values
-            index["kept"].append(number)
+            arrays = arrays or _create_arrays(partial, result, len(rows))
+            for name, values in result.items():
+                arrays[name][len(index["readable"])] = values
+            index["readable"].append(number)
         index["done"] = number + 1
-        if index["done"] % _EVERY == 0 or index["done"] == len(rows):
+        if index["done"] % _CHECKPOINT_INTERVAL == 0 or index["done"] == len(rows):
             for values in arrays.values():
                 values.flush()
-            write_atomic(partial / _INDEX, json.dumps({**index, "inputs": sorted(arrays)}))
+            write_atomic(partial / _INDEX, json.dumps({**index, "arrays": sorted(arrays)}))
 
 
-def _opened(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
-    """Return writable arrays for as many photographs as there may be; those not filled stay behind the end."""
+def _create_arrays(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
+    """Return writable arrays for all photographs; entries of unreadable ones stay unused at the end."""
     return {
         name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(count, *values.shape))
         for name, values in first.items()
     }
-
-
-def cache_root() -> Path:
-    """Return the folder of what can be made or fetched again."""
-    here = find_optional_project()
-    if here:
-        return here.state / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lightmeter"
-
-
-def _wide(values: NDArray[Any]) -> NDArray[Any]:
-    return values.astype(np.float32) if values.dtype == np.float16 else values

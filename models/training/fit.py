@@ -1,4 +1,4 @@
-"""What every way of fitting takes and gives."""
+"""Arguments and result of all training methods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from torch import Tensor, nn
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temperature, fit_temperature
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import Row, class_numbers, class_sets
+from lightmeter.models.training.loader import Row, class_matrix, class_numbers
 
 
 @dataclass(frozen=True)
 class FitJob:
-    """What there is to fit.
+    """What to fit to.
 
     Attributes:
-        dataset: whose photographs are read.
-        rows: of the splits ``train`` and ``validation``.
-        seed: of everything that is drawn.
-        partial: the folder of checkpoints; it goes when the run is whole.
-        resume: go on from the checkpoint there, if there is one.
+        dataset: Data set with the photographs.
+        rows: Labelled manifest rows of the splits ``train`` and ``validation``.
+        seed: Random seed.
+        partial: Directory of checkpoints; deleted once the run is complete.
+        resume: Resume from the checkpoint, if there is one.
     """
 
     dataset: Dataset
@@ -36,16 +36,16 @@ class FitJob:
 
 @dataclass
 class FitResult:
-    """How a fit went.
+    """Outcome of a fit.
 
     Attributes:
-        temperatures: by target.
-        facts: for ``model.toml``: what was chosen, how long was waited.
-        history: what was tried or passed through, a row each.
-        unreadable: photographs that could not be used, and why.
-        trained_parameters: how many numbers were fitted.
-        earlier_seconds: how long training had gone before it was interrupted, if it was.
-        final: parameters that take their place in the network once validation is scored, by name.
+        temperatures: Fitted temperature of each target.
+        facts: Facts for ``model.toml``, for example selected hyperparameters.
+        history: Rows of ``history.csv``.
+        unreadable: Photographs that could not be used, with the reason.
+        trained_parameters: Number of fitted parameters.
+        earlier_seconds: Duration of the training before it was interrupted.
+        final: Parameters, by name, that replace those of the network once validation is scored.
     """
 
     temperatures: dict[str, float] = field(default_factory=dict)
@@ -57,27 +57,27 @@ class FitResult:
     final: dict[str, Tensor] = field(default_factory=dict)
 
     def finish(self, network: nn.Module) -> None:
-        """Put the final parameters into a network."""
+        """Copy the final parameters to a network."""
         for name, values in self.final.items():
             network.get_parameter(name).data.copy_(values)
 
     def calibrate(
         self, logits: Mapping[str, NDArray[np.float32]], rows: Sequence[Row], targets: Sequence[Target]
     ) -> None:
-        """Fit the temperatures on validation.
+        """Fit the temperature of each target.
 
         Args:
-            logits: shape (N, C) by target.
-            rows: of the N photographs.
-            targets: of the model.
+            logits: Logits by target, each of shape (N, C).
+            rows: Manifest rows of the N photographs; unlabelled ones are ignored.
+            targets: Targets of the model.
         """
         for target in targets:
-            found = logits[target.name]
-            if target.multiple:
-                sets = class_sets(rows, target)
-                known = np.isfinite(sets[:, 0])
-                self.temperatures[target.name] = fit_multilabel_temperature(found[known], sets[known])
+            if target.multilabel:
+                matrix = class_matrix(rows, target)
+                labelled = np.isfinite(matrix[:, 0])
+                temperature = fit_multilabel_temperature(logits[target.name][labelled], matrix[labelled])
             else:
-                truth = class_numbers(rows, target)
-                known = truth >= 0
-                self.temperatures[target.name] = fit_temperature(found[known], truth[known])
+                classes = class_numbers(rows, target)
+                labelled = classes >= 0
+                temperature = fit_temperature(logits[target.name][labelled], classes[labelled])
+            self.temperatures[target.name] = temperature

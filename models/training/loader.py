@@ -1,10 +1,10 @@
-"""The photographs of a data set, read from its store, checked, and worked on by all cores."""
+"""Photographs and labels of a data set: read from its photo store, verified, and processed on all cores."""
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,112 +19,117 @@ from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
 from lightmeter.models.runtime.spec import Target
 
 Row = dict[str, Any]
+"""A row of a data set's manifest."""
+
 Result = TypeVar("Result")
 
-_AHEAD = 4  # photographs under way for each worker; more would only fill memory
+_PENDING_PER_WORKER = 4  # more would only use memory
 
 
 def each_photograph(
-    dataset: Dataset, rows: Sequence[Row], work: Callable[[bytes, Box | None], Result], doing: str
+    dataset: Dataset, rows: Sequence[Row], function: Callable[[bytes, Box | None], Result], description: str
 ) -> Iterator[tuple[Row, Result | InvalidPhoto]]:
-    """Work on photographs in several threads, and yield the results in the rows' order.
+    """Apply a function to photographs in several threads and yield the results in the order of the rows.
 
-    A photograph that cannot be read gives its error instead of a result; the others go on.
+    For a photograph that cannot be decoded the exception is yielded instead of a result.
 
     Args:
-        dataset: whose store holds them.
-        rows: of its manifest.
-        work: what is done with the bytes of each, and the box of the part that is meant.
-        doing: what the progress bar says.
+        dataset: Data set with the photo store.
+        rows: Manifest rows of the photographs.
+        function: Called with the bytes of each photograph and its crop, if it has one.
+        description: Text of the progress bar.
 
     Raises:
-        UsageError: if a file is missing, or is not the one that was frozen.
+        UsageError: A file is missing or has changed since the data set was frozen.
     """
 
-    def one(row: Row) -> Result | InvalidPhoto:
+    def apply(row: Row) -> Result | InvalidPhoto:
         try:
-            return work(_bytes(dataset, row), crop_of(row))
+            return function(_read(dataset, row), crop_of(row))
         except InvalidPhoto as error:
             return error
 
     workers = os.cpu_count() or 1
+    pending: deque[tuple[Row, Future[Result | InvalidPhoto]]] = deque()
     with single_thread(), console.get_console().progress() as progress, ThreadPoolExecutor(workers) as pool:
-        task = progress.add_task(doing, total=len(rows))
-        waiting = iter(rows)
-        under_way = [(row, pool.submit(one, row)) for row in islice(waiting, workers * _AHEAD)]
+        task = progress.add_task(description, total=len(rows))
         try:
-            while under_way:
-                row, result = under_way.pop(0)
-                yield row, result.result()
+            for row in rows:
+                pending.append((row, pool.submit(apply, row)))
+                if len(pending) >= workers * _PENDING_PER_WORKER:
+                    yield _next(pending)
+                    progress.advance(task)
+            while pending:
+                yield _next(pending)
                 progress.advance(task)
-                under_way += [(row, pool.submit(one, row)) for row in islice(waiting, 1)]
         finally:
-            _cancel(under_way)
+            for _, future in pending:
+                future.cancel()
 
 
-def photograph_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what tells a photograph, or a part of one, from all others, in a manifest as in predictions."""
+def photograph_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what identifies a photograph, or a part of one, in a manifest or in predictions."""
     box = row["crop"] if "crop" in row else crop_of(row)
     return (row["sha256"], *(str(number) for number in box or ()))
 
 
 def labelled(rows: Sequence[Row], targets: Sequence[TargetSpec]) -> list[Row]:
-    """Return the rows that have a label for at least one target."""
+    """Return the rows with a label for at least one target."""
     return [row for row in rows if any(row[label_column(target.name)] is not None for target in targets)]
 
 
 def class_numbers(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.int64]:
-    """Return the index of each row's class, −1 where it has none."""
+    """Return the class index of each row, −1 for rows without a label; shape (N,)."""
     number = {name: index for index, name in enumerate(target.classes)}
     return np.asarray([number.get(row[label_column(target.name)], -1) for row in rows], dtype=np.int64)
 
 
-def class_sets(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
-    """Return which classes each row has, where there can be several, shape (N, C); NaN where it is not labelled."""
-    sets = np.full((len(rows), len(target.classes)), np.nan)
-    for place, row in enumerate(rows):
-        having = row[label_column(target.name)]
-        if having is not None:
-            sets[place] = [name in having for name in target.classes]
-    return sets
+def class_matrix(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
+    """Return 1 for each class that a row has, else 0; NaN for rows without labels; shape (N, C)."""
+    matrix = np.full((len(rows), len(target.classes)), np.nan)
+    for index, row in enumerate(rows):
+        classes = row[label_column(target.name)]
+        if classes is not None:
+            matrix[index] = [name in classes for name in target.classes]
+    return matrix
 
 
 def stops_of(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.float64]:
-    """Return each row's setting in stops, NaN where it has none."""
-    found = [row.get(stops_column(target.name)) for row in rows]
-    return np.asarray([np.nan if value is None else value for value in found], dtype=np.float64)
+    """Return the setting of each row in stops, NaN for rows without one; shape (N,)."""
+    stops = [row.get(stops_column(target.name)) for row in rows]
+    return np.asarray([np.nan if value is None else value for value in stops], dtype=np.float64)
 
 
 def unreadable(row: Row, error: InvalidPhoto) -> dict[str, Any]:
-    """Return what the metrics say of a photograph that cannot be read."""
+    """Return the entry of ``metrics.json`` for a photograph that cannot be decoded."""
     return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": error.reason}
 
 
-def check_readable(dataset: Dataset, split: str, kept: Sequence[object]) -> None:
-    """Make sure that of a split at least one photograph was read.
+def check_readable(dataset: Dataset, split: str, photographs: Sequence[object]) -> None:
+    """Check that at least one photograph of a split was decoded.
 
     Raises:
-        UsageError: if none was.
+        UsageError: There is none.
     """
-    if not kept:
+    if not photographs:
         name = {"train": "training"}.get(split, split)
         raise UsageError(f"No photograph in the {name} split of {dataset.spec.name} can be read.")
 
 
-def _bytes(dataset: Dataset, row: Row) -> bytes:
-    file = dataset.store / row["path"]
+def _next(pending: deque[tuple[Row, "Future[Result | InvalidPhoto]"]]) -> tuple[Row, Result | InvalidPhoto]:
+    row, future = pending.popleft()
+    return row, future.result()
+
+
+def _read(dataset: Dataset, row: Row) -> bytes:
+    file = Path(dataset.store / row["path"])
     try:
-        data = Path(file).read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"The photograph {file} of the data set {dataset.spec.name} cannot be read ({error.strerror}); "
-            "is the photo store where it was when the data set was frozen?"
+            f"Cannot read the photograph {file} of the data set {dataset.spec.name} ({error.strerror}). "
+            "Check that the photo store has not moved since the data set was frozen."
         ) from error
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise UsageError(f"The photograph {file} is not the one that was frozen; its bytes have changed.")
+        raise UsageError(f"The photograph {file} has changed since the data set was frozen.")
     return data
-
-
-def _cancel(under_way: Sequence[tuple[Row, "Future[Any]"]]) -> None:
-    for _, future in under_way:
-        future.cancel()

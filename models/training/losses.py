@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Loss functions of network training."""
 
 from collections.abc import Mapping
 
@@ -9,35 +9,34 @@ from torch.nn import functional
 from lightmeter.models.runtime.spec import Target
 
 
-def gaussian_soft_targets(stops: Tensor, centres: Tensor, width: float) -> Tensor:
-    """Return the truth about settings as a bell over the classes instead of one of them.
+def gaussian_soft_targets(stops: Tensor, centres: Tensor, std: float) -> Tensor:
+    """Return Gaussian soft targets, for which an error costs less near the truth than far away.
 
-    A wrong answer near the truth then costs less than one far away (R. Díaz and A. Marathe, "Soft labels for ordinal
-    regression", CVPR 2019).
+    R. Díaz and A. Marathe, "Soft labels for ordinal regression", CVPR 2019.
 
     Args:
-        stops: true settings, shape (N,).
-        centres: of the classes, shape (C,).
-        width: standard deviation in stops.
+        stops: True settings in stops, shape (N,).
+        centres: Stops of the classes, shape (C,).
+        std: Standard deviation in stops.
 
     Returns:
-        Shares of the classes, shape (N, C).
+        Class shares, shape (N, C).
     """
-    return torch.softmax(-((centres[None] - stops[:, None]) ** 2) / (2 * width**2), 1)
+    return torch.softmax(-((centres[None] - stops[:, None]) ** 2) / (2 * std**2), 1)
 
 
 class Loss:
-    """Cross-entropy over every target, photographs without a label left out of it.
+    """Mean cross-entropy over all targets; photographs without a label are ignored.
 
-    Where a photograph can have several classes at once, it is the mean of one cross-entropy a class. Those are not
-    weighted: a class is said from a probability of one half on, so probabilities must not be shifted.
+    For multilabel targets it is the mean binary cross-entropy over the classes. It has no class weights, since a class
+    is predicted from a probability of one half and weights would shift the probabilities.
 
     Args:
-        targets: of the model.
-        classes: of every training photograph by target, as `__call__` takes them; for the class weights.
-        class_weights: let every class count the same, where a photograph has one.
-        soft_target_std: standard deviation of the bell in stops; 0 for one class.
-        device: where it is computed.
+        targets: Targets of the model.
+        classes: Classes of all training photographs by target, as in `Batch.classes`; for the class weights.
+        device: Device of the loss.
+        class_weights: Whether classes are weighted inversely to their frequency.
+        soft_target_std: Standard deviation in stops of Gaussian soft targets; 0 for hard targets.
     """
 
     def __init__(
@@ -52,53 +51,52 @@ class Loss:
         self.soft_target_std = soft_target_std
         self.stops = {target.name: torch.tensor(target.stops, device=device) for target in targets if target.stops}
         self.weights = {
-            target.name: _weights(classes[target.name], len(target.classes), even=class_weights).to(device)
+            target.name: _weights(classes[target.name], len(target.classes), inverse=class_weights).to(device)
             for target in targets
-            if not target.multiple
+            if not target.multilabel
         }
 
     def __call__(
         self, logits: Mapping[str, Tensor], classes: Mapping[str, Tensor], stops: Mapping[str, Tensor]
     ) -> Tensor:
-        """Return the mean loss over targets.
+        """Return the mean loss over all targets.
 
         Args:
-            logits: shape (N, C) by target.
-            classes: shape (N,) by target, −1 where there is none; for several at once 1 or 0 of shape (N, C), NaN
-                where there are none.
-            stops: shape (N,) by target.
+            logits: Logits by target, each of shape (N, C).
+            classes: As in `Batch.classes`.
+            stops: As in `Batch.stops`.
         """
         losses = [
-            self._one(name, values, classes[name], stops[name])
+            self._cross_entropy(name, values, classes[name], stops[name])
             if name in self.weights
-            else _of_sets(values, classes[name])
+            else _binary_cross_entropy(values, classes[name])
             for name, values in logits.items()
         ]
         return torch.stack(losses).mean()
 
-    def _one(self, name: str, logits: Tensor, classes: Tensor, stops: Tensor) -> Tensor:
-        known = classes >= 0
-        if not known.any():
-            return logits.sum() * 0.0  # every head takes part in every step, or processes would wait for each other
-        logits, classes, stops = logits[known].float(), classes[known], stops[known]
+    def _cross_entropy(self, name: str, logits: Tensor, classes: Tensor, stops: Tensor) -> Tensor:
+        labelled = classes >= 0
+        if not labelled.any():
+            return logits.sum() * 0.0  # with DDP every head must take part in every step
+        logits, classes, stops = logits[labelled].float(), classes[labelled], stops[labelled]
         weights = self.weights[name][classes]
         if self.soft_target_std and name in self.stops:
             truth = gaussian_soft_targets(stops, self.stops[name], self.soft_target_std)
-            each = -(truth * torch.log_softmax(logits, 1)).sum(1)
+            losses = -(truth * torch.log_softmax(logits, 1)).sum(1)
         else:
-            each = functional.cross_entropy(logits, classes, reduction="none")
-        return (each * weights).sum() / weights.sum()
+            losses = functional.cross_entropy(logits, classes, reduction="none")
+        return (losses * weights).sum() / weights.sum()
 
 
-def _of_sets(logits: Tensor, sets: Tensor) -> Tensor:
-    known = sets[:, 0].isfinite()
-    if not known.any():
+def _binary_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    labelled = classes[:, 0].isfinite()
+    if not labelled.any():
         return logits.sum() * 0.0
-    return functional.binary_cross_entropy_with_logits(logits[known].float(), sets[known])
+    return functional.binary_cross_entropy_with_logits(logits[labelled].float(), classes[labelled])
 
 
-def _weights(classes: Tensor, count: int, *, even: bool) -> Tensor:
-    if not even:
+def _weights(classes: Tensor, count: int, *, inverse: bool) -> Tensor:
+    if not inverse:
         return torch.ones(count)
     numbers = torch.bincount(classes[classes >= 0], minlength=count).float()
     return torch.where(numbers > 0, numbers.sum() / (numbers.clamp(min=1) * (numbers > 0).sum()), 1.0)

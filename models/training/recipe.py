@@ -1,35 +1,36 @@
-"""A recipe: which network, what it is fed, how it is trained; a TOML file, built in or a person's own."""
+"""Recipes: the architecture, preprocessing and training of a model, as TOML files."""
 
+import inspect
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lightmeter import plugins
 from lightmeter.errors import UsageError
-from lightmeter.models.architectures import BUILT_IN
+from lightmeter.models.architectures import get_builder, list_architectures
 from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
+from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
 
 class Probe(_Strict):
-    """Compute a frozen trunk's features once, and fit linear heads to them.
+    """Linear heads on features of a frozen backbone.
 
     Attributes:
-        penalties: strengths of the L2 penalty on the weights that are tried; validation chooses.
-        class_weights: let every class count the same, however many photographs it has.
+        penalties: Candidate strengths of the L2 penalty on the weights.
+        class_weights: Weight classes inversely to their frequency.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
-        folds: choose penalty and temperature by so many folds of training and validation together, on which the heads
-            are fitted in the end, once validation is scored; 0 lets validation choose.
-        random_intercept_variances: Variances of a group's random intercept, in units of the residual variance, that are
-            tried with each penalty; targets in stops then get a linear mixed model, otherwise softmax regression.
+        folds: Select hyperparameters and temperature by cross-validation over training and validation together, to
+            which the heads are fitted at the end, once validation is scored; 0 to select on validation.
+        random_intercept_variances: Candidate variances of a group's random intercept, in units of the residual
+            variance; targets in stops then get a linear mixed model. Without any, they get a softmax regression.
     """
 
     method: Literal["probe"]
@@ -41,26 +42,26 @@ class Probe(_Strict):
 
     @field_validator("folds")
     @classmethod
-    def _several(cls, folds: int) -> int:
+    def _not_one(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("one fold is none; let folds be 0, or 2 and more")
+            raise ValueError("use 0 folds, or 2 or more")
         return folds
 
     @model_validator(mode="after")
-    def _offsets_by_folds(self) -> "Probe":
+    def _variances_need_folds(self) -> "Probe":
         if self.random_intercept_variances and not self.folds:
-            raise ValueError("random_intercept_variances are chosen by folds; set folds as well")
+            raise ValueError("random_intercept_variances are selected by cross-validation; set folds as well")
         return self
 
 
 class Phase(_Strict):
-    """A stretch of training.
+    """A phase of training.
 
     Attributes:
-        epochs: at most; training stops early when validation no longer improves.
-        learning_rate: of the optimiser.
-        freeze: parts of the network, by the beginning of their parameters' names, that stay as they are.
-        freeze_fraction: the share of the trunk's parameters, counted from the picture on, that stay as they are too.
+        epochs: Maximum number of epochs; a phase ends early when validation no longer improves.
+        learning_rate: Learning rate of the optimiser.
+        freeze: Prefixes of the names of parameters that are not trained.
+        freeze_fraction: Fraction of the backbone's parameters, from its input on, that are not trained either.
     """
 
     epochs: int = Field(ge=1)
@@ -70,23 +71,23 @@ class Phase(_Strict):
 
 
 class Network(_Strict):
-    """Train a network by gradient descent.
+    """Training of a network by gradient descent.
 
     Attributes:
-        phases: one after the other; each begins from the best weights of the one before.
-        optimiser: ``adamw`` shrinks the weights apart from the gradient (I. Loshchilov and F. Hutter, ICLR 2019);
-            ``adam`` takes the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015).
-        batch_size: photographs a step, over all devices.
-        weight_decay: how strongly the weights are shrunk.
-        class_weights: let every class count the same, however many photographs it has.
+        phases: Phases in order; each starts from the best weights of the one before.
+        optimiser: ``adamw`` decays the weights apart from the gradient (I. Loshchilov and F. Hutter, ICLR 2019);
+            ``adam`` uses the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015).
+        batch_size: Photographs in a step, over all devices.
+        weight_decay: Strength of the weight decay.
+        class_weights: Weight classes inversely to their frequency.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
-        flip: mirror photographs at random.
-        patience: epochs without a lower validation loss after which a phase ends.
-        cache_activations: compute what a frozen trunk sees of each photograph once, and train on that; then nothing is
-            mirrored.
-        precision: ``bfloat16`` computes so where the GPU can.
-        channels_last: keep the channels of a pixel side by side in memory while training.
-        compile: let torch compile the network first.
+        flip: Flip images horizontally at random.
+        patience: Number of epochs without improvement of the validation loss after which a phase ends.
+        cache_activations: Compute the activations of a frozen backbone once and train on them; images are then not
+            flipped.
+        precision: ``bfloat16`` is used where the GPU supports it.
+        channels_last: Use the channels-last memory format in training.
+        compile: Compile the network with torch.compile.
     """
 
     method: Literal["network"]
@@ -104,18 +105,18 @@ class Network(_Strict):
     compile: bool = False
 
     @model_validator(mode="after")
-    def _frozen_if_encoded(self) -> "Network":
+    def _cached_backbone_is_frozen(self) -> "Network":
         if self.cache_activations and any("backbone" not in phase.freeze for phase in self.phases):
-            raise ValueError("cache_activations needs the trunk frozen in every phase: freeze = ['backbone']")
+            raise ValueError("cache_activations needs a frozen backbone in every phase: freeze = ['backbone']")
         return self
 
 
 class Boosting(_Strict):
-    """Gradient boosting of decision trees on measures of a photograph.
+    """Gradient boosting of decision trees on measures of image quality.
 
     Attributes:
-        learning_rate: what each tree counts.
-        class_weights: let every class count the same, however many photographs it has.
+        learning_rate: Shrinkage of each tree.
+        class_weights: Weight classes inversely to their frequency.
     """
 
     method: Literal["boosting"]
@@ -126,21 +127,33 @@ class Boosting(_Strict):
 Training = Probe | Network | Boosting
 
 
+def _preprocessing(values: Any) -> Preprocessing:
+    try:
+        return values if isinstance(values, Preprocessing) else preprocessing_from(values)
+    except TypeError as error:  # pydantic reports ValueError alone
+        raise ValueError(str(error)) from error
+
+
 class Recipe(_Strict):
-    """What a recipe's TOML says.
+    """A recipe.
 
     Attributes:
-        name: of the recipe; a file's name without its suffix.
-        summary: one sentence.
-        source: who described it.
-        architecture: the plugin that builds the network.
-        weights: that the trunk starts from: a name, a path or a URL; empty for random ones.
-        weights_sha256: of the file at that path or URL.
-        view_weights: likewise, for the trunk that sees the view, where it is another.
-        view_weights_sha256: of their file.
-        architecture_options: for that plugin.
-        preprocessing: fields of `Preprocessing`.
-        training: how the weights are found.
+        name: Name of the recipe: that of its file without the suffix.
+        summary: One sentence.
+        source: Who described it.
+        architecture: Name of the architecture.
+        weights: Pretrained weights of the backbone: a name, a path or a URL; empty for random weights.
+        weights_sha256: SHA-256 of the file at that path or URL.
+        view_weights: Pretrained weights of the view's backbone, if it has its own.
+        view_weights_sha256: SHA-256 of their file.
+        architecture_options: Keyword arguments of the architecture's builder.
+        preprocessing: How a photograph becomes the network's input.
+        training: How the weights are fitted.
+
+    Example:
+        >>> recipe = read_recipe("patches", ["patches=4"])
+        >>> recipe.architecture, recipe.preprocessing.patches
+        ('efficientnet-lite0', 4)
     """
 
     name: str
@@ -152,53 +165,47 @@ class Recipe(_Strict):
     view_weights: str = ""
     view_weights_sha256: str = ""
     architecture_options: dict[str, Any] = {}
-    preprocessing: dict[str, Any] = {}
+    preprocessing: Annotated[Preprocessing, BeforeValidator(_preprocessing)] = Preprocessing()
     training: Annotated[Training, Field(discriminator="method")]
 
-    @field_validator("preprocessing")
-    @classmethod
-    def _possible(cls, values: dict[str, Any]) -> dict[str, Any]:
-        try:
-            preprocessing_from(values)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-        return values
 
-    @property
-    def cut(self) -> Preprocessing:
-        """The preprocessing, with every default filled in."""
-        return preprocessing_from(self.preprocessing)
-
-
-def names() -> list[str]:
+def list_recipes() -> list[str]:
     """Return the names of the built-in recipes."""
-    found = (Path(entry.name) for entry in resources.files("lightmeter.models.recipes").iterdir())
-    return sorted(path.stem for path in found if path.suffix == ".toml")
+    files = (Path(entry.name) for entry in resources.files("lightmeter.models.recipes").iterdir())
+    return sorted(file.stem for file in files if file.suffix == ".toml")
 
 
 def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
-    """Read a built-in recipe by its name, or a person's own by its path.
+    """Read a built-in recipe by its name, or any recipe by its path.
 
     Args:
-        name: of a recipe, or a path that ends in ``.toml``.
-        settings: ``key=value`` each, the key as in the TOML: ``preprocessing.patches=4``, or ``patches=4``.
+        name: Name of a recipe, or a path that ends in ``.toml``.
+        settings: Changes ``KEY=VALUE``. A key may be shortened to its last part: ``preprocessing.patches=4`` or
+            ``patches=4``.
 
     Raises:
-        UsageError: if there is no such recipe, or something in it or in the settings is wrong.
+        UsageError: The recipe does not exist, or a value in it or in the settings is invalid.
     """
     try:
         values = {**tomllib.loads(_text(name)), "name": Path(name).stem}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The recipe {name} is not valid TOML: {error}.") from error
-    for setting in settings:
-        _set(values, setting)
+    recipe = _validated(name, values)
+    if settings:
+        values = recipe.model_dump(mode="json")
+        for setting in settings:
+            _set(values, setting)
+        recipe = _validated(name, values)
+    if recipe.architecture not in list_architectures():
+        raise UsageError(unknown_name_message("architecture", recipe.architecture, list_architectures()))
+    return recipe
+
+
+def _validated(name: str, values: dict[str, Any]) -> Recipe:
     try:
-        recipe = Recipe(**values)
+        return Recipe.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"The recipe {name}: {first_error(error)}") from error
-    if recipe.architecture not in BUILT_IN:
-        plugins.get("architectures", recipe.architecture)
-    return recipe
 
 
 def _text(name: str) -> str:
@@ -206,44 +213,62 @@ def _text(name: str) -> str:
         try:
             return Path(name).read_text(encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"The recipe {name} cannot be read: {error.strerror}.") from error
-    if name not in names():
-        raise UsageError(plugins.unknown_name_message("recipe", name, names()))
+            raise UsageError(f"Cannot read the recipe {name}: {error.strerror}.") from error
+    if name not in list_recipes():
+        raise UsageError(unknown_name_message("recipe", name, list_recipes()))
     return resources.files("lightmeter.models.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
 def _set(values: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
+    """Apply one ``KEY=VALUE`` to the values of a recipe."""
+    key, equals, text = (part.strip() for part in setting.partition("="))
     if not equals:
-        raise UsageError(f"--set wants key=value, and '{setting}' has no '='.")
-    place: Any = values
-    *tables, last = _full_key(key.strip(), values).split(".")
-    for table in tables:
-        place = place[int(table)] if isinstance(place, list) else place.setdefault(table, {})
-    place[last] = _value(text.strip())
+        raise UsageError(f"Invalid --set '{setting}': use KEY=VALUE.")
+    *parents, last = _full_key(key, values)
+    node: Any = values
+    for parent in parents:
+        node = node[int(parent) if isinstance(node, list) else parent]
+    node[int(last) if isinstance(node, list) else last] = _parse(text)
 
 
-def _full_key(key: str, values: dict[str, Any]) -> str:
-    """Return the whole of a key that a person may have shortened to its last part."""
-    known = ["architecture", "weights", "weights_sha256", "view_weights", "view_weights_sha256"]
-    known += [f"preprocessing.{name}" for name in Preprocessing.__dataclass_fields__]
-    known += [f"architecture_options.{name}" for name in values.get("architecture_options", {})]
-    training = values.get("training", {})
-    for method in (Probe, Network, Boosting):
-        if training.get("method") == method.__name__.lower():
-            known += [f"training.{name}" for name in method.model_fields]
-    phases = len(training.get("phases", []))
-    known += [f"training.phases.{number}.{name}" for number in range(phases) for name in Phase.model_fields]
-    full = [name for name in known if name == key or name.endswith(f".{key}")]
-    if len(full) == 1:
-        return full[0]
-    if full:
-        raise UsageError(f"--set {key} could be any of {', '.join(full)}; write it in full.")
-    raise UsageError(plugins.unknown_name_message("recipe setting", key, [name.rsplit(".", 1)[-1] for name in known]))
+def _full_key(key: str, values: dict[str, Any]) -> tuple[str, ...]:
+    """Return the path of a setting whose key may be shortened to its last parts."""
+    path = tuple(key.split("."))
+    if path[0] == "architecture_options" and len(path) > 1:
+        return path
+    settable = {name: value for name, value in values.items() if name not in {"name", "summary", "source"}}
+    paths = list(_paths(settable))
+    matches = [full for full in paths if full == path] or [full for full in paths if full[-len(path) :] == path]
+    if not matches:
+        options = _builder_options(values["architecture"])
+        if key in options:
+            return ("architecture_options", key)
+        raise UsageError(unknown_name_message("recipe setting", key, [*options, *(full[-1] for full in paths)]))
+    if len(matches) > 1:
+        keys = ", ".join(".".join(match) for match in matches)
+        raise UsageError(f"Ambiguous --set {key}: use one of {keys}.")
+    return matches[0]
 
 
-def _value(text: str) -> Any:
-    """Return a value as TOML has it; what is no TOML value is text."""
+def _paths(node: Any) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every value in nested tables and lists."""
+    children = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, Mapping) else ()
+    for key, child in children:
+        yield (str(key),)
+        yield from ((str(key), *path) for path in _paths(child))
+
+
+def _builder_options(architecture: str) -> list[str]:
+    """Return the names of an architecture's options."""
+    try:
+        parameters = inspect.signature(get_builder(architecture)).parameters.values()
+    except LookupError:
+        return []
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _parse(text: str) -> Any:
+    """Return a TOML value, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

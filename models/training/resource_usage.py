@@ -1,12 +1,67 @@
-"""What a training took: time, memory, energy."""
+"""Time, memory and energy of a training.
 
+Energy is read from the counters of Linux powercap (RAPL). They count whole processor packages and all that runs on
+them; most systems let only the administrator read them (CVE-2020-8694). Energy that cannot be read is not estimated.
+"""
+
+import resource
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from lightmeter.models.training import devices
-from lightmeter.models.training.energy import RaplMeter
+import torch
+
+COUNTERS = Path("/sys/class/powercap")
+_INTERVAL_S = 30.0  # a counter wraps to zero after about an hour at 70 W
+
+
+class RaplMeter:
+    """Sums up the energy of all processor packages.
+
+    Args:
+        counters: Directory of the counters.
+    """
+
+    def __init__(self, counters: Path = COUNTERS) -> None:
+        self._packages = sorted(folder for folder in counters.glob("intel-rapl:*") if _is_package(folder))
+        self._last = self._read()
+        self._microjoules = 0
+        self._done = threading.Event()
+
+    @property
+    def joules(self) -> float | None:
+        """Energy since the meter was created; None if a counter cannot be read."""
+        values = self._read()
+        if not values or len(values) != len(self._last):
+            return None
+        for package, before, after in zip(self._packages, self._last, values, strict=True):
+            wrapped = _read_number(package / "max_energy_range_uj") or 0
+            self._microjoules += after - before if after >= before else after - before + wrapped
+        self._last = values
+        return self._microjoules / 1e6
+
+    @contextmanager
+    def running(self) -> Iterator["RaplMeter"]:
+        """Read the counters often enough while the block runs."""
+        thread = threading.Thread(target=self._poll, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._done.set()
+            thread.join()
+
+    def _poll(self) -> None:
+        while not self._done.wait(_INTERVAL_S):
+            _ = self.joules
+
+    def _read(self) -> list[int]:
+        values = [_read_number(package / "energy_uj") for package in self._packages]
+        return [value for value in values if value is not None]
 
 
 class ResourceUsage:
@@ -19,30 +74,57 @@ class ResourceUsage:
     @contextmanager
     def measured(self) -> Iterator[None]:
         """Measure while the block runs."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with self._meter.running():
             yield
-        self._seconds = time.perf_counter() - begun
+        self._seconds = time.perf_counter() - start
 
-    def told(self, earlier_seconds: float, device: str) -> dict[str, Any]:
-        """Return the facts for ``model.toml``; energy is there only where it could be measured.
+    def facts(self, earlier_seconds: float, device: str) -> dict[str, Any]:
+        """Return the facts for ``model.toml``; ``energy_joules`` only if it could be measured.
 
         Args:
-            earlier_seconds: what the training had taken before it was interrupted.
-            device: where it was trained.
+            earlier_seconds: Duration of the training before it was interrupted.
+            device: Device of the training.
         """
         facts: dict[str, Any] = {
             "seconds": round(self._seconds + earlier_seconds, 1),
-            "peak_memory_mb": round(devices.peak_memory_mb(device)),
+            "peak_memory_mb": round(_peak_memory_mb(device)),
         }
         joules = self._meter.joules
         if device.startswith("cuda"):
-            facts["energy"] = "not measured: the processors' counters do not see the GPU"
+            facts["energy"] = "not measured: the processor counters do not include the GPU"
         elif earlier_seconds:
             facts["energy"] = "not measured: training was interrupted"
         elif joules is None:
-            facts["energy"] = "not measured: this machine does not let it be read"
+            facts["energy"] = "not measured: not available on this machine"
         else:
-            facts["energy"] = "of the whole processor packages, with whatever else ran on them"
+            facts["energy"] = "of the whole processor packages, including other programs"
             facts["energy_joules"] = round(joules, 1)
         return facts
+
+
+def describe_device(device: str) -> str:
+    """Return the name of a device for people."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({torch.get_num_threads()} threads)"
+
+
+def _peak_memory_mb(device: str) -> float:
+    """Return the peak memory in megabytes: of the GPU if it is used, else of the process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _is_package(folder: Path) -> bool:
+    """Return whether a counter is that of a whole package; its parts are named ``intel-rapl:0:1``."""
+    return folder.name.count(":") == 1
+
+
+def _read_number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return None

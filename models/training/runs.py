@@ -1,4 +1,4 @@
-"""Run folders: written whole or not at all."""
+"""Run folders: written completely or not at all."""
 
 import hashlib
 import json
@@ -29,32 +29,30 @@ PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
 
 
-def destination(out: Path | None, name: str | None, stem: str) -> Path:
-    """Return the folder that a new run gets.
+def new_run_folder(out: Path | None, name: str | None, default: str) -> Path:
+    """Return the folder of a new run.
 
     Args:
-        out: the folder that the person named, if any.
-        name: the run's name, if the person gave one.
-        stem: otherwise it is called so, with the next free number.
+        out: Folder given by the user, if any.
+        name: Name of the run given by the user, if any.
+        default: Default name, to which the next free number is appended.
 
     Raises:
-        UsageError: if there is something already, or the name cannot be a model's name.
+        UsageError: The folder exists, or the name is invalid.
     """
     parent = out.parent if out else find_project().runs
-    chosen = name or (out.name if out else _next(parent, stem))
-    folder = out or parent / chosen
-    if not NAME.fullmatch(chosen):
-        raise UsageError(
-            f"'{chosen}' cannot be a run's name; use up to 100 letters, digits, '.', '_' and '-' (--name)."
-        )
+    name = name or (out.name if out else _numbered(parent, default))
+    folder = out or parent / name
+    if not NAME.fullmatch(name):
+        raise UsageError(f"Invalid run name '{name}': use up to 100 letters, digits, '.', '_' and '-' (--name).")
     if folder.exists():
-        raise UsageError(f"{folder} is there already; choose another name (--name) or folder (--out).")
+        raise UsageError(f"{folder} already exists; choose another name (--name) or folder (--out).")
     return folder
 
 
 @contextmanager
 def new_run(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``folder`` if the block succeeds, and goes if it fails."""
+    """Yield a temporary folder that becomes ``folder`` if the block succeeds and is deleted if it fails."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
     try:
@@ -66,12 +64,12 @@ def new_run(folder: Path) -> Iterator[Path]:
 
 
 def write_model(folder: Path, spec: ModelSpec, network: nn.Module) -> ModelSpec:
-    """Write weights and spec, and return the spec with the weights' hash in it; the spec comes last."""
+    """Write weights and specification; return the specification with the SHA-256 of the weights."""
     content = save_tensors({name: value.contiguous().cpu() for name, value in network.state_dict().items()})
     write_atomic(folder / WEIGHTS_FILE, content)
-    whole = replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
-    write_atomic(folder / SPEC_FILE, tomli_w.dumps(whole.as_dict()))
-    return whole
+    spec = replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
+    write_atomic(folder / SPEC_FILE, tomli_w.dumps(spec.as_dict()))
+    return spec
 
 
 def write_predictions(folder: Path, predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -85,12 +83,12 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
     """Return the rows of ``predictions.parquet``.
 
     Raises:
-        UsageError: if it cannot be read.
+        UsageError: The file cannot be read.
     """
     try:
         rows: list[dict[str, Any]] = pq.read_table(folder / PREDICTIONS_FILE).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
-        raise UsageError(f"{folder / PREDICTIONS_FILE} cannot be read ({error}).") from error
+        raise UsageError(f"Cannot read {folder / PREDICTIONS_FILE} ({error}).") from error
     return rows
 
 
@@ -100,23 +98,23 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
-    """Return what ``metrics.json`` holds.
+    """Return the content of ``metrics.json``.
 
     Raises:
-        UsageError: if it cannot be read.
+        UsageError: The file cannot be read.
     """
     try:
         metrics: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder / METRICS_FILE} cannot be read ({error}).") from error
+        raise UsageError(f"Cannot read {folder / METRICS_FILE} ({error}).") from error
     return metrics
 
 
 def open_run(run: Path, device: str = "cpu") -> Predictor:
-    """Load a run's predictor for a command; a bare name is looked for among the project's runs.
+    """Load the predictor of a run, given by its folder or its name in the project.
 
     Raises:
-        UsageError: if the folder is no run or is damaged.
+        UsageError: The folder is not a run folder or is damaged.
     """
     keep_freed_memory()
     try:
@@ -126,10 +124,10 @@ def open_run(run: Path, device: str = "cpu") -> Predictor:
 
 
 def spec_of(run: Path) -> ModelSpec:
-    """Return what a run's ``model.toml`` says, without its weights.
+    """Return the specification of a run without loading its weights.
 
     Raises:
-        UsageError: if the folder is no run or is damaged.
+        UsageError: The folder is not a run folder or is damaged.
     """
     try:
         return read_spec(find_run(run))
@@ -138,20 +136,20 @@ def spec_of(run: Path) -> ModelSpec:
 
 
 def find_run(run: Path) -> Path:
-    """Return the folder of a run that is given as a path or by its name in the project.
+    """Return the folder of a run, given by its path or its name in the project.
 
-    A folder in the working directory that only happens to be called like a run does not hide it.
+    A folder of the same name in the working directory does not hide a run of the project.
     """
     if not (run / SPEC_FILE).exists() and len(run.parts) == 1:
-        here = find_optional_project()
-        if here and (here.runs / run).is_dir():
-            return here.runs / run
+        project = find_optional_project()
+        if project and (project.runs / run).is_dir():
+            return project.runs / run
     return run
 
 
-def _next(parent: Path, stem: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
+def _numbered(parent: Path, name: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
     number = 1
-    while (parent / f"{stem}-{number}").exists():
+    while (parent / f"{name}-{number}").exists():
         number += 1
-    return f"{stem}-{number}"
+    return f"{name}-{number}"

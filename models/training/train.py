@@ -1,12 +1,13 @@
-"""Train a recipe on a data set; the result is a run folder."""
+"""Train a recipe on a data set and write the run folder."""
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lightmeter import __version__
@@ -17,31 +18,33 @@ from lightmeter.models.evaluation.predictions import predict_split
 from lightmeter.models.evaluation.report import write_history, write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
+from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.preprocess import Box, open_image
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training import devices, distributed
+from lightmeter.models.training import distributed
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.heads.boosting import fit_boosting
 from lightmeter.models.training.heads.probe import fit_probe
-from lightmeter.models.training.loader import Row, labelled
+from lightmeter.models.training.loader import Row, each_photograph, labelled
 from lightmeter.models.training.pretrained import load_backbones
-from lightmeter.models.training.ranges import ranges_of
 from lightmeter.models.training.recipe import Network, Probe, Recipe, Training
-from lightmeter.models.training.resource_usage import ResourceUsage
+from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
 from lightmeter.models.training.runs import new_run, write_metrics, write_model, write_predictions
-from lightmeter.models.training.trainer import fit_network
+from lightmeter.models.training.trainer import Trainer
 
-_LEAST_CLASSES = 2
+_RANGE_PHOTOGRAPHS = 400  # evenly selected
+_RANGE_PERCENTILES = (1, 99)
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run that was trained.
+    """A finished training.
 
     Attributes:
-        folder: where it lies.
-        metrics: what ``metrics.json`` holds.
+        folder: The run folder.
+        metrics: Content of ``metrics.json``.
     """
 
     folder: Path
@@ -51,164 +54,169 @@ class TrainingRun:
 def train(
     recipe: Recipe, dataset: Dataset, folder: Path, *, device: str, seed: int, resume: bool = False
 ) -> TrainingRun:
-    """Train, score on validation, and write the run folder; the test split is not touched.
+    """Train a model, evaluate it on validation, and write the run folder; the test split is not read.
 
-    Of several processes (``torchrun``) the first one scores and writes.
+    With several processes (``torchrun``) the main process evaluates and writes.
 
     Args:
-        recipe: what to train.
-        dataset: what to train on.
-        folder: of the run; it must not exist.
-        device: as torch names it.
-        seed: of everything that is drawn.
-        resume: go on from the last checkpoint of a training that was interrupted.
+        recipe: What to train.
+        dataset: What to train on.
+        folder: Run folder; must not exist.
+        device: torch device.
+        seed: Random seed.
+        resume: Resume from the last checkpoint of an interrupted training.
 
     Raises:
-        UsageError: if the data set has too little to train or to validate on.
+        UsageError: The data set has too few labels, or the recipe does not suit it.
     """
     keep_freed_memory()
-    rows = _rows(dataset)
+    rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
-    work = FitJob(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
-    predictor = _untrained(recipe, dataset, folder.name, device, seed)
+    job = FitJob(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
+    predictor = _initial_predictor(recipe, dataset, folder.name, device, seed)
     with distributed.process_group(device):
-        effort = ResourceUsage()
-        with effort.measured():
-            fitted = _fit(predictor, work, recipe.training)
+        usage = ResourceUsage()
+        with usage.measured():
+            result = _fit(predictor, job, recipe.training)
         if not distributed.is_main_process():
             return TrainingRun(folder, {})
+        facts = {**_facts(recipe, predictor, job, result), **usage.facts(result.earlier_seconds, device)}
         spec = replace(
             predictor.spec,
-            targets=_calibrated(predictor.spec.targets, fitted.temperatures),
-            training={**_facts(recipe, predictor, work, fitted), **effort.told(fitted.earlier_seconds, device)},
-            ranges=ranges_of(predictor, dataset, rows["train"]),
+            targets=tuple(replace(t, temperature=result.temperatures[t.name]) for t in predictor.spec.targets),
+            training=facts,
+            ranges=statistics_ranges(predictor, dataset, rows["train"]),
         )
-        metrics = _write(folder, Predictor(spec, predictor.network, device), fitted, work)
-    shutil.rmtree(work.partial, ignore_errors=True)
+        metrics = _write_run(folder, Predictor(spec, predictor.network, device), result, job)
+    shutil.rmtree(job.partial, ignore_errors=True)
     return TrainingRun(folder, metrics)
 
 
-def _untrained(recipe: Recipe, dataset: Dataset, name: str, device: str, seed: int) -> Predictor:
-    """Return a predictor whose network is as it begins: random, or with published weights in its trunk."""
+def statistics_ranges(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
+    """Return the 1st and 99th percentile of each image statistic over the training photographs.
+
+    Args:
+        predictor: Its preprocessing is used.
+        dataset: Data set with the photographs.
+        rows: Manifest rows of the training split.
+    """
+
+    def statistics(data: bytes, box: Box | None) -> dict[str, float]:
+        photo = predictor.preprocess(data, box)
+        with open_image(data) as header:
+            return image_statistics(header, photo)
+
+    selected = rows[:: -(-len(rows) // _RANGE_PHOTOGRAPHS)]
+    results = each_photograph(dataset, selected, statistics, "image statistics")
+    photographs = [result for _, result in results if isinstance(result, dict)]
+    values = {name: [photo[name] for photo in photographs if name in photo] for name in STATISTICS}
+    percentiles = {name: np.percentile(numbers, _RANGE_PERCENTILES) for name, numbers in values.items() if numbers}
+    return {name: (round(float(low), 1), round(float(high), 1)) for name, (low, high) in percentiles.items()}
+
+
+def _initial_predictor(recipe: Recipe, dataset: Dataset, name: str, device: str, seed: int) -> Predictor:
+    """Return a predictor with the initial network: random weights, and pretrained ones in its backbone."""
     torch.manual_seed(seed)
-    spec = _spec(recipe, dataset, name)
-    try:
-        network = architectures.build(spec)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"The network of {recipe.name} cannot be built: {error.args[0]}.") from error
-    load_backbones(network, recipe)
-    return Predictor(spec, network, device)
-
-
-def _fit(predictor: Predictor, work: FitJob, training: Training) -> FitResult:
-    if isinstance(training, Probe):
-        return fit_probe(predictor, work, training)
-    if isinstance(training, Network):
-        return fit_network(predictor, work, training)
-    return fit_boosting(predictor, work, training)
-
-
-def _write(folder: Path, predictor: Predictor, fitted: FitResult, work: FitJob) -> dict[str, Any]:
-    spec = predictor.spec
-    with new_run(folder) as temporary:
-        predictions, _ = predict_split(predictor, work.dataset, "validation")
-        metrics = {
-            "format": 1,
-            "validation": split_metrics(predictions, spec.targets, work.dataset, work.seed),
-            "training": dict(spec.training),
-            "unreadable": fitted.unreadable,
-        }
-        write_predictions(temporary, predictions)
-        write_history(temporary, fitted.history)
-        write_metrics(temporary, metrics)
-        write_report(temporary, spec, metrics, predictions)
-        fitted.finish(predictor.network)
-        write_model(temporary, spec, predictor.network)
-    return metrics
-
-
-def _rows(dataset: Dataset) -> dict[str, list[Row]]:
-    """Return the labelled rows to learn from, or say what is missing."""
-    rows = {split: labelled(dataset.rows(split), dataset.spec.targets) for split in ("train", "validation")}
-    for target in dataset.spec.targets:
-        present = {split: _present(some, target) for split, some in rows.items()}
-        if len(present["train"]) < _LEAST_CLASSES:
-            raise UsageError(
-                f"The training split of {dataset.spec.name} has photographs of fewer than two classes of "
-                f"'{target.name}'; there is nothing to tell apart."
-            )
-        if not present["validation"]:
-            raise UsageError(
-                f"The validation split of {dataset.spec.name} has no photograph with a label for "
-                f"'{target.name}'; freeze a data set with more photographers."
-            )
-    return rows
-
-
-def _present(rows: Sequence[Row], target: TargetSpec) -> set[str]:
-    """Return the classes of a target that photographs have."""
-    return set(_labels(rows, target)) & set(target.classes)
-
-
-def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
-    """Return every label of a target, of all photographs."""
-    having = [row[label_column(target.name)] for row in rows]
-    return [name for value in having if value is not None for name in (value if target.multilabel else [value])]
-
-
-def _check_tags(recipe: Recipe, dataset: Dataset) -> None:
-    """Refuse to read off a tag what was labelled by that tag."""
-    for target in dataset.spec.targets:
-        told = [tag for tag in recipe.cut.exif if MANIFEST_COLUMNS.get(tag) in target.determined_by]
-        if told:
-            rest = [tag for tag in recipe.cut.exif if tag not in told]
-            raise UsageError(
-                f"The recipe {recipe.name} reads the EXIF tag '{told[0]}', of which the labels of '{target.name}' are "
-                f"made; leave it out: --set 'exif={rest}'."
-            )
-
-
-def _spec(recipe: Recipe, dataset: Dataset, name: str) -> ModelSpec:
-    return ModelSpec(
+    targets = (
+        Target(target.name, target.classes, target.stops, target.unit, multilabel=target.multilabel)
+        for target in dataset.spec.targets
+    )
+    spec = ModelSpec(
         name=name,
         version="1.0",
         lightmeter=__version__,
         recipe=recipe.name,
         architecture=recipe.architecture,
         architecture_options=recipe.architecture_options,
-        preprocessing=recipe.cut,
-        targets=tuple(
-            Target(target.name, target.classes, target.stops, target.unit, multiple=target.multilabel)
-            for target in dataset.spec.targets
-        ),
+        preprocessing=recipe.preprocessing,
+        targets=tuple(targets),
         data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
     )
+    try:
+        network = architectures.build(spec)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"Cannot build the network of {recipe.name}: {error.args[0]}.") from error
+    load_backbones(network, recipe)
+    return Predictor(spec, network, device)
 
 
-def _calibrated(targets: Sequence[Target], temperatures: Mapping[str, float]) -> tuple[Target, ...]:
-    return tuple(replace(target, temperature=temperatures[target.name]) for target in targets)
+def _fit(predictor: Predictor, job: FitJob, training: Training) -> FitResult:
+    if isinstance(training, Probe):
+        return fit_probe(predictor, job, training)
+    if isinstance(training, Network):
+        return Trainer(predictor, job, training).fit()
+    return fit_boosting(predictor, job, training)
 
 
-def _balance(work: FitJob, recipe: Recipe) -> dict[str, Any]:
-    """Say how uneven the classes of training are, and what is done about it."""
-    counts = {target.name: Counter(_labels(work.rows["train"], target)) for target in work.dataset.spec.targets}
+def _write_run(folder: Path, predictor: Predictor, result: FitResult, job: FitJob) -> dict[str, Any]:
+    spec = predictor.spec
+    with new_run(folder) as temporary:
+        predictions, _ = predict_split(predictor, job.dataset, "validation")
+        metrics = {
+            "format": 1,
+            "validation": split_metrics(predictions, spec.targets, job.dataset, job.seed),
+            "training": dict(spec.training),
+            "unreadable": result.unreadable,
+        }
+        write_predictions(temporary, predictions)
+        write_history(temporary, result.history)
+        write_metrics(temporary, metrics)
+        write_report(temporary, spec, metrics, predictions)
+        result.finish(predictor.network)
+        write_model(temporary, spec, predictor.network)
+    return metrics
+
+
+def _labelled_rows(dataset: Dataset) -> dict[str, list[Row]]:
+    """Return the labelled rows of training and validation, or raise an error if labels are missing."""
+    rows = {split: labelled(dataset.rows(split), dataset.spec.targets) for split in ("train", "validation")}
+    for target in dataset.spec.targets:
+        present = {split: set(_labels(rows[split], target)) & set(target.classes) for split in rows}
+        if len(present["train"]) < 2:
+            raise UsageError(
+                f"The training split of {dataset.spec.name} has fewer than two classes of '{target.name}'; create a "
+                "data set with more photographs."
+            )
+        if not present["validation"]:
+            raise UsageError(
+                f"The validation split of {dataset.spec.name} has no label for '{target.name}'; create a data set with "
+                "more photographers."
+            )
+    return rows
+
+
+def _labels(rows: Sequence[Row], target: TargetSpec) -> list[str]:
+    """Return all labels of a target; a multilabel photograph has several."""
+    values = [row[label_column(target.name)] for row in rows]
+    return [name for value in values if value is not None for name in (value if target.multilabel else [value])]
+
+
+def _check_tags(recipe: Recipe, dataset: Dataset) -> None:
+    """Reject EXIF tags from which the labels are derived."""
+    tags = recipe.preprocessing.exif
+    for target in dataset.spec.targets:
+        leaking = [tag for tag in tags if MANIFEST_COLUMNS.get(tag) in target.determined_by]
+        if leaking:
+            rest = [tag for tag in tags if tag not in leaking]
+            raise UsageError(
+                f"The recipe {recipe.name} uses the EXIF tag '{leaking[0]}', which determines the labels of "
+                f"'{target.name}'; exclude it: --set 'exif={rest}'."
+            )
+
+
+def _facts(recipe: Recipe, predictor: Predictor, job: FitJob, result: FitResult) -> dict[str, Any]:
+    counts = {target.name: Counter(_labels(job.rows["train"], target)) for target in job.dataset.spec.targets}
     return {
+        "seed": job.seed,
         "photographs": {
-            target: ", ".join(f"{name} {count}" for name, count in found.most_common())
-            for target, found in counts.items()
+            target: ", ".join(f"{name} {count}" for name, count in numbers.most_common())
+            for target, numbers in counts.items()
         },
-        "class_weights": "every class counts the same" if recipe.training.class_weights else "none",
-    }
-
-
-def _facts(recipe: Recipe, predictor: Predictor, work: FitJob, fitted: FitResult) -> dict[str, Any]:
-    return {
-        "seed": work.seed,
-        **_balance(work, recipe),
-        "device": devices.describe(str(predictor.device)),
+        "class_weights": "balanced" if recipe.training.class_weights else "none",
+        "device": describe_device(str(predictor.device)),
         "torch": torch.__version__,
-        "processes": distributed.world(),
+        "processes": distributed.world_size(),
         "parameters": sum(parameter.numel() for parameter in predictor.network.parameters()),
-        "trained_parameters": fitted.trained_parameters,
-        **fitted.facts,
+        "trained_parameters": result.trained_parameters,
+        **result.facts,
     }

@@ -1,89 +1,99 @@
-"""Gradient descent, with checkpoints from which an interrupted training goes on as if it had not been."""
+"""Training of a network by gradient descent, in phases, with checkpoints."""
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
-from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training import checkpoint, distributed
-from lightmeter.models.training.batches import Batches, Clock
-from lightmeter.models.training.checkpoint import TrainerState
-from lightmeter.models.training.devices import set_memory_format
-from lightmeter.models.training.feature_cache import Inputs, cached_activations, cached_inputs
+from lightmeter.models.runtime.predictor import Predictor, to_tensors
+from lightmeter.models.training import distributed
+from lightmeter.models.training.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
+from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
+from lightmeter.models.training.feature_cache import cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.freezing import frozen_parameters, set_train_mode, set_trainable
-from lightmeter.models.training.loader import class_numbers, class_sets, stops_of
 from lightmeter.models.training.losses import Loss
 from lightmeter.models.training.recipe import Network, Phase
 
-Truth = dict[str, dict[str, Tensor]]
+_OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+_IMAGE_AXES = 4
 
 
 class Trainer:
-    """One training of one network.
+    """Trains the network of a predictor in place.
 
     Args:
-        predictor: whose network is trained in place.
-        work: data, seed and folder.
-        training: the recipe's settings.
+        predictor: Its network is trained.
+        job: Data, seed and checkpoint directory.
+        training: Settings of the recipe.
+
+    Attributes:
+        train_batches: Batches of the training split; shuffled anew in each epoch.
     """
 
-    def __init__(self, predictor: Predictor, work: FitJob, training: Network) -> None:
-        self.predictor, self.work, self.training = predictor, work, training
+    def __init__(self, predictor: Predictor, job: FitJob, training: Network) -> None:
+        self.predictor, self.job, self.training = predictor, job, training
         self.network, self.device = predictor.network, predictor.device
+        targets = predictor.spec.targets
         with distributed.main_process_first():
-            keep = cached_activations if training.cache_activations else cached_inputs
-            self.data = {split: keep(predictor, work.dataset, rows) for split, rows in work.rows.items()}
-        self.truth = {split: self._truth(inputs) for split, inputs in self.data.items()}
+            cached = cached_activations if training.cache_activations else cached_inputs
+            inputs = {split: cached(predictor, job.dataset, rows) for split, rows in job.rows.items()}
+        self.unreadable = [photo for split in inputs.values() for photo in split.unreadable]
+        self.train_data, self.validation_data = (
+            PhotoDataset(inputs[split], targets) for split in ("train", "validation")
+        )
+        self.sampler = ShuffledBatches(len(self.train_data), training.batch_size)
+        self.train_batches: Iterable[Batch] = batch_loader(
+            self.train_data, training.batch_size, self.device, self.sampler
+        )
+        self.validation_batches = batch_loader(self.validation_data, training.batch_size, self.device)
         self.loss = Loss(
-            predictor.spec.targets,
-            self.truth["train"]["classes"],
+            targets,
+            self.train_data.classes,
             self.device,
             class_weights=training.class_weights,
             soft_target_std=training.soft_target_std,
         )
-        self.clock = Clock()
-        self.batches = Batches(training.batch_size, predictor.spec.preprocessing, self.device, self.clock)
         self.state = TrainerState()
-        self.begun = time.perf_counter()
-        self.earlier_seconds = 0.0
+        self.start = time.perf_counter()
+        self.earlier_seconds = self.waiting_seconds = 0.0
 
-    def run(self) -> FitResult:
-        """Train through all phases and leave the best weights in the network."""
-        optimiser_state = self._resume() if self.work.resume else None
+    def fit(self) -> FitResult:
+        """Train through all phases and load the best weights into the network.
+
+        Raises:
+            Interrupted: Training was stopped from the keyboard; it can be resumed.
+            LightmeterError: The loss became NaN or infinite.
+        """
+        optimiser_state = self._resume() if self.job.resume else None
         if self.training.channels_last:
-            set_memory_format(self.network, torch.channels_last)
+            _set_memory_format(self.network, torch.channels_last)
         try:
             for number in range(self.state.phase, len(self.training.phases)):
-                self._phase(number, optimiser_state)
+                self._fit_phase(number, optimiser_state)
                 optimiser_state = None
         except KeyboardInterrupt as error:
             raise Interrupted(
-                f"Stopped after {len(self.state.history)} epochs; the same command with --resume goes on from there."
+                f"Stopped after {len(self.state.history)} epochs; resume with the same command and --resume."
             ) from error
-        set_memory_format(
-            self.network, torch.contiguous_format
-        )  # as it will be when it is loaded: the same sums, the same bits
-        return self._fitted()
+        # The memory format of a loaded model: sums in the same order give the same bits.
+        _set_memory_format(self.network, torch.contiguous_format)
+        return self._result()
 
-    def _phase(self, number: int, optimiser_state: dict[str, Any] | None) -> None:
+    def _fit_phase(self, number: int, optimiser_state: dict[str, Any] | None) -> None:
         phase, state = self.training.phases[number], self.state
         if optimiser_state is None:
-            state.begin(number)
-        kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.training.optimiser]
-        free = set_trainable(self.network, phase)
-        optimiser = kind(free, lr=phase.learning_rate, weight_decay=self.training.weight_decay)
+            state.start_phase(number)
+        optimiser = _OPTIMISERS[self.training.optimiser](
+            set_trainable(self.network, phase), lr=phase.learning_rate, weight_decay=self.training.weight_decay
+        )
         if optimiser_state is not None:
             optimiser.load_state_dict(optimiser_state)
         network = distributed.wrap_ddp(self.network, self.device)
@@ -91,35 +101,70 @@ class Trainer:
         with console.get_console().progress("{task.fields[loss]}") as progress:
             task = progress.add_task(f"phase {number + 1}", total=phase.epochs, completed=state.epoch, loss="")
             while state.epoch < phase.epochs and state.epoch - state.best_epoch < self.training.patience:
-                train_loss = self.epoch(forward, optimiser, phase)
+                train_loss = self.train_epoch(forward, optimiser, phase)
                 validation_loss = self._validate()
-                state.note(phase.learning_rate, train_loss, validation_loss, self.network)
+                state.finish_epoch(phase.learning_rate, train_loss, validation_loss, self.network)
                 self._save(optimiser)
                 progress.update(task, completed=state.epoch, loss=f"validation loss {validation_loss:.4f}")
         self.network.load_state_dict(state.best)
 
-    def epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
-        """Go once through the training split and return the mean loss."""
-        told = f"{self.work.seed} {self.state.phase} {self.state.epoch}"
-        seed = int.from_bytes(hashlib.sha256(told.encode()).digest()[:4], "big")
+    def train_epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
+        """Train on each photograph once and return the mean loss."""
+        seed = self._epoch_seed()
         torch.manual_seed(seed)
+        self.sampler.seed = seed
+        flip = np.random.default_rng(seed + 1)
         set_train_mode(self.network, phase)
         losses: list[float] = []
-        for places, inputs in self.batches.shuffled(self.data["train"], seed, flip=self._flips):
-            begun = time.perf_counter()
+        for batch in self._timed(self.train_batches):
             optimiser.zero_grad(set_to_none=True)
-            with self._precision():
-                loss = self._loss("train", forward(inputs), places)
+            inputs = batch.inputs
+            if self.training.flip and not self.training.cache_activations and flip.random() < 0.5:
+                inputs = {name: _flip_images(values) for name, values in inputs.items()}
+            with self._autocast():
+                loss = self._loss(forward(self._normalise(inputs)), batch.classes, batch.stops)
             losses.append(loss.item())
             self._check(losses[-1], f"step {len(losses)}")
             loss.backward()
             optimiser.step()
-            self.clock.worked += time.perf_counter() - begun
         return float(np.mean(losses))
 
-    @property
-    def _flips(self) -> bool:
-        return self.training.flip and not self.training.cache_activations
+    def _epoch_seed(self) -> int:
+        text = f"{self.job.seed} {self.state.phase} {self.state.epoch}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+    def _timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield batches and add up the time spent waiting for them."""
+        iterator = iter(batches)
+        while True:
+            start = time.perf_counter()
+            batch = next(iterator, None)
+            self.waiting_seconds += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch
+
+    def _validate(self) -> float:
+        logits = self._validation_logits()
+        with torch.inference_mode():
+            loss = self._loss(logits, self.validation_data.classes, self.validation_data.stops)
+            value = distributed.broadcast(loss)
+        self._check(value, "on validation")
+        return value
+
+    def _validation_logits(self) -> dict[str, Tensor]:
+        """Return the logits of the validation split by target, each of shape (N, C)."""
+        self.network.eval()
+        with torch.inference_mode():
+            parts = [self.network(self._normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
+        return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
+
+    def _normalise(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return to_tensors(inputs, self.predictor.spec.preprocessing, self.device)
+
+    def _loss(self, logits: Mapping[str, Tensor], classes: Mapping[str, Tensor], stops: Mapping[str, Tensor]) -> Tensor:
+        truth = ({name: values.to(self.device) for name, values in labels.items()} for labels in (classes, stops))
+        return self.loss(logits, *truth)
 
     def _check(self, loss: float, where: str) -> None:
         if not np.isfinite(loss):
@@ -128,82 +173,81 @@ class Trainer:
                 "try a lower learning rate (--set learning_rate=…)."
             )
 
-    def _validate(self) -> float:
-        order = np.arange(len(self.data["validation"]))
-        logits = self._logits("validation")
-        with torch.inference_mode():
-            loss = distributed.broadcast(self._loss("validation", logits, order))
-        self._check(loss, "on validation")
-        return loss
-
-    def _logits(self, split: str) -> dict[str, Tensor]:
-        """Return the network's logits for a whole split, by target."""
-        self.network.eval()
-        with torch.inference_mode():
-            parts = [self.network(inputs) for _, inputs in self.batches.in_order(self.data[split])]
-        return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
-
-    def _loss(self, split: str, logits: Mapping[str, Tensor], places: NDArray[np.int64]) -> Tensor:
-        where = torch.from_numpy(places)
-        chosen = {
-            kind: {name: values[where].to(self.device) for name, values in known.items()}
-            for kind, known in self.truth[split].items()
-        }
-        return self.loss(logits, chosen["classes"], chosen["stops"])
-
-    def _truth(self, inputs: Inputs) -> Truth:
-        targets = self.predictor.spec.targets
-        return {
-            "classes": {t.name: _classes(inputs, t) for t in targets},
-            "stops": {t.name: torch.from_numpy(stops_of(inputs.rows, t)).float() for t in targets},
-        }
-
-    def _precision(self) -> Any:
-        possible = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        enabled = possible and self.training.precision == "bfloat16"
+    def _autocast(self) -> torch.autocast:
+        supported = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        enabled = supported and self.training.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def _save(self, optimiser: torch.optim.Optimizer) -> None:
-        self.state.seconds = self.earlier_seconds + time.perf_counter() - self.begun
+        self.state.seconds = self.earlier_seconds + time.perf_counter() - self.start
         if distributed.is_main_process():
-            checkpoint.save_checkpoint(self.work.partial, self._fingerprint(), self.state, self.network, optimiser)
+            save_checkpoint(self.job.partial, self._fingerprint(), self.state, self.network, optimiser)
 
     def _resume(self) -> dict[str, Any] | None:
-        """Take up the checkpoint, if there is one, and return the optimiser's state."""
-        found = checkpoint.load_checkpoint(self.work.partial, self._fingerprint(), self.network)
-        if found is None:
+        """Load the checkpoint, if there is one, and return the state of the optimiser."""
+        checkpoint = load_checkpoint(self.job.partial, self._fingerprint(), self.network)
+        if checkpoint is None:
             return None
-        self.state, optimiser = found
+        self.state, optimiser_state = checkpoint
         self.earlier_seconds = self.state.seconds
-        console.get_console().note(f"going on after {len(self.state.history)} epochs")
-        return optimiser
+        console.get_console().note(f"Resuming after {len(self.state.history)} epochs.")
+        return optimiser_state
 
     def _fingerprint(self) -> str:
+        """Return a hash of all that determines the result."""
         spec = self.predictor.spec
-        told = [spec.as_dict()["preprocessing"], spec.architecture, dict(spec.architecture_options), dict(spec.data)]
-        told += [self.training.model_dump(mode="json"), self.work.seed, [asdict(target) for target in spec.targets]]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        values = [spec.as_dict()["preprocessing"], spec.architecture, dict(spec.architecture_options), dict(spec.data)]
+        values += [self.training.model_dump(mode="json"), self.job.seed, [asdict(target) for target in spec.targets]]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def _fitted(self) -> FitResult:
-        never = set.intersection(*(frozen_parameters(self.network, phase) for phase in self.training.phases))
-        fitted = FitResult(
-            facts={"epochs": len(self.state.history), "waiting_share": round(self.clock.waiting_share, 3)},
+    def _result(self) -> FitResult:
+        frozen = set.intersection(*(frozen_parameters(self.network, phase) for phase in self.training.phases))
+        waiting_share = self.waiting_seconds / (time.perf_counter() - self.start)
+        result = FitResult(
+            facts={"epochs": len(self.state.history), "waiting_share": round(waiting_share, 3)},
             history=self.state.history,
-            unreadable=[one for inputs in self.data.values() for one in inputs.unreadable],
+            unreadable=self.unreadable,
             earlier_seconds=self.earlier_seconds,
-            trained_parameters=sum(p.numel() for name, p in self.network.named_parameters() if name not in never),
+            trained_parameters=sum(p.numel() for name, p in self.network.named_parameters() if name not in frozen),
         )
-        logits = {name: values.cpu().numpy() for name, values in self._logits("validation").items()}
-        fitted.calibrate(logits, self.data["validation"].rows, self.predictor.spec.targets)
-        return fitted
+        logits = {name: values.cpu().numpy() for name, values in self._validation_logits().items()}
+        result.calibrate(logits, self.validation_data.inputs.rows, self.predictor.spec.targets)
+        return result
 
 
-def fit_network(predictor: Predictor, work: FitJob, training: Network) -> FitResult:
-    """Train a predictor's network in place."""
-    return Trainer(predictor, work, training).run()
+def frozen_parameters(network: nn.Module, phase: Phase) -> set[str]:
+    """Return the names of the parameters that a phase does not train."""
+    names = [name for name, _ in network.named_parameters()]
+    backbone = [name for name in names if name.startswith("backbone.")]
+    first = backbone[: round(phase.freeze_fraction * len(backbone))]
+    return {*first, *(name for name in names if name.startswith(tuple(phase.freeze)))}
 
 
-def _classes(inputs: Inputs, target: Target) -> Tensor:
-    if target.multiple:
-        return torch.from_numpy(class_sets(inputs.rows, target)).float()
-    return torch.from_numpy(class_numbers(inputs.rows, target))
+def set_trainable(network: nn.Module, phase: Phase) -> list[nn.Parameter]:
+    """Enable gradients for all parameters but the frozen ones, and return the former."""
+    frozen = frozen_parameters(network, phase)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def set_train_mode(network: nn.Module, phase: Phase) -> None:
+    """Put a network into training mode, except frozen normalisation layers, which keep their statistics."""
+    network.train()
+    frozen = frozen_parameters(network, phase)
+    for name, module in network.named_modules():
+        own = [f"{name}.{parameter}" for parameter, _ in module.named_parameters(recurse=False)]
+        if (own and frozen.issuperset(own)) or (name and phase.freeze and name.startswith(tuple(phase.freeze))):
+            module.eval()
+
+
+def _set_memory_format(network: nn.Module, memory_format: torch.memory_format) -> None:
+    """Set the memory format of convolutions; their inputs follow."""
+    for parameter in network.parameters():
+        if parameter.dim() == _IMAGE_AXES:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+
+
+def _flip_images(values: Tensor) -> Tensor:
+    """Return images flipped left to right; other inputs are returned unchanged."""
+    return values.flip(-1) if values.dtype == torch.uint8 else values

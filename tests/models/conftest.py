@@ -1,4 +1,4 @@
-"""Small data sets of real JPEG files, made on the spot: noisy pictures and smooth ones."""
+"""Small data sets of generated JPEG files: noisy and smooth photographs."""
 
 import csv
 import hashlib
@@ -32,9 +32,9 @@ STOPS = {"fast": -10.0, "slow": -4.0}
 
 
 def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120), exif: bool = False) -> bytes:
-    """Return a photograph-like JPEG: soft blobs of colour, with strong sensor noise or without.
+    """Return a JPEG of blurred colours, with or without strong noise.
 
-    Its EXIF, if it has any, says ISO 3200 of noisy pictures and 100 of smooth ones, and some f-number.
+    With ``exif`` its ISO is 3200 for noisy photographs and 100 for smooth ones, and its f-number is random.
     """
     rng = np.random.default_rng(seed)
     blobs = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
@@ -57,14 +57,14 @@ def make_dataset(
     damaged: Sequence[int] = (),
     exif: bool = False,
 ) -> Dataset:
-    """Freeze a data set in which noise tells a slow shutter; six photographers, two a split.
+    """Create a data set in which photographs with a slow shutter are noisy; six photographers, two in each split.
 
     Args:
-        folder: of the data set; its store lies beside it.
-        count: number of photographs.
-        targets: of SHUTTER, MEDIUM and CONCEPT; every fifth photograph lacks a medium and concepts.
-        damaged: indices of photographs whose file is cut off.
-        exif: whether the photographs have EXIF.
+        folder: Data set folder; its photo store is next to it.
+        count: Number of photographs.
+        targets: Of SHUTTER, MEDIUM and CONCEPT; every fifth photograph has no medium and no concepts.
+        damaged: Indices of photographs with a truncated file.
+        exif: Whether the photographs have EXIF.
     """
     store = folder.parent / "store"
     store.mkdir(parents=True, exist_ok=True)
@@ -102,12 +102,12 @@ def _row(index: int, sha256: str, targets: Sequence[TargetSpec], *, noisy: bool)
 
 
 def _concepts(index: int, *, noisy: bool) -> list[str]:
-    """Return what a photograph shows: grain or calm is to be seen, dawn is not."""
+    """Return the concepts of a photograph: grain and calm are visible, dawn is not."""
     return (["grain"] if noisy else []) + (["dawn"] if index % 3 == 0 else []) + ([] if noisy else ["calm"])
 
 
 def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa.Table:
-    """Return rows as a data set's manifest has them."""
+    """Return rows as a manifest."""
     labels = []
     for target in targets:
         kind = pa.list_(pa.string()) if target.multilabel else pa.string()
@@ -119,67 +119,54 @@ def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that is cut or fetched stays on this machine, or comes from another test."""
+def _separate_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use an empty cache for each test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A data set with one target, shutter."""
+    """Return a data set with one target, shutter."""
     return make_dataset(tmp_path_factory.mktemp("data") / "noise-v1")
 
 
-SMALL = ["--set", "patches=2", "--set", "patch_size=64", "--set", "penalties=[1.0, 0.1]", "--device", "cpu"]
-"""Options that make training a matter of a second."""
+def settings(*changes: str) -> list[str]:
+    """Return command-line options that change settings of a recipe."""
+    return [word for change in changes for word in ("--set", change)]
+
+
+SMALL = [*settings("patches=2", "patch_size=64", "penalties=[1.0, 0.1]"), "--device", "cpu"]
+"""Options with which the recipe patches trains within a second."""
+
+FROZEN_EPOCH = "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"
 
 TINY = {
     "patches": SMALL,
-    "lightmeter": [*SMALL, "--set", "view_size=64"],
-    "lightmeter-attention": [
-        *(
-            "--set",
-            "patches=4",
-            "--set",
-            "patch_size=64",
-            "--set",
-            "view_size=64",
-            "--set",
-            "width=16",
-            "--set",
-            "epochs=2",
-        ),
-    ],
-    "quality-features": ["--set", "iterations=20"],
-    "gupta-kannan": [
-        *("--set", "weights=", "--set", "freeze=[]", "--set", "patches=2", "--set", "patch_size=48"),
-        *("--set", "filters=4", "--set", "dense=8", "--set", "epochs=1"),
-    ],
-    "chavez-heras": [
-        *("--set", "weights=", "--set", "view_size=32", "--set", "dense=8"),
-        *("--set", "phases=[{epochs=1, learning_rate=1e-3}]"),
-    ],
-    "haoran-cnn": ["--set", "view_size=32", "--set", "epochs=2"],
-    "haoran-mobilenet": [
-        *("--set", "weights=", "--set", "view_size=32", "--set", "dense=8"),
-        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}, {epochs=1, learning_rate=1e-4}]"),
-    ],
-    "lebon-grid": ["--set", "patches=64", "--set", "epochs=2"],
-    "lederer-exif": ["--set", "exif=['f_number', 'iso']", "--set", "epochs=2"],
-    "lederer-image": ["--set", "view_size=32", "--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"],
-    "lederer-fusion": [
-        *("--set", "exif=['f_number', 'iso']", "--set", "view_size=32"),
-        *("--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"),
-    ],
+    "lightmeter": [*SMALL, *settings("view_size=64")],
+    "lightmeter-attention": settings("patches=4", "patch_size=64", "view_size=64", "width=16", "epochs=2"),
+    "quality-features": settings("iterations=20"),
+    "gupta-kannan": settings("weights=", "freeze=[]", "patches=2", "patch_size=48", "filters=4", "dense=8", "epochs=1"),
+    "chavez-heras": settings("weights=", "view_size=32", "dense=8", "phases=[{epochs=1, learning_rate=1e-3}]"),
+    "haoran-cnn": settings("view_size=32", "epochs=2"),
+    "haoran-mobilenet": settings(
+        "weights=",
+        "view_size=32",
+        "dense=8",
+        "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}, {epochs=1, learning_rate=1e-4}]",
+    ),
+    "lebon-grid": settings("patches=64", "epochs=2"),
+    "lederer-exif": settings("exif=['f_number', 'iso']", "epochs=2"),
+    "lederer-image": settings("view_size=32", FROZEN_EPOCH),
+    "lederer-fusion": settings("exif=['f_number', 'iso']", "view_size=32", FROZEN_EPOCH),
 }
-"""The same for each recipe."""
+"""Options with which each recipe trains within seconds."""
 
-CNN = ["haoran-cnn", "--set", "view_size=32", "--set", "epochs=6", "--set", "patience=6", "--device", "cpu"]
+CNN = ["haoran-cnn", *settings("view_size=32", "epochs=6", "patience=6"), "--device", "cpu"]
 
 
 @pytest.fixture(scope="session")
 def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained on the data set; copy it before you change it."""
+    """Return a run trained on the data set; it must not be changed."""
     run = tmp_path_factory.mktemp("runs") / "noise"
     run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL)
     return run
@@ -187,10 +174,11 @@ def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the trained run."""
+    """Return a copy of the trained run."""
     return Path(shutil.copytree(trained, tmp_path / "noise"))
 
 
 def history(run: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's ``history.csv``."""
     with (run / "history.csv").open() as file:
         return list(csv.DictReader(file))

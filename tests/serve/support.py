@@ -64,7 +64,7 @@ def make_fusion_run(folder: Path) -> Path:
         architecture="fusion",
         preprocessing=Preprocessing(patches=0, view_size=64, exif=("f_number", "iso")),
         targets=(
-            Target("concept", ("portrait", "street", "night"), multiple=True),
+            Target("concept", ("portrait", "street", "night"), multilabel=True),
             Target("medium", ("digital", "film")),
         ),
         ranges={"long_side": (300.0, 400.0)},

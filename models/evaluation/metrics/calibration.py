@@ -37,7 +37,7 @@ def fit_multilabel_temperature(logits: NDArray[np.float32], truth: Floats) -> fl
         truth: 1 for each class of the photograph, else 0, shape (N, C).
     """
     values = logits.astype(np.float64)
-    return _bisect(lambda temperature: ((calibrated(logits, temperature, multiple=True) - truth) * values).mean() > 0)
+    return _bisect(lambda temperature: ((calibrated(logits, temperature, multilabel=True) - truth) * values).mean() > 0)
 
 
 def reliability_curve(confidence: Floats, correct: NDArray[np.bool_]) -> list[dict[str, float]]:

@@ -1,6 +1,6 @@
-"""Gradient boosting of decision trees on measures of a photograph, by scikit-learn."""
+"""Gradient boosting of decision trees on measures of image quality, with scikit-learn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,90 +14,89 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.feature_cache import Inputs, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.loader import class_numbers, class_sets
+from lightmeter.models.training.loader import class_matrix, class_numbers
 from lightmeter.models.training.recipe import Boosting
 
-_CERTAIN = 20.0  # a logit
+_MAX_LOGIT = 20.0
+
+Examples = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Measures of shape (N, M) and classes of shape (N,)."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """What one row of trees answers: which of the classes, or whether one of several at once.
+class _Classifier:
+    """One classifier: of a target's classes, or of one class of a multilabel target.
 
     Attributes:
-        label: what the history says.
-        columns: of the ensemble, that hold the classes; of yes and no only the former has one.
-        seen: measures of the training photographs that have a label, shape (N, M).
-        truth: their classes, shape (N,).
-        unseen: measures of the validation photographs, likewise.
-        answer: their classes.
-        even: let every class count the same.
+        label: Name in the history.
+        columns: Columns of the ensemble that hold the classes; a binary classifier has one, for its second class.
+        train: Training examples.
+        validation: Validation examples, which select the number of trees.
+        class_weights: Whether classes are weighted inversely to their frequency.
     """
 
     label: str
     columns: Sequence[int]
-    seen: NDArray[np.float32]
-    truth: NDArray[np.int64]
-    unseen: NDArray[np.float32]
-    answer: NDArray[np.int64]
-    even: bool
+    train: Examples
+    validation: Examples
+    class_weights: bool
 
 
-def fit_boosting(predictor: Predictor, work: FitJob, training: Boosting) -> FitResult:
-    """Grow the trees of a predictor's network in place; validation says how many are used."""
-    splits = {split: cached_inputs(predictor, work.dataset, rows) for split, rows in work.rows.items()}
-    fitted = FitResult(unreadable=[one for inputs in splits.values() for one in inputs.unreadable])
+def fit_boosting(predictor: Predictor, job: FitJob, training: Boosting) -> FitResult:
+    """Fit the trees of a predictor's network in place; validation selects their number."""
+    inputs = {split: cached_inputs(predictor, job.dataset, rows) for split, rows in job.rows.items()}
+    result = FitResult(unreadable=[photo for split in inputs.values() for photo in split.unreadable])
     network = cast("Trees", predictor.network)
-    iterations: dict[str, int] = {}
+    iterations = result.facts["iterations"] = {}
     for target in predictor.spec.targets:
         ensemble = cast("Ensemble", network.targets[target.name])
-        for question in _questions(target, splits, training):
-            iterations[question.label] = _grow(ensemble, question, training, work.seed, fitted)
-        fitted.trained_parameters += int((ensemble.value != 0).sum())
-    fitted.facts["iterations"] = iterations
+        for classifier in _classifiers(target, inputs, training):
+            losses = _fit(ensemble, classifier, training, job.seed)
+            iterations[classifier.label] = int(np.argmin(losses)) + 1 if losses else 0
+            result.history += [
+                {"target": classifier.label, "trees": number, "validation_loss": loss}
+                for number, loss in enumerate(losses, 1)
+            ]
+        result.trained_parameters += int((ensemble.value != 0).sum())
     with torch.inference_mode():
-        found = network({"measures": torch.from_numpy(np.array(_measures(splits["validation"])))})
-    logits = {name: values.cpu().numpy() for name, values in found.items()}
-    fitted.calibrate(logits, splits["validation"].rows, predictor.spec.targets)
-    return fitted
+        logits = network({"measures": torch.from_numpy(np.array(_measures(inputs["validation"])))})
+    arrays = {name: values.cpu().numpy() for name, values in logits.items()}
+    result.calibrate(arrays, inputs["validation"].rows, predictor.spec.targets)
+    return result
 
 
 def _measures(inputs: Inputs) -> NDArray[np.float32]:
     return np.asarray(inputs.arrays["measures"][: len(inputs)])
 
 
-def _questions(target: Target, splits: dict[str, Inputs], training: Boosting) -> list[Question]:
-    train, validation = (splits[name] for name in ("train", "validation"))
-    seen, unseen = _measures(train), _measures(validation)
-    if not target.multiple:
-        truth, answer = class_numbers(train.rows, target), class_numbers(validation.rows, target)
-        known, asked = truth >= 0, answer >= 0
+def _classifiers(target: Target, inputs: Mapping[str, Inputs], training: Boosting) -> Iterator[_Classifier]:
+    train, validation = inputs["train"], inputs["validation"]
+    if not target.multilabel:
         columns = range(len(target.classes))
-        even = training.class_weights
-        return [Question(target.name, columns, seen[known], truth[known], unseen[asked], answer[asked], even)]
-    sets, answers = class_sets(train.rows, target), class_sets(validation.rows, target)
-    known, asked = np.isfinite(sets[:, 0]), np.isfinite(answers[:, 0])
-    return [
-        Question(
-            f"{target.name} {name}",
-            (number,),
-            seen[known],
-            sets[known, number].astype(np.int64),
-            unseen[asked],
-            answers[asked, number].astype(np.int64),
-            even=False,
-        )
-        for number, name in enumerate(target.classes)
-    ]
+        examples = [_examples(split, class_numbers(split.rows, target)) for split in (train, validation)]
+        yield _Classifier(target.name, columns, examples[0], examples[1], training.class_weights)
+        return
+    matrices = [np.nan_to_num(class_matrix(split.rows, target), nan=-1) for split in (train, validation)]
+    for number, name in enumerate(target.classes):
+        examples = [
+            _examples(split, matrix[:, number].astype(np.int64))
+            for split, matrix in zip((train, validation), matrices, strict=True)
+        ]
+        yield _Classifier(f"{target.name} {name}", (number,), examples[0], examples[1], class_weights=False)
 
 
-def _grow(ensemble: Ensemble, question: Question, training: Boosting, seed: int, fitted: FitResult) -> int:
-    """Fit the trees of one question, keep those that help on validation, and return their number a class."""
-    numbers = np.bincount(question.truth, minlength=max(2, len(question.columns)))
-    absent = np.flatnonzero(numbers == 0)
-    if len(question.columns) == 1 and len(absent):
-        ensemble.value[0, question.columns[0]] = _CERTAIN if absent[0] == 0 else -_CERTAIN
-        return 0
+def _examples(inputs: Inputs, classes: NDArray[np.int64]) -> Examples:
+    return _measures(inputs)[classes >= 0], classes[classes >= 0]
+
+
+def _fit(ensemble: Ensemble, classifier: _Classifier, training: Boosting, seed: int) -> list[float]:
+    """Fit a classifier, write its best number of trees to the ensemble, and return the loss after each tree."""
+    measures, classes = classifier.train
+    counts = np.bincount(classes, minlength=max(2, len(classifier.columns)))
+    absent = np.flatnonzero(counts == 0)
+    if len(classifier.columns) == 1 and len(absent):
+        ensemble.value[0, classifier.columns[0]] = _MAX_LOGIT if absent[0] == 0 else -_MAX_LOGIT
+        return []
     model = GradientBoostingClassifier(
         n_estimators=len(ensemble.value),
         learning_rate=training.learning_rate,
@@ -107,41 +106,43 @@ def _grow(ensemble: Ensemble, question: Question, training: Boosting, seed: int,
         init="zero",
         random_state=seed,
     )
-    weights = 1 / numbers[question.truth] * len(question.truth) if question.even else None
-    model.fit(question.seen, question.truth, sample_weight=weights)
-    losses = [_loss(shares, model.classes_, question) for shares in model.staged_predict_proba(question.unseen)]
-    fitted.history += [
-        {"target": question.label, "trees": number + 1, "validation_loss": loss} for number, loss in enumerate(losses)
-    ]
-    best = int(np.argmin(losses)) + 1
-    _copy(ensemble, model, best, question.columns)
-    ensemble.value[0, absent] = -_CERTAIN  # classes that training never saw
-    return best
+    weights = 1 / counts[classes] * len(classes) if classifier.class_weights else None
+    model.fit(measures, classes, sample_weight=weights)
+    staged = model.staged_predict_proba(classifier.validation[0])
+    losses = [_loss(probabilities, model.classes_, classifier) for probabilities in staged]
+    _copy(ensemble, model, int(np.argmin(losses)) + 1, classifier.columns)
+    ensemble.value[0, absent] = -_MAX_LOGIT  # classes without training examples
+    return losses
 
 
-def _loss(shares: NDArray[np.float64], classes: NDArray[np.int64], question: Question) -> float:
-    """Return the mean loss; where classes are even, every class of the truth counts the same."""
-    truth = question.answer
-    place = {int(name): index for index, name in enumerate(classes)}
-    each = np.asarray(
-        [-np.log(max(shares[row, place[c]], 1e-9)) if c in place else _CERTAIN for row, c in enumerate(truth)]
+def _loss(probabilities: NDArray[np.float64], fitted_classes: NDArray[np.int64], classifier: _Classifier) -> float:
+    """Return the mean validation loss, with class weights if the classifier has them."""
+    classes = classifier.validation[1]
+    columns = {int(name): index for index, name in enumerate(fitted_classes)}
+    losses = np.asarray(
+        [
+            -np.log(max(probabilities[row, columns[name]], 1e-9)) if name in columns else _MAX_LOGIT
+            for row, name in enumerate(classes)
+        ]
     )
-    return float(np.mean([each[truth == name].mean() for name in np.unique(truth)] if question.even else each))
+    if classifier.class_weights:
+        return float(np.mean([losses[classes == name].mean() for name in np.unique(classes)]))
+    return float(losses.mean())
 
 
 def _copy(ensemble: Ensemble, model: Any, iterations: int, columns: Sequence[int]) -> None:
-    """Write scikit-learn's trees into the ensemble's tables; two classes have one tree, for the second of them."""
+    """Write scikit-learn's trees to the tables of an ensemble; two classes share one tree, for the second of them."""
     if model.estimators_.shape[1] > 1 or len(columns) > 1:
-        kinds = model.classes_ if model.estimators_.shape[1] > 1 else model.classes_[1:]
-        columns = [columns[kind] for kind in kinds]
+        fitted = model.classes_ if model.estimators_.shape[1] > 1 else model.classes_[1:]
+        columns = [columns[number] for number in fitted]
     for number, trees in enumerate(model.estimators_[:iterations]):
-        for column, grown in zip(columns, trees, strict=True):
-            tree, size = grown.tree_, grown.tree_.node_count
+        for column, estimator in zip(columns, trees, strict=True):
+            tree, size = estimator.tree_, estimator.tree_.node_count
             inner = tree.children_left >= 0
-            here = np.arange(size)
-            place = (number, int(column), slice(size))
-            ensemble.feature[place] = torch.from_numpy(np.where(inner, tree.feature, 0))
-            ensemble.threshold[place] = torch.from_numpy(np.where(inner, tree.threshold, 0.0))
-            ensemble.below[place] = torch.from_numpy(np.where(inner, tree.children_left, here))
-            ensemble.above[place] = torch.from_numpy(np.where(inner, tree.children_right, here))
-            ensemble.value[place] = torch.from_numpy(np.where(inner, 0.0, tree.value[:, 0, 0]) * model.learning_rate)
+            nodes = np.arange(size)
+            index = (number, int(column), slice(size))
+            ensemble.feature[index] = torch.from_numpy(np.where(inner, tree.feature, 0))
+            ensemble.threshold[index] = torch.from_numpy(np.where(inner, tree.threshold, 0.0))
+            ensemble.below[index] = torch.from_numpy(np.where(inner, tree.children_left, nodes))
+            ensemble.above[index] = torch.from_numpy(np.where(inner, tree.children_right, nodes))
+            ensemble.value[index] = torch.from_numpy(np.where(inner, 0.0, tree.value[:, 0, 0]) * model.learning_rate)

@@ -1,11 +1,10 @@
-"""A linear probe: features of a frozen trunk, computed once, and a penalised softmax regression a target."""
+"""Linear probe: features of a frozen backbone, computed once, and a penalised linear head for each target."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lightmeter import console
@@ -13,156 +12,186 @@ from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cached_features
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.heads.mixed_effects import StopsData, choose_by_folds, fit_stops, stops_task
+from lightmeter.models.training.heads.mixed_effects import MixedEffectsRegression, mixed_effects_head
 from lightmeter.models.training.heads.softmax import (
     HeadData,
-    Tried,
-    choose_head,
-    cross_validated,
-    fit_head,
-    head_logits,
-    head_task,
+    SoftmaxRegression,
+    grouped_folds,
+    linear_logits,
+    reduce_features,
+    softmax_data,
 )
 from lightmeter.models.training.loader import Row
 from lightmeter.models.training.recipe import Probe
 
-_PLURAL = {"penalty": "penalties", "random_intercept_variance": "random_intercept_variances"}
+Estimator = SoftmaxRegression | MixedEffectsRegression
+
+_FACTS = {"penalty": "penalties", "random_intercept_variance": "random_intercept_variances"}
+_MIN_STD = 1e-6
 
 
-def fit_probe(predictor: Predictor, work: FitJob, training: Probe) -> FitResult:
-    """Fit the heads of a predictor's network to frozen features.
+def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
+    """Fit the heads of a network to features of its frozen backbone.
 
     Args:
-        predictor: whose network has ``features`` and ``heads``; the heads are filled in.
-        work: what there is to fit.
-        training: penalties and class weights.
+        predictor: Its network has ``features`` and ``heads``; the heads are filled in place.
+        job: Data and seed.
+        training: Hyperparameters.
     """
-    fitted = FitResult()
-    features, kept = {}, {}
+    result = FitResult()
+    features, rows = {}, {}
     for split in ("train", "validation"):
-        features[split], kept[split] = _features(predictor, work, split, fitted)
+        inputs = cached_features(predictor, job.dataset, job.rows[split])
+        result.unreadable += inputs.unreadable
+        features[split] = torch.from_numpy(inputs.take(np.arange(len(inputs)))["features"]).double()
+        rows[split] = list(inputs.rows)
+    standard, centre, scale = standardise(features)
     heads = predictor.network.get_submodule("heads")
-    standard, centre, scale = standardised(features)
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
-    logits, chosen = {}, {}
-    for target in work.dataset.spec.targets:
-        found = choose(standard, kept, target, work.dataset.spec.targets, training)
-        told = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in found.facts.items())
-        console.get_console().note(f"{target.name}: {told} is best")
-        for name, parameters in _head_state(target, found.parameters).items():
+    logits = {}
+    for target in job.dataset.spec.targets:
+        head = fit_head(standard, rows, target, job.dataset.spec.targets, training)
+        settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in head.hyperparameters.items())
+        console.get_console().note(f"{target.name}: selected {settings}")
+        for name, parameters in _named_parameters(target, head.parameters).items():
             predictor.network.get_parameter(name).data.copy_(parameters)
-        if found.final is not None:
-            fitted.final |= _head_state(target, found.final)
-        fitted.history += [{"target": target.name, **one} for one in found.tried]
-        fitted.trained_parameters += found.parameters.numel()
-        logits[target.name], chosen[target.name] = found.logits, found.facts
-    rows = kept["train"] + kept["validation"] if training.folds else kept["validation"]
-    fitted.calibrate(logits, rows, predictor.spec.targets)
-    for fact in ("penalty", "random_intercept_variance"):
-        values = {target: facts[fact] for target, facts in chosen.items() if fact in facts}
-        if values:
-            fitted.facts[_PLURAL[fact]] = values
+        if head.final is not None:
+            result.final |= _named_parameters(target, head.final)
+        result.history += [{"target": target.name, **row} for row in head.history]
+        result.trained_parameters += head.parameters.numel()
+        for name, value in head.hyperparameters.items():
+            result.facts.setdefault(_FACTS[name], {})[target.name] = value
+        logits[target.name] = head.logits.float().numpy()
+    calibration_rows = rows["train"] + rows["validation"] if training.folds else rows["validation"]
+    result.calibrate(logits, calibration_rows, predictor.spec.targets)
     if training.folds:
-        fitted.facts["refitted"] = "on training and validation together, after validation was scored"
-    return fitted
+        result.facts["refitted"] = "on training and validation together, after validation was scored"
+    return result
+
+
+def standardise(features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Return the features of each split standardised by the training split, its mean and its standard deviation."""
+    centre = features["train"].mean(0)
+    scale = features["train"].std(0, correction=0)
+    scale[scale < _MIN_STD] = 1.0
+    return {split: (values - centre) / scale for split, values in features.items()}, centre, scale
 
 
 @dataclass(frozen=True)
 class SelectedHead:
-    """A head that was chosen.
+    """A head with selected hyperparameters.
 
     Attributes:
-        parameters: fitted to training.
-        logits: by which to calibrate: of all rows of both splits if folds chose, else of those of validation.
-        facts: of the choice.
-        tried: what it was chosen from.
-        final: fitted to training and validation, if folds chose.
+        hyperparameters: The selected ones.
+        history: Loss of each candidate.
+        logits: Logits for calibration, shape (N, C), NaN for unlabelled rows: of both splits, out of fold, if folds
+            were used, else of validation.
+        parameters: Fitted to training, shape (C, F + 1) with the bias last.
+        final: Fitted to training and validation, if folds were used.
     """
 
-    parameters: Tensor
-    logits: NDArray[np.float32]
-    facts: dict[str, float]
-    tried: Tried
-    final: Tensor | None = None
+    hyperparameters: dict[str, float]
+    history: list[dict[str, float]] = field(repr=False)
+    logits: Tensor = field(repr=False)
+    parameters: Tensor = field(repr=False)
+    final: Tensor | None = field(default=None, repr=False)
 
 
-def choose(
-    standard: Mapping[str, Tensor],
-    kept: Mapping[str, list[Row]],
+def fit_head(
+    features: Mapping[str, Tensor],
+    rows: Mapping[str, list[Row]],
     target: TargetSpec,
-    all_targets: Sequence[TargetSpec],
+    targets: Sequence[TargetSpec],
     training: Probe,
 ) -> SelectedHead:
-    """Choose a target's head.
+    """Fit the head of a target and select its hyperparameters.
 
     Args:
-        standard: features of shape (N, F), standardised, of ``train`` and ``validation``.
-        kept: the rows of the same photographs.
-        target: of the head.
-        all_targets: of the data set.
-        training: how to choose.
+        features: Standardised features of ``train`` and ``validation``, each of shape (N, F).
+        rows: Manifest rows of the same photographs.
+        target: Target of the head.
+        targets: All targets of the data set.
+        training: Candidates and how to select among them.
     """
     if not training.folds:
-        return _chosen_by_validation(standard, kept, target, training)
-    features, rows = torch.cat(list(standard.values())), [row for some in kept.values() for row in some]
-    training_ends = len(kept["train"])
+        data = {split: softmax_data(features[split], rows[split], target, training) for split in features}
+        return choose_by_validation(SoftmaxRegression(training.penalties), data, features["validation"])
+    all_features = torch.cat([features["train"], features["validation"]])
+    all_rows = rows["train"] + rows["validation"]
+    mixed = None
     if training.random_intercept_variances:
-        stops = stops_task(features, rows, target, all_targets, training)
-        if stops:
-            return _stops_by_folds(stops, len(rows), training_ends, training)
-    return _chosen_by_folds(head_task(features, rows, target, training), len(rows), training_ends, training)
+        mixed = mixed_effects_head(all_features, all_rows, target, targets, training)
+    head, both = mixed or (
+        SoftmaxRegression(training.penalties),
+        softmax_data(all_features, all_rows, target, training),
+    )
+    selection = choose_by_folds(head, both, training.folds)
+    logits = torch.full((len(all_rows), selection.logits.shape[1]), torch.nan)
+    logits[both.indices] = selection.logits.float()
+    train = both.subset(np.flatnonzero(both.indices < len(rows["train"])))
+    first, final = (selection.estimator.fit(data).parameters[-1] for data in (train, both))
+    return SelectedHead(selection.hyperparameters, selection.history, logits, first, final)
 
 
-def standardised(features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Return the features of each split less their mean in training, over their deviation there; that mean; that."""
-    centre = features["train"].mean(0)
-    scale = features["train"].std(0, correction=0)
-    scale[scale < 1e-6] = 1.0
-    return {split: (values - centre) / scale for split, values in features.items()}, centre, scale
-
-
-def _chosen_by_validation(
-    standard: Mapping[str, Tensor], kept: Mapping[str, list[Row]], target: TargetSpec, training: Probe
+def choose_by_validation(
+    head: SoftmaxRegression, data: Mapping[str, HeadData], validation_features: Tensor
 ) -> SelectedHead:
-    train, validation = (head_task(standard[split], kept[split], target, training) for split in ("train", "validation"))
-    parameters, penalty, tried = choose_head(train, validation, training.penalties)
-    logits = head_logits(parameters, standard["validation"]).float().numpy()
-    return SelectedHead(parameters, logits, {"penalty": penalty}, tried)
+    """Fit to the training split with each candidate and select the one with the least validation loss."""
+    train, validation = data["train"], data["validation"]
+    head.fit(train)
+    losses = [
+        [split.loss(linear_logits(parameters, split.features)).item() for split in (train, validation)]
+        for parameters in head.parameters
+    ]
+    history = [
+        {**candidate, "train_loss": train_loss, "validation_loss": validation_loss}
+        for candidate, (train_loss, validation_loss) in zip(head.candidates, losses, strict=True)
+    ]
+    best = min(range(len(losses)), key=lambda index: losses[index][1])
+    parameters = head.parameters[best]
+    return SelectedHead(head.candidates[best], history, linear_logits(parameters, validation_features), parameters)
 
 
-def _chosen_by_folds(both: HeadData, count: int, training_ends: int, training: Probe) -> SelectedHead:
-    """Choose over training and validation together; the head that is fitted to both is kept for the end."""
-    penalty, out_of_fold, tried = cross_validated(both, training.penalties, training.folds)
-    train = both.some(np.flatnonzero(both.places < training_ends))
-    first, final = (fit_head(task, training.penalties, penalty) for task in (train, both))
-    return SelectedHead(first, _spread(out_of_fold.numpy(), both.places, count), {"penalty": penalty}, tried, final)
+@dataclass(frozen=True)
+class FoldSelection:
+    """Result of cross-validation.
+
+    Attributes:
+        estimator: Unfitted estimator whose last candidate is the selected one.
+        hyperparameters: Those of the selected candidate.
+        logits: Its out-of-fold logits, shape (N, C).
+        history: Loss of each candidate.
+    """
+
+    estimator: Estimator
+    hyperparameters: dict[str, float]
+    logits: Tensor
+    history: list[dict[str, float]]
 
 
-def _stops_by_folds(both: StopsData, count: int, training_ends: int, training: Probe) -> SelectedHead:
-    """Do the same for a target in stops."""
-    choice, out_of_fold, tried = choose_by_folds(both, training)
-    train = both.some(np.flatnonzero(both.places < training_ends))
-    first, final = (fit_stops(task, choice) for task in (train, both))
-    facts = {"penalty": choice.penalty, "random_intercept_variance": choice.offset}
-    return SelectedHead(first, _spread(out_of_fold, both.places, count), facts, tried, final)
+def choose_by_folds(head: Estimator, data: HeadData, folds: int) -> FoldSelection:
+    """Select a candidate by cross-validation in which no group is divided between folds.
+
+    Args:
+        head: Estimator with its candidates.
+        data: Labelled photographs.
+        folds: Number of folds.
+    """
+    reduced = replace(data, features=reduce_features(data.features)[0])
+    indices, outputs = [], []
+    for train, held_out in grouped_folds(data, folds):
+        indices.append(held_out)
+        outputs.append(head.fit(reduced.subset(train)).outputs(reduced.features[held_out]))
+    in_order = torch.cat(outputs, 1)[:, np.argsort(np.concatenate(indices))]
+    logits = head.calibrate(in_order, data)
+    losses = [data.loss(candidate_logits).item() for candidate_logits in logits]
+    best = int(np.argmin(losses))
+    history = [{**candidate, "out_of_fold_loss": loss} for candidate, loss in zip(head.candidates, losses, strict=True)]
+    return FoldSelection(head.select(best), head.candidates[best], logits[best], history)
 
 
-def _spread(logits: NDArray[np.float64], places: NDArray[np.int64], count: int) -> NDArray[np.float32]:
-    """Return logits at their places among all rows, NaN elsewhere."""
-    spread = np.full((count, logits.shape[1]), np.nan, np.float32)
-    spread[places] = logits
-    return spread
-
-
-def _features(predictor: Predictor, work: FitJob, split: str, fitted: FitResult) -> tuple[Tensor, list[Row]]:
-    """Return the features of every photograph that can be read, shape (N, F), and their rows."""
-    inputs = cached_features(predictor, work.dataset, work.rows[split])
-    fitted.unreadable += inputs.unreadable
-    return torch.from_numpy(inputs.take(np.arange(len(inputs)))["features"]).double(), list(inputs.rows)
-
-
-def _head_state(target: TargetSpec, parameters: Tensor) -> dict[str, Tensor]:
-    """Return a head's parameters under the names that they have in the network."""
+def _named_parameters(target: TargetSpec, parameters: Tensor) -> dict[str, Tensor]:
+    """Return the parameters of a head by their names in the network."""
     name = f"heads.targets.{target.name}"
     return {f"{name}.weight": parameters[:, :-1].float(), f"{name}.bias": parameters[:, -1].float()}

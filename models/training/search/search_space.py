@@ -1,4 +1,4 @@
-"""Settings that a search tries: ``learning_rate=1e-4..1e-2`` or ``patches=4,8,16``."""
+"""Search ranges of settings: ``learning_rate=1e-4..1e-2`` or ``patches=4,8,16``."""
 
 import json
 import math
@@ -12,18 +12,18 @@ from lightmeter.errors import UsageError
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-_DECADE = 10  # a range as wide as this is searched by its logarithm
+_LOG_SCALE_RATIO = 10  # between the ends of a range, from which it is searched on a logarithmic scale
 
 
 @dataclass(frozen=True)
 class SearchRange:
-    """One setting and the values that it can take.
+    """A setting and the values to search.
 
     Attributes:
-        key: as ``--set`` takes it.
-        choices: values to choose between; empty for a range.
-        low: least value of a range; whole where both ends are.
-        high: greatest value.
+        key: Key as in ``--set``.
+        choices: Values to choose from; empty for a range.
+        low: Least value of a range; a whole number if both ends are.
+        high: Greatest value of a range.
     """
 
     key: str
@@ -33,47 +33,44 @@ class SearchRange:
 
     @property
     def examples(self) -> tuple[object, ...]:
-        """Values of which each must be possible."""
+        """Values that must all be valid."""
         return self.choices or (self.low, self.high)
 
     def suggest(self, trial: "Trial") -> object:
-        """Return the value that a trial tries."""
+        """Return the value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.key, self.choices)
-        wide = self.low > 0 and self.high / self.low >= _DECADE
+        log = self.low > 0 and self.high / self.low >= _LOG_SCALE_RATIO
         if isinstance(self.low, int) and isinstance(self.high, int):
-            return trial.suggest_int(self.key, self.low, self.high, log=wide)
-        return trial.suggest_float(self.key, self.low, self.high, log=wide)
+            return trial.suggest_int(self.key, self.low, self.high, log=log)
+        return trial.suggest_float(self.key, self.low, self.high, log=log)
 
 
 def parse_search_range(texts: Sequence[str]) -> list[SearchRange]:
-    """Read what a person wants to be tried.
+    """Parse the values of ``--search``.
 
     Raises:
-        UsageError: if one is neither a range nor several values.
+        UsageError: A value is neither a range nor a list of several values.
     """
-    found = [_read(text) for text in texts]
-    if not found:
-        raise UsageError("There is nothing to search; say what to try, for example --vary learning_rate=1e-4..1e-2.")
-    return found
+    return [_parse(text) for text in texts]
 
 
-def _read(text: str) -> SearchRange:
+def _parse(text: str) -> SearchRange:
     key, equals, values = (part.strip() for part in text.partition("="))
     low, dots, high = values.partition("..")
     if equals and dots:
-        ends = [_number(end) for end in (low, high)]
+        ends = [_parse_number(end) for end in (low, high)]
         if None not in ends and ends[0] < ends[1]:
             return SearchRange(key, low=ends[0], high=ends[1])
     elif equals:
-        choices = _choices(values)
+        choices = _parse_choices(values)
         if len(choices) > 1:
             return SearchRange(key, choices)
-    raise UsageError(f"--vary wants key=low..high or key=a,b,c, not '{text}'.")
+    raise UsageError(f"Invalid --search '{text}': use KEY=LOW..HIGH or KEY=A,B,C.")
 
 
-def _choices(text: str) -> tuple[str, ...]:
-    """Return values with commas between; commas within brackets and quotes do not count."""
+def _parse_choices(text: str) -> tuple[str, ...]:
+    """Return the values of a list; commas within brackets and quotes do not separate values."""
     try:
         values = tomllib.loads(f"value = [{text}]")["value"]
     except tomllib.TOMLDecodeError:
@@ -81,7 +78,7 @@ def _choices(text: str) -> tuple[str, ...]:
     return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
-def _number(text: str) -> Any:
+def _parse_number(text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

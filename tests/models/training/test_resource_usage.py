@@ -1,8 +1,8 @@
-"""Energy, from counters as Linux has them."""
+"""Energy from the RAPL counters of Linux."""
 
 from pathlib import Path
 
-from lightmeter.models.training.energy import RaplMeter
+from lightmeter.models.training.resource_usage import RaplMeter
 
 
 def package(counters: Path, number: int, microjoules: int) -> Path:
@@ -13,7 +13,7 @@ def package(counters: Path, number: int, microjoules: int) -> Path:
     return folder
 
 
-def test_all_packages_count_and_their_parts_do_not(tmp_path: Path) -> None:
+def test_rapl_meter_sums_packages_without_their_parts(tmp_path: Path) -> None:
     package(tmp_path, 0, 100)
     package(tmp_path, 1, 500)
     (tmp_path / "intel-rapl:0:0").mkdir()
@@ -24,14 +24,14 @@ def test_all_packages_count_and_their_parts_do_not(tmp_path: Path) -> None:
     assert meter.joules == 0.005
 
 
-def test_a_counter_that_begins_again_is_followed(tmp_path: Path) -> None:
+def test_rapl_meter_handles_counter_wrap(tmp_path: Path) -> None:
     package(tmp_path, 0, 999_000)
     meter = RaplMeter(tmp_path)
     package(tmp_path, 0, 1_000)
     assert meter.joules == 0.002
 
 
-def test_what_cannot_be_read_is_not_guessed(tmp_path: Path) -> None:
+def test_rapl_meter_returns_none_without_counters(tmp_path: Path) -> None:
     assert RaplMeter(tmp_path).joules is None
     (package(tmp_path, 0, 1) / "energy_uj").unlink()
     assert RaplMeter(tmp_path).joules is None

@@ -1,0 +1,98 @@
+"""Functions for notebooks and scripts, exported by `lightmeter.models`."""
+
+from pathlib import Path
+from typing import Any
+
+from lightmeter.labels.datasets.dataset import Dataset, open_dataset
+from lightmeter.models.evaluation.evaluate import evaluate_run
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training.distributed import select_device
+from lightmeter.models.training.recipe import Recipe, read_recipe
+from lightmeter.models.training.runs import find_run, new_run_folder, open_run
+from lightmeter.models.training.train import TrainingRun
+from lightmeter.models.training.train import train as train_recipe
+
+
+def load_predictor(run: str | Path, device: str = "cpu") -> Predictor:
+    """Load the model of a run.
+
+    Args:
+        run: Run folder, or the name of a run of the project.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+
+    Returns:
+        A predictor; its method ``predict`` takes a path, the bytes of a file or an image opened with Pillow.
+
+    Raises:
+        UsageError: The folder is not a run folder or is damaged.
+
+    Example:
+        >>> predictor = load_predictor("patches-shutter-v1-1")  # doctest: +SKIP
+        >>> predictor.predict("photograph.jpg").predictions["shutter"].label  # doctest: +SKIP
+        '1/250'
+    """
+    return open_run(Path(run), select_device(device))
+
+
+def train(
+    recipe: Recipe | str,
+    dataset: Dataset | str | Path,
+    out: str | Path | None = None,
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    resume: bool = False,
+) -> TrainingRun:
+    """Train a recipe on a data set and evaluate it on validation; the test split is not read.
+
+    Args:
+        recipe: A recipe, the name of a built-in one, or the path of a TOML file.
+        dataset: A data set, its folder, or its name in the project.
+        out: Run folder; must not exist (default: ``runs/NAME`` of the project).
+        name: Name of the run and of the served model (default: that of the folder).
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+        seed: Random seed.
+        resume: Resume from the last checkpoint of an interrupted training.
+
+    Returns:
+        The run folder and its metrics.
+
+    Raises:
+        UsageError: The recipe or the data set is invalid, or the folder exists.
+
+    Example:
+        >>> run = train("patches", "shutter-v1", seed=1)  # doctest: +SKIP
+        >>> run.metrics["validation"]["targets"]["shutter"]["macro_f1"]["value"]  # doctest: +SKIP
+        0.61
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
+    dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
+    folder = new_run_folder(Path(out) if out else None, name, f"{recipe.name}-{dataset.spec.name}")
+    return train_recipe(recipe, dataset, folder, device=select_device(device), seed=seed, resume=resume)
+
+
+def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, device: str = "auto") -> dict[str, Any]:
+    """Evaluate a run on the test split of its data set; each evaluation is recorded in the run.
+
+    Args:
+        run: Run folder, or the name of a run of the project.
+        dataset: The data set that it was trained on, its folder or its name in the project (default: the data set of
+            the same name in the project).
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+
+    Returns:
+        Content of ``metrics.json``.
+
+    Raises:
+        UsageError: The run was trained on another data set, or a folder is invalid.
+
+    Example:
+        >>> metrics = evaluate("patches-shutter-v1-1")  # doctest: +SKIP
+        >>> metrics["test"]["targets"]["shutter"]["macro_f1"]["value"]  # doctest: +SKIP
+        0.58
+    """
+    predictor = load_predictor(run, device)
+    if not isinstance(dataset, Dataset):
+        dataset = open_dataset(Path(dataset or str(predictor.spec.data.get("name", ""))))
+    return evaluate_run(find_run(Path(run)), predictor, dataset)

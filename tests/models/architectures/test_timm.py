@@ -1,0 +1,81 @@
+"""Backbones of timm."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.runtime.predictor import Predictor
+from tests.models.conftest import FROZEN_EPOCH, settings
+from tests.support import run_error, run_json, run_text
+
+BACKBONE = "mobilenetv2_050"
+
+
+@pytest.fixture(scope="module")
+def timm() -> Any:
+    """Return timm; if the compiled operators of torchvision do not fit, their names are enough for it."""
+    if not hasattr(torch.ops.torchvision, "nms"):
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return pytest.importorskip("timm")
+
+
+def train_command(dataset: Dataset, run: Path, *changes: str) -> list[object]:
+    """Return the command line that trains with changed settings."""
+    options = [*settings("view_size=32", FROZEN_EPOCH, *changes), "--device", "cpu"]
+    return ["models", "train", "lederer-image", "--data", dataset.folder, "--out", run, *options]
+
+
+@pytest.mark.parametrize("backbone", [BACKBONE, "efficientnet_b0"])
+def test_timm_backbone_trains_and_predicts(timm: Any, backbone: str, dataset: Dataset, tmp_path: Path) -> None:
+    run_json(*train_command(dataset, tmp_path / "run", f"backbone={backbone}", "weights="))
+    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    (result,) = run_json("models", "predict", tmp_path / "run", photograph)
+    assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
+
+
+def test_timm_backbone_loads_weights_of_a_file(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
+    state = timm.create_model(BACKBONE, pretrained=False, num_classes=10).state_dict()
+    file = tmp_path / "weights.safetensors"
+    save_file(state, file)
+    run_text(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}", f"weights={file}"), "--quiet")
+    trained = Predictor.load(tmp_path / "run").network.get_submodule("backbone").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in trained.items())
+
+
+def test_missing_network_connection_raises_error(
+    timm: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    command = train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}", "weights=timm")
+    error = run_error(*command, "--quiet", code=1)
+    assert f"Cannot download timm's weights of {BACKBONE}" in error
+    assert "--set weights=PATH" in error
+
+
+def test_unknown_backbone_raises_error(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
+    error = run_error(*train_command(dataset, tmp_path / "run", "backbone=mobilenet_v9", "weights="))
+    assert "timm has no backbone 'mobilenet_v9'; did you mean mobilenet" in error
+    error = run_error(*train_command(dataset, tmp_path / "run", "weights=timm"))
+    assert "weights=timm needs a timm backbone" in error
+
+
+def test_missing_timm_raises_error(
+    timm: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run_text(*train_command(dataset, run, f"backbone={BACKBONE}", "weights="), "--quiet")
+    monkeypatch.setitem(sys.modules, "timm", None)
+    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    error = run_error("models", "predict", run, photograph)
+    assert f"the backbone '{BACKBONE}' needs timm: pip install 'lightmeter[timm]'" in error
+    other = train_command(dataset, tmp_path / "other", f"backbone={BACKBONE}", "weights=")
+    assert "needs timm" in run_error(*other)

@@ -1,0 +1,64 @@
+"""Wrong use of training, evaluation and prediction: one sentence, exit code 2."""
+
+from pathlib import Path
+
+import pytest
+
+from lightmeter.labels.datasets.dataset import Dataset, TargetSpec
+from tests.models.conftest import SMALL, make_dataset
+from tests.support import run_command, run_error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["patchs"], "did you mean patches"),
+        (["patches", "--set", "patch_sise=64"], "did you mean patch_size"),
+        (["patches", "--set", "weights=vgg"], "file or set of weights 'vgg'"),
+        (["haoran-cnn", "--set", "weights=efficientnet-lite0-imagenet"], "has no backbone for pretrained weights"),
+        (["haoran-cnn", "--set", "filters=-3"], "Cannot build the network of haoran-cnn"),
+        (["haoran-cnn", "--set", "filters=many"], "Cannot build the network of haoran-cnn"),
+        (["haoran-cnn", "--set", "architecture_options.depth=3"], "Cannot build the network of haoran-cnn"),
+        (["gupta-kannan", "--set", "weights=", "--set", "patch_size=32"], "the minimum is 48"),
+        (["haoran-cnn", "--set", "batch_size=1"], "invalid 'training.network.batch_size'"),
+        (["patches", "--set", "architecture=resnet"], "architecture 'resnet'"),
+        (["patches", "--device", "abacus"], "Unknown device 'abacus'"),
+        (["patches", "--device", "cuda:99"], "Device 'cuda:99' is not available"),
+        (["patches", "--name", "../x"], "Invalid run name '../x'"),
+    ],
+)
+def test_invalid_training_raises_error(arguments: list[str], message: str, dataset: Dataset, tmp_path: Path) -> None:
+    assert message in run_error("models", "train", *arguments, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_without_data_set_raises_error(tmp_path: Path) -> None:
+    assert "data set" in run_error("models", "train", "patches", "--data", tmp_path, "--out", tmp_path / "run")
+
+
+def test_existing_run_is_never_overwritten(trained: Path, dataset: Dataset) -> None:
+    before = (trained / "model.toml").read_bytes()
+    error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", trained)
+    assert "already exists; choose another name" in error
+    assert (trained / "model.toml").read_bytes() == before
+
+
+def test_target_with_one_class_raises_error(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "one-v1", targets=[TargetSpec("shutter", "1", ("fast", "never"), (-10.0, 0.0))])
+    error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
+    assert "fewer than two classes of 'shutter'" in error
+
+
+def test_evaluation_on_another_data_set_raises_error(trained: Path, tmp_path: Path) -> None:
+    other = make_dataset(tmp_path / "noise-v1", count=24)
+    assert "was trained on another data set" in run_error("models", "evaluate", trained, "--data", other.folder)
+
+
+def test_missing_photograph_raises_error(trained: Path, tmp_path: Path) -> None:
+    assert "missing.jpg" in run_error("models", "predict", trained, tmp_path / "missing.jpg")
+
+
+def test_only_unreadable_photographs_exit_with_1(trained: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no photograph")
+    assert run_command("models", "predict", trained, text, "--quiet").code == 1

@@ -1,0 +1,228 @@
+"""Network training: checkpoints, early stopping, several processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training.trainer import Trainer
+from tests.models.conftest import CNN, TINY, history, make_dataset
+from tests.support import run_command, run_error, run_json, run_text
+
+EPOCHS = 6  # of CNN
+
+KILL_AFTER_SAVE = """
+import os, sys
+from lightmeter.cli import main
+from lightmeter.models.training.trainer import Trainer
+save = Trainer._save
+def save_and_die(*args):
+    save(*args)
+    os.kill(os.getpid(), 9)
+Trainer._save = save_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+
+KILL_AFTER_CACHE_CHECKPOINT = """
+import os, sys
+from lightmeter.cli import main
+from lightmeter.models.training import feature_cache
+write = feature_cache.write_atomic
+def write_and_die(*args):
+    write(*args)
+    os.kill(os.getpid(), 9)
+feature_cache.write_atomic, feature_cache._CHECKPOINT_INTERVAL = write_and_die, 4
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def run_and_kill(script: str, *command: object) -> None:
+    """Run a command with a script that kills its own process."""
+    process = subprocess.run([sys.executable, "-c", script, *map(str, command)], check=False, capture_output=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+
+
+def test_killed_training_resumes_to_the_same_weights(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_json("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", killed]
+    run_and_kill(KILL_AFTER_SAVE, *command)
+    assert not killed.exists()
+    epochs: list[int] = []
+    train_epoch = Trainer.train_epoch
+    monkeypatch.setattr(
+        Trainer, "train_epoch", lambda self, *args: epochs.append(self.state.epoch) or train_epoch(self, *args)
+    )
+
+    run_json(*command, "--resume")
+
+    assert epochs == list(range(1, EPOCHS))
+    assert history(killed) == history(whole)
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
+def test_killed_feature_computation_resumes_after_last_checkpoint(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
+    run_and_kill(KILL_AFTER_CACHE_CHECKPOINT, *command)
+    calls: list[bytes] = []
+    preprocess = Predictor.preprocess
+    monkeypatch.setattr(
+        Predictor, "preprocess", lambda self, data, *args: calls.append(data) or preprocess(self, data, *args)
+    )
+    run_json(*command, "--resume")
+    assert len(calls) == 4 * 12 - 4  # features of training and validation, evaluation, image statistics
+    whole = tmp_path / "whole"
+    run_json(*command[:-1], whole, "--device", "cpu")
+    assert (whole / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+
+
+def test_interrupted_training_can_be_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_validate", interrupt)
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
+    result = run_command(*command)
+    assert result.code == 130
+    assert "resume with the same command and --resume" in result.error
+    monkeypatch.undo()
+    run_text(*command, "--resume", "--quiet")
+
+
+def test_training_stops_early(dataset: Dataset, tmp_path: Path) -> None:
+    options = ["--set", "epochs=50", "--set", "patience=2", "--set", "learning_rate=0.05"]
+    run_json("models", "train", *CNN[:3], *options, "--data", dataset.folder, "--out", tmp_path / "run")
+    losses = [float(row["validation_loss"]) for row in history(tmp_path / "run")]
+    assert len(losses) < 50
+    assert losses.index(min(losses)) == len(losses) - 3
+
+
+def test_training_does_not_read_the_test_split(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "data" / "noise-v1")
+    for row in dataset.rows("test"):
+        (dataset.store / row["path"]).unlink()
+    for recipe in ("patches", "haoran-cnn", "quality-features"):
+        run_json("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
+
+
+def test_foreign_or_damaged_checkpoint_is_rejected(dataset: Dataset, tmp_path: Path) -> None:
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run", "--resume"]
+    partial = tmp_path / "run.partial"
+    partial.mkdir()
+    torch.save({"fingerprint": "another"}, partial / "checkpoint.pt")
+    assert "belongs to another recipe, data set or seed" in run_error(*command)
+    (partial / "checkpoint.pt").write_bytes(b"junk")
+    assert "Cannot read the checkpoint" in run_error(*command)
+
+
+def test_nan_loss_raises_error(dataset: Dataset, tmp_path: Path) -> None:
+    options = ["--set", "learning_rate=1e30", "--data", dataset.folder, "--out", tmp_path / "run"]
+    error = run_error("models", "train", *CNN, *options, code=1)
+    assert "The loss became nan in phase 1, epoch" in error
+    assert not (tmp_path / "run").exists()
+
+
+def run_two_processes(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a Python command in two processes with torchrun."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
+    return subprocess.run(
+        [*torchrun, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_two_processes_train_like_one(dataset: Dataset, tmp_path: Path) -> None:
+    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
+    run_json("models", "train", *options, "--out", tmp_path / "one")
+    process = run_two_processes(
+        ["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"]
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["run"] == str(tmp_path / "two")
+    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+        assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+
+
+def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
+    """With losses of their own one process could stop early while the other waits for it."""
+    script = tmp_path / "broadcast.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport torch\nfrom lightmeter.models.training import distributed\n"
+        "with distributed.process_group('cpu'), torch.inference_mode():\n"
+        "    value = distributed.broadcast(torch.tensor(5.0 + distributed.rank()))\n"
+        "    Path(sys.argv[1], str(distributed.rank())).write_text(str(value))\n"
+    )
+    (folder := tmp_path / "values").mkdir()
+    process = run_two_processes([str(script), str(folder)])
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"0": "5.0", "1": "5.0"}, process.stderr
+
+
+def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
+    """Activations are kept as 16-bit floats."""
+    options = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
+    for cached in ("true", "false"):
+        settings = ["--set", f"cache_activations={cached}", "--data", dataset.folder, "--out", tmp_path / cached]
+        run_json("models", "train", *options, *settings)
+    for first, second in zip(history(tmp_path / "true"), history(tmp_path / "false"), strict=True):
+        assert float(first["validation_loss"]) == pytest.approx(float(second["validation_loss"]), rel=0.02)
+
+
+def test_cached_activations_need_a_frozen_backbone(dataset: Dataset, tmp_path: Path) -> None:
+    options = ["--set", "phases=[{epochs=1, learning_rate=1e-3}]", "--data", dataset.folder, "--out", tmp_path / "run"]
+    error = run_error("models", "train", "lightmeter-attention", *options)
+    assert "cache_activations needs a frozen backbone" in error
+
+
+def test_report_shows_training_facts(dataset: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    facts = run_json("models", "train", *CNN, "--data", dataset.folder, "--out", run)["metrics"]["training"]
+    assert 0 <= facts["waiting_share"] <= 1
+    assert facts["photographs"] == {"shutter": "fast 6, slow 6"}
+    assert facts["class_weights"] == "none"
+    assert facts["energy"]
+    page = (run / "report.html").read_text()
+    assert all(f"<td>{fact}" in page for fact in ("waiting share", "photographs, shutter", "class weights", "energy"))
+
+
+def test_last_batch_of_one_photograph_is_left_out(tmp_path: Path) -> None:
+    """Batch normalisation cannot use a single photograph."""
+    dataset = make_dataset(tmp_path / "noise-v1", count=33)
+    batch_size = len(dataset.rows("train")) - 1
+    options = ["--set", f"batch_size={batch_size}", "--set", "exif=['iso']", "--set", "epochs=2", "--device", "cpu"]
+    run_json("models", "train", "lederer-exif", "--data", dataset.folder, "--out", tmp_path / "run", *options)
+
+
+@pytest.mark.parametrize("recipe", ["patches", "quality-features", "haoran-cnn"])
+def test_unreadable_split_raises_error(recipe: str, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "cut-v1", damaged=range(36))
+    error = run_error("models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run")
+    assert "No photograph in the training split of noise-v1 can be read" in error
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's compiler uses its deprecated API
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_network_gives_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
+    command = ("models", "train", *CNN, "--data", dataset.folder, "--set", "epochs=2")
+    run_json(*command, "--out", tmp_path / "plain")
+    run_json(*command, "--out", tmp_path / "compiled", "--set", "compile=true")
+    for plain, compiled in zip(history(tmp_path / "plain"), history(tmp_path / "compiled"), strict=True):
+        for loss in ("train_loss", "validation_loss"):
+            assert float(compiled[loss]) == pytest.approx(float(plain[loss]), rel=1e-3)
