@@ -41,9 +41,8 @@ class MeanColour(nn.Module):
 
 
 @pytest.fixture
-def mean_colour(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def mean_colour() -> Iterator[list[float]]:
     """Register an architecture for one test; return the scales that it was built with."""
-    monkeypatch.setattr(architectures, "_REGISTRY", dict(architectures._REGISTRY))
     scales: list[float] = []
 
     @register_architecture("mean-colour")
@@ -51,7 +50,8 @@ def mean_colour(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
         scales.append(scale)
         return MeanColour(spec.classes, scale)
 
-    return scales
+    yield scales
+    del architectures._REGISTRY["mean-colour"]
 
 
 def spec_of(architecture: str, **options: Any) -> ModelSpec:

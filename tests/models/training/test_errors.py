@@ -51,7 +51,9 @@ def test_target_with_one_class_raises_error(tmp_path: Path) -> None:
 
 def test_evaluation_on_another_data_set_raises_error(trained: Path, tmp_path: Path) -> None:
     other = make_dataset(tmp_path / "noise-v1", count=24)
-    assert "was trained on another data set" in run_error("models", "evaluate", trained, "--data", other.folder)
+    assert "was not trained on this version of the data set" in run_error(
+        "models", "evaluate", trained, "--data", other.folder
+    )
 
 
 def test_missing_photograph_raises_error(trained: Path, tmp_path: Path) -> None:
