@@ -55,7 +55,7 @@ def test_each_evaluation_on_test_is_recorded(run: Path, dataset: Dataset) -> Non
         metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
         assert len(metrics["evaluations"]) == times
     assert metrics["test"]["photographs"] == 12
-    assert metrics["test"]["targets"]["shutter"]["confusion"] == [[6, 0], [0, 6]]
+    assert metrics["test"]["targets"]["shutter"]["confusion_matrix"] == [[6, 0], [0, 6]]
     rows = pq.read_table(run / "predictions.parquet").to_pylist()
     assert sum(row["split"] == "test" for row in rows) == 12
     assert "evaluated 2 times" in (run / "README.md").read_text()
