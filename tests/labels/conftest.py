@@ -18,10 +18,12 @@ from tests.support import create_project
 
 @dataclass
 class Catalogue:
-    """A project with an empty catalogue, and ways to put photographs into it.
+    """A project with an empty catalogue that tests fill.
 
     Attributes:
-        count: of photographs; the next one's bytes are its number.
+        project: The project.
+        engine: Catalogue engine.
+        count: Number of photographs added; the content of each is its number.
     """
 
     project: Project
@@ -44,7 +46,7 @@ class Catalogue:
         sidecar: dict[str, Any] | None = None,
         **exif: Any,
     ) -> int:
-        """Add one photograph with EXIF values in its file, and return its image's id."""
+        """Add a photograph with EXIF values of its file, and return its image id."""
         self.count += 1
         with Session(self.engine) as session, session.begin():
             run = session.get(HarvestRun, 1)
@@ -104,7 +106,7 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catal
 
 @pytest.fixture
 def any_catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
-    """The same on SQLite, then on PostgreSQL, for tests of what the data base does."""
+    """An empty catalogue on SQLite, and on PostgreSQL."""
     monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", catalogue_url)
     yield from _catalogue(tmp_path, monkeypatch)
 
