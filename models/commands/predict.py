@@ -20,7 +20,7 @@ def predict(
     exif: ExifFile = None,
     device: Device = "auto",
 ) -> None:
-    """Predict from photographs; unreadable files are reported with the reason."""
+    """Predict the targets of a run for photographs; unreadable files are reported with the reason."""
     from lightmeter.models.evaluation.predict import predict_files
     from lightmeter.models.training.distributed import select_device
     from lightmeter.models.training.runs import open_run

@@ -138,25 +138,19 @@ def comparison_plot(runs: Mapping[str, Mapping[str, Any]], metric: str, label: s
 def history_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Plot the losses of training over epochs, trees or penalties."""
     (x_name,) = [name for name in ("epoch", "trees", "penalty") if name in history[0]]
+    curves: dict[tuple[str | None, float | None], list[Mapping[str, Any]]] = {}
+    for row in history:
+        curves.setdefault((row.get("target"), row.get("random_intercept_variance")), []).append(row)
+    colours = dict(zip(dict.fromkeys(target for target, _ in curves), cycle(_COLOURS), strict=False))
+    styles = dict(zip(sorted({variance or 0.0 for _, variance in curves}), cycle(_STYLES), strict=False))
     figure, axes = _canvas(7.6, 4.0, "training")
-    colours = dict(zip(dict.fromkeys(row.get("target") for row in history), cycle(_COLOURS), strict=False))
-    variance_of = [row.get("random_intercept_variance") for row in history]
-    styles = dict(zip(sorted({variance or 0.0 for variance in variance_of}), cycle(_STYLES), strict=False))
-    curve_of = [(row.get("target"), variance) for row, variance in zip(history, variance_of, strict=True)]
-    for target, variance in dict.fromkeys(curve_of):
-        rows = [row for row, curve in zip(history, curve_of, strict=True) if curve == (target, variance)]
-        name_of_curve = target if variance is None else f"{target}, intercept variance {variance:g}"
+    for (target, variance), rows in curves.items():
+        curve = target if variance is None else f"{target}, intercept variance {variance:g}"
         x = [row[x_name] for row in rows] if x_name == "penalty" else range(1, len(rows) + 1)
-        for name, style in (
-            ("train_loss", "--"),
-            ("validation_loss", "-"),
-            ("out_of_fold_loss", styles[variance or 0.0]),
-        ):
-            if name in rows[0]:
-                label = ", ".join(
-                    part for part in (name_of_curve, name.removesuffix("_loss").replace("_", " ")) if part
-                )
-                axes.plot(x, [row[name] for row in rows], style, color=colours[target], label=label)
+        for loss, style in (("train", "--"), ("validation", "-"), ("out_of_fold", styles[variance or 0.0])):
+            if f"{loss}_loss" in rows[0]:
+                label = ", ".join(part for part in (curve, loss.replace("_", " ")) if part)
+                axes.plot(x, [row[f"{loss}_loss"] for row in rows], style, color=colours[target], label=label)
     if x_name == "penalty":
         axes.set_xscale("log")
     else:
