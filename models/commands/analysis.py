@@ -8,7 +8,14 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.files import write_atomic
-from lightmeter.models.commands.options import RunFolder, SplitName, TargetName, TrainedOn, open_dataset, seen_split
+from lightmeter.models.commands.options import (
+    RunFolder,
+    SplitName,
+    TargetName,
+    TrainingData,
+    analysis_split,
+    open_dataset,
+)
 
 app = CommandGroup()
 
@@ -39,7 +46,7 @@ def explain(
 @app.command()
 def attack(
     run: RunFolder,
-    data: TrainedOn = None,
+    data: TrainingData = None,
     target: TargetName = None,
     epsilons: Annotated[str, typer.Option(help="Perturbation sizes (0-255), separated by commas.")] = (
         "0,0.25,0.5,1,2,4,8"
@@ -54,7 +61,7 @@ def attack(
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    result = attack_split(predictor, dataset, seen_split(run, split), target, _numbers(epsilons), limit)
+    result = attack_split(predictor, dataset, analysis_split(run, split), target, _numbers(epsilons), limit)
     plot = find_run(run) / "plots" / f"attack-{result['target']}.png"
     write_atomic(plot, attack_plot(result))
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
@@ -65,7 +72,7 @@ def attack(
 @app.command()
 def importance(
     run: RunFolder,
-    data: TrainedOn = None,
+    data: TrainingData = None,
     target: TargetName = None,
     split: SplitName = "validation",
     repeats: Annotated[int, typer.Option(min=1, help="Number of shuffles per feature.")] = 10,
@@ -78,7 +85,7 @@ def importance(
 
     predictor = open_run(run)
     dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    result = permutation_importance(predictor, dataset, seen_split(run, split), target, repeats)
+    result = permutation_importance(predictor, dataset, analysis_split(run, split), target, repeats)
     plot = find_run(run) / "plots" / f"importance-{result['target']}.png"
     write_atomic(plot, importance_plot(result))
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]

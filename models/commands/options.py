@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset, Split
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
-TrainedOn = Annotated[
+TrainingData = Annotated[
     Path | None,
     typer.Option("--data", help="Data set of the training (default: the project's data set of that name)."),
 ]
@@ -28,7 +28,7 @@ ExifFile = Annotated[
 SplitName = Annotated[str, typer.Option(help="validation, or test once it was evaluated.")]
 
 
-def seen_split(run: Path, split: str) -> "Split":
+def analysis_split(run: Path, split: str) -> "Split":
     """Return the split of an analysis; it must not have been fitted to, and test must have been evaluated before.
 
     Raises:

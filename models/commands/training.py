@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.models.commands.options import DataFolder, Device, RecipeName, RunFolder, Seed, Settings, TrainedOn
+from lightmeter.models.commands.options import DataFolder, Device, RecipeName, RunFolder, Seed, Settings, TrainingData
 from lightmeter.models.commands.tables import metrics_tables
 
 app = CommandGroup()
@@ -56,7 +56,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
 @app.command()
 def evaluate(
     run: RunFolder,
-    data: TrainedOn = None,
+    data: TrainingData = None,
     device: Device = "auto",
 ) -> None:
     """Evaluate a run on the test split of its data set (each evaluation is recorded)."""

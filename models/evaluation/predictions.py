@@ -8,11 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import group_indices
+from lightmeter.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
-from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import Row, each_photograph, labelled, unreadable
 

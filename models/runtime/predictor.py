@@ -20,9 +20,10 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from ...exposure import setting_from_stops
+from ...geometry import Box
 from .. import architectures
 from .exif_features import Tags
-from .preprocess import Box, InvalidPhoto, ModelInput, Photo, preprocess
+from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
 __all__ = [

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from ...geometry import Box
 from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
@@ -35,9 +36,6 @@ _WARNINGS = threading.Lock()
 
 Photo = bytes | str | Path | Image.Image
 """A photograph: the bytes of its file, its path, or an image opened with Pillow."""
-
-Box = tuple[int, int, int, int]
-"""A part of an image: left, top, width and height in stored pixels."""
 
 
 class InvalidPhoto(ValueError):
@@ -76,7 +74,7 @@ def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, ex
     Args:
         photo: The bytes of a file, its path, or an image opened with Pillow.
         settings: Which inputs to compute.
-        box: The part of the photograph to use, for example a face (default: all of it).
+        box: The part of the photograph to use, in stored pixels (default: all of it).
         exif: EXIF tags that replace those of the file.
 
     Raises:

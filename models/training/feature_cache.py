@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightmeter.files import write_atomic
+from lightmeter.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.preprocess import Box, InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
 from lightmeter.project import find_optional_project
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightmeter.geometry import Box
 from lightmeter.models.runtime.preprocess import InvalidPhoto, patch_positions, preprocess
 from lightmeter.models.runtime.spec import Preprocessing
 from tests.models.conftest import jpeg
@@ -65,13 +66,13 @@ def test_coloured_patches_exclude_borders() -> None:
 def test_crop_counts_stored_pixels() -> None:
     data = jpeg(noisy=True, seed=4)
     pixels = np.asarray(Image.open(io.BytesIO(data)))
-    photo = preprocess(data, Preprocessing(patches=0, view_size=64), (10, 20, 64, 64))
+    photo = preprocess(data, Preprocessing(patches=0, view_size=64), Box(10, 20, 64, 64))
     assert (photo.width, photo.height) == (64, 64)
     assert np.array_equal(photo.inputs["view"].transpose(1, 2, 0), pixels[20:84, 10:74])
 
 
-@pytest.mark.parametrize("box", [(150, 0, 20, 20), (-1, 0, 64, 64), (0, 0, 0, 10)])
-def test_crop_outside_the_photograph_is_rejected(box: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize("box", [Box(150, 0, 20, 20), Box(-1, 0, 64, 64), Box(0, 0, 0, 10)])
+def test_crop_outside_the_photograph_is_rejected(box: Box) -> None:
     with pytest.raises(InvalidPhoto, match="is not within 160 × 120 pixels") as caught:
         preprocess(jpeg(noisy=True, seed=4), Preprocessing(), box)
     assert caught.value.status == 422
