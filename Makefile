@@ -1,21 +1,26 @@
-# Two commands do everything on a machine that has Python 3.11 or newer: `make demo` and `make test`.
+# `make demo` and `make test` need Python 3.11 or later and install everything else into .venv.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check install install-test clean
+.PHONY: demo test check docs install install-test clean
 
-demo: install  ## run the whole chain on photographs that it makes itself
+demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
 
-test: install-test  ## run the tests
+test: install-test  ## Run the tests.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: install-test  ## what a commit must pass: style, types, import order
+check: install-test  ## Check style, types, import rules and generated documents.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: install-test  ## Generate the reference and build the site in site/.
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
 
 install: $(VENV)/.installed
 
@@ -23,15 +28,15 @@ install-test: $(VENV)/.installed-test
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable .
-	$(BIN)/python -m compileall -q lightmeter harvest labels models serve
+	$(BIN)/python -m compileall -q lightmeter
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[docs,test]'
 	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 clean:
-	rm -rf $(VENV) lightmeter-demo*
+	rm -rf $(VENV) site lightmeter-demo*

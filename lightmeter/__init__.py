@@ -1,8 +1,29 @@
-"""Lightmeter reads how a photograph was made.
+"""Lightmeter estimates how a photograph was made: aperture, ISO, shutter speed, focal length, film or digital.
 
-This is the ground floor: settings, console, errors, plugin registry and the root command. The floors above it
-(``harvest``, ``labels``, ``models``, ``serve``) import it; it imports none of them and finds what they add through
-entry points.
+The names below are the entry points for notebooks. `lightmeter.harvest`, `lightmeter.labels`, `lightmeter.models` and
+`lightmeter.serve` export what plugins build on, `lightmeter.testing` what tests them.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.project import Project
+
+if TYPE_CHECKING:
+    from lightmeter.harvest import open_catalogue
+    from lightmeter.labels import open_dataset
+    from lightmeter.models import load_predictor
+
 __version__ = "0.1.0"
+
+__all__ = ["LightmeterError", "Project", "UsageError", "load_predictor", "open_catalogue", "open_dataset"]
+
+_LAZY = {"load_predictor": "models", "open_catalogue": "harvest", "open_dataset": "labels"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the function that opens a layer when it is first used (PEP 562)."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
