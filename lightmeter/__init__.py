@@ -4,10 +4,10 @@ The names below are the entry points for notebooks. `lightmeter.harvest`, `light
 `lightmeter.serve` export what plugins build on, `lightmeter.testing` what tests them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.exports import lazy_exports
 from lightmeter.project import Project
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ __version__ = "0.1.0"
 
 __all__ = ["LightmeterError", "Project", "UsageError", "load_predictor", "open_catalogue", "open_dataset"]
 
-_LAZY = {"load_predictor": "models", "open_catalogue": "harvest", "open_dataset": "labels"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import the function that opens a layer when it is first used (PEP 562)."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__, {"load_predictor": "models", "open_catalogue": "harvest", "open_dataset": "labels"}
+)

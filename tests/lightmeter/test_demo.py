@@ -1,25 +1,54 @@
-"""``lightmeter demo``: the full pipeline, from a crawled site to a prediction of TorchServe."""
+"""The demo, and what runs in the project that it leaves behind: the notebook and the examples of the public API."""
 
+import doctest
+import shutil
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import psutil
 import pytest
+from nbclient import NotebookClient
 
 from tests.support import Lightmeter
 
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models", "lightmeter.serve")
 
-@pytest.mark.server
-@pytest.mark.timeout(600)
-def test_demo_runs_full_pipeline(lightmeter: Lightmeter, tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    result = lightmeter("demo", folder, "--count", "72")
-    assert all(Path(path).exists() for path in result["outputs"].values())
-    assert result["predictions"]
-    for prediction in result["predictions"]:
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Result of a small demo."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    result: dict[str, Any] = Lightmeter()("demo", folder, "--count", "72")
+    return result
+
+
+@pytest.fixture
+def demo_project(demo: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Project of the demo, as the working directory, with a file ``photograph.jpg``."""
+    project = Path(demo["folder"]) / "project"
+    photograph = next(path for path in (project / "store").glob("*/*") if path.is_file())
+    shutil.copyfile(photograph, project / "photograph.jpg")
+    monkeypatch.chdir(project)
+    return project
+
+
+def test_demo_runs_full_pipeline(demo: dict[str, Any]) -> None:
+    assert all(Path(path).exists() for path in demo["outputs"].values())
+    assert demo["predictions"]
+    for prediction in demo["predictions"]:
         assert prediction["served"] == prediction["local"]
-    harvest = next(step["result"] for step in result["steps"] if "Crawl" in step["name"])
+    harvest = next(step["result"] for step in demo["steps"] if "Crawl" in step["name"])
     assert harvest == "74 found, 72 fetched, 1 gone, 1 failed"
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_demo_leaves_no_process_behind(demo: dict[str, Any]) -> None:
+    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    assert not [command for command in commands if demo["folder"] in command]
 
 
 def test_demo_rejects_folder_that_is_not_empty(lightmeter: Lightmeter, tmp_path: Path) -> None:
@@ -28,3 +57,25 @@ def test_demo_rejects_folder_that_is_not_empty(lightmeter: Lightmeter, tmp_path:
     assert completed.returncode == 2
     assert "already exists" in completed.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_notebook_runs(demo_project: Path) -> None:
+    notebook = nbformat.read(ROOT / "examples" / "notebook.ipynb", as_version=4)
+    NotebookClient(notebook, resources={"metadata": {"path": str(demo_project)}}, kernel_name="python3").execute()
+    outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    assert "f_number" in outputs[1][-1]["data"]["text/html"]
+    assert "image/png" in outputs[2][-1]["data"]
+    assert "iso" in outputs[-1][-1]["data"]["text/plain"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_examples_of_public_api_run(package: str, demo_project: Path) -> None:
+    module = import_module(package)
+    finder, runner = doctest.DocTestFinder(recurse=True), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    report: list[str] = []
+    for name in module.__all__:
+        value = getattr(module, name)
+        for test in finder.find(value, name, module=import_module(value.__module__)):
+            runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)

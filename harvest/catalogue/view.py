@@ -1,0 +1,100 @@
+"""A read-only view of the catalogue and the photo store, for notebooks and plugin authors."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image as PillowImage
+from sqlalchemy import select
+
+from lightmeter.harvest.catalogue.export import export
+from lightmeter.harvest.catalogue.lookup import find_image
+from lightmeter.harvest.catalogue.models import Image
+from lightmeter.harvest.catalogue.query.parser import parse_where
+from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.store import path_of
+from lightmeter.project import Project, find_project
+
+
+class Catalogue:
+    """Read-only view of a project's catalogue and photo store.
+
+    Args:
+        project: The project.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._engine = open_engine(project)
+
+    def photographs(self, where: str | None = None) -> pa.Table:
+        """Return the downloaded photographs as an Arrow table; ``.to_pandas()`` converts it.
+
+        Args:
+            where: Query as for ``--where``, for example ``"iso >= 800 and make = Canon"`` (default: all).
+
+        Returns:
+            The table that ``lightmeter catalogue export`` writes: one row per sighting, one column per value.
+
+        Raises:
+            UsageError: The query is invalid.
+
+        Example:
+            >>> photographs = open_catalogue().photographs(where="iso >= 100")
+            >>> photographs.select(["sha256", "iso"]).num_columns
+            2
+        """
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "photographs.parquet"
+            export(self._engine, file, "parquet", parse_where(where) if where else None)
+            return pq.read_table(file)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a photograph's original file.
+
+        Args:
+            name: SHA-256 or its first digits, file name, or id at the source.
+
+        Raises:
+            UsageError: No photograph matches, or several do.
+        """
+        with self._engine.connect() as connection:
+            image_id = find_image(connection, name)
+            sha256 = connection.scalars(select(Image.sha256).where(Image.id == image_id)).one()
+        return path_of(self._project.store, sha256)
+
+    def image(self, name: str) -> PillowImage.Image:
+        """Return a photograph as a Pillow image, as stored: the EXIF orientation is not applied.
+
+        Args:
+            name: As for `path`.
+
+        Raises:
+            UsageError: No photograph matches, or several do.
+
+        Example:
+            >>> catalogue = open_catalogue()
+            >>> catalogue.image(catalogue.photographs()["sha256"][0].as_py()).format
+            'JPEG'
+        """
+        return PillowImage.open(self.path(name))
+
+
+def open_catalogue(project: Project | Path | str | None = None) -> Catalogue:
+    """Open the catalogue of a project for reading.
+
+    Args:
+        project: A project or its folder (default: the project of the working directory).
+
+    Raises:
+        UsageError: There is no such project, or its catalogue must be upgraded first.
+        LightmeterError: The database cannot be reached.
+
+    Example:
+        >>> open_catalogue(".").photographs(where="f_number < 4").num_rows > 0
+        True
+    """
+    if project is None:
+        project = find_project()
+    return Catalogue(project if isinstance(project, Project) else find_project(Path(project)))

@@ -1,0 +1,56 @@
+"""The exported names are an interface: adding or removing one is a decision."""
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+EXPORTS = {
+    "lightmeter": {"LightmeterError", "Project", "UsageError", "load_predictor", "open_catalogue", "open_dataset"},
+    "lightmeter.harvest": {
+        "Argument",
+        "Checkpoint",
+        "Filter",
+        "Measurement",
+        "Option",
+        "Sighting",
+        "Source",
+        "SourceQuery",
+        "SpiderSource",
+        "Verdict",
+        "open_catalogue",
+    },
+    "lightmeter.labels": {"Decision", "Target", "open_dataset"},
+    "lightmeter.models": {"Recipe", "evaluate", "load_predictor", "register_architecture", "train"},
+    "lightmeter.serve": {"Client", "write_archive"},
+    "lightmeter.testing": {"ArchitectureTests", "FilterTests", "SourceTests", "TargetTests", "photograph", "served"},
+}
+
+
+@pytest.mark.parametrize("package", EXPORTS)
+def test_exported_names_are_pinned(package: str) -> None:
+    module = import_module(package)
+    assert set(module.__all__) == EXPORTS[package]
+    assert all(getattr(module, name).__doc__ for name in module.__all__)
+
+
+def test_unknown_name_raises_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(import_module("lightmeter"), "nothing")  # noqa: B009
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import lightmeter, sys; print(sorted({'torch', 'sqlalchemy', 'numpy', 'pydantic', 'rich'} & set(sys.modules)))"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout == "[]\n"
+
+
+def test_references_are_generated_from_current_code() -> None:
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, str(root / "docs" / "generate.py"), "--check"]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
