@@ -1,4 +1,4 @@
-"""Imports point one way; the wheel's floors do not know those above them."""
+"""Import rules between the layers."""
 
 import subprocess
 import sys
@@ -9,5 +9,5 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_import_rules_hold() -> None:
     lint = Path(sys.executable).parent / "lint-imports"
-    done = subprocess.run([str(lint), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    completed = subprocess.run([str(lint), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout

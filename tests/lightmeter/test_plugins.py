@@ -1,4 +1,4 @@
-"""Plugins are found through entry points; a broken one is reported and takes nobody down."""
+"""Plugins are discovered through entry points; a broken one is reported and does not affect the others."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from lightmeter.errors import LightmeterError, UsageError
 
 
 @pytest.fixture
-def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed distribution whose source plugin cannot be imported."""
     info = tmp_path / "lightmeter_source_broken-1.0.dist-info"
     info.mkdir()
@@ -21,22 +21,22 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_built_ins_are_found() -> None:
+def test_built_in_sources_are_installed() -> None:
     assert {"folder", "simulator", "website"} <= set(plugins.installed("sources"))
 
 
-def test_an_unknown_name_gets_the_nearest() -> None:
+def test_unknown_name_suggests_similar_names() -> None:
     with pytest.raises(UsageError, match="did you mean folder"):
         plugins.get("sources", "foldr")
 
 
-def test_a_broken_plugin_is_reported_with_its_origin(broken: None) -> None:
+def test_broken_plugin_error_names_its_distribution(broken_plugin: None) -> None:
     with pytest.raises(LightmeterError, match=r"'broken' of lightmeter-source-broken 1\.0"):
         plugins.get("sources", "broken").load()
 
 
-def test_sources_lists_the_broken_beside_the_others(
-    broken: None, project: Path, capsys: pytest.CaptureFixture[str]
+def test_broken_plugin_does_not_affect_others(
+    broken_plugin: None, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["harvest", "sources", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}

@@ -1,4 +1,4 @@
-"""The wheel, built and installed elsewhere, has all that the checkout has."""
+"""The wheel contains everything that the repository tracks and works when installed."""
 
 import subprocess
 import sys
@@ -19,10 +19,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-def test_everything_tracked_is_in_it(wheel: Path) -> None:
+def test_wheel_contains_all_tracked_files(wheel: Path) -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        pytest.skip("this is no git checkout, so what belongs in the wheel is not known")
+        pytest.skip("not a git checkout, so the expected files are unknown")
     layers = ("harvest/", "labels/", "models/", "serve/", "migrations/")
     tracked = {name for name in listed.stdout.split("\0") if (ROOT / name).is_file()}
     expected = {f"lightmeter/{name}" for name in tracked if name.startswith(layers)}
@@ -33,27 +33,25 @@ def test_everything_tracked_is_in_it(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"lightmeter"}
 
 
-def test_it_works_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> None:
-    home = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-    packages = next(home.glob("lib/python*/site-packages"))
+def test_wheel_works_in_new_environment(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    packages = next(environment.glob("lib/python*/site-packages"))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(packages)
-    ours = Path(next(p for p in sys.path if p.endswith("site-packages")))
-    (packages / "dependencies.pth").write_text(f"{_without_us(ours, tmp_path)}\n")
+    installed = Path(next(path for path in sys.path if path.endswith("site-packages")))
+    (packages / "dependencies.pth").write_text(f"{_dependencies(installed, tmp_path)}\n")
     code = "from lightmeter import harvest, migrations; print(harvest.__file__, migrations.__file__)"
-    python = str(home / "bin" / "python")
-    found = subprocess.run(
-        [python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    ).stdout.split()
-    assert all(str(packages) in path for path in found)
+    python = str(environment / "bin" / "python")
+    completed = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert all(str(packages) in path for path in completed.stdout.split())
     subprocess.run([python, "-m", "lightmeter", "init", "p"], check=True, cwd=tmp_path, capture_output=True)
     subprocess.run([python, "-m", "lightmeter", "models", "recipes"], check=True, cwd=tmp_path, capture_output=True)
     assert (tmp_path / "p" / "catalogue.sqlite").is_file()
 
 
-def _without_us(packages: Path, folder: Path) -> Path:
-    """Return a folder of links to every installed package except this one."""
+def _dependencies(packages: Path, folder: Path) -> Path:
+    """Return a folder of links to every installed package except Lightmeter."""
     links = folder / "dependencies"
     links.mkdir()
     for path in packages.iterdir():
