@@ -1,6 +1,11 @@
-"""Label photographs and create leakage-safe data sets."""
+"""Label photographs and create leakage-safe data sets.
 
-from typing import TYPE_CHECKING, Any
+Subclass `Target` to add a property that models predict; `open_dataset` reads a data set.
+"""
+
+from typing import TYPE_CHECKING
+
+from lightmeter.exports import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import open_dataset
@@ -8,14 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decision", "Target", "open_dataset"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "open_dataset":
-        from lightmeter.labels.datasets.dataset import open_dataset
-
-        return open_dataset
-    if name in __all__:
-        from lightmeter.labels.targets import base
-
-        return getattr(base, name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+__getattr__ = lazy_exports(
+    __name__, {"Decision": "targets.base", "Target": "targets.base", "open_dataset": "datasets.dataset"}
+)

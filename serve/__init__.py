@@ -1,11 +1,11 @@
 """Serve models with TorchServe.
 
-Example:
-    >>> from lightmeter.serve import Client, write_archive
+`write_archive` packages a training run for TorchServe; `Client` sends photographs to a running server.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lightmeter.exports import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.serve.archive import write_archive
@@ -13,11 +13,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "write_archive"]
 
-_MODULES = {"Client": "client", "write_archive": "archive"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import an exported name on first use (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = lazy_exports(__name__, {"Client": "client", "write_archive": "archive"})
