@@ -118,6 +118,8 @@ def _api_entry(name: str, value: Any) -> str:
 
 
 def _signature(value: Callable[..., Any]) -> str:
+    if inspect.isclass(value) and issubclass(value, BaseModel):
+        return ""  # the fields are listed in its docstring
     try:
         text = str(inspect.signature(value))
     except (TypeError, ValueError):

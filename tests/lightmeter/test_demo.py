@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from tests.support import Lightmeter
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models", "lightmeter.serve")
+PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models")
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 

@@ -15,7 +15,7 @@ EXPORTS = {
         "Filter",
         "Measurement",
         "Option",
-        "Sighting",
+        "PhotoItem",
         "Source",
         "SourceQuery",
         "SpiderSource",
@@ -25,7 +25,15 @@ EXPORTS = {
     "lightmeter.labels": {"Decision", "Target", "open_dataset"},
     "lightmeter.models": {"Recipe", "evaluate", "load_predictor", "register_architecture", "train"},
     "lightmeter.serve": {"Client", "write_archive"},
-    "lightmeter.testing": {"ArchitectureTests", "FilterTests", "SourceTests", "TargetTests", "photograph", "served"},
+    "lightmeter.testing": {
+        "ArchitectureTests",
+        "FilterTests",
+        "ServedFolder",
+        "SourceTests",
+        "TargetTests",
+        "photograph",
+        "served",
+    },
 }
 
 
