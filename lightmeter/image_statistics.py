@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 Plane = NDArray[Any]
 """Pixels of one channel, shape (..., height, width); signed integers or floats, since differences are taken."""
 
-_STRIP_ROWS = 32
-_IMMERKAER = math.sqrt(math.pi / 2) / 6
 # Quantisation of luminance at quality 50 (ITU-T T.81, annex K.1).
 _IJG_LUMINANCE = np.array([
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
@@ -31,7 +29,9 @@ def laplacian(plane: Plane) -> Plane:
     Its variance measures sharpness (J. L. Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, 2000).
     """
     border = ((0, 0),) * (plane.ndim - 2) + ((1, 1), (1, 1))
-    return _inner_laplacian(np.pad(plane, border, mode="reflect"))
+    padded = np.pad(plane, border, mode="reflect")
+    neighbours = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    return np.asarray(neighbours - 4 * plane)
 
 
 def noise_residual(plane: Plane) -> Plane:
@@ -51,29 +51,7 @@ def noise_sigma(residual: Plane) -> NDArray[np.float64]:
     Returns:
         Shape (...).
     """
-    return np.asarray(_IMMERKAER * np.abs(residual).mean((-2, -1)))
-
-
-def sharpness_and_noise(grey: NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the variance of the Laplacian and the noise's standard deviation of a whole image.
-
-    The image is read in strips, which fit into the processor's cache; integer sums make the result exact.
-
-    Args:
-        grey: Shape (height, width), both at least 3.
-    """
-    height, width = grey.shape
-    padded = np.pad(grey, 1, mode="reflect")
-    total, squares, deviation = 0, 0.0, 0
-    for top in range(0, height, _STRIP_ROWS):
-        end = top + _STRIP_ROWS + 2
-        edges = _inner_laplacian(padded[top:end].astype(np.int16))
-        total += int(edges.sum(dtype=np.int64))
-        squares += float(np.square(edges, dtype=np.float32).sum(dtype=np.float64))
-        residual = noise_residual(padded[max(1, top) : min(end, height + 1), 1:-1].astype(np.int16))
-        deviation += int(np.abs(residual).sum(dtype=np.int64))
-    variance = squares / grey.size - (total / grey.size) ** 2
-    return max(0.0, variance), deviation / ((height - 2) * (width - 2)) * _IMMERKAER
+    return np.asarray(math.sqrt(math.pi / 2) / 6 * np.abs(residual).mean((-2, -1)))
 
 
 def jpeg_quality(quantisation: Mapping[int, Sequence[int]] | None) -> int | None:
@@ -89,13 +67,6 @@ def jpeg_quality(quantisation: Mapping[int, Sequence[int]] | None) -> int | None
     if len(table) != len(_IJG_LUMINANCE):
         return None
     return int(np.abs(_ijg_tables() - table).sum(axis=1).argmin()) + 1
-
-
-def _inner_laplacian(plane: Plane) -> Plane:
-    """Return the Laplacian of all pixels but those at the border, shape (..., height - 2, width - 2)."""
-    inner = plane[..., 1:-1, 1:-1]
-    neighbours = plane[..., :-2, 1:-1] + plane[..., 2:, 1:-1] + plane[..., 1:-1, :-2] + plane[..., 1:-1, 2:]
-    return np.asarray(neighbours - 4 * inner)
 
 
 @cache

@@ -5,6 +5,7 @@ night sky or a white wall also reaches the edge in one colour, but its end is ir
 with bright perforations and lettering between plain lines.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import cv2
@@ -97,24 +98,45 @@ def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
 
     Args:
         image: The image.
-        frame: Widths of the other sides, as far as they are known.
+        frame: Widths of the sides measured before.
         side: ``left``, ``top``, ``right`` or ``bottom``.
     """
     turns = _SIDES.index(side)
     before, after = getattr(frame, _SIDES[turns - 1]), getattr(frame, _SIDES[(turns + 1) % 4])
     grey = np.rot90(image.grey, turns)
-    columns = slice(before, grey.shape[1] - after)
     max_width = int(len(grey) * _MAX_WIDTH)
-    if max_width < _MIN_LINES or not _is_nearly_uniform(grey[0, columns]):
+    if max_width < _MIN_LINES or not _is_nearly_uniform(grey[0, before : grey.shape[1] - after]):
         return 0
-    lines = np.rot90(image.rgb, turns)[:, columns]
-    colour = np.median(lines[:_MIN_LINES].reshape(-1, 3), axis=0)
+    lines = _Lines(image, turns, before, after)
+    colour = np.median(lines.read(0, _MIN_LINES).reshape(-1, 3), axis=0)
     for start in range(0, max_width, _CHUNK):
-        shares = _share_of_colour(lines[start : min(start + _CHUNK, max_width)], colour)
+        shares = _share_of_colour(lines.read(start, min(start + _CHUNK, max_width)), colour)
         differing = np.flatnonzero(shares < _UNIFORM)
         if len(differing):
             return _end_of_frame(lines, colour, _end_of_rebate(lines, colour, start + int(differing[0])))
     return 0
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Rows of an image that is rotated by quarter turns, without ``before`` and ``after`` pixels at their ends."""
+
+    image: DecodedImage
+    turns: int
+    before: int
+    after: int
+
+    def __len__(self) -> int:
+        return self.image.width if self.turns % 2 else self.image.height
+
+    def read(self, start: int, stop: int) -> Pixels:
+        """Return the rows in colour, shape (stop - start, length, 3); only their part of the image is converted."""
+        stop = min(stop, len(self))
+        length = (self.image.height if self.turns % 2 else self.image.width) - self.before - self.after
+        first = len(self) - stop if self.turns in (1, 2) else start
+        offset = self.after if self.turns in (2, 3) else self.before
+        box = Box(first, offset, stop - start, length) if self.turns % 2 else Box(offset, first, length, stop - start)
+        return np.rot90(self.image.crop(box), self.turns)
 
 
 def _is_nearly_uniform(line: Pixels) -> bool:
@@ -126,7 +148,7 @@ def _is_nearly_uniform(line: Pixels) -> bool:
     return bool(high - low >= _UNIFORM * len(levels))
 
 
-def _end_of_rebate(lines: Pixels, colour: NDArray[np.float64], start: int) -> int:
+def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> int:
     """Return the first line behind the perforations and letters of a film rebate that begin at a line, else the line.
 
     Between its plain edges a rebate's lines consist of the base and of something much brighter.
@@ -134,19 +156,20 @@ def _end_of_rebate(lines: Pixels, colour: NDArray[np.float64], start: int) -> in
     end = int(len(lines) * _MAX_REBATE)
     if not _MIN_LINES <= start < end or colour.max() > _DARK:
         return start
-    base = _share_of_colour(lines[start:end], colour)
-    bright = 1.0 - _share_between(lines[start:end], np.zeros(3), np.full(3, colour.max() + _CONTRAST))
+    rows = lines.read(start, end)
+    base = _share_of_colour(rows, colour)
+    bright = 1.0 - _share_between(rows, np.zeros(3), np.full(3, colour.max() + _CONTRAST))
     other = np.flatnonzero((base < _MIN_BASE) | (base + bright < _REBATE_LIKE))
     plain = np.flatnonzero(base[: other[0] if len(other) else None] >= _UNIFORM)
     return start + int(plain[-1]) + 1 if len(plain) else start
 
 
-def _end_of_frame(lines: Pixels, colour: NDArray[np.float64], start: int) -> int:
+def _end_of_frame(lines: _Lines, colour: NDArray[np.float64], start: int) -> int:
     """Return where a frame ends along the whole line, if that is within a few lines of the first that differs, else 0.
 
     These few lines are compression artefacts: blocks and coarse chroma extend across the end.
     """
-    differing = 1.0 - _share_of_colour(lines[start : start + _END_LINES], colour)
+    differing = 1.0 - _share_of_colour(lines.read(start, start + _END_LINES), colour)
     ended = np.flatnonzero(differing > _ENDED)
     return start + int(ended[0]) if len(ended) and start >= _MIN_LINES else 0
 

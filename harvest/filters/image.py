@@ -47,11 +47,6 @@ class DecodedImage:
         return self._image.mode == "L"
 
     @cached_property
-    def rgb(self) -> Pixels:
-        """All pixels in colour, shape (height, width, 3). Expensive: prefer `reduced` or `crop`."""
-        return np.asarray(self._image.convert("RGB"))
-
-    @cached_property
     def grey(self) -> Pixels:
         """All pixels in grey (ITU-R BT.601 luma), shape (height, width)."""
         return np.asarray(self._image.convert("L"))

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageStat
 
-from lightmeter.image_statistics import jpeg_quality
+from lightmeter.harvest.filters.quality import sharpness_and_noise
+from lightmeter.image_statistics import jpeg_quality, laplacian, noise_residual, noise_sigma
 from tests.harvest.filters.images import apply_filter, encode_jpeg, synthetic_image
 from tests.support import encode_image
 
@@ -53,3 +55,14 @@ def test_images_without_content_are_dropped_with_a_reason() -> None:
     assert apply_filter(encode_jpeg(np.full((64, 64, 3), 90, np.uint8)), "quality").reason == "blank"
     assert apply_filter(encode_jpeg(synthetic_image(20, 20)), "quality").reason == "tiny"
     assert apply_filter(encode_jpeg(synthetic_image()), "quality").reason is None
+
+
+@given(arrays(np.uint8, st.tuples(st.sampled_from([3, 4, 255, 256, 257, 258, 513]), st.integers(3, 12))))
+@settings(max_examples=50, deadline=None)
+def test_strips_give_the_values_of_the_whole_image(grey: np.ndarray) -> None:
+    plane = grey.astype(np.int64)
+
+    sharpness, sigma = sharpness_and_noise(grey)
+
+    assert sharpness == pytest.approx(laplacian(plane).var(), abs=1e-6)
+    assert sigma == pytest.approx(float(noise_sigma(noise_residual(plane))))
