@@ -105,7 +105,7 @@ def upright(pixels: NDArray[Scalar], orientation: int) -> NDArray[Scalar]:
 
 
 def _flip(box: Box, size: Size, orientation: int) -> Box:
-    """Flip a box within a picture of display size."""
+    """Flip a box within an image of display size."""
     x = size.width - box.x - box.width if orientation in _FLIPPED_HORIZONTALLY else box.x
     y = size.height - box.y - box.height if orientation in _FLIPPED_VERTICALLY else box.y
     return Box(x, y, box.width, box.height)
