@@ -26,7 +26,7 @@ import numpy as np
 from sqlalchemy import insert, text
 
 from lightmeter.cli import main as lightmeter
-from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, SightingRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 
@@ -83,7 +83,7 @@ def fill_catalogue(project: Project, count: int) -> None:
                 exif.append({**image_id, **values, "origin": "file", "raw": {}})
                 inspections.append({**image_id, **inspection_values, "measures": {"phash": photo["phash"]}})
             connection.execute(insert(Image), images)
-            connection.execute(insert(Sighting), sightings)
+            connection.execute(insert(SightingRecord), sightings)
             connection.execute(insert(Exif), exif)
             connection.execute(insert(Inspection), inspections)
     engine.dispose()

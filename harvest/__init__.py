@@ -9,26 +9,37 @@ from lightmeter.exports import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.harvest.catalogue.view import open_catalogue
-    from lightmeter.harvest.filters.base import Filter, Measurement, Verdict
+    from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
+    from lightmeter.harvest.filters.image import DecodedImage
     from lightmeter.harvest.sources.base import (
         Argument,
         Checkpoint,
+        Cursor,
         Option,
-        PhotoItem,
+        Sighting,
         Source,
         SourceQuery,
+        SourceRegion,
         SpiderSource,
     )
+    from lightmeter.settings import Section
 
 __all__ = [
+    "KEEP",
     "Argument",
     "Checkpoint",
+    "Cursor",
+    "DecodedImage",
+    "Detection",
     "Filter",
     "Measurement",
+    "Measures",
     "Option",
-    "PhotoItem",
+    "Section",
+    "Sighting",
     "Source",
     "SourceQuery",
+    "SourceRegion",
     "SpiderSource",
     "Verdict",
     "open_catalogue",
@@ -38,7 +49,10 @@ __getattr__ = lazy_exports(
     __name__,
     {
         **dict.fromkeys(__all__, "sources.base"),
-        **dict.fromkeys(("Filter", "Measurement", "Verdict"), "filters.base"),
+        **dict.fromkeys(
+            ("KEEP", "Detection", "Filter", "Measurement", "Measures", "Section", "Verdict"), "filters.base"
+        ),
+        "DecodedImage": "filters.image",
         "open_catalogue": "catalogue.view",
     },
 )

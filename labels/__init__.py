@@ -9,10 +9,8 @@ from lightmeter.exports import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import open_dataset
-    from lightmeter.labels.targets.base import Decision, Target
+    from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition, PhotoFacts, Target
 
-__all__ = ["Decision", "Target", "open_dataset"]
+__all__ = ["ClassDefinition", "Decision", "Definition", "PhotoFacts", "Target", "open_dataset"]
 
-__getattr__ = lazy_exports(
-    __name__, {"Decision": "targets.base", "Target": "targets.base", "open_dataset": "datasets.dataset"}
-)
+__getattr__ = lazy_exports(__name__, dict.fromkeys(__all__, "targets.base") | {"open_dataset": "datasets.dataset"})

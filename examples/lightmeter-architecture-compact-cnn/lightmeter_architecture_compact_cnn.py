@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from lightmeter.models.runtime.spec import ModelSpec
+    from lightmeter.models import ModelSpec
 
 
 class CompactCnn(nn.Module):

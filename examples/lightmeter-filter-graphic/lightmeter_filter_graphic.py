@@ -3,8 +3,7 @@
 import numpy as np
 from pydantic import Field
 
-from lightmeter.harvest.filters import KEEP, DecodedImage, Filter, Measurement, Measures, Verdict
-from lightmeter.settings import Section
+from lightmeter.harvest import KEEP, DecodedImage, Filter, Measurement, Measures, Section, Verdict
 
 
 class GraphicSettings(Section):

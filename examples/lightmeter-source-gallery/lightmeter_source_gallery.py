@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from lightmeter.harvest.sources import Argument, Checkpoint, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest import Argument, Checkpoint, Option, Sighting, Source, SourceQuery
 
 
 class Gallery(Source):
@@ -19,13 +19,13 @@ class Gallery(Source):
         start: str = Argument("URL of the first page.")
         photographer: str | None = Option(None, "Only photographs of this photographer.")
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
         page = cursor["page"] if cursor else query.start
         while page:
             document = httpx.get(page).raise_for_status().json()
             for entry in document["photographs"]:
                 if query.photographer in (None, entry["by"]):
-                    yield PhotoItem(
+                    yield Sighting(
                         source_id=entry["id"],
                         media_url=urljoin(page, entry["image"]),
                         owner=entry["by"],

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, Executable, Select, case, select
 
-from lightmeter.harvest.catalogue.models import Exif, Sighting
+from lightmeter.harvest.catalogue.models import Exif, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS, EXIF_COLUMNS, EXIF_PRECEDENCE
 
 _ARROW_TYPES = {str: pa.string(), float: pa.float64(), bool: pa.bool_(), int: pa.int32()}
@@ -96,9 +96,9 @@ def _queries(first: int, last: int, columns: Collection[str]) -> list[Select[Any
     )
     rank = case({origin: rank for rank, origin in enumerate(EXIF_PRECEDENCE)}, value=Exif.origin)
     from_sightings = (
-        select(Sighting.image_id, *values)
-        .join(Exif, Exif.sighting_id == Sighting.id)
-        .where(Sighting.image_id.between(first, last))
-        .order_by(Sighting.image_id, rank, Exif.id)
+        select(SightingRecord.image_id, *values)
+        .join(Exif, Exif.sighting_id == SightingRecord.id)
+        .where(SightingRecord.image_id.between(first, last))
+        .order_by(SightingRecord.image_id, rank, Exif.id)
     )
     return [from_files, from_sightings]

@@ -13,7 +13,7 @@ from lightmeter import console
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.exif_view import arrow_type, resolved_exif
-from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 
 Format = Literal["csv", "parquet"]
@@ -67,10 +67,10 @@ def export(
 
 
 def _batches(connection: Connection, where: ColumnElement[bool]) -> Iterator[Rows]:
-    columns = (*Sighting.__table__.c, Image.sha256, Image.width, Image.height)
-    query = select(*columns).join(Image, Image.id == Sighting.image_id).where(where).order_by(Sighting.id)
+    columns = (*SightingRecord.__table__.c, Image.sha256, Image.width, Image.height)
+    query = select(*columns).join(Image, Image.id == SightingRecord.image_id).where(where).order_by(SightingRecord.id)
     last = 0
-    while rows := connection.execute(query.where(Sighting.id > last).limit(_BATCH)).mappings().all():
+    while rows := connection.execute(query.where(SightingRecord.id > last).limit(_BATCH)).mappings().all():
         yield _with_image_data(connection, [dict(row) for row in rows])
         last = rows[-1]["id"]
 

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem, RunOptions, SourceContext
-from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Region, Sighting
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Region, SightingRecord
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions, metadata_with_regions
 from lightmeter.harvest.exif import ExifRecord, ExifValues, read_tags
 from lightmeter.harvest.filters import InspectionResult
 from lightmeter.harvest.licences import normalise_licence
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class SavedItems:
 class _NewSighting:
     """An item that is not in the catalogue yet, with its EXIF and initial state."""
 
-    item: PhotoItem
+    item: Sighting
     exif: ExifRecord | None
     state: State
     reason: str | None
@@ -48,7 +48,7 @@ def save_items(
     connection: Connection,
     run: int,
     context: SourceContext,
-    items: Sequence[PhotoItem],
+    items: Sequence[Sighting],
     options: RunOptions,
     cursor: dict[str, Any] | None,
 ) -> SavedItems:
@@ -92,7 +92,7 @@ def save_outcomes(connection: Connection, outcomes: Sequence[FetchOutcome], salt
     """
     images = _save_images(connection, {o.photo.sha256: o.photo for o in outcomes if o.photo}, salt)
     image_ids = {o.item.sighting_id: images[o.photo.sha256] for o in outcomes if o.photo}
-    table = Sighting.__table__
+    table = SightingRecord.__table__
     statement = update(table).where(table.c.id == bindparam("sighting"))  # type: ignore[arg-type]
     connection.execute(
         statement.values(
@@ -180,13 +180,13 @@ def copy_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[
 
 
 def _existing_sightings(connection: Connection, site: str, source_ids: list[str]) -> dict[str, Any]:
-    query = select(Sighting.source_id, Sighting.id, Sighting.state, Sighting.run_id)
-    query = query.where(Sighting.source == site, Sighting.source_id.in_(source_ids))
+    query = select(SightingRecord.source_id, SightingRecord.id, SightingRecord.state, SightingRecord.run_id)
+    query = query.where(SightingRecord.source == site, SightingRecord.source_id.in_(source_ids))
     return {row.source_id: row for row in connection.execute(query)}
 
 
 def _new_sightings(
-    connection: Connection, items: Sequence[PhotoItem], options: RunOptions, context: SourceContext
+    connection: Connection, items: Sequence[Sighting], options: RunOptions, context: SourceContext
 ) -> list[_NewSighting]:
     images = _images_by_url(connection, [item.media_url for item in items if item.media_url])
     sightings = []
@@ -202,14 +202,14 @@ def _new_sightings(
 
 def _images_by_url(connection: Connection, urls: list[str]) -> dict[str, int]:
     """Return the images that were already downloaded from these URLs, whatever the source."""
-    query = select(Sighting.media_url, Sighting.image_id).where(
-        Sighting.media_url.in_(urls), Sighting.state == State.FETCHED
+    query = select(SightingRecord.media_url, SightingRecord.image_id).where(
+        SightingRecord.media_url.in_(urls), SightingRecord.state == State.FETCHED
     )
     return {str(url): int(image_id) for url, image_id in connection.execute(query) if image_id is not None}
 
 
 def _initial_state(
-    item: PhotoItem, exif: ExifRecord | None, options: RunOptions, context: SourceContext
+    item: Sighting, exif: ExifRecord | None, options: RunOptions, context: SourceContext
 ) -> tuple[State, str | None]:
     """Return state and reason as far as they can be decided before the download."""
     if item.gone is not None:
@@ -217,7 +217,7 @@ def _initial_state(
     return _excluded(item, exif, options) or _not_downloadable(item, context) or (State.FOUND, None)
 
 
-def _excluded(item: PhotoItem, exif: ExifRecord | None, options: RunOptions) -> tuple[State, str] | None:
+def _excluded(item: Sighting, exif: ExifRecord | None, options: RunOptions) -> tuple[State, str] | None:
     if options.licences and item.licence not in options.licences:
         return State.REFUSED, f"licence: {item.licence or 'none given'}"
     missing = _missing(exif, options.require) if exif and item.exif_origin == "api" else ()
@@ -226,7 +226,7 @@ def _excluded(item: PhotoItem, exif: ExifRecord | None, options: RunOptions) -> 
     return (State.SKIPPED, "metadata only") if options.metadata_only else None
 
 
-def _not_downloadable(item: PhotoItem, context: SourceContext) -> tuple[State, str] | None:
+def _not_downloadable(item: Sighting, context: SourceContext) -> tuple[State, str] | None:
     if not item.media_url:
         return State.FAILED, "no media URL"
     if item.media_url.partition(":")[0] not in context.schemes:
@@ -244,7 +244,9 @@ def _insert_sightings(connection: Connection, run: int, site: str, sightings: Se
     if not sightings:
         return {}
     rows = [_sighting_row(run, site, sighting) for sighting in sightings]
-    return dict(connection.execute(insert(Sighting).returning(Sighting.source_id, Sighting.id), rows).all())
+    return dict(
+        connection.execute(insert(SightingRecord).returning(SightingRecord.source_id, SightingRecord.id), rows).all()
+    )
 
 
 def _sighting_row(run: int, site: str, sighting: _NewSighting) -> dict[str, Any]:
@@ -287,7 +289,7 @@ def _adopt_pending(connection: Connection, run: int, sightings: Sequence[Any]) -
     pending = [row for row in sightings if row.state == State.FOUND]
     if pending:
         ids = [row.id for row in pending]
-        connection.execute(update(Sighting).where(Sighting.id.in_(ids)).values(run_id=run))
+        connection.execute(update(SightingRecord).where(SightingRecord.id.in_(ids)).values(run_id=run))
     return pending
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, or_, select
 from lightmeter.errors import UsageError
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import sha256_of
-from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, Sighting
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
 
 _HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
@@ -50,7 +50,7 @@ def describe_photograph(engine: Engine, name: str) -> dict[str, Any]:
     """
     with engine.connect() as connection:
         image_id = find_image(connection, name)
-        sightings = _rows(connection, Sighting, Sighting.image_id == image_id)
+        sightings = _rows(connection, SightingRecord, SightingRecord.image_id == image_id)
         exif = _exif_rows(connection, image_id, [row["id"] for row in sightings])
         values = _effective_values(exif)
         settings = {
@@ -76,13 +76,13 @@ def _matching_images(connection: Connection, name: str) -> dict[int, str]:
         images = _images(connection, (Image.sha256 >= sha256) & (Image.sha256 < sha256 + "g"))
     return (
         images
-        or _images(connection, _seen_as((Sighting.file == name) | (Sighting.source_id == name)))
-        or _images(connection, _seen_as(Sighting.file.endswith(f"/{name}", autoescape=True)))
+        or _images(connection, _seen_as((SightingRecord.file == name) | (SightingRecord.source_id == name)))
+        or _images(connection, _seen_as(SightingRecord.file.endswith(f"/{name}", autoescape=True)))
     )
 
 
 def _seen_as(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return Image.id.in_(select(Sighting.image_id).where(condition))
+    return Image.id.in_(select(SightingRecord.image_id).where(condition))
 
 
 def _images(connection: Connection, condition: ColumnElement[bool]) -> dict[int, str]:

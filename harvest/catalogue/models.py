@@ -118,7 +118,7 @@ class SightingState(enum.StrEnum):
     FAILED = "failed"
 
 
-class Sighting(Base):
+class SightingRecord(Base):
     """A photograph seen at a source.
 
     Attributes:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
-from lightmeter.harvest.catalogue.models import Region, Sighting
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.catalogue.models import Region, SightingRecord
+from lightmeter.harvest.sources import Sighting
 
 MANUAL = "manual"
 """Origin of regions that a person drew."""
@@ -39,7 +39,7 @@ def effective_regions(kind: str, min_score: float = 0.0, min_size: int = 0) -> C
     )
 
 
-def metadata_with_regions(item: PhotoItem) -> dict[str, Any] | None:
+def metadata_with_regions(item: Sighting) -> dict[str, Any] | None:
     """Return an item's metadata including its regions, which become rows once the image is downloaded."""
     regions = {_METADATA_KEY: [asdict(region) for region in item.regions]} if item.regions else {}
     return item.metadata | regions or None
@@ -52,8 +52,8 @@ def insert_source_regions(connection: Connection, image_ids: Mapping[int, int]) 
         connection: Catalogue connection.
         image_ids: Image ids by sighting id.
     """
-    query = select(Sighting.id, Sighting.source, Sighting.source_metadata).where(
-        Sighting.id.in_(list(image_ids)), Sighting.source_metadata.is_not(None)
+    query = select(SightingRecord.id, SightingRecord.source, SightingRecord.source_metadata).where(
+        SightingRecord.id.in_(list(image_ids)), SightingRecord.source_metadata.is_not(None)
     )
     provided = {
         (image_ids[sighting_id], source): metadata[_METADATA_KEY]

@@ -6,7 +6,15 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, func, select, true
 
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Sighting, SightingState
+from lightmeter.harvest.catalogue.models import (
+    Exif,
+    HarvestRun,
+    Image,
+    Inspection,
+    Label,
+    SightingRecord,
+    SightingState,
+)
 
 _FINAL_STATES = tuple(state for state in SightingState if state is not SightingState.FOUND)
 
@@ -22,8 +30,8 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
         run: Id of one run; None for all.
     """
     selected = HarvestRun.id == run if run is not None else true()
-    by_state = _counts(Sighting.state).where(selected)
-    by_reason = _counts(Sighting.state, Sighting.reason).where(selected, Sighting.reason.is_not(None))
+    by_state = _counts(SightingRecord.state).where(selected)
+    by_reason = _counts(SightingRecord.state, SightingRecord.reason).where(selected, SightingRecord.reason.is_not(None))
     columns = (HarvestRun.id, HarvestRun.source, HarvestRun.state, HarvestRun.reason, HarvestRun.existing)
     with engine.connect() as connection:
         states = connection.execute(by_state).all()
@@ -47,7 +55,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
 
 def catalogue_info(engine: Engine) -> dict[str, int]:
     """Count the rows of each table."""
-    tables = (HarvestRun, Sighting, Image, Exif, Inspection, Label)
+    tables = (HarvestRun, SightingRecord, Image, Exif, Inspection, Label)
     with engine.connect() as connection:
         return {
             table.__tablename__: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables
@@ -56,8 +64,8 @@ def catalogue_info(engine: Engine) -> dict[str, int]:
 
 def _counts(*columns: Any) -> Select[Any]:
     """Return the query that counts the sightings of each run by columns."""
-    query = select(Sighting.run_id, *columns, func.count().label("number"))
-    return query.join(HarvestRun).group_by(Sighting.run_id, *columns)
+    query = select(SightingRecord.run_id, *columns, func.count().label("number"))
+    return query.join(HarvestRun).group_by(SightingRecord.run_id, *columns)
 
 
 def _sum_states(counts: Iterable[Any]) -> dict[str, int]:

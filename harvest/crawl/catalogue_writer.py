@@ -14,7 +14,7 @@ from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 
 _COMMIT_INTERVAL_S = 0.5
 _COMMIT_SIZE = 200
@@ -49,7 +49,7 @@ class CatalogueWriter:
         self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
         self._thread.start()
 
-    def save_items(self, items: Sequence[PhotoItem], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+    def save_items(self, items: Sequence[Sighting], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
         """Save discovered items and the checkpoint behind them; the future is done once they are committed."""
         future: Future[SavedItems] = Future()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source, SpiderSource
+from lightmeter.harvest.sources import Checkpoint, Sighting, Source, SpiderSource
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -74,7 +74,7 @@ class Discovery:
         if isinstance(self.source, SpiderSource):
             yield from self.source.start(self.query)
 
-    async def save(self, items: list[PhotoItem], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
+    async def save(self, items: list[Sighting], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
         """Save discovered items up to the limit and return those to download."""
         items = items[: self._remaining]
         if not items and cursor is None:
@@ -90,7 +90,7 @@ class Discovery:
         return self._remaining is not None and self._remaining <= 0
 
     def _next_batch(
-        self, items: Iterator[PhotoItem | Checkpoint] | AsyncIterator[PhotoItem | Checkpoint]
+        self, items: Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]
     ) -> "asyncio.Future[_Batch]":
         """Start to collect the next batch."""
         size = _BATCH_SIZE if self._remaining is None else min(_BATCH_SIZE, self._remaining)
@@ -109,26 +109,26 @@ class _Batch:
     """
 
     size: int
-    items: list[PhotoItem] = field(default_factory=list)
+    items: list[Sighting] = field(default_factory=list)
     cursor: dict[str, Any] | None = None
     last: bool = False
     _started: float = field(default_factory=time.monotonic)
 
-    def collect(self, items: Iterator[PhotoItem | Checkpoint]) -> "_Batch":
+    def collect(self, items: Iterator[Sighting | Checkpoint]) -> "_Batch":
         for item in items:
             if self._add(item):
                 return self
         self.last = True
         return self
 
-    async def collect_async(self, items: AsyncIterator[PhotoItem | Checkpoint]) -> "_Batch":
+    async def collect_async(self, items: AsyncIterator[Sighting | Checkpoint]) -> "_Batch":
         async for item in items:
             if self._add(item):
                 return self
         self.last = True
         return self
 
-    def _add(self, item: PhotoItem | Checkpoint) -> bool:
+    def _add(self, item: Sighting | Checkpoint) -> bool:
         """Add an item; return whether the batch is complete."""
         if isinstance(item, Checkpoint):
             self.cursor = item.cursor

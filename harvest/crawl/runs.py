@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Engine, exists, insert, select, update
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
-from lightmeter.harvest.catalogue.models import HarvestRun, RunState, Sighting, SightingState
+from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
@@ -92,19 +92,19 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
         UsageError: There is nothing to retry.
     """
     engine = open_engine(project)
-    failed = (Sighting.state == SightingState.FAILED) & Sighting.media_url.is_not(None)
+    failed = (SightingRecord.state == SightingState.FAILED) & SightingRecord.media_url.is_not(None)
     if reason is not None:
-        failed &= Sighting.reason.startswith(reason, autoescape=True)
+        failed &= SightingRecord.reason.startswith(reason, autoescape=True)
     with engine.begin() as connection:
-        runs = list(connection.scalars(select(Sighting.run_id).where(failed).distinct()))
+        runs = list(connection.scalars(select(SightingRecord.run_id).where(failed).distinct()))
         stopped = {"state": RunState.STOPPED, "reason": "retry"}
         connection.execute(update(HarvestRun).where(HarvestRun.id.in_(runs)).values(stopped))
-        connection.execute(update(Sighting).where(failed).values(state=SightingState.FOUND, reason=None))
+        connection.execute(update(SightingRecord).where(failed).values(state=SightingState.FOUND, reason=None))
     if not runs:
         raise UsageError("No failed photographs to retry; list reasons with 'lightmeter harvest status'.")
     plan = CrawlPlan(_pending_items(engine, runs), _readers(project, engine, runs))
     result = RunResult(None, *run_crawl(project, engine, plan))
-    pending = exists().where(Sighting.run_id == HarvestRun.id, Sighting.state == SightingState.FOUND)
+    pending = exists().where(SightingRecord.run_id == HarvestRun.id, SightingRecord.state == SightingState.FOUND)
     _update_runs(engine, HarvestRun.id.in_(runs) & ~pending, state=RunState.FINISHED, reason=None)
     return result
 
@@ -170,16 +170,16 @@ def _readers(project: Project, engine: Engine, runs: Sequence[int]) -> Readers:
 def _pending_items(engine: Engine, runs: Sequence[int]) -> Iterator[RequestItem]:
     """Yield the request items that runs have not finished, in batches."""
     query = (
-        select(Sighting.id, Sighting.media_url, HarvestRun.options)
-        .join(HarvestRun, HarvestRun.id == Sighting.run_id)
-        .where(Sighting.run_id.in_(runs), Sighting.state == SightingState.FOUND)
-        .order_by(Sighting.id)
+        select(SightingRecord.id, SightingRecord.media_url, HarvestRun.options)
+        .join(HarvestRun, HarvestRun.id == SightingRecord.run_id)
+        .where(SightingRecord.run_id.in_(runs), SightingRecord.state == SightingState.FOUND)
+        .order_by(SightingRecord.id)
         .limit(_BATCH)
     )
     last = 0
     while True:
         with engine.connect() as connection:
-            rows = connection.execute(query.where(Sighting.id > last)).all()
+            rows = connection.execute(query.where(SightingRecord.id > last)).all()
         for row in rows:
             yield RequestItem(row.id, row.media_url, tuple(row.options["require"]))
         if len(rows) < _BATCH:

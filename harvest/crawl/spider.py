@@ -25,7 +25,7 @@ from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError, InFlightLimit
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
-from lightmeter.harvest.sources import PhotoItem, SpiderSource
+from lightmeter.harvest.sources import Sighting, SpiderSource
 
 _GONE = {404, 410}
 _OK = 200
@@ -118,9 +118,9 @@ class HarvestSpider(scrapy.Spider):
         if response.status != _OK:
             self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
             return
-        photos: list[PhotoItem] = []
+        photos: list[Sighting] = []
         for result in source.parse(response, query):
-            if isinstance(result, PhotoItem):
+            if isinstance(result, Sighting):
                 photos.append(result)
             elif not self.discovery.limit_reached:
                 yield self._page_request(result)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select, true
 
-from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 
 _BATCH = 500
@@ -83,10 +83,10 @@ def _sightings(connection: Connection, image_ids: list[int]) -> dict[int, list[t
     sightings: dict[int, list[tuple[str, str | None]]] = {image_id: [] for image_id in image_ids}
     for start in range(0, len(image_ids), _BATCH):
         query = (
-            select(Image.id, Sighting.source, Sighting.file)
-            .join(Sighting, Sighting.image_id == Image.id)
+            select(Image.id, SightingRecord.source, SightingRecord.file)
+            .join(SightingRecord, SightingRecord.image_id == Image.id)
             .where(Image.id.in_(image_ids[start : start + _BATCH]))
-            .order_by(Sighting.id)
+            .order_by(SightingRecord.id)
         )
         for image_id, source, file in connection.execute(query):
             sightings[image_id].append((source, file))

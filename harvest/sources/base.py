@@ -50,7 +50,7 @@ class SourceRegion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PhotoItem:
+class Sighting:
     """A photograph that exists at a source.
 
     Attributes:
@@ -174,11 +174,11 @@ class Source:
         ...
         ...     def discover(self, query, cursor):
         ...         for number in range(cursor["next"] if cursor else 0, query.count):
-        ...             yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+        ...             yield Sighting(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
         ...             yield Checkpoint({"next": number + 1})
         >>> from lightmeter.settings import Settings
         >>> source = Numbers(Settings())
-        >>> [item.source_id for item in source.discover(source.Query(count=2), None) if isinstance(item, PhotoItem)]
+        >>> [item.source_id for item in source.discover(source.Query(count=2), None) if isinstance(item, Sighting)]
         ['0', '1']
     """
 
@@ -208,7 +208,7 @@ class Source:
 
     def discover(
         self, query: Any, cursor: Cursor | None
-    ) -> Iterator[PhotoItem | Checkpoint] | AsyncIterator[PhotoItem | Checkpoint]:
+    ) -> Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]:
         """Yield the photographs that exist, and checkpoints.
 
         The method may block: the engine runs it in a thread. It may also be an async generator.
@@ -235,7 +235,7 @@ class SpiderSource(Source):
         """Yield the first requests."""
         raise NotImplementedError
 
-    def parse(self, response: "Response", query: Any) -> Iterator["PhotoItem | Request"]:
+    def parse(self, response: "Response", query: Any) -> Iterator["Sighting | Request"]:
         """Yield the photographs on a page, and requests for further pages."""
         raise NotImplementedError
 

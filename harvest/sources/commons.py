@@ -14,7 +14,7 @@ from lightmeter.harvest.sources.base import (
     Cursor,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
     user_agent,
@@ -71,7 +71,7 @@ class Commons(Source):
         """Return ``commons``, with the host of another wiki."""
         return self.name if query.api == COMMONS else f"{self.name}:{urlsplit(query.api).netloc}"
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield photographs with a checkpoint after each batch of 50."""
         import httpx
 
@@ -191,7 +191,7 @@ def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterato
         position = None
 
 
-def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[PhotoItem]:
+def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[Sighting]:
     """Yield the photograph of a file page; nothing for drawings, sounds and missing files."""
     info = (page.get("imageinfo") or [{}])[0]
     if info.get("mime") not in MEDIA_TYPES:
@@ -201,7 +201,7 @@ def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[PhotoIte
     licence = fields.get("LicenseUrl") or fields.get("License") or fields.get("LicenseShortName")
     credit = (fields.get("Attribution") or owner, fields.get("LicenseShortName") or licence, "via Wikimedia Commons")
     title = page["title"].partition(":")[2]
-    yield PhotoItem(
+    yield Sighting(
         source_id=str(page["pageid"]),
         media_url=info["url"],
         page_url=info.get("descriptionurl"),

@@ -16,7 +16,7 @@ from lightmeter.harvest.sources.base import (
     InputFile,
     InputFolder,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
     SourceRegion,
@@ -47,7 +47,7 @@ class Ffhq(Source):
             "in_the_wild", "Whole photographs (in_the_wild) or aligned faces (image)."
         )
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield the photographs in the order of the list."""
         return items_with_checkpoints(read_records(query.file), partial(_item, query=query), cursor, every=200)
 
@@ -99,11 +99,11 @@ def _skip_separators(text: str, start: int) -> int:
     return match.end() if match else start
 
 
-def _item(member: tuple[str, Record], query: Any) -> PhotoItem:
+def _item(member: tuple[str, Record], query: Any) -> Sighting:
     number, record = member
     metadata, image = record.get("metadata") or {}, record.get(query.kind) or {}
     owner, title = metadata.get("author") or None, metadata.get("photo_title") or None
-    return PhotoItem(
+    return Sighting(
         source_id=f"{query.kind}/{number}",
         media_url=_media_url(image, query.images),
         page_url=metadata.get("photo_url"),

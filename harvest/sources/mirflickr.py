@@ -14,7 +14,7 @@ from lightmeter.harvest.sources.base import (
     InputFolder,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
 )
@@ -43,7 +43,7 @@ class Mirflickr(Source):
                 raise ValueError(f"{path} contains neither im1.jpg … nor images/")
             return path
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield the images by folder and number, with a checkpoint after each folder."""
         done = cursor["folder"] if cursor else None
         for folder in _image_folders(query.path):
@@ -109,7 +109,7 @@ def _text_files(image: Path, top: Path, *kinds: str) -> Iterator[Path]:
             yield top / "meta" / kind / image.parent.name / f"{image.stem}.txt"
 
 
-def _item(image: Path, query: Any) -> PhotoItem:
+def _item(image: Path, query: Any) -> Sighting:
     exif: dict[str, str] = {}
     for file in _text_files(image, query.path, "exif", "exif_raw"):
         exif = read_pairs(file) | exif
@@ -119,7 +119,7 @@ def _item(image: Path, query: Any) -> PhotoItem:
     tags = next((lines for file in _text_files(image, query.path, "tags", "tags_raw") if (lines := _lines(file))), [])
     owner = pairs.get("Owner id") or pairs.get("Owner username") or pairs.get("Owner name")
     title = pairs.get("Picture title")
-    return PhotoItem(
+    return Sighting(
         source_id=str(image.relative_to(query.path)),
         media_url=image.as_uri(),
         page_url=pairs.get("Web url"),

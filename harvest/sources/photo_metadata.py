@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from lightmeter.harvest import licences
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, PhotoItem
+from lightmeter.harvest.sources.base import Checkpoint, Cursor, Sighting
 
 Row = TypeVar("Row")
 
@@ -32,8 +32,8 @@ FLICKR_LICENCES = {
 
 
 def items_with_checkpoints(
-    rows: Iterable[Row], to_item: Callable[[Row], PhotoItem | None], cursor: Cursor | None, every: int = 100
-) -> Iterator[PhotoItem | Checkpoint]:
+    rows: Iterable[Row], to_item: Callable[[Row], Sighting | None], cursor: Cursor | None, every: int = 100
+) -> Iterator[Sighting | Checkpoint]:
     """Yield the items of a list from the cursor on, with a checkpoint after every ``every`` rows.
 
     Args:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import field_validator
 
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.base import Checkpoint, Cursor, Option, Sighting, Source, SourceQuery
 from lightmeter.harvest.sources.photo_metadata import items_with_checkpoints
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Simulator(Source):
         """Return the number of photographs."""
         return int(query.count)
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield the photographs by number; nothing is rendered yet."""
         return items_with_checkpoints(range(query.count), partial(_item, query), cursor, every=256)
 
@@ -58,10 +58,10 @@ class Simulator(Source):
         return _shot(parameters).take(_width_height(parameters["size"]))
 
 
-def _item(query: Any, index: int) -> PhotoItem:
+def _item(query: Any, index: int) -> Sighting:
     parameters = query.model_dump(exclude={"count"}, exclude_none=True) | {"index": index}
     shot = _shot({name: str(value) for name, value in parameters.items()})
-    return PhotoItem(
+    return Sighting(
         source_id=urlencode(parameters),
         media_url=f"{Simulator.scheme}://photograph?{urlencode(parameters)}",
         file=f"simulated-{query.seed}-{index:06d}.jpg",

@@ -14,7 +14,7 @@ from lightmeter.harvest.sources.base import (
     InputFile,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
 )
@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 
 class Urls(Source):
-    """Reads a list; columns named like attributes of `PhotoItem` fill them."""
+    """Reads a list; columns named like attributes of `Sighting` fill them."""
 
     name = "urls"
     summary = "photographs at the addresses in a text, CSV or Parquet file"
@@ -44,7 +44,7 @@ class Urls(Source):
         medium: Medium | None = Option(None, "Medium for rows that do not specify one.")
         assume_licence: str | None = Option(None, "Default licence for rows without one.")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield a photograph for each row."""
         return items_with_checkpoints(_rows(query.file), partial(_item, query=query), cursor, every=_BATCH_SIZE)
 
@@ -81,7 +81,7 @@ def _read_parquet(file: Path) -> Iterator[Row]:
         yield from batch.to_pylist()
 
 
-def _item(row: Row, query: Any) -> PhotoItem | None:
+def _item(row: Row, query: Any) -> Sighting | None:
     url = _url(row, query)
     if not url:
         return None
@@ -91,7 +91,7 @@ def _item(row: Row, query: Any) -> PhotoItem | None:
     used |= {"source_id", "medium", "published_at"} | {_EXIF_PREFIX + name for name in exif}
     texts: dict[str, Any] = {name: str(row[name]) for name in _TEXT_COLUMNS if row.get(name)}
     licence = next((row[name] for name in _LICENCE_COLUMNS if row.get(name)), query.assume_licence)
-    return PhotoItem(
+    return Sighting(
         source_id=str(row.get("source_id") or url),
         media_url=url,
         licence=str(licence) if licence else None,

@@ -17,7 +17,7 @@ from lightmeter.harvest.sources.base import (
     InputFolder,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
 )
@@ -47,7 +47,7 @@ class VisualGenome(Source):
         )
         medium: Medium | None = Option(None, "Medium of all photographs.")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield the images in the order of the list; with ``--flickr`` those with a Flickr identifier."""
         images = _read_list(query.file)
         if not query.flickr:
@@ -66,17 +66,17 @@ def _read_list(file: Path) -> list[Record]:
     return records
 
 
-def _published_item(image: Record, query: Any) -> PhotoItem:
+def _published_item(image: Record, query: Any) -> Sighting:
     """Return an image as Visual Genome publishes it, or as it is on disk."""
     address = str(image.get("url") or "")
     url = address if urlsplit(address).scheme in {"http", "https"} else None
     if query.images is not None:
         folder, name = ("", "", *PurePosixPath(urlsplit(address).path).parts)[-2:]  # VG_100K/1.jpg
         url = (query.images / folder / name).as_uri() if {"", "/", "..", "."}.isdisjoint({folder, name}) else None
-    return PhotoItem(source_id=str(image["image_id"]), media_url=url, medium=query.medium, metadata=_metadata(image))
+    return Sighting(source_id=str(image["image_id"]), media_url=url, medium=query.medium, metadata=_metadata(image))
 
 
-def _flickr_item(image: Record, query: Any, client: Client) -> PhotoItem | None:
+def _flickr_item(image: Record, query: Any, client: Client) -> Sighting | None:
     """Return the original of an image on Flickr; None if it has no Flickr identifier."""
     if not image.get("flickr_id"):
         return None

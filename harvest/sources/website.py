@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources.base import Argument, Medium, Option, PhotoItem, SourceQuery, SpiderSource
+from lightmeter.harvest.sources.base import Argument, Medium, Option, Sighting, SourceQuery, SpiderSource
 from lightmeter.settings import first_error
 
 
@@ -115,7 +115,7 @@ class Website(SpiderSource):
         for url in read_site(query.file).start:
             yield Request(url)
 
-    def parse(self, response: Response, query: Any) -> Iterator[PhotoItem | Request]:
+    def parse(self, response: Response, query: Any) -> Iterator[Sighting | Request]:
         """Yield the photographs on a page, and requests for the pages that it links to."""
         if not isinstance(response, TextResponse):
             return
@@ -147,7 +147,7 @@ def read_site(file: Path) -> Site:
         raise UsageError(f"The site file {file}: {first_error(error)}") from error
 
 
-def _item(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> PhotoItem | None:
+def _item(element: Selector, response: TextResponse, site: Site, medium: Medium | None) -> Sighting | None:
     selectors = site.photograph
 
     def text(selector: str | None) -> str | None:
@@ -157,7 +157,7 @@ def _item(element: Selector, response: TextResponse, site: Site, medium: Medium 
     if media is None:
         return None
     url, page = response.urljoin(media), text(selectors.page)
-    return PhotoItem(
+    return Sighting(
         source_id=text(selectors.id) or url,
         media_url=url,
         page_url=response.urljoin(page) if page else response.url,

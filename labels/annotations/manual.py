@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, select
 
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.lookup import find_image
-from lightmeter.harvest.catalogue.models import Image, Label, Sighting
+from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.labels.annotations.model import MANUAL, Annotation, insert_annotations, resolve_conflicts
 from lightmeter.labels.targets.base import Target
 
@@ -79,10 +79,18 @@ def photo_history(connection: Connection, name: str) -> dict[str, Any]:
     image = connection.execute(
         select(Image.sha256, Image.format, Image.width, Image.height, Image.problem).where(Image.id == image_id)
     ).one()
-    sightings = select(Sighting.source, Sighting.file, Sighting.owner, Sighting.licence, Sighting.page_url)
+    sightings = select(
+        SightingRecord.source,
+        SightingRecord.file,
+        SightingRecord.owner,
+        SightingRecord.licence,
+        SightingRecord.page_url,
+    )
     return {
         **image._asdict(),
-        "sightings": [row._asdict() for row in connection.execute(sightings.where(Sighting.image_id == image_id))],
+        "sightings": [
+            row._asdict() for row in connection.execute(sightings.where(SightingRecord.image_id == image_id))
+        ],
         "exif": resolved_exif(connection, image_id, image_id).get(image_id, {}),
         "labels": _labels(connection, image_id),
     }

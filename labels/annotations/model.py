@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.ingest import copy_rows
-from lightmeter.harvest.catalogue.models import Image, Label, Sighting
+from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
 MANUAL = "manual"
@@ -173,6 +173,8 @@ def _all_annotations(
 
 def _source_names(connection: Connection, id_range: IdRange) -> dict[int, tuple[str | None, str | None]]:
     """Return file name and media URL of the first sighting of each image."""
-    query = select(Sighting.image_id, Sighting.file, Sighting.media_url).where(id_range.covers(Sighting.image_id))
-    rows = connection.execute(query.order_by(Sighting.id.desc()))
+    query = select(SightingRecord.image_id, SightingRecord.file, SightingRecord.media_url).where(
+        id_range.covers(SightingRecord.image_id)
+    )
+    rows = connection.execute(query.order_by(SightingRecord.id.desc()))
     return {image: (file, url) for image, file, url in rows if image is not None}

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select, true
 
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
-from lightmeter.harvest.catalogue.models import Image, Sighting
+from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.labels.targets.base import PhotoFacts
 
@@ -88,5 +88,7 @@ def read_facts(
 
 
 def _sightings(connection: Connection, id_range: IdRange) -> Iterator[Any]:
-    query = select(Sighting.image_id, Sighting.medium, Sighting.concepts).where(id_range.covers(Sighting.image_id))
-    yield from connection.execute(query.order_by(Sighting.image_id, Sighting.id))
+    query = select(SightingRecord.image_id, SightingRecord.medium, SightingRecord.concepts).where(
+        id_range.covers(SightingRecord.image_id)
+    )
+    yield from connection.execute(query.order_by(SightingRecord.image_id, SightingRecord.id))

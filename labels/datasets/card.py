@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from lightmeter.bootstrap import format_estimate
 from lightmeter.files import atomic_path, write_atomic
 from lightmeter.harvest.catalogue.exif_view import read_table
-from lightmeter.harvest.catalogue.models import Image, Sighting
+from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.dataset import (
     SPLITS,
@@ -175,8 +175,8 @@ def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[n
         image_ids: Image ids of the photographs.
     """
     fields = [("image_id", pa.int64()), *((name, pa.string()) for name in ("sha256", *_ATTRIBUTION))]
-    query = select(Image.id, Image.sha256, *(getattr(Sighting, name) for name in _ATTRIBUTION))
-    query = query.join(Sighting, Sighting.image_id == Image.id).order_by(Image.id, Sighting.id)
+    query = select(Image.id, Image.sha256, *(getattr(SightingRecord, name) for name in _ATTRIBUTION))
+    query = query.join(SightingRecord, SightingRecord.image_id == Image.id).order_by(Image.id, SightingRecord.id)
     with (
         atomic_path(folder / "ATTRIBUTION.csv") as temporary,
         csv.CSVWriter(temporary, pa.schema(fields[1:])) as writer,

@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from lightmeter.harvest.catalogue.exif_view import arrow_type, read_table, resolved_exif_table
-from lightmeter.harvest.catalogue.models import Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 from lightmeter.labels.annotations.photo_facts import IdRange
 from lightmeter.labels.datasets.dataset import CROP_COLUMNS
@@ -100,8 +100,8 @@ def left_join(left: pa.Table, right: pa.Table) -> pa.Table:
 
 def _sightings(connection: Connection, id_range: IdRange) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Return the first sighting of each image, and the sources and owners of all its sightings."""
-    query = select(Sighting.image_id, *(getattr(Sighting, name) for name, _ in _SIGHTING_FIELDS))
-    query = query.where(id_range.covers(Sighting.image_id)).order_by(Sighting.image_id, Sighting.id)
+    query = select(SightingRecord.image_id, *(getattr(SightingRecord, name) for name, _ in _SIGHTING_FIELDS))
+    query = query.where(id_range.covers(SightingRecord.image_id)).order_by(SightingRecord.image_id, SightingRecord.id)
     sightings = read_table(connection, query, pa.schema([_ID, *_SIGHTING_FIELDS]))
     first_rows = np.unique(sightings["image_id"].to_numpy(), return_index=True)[1]
     return sightings.take(pa.array(first_rows)), _lists(sightings, "source"), _lists(sightings, "owner")

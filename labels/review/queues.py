@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, Sighting
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.labels.annotations.audit import read_label_issues
 from lightmeter.labels.annotations.model import MANUAL, read_annotations, resolve_conflicts
@@ -122,7 +122,7 @@ def _conditions(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
 def _disagreements() -> ColumnElement[bool]:
     """Return the condition that a setting in the file's EXIF differs from the source's by more than rounding."""
     file, source = Exif.__table__.alias("file"), Exif.__table__.alias("source")
-    sighting = Sighting.__table__.alias("sighting")
+    sighting = SightingRecord.__table__.alias("sighting")
     differences: list[ColumnElement[bool]] = [
         or_(file.c[name] > source.c[name] * _TOLERANCE, file.c[name] * _TOLERANCE < source.c[name])
         for name in ("f_number", "exposure_time_s", "iso", "focal_length_mm")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 from lightmeter.errors import UsageError
 from lightmeter.geometry import Box, display_size
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
-from lightmeter.harvest.catalogue.models import Exif, Image, Label, Sighting
+from lightmeter.harvest.catalogue.models import Exif, Image, Label, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.labels.annotations.manual import manual_annotation
 from lightmeter.labels.annotations.model import MANUAL, insert_annotations, read_annotations
@@ -67,8 +67,8 @@ class Session:
         with self.engine.connect() as connection:
             size, orientation = image_size(connection, image_id)
             sighting = connection.execute(
-                select(Sighting.file, Sighting.owner, Sighting.source, Sighting.page_url).where(
-                    Sighting.image_id == image_id
+                select(SightingRecord.file, SightingRecord.owner, SightingRecord.source, SightingRecord.page_url).where(
+                    SightingRecord.image_id == image_id
                 )
             ).first()
             return {
@@ -151,7 +151,7 @@ def _formatted_exif(connection: Connection, image_id: int) -> dict[str, str]:
     values = resolved_exif(connection, image_id, image_id, _NAMES).get(image_id, {})
     formatted = {column.name: column.format(values[column.name]) for column in _COLUMNS if column.name in values}
     query = select(Exif.origin, *(getattr(Exif, name) for name in _NAMES))
-    query = query.join(Sighting, Exif.sighting_id == Sighting.id).where(Sighting.image_id == image_id)
+    query = query.join(SightingRecord, Exif.sighting_id == SightingRecord.id).where(SightingRecord.image_id == image_id)
     for row in connection.execute(query.order_by(Exif.id)):
         for column in _COLUMNS:
             value = getattr(row, column.name)

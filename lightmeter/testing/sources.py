@@ -10,7 +10,7 @@ import pytest
 
 from lightmeter import plugins
 from lightmeter.harvest.licences import normalise_licence
-from lightmeter.harvest.sources import Checkpoint, Cursor, PhotoItem, Source, SpiderSource
+from lightmeter.harvest.sources import Checkpoint, Cursor, Sighting, Source, SpiderSource
 from lightmeter.harvest.sources.registry import option_name
 from lightmeter.settings import Settings
 from lightmeter.testing.server import ACTIVE, create_project, run_lightmeter
@@ -114,16 +114,16 @@ class SourceTests:
         assert (second["found"], second["fetched"]) == (0, 0)
         assert second["existing"] >= first["found"]
 
-    def items(self, query: dict[str, Any], cursor: Cursor | None = None) -> Iterator[PhotoItem]:
+    def items(self, query: dict[str, Any], cursor: Cursor | None = None) -> Iterator[Sighting]:
         """Yield the items of a query, without the engine."""
-        return (item for item in self._discover(query, cursor) if isinstance(item, PhotoItem))
+        return (item for item in self._discover(query, cursor) if isinstance(item, Sighting))
 
     def ids(self, query: dict[str, Any], cursor: Cursor | None = None) -> list[str]:
         """Return the identifiers of a query's items; of a website, where pages may overlap, each once."""
         ids = [item.source_id for item in self.items(query, cursor)]
         return list(dict.fromkeys(ids)) if issubclass(self.source, SpiderSource) else ids
 
-    def _discover(self, query: dict[str, Any], cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def _discover(self, query: dict[str, Any], cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         source = self.source(Settings())
         values = source.Query(**query)
         if isinstance(source, SpiderSource):
@@ -145,11 +145,11 @@ class SourceTests:
         return options
 
 
-async def _collect(items: AsyncIterator[PhotoItem | Checkpoint]) -> list[PhotoItem | Checkpoint]:
+async def _collect(items: AsyncIterator[Sighting | Checkpoint]) -> list[Sighting | Checkpoint]:
     return [item async for item in items]
 
 
-def _crawl(source: SpiderSource, query: Any) -> Iterator[PhotoItem]:
+def _crawl(source: SpiderSource, query: Any) -> Iterator[Sighting]:
     """Download and parse the pages of a website one after the other."""
     import httpx
     from scrapy.responsetypes import responsetypes
@@ -164,7 +164,7 @@ def _crawl(source: SpiderSource, query: Any) -> Iterator[PhotoItem]:
         response_class = responsetypes.from_args(url=request.url, body=page.content)
         response = response_class(request.url, status=page.status_code, body=page.content, request=request)
         for item in source.parse(response, query):
-            if isinstance(item, PhotoItem):
+            if isinstance(item, Sighting):
                 yield item
             else:
                 pending.append(item)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, Select
 from sqlalchemy.orm import Session
 
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Sighting, SightingState
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import create_project
@@ -64,7 +64,7 @@ class Catalogue:
             )
             session.add(image)
             session.flush()
-            sighting = Sighting(
+            sighting = SightingRecord(
                 run_id=run.id,
                 source=source,
                 source_id=str(self.count),
@@ -80,7 +80,7 @@ class Catalogue:
             session.flush()
             if also_at is not None:
                 again = {"source": also_at, "source_id": "again", "state": SightingState.FETCHED}
-                session.add(Sighting(run_id=run.id, image_id=image.id, **again))
+                session.add(SightingRecord(run_id=run.id, image_id=image.id, **again))
             session.add(Exif(image_id=image.id, origin="file", **exif))
             for origin, values in (("api", api), ("sidecar", sidecar)):
                 if values is not None:

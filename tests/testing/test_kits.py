@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 
 from lightmeter.harvest.filters import KEEP, DecodedImage, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source, SpiderSource
+from lightmeter.harvest.sources import Checkpoint, Sighting, Source, SpiderSource
 from lightmeter.harvest.sources.website import Website
 from lightmeter.labels.targets.base import PhotoFacts
 from lightmeter.labels.targets.registry import get_target
@@ -24,11 +24,11 @@ class Faulty(Source):
     summary = "faulty"
     url = "https://example.org"
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
         httpx.get(f"{self.url}/1.jpg")
-        yield PhotoItem(source_id="1", media_url=f"{self.url}/1.jpg", licence="CC BY 4.0")
+        yield Sighting(source_id="1", media_url=f"{self.url}/1.jpg", licence="CC BY 4.0")
         yield Checkpoint({"next": 2})
-        yield PhotoItem(source_id="1", media_url="ftp://example.org/2.jpg")
+        yield Sighting(source_id="1", media_url="ftp://example.org/2.jpg")
 
 
 class FaultySourceTests(SourceTests):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition, PhotoFacts, Target
+from lightmeter.labels import ClassDefinition, Decision, Definition, PhotoFacts, Target
 
 
 class HourClass(ClassDefinition):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightmeter.labels.targets.base import PhotoFacts
+from lightmeter.labels import PhotoFacts
 from lightmeter.testing import TargetTests, photograph
 
 TIME_TAKEN = 0x9003

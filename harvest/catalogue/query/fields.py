@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, select
 
 from lightmeter import plugins
-from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Sighting
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
 
 Condition = ColumnElement[bool]
@@ -67,8 +67,8 @@ def _exif_value(column: str) -> ColumnElement[Any]:
     value = getattr(Exif, column)
     queries = [
         select(value)
-        .join(Sighting, Exif.sighting_id == Sighting.id)
-        .where(Sighting.image_id == Image.id, Exif.origin == origin, value.is_not(None))
+        .join(SightingRecord, Exif.sighting_id == SightingRecord.id)
+        .where(SightingRecord.image_id == Image.id, Exif.origin == origin, value.is_not(None))
         for origin in EXIF_PRECEDENCE[1:]
     ]
     queries.insert(0, select(value).where(Exif.image_id == Image.id, Exif.origin == "file", value.is_not(None)))
@@ -104,7 +104,7 @@ def _sighting_field(column: Any, compare: Comparison) -> Field:
     """Return a field that matches if it matches any sighting of the photograph."""
 
     def any_sighting(condition: Condition) -> Condition:
-        return exists().where(Sighting.image_id == Image.id, condition).correlate(Image)
+        return exists().where(SightingRecord.image_id == Image.id, condition).correlate(Image)
 
     return Field(lambda sign, text: any_sighting(compare(column, sign, text)), any_sighting(column.is_not(None)))
 
@@ -203,13 +203,13 @@ _IMAGE_COLUMNS = dict.fromkeys(("width", "height", "file_size"), _compare_number
 )
 _SIGHTING_COLUMNS: dict[str, tuple[Any, Comparison]] = {
     **{
-        name: (getattr(Sighting, name), _compare_texts)
+        name: (getattr(SightingRecord, name), _compare_texts)
         for name in ("source", "source_id", "owner", "title", "file", "page_url", "medium")
     },
-    "licence": (Sighting.licence, _compare_licences),
-    "tag": (Sighting.tags, _compare_lists),
-    "concept": (Sighting.concepts, _compare_lists),
-    "published_at": (Sighting.published_at, _compare_times),
+    "licence": (SightingRecord.licence, _compare_licences),
+    "tag": (SightingRecord.tags, _compare_lists),
+    "concept": (SightingRecord.concepts, _compare_lists),
+    "published_at": (SightingRecord.published_at, _compare_times),
 }
 _FIELDS: dict[str, Callable[[], Field]] = {
     **{name: partial(_exif_field, name) for name in EXIF_COLUMNS},

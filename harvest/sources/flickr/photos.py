@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.sources.base import Medium, PhotoItem
+from lightmeter.harvest.sources.base import Medium, Sighting
 from lightmeter.harvest.sources.flickr.client import EXIF_HIDDEN, NOT_FOUND, Client, Refused
 from lightmeter.harvest.sources.photo_metadata import (
     FLICKR_LICENCES,
@@ -86,7 +86,7 @@ def request_exif(client: Client, photo: Photo) -> tuple[dict[str, Any] | None, b
 
 def photo_item(
     client: Client, photo: Photo, *, size: str, concepts: tuple[str, ...], medium: Medium | None, exif: bool
-) -> PhotoItem:
+) -> Sighting:
     """Return the item of a photograph.
 
     Args:
@@ -100,7 +100,7 @@ def photo_item(
     owner, title = photo.get("owner"), flickr_content(photo.get("title")) or None
     tags, is_hidden = request_exif(client, photo) if exif else (None, False)
     metadata = {key: photo[key] for key in ("secret", "server") if photo.get(key)}
-    return PhotoItem(
+    return Sighting(
         source_id=str(photo["id"]),
         media_url=media_url(client, photo, size),
         page_url=f"https://www.flickr.com/photos/{owner}/{photo['id']}" if owner else None,
@@ -117,12 +117,12 @@ def photo_item(
     )
 
 
-def item_by_id(client: Client, photo_id: str, medium: Medium | None) -> PhotoItem:
+def item_by_id(client: Client, photo_id: str, medium: Medium | None) -> Sighting:
     """Return the item of a Flickr id, with the original's URL, EXIF, owner and licence; it may be gone."""
     try:
         photo = _from_info(client.call("photos.getInfo", photo_id=photo_id)["photo"])
     except Refused as refused:
-        return PhotoItem(source_id=photo_id, gone=f"not on Flickr: {refused}", medium=medium)
+        return Sighting(source_id=photo_id, gone=f"not on Flickr: {refused}", medium=medium)
     return photo_item(client, photo, size="o", concepts=(), medium=medium, exif=True)
 
 

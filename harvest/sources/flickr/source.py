@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator, model_validator
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, Medium, Option, PhotoItem, Source, SourceQuery
+from lightmeter.harvest.sources.base import Checkpoint, Cursor, Medium, Option, Sighting, Source, SourceQuery
 from lightmeter.harvest.sources.flickr.client import KEYS, Client, Refused, connect
 from lightmeter.harvest.sources.flickr.files import PhotoFile, read_photos
 from lightmeter.harvest.sources.flickr.listings import Listing, Page, pages, search_pages
@@ -73,7 +73,7 @@ class Flickr(Source):
                 raise ValueError("--album needs --user")
             return self
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield photographs with a checkpoint after each page."""
         client = connect(self)
         file = PhotoFile(query.save_metadata) if query.save_metadata else None

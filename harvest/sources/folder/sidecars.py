@@ -11,7 +11,7 @@ _MAX_BYTES = 4 << 20
 
 
 def read_sidecars(photo: Path) -> dict[str, Any]:
-    """Return the fields of `PhotoItem` that the sidecars of a photograph provide; unreadable sidecars are ignored.
+    """Return the fields of `Sighting` that the sidecars of a photograph provide; unreadable sidecars are ignored.
 
     Sidecars are named ``1.jpg.json`` (``gallery-dl --write-metadata``), and ``1.jpg.xmp`` or ``1.xmp``.
     """

@@ -11,7 +11,7 @@ from lightmeter.harvest.sources.base import (
     InputFolder,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
 )
@@ -43,7 +43,7 @@ class Folder(Source):
         medium: Medium | None = Option(None, "Medium of all photographs.")
         assume_licence: str | None = Option(None, "Default licence (SPDX identifier) when no sidecar names one.")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield photographs in alphabetical order, with a checkpoint after each folder."""
         done = cursor["folder"] if cursor else ""
         for folder in _folders(query.path, recursive=query.recursive):
@@ -60,7 +60,7 @@ def _folders(top: Path, *, recursive: bool) -> list[Path]:
     return sorted([top, *subfolders], key=str)
 
 
-def _item(path: Path, query: Any) -> PhotoItem:
+def _item(path: Path, query: Any) -> Sighting:
     fields: dict[str, Any] = {"licence": query.assume_licence}
     if query.sidecars:
         fields |= read_sidecars(path)
@@ -68,4 +68,4 @@ def _item(path: Path, query: Any) -> PhotoItem:
         fields["owner"] = path.parent.name
     if query.concepts_from_folders:
         fields["concepts"] = path.parent.relative_to(query.path).parts
-    return PhotoItem(source_id=str(path), media_url=path.as_uri(), file=path.name, medium=query.medium, **fields)
+    return Sighting(source_id=str(path), media_url=path.as_uri(), file=path.name, medium=query.medium, **fields)

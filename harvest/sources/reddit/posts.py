@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
-from lightmeter.harvest.sources.base import Medium, PhotoItem
+from lightmeter.harvest.sources.base import Medium, Sighting
 from lightmeter.harvest.sources.photo_metadata import parse_timestamp
 
 Post = Mapping[str, Any]
@@ -30,7 +30,7 @@ _FILM_STOCKS = re.compile(
 )
 
 
-def post_to_items(post: Post, medium: Medium | None, concepts: tuple[str, ...]) -> Iterator[PhotoItem]:
+def post_to_items(post: Post, medium: Medium | None, concepts: tuple[str, ...]) -> Iterator[Sighting]:
     """Yield the photographs of a post: none for text and video, several for a gallery.
 
     A crosspost yields the photographs of the original post, so that their identifiers are the same everywhere.
@@ -44,7 +44,7 @@ def post_to_items(post: Post, medium: Medium | None, concepts: tuple[str, ...]) 
     original: Post = parents[0] if parents else post
     removed = _removal_reason(original)
     for number, (media_id, url) in enumerate(_images(original), start=1):
-        yield PhotoItem(
+        yield Sighting(
             source_id=str(original["id"]) if media_id is None else f"{original['id']}-{media_id}",
             media_url=url if not removed else None,
             gone=removed or (None if url else "gallery image is gone"),

@@ -13,7 +13,7 @@ from lightmeter.harvest.sources.base import (
     InputFile,
     Medium,
     Option,
-    PhotoItem,
+    Sighting,
     Source,
     SourceQuery,
     user_agent,
@@ -47,7 +47,7 @@ class Reddit(Source):
         def _without_prefix(cls, subreddit: str) -> str:
             return subreddit.strip().strip("/").removeprefix("r/")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
         """Yield photographs with a checkpoint after each list, or after some lines of a dump."""
         subreddits = frozenset(query.subreddit.lower().split("+"))
         medium: Medium | None = query.medium or ("film" if subreddits <= FILM_SUBREDDITS else None)

@@ -11,12 +11,12 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.ingest import save_items, save_outcomes
 from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
-from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Sighting, SightingState
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.filters import InspectionPlan
 from lightmeter.harvest.filters import inspect as inspect_image
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 from lightmeter.project import Project
 from tests.support import jpeg
 
@@ -35,11 +35,11 @@ def _new_run(engine: Engine) -> int:
         return connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
 
 
-def _items(*names: str, **fields: object) -> list[PhotoItem]:
-    return [PhotoItem(source_id=name, media_url=f"https://example.org/{name}", **fields) for name in names]  # type: ignore[arg-type]
+def _items(*names: str, **fields: object) -> list[Sighting]:
+    return [Sighting(source_id=name, media_url=f"https://example.org/{name}", **fields) for name in names]  # type: ignore[arg-type]
 
 
-def _save(engine: Engine, run: int, items: list[PhotoItem], options: RunOptions | None = None) -> list[RequestItem]:
+def _save(engine: Engine, run: int, items: list[Sighting], options: RunOptions | None = None) -> list[RequestItem]:
     with engine.begin() as connection:
         return save_items(connection, run, CONTEXT, items, options or RunOptions(), {"page": 1}).requests
 
@@ -120,7 +120,7 @@ def test_initial_state_is_decided_before_download(
 ) -> None:
     assert _save(engine, run, _items("a", licence="CC-BY-NC-4.0", exif={"FNumber": "f/4"}), options) == []
     with engine.connect() as connection:
-        assert connection.execute(select(Sighting.state, Sighting.reason)).one() == (state, reason)
+        assert connection.execute(select(SightingRecord.state, SightingRecord.reason)).one() == (state, reason)
 
 
 def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from lightmeter.errors import UsageError
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, nominal_settings
 from lightmeter.harvest.catalogue.lookup import find_image
-from lightmeter.harvest.catalogue.models import Exif, Image, Sighting
+from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.project import Project
@@ -48,14 +48,14 @@ def test_find_image_accepts_file_hash_name_and_id(harvested: Project, photo: Pat
         image_id = find_image(connection, str(photo))
         sha256 = connection.scalar(select(Image.sha256).where(Image.id == image_id))
         values = {"source_id": "id-0", "file": "berenice/0.jpg"}
-        connection.execute(update(Sighting).where(Sighting.image_id == image_id).values(values))
+        connection.execute(update(SightingRecord).where(SightingRecord.image_id == image_id).values(values))
         for name in (sha256, sha256[:12], sha256[:12].upper(), "berenice/0.jpg", "0.jpg", "id-0"):
             assert find_image(connection, name) == image_id
 
 
 def test_find_image_refuses_unknown_and_ambiguous_names(harvested: Project) -> None:
     with open_engine(harvested).begin() as connection:
-        connection.execute(update(Sighting).values(file="same.jpg"))
+        connection.execute(update(SightingRecord).values(file="same.jpg"))
         with pytest.raises(UsageError, match="matches several photographs"):
             find_image(connection, "same.jpg")
         for name in ("x", "abc", "%"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Sighting, SightingState
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.query.parser import parse_where
 
 PHOTOS: dict[str, dict[str, Any]] = {
@@ -83,7 +83,7 @@ def photos(engine: Engine) -> dict[int, str]:
             assert image_id is not None
             names[image_id] = name
             sighting = {"run_id": run, "source_id": name, "state": SightingState.FETCHED, "image_id": image_id}
-            query = insert(Sighting).values(**sighting, **photo["sighting"]).returning(Sighting.id)
+            query = insert(SightingRecord).values(**sighting, **photo["sighting"]).returning(SightingRecord.id)
             sighting_id = connection.scalar(query)
             connection.execute(insert(Exif).values(image_id=image_id, origin="file", **photo.get("file", {})))
             connection.execute(insert(Exif).values(sighting_id=sighting_id, origin="api", **photo.get("api", {})))

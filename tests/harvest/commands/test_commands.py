@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from lightmeter.harvest.catalogue.migrate import head
-from lightmeter.harvest.catalogue.models import Sighting, SightingState
+from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_error, run_json, run_text
@@ -69,5 +69,5 @@ def test_duplicates_without_groups_say_so(harvested: Project) -> None:
 
 def test_pending_photographs_are_counted(harvested: Project) -> None:
     with open_engine(harvested).begin() as connection:
-        connection.execute(update(Sighting).where(Sighting.id == 1).values(state=SightingState.FOUND))
+        connection.execute(update(SightingRecord).where(SightingRecord.id == 1).values(state=SightingState.FOUND))
     assert run_json("harvest", "status")["total"]["pending"] == 1

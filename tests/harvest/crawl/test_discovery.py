@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.discovery import Discovery
-from lightmeter.harvest.sources import Checkpoint, PhotoItem, Source
+from lightmeter.harvest.sources import Checkpoint, Sighting, Source
 from lightmeter.settings import Settings
 
 
@@ -22,7 +22,7 @@ class RecordingWriter:
     def __init__(self) -> None:
         self.batches: list[tuple[list[str], dict[str, Any] | None]] = []
 
-    def save_items(self, items: list[PhotoItem], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+    def save_items(self, items: list[Sighting], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
         self.batches.append(([item.source_id for item in items], cursor))
         requests = [RequestItem(int(item.source_id), str(item.media_url)) for item in items]
         future: Future[SavedItems] = Future()
@@ -35,12 +35,12 @@ class NumberSource(Source):
 
     name = "numbers"
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
         assert threading.current_thread() is not threading.main_thread()
         for number in range(cursor["next"] if cursor else 0, 200):
             if number == 100:
                 yield Checkpoint({"next": 100})
-            yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+            yield Sighting(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
 
 
 class AsyncNumberSource(Source):
@@ -50,12 +50,12 @@ class AsyncNumberSource(Source):
 
     async def discover(  # type: ignore[override]
         self, query: Any, cursor: dict[str, Any] | None
-    ) -> AsyncIterator[PhotoItem | Checkpoint]:
+    ) -> AsyncIterator[Sighting | Checkpoint]:
         for number in range(cursor["next"] if cursor else 0, 200):
             await asyncio.sleep(0)
             if number == 100:
                 yield Checkpoint({"next": 100})
-            yield PhotoItem(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
+            yield Sighting(source_id=str(number), media_url=f"https://example.org/{number}.jpg")
 
 
 class FailingSource(Source):
@@ -63,8 +63,8 @@ class FailingSource(Source):
 
     name = "failing"
 
-    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[PhotoItem | Checkpoint]:
-        yield PhotoItem(source_id="0", media_url="https://example.org/0.jpg")
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+        yield Sighting(source_id="0", media_url="https://example.org/0.jpg")
         raise ConnectionError("the service is down")
 
 

@@ -10,7 +10,7 @@ from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 from lightmeter.project import Project
 from tests.support import Lightmeter, jpeg
 
@@ -64,7 +64,7 @@ def test_catalogue_file_has_no_personal_data_of_a_source(project: Path) -> None:
         "XMP-dc:Creator": SECRETS[2],
         "GPS:GPSLatitude": SECRETS[3],
     }
-    item = PhotoItem(source_id="1", media_url="https://example.org/1.jpg", exif=tags, exif_origin="api")
+    item = Sighting(source_id="1", media_url="https://example.org/1.jpg", exif=tags, exif_origin="api")
     engine = open_engine(Project(project))
     with engine.begin() as connection:
         run = insert(HarvestRun).values(source="x", query={}, options={}).returning(HarvestRun.id)

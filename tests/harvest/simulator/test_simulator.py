@@ -14,7 +14,7 @@ from lightmeter.harvest.simulator.motion import TRIPOD, CameraShake
 from lightmeter.harvest.simulator.photographers import SERIES_STEPS, shot
 from lightmeter.harvest.simulator.scene import Layer, Scene, draw_scene, title_of
 from lightmeter.harvest.simulator.sensor import Sensor
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.settings import Settings as ProjectSettings
 
@@ -207,7 +207,7 @@ class TestSource:
     def discover(self, **options: object) -> list:
         query = Simulator.Query(**options)
         results = Simulator(ProjectSettings()).discover(query, None)
-        return [item for item in results if isinstance(item, PhotoItem)]
+        return [item for item in results if isinstance(item, Sighting)]
 
     def test_url_determines_the_photograph(self) -> None:
         item = self.discover(count=3, size="160x120")[2]

@@ -9,7 +9,7 @@ import pytest
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.commons import Commons, _items
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
@@ -95,14 +95,14 @@ def api(wiki: FakeWiki, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
         yield server
 
 
-def discover(api: ApiServer, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(api: ApiServer, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     settings = Settings.model_validate({"crawl": {"contact": "ada@example.org"}})
     query = Commons.Query(api=f"{api.url}/w/api.php", **options)
     return list(Commons(settings).discover(query, cursor))
 
 
-def list_items(api: ApiServer, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(api, cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(api: ApiServer, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(api, cursor, **options) if isinstance(item, Sighting)]
 
 
 def test_file_page_becomes_item(wiki: FakeWiki, api: ApiServer) -> None:
@@ -137,10 +137,10 @@ def test_discovery_resumes_at_every_checkpoint(wiki: FakeWiki, api: ApiServer, o
     wiki.below = {"A": ["B"], "B": ["C"]}
     wiki.files = {"A": [file(n) for n in range(25)], "B": [file(n) for n in range(25, 30)], "C": [file(30)]}
     whole = discover(api, **options)
-    everything = [item.source_id for item in whole if isinstance(item, PhotoItem)]
+    everything = [item.source_id for item in whole if isinstance(item, Sighting)]
     for index, item in enumerate(whole):
         if isinstance(item, Checkpoint):
-            seen = [item.source_id for item in whole[:index] if isinstance(item, PhotoItem)]
+            seen = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
             rest = [item.source_id for item in list_items(api, json.loads(json.dumps(item.cursor)), **options)]
             assert seen + rest == everything
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.ffhq import Ffhq, read_records
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
@@ -38,12 +38,12 @@ def write_list(folder: Path, count: int = 3, indent: int | None = None) -> Path:
     return file
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     return list(Ffhq(Settings()).discover(Ffhq.Query(**options), cursor))
 
 
-def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
 
 
 def test_record_becomes_item(tmp_path: Path) -> None:

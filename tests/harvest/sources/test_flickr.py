@@ -11,7 +11,7 @@ pytest.importorskip("flickrapi")
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.flickr import Flickr, listings
 from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
 from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size
@@ -134,12 +134,12 @@ def api(flickr: FakeFlickr, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServ
         yield server
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     return list(Flickr(Settings()).discover(Flickr.Query(**options), cursor))
 
 
-def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
 
 
 class TestListings:
@@ -173,7 +173,7 @@ class TestListings:
         whole = discover(search="x", per_page=50)
         checkpoints = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
         for index in checkpoints[::4]:
-            seen = {item.source_id for item in whole[:index] if isinstance(item, PhotoItem)}
+            seen = {item.source_id for item in whole[:index] if isinstance(item, Sighting)}
             rest = {item.source_id for item in list_items(whole[index].cursor, search="x", per_page=50)}
             assert not seen & rest
             assert len(seen | rest) == 440

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.mirflickr import Mirflickr, read_pairs
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
@@ -48,9 +48,9 @@ def large(tmp_path: Path) -> Path:
     return top
 
 
-def list_items(path: Path, cursor: dict[str, str] | None = None) -> list[PhotoItem]:
+def list_items(path: Path, cursor: dict[str, str] | None = None) -> list[Sighting]:
     items = Mirflickr(Settings()).discover(Mirflickr.Query(path=path), cursor)
-    return [item for item in items if isinstance(item, PhotoItem)]
+    return [item for item in items if isinstance(item, Sighting)]
 
 
 def test_images_are_combined_with_text_files(small: Path) -> None:

@@ -13,7 +13,7 @@ pytest.importorskip("praw")
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.crawl.spider import is_placeholder
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
 from lightmeter.settings import Settings
@@ -73,12 +73,12 @@ def api(reddit: FakeReddit, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServ
         yield server
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     return list(Reddit(Settings()).discover(Reddit.Query(**({"subreddit": "analog"} | options)), cursor))
 
 
-def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
 
 
 class TestListings:
@@ -273,7 +273,7 @@ class TestDumps:
         file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
         places = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
         whole = discover(dump=file)
-        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, PhotoItem)]
+        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, Sighting)]
         rest = [item.source_id for item in list_items(whole[places[0]].cursor, dump=file)]
         assert seen + rest == [f"p{number}" for number in range(1200)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import PhotoItem
+from lightmeter.harvest.sources import Sighting
 from lightmeter.harvest.sources.folder.source import Folder
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, jpeg
@@ -25,12 +25,12 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 <rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ExposureTime="1/250" exif:FNumber="80/10"/></rdf:RDF></x:xmpmeta>"""
 
 
-def item_of(folder: Path, beside: dict[str, Any], **options: Any) -> PhotoItem:
+def item_of(folder: Path, beside: dict[str, Any], **options: Any) -> Sighting:
     (folder / "1.jpg").write_bytes(jpeg(settings={}))
     for name, content in beside.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)
-    (item,) = [item for item in items if isinstance(item, PhotoItem)]
+    (item,) = [item for item in items if isinstance(item, Sighting)]
     return item
 
 
@@ -74,7 +74,7 @@ def test_folder_names_become_concepts_and_owner(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "1.jpg").write_bytes(jpeg())
     query = Folder.Query(path=tmp_path, concepts_from_folders=True, owner_from_folders=True)
-    (item,) = [item for item in Folder(Settings()).discover(query, None) if isinstance(item, PhotoItem)]
+    (item,) = [item for item in Folder(Settings()).discover(query, None) if isinstance(item, Sighting)]
     assert (item.concepts, item.owner) == (("animal", "dog"), "dog")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
 from tests.support import Lightmeter, Site, jpeg
@@ -21,12 +21,12 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     return list(Urls(Settings()).discover(Urls.Query(file=file, **options), cursor))
 
 
-def list_items(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(file, cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(file, cursor, **options) if isinstance(item, Sighting)]
 
 
 def test_text_file_has_one_url_per_line(tmp_path: Path) -> None:

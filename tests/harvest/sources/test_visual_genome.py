@@ -10,7 +10,7 @@ pytest.importorskip("flickrapi")
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, PhotoItem
+from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiRequest, ApiResponse, serve_api
@@ -32,12 +32,12 @@ def write_list(folder: Path, count: int = 3) -> Path:
     return file
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
     return list(VisualGenome(Settings()).discover(VisualGenome.Query(**options), cursor))
 
 
-def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[PhotoItem]:
-    return [item for item in discover(cursor, **options) if isinstance(item, PhotoItem)]
+def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting]:
+    return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
 
 
 def test_published_copies_are_write_list(tmp_path: Path) -> None:

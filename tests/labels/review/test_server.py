@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from sqlalchemy import Engine, func, insert, select
 
 from lightmeter.geometry import Box
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Region, Sighting
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.audit import LabelIssue, write_label_issues
@@ -231,7 +231,9 @@ def large_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pr
         connection.execute(insert(Inspection), [{**inspection, "image_id": n} for n in ids])
         connection.execute(insert(Region), [{**face, "image_id": n} for n in ids if n not in queued])
         connection.execute(insert(Label), [{**label, "image_id": n} for n in ids if n not in queued])
-        connection.execute(insert(Sighting), [{**sighting, "id": n, "source_id": str(n), "image_id": n} for n in ids])
+        connection.execute(
+            insert(SightingRecord), [{**sighting, "id": n, "source_id": str(n), "image_id": n} for n in ids]
+        )
         exif = [{"image_id": n, "sighting_id": None, "origin": "file", "iso": 100.0} for n in ids]
         exif += [
             {"image_id": None, "sighting_id": n, "origin": "api", "iso": 800.0 if n in queued else 100.0} for n in ids
