@@ -141,16 +141,20 @@ def mean_ratio(numerators: Floats, denominators: Floats) -> Floats:
     return np.asarray(np.divide(ratios.sum(-1), count, out=np.full(count.shape, np.nan), where=count > 0))
 
 
-def format_estimate(estimate: Estimate, *, percent: bool = True) -> str:
-    """Return an estimate as text, for example ``81.4 % [70.9, 87.4]``."""
-    value, low, high = estimate["value"], estimate["low"], estimate["high"]
-    if value is None:
+def format_estimate(estimate: Estimate, *, percent: bool = True, signed: bool = False) -> str:
+    """Return an estimate as text, for example ``81.4 % [70.9, 87.4]``.
+
+    Args:
+        estimate: Estimate to format.
+        percent: Whether it is a proportion.
+        signed: Whether it is a difference: with a sign, and percentage points for proportions.
+    """
+    if estimate["value"] is None:
         return "–"
-    scale, digits, unit = (100, 1, " %") if percent else (1, 2, "")
-    text = f"{value * scale:.{digits}f}{unit}"
-    if low is None or high is None:
-        return text
-    return f"{text} [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+    scale, digits, unit = (100, 1, " points" if signed else " %") if percent else (1, 2, "")
+    values = (estimate["value"], estimate["low"], estimate["high"])
+    value, *interval = (f"{v * scale:{'+' if signed else ''}.{digits}f}" for v in values if v is not None)
+    return f"{value}{unit} [{', '.join(interval)}]" if interval else f"{value}{unit}"
 
 
 def _resampled_weights(n_groups: int, seed: int) -> Iterator[Floats]:

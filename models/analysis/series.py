@@ -1,8 +1,9 @@
 """Controlled series: photographs of one scene that differ in one setting, and the predictions along it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess
 from lightmeter.models.runtime.spec import Preprocessing, Target
-from lightmeter.models.training.loader import check_readable, each_photograph
+from lightmeter.models.training.loader import each_photograph
 
 _SETTINGS = {
     "aperture": ("f_number", aperture_stops),
@@ -24,6 +25,22 @@ _SETTINGS = {
     "iso": ("iso", iso_stops),
 }
 """EXIF tag of each setting, and its conversion to stops."""
+
+
+class SeriesPhoto(NamedTuple):
+    """A photograph of a series.
+
+    Attributes:
+        file: Path of the photograph.
+        group: Group of the photograph, for intervals.
+        model_input: Preprocessed photograph.
+        true_stops: True setting in stops.
+    """
+
+    file: str
+    group: str
+    model_input: ModelInput
+    true_stops: float
 
 
 def ordinal_target(predictor: Predictor, name: str | None) -> Target:
@@ -46,23 +63,17 @@ def predict_series_files(predictor: Predictor, files: Sequence[Path], target: Ta
     """
     if target.name not in _SETTINGS:
         raise UsageError(f"'{target.name}' is not a setting in EXIF; a series of files needs {', '.join(_SETTINGS)}.")
-    rows = [
-        {
-            "file": str(file),
-            "group": "",
-            **_prediction(predictor, read_photograph(predictor, file), target),
-            "true_stops": _exif_stops(file, target),
-        }
-        for file in files
-    ]
-    return _result(rows, target)
+    photographs = (
+        SeriesPhoto(str(file), "", read_photograph(predictor, file), _exif_stops(file, target)) for file in files
+    )
+    return _predict_series(predictor, photographs, target)
 
 
 def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[str, Any]:
     """Predict all photographs of a data set of series, of every split, and compare with their labels.
 
     Raises:
-        UsageError: The model was trained on this data set, or it lacks the target.
+        UsageError: The model was trained on this data set, or it lacks the target or readable photographs.
     """
     if dataset.spec.manifest_sha256 == predictor.spec.data.get("manifest_sha256"):
         raise UsageError(
@@ -70,46 +81,49 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
         )
     if not dataset.spec.target(target.name).ordinal:
         raise UsageError(f"The data set {dataset.spec.name} has no stops for '{target.name}'.")
-    labelled = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
-    rows = [
-        {
-            "file": str(dataset.store / row["path"]),
-            "group": row["group"],
-            **_prediction(predictor, photograph, target),
-            "true_stops": row[stops_column(target.name)],
-        }
-        for row, photograph in each_photograph(dataset, labelled, predictor.preprocess, "predicting")
+    rows = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
+    photographs = (
+        SeriesPhoto(str(dataset.store / row["path"]), row["group"], photograph, row[stops_column(target.name)])
+        for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
         if not isinstance(photograph, InvalidPhoto)
-    ]
-    check_readable(dataset, "series", rows)
-    return _result(rows, target)
+    )
+    return _predict_series(predictor, photographs, target)
 
 
-def _prediction(predictor: Predictor, photograph: ModelInput, target: Target) -> dict[str, Any]:
-    prediction = predictor.predict(photograph).predictions[target.name]
-    return {"predicted_stops": prediction.stops, "class": prediction.label}
-
-
-def _result(rows: Sequence[Mapping[str, Any]], target: Target) -> dict[str, Any]:
+def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], target: Target) -> dict[str, Any]:
     """Return the metrics of a series and its predictions, from few stops to many."""
+    rows, groups = [], []
+    for photo in photographs:
+        prediction = predictor.predict(photo.model_input).predictions[target.name]
+        rows.append(
+            {
+                "file": photo.file,
+                "true_stops": photo.true_stops,
+                "predicted_stops": prediction.stops,
+                "class": prediction.label,
+            }
+        )
+        groups.append(photo.group)
+    if not rows:
+        raise UsageError("No photograph of the series can be read.")
     true_stops, predicted_stops = (
         np.asarray([row[key] for row in rows], np.float64) for key in ("true_stops", "predicted_stops")
     )
-    predictions = ClassPredictions(
-        truth=np.abs(np.asarray(target.stops) - true_stops[:, None]).argmin(1),
-        predicted=np.asarray([target.classes.index(row["class"]) for row in rows], np.int64),
-        groups=group_indices([row["group"] for row in rows]),
-        n_classes=len(target.classes),
-        true_stops=true_stops,
-        predicted_stops=predicted_stops,
+    metrics = estimates(
+        ClassPredictions(
+            truth=np.abs(np.asarray(target.stops) - true_stops[:, None]).argmin(1),
+            predicted=np.asarray([target.classes.index(str(row["class"])) for row in rows], np.int64),
+            groups=group_indices(groups),
+            n_classes=len(target.classes),
+            true_stops=true_stops,
+            predicted_stops=predicted_stops,
+        )
     )
-    metrics = estimates(predictions)
-    columns = ("file", "true_stops", "predicted_stops", "class")
     return {
         "target": target.name,
         "photographs": len(rows),
         **{name: metrics[name] for name in ("mae_stops", "within_one_stop", "within_one_class")},
-        "series": sorted(({name: row[name] for name in columns} for row in rows), key=lambda row: row["true_stops"]),
+        "series": sorted(rows, key=itemgetter("true_stops")),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lightmeter.bootstrap import format_estimate
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates, n_groups
@@ -151,14 +152,11 @@ def _resource_usage(run: ScoredRun, reference: ScoredRun) -> dict[str, Any]:
 
 
 def _difference(name: str, run: Mapping[str, Any]) -> str:
-    """Return the difference from the first run as text; proportions differ by percentage points."""
+    """Return the difference from the first run as text."""
     difference = run["difference"].get(name)
     if not difference or difference["value"] is None:
         return ""
-    scale, digits, unit = (100, 1, " points") if name in PERCENT_METRICS else (1, 2, "")
-    numbers = (difference[key] for key in ("value", "low", "high"))
-    value, *interval = (f"{number * scale:+.{digits}f}" for number in numbers if number is not None)
-    return f"\nΔ {value}{unit}" + (f" [{', '.join(interval)}]" if interval else "")
+    return f"\nΔ {format_estimate(difference, percent=name in PERCENT_METRICS, signed=True)}"
 
 
 def _resources(name: str, run: Mapping[str, Any]) -> str:

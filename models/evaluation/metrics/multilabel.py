@@ -72,22 +72,16 @@ class MultilabelPredictions:
 
     def details(self) -> dict[str, Any]:
         """Return support, scores of each class and the reliability curve, as in ``metrics.json``."""
-        scores = [self._class_scores(index) for index in range(self.truth.shape[1])]
+        hits, actual, predicted = self._class_counts.sum(0)
+        f1 = 2 * hits / np.where(actual + predicted, actual + predicted, np.nan)
+        every_group = np.ones((1, len(self._class_counts)))
+        precisions = [self._average_precision(every_group, index)[0] for index in range(len(actual))]
         return {
-            "support": self.truth.sum(0).tolist(),
-            "f1_per_class": [f1 for f1, _ in scores],
-            "average_precision_per_class": [precision for _, precision in scores],
+            "support": actual.astype(int).tolist(),
+            "f1_per_class": [float(value) if np.isfinite(value) else None for value in f1],
+            "average_precision_per_class": [float(value) if np.isfinite(value) else None for value in precisions],
             "reliability": reliability_curve(self.probabilities.ravel(), self.truth.ravel()),
         }
-
-    def _class_scores(self, index: int) -> tuple[float | None, float | None]:
-        """Return F1 and average precision of a class, None where they are undefined."""
-        from sklearn.metrics import average_precision_score, f1_score
-
-        truth, predicted = self.truth[:, index], self.predicted[:, index]
-        f1 = float(f1_score(truth, predicted)) if truth.any() or predicted.any() else None
-        probabilities = self.probabilities[:, index]
-        return f1, float(average_precision_score(truth, probabilities)) if truth.any() else None
 
     @cached_property
     def _class_counts(self) -> Floats:
