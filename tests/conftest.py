@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -45,9 +45,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lightmeter() -> Lightmeter:
+def lightmeter() -> CommandRunner:
     """The ``lightmeter`` command, each call in a process of its own."""
-    return Lightmeter()
+    return CommandRunner()
 
 
 @pytest.fixture(scope="session")

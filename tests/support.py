@@ -76,8 +76,8 @@ def run_error(*args: object, code: int = 2) -> str:
     return result.error
 
 
-class Lightmeter:
-    """Runs the command in a process of its own, as a user does."""
+class CommandRunner:
+    """The ``lightmeter`` command, run in a separate process."""
 
     def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
         """Run a command with ``--json`` and return its document; fail unless it exits with ``code``."""

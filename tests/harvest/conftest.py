@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.project import Project
-from tests.support import Lightmeter, Site, create_project, jpeg
+from tests.support import CommandRunner, Site, create_project, jpeg
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: Lightmeter) -> Path:
+def harvested_once(tmp_path_factory: pytest.TempPathFactory, lightmeter: CommandRunner) -> Path:
     """A folder with ``photographs`` and a ``project`` that has harvested them; use `harvested` to change it."""
     home = tmp_path_factory.mktemp("harvested")
     photographs = write_photographs(home / "photographs")

@@ -36,7 +36,7 @@ from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES
         (None, None),
     ],
 )
-def test_licence_has_one_identifier(text: str | None, identifier: str | None) -> None:
+def test_licence_is_normalised_to_its_identifier(text: str | None, identifier: str | None) -> None:
     assert normalise_licence(text) == identifier
     assert normalise_licence(identifier) == identifier
 

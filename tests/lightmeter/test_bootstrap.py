@@ -35,7 +35,7 @@ def test_copies_within_a_group_do_not_narrow_the_interval() -> None:
     assert copies["mean"] == pytest.approx(mean_of(values, list(range(10)))["mean"])
 
 
-def test_one_group_gives_no_interval() -> None:
+def test_single_group_gives_no_interval() -> None:
     estimate = mean_of(np.ones(5), [0] * 5)["mean"]
     assert estimate == {"value": 1.0, "low": None, "high": None}
 

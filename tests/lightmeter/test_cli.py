@@ -10,7 +10,7 @@ import pytest
 from lightmeter import __version__, console
 from lightmeter.cli import main
 from lightmeter.errors import UsageError
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +52,7 @@ def test_json_option_is_accepted_anywhere(tmp_path: Path, capsys: pytest.Capture
         (["harvest", "run", "flicker"], "flicker"),
     ],
 )
-def test_usage_error_is_one_sentence_with_exit_code_2(
+def test_usage_error_is_a_sentence_with_exit_code_2(
     args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -108,7 +108,7 @@ def test_doctor_reports_unusable_catalogue(project: Path, capsys: pytest.Capture
     assert status["catalogue"] == "error"
 
 
-def test_package_runs_as_module(lightmeter: Lightmeter) -> None:
+def test_package_runs_as_module(lightmeter: CommandRunner) -> None:
     assert lightmeter.process("--version").stdout.startswith("lightmeter ")
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models")
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Result of a small demo."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    result: dict[str, Any] = Lightmeter()("demo", folder, "--count", "72")
+    result: dict[str, Any] = CommandRunner()("demo", folder, "--count", "72")
     return result
 
 
@@ -51,7 +51,7 @@ def test_demo_leaves_no_process_behind(demo: dict[str, Any]) -> None:
     assert not [command for command in commands if demo["folder"] in command]
 
 
-def test_demo_rejects_folder_that_is_not_empty(lightmeter: Lightmeter, tmp_path: Path) -> None:
+def test_demo_rejects_folder_that_is_not_empty(lightmeter: CommandRunner, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
     completed = lightmeter.process("demo", tmp_path)
     assert completed.returncode == 2

@@ -34,7 +34,7 @@ def test_stops_convert_to_settings(stops: float, unit: str, setting: float | Non
     assert is_stop_unit(unit) == (setting is not None)
 
 
-def test_absurd_stops_have_no_setting() -> None:
+def test_implausible_stops_have_no_setting() -> None:
     assert setting_from_stops(65.0, "Av") is None
 
 

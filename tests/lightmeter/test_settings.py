@@ -42,7 +42,7 @@ def test_invalid_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) 
         read_settings(None)
 
 
-def test_project_is_found_in_parent_folder(project: Path) -> None:
+def test_project_is_located_in_parent_folder(project: Path) -> None:
     subfolder = project / "a" / "b"
     subfolder.mkdir(parents=True)
     assert find_project(subfolder).root == project.resolve()

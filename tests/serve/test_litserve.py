@@ -15,7 +15,7 @@ import pytest
 
 from lightmeter.project import Project
 from tests.serve.support import make_photo, run_in_project
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
 pytestmark = pytest.mark.server
@@ -25,7 +25,7 @@ ENCODED = base64.b64encode(PHOTO).decode()
 
 
 @pytest.fixture(scope="module")
-def url(serve_project: Project, lightmeter: Lightmeter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(serve_project: Project, lightmeter: CommandRunner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a model served by LitServe."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -104,7 +104,7 @@ def test_queries_select_matching_photographs(engine: Engine, photos: dict[int, s
     assert results == QUERIES
 
 
-def test_values_are_never_sql(engine: Engine, photos: dict[int, str]) -> None:
+def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> None:
     assert len(matching(engine, "owner != \"x' or '1'='1\"")) == len(photos)
 
 

@@ -62,7 +62,7 @@ def test_retry_reason_without_match_leaves_failures(harvested: Project) -> None:
     assert run_json("harvest", "status")["total"]["failed"] > 0
 
 
-def test_duplicates_without_groups_say_so(harvested: Project) -> None:
+def test_missing_duplicates_are_reported(harvested: Project) -> None:
     assert run_json("harvest", "duplicates", "--radius", "0") == []
     assert "No near-duplicate photographs" in run_text("harvest", "duplicates", "--radius", "0")
 

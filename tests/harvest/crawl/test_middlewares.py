@@ -102,7 +102,7 @@ class TestOptOut:
             OptOutMiddleware().process_response(Request(URL), response(**headers))
 
     @pytest.mark.parametrize("headers", [{}, {"X_Robots_Tag": "noindex"}, {"TDM_Reservation": "0"}])
-    def test_other_headers_pass(self, headers: dict[str, str]) -> None:
+    def test_other_headers_do_not_opt_out(self, headers: dict[str, str]) -> None:
         reply = response(**headers)
         assert OptOutMiddleware().process_response(Request(URL), reply) is reply
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.testing import photograph
-from tests.support import Lightmeter, Response, Site, jpeg
+from tests.support import CommandRunner, Response, Site, jpeg
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
 FAST = LOOPBACK | {"LIGHTMETER_INSPECT__DEFERRED": '["faces"]'}
@@ -28,7 +28,7 @@ def names(site: Site, project: Path) -> list[str]:
     return names
 
 
-def test_killed_run_is_resumed(lightmeter: Lightmeter, site: Site, project: Path, names: list[str]) -> None:
+def test_killed_run_is_resumed(lightmeter: CommandRunner, site: Site, project: Path, names: list[str]) -> None:
     command = lightmeter.command("harvest", "run", "urls", project / "urls.txt")
     with subprocess.Popen(command, env=os.environ | FAST, stdout=subprocess.PIPE) as process:
         while sum(site.requests.values()) < PHOTOS * 0.4:
@@ -45,7 +45,7 @@ def test_killed_run_is_resumed(lightmeter: Lightmeter, site: Site, project: Path
     assert max(site.requests[name] for name in names) <= 2
 
 
-def test_every_sighting_ends_with_a_reason(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_every_sighting_ends_with_a_reason(lightmeter: CommandRunner, site: Site, project: Path) -> None:
     """Every tenth connection is cut, every seventh photograph is busy at first, every eleventh file is truncated."""
     kinds = {f"/{number}.jpg": response_kind(number) for number in range(200)}
     for number, (name, kind) in enumerate(kinds.items()):

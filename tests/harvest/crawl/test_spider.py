@@ -17,7 +17,7 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError
 from lightmeter.harvest.crawl.spider import HarvestSpider
-from tests.support import Lightmeter, Site, encode_image
+from tests.support import CommandRunner, Site, encode_image
 
 URL = "https://example.org/1.jpg"
 ITEM = RequestItem(1, URL)
@@ -88,7 +88,7 @@ def test_close_reason_sets_result(spider: Any, reason: str, state: RunState) -> 
     assert spider.result[0] == state
 
 
-def test_photos_in_flight_are_limited_in_a_crawl(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_photos_in_flight_are_limited_in_a_crawl(lightmeter: CommandRunner, site: Site, project: Path) -> None:
     """With one slow worker, downloads stay at most four photographs ahead of the store."""
     names = [f"/{number}.png" for number in range(16)]
     for number, name in enumerate(names):

@@ -11,7 +11,7 @@ from PIL import Image
 from lightmeter.cli import main
 from lightmeter.harvest.exif import Privacy, read_image
 from lightmeter.time_limit import TimeLimitExceeded, time_limit
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 ASCII, LONG = 2, 4
 OWNER, SERIAL, IMAGE_TYPE, UNNAMED = 0x0009, 0x000C, 0x0006, 0x4321
@@ -72,7 +72,7 @@ def test_slow_maker_notes_are_skipped(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
-def test_inner_time_limit_does_not_extend_the_outer_one(outer: float, inner: float) -> None:
+def test_inner_time_limit_does_not_extend_the_outer_limit(outer: float, inner: float) -> None:
     start = time.monotonic()
     with pytest.raises(TimeLimitExceeded), time_limit(outer):
         _sleep_twice(inner)
@@ -86,7 +86,7 @@ def _sleep_twice(inner: float) -> None:
 
 
 def test_settings_enable_maker_notes(
-    lightmeter: Lightmeter, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lightmeter: CommandRunner, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "photographs").mkdir()
     write_canon_photo(project / "photographs" / "photo.jpg")

@@ -8,16 +8,16 @@ from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.harvest.exif import ExifValues, normalise, parsers
 
-anything = st.recursive(
+VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40) | st.binary(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
     max_leaves=6,
 )  # fmt: skip
-f_numbers = st.integers(7, 640).map(lambda tenths: Fraction(tenths, 10))
-denominators = st.integers(1, 8000)
+F_NUMBERS = st.integers(7, 640).map(lambda tenths: Fraction(tenths, 10))
+DENOMINATORS = st.integers(1, 8000)
 
 
-@given(f_numbers)
+@given(F_NUMBERS)
 def test_all_notations_of_an_f_number_agree(n: Fraction) -> None:
     notations = [n, float(n), IFDRational(n.numerator, n.denominator), (n.numerator, n.denominator), f"{n.numerator}/{n.denominator}",
              f"f/{float(n)}", f"F{float(n)}", str(float(n)), f"{float(n)}".replace(".", ",")]  # fmt: skip
@@ -27,7 +27,7 @@ def test_all_notations_of_an_f_number_agree(n: Fraction) -> None:
         assert parsers.f_number_apex(value) == pytest.approx(float(n), rel=1e-3)
 
 
-@given(denominators)
+@given(DENOMINATORS)
 def test_all_notations_of_an_exposure_time_agree(d: int) -> None:
     notations = [
         Fraction(1, d),
@@ -53,8 +53,8 @@ def test_iso_overflow_is_missing() -> None:
     assert parsers.iso(65_535) is None
 
 
-@given(anything)
-def test_parsers_never_raise_and_return_plausible_values(value: object) -> None:
+@given(VALUES)
+def test_parsers_return_plausible_values_for_any_input(value: object) -> None:
     for parse, (low, high) in (
         (parsers.f_number, parsers.PLAUSIBLE_F_NUMBER_RANGE), (parsers.f_number_apex, parsers.PLAUSIBLE_F_NUMBER_RANGE),
         (parsers.exposure_time, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S), (parsers.exposure_time_apex, parsers.PLAUSIBLE_EXPOSURE_TIME_RANGE_S),
@@ -70,8 +70,8 @@ def test_parsers_never_raise_and_return_plausible_values(value: object) -> None:
 
 @given(st.dictionaries(st.sampled_from([
     "FNumber", "ExposureTime", "ISO", "Flash", "Orientation", "DateTimeOriginal", "Make", "SensitivityType", "Aperture",
-]) | st.text(max_size=8), anything))  # fmt: skip
-def test_normalise_never_raises(tags: dict[str, object]) -> None:
+]) | st.text(max_size=8), VALUES))  # fmt: skip
+def test_normalise_accepts_any_tags(tags: dict[str, object]) -> None:
     assert isinstance(normalise(tags), ExifValues)
 
 

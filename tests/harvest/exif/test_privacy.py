@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.sources import Sighting
 from lightmeter.project import Project
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 SECRETS = ("SN-4711-0815", "LENS-4711-0815", "Berenice Nobody", "46.50417")
 
@@ -38,7 +38,7 @@ def _catalogue_bytes(project: Path) -> bytes:
 
 
 def test_catalogue_file_has_no_personal_data_of_a_photograph(
-    project: Path, photograph: Path, lightmeter: Lightmeter
+    project: Path, photograph: Path, lightmeter: CommandRunner
 ) -> None:
     lightmeter("harvest", "run", "folder", photograph)
     stored = _catalogue_bytes(project)
@@ -49,7 +49,7 @@ def test_catalogue_file_has_no_personal_data_of_a_photograph(
     assert len(body or "") == 64
 
 
-def test_personal_tags_are_stored_when_enabled(project: Path, photograph: Path, lightmeter: Lightmeter) -> None:
+def test_personal_tags_are_stored_when_enabled(project: Path, photograph: Path, lightmeter: CommandRunner) -> None:
     keep = {"LIGHTMETER_PRIVACY__KEEP_SERIAL_NUMBERS": "true", "LIGHTMETER_PRIVACY__KEEP_NAMES": "true"}
     lightmeter("harvest", "run", "folder", photograph, env=keep)
     stored = _catalogue_bytes(project)

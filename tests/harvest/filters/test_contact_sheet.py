@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 
-def test_contact_sheet_shows_kept_and_dropped_photographs(
-    project: Path, photographs: Path, lightmeter: Lightmeter
+def test_contact_sheet_shows_photographs_of_both_verdicts(
+    project: Path, photographs: Path, lightmeter: CommandRunner
 ) -> None:
     Image.new("RGB", (200, 150), "black").save(photographs / "black.jpg")
     lightmeter("harvest", "run", "folder", photographs)
@@ -21,5 +21,7 @@ def test_contact_sheet_shows_kept_and_dropped_photographs(
 
 
 @pytest.mark.parametrize("options", [("--filter", "nope"), ("--filter", "quality", "--where", "nope")])
-def test_unknown_filter_or_field_raises_error(project: Path, lightmeter: Lightmeter, options: tuple[str, ...]) -> None:
+def test_unknown_filter_or_field_raises_error(
+    project: Path, lightmeter: CommandRunner, options: tuple[str, ...]
+) -> None:
     assert "nope" in lightmeter("harvest", "contact-sheet", *options, code=2)["error"]

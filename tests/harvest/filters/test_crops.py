@@ -9,10 +9,10 @@ from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import find_project
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 
-def test_area_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
+def test_area_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     scene = Image.fromarray(np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8))
@@ -28,7 +28,7 @@ def test_area_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter
     assert lightmeter("harvest", "crops", "faces")["crops"] == 0
 
 
-def test_manual_regions_replace_detected_ones(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
+def test_manual_regions_replace_detected_ones(project: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     scene = Image.fromarray(np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8))

@@ -18,7 +18,7 @@ def test_grey_and_toned_images_are_dropped() -> None:
     assert apply_filter(encode_jpeg(synthetic_image()), "monochrome").verdict == "keep"
 
 
-def test_small_coloured_object_is_kept() -> None:
+def test_image_with_small_coloured_object_is_not_monochrome() -> None:
     pixels = toned(synthetic_image(), (255, 255, 255))
     pixels[100:120, 100:120] = (200, 40, 40)  # half a percent
     assert apply_filter(encode_jpeg(pixels), "monochrome").verdict == "keep"

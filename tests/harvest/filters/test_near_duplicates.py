@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from tests.support import Lightmeter, Site, encode_image
+from tests.support import CommandRunner, Site, encode_image
 
 
 def smooth_image(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
@@ -16,7 +16,7 @@ def encode_jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return encode_image(image, quality=quality)
 
 
-def test_near_duplicates_are_grouped_across_sources(lightmeter: Lightmeter, project: Path, site: Site) -> None:
+def test_near_duplicates_are_grouped_across_sources(lightmeter: CommandRunner, project: Path, site: Site) -> None:
     (project / "photographs").mkdir()
     for seed in range(4):
         (project / "photographs" / f"{seed}.jpg").write_bytes(encode_jpeg(smooth_image(seed)))
@@ -37,7 +37,7 @@ def test_near_duplicates_are_grouped_across_sources(lightmeter: Lightmeter, proj
     assert lightmeter("harvest", "duplicates", "--where", "width < 300") == []
 
 
-def test_large_radius_is_rejected(lightmeter: Lightmeter, project: Path) -> None:
+def test_large_radius_is_rejected(lightmeter: CommandRunner, project: Path) -> None:
     process = lightmeter.process("harvest", "duplicates", "--radius", "8")
     assert process.returncode == 2
     assert "Traceback" not in process.stderr

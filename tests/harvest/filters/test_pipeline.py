@@ -48,7 +48,7 @@ def plan() -> InspectionPlan:
     return InspectionPlan.from_settings(Settings())
 
 
-def test_one_inspection_runs_all_filters(plan: InspectionPlan) -> None:
+def test_inspection_runs_all_filters(plan: InspectionPlan) -> None:
     inspected = inspect(encode_image(noise()), plan)
     assert (inspected.format, inspected.width, inspected.height, inspected.problem) == ("JPEG", 128, 96, None)
     assert set(inspected.results) >= {"borders", "duplicates", "monochrome", "quality"}

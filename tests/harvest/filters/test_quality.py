@@ -44,7 +44,7 @@ def test_compression_increases_blockiness() -> None:
 
 @given(st.integers(1, 100))
 @settings(max_examples=30, deadline=None)
-def test_jpeg_quality_is_estimated_within_one(quality: int) -> None:
+def test_jpeg_quality_is_estimated_closely(quality: int) -> None:
     tables = Image.open(io.BytesIO(encode_jpeg(np.zeros((8, 8, 3), np.uint8), quality))).quantization  # type: ignore[attr-defined]
     assert abs(jpeg_quality(tables) - quality) <= 1  # type: ignore[operator]
 

@@ -8,7 +8,7 @@ from lightmeter.harvest.catalogue.models import Image, Inspection
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import path_of
 from lightmeter.project import SETTINGS_FILE, Project
-from tests.support import Lightmeter, create_project, run_json
+from tests.support import CommandRunner, create_project, run_json
 
 
 def test_current_measures_are_not_decoded_again(harvested: Project) -> None:
@@ -28,7 +28,7 @@ def test_missing_and_outdated_measures_are_decoded_again(harvested: Project) -> 
         assert 0 not in connection.scalars(select(Inspection.version)).all()
 
 
-def test_deferred_filters_run_at_inspection(photographs: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
+def test_deferred_filters_run_at_inspection(photographs: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     project = create_project(tmp_path / "project")
     with (project.root / SETTINGS_FILE).open("a") as file:
         file.write('\n[inspect]\ndeferred = ["faces"]\n')

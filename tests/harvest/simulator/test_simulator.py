@@ -244,7 +244,7 @@ class TestSource:
     @pytest.mark.parametrize(
         ("setting", "column"), [("aperture", "f_number"), ("iso", "iso"), ("shutter", "exposure_time_s")]
     )
-    def test_series_varies_one_setting_only(self, setting: str, column: str) -> None:
+    def test_series_varies_a_single_setting(self, setting: str, column: str) -> None:
         steps = SERIES_STEPS[setting]  # type: ignore[index]
         items = self.discover(series=setting, count=len(steps) + 1)
         metadata = [item.metadata for item in items[:-1]]

@@ -24,7 +24,7 @@ EXIF = [
 
 
 def file(number: int, base: str = "https://upload.wikimedia.org", **more: Any) -> dict[str, Any]:
-    about = {
+    extmetadata = {
         "Artist": '<a href="//commons.wikimedia.org/wiki/User:Ada">Ada &amp; Bob</a>',
         "LicenseUrl": "https://creativecommons.org/licenses/by-sa/4.0",
         "LicenseShortName": "CC BY-SA 4.0",
@@ -33,7 +33,7 @@ def file(number: int, base: str = "https://upload.wikimedia.org", **more: Any) -
     info = {
         "url": f"{base}/{number}.jpg", "descriptionurl": f"https://commons.wikimedia.org/wiki/File:{number}.jpg",
         "mime": "image/jpeg", "user": "Uploader", "timestamp": "2020-05-04T03:02:01Z", "metadata": EXIF,
-        "extmetadata": {name: {"value": value} for name, value in about.items()}, **more,
+        "extmetadata": {name: {"value": value} for name, value in extmetadata.items()}, **more,
     }  # fmt: skip
     return {"pageid": number, "ns": 6, "title": f"File:{number}.jpg", "imageinfo": [info]}
 
@@ -43,7 +43,7 @@ class FakeWiki:
 
     def __init__(self) -> None:
         self.files: dict[str, list[dict[str, Any]]] = {}
-        self.below: dict[str, list[str]] = {}
+        self.subcategories: dict[str, list[str]] = {}
         self.failures: list[ApiResponse] = []
         self.batch = 10
 
@@ -53,7 +53,7 @@ class FakeWiki:
         params = request.params
         assert params["maxlag"] == "5"
         if params.get("list") == "categorymembers":
-            members = self.below.get(params["cmtitle"].partition(":")[2], [])
+            members = self.subcategories.get(params["cmtitle"].partition(":")[2], [])
             return ApiResponse(
                 {"batchcomplete": True, "query": {"categorymembers": [{"title": f"Category:{m}"} for m in members]}}
             )
@@ -125,7 +125,7 @@ def test_partial_batches_are_merged(wiki: FakeWiki, api: ApiServer) -> None:
 
 
 def test_subcategories_are_read_once_up_to_depth(wiki: FakeWiki, api: ApiServer) -> None:
-    wiki.below = {"A": ["B", "C"], "B": ["D"], "D": ["A"]}
+    wiki.subcategories = {"A": ["B", "C"], "B": ["D"], "D": ["A"]}
     wiki.files = {name: [file(number)] for number, name in enumerate("ABCD")}
     assert [item.concepts[0] for item in list_items(api, category="A")] == ["A"]
     assert [item.concepts[0] for item in list_items(api, category="A", depth=1)] == ["A", "B", "C"]
@@ -134,15 +134,15 @@ def test_subcategories_are_read_once_up_to_depth(wiki: FakeWiki, api: ApiServer)
 
 @pytest.mark.parametrize("options", [{"category": "A", "depth": 3}, {"search": "A"}])
 def test_discovery_resumes_at_every_checkpoint(wiki: FakeWiki, api: ApiServer, options: dict[str, Any]) -> None:
-    wiki.below = {"A": ["B"], "B": ["C"]}
+    wiki.subcategories = {"A": ["B"], "B": ["C"]}
     wiki.files = {"A": [file(n) for n in range(25)], "B": [file(n) for n in range(25, 30)], "C": [file(30)]}
     whole = discover(api, **options)
     everything = [item.source_id for item in whole if isinstance(item, Sighting)]
     for index, item in enumerate(whole):
         if isinstance(item, Checkpoint):
-            seen = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
+            before = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
             rest = [item.source_id for item in list_items(api, json.loads(json.dumps(item.cursor)), **options)]
-            assert seen + rest == everything
+            assert before + rest == everything
 
 
 def test_drawings_sounds_and_missing_files_are_skipped(wiki: FakeWiki, api: ApiServer) -> None:

@@ -11,7 +11,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.ffhq import Ffhq, read_records
 from lightmeter.settings import Settings
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 
 def record(number: int, **more: Any) -> dict[str, Any]:
@@ -25,11 +25,11 @@ def record(number: int, **more: Any) -> dict[str, Any]:
         "file_path": "images1024x1024/0.png",
         "face_landmarks": landmarks,
     }
-    about = {
+    metadata = {
         "photo_url": f"https://www.flickr.com/photos/ada/{number}/", "photo_title": "Fog", "author": "Ada",
         "license": "Attribution License", "license_url": "https://creativecommons.org/licenses/by/2.0/", "date_uploaded": "2007-08-16",
     }  # fmt: skip
-    return {"category": "training", "metadata": about, "image": aligned, "in_the_wild": wild} | more
+    return {"category": "training", "metadata": metadata, "image": aligned, "in_the_wild": wild} | more
 
 
 def write_list(folder: Path, count: int = 3, indent: int | None = None) -> Path:
@@ -76,8 +76,8 @@ def test_list_larger_than_chunk_is_read(tmp_path: Path, indent: int | None, monk
 
 def test_discovery_resumes_at_checkpoint(tmp_path: Path) -> None:
     file = write_list(tmp_path, 450)
-    places = [item for item in discover(file=file) if isinstance(item, Checkpoint)]
-    assert len(list_items(places[1].cursor, file=file)) == 50
+    checkpoints = [item for item in discover(file=file) if isinstance(item, Checkpoint)]
+    assert len(list_items(checkpoints[1].cursor, file=file)) == 50
 
 
 def test_documented_form_is_read(shared: Path) -> None:
@@ -101,7 +101,7 @@ def test_other_content_raises_error(tmp_path: Path, content: str) -> None:
         list_items(file=tmp_path / "list.json")
 
 
-def test_faces_become_regions_once(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+def test_faces_become_regions_once(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:
     for number in (0, 1):
         image = tmp_path / "ffhq" / "in-the-wild-images" / "00000" / f"{number:05d}.png"
         image.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
 from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 OWNER = "12345678@N00"
 KEY = {"FLICKR_API_KEY": "a-key-nobody-may-see", "FLICKR_API_SECRET": "a-secret-nobody-may-see"}
@@ -42,7 +42,7 @@ class FakeFlickr:
         albums: Photographs by album.
         exif: Response of getExif by photograph.
         failures: Responses to send before the regular ones.
-        refused: Responses by method, instead of the regular ones.
+        errors: Responses by method, instead of the regular ones.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class FakeFlickr:
         self.albums: dict[str, list[dict[str, Any]]] = {}
         self.exif: dict[str, Any] = {}
         self.failures: list[ApiResponse] = []
-        self.refused: dict[str, ApiResponse] = {}
+        self.errors: dict[str, ApiResponse] = {}
 
     def __call__(self, request: ApiRequest) -> ApiResponse:
         if self.failures:
@@ -60,8 +60,8 @@ class FakeFlickr:
         if KEY["FLICKR_API_KEY"] not in signed:
             return fail(100, "Invalid API Key (Key has invalid format)")
         method = request.params["method"].removeprefix("flickr.").replace(".", "_")
-        if method in self.refused:
-            return self.refused[method]
+        if method in self.errors:
+            return self.errors[method]
         return (
             ApiResponse(getattr(self, method)(request.params) | {"stat": "ok"})
             if hasattr(self, method)
@@ -81,10 +81,10 @@ class FakeFlickr:
         return {"photos": self._page(self.groups[params["group_id"]], params)}
 
     def photosets_getPhotos(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        nobody = [
+        without_owner = [
             {key: value for key, value in p.items() if key != "owner"} for p in self.albums[params["photoset_id"]]
         ]
-        return {"photoset": self._page(nobody, params) | {"owner": params["user_id"]}}
+        return {"photoset": self._page(without_owner, params) | {"owner": params["user_id"]}}
 
     def photos_getExif(self, params: dict[str, str]) -> dict[str, Any]:  # noqa: N802
         return self.exif[params["photo_id"]]
@@ -163,7 +163,7 @@ class TestListings:
         ids = [item.source_id for item in list_items(search="x", per_page=50)]
         assert len(ids) == len(set(ids)) == 950
 
-    def test_pages_alone_repeat_results(self, flickr: FakeFlickr, api: ApiServer) -> None:
+    def test_pages_beyond_the_limit_repeat_results(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(500)]
         plain = {item.source_id for item in list_items(search="x", per_page=50, pages=10)}
         assert len(plain) == 400
@@ -173,10 +173,10 @@ class TestListings:
         whole = discover(search="x", per_page=50)
         checkpoints = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
         for index in checkpoints[::4]:
-            seen = {item.source_id for item in whole[:index] if isinstance(item, Sighting)}
+            before = {item.source_id for item in whole[:index] if isinstance(item, Sighting)}
             rest = {item.source_id for item in list_items(whole[index].cursor, search="x", per_page=50)}
-            assert not seen & rest
-            assert len(seen | rest) == 440
+            assert not before & rest
+            assert len(before | rest) == 440
 
     def test_page_options_select_pages(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 100 - number) for number in range(50)]
@@ -186,7 +186,7 @@ class TestListings:
         rest = list_items(last.cursor, search="x", start_page=2, pages=2, per_page=10)
         assert [item.source_id for item in rest] == [str(number) for number in range(20, 30)]
 
-    def test_groups_albums_and_users_are_found_by_name(self, flickr: FakeFlickr, api: ApiServer) -> None:
+    def test_groups_albums_and_users_are_resolved_by_name(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.groups["1@N1"] = [photo(1), photo(2)]
         flickr.albums["77"] = [photo(3)]
         flickr.photos = [photo(4)]
@@ -194,7 +194,7 @@ class TestListings:
         assert [(item.source_id, item.owner) for item in list_items(album="77", user="ada")] == [("3", OWNER)]
         assert [item.source_id for item in list_items(user=OWNER)] == ["4"]
 
-    def test_filters_are_applied(self, flickr: FakeFlickr, api: ApiServer) -> None:
+    def test_tag_and_licence_filters_are_applied(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(1), photo(2, tags="digital"), photo(3, license="0")]
         assert [item.source_id for item in list_items(search="x", filter_tag="digital")] == ["2"]
         assert [item.source_id for item in list_items(search="x", licence_ids="4,5")] == ["1", "2"]
@@ -235,8 +235,10 @@ class TestFiles:
     @pytest.fixture
     def photo_file(self, tmp_path: Path) -> Path:
         file = tmp_path / "photos.json"
-        known = {"id": "1", "secret": "abc", "server": "65535"}
-        file.write_text(json.dumps({"animal,dog": [known], "animal,cat": [known | {"id": "2"}, {"id": "3"}]}))
+        photo_record = {"id": "1", "secret": "abc", "server": "65535"}
+        file.write_text(
+            json.dumps({"animal,dog": [photo_record], "animal,cat": [photo_record | {"id": "2"}, {"id": "3"}]})
+        )
         return file
 
     def test_urls_are_built_from_secrets_without_request(self, photo_file: Path, api: ApiServer) -> None:
@@ -282,9 +284,9 @@ class TestExif:
         assert (values.f_number, values.exposure_time_s, values.iso) == (1.8, 1 / 50, 250)
         assert (values.make, values.model) == ("Apple", "iPhone 13 Pro")
 
-    def test_hidden_exif_is_noted(self, flickr: FakeFlickr, api: ApiServer) -> None:
+    def test_hidden_exif_is_recorded(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(1)]
-        flickr.refused["photos_getExif"] = fail(2, "Permission denied")
+        flickr.errors["photos_getExif"] = fail(2, "Permission denied")
         (item,) = list_items(search="x", exif=True)
         assert item.exif is None
         assert item.metadata["exif"] == "hidden by the owner"
@@ -356,7 +358,7 @@ def test_invalid_query_is_refused(options: dict[str, Any]) -> None:
 
 
 def test_harvest_run_fills_catalogue(
-    flickr: FakeFlickr, api: ApiServer, lightmeter: Lightmeter, project: Path, shared: Path
+    flickr: FakeFlickr, api: ApiServer, lightmeter: CommandRunner, project: Path, shared: Path
 ) -> None:
     with serve_api(
         lambda request: (

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 
 def sum_of_states(counts: dict[str, int]) -> int:
     return sum(counts[state] for state in ("fetched", "skipped", "refused", "gone", "failed", "pending"))
 
 
-def test_every_file_gets_state_and_reason(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_every_file_gets_state_and_reason(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     counts = lightmeter("harvest", "run", "folder", photographs)
     assert counts["found"] == 9 == sum_of_states(counts)
     assert counts["fetched"] == 6
@@ -26,7 +26,7 @@ def test_every_file_gets_state_and_reason(lightmeter: Lightmeter, project: Path,
     }
 
 
-def test_stored_bytes_equal_file(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_stored_bytes_equal_file(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     stored = {path.name: path.read_bytes() for path in (project / "store").rglob("*") if path.is_file()}
     for path in photographs.rglob("[0-9].jpg"):
@@ -34,7 +34,7 @@ def test_stored_bytes_equal_file(lightmeter: Lightmeter, project: Path, photogra
     assert all(hashlib.sha256(data).hexdigest() == name for name, data in stored.items())
 
 
-def test_damaged_files_are_stored_and_marked(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_damaged_files_are_stored_and_marked(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
         rows = connection.execute(text("SELECT sha256, problem FROM images WHERE problem IS NOT NULL")).all()
@@ -42,14 +42,14 @@ def test_damaged_files_are_stored_and_marked(lightmeter: Lightmeter, project: Pa
     assert rows == [(hashlib.sha256(cut).hexdigest(), "truncated")]
 
 
-def test_second_run_fetches_nothing(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_second_run_fetches_nothing(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     again = lightmeter("harvest", "run", "folder", photographs)
     assert (again["found"], again["existing"]) == (0, 9)
     assert lightmeter("harvest", "status")["total"]["found"] == 9
 
 
-def test_source_options_reach_catalogue(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_source_options_reach_catalogue(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     lightmeter(
         "harvest",
         "run",
@@ -70,7 +70,7 @@ def test_source_options_reach_catalogue(lightmeter: Lightmeter, project: Path, p
     assert {row["f_number"] for row in rows if row["file"] != "cut.jpg"} == {2.8}
 
 
-def test_limit_and_required_tags_are_applied(lightmeter: Lightmeter, project: Path, photographs: Path) -> None:
+def test_limit_and_required_tags_are_applied(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     counts = lightmeter("harvest", "run", "folder", photographs / "berenice", "--limit", "2", "--require", "lens,iso")
     assert (counts["found"], counts["skipped"], counts["fetched"]) == (2, 2, 0)
     assert lightmeter("harvest", "status")["total"]["reasons"][0]["reason"] == "required EXIF missing"
@@ -86,8 +86,8 @@ def test_limit_and_required_tags_are_applied(lightmeter: Lightmeter, project: Pa
         (("folder",), "Missing argument"),
     ],
 )
-def test_invalid_use_prints_one_sentence(
-    lightmeter: Lightmeter, project: Path, args: tuple[str, ...], message: str
+def test_invalid_use_prints_a_single_sentence(
+    lightmeter: CommandRunner, project: Path, args: tuple[str, ...], message: str
 ) -> None:
     done = lightmeter.process("harvest", "run", *args)
     assert done.returncode == 2

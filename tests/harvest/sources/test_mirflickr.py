@@ -8,7 +8,7 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.mirflickr import Mirflickr, read_pairs
 from lightmeter.settings import Settings
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 RAW = "-Make\nCanon\n-Exposure\n1/125\n-Aperture\n161/32\n-Focal Length\n2, 50, 907, 605\n"
 CLEAN = "-Exposure\n0.008 sec (1/125)\n-Aperture\nf/5.6\n-Aperture\n161/32\n-ISO Speed\n400\n-Focal Length\n50 mm\n"
@@ -108,7 +108,7 @@ def test_other_folder_is_refused(tmp_path: Path) -> None:
         Mirflickr.Query(path=tmp_path)
 
 
-def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, small: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, small: Path) -> None:
     counts = lightmeter("harvest", "run", "mirflickr", small, "--require", "exposure_time_s")
     assert {name: counts[name] for name in ("found", "fetched", "skipped")} == {"found": 3, "fetched": 1, "skipped": 2}
     table = lightmeter("catalogue", "export", "out.parquet", "--format", "parquet")

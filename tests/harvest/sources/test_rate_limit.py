@@ -62,7 +62,7 @@ def test_service_owns_subdomains() -> None:
     assert not FLICKR.owns("notflickr.com")
 
 
-def test_retry_waits_as_service_asks() -> None:
+def test_retry_waits_as_long_as_the_service_requests() -> None:
     pauses: list[float] = []
     replies = iter([RetryLater("a"), RetryLater("b", 7.0), RetryLater("c"), "answer"])
 

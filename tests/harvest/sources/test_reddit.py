@@ -18,7 +18,7 @@ from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 KEY = {"REDDIT_CLIENT_ID": "an-id-nobody-may-see", "REDDIT_CLIENT_SECRET": "a-secret-nobody-may-see"}
 
@@ -41,9 +41,9 @@ class FakeReddit:
     def __call__(self, request: ApiRequest) -> ApiResponse:
         if request.path == "/api/v1/access_token":
             sent = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
-            right = sent == ":".join(KEY.values())
+            is_valid = sent == ":".join(KEY.values())
             token = {"access_token": "token", "token_type": "bearer", "expires_in": 3600, "scope": "*"}
-            return ApiResponse(token) if right else ApiResponse({"error": 401}, 401)
+            return ApiResponse(token) if is_valid else ApiResponse({"error": 401}, 401)
         assert request.headers["Authorization"] == "bearer token"
         if self.failures:
             return self.failures.pop(0)
@@ -126,7 +126,7 @@ class TestListings:
 
 class TestPosts:
     @pytest.mark.parametrize(
-        ("url", "picture"),
+        ("url", "image_url"),
         [
             ("https://i.redd.it/abc.jpg", "https://i.redd.it/abc.jpg"),
             ("http://i.imgur.com/9nqsi0r.jpg", "http://i.imgur.com/9nqsi0r.jpg"),
@@ -141,8 +141,8 @@ class TestPosts:
             ("javascript:alert(1).jpg", None),
         ],
     )
-    def test_image_url_is_found(self, url: str, picture: str | None) -> None:
-        assert [item.media_url for item in post_to_items(post(1, url=url), None, ())] == [picture] * bool(picture)
+    def test_image_url_is_extracted_from_the_link(self, url: str, image_url: str | None) -> None:
+        assert [item.media_url for item in post_to_items(post(1, url=url), None, ())] == [image_url] * bool(image_url)
 
     def test_preview_replaces_unavailable_original(self) -> None:
         preview = {"images": [{"source": {"url": "https://preview.redd.it/x.jpg?auto=webp&amp;s=1"}}]}
@@ -158,16 +158,16 @@ class TestPosts:
             "dd": {"status": "valid", "e": "AnimatedImage", "m": "image/gif"},
         }
         items = {"items": [{"media_id": name} for name in ("bb", "aa", "cc", "dd")]}
-        pictures = list(post_to_items(post(1, is_gallery=True, gallery_data=items, media_metadata=media), None, ()))
-        assert [item.media_url for item in pictures] == [
+        images = list(post_to_items(post(1, is_gallery=True, gallery_data=items, media_metadata=media), None, ()))
+        assert [item.media_url for item in images] == [
             "https://i.redd.it/bb.png",
             "https://i.redd.it/aa.jpg",
             None,
             None,
         ]
-        assert [item.source_id for item in pictures] == ["p1-bb", "p1-aa", "p1-cc", "p1-dd"]
-        assert [item.gone for item in pictures] == [None, None, "gallery image is gone", "gallery image is gone"]
-        assert [item.metadata["gallery_index"] for item in pictures] == [1, 2, 3, 4]
+        assert [item.source_id for item in images] == ["p1-bb", "p1-aa", "p1-cc", "p1-dd"]
+        assert [item.gone for item in images] == [None, None, "gallery image is gone", "gallery image is gone"]
+        assert [item.metadata["gallery_index"] for item in images] == [1, 2, 3, 4]
 
     def test_crosspost_counts_as_original_post(self) -> None:
         crosspost = post(2, author="bob", crosspost_parent_list=[post(1)])
@@ -271,11 +271,11 @@ class TestDumps:
     def test_dump_resumes_at_checkpoint(self, tmp_path: Path) -> None:
         file = tmp_path / "dump.jsonl"
         file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
-        places = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
+        checkpoints = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
         whole = discover(dump=file)
-        seen = [item.source_id for item in whole[: places[0]] if isinstance(item, Sighting)]
-        rest = [item.source_id for item in list_items(whole[places[0]].cursor, dump=file)]
-        assert seen + rest == [f"p{number}" for number in range(1200)]
+        before = [item.source_id for item in whole[: checkpoints[0]] if isinstance(item, Sighting)]
+        rest = [item.source_id for item in list_items(whole[checkpoints[0]].cursor, dump=file)]
+        assert before + rest == [f"p{number}" for number in range(1200)]
 
     def test_damaged_dump_raises_error(self, lines: bytes, tmp_path: Path) -> None:
         file = tmp_path / "dump.gz"
@@ -289,7 +289,7 @@ def test_placeholders_are_recognised_by_url_and_bytes() -> None:
     assert not is_placeholder("https://i.imgur.com/abc.png", b"anything")
 
 
-def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:
     with serve_api(
         lambda request: ApiResponse(
             jpeg(int(request.path[1])) if "jpg" in request.path else b"", 200 if "jpg" in request.path else 404

@@ -10,7 +10,7 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Sighting
 from lightmeter.harvest.sources.folder.source import Folder
 from lightmeter.settings import Settings
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 FLICKR = {
     "category": "flickr", "subcategory": "user", "id": 123, "title": "Fog", "license": 4, "date": "2020-01-02 03:04:05",
@@ -25,9 +25,9 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 <rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ExposureTime="1/250" exif:FNumber="80/10"/></rdf:RDF></x:xmpmeta>"""
 
 
-def item_of(folder: Path, beside: dict[str, Any], **options: Any) -> Sighting:
+def item_of(folder: Path, sidecars: dict[str, Any], **options: Any) -> Sighting:
     (folder / "1.jpg").write_bytes(jpeg(settings={}))
-    for name, content in beside.items():
+    for name, content in sidecars.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)
     (item,) = [item for item in items if isinstance(item, Sighting)]
@@ -78,7 +78,7 @@ def test_folder_names_become_concepts_and_owner(tmp_path: Path) -> None:
     assert (item.concepts, item.owner) == (("animal", "dog"), "dog")
 
 
-def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, project: Path, tmp_path: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     item_of(folder, {"1.jpg.json": FLICKR, "1.xmp": XMP})

@@ -12,7 +12,7 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
-from tests.support import Lightmeter, Site, jpeg
+from tests.support import CommandRunner, Site, jpeg
 
 COLUMNS = {
     "url": "https://example.org/1.jpg", "source_id": "one", "owner": "Ada", "license": "CC BY 4.0", "title": "Fog",
@@ -29,7 +29,7 @@ def list_items(file: Path, cursor: dict[str, Any] | None = None, **options: Any)
     return [item for item in discover(file, cursor, **options) if isinstance(item, Sighting)]
 
 
-def test_text_file_has_one_url_per_line(tmp_path: Path) -> None:
+def test_text_file_has_a_url_per_line(tmp_path: Path) -> None:
     file = tmp_path / "list.txt"
     file.write_text("# photographs\nhttps://example.org/1.jpg\n\n  https://example.org/2.jpg  \n")
     assert [item.media_url for item in list_items(file)] == ["https://example.org/1.jpg", "https://example.org/2.jpg"]
@@ -78,7 +78,7 @@ def test_unreadable_list_raises_error(tmp_path: Path, name: str, content: bytes)
         list_items(tmp_path / name)
 
 
-def test_harvest_run_fills_catalogue(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, site: Site, project: Path) -> None:
     site.add_photo("/1.jpg", jpeg(1))
     (project / "list.csv").write_text(
         f"url,owner\n{site.url}/1.jpg,Ada\n{site.url}/2.jpg,Bob\nfile:///etc/passwd,Eve\nnonsense,Eve\n"

@@ -14,7 +14,7 @@ from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiRequest, ApiResponse, serve_api
-from tests.support import Lightmeter, jpeg
+from tests.support import CommandRunner, jpeg
 
 
 def write_list(folder: Path, count: int = 3) -> Path:
@@ -40,13 +40,13 @@ def list_items(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sig
     return [item for item in discover(cursor, **options) if isinstance(item, Sighting)]
 
 
-def test_published_copies_are_write_list(tmp_path: Path) -> None:
+def test_published_copies_are_listed(tmp_path: Path) -> None:
     items = list_items(file=write_list(tmp_path))
     assert [item.media_url for item in items] == [f"https://example.org/VG_100K_2/{n}.jpg" for n in (1, 2, 3)]
     assert items[1].metadata == {"flickr_id": 1002, "coco_id": 7}
 
 
-def test_copies_on_disk_are_harvested(tmp_path: Path, lightmeter: Lightmeter, project: Path) -> None:
+def test_copies_on_disk_are_harvested(tmp_path: Path, lightmeter: CommandRunner, project: Path) -> None:
     for number in (1, 2):
         file = tmp_path / "vg" / "VG_100K_2" / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def test_list_cannot_name_other_files(tmp_path: Path) -> None:
     assert list_items(file=file, images=tmp_path)[1].media_url is None
 
 
-def test_originals_are_looked_up_on_flickr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+def test_originals_are_requested_from_flickr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     exif = json.loads((shared / "fixtures/flickr/json_converted/getexif_clean.json").read_text()) | {"stat": "ok"}
 
     def flickr(request: ApiRequest) -> ApiResponse:

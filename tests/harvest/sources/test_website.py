@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.support import Lightmeter, Site, jpeg
+from tests.support import CommandRunner, Site, jpeg
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
 
@@ -44,7 +44,7 @@ def club(site: Site, project: Path) -> Path:
     return write_site_file(project, site)
 
 
-def test_site_is_crawled_and_counts_add_up(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_site_is_crawled_and_counts_add_up(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert counts["state"] == "finished"
     assert {s: counts[s] for s in ("found", "fetched", "gone", "refused", "failed", "pending")} == {
@@ -54,7 +54,7 @@ def test_site_is_crawled_and_counts_add_up(lightmeter: Lightmeter, site: Site, c
     assert all(agent.startswith("lightmeter/") for agent in site.user_agents)
 
 
-def test_page_metadata_reaches_catalogue(lightmeter: Lightmeter, club: Path, project: Path) -> None:
+def test_page_metadata_reaches_catalogue(lightmeter: CommandRunner, club: Path, project: Path) -> None:
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     with create_engine(f"sqlite:///{project / 'catalogue.sqlite'}").connect() as connection:
         row = connection.execute(
@@ -64,21 +64,21 @@ def test_page_metadata_reaches_catalogue(lightmeter: Lightmeter, club: Path, pro
     assert row.file == "1.jpg"
 
 
-def test_second_run_downloads_nothing(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_second_run_downloads_nothing(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     before = site.requests["/1.jpg"]
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (before, site.requests["/1.jpg"]) == (1, 1)
 
 
-def test_private_addresses_are_refused_by_default(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_private_addresses_are_refused_by_default(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     done = lightmeter.process("harvest", "run", "website", club)
     assert done.returncode == 1
     assert "private_addresses" in done.stderr
     assert not site.requests
 
 
-def test_failures_are_retried_then_recorded(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_failures_are_retried_then_recorded(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     busy = (503, {}, b"busy")
     site.responses["/2.jpg"] = lambda count: (200, {}, jpeg(2)) if count else busy
     site.responses["/3.jpg"] = busy
@@ -92,7 +92,7 @@ def test_failures_are_retried_then_recorded(lightmeter: Lightmeter, site: Site, 
     assert lightmeter("harvest", "retry", "--reason", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 
 
-def test_retry_after_is_honoured(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_retry_after_is_honoured(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     times: list[float] = []
 
     def busy_at_first(count: int) -> tuple[int, dict[str, str], bytes]:
@@ -104,7 +104,7 @@ def test_retry_after_is_honoured(lightmeter: Lightmeter, site: Site, club: Path)
     assert times[1] - times[0] >= 2
 
 
-def test_too_long_retry_after_is_a_failure(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_too_long_retry_after_is_a_failure(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     site.responses["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.requests["/1.jpg"] == 1
@@ -115,7 +115,7 @@ def test_too_long_retry_after_is_a_failure(lightmeter: Lightmeter, site: Site, c
     "header", [{"X-Robots-Tag": "noindex, noai"}, {"X-Robots-Tag": "lightmeter: noimageai"}, {"TDM-Reservation": "1"}]
 )
 def test_opt_out_is_honoured(
-    lightmeter: Lightmeter, site: Site, club: Path, project: Path, header: dict[str, str]
+    lightmeter: CommandRunner, site: Site, club: Path, project: Path, header: dict[str, str]
 ) -> None:
     site.responses["/1.jpg"] = (200, header, jpeg(1))
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
@@ -123,7 +123,7 @@ def test_opt_out_is_honoured(
     assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
-def test_page_cannot_name_local_files(lightmeter: Lightmeter, site: Site, club: Path, project: Path) -> None:
+def test_page_cannot_name_local_files(lightmeter: CommandRunner, site: Site, club: Path, project: Path) -> None:
     secret = project / "secret.jpg"
     secret.write_bytes(jpeg(9))
     site.add_page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
@@ -131,7 +131,7 @@ def test_page_cannot_name_local_files(lightmeter: Lightmeter, site: Site, club: 
     assert (counts["found"], counts["refused"], counts["fetched"]) == (2, 2, 0)
 
 
-def test_redirects_are_followed(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_redirects_are_followed(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     site.responses["/1.jpg"] = (302, {"Location": "/2.jpg"}, b"")
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert counts["fetched"] == 3
@@ -139,13 +139,13 @@ def test_redirects_are_followed(lightmeter: Lightmeter, site: Site, club: Path) 
 
 @pytest.mark.parametrize(("licence", "fetched", "refused"), [("CC0-1.0", 3, 1), ("cc zero", 3, 1), ("CC BY 4.0", 0, 6)])
 def test_only_allowed_licences_are_fetched(
-    lightmeter: Lightmeter, club: Path, licence: str, fetched: int, refused: int
+    lightmeter: CommandRunner, club: Path, licence: str, fetched: int, refused: int
 ) -> None:
     counts = lightmeter("harvest", "run", "website", club, "--licence", licence, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (fetched, refused)
 
 
-def test_redirect_loop_ends(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_redirect_loop_ends(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     site.responses["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
     site.responses["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
@@ -153,7 +153,7 @@ def test_redirect_loop_ends(lightmeter: Lightmeter, site: Site, club: Path) -> N
     assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
 
 
-def test_too_large_file_is_not_stored(lightmeter: Lightmeter, site: Site, club: Path) -> None:
+def test_too_large_file_is_not_stored(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     site.add_photo("/1.jpg", jpeg(1) + bytes(1_000_000))
     lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__MAX_BYTES": "500000"})
     assert ("failed", "too many bytes") in {
@@ -161,7 +161,7 @@ def test_too_large_file_is_not_stored(lightmeter: Lightmeter, site: Site, club: 
     }
 
 
-def test_interrupted_run_is_resumed(lightmeter: Lightmeter, site: Site, project: Path) -> None:
+def test_interrupted_run_is_resumed(lightmeter: CommandRunner, site: Site, project: Path) -> None:
     names = [f"/{number}.jpg" for number in range(200)]
     site.add_page("/", figures(*(name.strip("/") for name in names)))
     for number, name in enumerate(names):
@@ -192,8 +192,8 @@ def test_interrupted_run_is_resumed(lightmeter: Lightmeter, site: Site, project:
         ('start = ["http://x.example/"]\ncolour = 1\n[photograph]\neach = "figure"', "colour"),
     ],
 )
-def test_invalid_site_file_prints_one_sentence(
-    lightmeter: Lightmeter, project: Path, content: str, message: str
+def test_invalid_site_file_prints_an_error(
+    lightmeter: CommandRunner, project: Path, content: str, message: str
 ) -> None:
     (project / "site.toml").write_text(content)
     done = lightmeter.process("harvest", "run", "website", "site.toml")

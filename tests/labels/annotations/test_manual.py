@@ -51,7 +51,7 @@ def test_invalid_label_raises_error_and_writes_nothing(catalogue: Any, args: lis
     assert catalogue.rows(select(func.count()).where(Label.origin == "manual")) == [(0,)]
 
 
-def test_photographs_are_found_by_hash_name_or_file(catalogue: Any, tmp_path: Path) -> None:
+def test_photographs_are_selected_by_hash_name_or_file(catalogue: Any, tmp_path: Path) -> None:
     add_labelled_photographs(catalogue)
     (by_name,) = run_json("labels", "show", "3.jpg")
     (by_hash,) = run_json("labels", "show", by_name["sha256"][:8])

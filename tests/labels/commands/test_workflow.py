@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from lightmeter.labels.datasets.dataset import read_dataset
-from tests.support import Lightmeter, run_error, run_json, run_text
+from tests.support import CommandRunner, run_error, run_json, run_text
 
 TARGET = "shutter-binary"
 
 
 @pytest.mark.shared
-def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightmeter: Lightmeter) -> None:
+def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightmeter: CommandRunner) -> None:
     lightmeter("harvest", "run", "folder", shared / "photos", "--medium", "digital")
     results = run_json("labels", "apply", TARGET, "medium")
     assert results[TARGET]["labelled"] == {"fast": 52, "slow": 64}

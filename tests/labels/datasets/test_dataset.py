@@ -83,7 +83,7 @@ def test_torch_dataset_works_with_data_loaders(dataset: Dataset) -> None:
     assert pickle.loads(pickle.dumps(dataset.torch_dataset("train")))[0]
 
 
-def test_labels_of_several_targets_are_a_dictionary(dataset: Dataset) -> None:
+def test_labels_of_two_targets_are_a_dictionary(dataset: Dataset) -> None:
     concepts = [[None, None, ["street"], ["night", "street"]][index % 4] for index in range(12)]
     isos = [None if index < 2 else label for index, label in enumerate(dataset.manifest["label_iso"].to_pylist())]
     manifest = dataset.manifest.drop_columns(["label_iso"])

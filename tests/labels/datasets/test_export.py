@@ -109,7 +109,7 @@ def test_multilabel_targets_are_lists_of_class_labels(dataset: Dataset, tmp_path
     assert documents[0]["labels"]["concept"] == concepts[documents[0]["sha256"]]
 
 
-def test_imagefolder_has_one_folder_per_class(dataset: Dataset) -> None:
+def test_imagefolder_has_a_folder_per_class(dataset: Dataset) -> None:
     folder = Path(export("imagefolder")["folder"])
     for split in SPLITS:
         labels = redistributable_labels(dataset, split).values()

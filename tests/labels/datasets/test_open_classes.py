@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset, label_column, read_dataset
-from tests.support import Lightmeter, jpeg, run_error, run_json, run_text
+from tests.support import CommandRunner, jpeg, run_error, run_json, run_text
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders(labelle
     assert run_error("labels", "split", "x", "--target", "concept", "--undersample")
 
 
-def test_folder_names_are_concepts(project: Path, tmp_path: Path, lightmeter: Lightmeter) -> None:
+def test_folder_names_are_concepts(project: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     for number, folder in enumerate(("Animals/Dogs", "Animals/Dogs", "Animals/Cats", "Street")):
         file = tmp_path / "pictures" / folder / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)

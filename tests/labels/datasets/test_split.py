@@ -24,7 +24,7 @@ def test_example_in_docstring_runs(catalogue: Any) -> None:
     assert doctest.testmod(split_module, extraglobs={"photographs": photographs}).failed == 0
 
 
-def test_photographers_are_in_one_split_and_classes_get_their_shares(catalogue: Any) -> None:
+def test_photographers_are_in_a_single_split_and_classes_get_their_shares(catalogue: Any) -> None:
     add_photographers(catalogue, photographers=40)
     dataset = create_dataset()
     assert all(len(splits) == 1 for splits in splits_by(dataset, "owner").values())
@@ -34,7 +34,7 @@ def test_photographers_are_in_one_split_and_classes_get_their_shares(catalogue: 
         assert counts[name, "test"] == pytest.approx(10, abs=3)
 
 
-def test_camera_body_under_two_owner_names_is_one_group(catalogue: Any) -> None:
+def test_camera_body_under_two_owner_names_is_a_single_group(catalogue: Any) -> None:
     add_photographers(catalogue)
     for index in range(6):
         catalogue.photograph(owner=f"alias {index % 2}", body="5e1a1", exposure_time_s=FAST)
@@ -43,7 +43,7 @@ def test_camera_body_under_two_owner_names_is_one_group(catalogue: Any) -> None:
     assert len({row["group"] for row in rows if row["owner"].startswith("alias")}) == 1
 
 
-def test_near_duplicates_of_two_owners_are_in_one_split(any_catalogue: Any) -> None:
+def test_near_duplicates_of_two_owners_are_in_the_same_split(any_catalogue: Any) -> None:
     add_photographers(any_catalogue)
     for person, phash in (("left", "f0f0f0f0f0f0f0f0"), ("right", "f0f0f0f0f0f0f0f1")):
         any_catalogue.photograph(owner=person, phash=phash, exposure_time_s=FAST)
@@ -124,7 +124,7 @@ def test_undersampling_drops_photographs_of_the_largest_groups_first(catalogue: 
     assert create_dataset("--undersample", name="two").spec.manifest_sha256 == dataset.spec.manifest_sha256
 
 
-def test_each_photograph_is_in_the_test_split_of_one_fold(catalogue: Any) -> None:
+def test_each_photograph_is_in_the_test_split_of_a_single_fold(catalogue: Any) -> None:
     add_photographers(catalogue)
     folds = run_json("labels", "split", "cv", "--target", "shutter-binary", "--folds", 3)["folds"]
     datasets = [read_dataset(Path(fold["path"])) for fold in folds]

@@ -21,7 +21,9 @@ RATIOS = (0.8, 0.1, 0.1)
     ),
     seed=st.integers(0, 1000),
 )
-def test_photographs_with_a_common_key_are_in_one_group(photographs: list[tuple[list[int], int]], seed: int) -> None:
+def test_photographs_with_a_common_key_are_in_the_same_group(
+    photographs: list[tuple[list[int], int]], seed: int
+) -> None:
     pairs = [(row, key) for row, (keys, _) in enumerate(photographs) for key in keys]
     rows, keys = np.asarray(pairs, dtype=np.int64).reshape(-1, 2).T
     groups = connect(len(photographs), {"owner": (rows, keys)})

@@ -54,7 +54,7 @@ def test_group_in_two_splits_is_a_violation(dataset: Dataset) -> None:
     assert violations() == ["groups in several splits", "photographers in several splits"]
 
 
-def test_leak_known_only_to_the_catalogue_is_a_violation(catalogue: Any, dataset: Dataset) -> None:
+def test_leak_recorded_only_in_the_catalogue_is_a_violation(catalogue: Any, dataset: Dataset) -> None:
     train, test = dataset.rows("train")[0]["sha256"], dataset.rows("test")[0]["sha256"]
     ids = {sha256: image_id for image_id, sha256 in catalogue.rows(select(Image.id, Image.sha256))}
     with catalogue.engine.begin() as connection:

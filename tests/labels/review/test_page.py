@@ -15,7 +15,7 @@ from lightmeter.labels.review.server import ReviewServer
 from lightmeter.project import find_project
 from tests.browser import console_errors, wait_until
 from tests.labels.review.helpers import PHOTOGRAPHS, create_server, create_session
-from tests.support import Lightmeter, run_text
+from tests.support import CommandRunner, run_text
 
 
 def press(browser: Chrome, *keys: str) -> None:
@@ -128,7 +128,7 @@ def test_narrow_page_does_not_scroll_sideways(server: ReviewServer, browser: Any
         browser.set_window_size(size["width"], size["height"])
 
 
-def test_documentation_screenshots(project: Path, lightmeter: Lightmeter, browser: Any, tmp_path: Path) -> None:
+def test_documentation_screenshots(project: Path, lightmeter: CommandRunner, browser: Any, tmp_path: Path) -> None:
     """Take the screenshots of docs/labels.md; LIGHTMETER_SCREENSHOTS is the folder to write them to."""
     folder = Path(__file__).parents[3] / os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path)
     lightmeter("harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360")

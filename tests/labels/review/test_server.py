@@ -206,7 +206,7 @@ def test_faces_are_added_replaced_removed_and_restored(server: ReviewServer, box
         assert boxes_of("face") == before
 
 
-def test_photograph_has_one_inside_box(catalogue: Any, boxes_of: Callable[[str], Boxes]) -> None:
+def test_photograph_has_a_single_inside_box(catalogue: Any, boxes_of: Callable[[str], Boxes]) -> None:
     session: Session = create_session(catalogue.project, catalogue.engine)
     for box in (Box(5, 5, 600, 400), Box(20, 20, 500, 300)):
         session.add_box(2, "inside", box)

@@ -43,7 +43,7 @@ def test_single_run_raises_error(run: Path) -> None:
     assert "at least two runs" in run_error("models", "compare", run)
 
 
-def test_image_tags_and_fusion_are_compared_in_one_page(tmp_path: Path) -> None:
+def test_image_tags_and_fusion_are_compared_on_a_page(tmp_path: Path) -> None:
     """Differences of macro F1 and training time between the three models of Lederer et al."""
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,), exif=True)
     tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view_size=32"]

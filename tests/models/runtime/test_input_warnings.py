@@ -74,7 +74,7 @@ def test_predict_warns_outside_the_ranges(trained: Path, tmp_path: Path) -> None
     ],
     ids=["usual", "png", "large", "fine", "resaved", "tiny", "grey"],
 )
-def test_each_problem_gives_one_warning(photograph: bytes, kinds: list[str], text: str) -> None:
+def test_each_problem_gives_a_single_warning(photograph: bytes, kinds: list[str], text: str) -> None:
     ranges = {**RANGES, "jpeg_quality": (80.0, 89.0)} if text.endswith("99") else RANGES
     warnings = warnings_for(photograph, replace(SPEC, ranges=ranges))
 
@@ -82,7 +82,7 @@ def test_each_problem_gives_one_warning(photograph: bytes, kinds: list[str], tex
     assert text in " ".join(reason for _, reason in warnings)
 
 
-def test_no_warning_for_what_training_photographs_share() -> None:
+def test_properties_of_training_photographs_give_no_warning() -> None:
     ranges = {"jpeg_quality": (30.0, 95.0), "colourfulness": (0.0, 120.0)}
 
     for photograph in (noise_image(quality=40), GREY):

@@ -43,7 +43,7 @@ def test_existing_run_is_never_overwritten(trained: Path, dataset: Dataset) -> N
     assert (trained / "model.toml").read_bytes() == before
 
 
-def test_target_with_one_class_raises_error(tmp_path: Path) -> None:
+def test_target_with_a_single_class_raises_error(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "one-v1", targets=[TargetSpec("shutter", "1", ("fast", "never"), (-10.0, 0.0))])
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "fewer than two classes of 'shutter'" in error

@@ -35,7 +35,7 @@ def test_values_are_toml_or_text() -> None:
     assert recipe.architecture_options == {"backbone": "resnet_50"}
 
 
-def test_phases_can_be_changed_one_by_one() -> None:
+def test_phases_can_be_changed_individually() -> None:
     recipe = read_recipe("haoran-mobilenet", ["training.phases.1.epochs=3", "phases.0.freeze=[]"])
     assert isinstance(recipe.training, Network)
     assert [phase.epochs for phase in recipe.training.phases] == [15, 3]

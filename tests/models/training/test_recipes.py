@@ -40,7 +40,7 @@ def test_network_reduces_its_validation_loss(dataset: Dataset, tmp_path: Path) -
     assert min(losses) < 0.7 * losses[0]
 
 
-def test_attention_network_learns_several_targets_with_missing_labels(tmp_path: Path) -> None:
+def test_attention_network_learns_two_targets_with_missing_labels(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(SHUTTER, MEDIUM))
     options = [*TINY["lightmeter-attention"], *settings("epochs=12", "batch_size=6")]
     run = tmp_path / "run"

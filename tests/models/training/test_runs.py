@@ -96,7 +96,7 @@ def test_same_seed_gives_the_same_run(dataset: Dataset, trained: Path, tmp_path:
         assert (again / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_targets_share_one_model_and_missing_labels_are_ignored(tmp_path: Path) -> None:
+def test_targets_share_a_model_and_missing_labels_are_ignored(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "both-v1", targets=(SHUTTER, MEDIUM))
     run = tmp_path / "run"
     metrics = run_json("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL)["metrics"]
@@ -132,7 +132,7 @@ def test_unreadable_photographs_are_reported(tmp_path: Path) -> None:
     assert all("damaged" in photo["reason"] for photo in metrics["unreadable"])
 
 
-def test_project_runs_are_numbered_and_found_by_name(project: Path) -> None:
+def test_project_runs_are_numbered_and_opened_by_name(project: Path) -> None:
     make_dataset(project / "datasets" / "noise-v1")
     for number in (1, 2):
         result = run_json("models", "train", "patches", "--data", "noise-v1", *SMALL)

@@ -149,7 +149,7 @@ def run_two_processes(command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_two_processes_train_like_one(dataset: Dataset, tmp_path: Path) -> None:
+def test_two_processes_train_like_a_single_process(dataset: Dataset, tmp_path: Path) -> None:
     options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
     run_json("models", "train", *options, "--out", tmp_path / "one")
     process = run_two_processes(
@@ -157,8 +157,8 @@ def test_two_processes_train_like_one(dataset: Dataset, tmp_path: Path) -> None:
     )
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["run"] == str(tmp_path / "two")
-    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
-        assert float(two["validation_loss"]) == pytest.approx(float(one["validation_loss"]), abs=0.05)
+    for single, parallel in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+        assert float(parallel["validation_loss"]) == pytest.approx(float(single["validation_loss"]), abs=0.05)
 
 
 def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_report_shows_training_facts(dataset: Dataset, tmp_path: Path) -> None:
     assert all(f"<td>{fact}" in page for fact in ("waiting share", "photographs, shutter", "class weights", "energy"))
 
 
-def test_last_batch_of_one_photograph_is_left_out(tmp_path: Path) -> None:
+def test_last_batch_with_a_single_photograph_is_left_out(tmp_path: Path) -> None:
     """Batch normalisation cannot use a single photograph."""
     dataset = make_dataset(tmp_path / "noise-v1", count=33)
     batch_size = len(dataset.rows("train")) - 1

@@ -96,7 +96,7 @@ def test_model_without_exif_inputs_ignores_tags(server: RunningServer) -> None:
     assert with_tags.json() == server.post("/predictions/tiny", files={"data": WITHOUT_EXIF}).json()
 
 
-def test_multilabel_target_returns_classes_above_one_half(fusion_server: RunningServer) -> None:
+def test_multilabel_target_returns_probable_classes(fusion_server: RunningServer) -> None:
     concept = predictions(fusion_server, files={"data": WITHOUT_EXIF})["concept"]
 
     assert concept["classes"] == [name for name, share in concept["probabilities"].items() if share >= 0.5]

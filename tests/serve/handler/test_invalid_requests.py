@@ -120,13 +120,13 @@ def test_invalid_photos_do_not_affect_the_others_of_a_batch(server: RunningServe
         return server.post("/predictions/tiny", content=content, headers=OCTET_STREAM)
 
     contents = [b"bad" if index % 4 == 1 else make_photo(index) for index in range(32)]
-    one_by_one = [send(content) for content in contents]
+    sequential = [send(content) for content in contents]
 
     with ThreadPoolExecutor(16) as pool:
         batched = list(pool.map(send, contents))
 
     assert [response.status_code for response in batched] == [415 if index % 4 == 1 else 200 for index in range(32)]
-    assert [response.json() for response in batched] == [response.json() for response in one_by_one]
+    assert [response.json() for response in batched] == [response.json() for response in sequential]
 
 
 def without_token(server: RunningServer) -> httpx.Response:

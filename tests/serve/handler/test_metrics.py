@@ -41,10 +41,10 @@ def test_drift_is_small_while_predictions_have_the_expected_shares() -> None:
     distribution = ClassDistribution({"a": 0.5, "b": 0.5})
 
     balanced = [distribution.update("ab"[index % 2]) for index in range(1000)][-1]
-    one_class = [distribution.update("a") for _ in range(3000)][-1]
+    single_class = [distribution.update("a") for _ in range(3000)][-1]
 
     assert balanced < 0.01
-    assert one_class == pytest.approx(0.5, abs=0.01)
+    assert single_class == pytest.approx(0.5, abs=0.01)
 
 
 def test_expected_shares_are_those_of_validation_predictions(tmp_path: Path) -> None:

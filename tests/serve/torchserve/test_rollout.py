@@ -45,13 +45,13 @@ def test_rollout_fails_no_request(extensible_server: RunningServer) -> None:
         wait_for(lambda: active_version() == "1.0")
         replaced = run_in_project("serve", "rollout", second, project=project)
         wait_for(lambda: active_version() == "2.0")
-        kept = run_in_project("serve", "rollout", third, "--keep", project=project)
+        added = run_in_project("serve", "rollout", third, "--keep", project=project)
         wait_for(lambda: active_version() == "3.0")
 
     assert {response.status_code for response in responses} == {200}
     assert {response.json()["version"] for response in responses} == {"1.0", "2.0", "3.0"}
     assert [model["version"] for model in replaced.document["models"]] == ["2.0"]
-    assert sorted(model["version"] for model in kept.document["models"]) == ["2.0", "3.0"]
+    assert sorted(model["version"] for model in added.document["models"]) == ["2.0", "3.0"]
     old = extensible_server.post("/predictions/tiny/2.0", content=PHOTO, headers=OCTET_STREAM)
     assert old.json()["version"] == "2.0"
     repeated = run_in_project("serve", "rollout", third, project=project)

@@ -17,7 +17,7 @@ from lightmeter.serve.torchserve.config import Ports, write_configuration
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
 from tests.serve.support import RunningServer, break_archive, make_photo, run_in_project
-from tests.support import CommandResult, Lightmeter, create_project
+from tests.support import CommandResult, CommandRunner, create_project
 
 pytestmark = pytest.mark.server
 
@@ -203,7 +203,7 @@ def test_stop_terminates_workers_after_java_was_killed(second_project: Project) 
     assert processes.processes_of(state) == []
 
 
-def test_stop_terminates_server_after_start_was_killed(second_project: Project, lightmeter: Lightmeter) -> None:
+def test_stop_terminates_server_after_start_was_killed(second_project: Project, lightmeter: CommandRunner) -> None:
     with subprocess.Popen(lightmeter.command("--project", second_project.root, "serve", "start", "--quiet")) as start:
         while server_directory(second_project).read() is None:
             assert start.poll() is None

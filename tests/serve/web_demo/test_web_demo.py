@@ -22,7 +22,7 @@ from lightmeter.web import LocalServer
 from tests.browser import console_errors, wait_until
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, run_in_project
 from tests.serve.web_demo.photos import photo_with_exif
-from tests.support import Lightmeter
+from tests.support import CommandRunner
 
 pytestmark = pytest.mark.server
 
@@ -228,7 +228,7 @@ def test_too_large_photo_is_refused(server: RunningServer, monkeypatch: pytest.M
     assert response.status_code == 413
 
 
-def test_demo_command_serves_the_page_until_ctrl_c(server: RunningServer, lightmeter: Lightmeter) -> None:
+def test_demo_command_serves_the_page_until_ctrl_c(server: RunningServer, lightmeter: CommandRunner) -> None:
     command = lightmeter.command("--project", server.project.root, "serve", "demo", "--json")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
