@@ -9,8 +9,15 @@ from lightmeter.exports import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import open_dataset
-    from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition, PhotoFacts, Target
+    from lightmeter.labels.targets.base import (
+        ClassDefinition,
+        Decision,
+        Definition,
+        OpenDefinition,
+        PhotoFacts,
+        Target,
+    )
 
-__all__ = ["ClassDefinition", "Decision", "Definition", "PhotoFacts", "Target", "open_dataset"]
+__all__ = ["ClassDefinition", "Decision", "Definition", "OpenDefinition", "PhotoFacts", "Target", "open_dataset"]
 
 __getattr__ = lazy_exports(__name__, dict.fromkeys(__all__, "targets.base") | {"open_dataset": "datasets.dataset"})

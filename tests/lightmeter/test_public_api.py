@@ -29,7 +29,15 @@ EXPORTS = {
         "Verdict",
         "open_catalogue",
     },
-    "lightmeter.labels": {"ClassDefinition", "Decision", "Definition", "PhotoFacts", "Target", "open_dataset"},
+    "lightmeter.labels": {
+        "ClassDefinition",
+        "Decision",
+        "Definition",
+        "OpenDefinition",
+        "PhotoFacts",
+        "Target",
+        "open_dataset",
+    },
     "lightmeter.models": {"ModelSpec", "Recipe", "evaluate", "load_predictor", "register_architecture", "train"},
     "lightmeter.serve": {"Client", "write_archive"},
     "lightmeter.testing": {

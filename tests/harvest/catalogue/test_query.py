@@ -16,12 +16,12 @@ PHOTOS: dict[str, dict[str, Any]] = {
     "ann": {
         "file": {"iso": 100.0, "make": "Canon", "exposure_time_s": 1 / 500, "taken_at": "2019-05-03T10:00:00"},
         "sighting": {"source": "folder", "licence": "CC-BY-4.0", "owner": "Ann"},
-        "verdict": {"verdict": "keep", "reason": None, "measures": {"sharpness": 5.5}},
+        "verdict": {"verdict": "keep", "reason": None, "measures": {"laplacian_variance": 5.5}},
     },
     "nikon": {
         "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True},
         "sighting": {"source": "flickr", "licence": "CC-BY-SA-4.0"},
-        "verdict": {"verdict": "drop", "reason": "grey", "measures": {"sharpness": 80}},
+        "verdict": {"verdict": "drop", "reason": "grey", "measures": {"laplacian_variance": 80}},
     },
     "film": {
         "api": {"iso": 400.0},
@@ -51,7 +51,7 @@ QUERIES = {
     "not monochrome": "ann film",
     "monochrome = grey": "nikon",
     "monochrome = keep": "ann",
-    "quality.sharpness > 10": "nikon",
+    "quality.laplacian_variance > 10": "nikon",
     "quality.nothing > 10": "",
     "flash_fired": "nikon",
     "flash_fired = no": "",

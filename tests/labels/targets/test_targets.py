@@ -11,6 +11,19 @@ from lightmeter.labels.targets.base import PhotoFacts
 from lightmeter.labels.targets.registry import get_target, list_targets
 from lightmeter.project import Project
 
+LENS_TARGET = """\
+from lightmeter.labels import Decision, OpenDefinition, PhotoFacts, Target
+
+
+class Lens(Target[OpenDefinition]):
+    definition_type = OpenDefinition
+    exif_columns = ("lens",)
+
+    def decide(self, facts: PhotoFacts) -> Decision:
+        lens = facts.exif.get("lens")
+        return Decision(lens) if lens else Decision(reason="no lens")
+"""
+
 
 def decide(target: str, **exif: object) -> tuple[str | None, float | None, str]:
     return tuple(get_target(target).decide(PhotoFacts(1, exif)))  # type: ignore[return-value]
@@ -125,12 +138,11 @@ def test_project_definition_replaces_built_in(tmp_path: Path) -> None:
     assert target.decide(PhotoFacts(1, {"exposure_time_s": 1 / 500})).reason == "between fast and slow"
 
 
-def test_documented_plugin_works(catalogue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = (Path(__file__).parents[3] / "docs" / "labels.md").read_text(encoding="utf-8")
-    code = document.split("```python\n")[1].split("```")[0]
-    names = "Decision, PhotoFacts, OpenDefinition, Target"
+def test_installed_plugin_with_open_classes_labels_photographs(
+    catalogue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package, metadata = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
-    package.write_text(f"from lightmeter.labels.targets.base import {names}\n\n{code}", encoding="utf-8")
+    package.write_text(LENS_TARGET, encoding="utf-8")
     definition = 'name = "lens"\nversion = "1"\nplugin = "lens"\nsummary = "which lens (open classes)"\n'
     for file, text in {
         tmp_path / "definitions" / "lens.toml": definition,
