@@ -1,10 +1,22 @@
+"""Camera settings: parsing, formatting, stops and nominal values."""
+
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from PIL.TiffImagePlugin import IFDRational
 
-from lightmeter.exposure import format_setting, is_stop_unit, parse_number, setting_from_stops
+from lightmeter.exposure import (
+    NOMINAL_EXPOSURE_TIMES_S,
+    NOMINAL_F_NUMBERS,
+    NOMINAL_ISOS,
+    format_setting,
+    is_stop_unit,
+    nominal_settings,
+    parse_number,
+    setting_from_stops,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +62,24 @@ def test_implausible_stops_have_no_setting() -> None:
 )  # fmt: skip
 def test_numbers_parse_in_each_notation(value: object, number: float | None) -> None:
     assert parse_number(value) == number
+
+
+@pytest.mark.parametrize(
+    ("exact", "nominal"),
+    [
+        ({"f_number": 2.83}, 2.8), ({"f_number": 3.4}, 3.5), ({"f_number": 200.0}, None), ({"f_number": 0.95}, 1.0),
+        ({"exposure_time_s": 1 / 128}, 1 / 125), ({"exposure_time_s": 0.33}, 0.3), ({"exposure_time_s": 600.0}, None),
+        ({"iso": 1250}, 1250), ({"iso": 70}, 64), ({"iso": 102_400}, 102_400),
+    ],
+)  # fmt: skip
+def test_settings_are_rounded_to_nominal_values(exact: dict[str, float], nominal: float | None) -> None:
+    (column,) = exact
+    assert nominal_settings(**exact)[column] == nominal
+
+
+@pytest.mark.parametrize("series", [NOMINAL_F_NUMBERS, NOMINAL_EXPOSURE_TIMES_S, NOMINAL_ISOS])
+def test_nominal_values_are_third_stops(series: tuple[float, ...]) -> None:
+    assert sorted(set(series)) == list(series)
+    steps = [later / earlier for earlier, later in pairwise(series)]
+    third = 2 ** (1 / 6) if series is NOMINAL_F_NUMBERS else 2 ** (1 / 3)
+    assert all(third**0.5 < step < third**1.5 for step in steps)

@@ -1,3 +1,5 @@
+"""Grids of thumbnails."""
+
 from pathlib import Path
 
 import pytest

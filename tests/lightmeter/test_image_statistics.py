@@ -1,3 +1,5 @@
+"""Statistics of pixels and JPEG tables."""
+
 import cv2
 import numpy as np
 import pytest

@@ -11,13 +11,6 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training.recipe import read_recipe
 
 
-def test_public_names_exist() -> None:
-    assert models.__all__ == ["Recipe", "evaluate", "load_predictor", "register_architecture", "train"]
-    assert all(getattr(models, name).__doc__ for name in models.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'tain'"):
-        _ = models.tain
-
-
 def test_predictor_takes_path_bytes_and_pillow_image(trained: Path, dataset: Dataset) -> None:
     predictor = models.load_predictor(trained)
     photograph = dataset.store / dataset.rows("test")[0]["path"]

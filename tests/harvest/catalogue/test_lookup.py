@@ -1,7 +1,6 @@
-"""``catalogue show`` and ``catalogue export``: metadata with origins and nominal settings."""
+"""``catalogue show`` and ``catalogue export``."""
 
 import csv
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,9 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from lightmeter.errors import UsageError
-from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, nominal_settings
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.project import Project
 from tests.support import run_json
 
@@ -68,40 +65,3 @@ def test_export_has_exact_and_nominal_settings(harvested: Project) -> None:
     with Path("all.csv").open() as file:
         row = next(csv.DictReader(file))
     assert (row["f_number"], row["nominal_f_number"], row["nominal_iso"]) == ("2.8", "2.8", "200.0")
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "text"),
-    [
-        ("f_number", 2.8, "f/2.8"), ("f_number", 16.0, "f/16"), ("exposure_time_s", 1 / 125, "1/125 s"),
-        ("exposure_time_s", 0.5, "0.5 s"), ("iso", 200.0, "ISO 200"), ("focal_length_mm", 50.0, "50 mm"),
-        ("flash_fired", False, "no"), ("make", "Canon", "Canon"),
-    ],
-)  # fmt: skip
-def test_exif_columns_format_values(column: str, value: object, text: str) -> None:
-    assert EXIF_COLUMNS[column].format(value) == text
-
-
-def test_sql_model_has_all_exif_columns() -> None:
-    assert set(EXIF_COLUMNS) < set(Exif.__table__.columns.keys())
-
-
-@pytest.mark.parametrize(
-    ("exact", "nominal"),
-    [
-        ({"f_number": 2.83}, 2.8), ({"f_number": 3.4}, 3.5), ({"f_number": 200.0}, None), ({"f_number": 0.95}, 1.0),
-        ({"exposure_time_s": 1 / 128}, 1 / 125), ({"exposure_time_s": 0.33}, 0.3), ({"exposure_time_s": 600.0}, None),
-        ({"iso": 1250}, 1250), ({"iso": 70}, 64), ({"iso": 102_400}, 102_400),
-    ],
-)  # fmt: skip
-def test_settings_are_rounded_to_nominal_values(exact: dict[str, float], nominal: float | None) -> None:
-    (column,) = exact
-    assert nominal_settings(**exact)[column] == nominal
-
-
-@pytest.mark.parametrize("series", [NOMINAL_F_NUMBERS, NOMINAL_EXPOSURE_TIMES_S, NOMINAL_ISOS])
-def test_nominal_values_are_third_stops(series: tuple[float, ...]) -> None:
-    assert sorted(set(series)) == list(series)
-    steps = [later / earlier for earlier, later in pairwise(series)]
-    third = 2 ** (1 / 6) if series is NOMINAL_F_NUMBERS else 2 ** (1 / 3)
-    assert all(third**0.5 < step < third**1.5 for step in steps)

@@ -1,4 +1,5 @@
-import contextlib
+"""MakerNotes: opt-in, limited in time and without personal data."""
+
 import io
 import struct
 import time
@@ -10,7 +11,6 @@ from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.harvest.exif import Privacy, read_image
-from lightmeter.time_limit import TimeLimitExceeded, time_limit
 from tests.support import CommandRunner
 
 ASCII, LONG = 2, 4
@@ -69,20 +69,6 @@ def test_slow_maker_notes_are_skipped(tmp_path: Path, monkeypatch: pytest.Monkey
     assert time.monotonic() - start < 10
     assert "MakerNote" not in record.raw
     assert record.values.f_number == 2.8
-
-
-@pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
-def test_inner_time_limit_does_not_extend_the_outer_limit(outer: float, inner: float) -> None:
-    start = time.monotonic()
-    with pytest.raises(TimeLimitExceeded), time_limit(outer):
-        _sleep_twice(inner)
-    assert outer <= time.monotonic() - start < 20
-
-
-def _sleep_twice(inner: float) -> None:
-    with contextlib.suppress(TimeLimitExceeded), time_limit(inner):
-        time.sleep(60)
-    time.sleep(60)
 
 
 def test_settings_enable_maker_notes(

@@ -1,3 +1,5 @@
+"""Personal data in EXIF is not stored unless the settings allow it."""
+
 import io
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Reading EXIF and XMP from files."""
+
 import io
 import json
 from pathlib import Path
@@ -6,7 +8,7 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from lightmeter.harvest.exif import ExifRecord, Privacy, column_of, read_exif, read_tags, read_xmp
+from lightmeter.harvest.exif import ExifRecord, Privacy, read_exif, read_tags, read_xmp
 
 NO_PERSONAL_DATA = Privacy()
 ALL_PERSONAL_DATA = Privacy(gps=True, serial_numbers=True, names=True)
@@ -162,19 +164,3 @@ def test_xmp_fills_missing_exif() -> None:
 )
 def test_invalid_xmp_gives_an_empty_record(packet: bytes) -> None:
     assert read_xmp(packet, privacy=NO_PERSONAL_DATA) == ExifRecord()
-
-
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [
-        ("f_number", "f_number"),
-        ("FNumber", "f_number"),
-        ("ExifIFD:ExposureTime", "exposure_time_s"),
-        ("ISOSpeedRatings", "iso"),
-        ("Model", "model"),
-        ("DateTimeOriginal", "taken_at"),
-        ("Colour", "Colour"),
-    ],
-)
-def test_columns_are_named_by_tags(name: str, column: str) -> None:
-    assert column_of(name) == column

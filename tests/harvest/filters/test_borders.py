@@ -1,3 +1,5 @@
+"""The filter ``borders``: frames and film rebates."""
+
 import cv2
 import numpy as np
 import pytest

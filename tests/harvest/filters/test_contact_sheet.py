@@ -1,3 +1,5 @@
+"""``harvest contact-sheet``."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""``harvest crops``."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The filter ``faces``."""
+
 import csv
 from pathlib import Path
 

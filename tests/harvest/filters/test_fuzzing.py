@@ -1,3 +1,5 @@
+"""Inspection of mutated files."""
+
 from itertools import islice
 
 from tests.fuzzing import inspect_mutant, inspection_plan, mutants

@@ -1,3 +1,5 @@
+"""Filters compared with annotations of real photographs."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The filter ``monochrome``."""
+
 import numpy as np
 from PIL import Image
 

@@ -1,3 +1,5 @@
+"""``harvest duplicates``."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The perceptual hash, and grouping by Hamming distance."""
+
 import io
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Inspection: problems of files, limits, image modes and settings of filters."""
+
 import pickle
 import re
 import time

@@ -1,3 +1,5 @@
+"""The filter ``quality``."""
+
 import io
 
 import cv2

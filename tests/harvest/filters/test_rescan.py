@@ -1,3 +1,5 @@
+"""``harvest inspect``."""
+
 from pathlib import Path
 
 import pytest

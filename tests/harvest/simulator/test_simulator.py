@@ -1,36 +1,25 @@
-import io
+"""The simulated camera: optics, motion, sensor, film and EXIF."""
+
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from lightmeter.harvest.simulator import motion, optics
 from lightmeter.harvest.simulator.camera import Body, FilmBody, point_spread
 from lightmeter.harvest.simulator.film import Stock
 from lightmeter.harvest.simulator.light import Settings, metered_luminance
 from lightmeter.harvest.simulator.motion import TRIPOD, CameraShake
-from lightmeter.harvest.simulator.photographers import SERIES_STEPS, shot
+from lightmeter.harvest.simulator.photographers import shot
 from lightmeter.harvest.simulator.scene import Layer, Scene, draw_scene, title_of
 from lightmeter.harvest.simulator.sensor import Sensor
-from lightmeter.harvest.sources import Sighting
-from lightmeter.harvest.sources.simulator import Simulator
-from lightmeter.settings import Settings as ProjectSettings
+from tests.harvest.simulator.images import SIZE, exif_tags, pixels_of
 
-SIZE = (160, 120)
 SENSOR = Sensor(36.0, 24.0, 4.0)
 BODY = Body("LM Full", "LM00000001", SENSOR)
 SETTINGS = Settings(f_number=5.6, exposure_time_s=1 / 125, iso=200, focal_length_mm=50)
-
-
-def pixels_of(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)), np.float64)
-
-
-def exif_tags(data: bytes) -> dict[int, object]:
-    exif = Image.open(io.BytesIO(data)).getexif()
-    return dict(exif) | dict(exif.get_ifd(ExifTags.IFD.Exif))
 
 
 def noise(data: bytes) -> float:
@@ -201,70 +190,6 @@ def test_settings_match_the_luminance() -> None:
         taken = shot(0, index, 6)
         assert abs(math.log2(taken.luminance / metered_luminance(taken.settings))) <= 1 / 6 + 0.02
         assert 100 <= taken.settings.iso <= 6400
-
-
-class TestSource:
-    def discover(self, **options: object) -> list:
-        query = Simulator.Query(**options)
-        results = Simulator(ProjectSettings()).discover(query, None)
-        return [item for item in results if isinstance(item, Sighting)]
-
-    def test_url_determines_the_photograph(self) -> None:
-        item = self.discover(count=3, size="160x120")[2]
-        data = Simulator.read(item.media_url)
-        assert Image.open(io.BytesIO(data)).size == SIZE
-        assert data == Simulator.read(item.media_url)
-        assert float(exif_tags(data)[ExifTags.Base.FNumber]) == item.metadata["f_number"]  # type: ignore[arg-type]
-
-    def test_items_are_marked_as_simulated(self) -> None:
-        for item in self.discover(count=10, film_share=0.5):
-            assert "simulated" in item.tags
-            assert "(simulated)" in item.title
-            assert item.licence == "CC0-1.0"
-
-    def test_photographers_take_turns(self) -> None:
-        assert len({item.owner for item in self.discover(count=20, photographers=4)}) == 4
-
-    def test_share_of_film_matches_the_option(self) -> None:
-        media = [item.medium for item in self.discover(count=400, film_share=0.25)]
-        assert media.count("film") == pytest.approx(100, abs=30)
-        assert {item.medium for item in self.discover(count=20)} == {"digital"}
-
-    def test_source_ids_are_stable_and_unique(self) -> None:
-        ids = [item.source_id for item in self.discover(count=50)]
-        assert len(set(ids)) == 50
-        assert ids[:10] == [item.source_id for item in self.discover(count=10)]
-        assert not set(ids) & {item.source_id for item in self.discover(count=50, seed=1)}
-
-    def test_discovery_resumes_at_a_checkpoint(self) -> None:
-        query = Simulator.Query(count=300)
-        rest = list(Simulator(ProjectSettings()).discover(query, {"index": 298}))
-        assert [item.file for item in rest] == ["simulated-0-000298.jpg", "simulated-0-000299.jpg"]
-
-    @pytest.mark.parametrize(
-        ("setting", "column"), [("aperture", "f_number"), ("iso", "iso"), ("shutter", "exposure_time_s")]
-    )
-    def test_series_varies_a_single_setting(self, setting: str, column: str) -> None:
-        steps = SERIES_STEPS[setting]  # type: ignore[index]
-        items = self.discover(series=setting, count=len(steps) + 1)
-        metadata = [item.metadata for item in items[:-1]]
-        assert [entry[column] for entry in metadata] == list(steps)
-        for fixed in {"scene", "f_number", "iso", "exposure_time_s", "focal_length_mm"} - {column}:
-            assert len({entry[fixed] for entry in metadata}) == 1
-        assert len({item.owner for item in items[:-1]}) == 1
-        assert items[-1].metadata["scene"] != metadata[0]["scene"]
-
-    def test_series_has_constant_brightness(self) -> None:
-        means = [
-            pixels_of(Simulator.read(item.media_url)).mean()
-            for item in self.discover(series="iso", count=7, size="160x120")
-        ]
-        assert max(means) - min(means) < 6
-
-    @pytest.mark.parametrize("size", ["640", "640x", "9x9", "640x99999", "a x b"])
-    def test_invalid_size_raises_error(self, size: str) -> None:
-        with pytest.raises(ValueError, match="640x480"):
-            Simulator.Query(size=size)
 
 
 def test_title_matches_the_drawn_scene() -> None:

@@ -22,7 +22,7 @@ from lightmeter.serve.torchserve.config import declared_metrics, free_ports
 from lightmeter.serve.torchserve.java import find_java
 from tests.serve.support import make_photo, run_in_project
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 
 @dataclass(frozen=True)
