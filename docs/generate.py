@@ -110,7 +110,9 @@ def _setting_row(key: str, field: FieldInfo) -> str:
 
 
 def _api_entry(name: str, value: Any) -> str:
-    kind = "class" if inspect.isclass(value) else "function"
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return f"\n### {name}\n\n```python\n{name} = {value!r}\n```\n"
+    kind = "class" if inspect.isclass(value) else "def"
     lines = [f"\n### {name}\n\n```python\n{kind} {name}{_signature(value)}\n```\n\n{_markdown(value)}\n"]
     if inspect.isclass(value) and not issubclass(value, BaseException):
         lines += [f"\n#### {name}.{member}\n\n{text}\n" for member, text in _members(value)]
