@@ -57,7 +57,8 @@ def cli_reference() -> str:
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="lightmeter", title="Command line")
     text = re.sub(rf"^{re.escape(GLOBAL_OPTIONS)}\n\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\*\*Options\*\*:\n\n\* `--help`: .*\n\n", "", text, flags=re.MULTILINE)
-    return NOTICE + re.sub(r"^\* `--help`: .*\n", "", text, flags=re.MULTILINE).rstrip("\n") + "\n"
+    text = re.sub(r"^\* `--help`: .*\n", "", text, flags=re.MULTILINE)
+    return NOTICE + re.sub(r"<list\[(\w+)\]>", lambda match: f"<{match[1].lower()}>", text).rstrip("\n") + "\n"
 
 
 def api_reference() -> str:

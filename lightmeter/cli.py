@@ -114,7 +114,7 @@ def demo(
     count: Annotated[int, typer.Option(min=60, help="Number of photographs.")] = 240,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Run the full pipeline on simulated photographs, from a local web site to a served model."""
+    """Run the full pipeline on simulated photographs, from a local website to a served model."""
     from lightmeter.demo.runner import run_demo, unused_folder
 
     run_demo(folder or unused_folder(), count=count, seed=seed)

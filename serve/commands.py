@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = command_group("Serve models with TorchServe.")
 
-RunArgument = Annotated[Path, typer.Argument(help="Run directory, or name of a run of this project.")]
+RunArgument = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
 ServerOption = Annotated[str, typer.Option("--server", help="Name of the server, if the project has several.")]
 
 
@@ -29,7 +29,7 @@ def archive(
     name: Annotated[str | None, typer.Option(help="Model name (default: the run's).")] = None,
     version: Annotated[str | None, typer.Option(help="Model version (default: the run's).")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output directory or .mar file (default: archives/ of the project).")
+        Path | None, typer.Option(help="Output folder or .mar file (default: archives/ of the project).")
     ] = None,
 ) -> None:
     """Package a run as a TorchServe archive (.mar)."""
@@ -53,7 +53,7 @@ def archive(
 @app.command()
 def start(
     archives: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MAR]...", help="Archives (default: all of the project).")
+        list[Path] | None, typer.Argument(metavar="MAR", help="Archives (default: all of the project).")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Inference port (0 = any free port).")] = 0,
     model_api: Annotated[bool, typer.Option("--model-api", help="Allow 'serve rollout' to add models.")] = False,

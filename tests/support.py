@@ -1,4 +1,4 @@
-"""Helpers that all tests share: the command line, encoded images and a web site on loopback."""
+"""Helpers that all tests share: the command line, encoded images and a website on loopback."""
 
 import io
 import json

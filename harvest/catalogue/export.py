@@ -30,13 +30,13 @@ _BATCH = 2_000
 
 
 def export(
-    engine: Engine, target: Path, file_format: Format, where: ColumnElement[bool] | None = None
+    engine: Engine, path: Path, file_format: Format, where: ColumnElement[bool] | None = None
 ) -> tuple[int, list[str]]:
     """Write all downloaded sightings in order of discovery; a photograph with two sightings has two rows.
 
     Args:
         engine: Catalogue engine.
-        target: File to write, atomically.
+        path: File to write, atomically.
         file_format: Format of the file.
         where: Condition on images; None for all.
 
@@ -45,7 +45,7 @@ def export(
     """
     with (
         engine.connect() as connection,
-        atomic_path(target) as temporary,
+        atomic_path(path) as temporary,
         console.get_console().progress() as progress,
     ):
         measures = _measure_columns(connection)
@@ -116,19 +116,19 @@ def _plain_measures(filter_name: str, measures: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _write_csv(target: Path, columns: Sequence[str], _measures: Sequence[str], batches: Iterator[Rows]) -> None:
-    with target.open("w", newline="", encoding="utf-8") as file:
+def _write_csv(path: Path, columns: Sequence[str], _measures: Sequence[str], batches: Iterator[Rows]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for batch in batches:
             writer.writerows(batch)
 
 
-def _write_parquet(target: Path, columns: Sequence[str], measures: Sequence[str], batches: Iterator[Rows]) -> None:
+def _write_parquet(path: Path, columns: Sequence[str], measures: Sequence[str], batches: Iterator[Rows]) -> None:
     first = next(batches, [])
     types = {name: _measure_type(name, first) for name in measures} | _TYPES
     schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-    with pq.ParquetWriter(target, schema) as writer:
+    with pq.ParquetWriter(path, schema) as writer:
         writer.write_table(pa.Table.from_pylist(first, schema))
         for batch in batches:
             writer.write_table(pa.Table.from_pylist(batch, schema))

@@ -51,7 +51,7 @@ def info() -> None:
 
 @app.command()
 def export(
-    target: Annotated[Path | None, typer.Argument(help="Output file.", show_default="catalogue.FORMAT")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Output file.", show_default="catalogue.FORMAT")] = None,
     file_format: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
     where: Where = "",
 ) -> None:
@@ -60,10 +60,10 @@ def export(
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.project import find_project
 
-    target, condition = target or Path(f"catalogue.{file_format}"), condition_of(where)
-    rows, columns = write_export(open_engine(find_project()), target, file_format, condition)
+    file, condition = file or Path(f"catalogue.{file_format}"), condition_of(where)
+    rows, columns = write_export(open_engine(find_project()), file, file_format, condition)
     console.get_console().emit(
-        {"file": target.absolute(), "rows": rows, "columns": columns}, f"Exported {rows} photographs to {target}."
+        {"file": file.absolute(), "rows": rows, "columns": columns}, f"Exported {rows} photographs to {file}."
     )
 
 
@@ -71,7 +71,7 @@ def export(
 def show(
     photograph: Annotated[
         str,
-        typer.Argument(help="SHA-256 or its first digits, file name or id at the source, or a file.", metavar="PHOTO"),
+        typer.Argument(metavar="PHOTO", help="File, SHA-256 (or its first digits), or file name or id at the source."),
     ],
 ) -> None:
     """Show all metadata of a photograph and its origin."""

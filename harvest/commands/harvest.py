@@ -32,7 +32,10 @@ Require = Annotated[
 Licences = Annotated[
     list[str] | None,
     typer.Option(
-        "--licence", help="Only this licence, for example CC0 or CC-BY-4.0 (repeatable).", rich_help_panel="Run"
+        "--licence",
+        metavar="LICENCE",
+        help="Only this licence, for example CC0 or CC-BY-4.0 (repeatable).",
+        rich_help_panel="Run",
     ),
 ]
 
@@ -146,7 +149,7 @@ def _source_command(name: str, source: Any) -> Any:
 
     group = CommandGroup(add_completion=False)
     summary = f"{source.summary[:1].upper()}{source.summary[1:]}."
-    group.command(name=name, help=summary)(with_options(command, source.Query))
+    group.command(name=name, help=summary, short_help=summary)(with_options(command, source.Query))
     return typer.main.get_command(group)
 
 

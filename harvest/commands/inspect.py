@@ -63,12 +63,12 @@ def contact_sheet(
     from lightmeter.project import find_project
 
     plugins.get("filters", name)
-    project, target = find_project(), out or Path(f"contact-sheet-{name}.jpg")
+    project, file = find_project(), out or Path(f"contact-sheet-{name}.jpg")
     counts = write_contact_sheet(
-        open_engine(project), project.store, target, name, where=condition_of(where), per_verdict=per_verdict
+        open_engine(project), project.store, file, name, where=condition_of(where), per_verdict=per_verdict
     )
     console.get_console().emit(
-        {"file": target.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {target}."
+        {"file": file.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {file}."
     )
 
 
@@ -93,12 +93,12 @@ def duplicates(
 
 @app.command()
 def crops(
-    folder: Annotated[Path, typer.Argument(help="Output directory.")],
+    folder: Annotated[Path, typer.Argument(help="Output folder.")],
     kind: Annotated[str, typer.Option(help="Kind of region: face or inside (of a frame).")] = "face",
     margin: Annotated[
         float, typer.Option(min=0, max=5, help="Margin on each side, as a fraction of the longer side.")
     ] = 0.3,
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Minimum score.")] = 0.8,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of a region.")] = 0.8,
     where: Where = "",
 ) -> None:
     """Crop faces or the insides of frames from photographs."""

@@ -55,7 +55,7 @@ class Commons(Source):
 
         category: str | None = Option(None, "Category, without 'Category:'.")
         depth: int = Option(0, "Depth of subcategories to include.", ge=0)
-        search: str | None = Option(None, "Search term, as on the site.")
+        search: str | None = Option(None, "Search term, in the syntax of the site.")
         api: str = Option(COMMONS, "URL of another MediaWiki's api.php.")
         medium: Medium | None = Option(None, "Medium of all photographs.")
 

@@ -92,7 +92,7 @@ class Website(SpiderSource):
     """Crawls the pages of a site and yields the photographs that its site file describes."""
 
     name = "website"
-    summary = "a website described in a TOML file: start pages, links to follow, where the photographs are"
+    summary = "a website described in a TOML file: start pages, links to follow, selectors of photographs"
 
     class Query(SourceQuery):
         """Harvest the photographs of a website."""

@@ -24,7 +24,7 @@ _ASSIGNMENT = re.compile(r"[a-z][a-z0-9-]*=")
 @app.command(name="set")
 def set_(
     args: Annotated[
-        list[str], typer.Argument(metavar="PHOTO... TARGET=CLASS...", help="Photographs, then their labels.")
+        list[str], typer.Argument(metavar="PHOTO|TARGET=CLASS", help="Photographs, then labels such as medium=film.")
     ],
     author: Author = None,
 ) -> None:
@@ -54,7 +54,8 @@ def set_(
 @app.command()
 def show(
     photographs: Annotated[
-        list[str], typer.Argument(metavar="PHOTO...", help="File, SHA-256 (or its first digits), or file name.")
+        list[str],
+        typer.Argument(metavar="PHOTO", help="File, SHA-256 (or its first digits), or file name or id at the source."),
     ],
 ) -> None:
     """Show metadata and label history of photographs."""
@@ -122,7 +123,9 @@ def review(
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="File to write: .csv, or .json for Label Studio.")],
-    target: Annotated[list[str] | None, typer.Option(help="Only labels of this target (repeatable).")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="TARGET", help="Only labels of this target (repeatable).")
+    ] = None,
     where: Where = "",
 ) -> None:
     """Export labels with their history as CSV or for Label Studio."""

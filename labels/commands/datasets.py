@@ -30,7 +30,7 @@ DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Name o
 @app.command()
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
     name: Annotated[str, typer.Argument(help="Name of the data set.")],
-    target: Annotated[list[str] | None, typer.Option(help="Target (repeatable).")] = None,
+    target: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Target (repeatable).")] = None,
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     group: Annotated[str, typer.Option(help="Group keys kept in one split.")] = "photographer,camera,duplicates",

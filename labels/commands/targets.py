@@ -57,7 +57,7 @@ def targets() -> None:
 
 @app.command()
 def apply(
-    names: Annotated[list[str], typer.Argument(metavar="TARGET...", help="Names of targets.")],
+    names: Annotated[list[str], typer.Argument(metavar="TARGET", help="Names of targets.")],
     where: Where = "",
 ) -> None:
     """Label photographs by the rules of targets; unchanged labels are kept."""

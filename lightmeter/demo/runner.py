@@ -109,7 +109,7 @@ class DemoRunner:
 
 
 def run_demo(root: Path, *, count: int, seed: int) -> None:
-    """Simulate photographs, publish them on a local web site and run the pipeline up to a served model.
+    """Simulate photographs, publish them on a local website and run the pipeline up to a served model.
 
     Args:
         root: Folder to create.
@@ -144,7 +144,7 @@ def _simulate(runner: DemoRunner, count: int, seed: int) -> None:
         runner.run("camera", "init")
         counts = runner.run("camera", "harvest", "run", "simulator", "--count", str(count), "--seed", str(seed))
         results.append(f"{counts['fetched']} photographs")
-    with runner.step("Publish them on a web site") as results:
+    with runner.step("Publish them on a website") as results:
         runner.run("camera", "catalogue", "export", "photographs.csv", show=False)
         pages = build_site(runner.root / "camera", runner.root / "site")
         results.append(f"{pages} pages")
@@ -215,7 +215,7 @@ def _report(runner: DemoRunner, run: str, predictions: list[DemoPrediction]) -> 
         "plots": Path(run) / "plots",
         "data set": runner.project / "datasets" / DATASET / "README.md",
         "catalogue": runner.project / "catalogue.sqlite",
-        "web site": runner.root / "site" / "index.html",
+        "website": runner.root / "site" / "index.html",
     }
     get_console().emit(
         {

@@ -1,4 +1,4 @@
-"""The demo web site: HTML pages with the simulated photographs."""
+"""The demo website: HTML pages with the simulated photographs."""
 
 import csv
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 PER_PAGE = 40
 
 SITE_TOML = """\
-# Describes a web site for `lightmeter harvest run website`.
+# Describes a website for `lightmeter harvest run website`.
 name = "demo club"
 start = ["{url}/index.html"]
 follow = ["a.next"]

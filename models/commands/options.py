@@ -18,7 +18,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
 RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or path of a .toml file.")]
 DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of a data set of this project.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE: change a setting of the recipe (repeatable).")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe (repeatable).")
 ]
 Seed = Annotated[int, typer.Option(help="Random seed.")]
 ExifFile = Annotated[

@@ -16,7 +16,10 @@ app = CommandGroup()
 def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: RecipeName,
     data: DataFolder,
-    search: Annotated[list[str], typer.Option(help="Setting to search: KEY=LOW..HIGH or KEY=A,B,C (repeatable).")],
+    search: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=VALUES", help="Setting to search: KEY=LOW..HIGH or KEY=A,B,C (repeatable)."),
+    ],
     trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
     metric: Annotated[str, typer.Option(help="Validation metric to optimise.")] = "macro_f1",
     out: Annotated[Path | None, typer.Option(help="Output folder (default: searches/RECIPE-DATASET).")] = None,
@@ -24,7 +27,7 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     device: Device = "auto",
     set_: Settings = None,
 ) -> None:
-    """Search good settings of a recipe on validation; repeat the command to resume an interrupted search."""
+    """Search for good settings of a recipe on validation; repeat the command to resume an interrupted search."""
     from lightmeter.models.training.distributed import select_device
     from lightmeter.models.training.extras import require
     from lightmeter.project import find_project

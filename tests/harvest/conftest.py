@@ -1,4 +1,4 @@
-"""Fixtures for harvest tests: a web site on loopback, photographs in a folder, a project that harvested them."""
+"""Fixtures for harvest tests: a website on loopback, photographs in a folder, a project that harvested them."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support import CommandRunner, Site, create_project, jpeg
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A web site on loopback."""
+    """A website on loopback."""
     server = Site()
     yield server
     server.close()
