@@ -112,7 +112,8 @@ def _setting_row(key: str, field: FieldInfo) -> str:
 
 def _api_entry(name: str, value: Any) -> str:
     if not (inspect.isclass(value) or inspect.isfunction(value)):
-        return f"\n### {name}\n\n```python\n{name} = {value!r}\n```\n"
+        text = repr(value).replace("'", '"')  # as ruff formats Python in Markdown
+        return f"\n### {name}\n\n```python\n{name} = {text}\n```\n"
     kind = "class" if inspect.isclass(value) else "def"
     lines = [f"\n### {name}\n\n```python\n{kind} {name}{_signature(value)}\n```\n\n{_markdown(value)}\n"]
     if inspect.isclass(value) and not issubclass(value, BaseException):
