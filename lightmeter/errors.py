@@ -1,5 +1,8 @@
 """Exceptions that end a command with a one-sentence message and an exit code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LightmeterError(Exception):
     """A command failed.
@@ -23,3 +26,22 @@ class Interrupted(LightmeterError):
     """The user interrupted a command; the message says how to resume."""
 
     exit_code = 130
+
+
+@contextmanager
+def require_extra(extra: str, package: str) -> Iterator[None]:
+    """Raise an error that names the missing extra if the block cannot import a package.
+
+    Args:
+        extra: Optional dependency group of Lightmeter.
+        package: Package of that group.
+
+    Raises:
+        UsageError: The package is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package:
+            raise
+        raise UsageError(f"This command needs {package}: pip install 'lightmeter[{extra}]'.") from error

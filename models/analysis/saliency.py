@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lightmeter.errors import UsageError
-from lightmeter.models.training.extras import require
+from lightmeter.errors import UsageError, require_extra
 
 _PATH_STEPS, _BATCH = 32, 4  # of integrated gradients
 _NOISE_SAMPLES, _NOISE_DEVIATION = 16, 0.3  # of SmoothGrad, in units of the normalised pixels
@@ -56,7 +55,7 @@ def gradient(request: AttributionRequest) -> Maps:
 
 def integrated_gradients(request: AttributionRequest) -> Maps:
     """Return integrated gradients from an image of the mean colour (Sundararajan et al., ICML 2017)."""
-    with require("captum", "captum"):
+    with require_extra("captum", "captum"):
         from captum.attr import IntegratedGradients
     method = IntegratedGradients(request.logits)
     return request.maps(
@@ -66,7 +65,7 @@ def integrated_gradients(request: AttributionRequest) -> Maps:
 
 def smoothgrad(request: AttributionRequest) -> Maps:
     """Return the mean gradient over noisy versions of the images (Smilkov et al., arXiv:1706.03825)."""
-    with require("captum", "captum"):
+    with require_extra("captum", "captum"):
         from captum.attr import NoiseTunnel, Saliency
     torch.manual_seed(0)
     attributions = NoiseTunnel(Saliency(request.logits)).attribute(

@@ -1,9 +1,10 @@
 """Registry of network architectures.
 
-An architecture is a function that takes a `ModelSpec`, and the recipe's ``architecture_options`` as keyword arguments,
-and returns a ``torch.nn.Module``. The module's ``forward`` takes the arrays of `ModelInput.inputs` by name, as float
-tensors with a leading axis of photographs, and returns logits of shape (N, C) for each target by name. A submodule
-called ``backbone`` can start from pretrained weights (recipe key ``weights``) and be frozen. Two methods are optional:
+An architecture is a class or function that takes a `ModelSpec`, and the recipe's ``architecture_options`` as keyword
+arguments, and returns a ``torch.nn.Module``. The module's ``forward`` takes the arrays of `ModelInput.inputs` by name,
+as float tensors with a leading axis of photographs, and returns logits of shape (N, C) for each target by name. A
+submodule called ``backbone`` can start from pretrained weights (recipe key ``weights``) and be frozen. Two methods are
+optional:
 
 - ``features(inputs)`` returns features of shape (N, F); with a `LinearHeads` module called ``heads`` the network can be
   trained by ``method = "probe"``.
@@ -14,12 +15,12 @@ Add an architecture with the decorator, or from a package through the entry-poin
 where the name of the entry point is the name of the architecture::
 
     @register_architecture("tiny")
-    def tiny(spec, *, width=16):
-        return TinyNet(spec.classes, width)
+    class TinyNet(nn.Module):
+        def __init__(self, spec, *, width=16): ...
 
     # pyproject.toml
     [project.entry-points."lightmeter.architectures"]
-    tiny = "my_package:tiny"
+    tiny = "my_package:TinyNet"
 
     # recipe.toml
     architecture = "tiny"

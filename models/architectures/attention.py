@@ -10,19 +10,17 @@ cached.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..runtime.spec import ModelSpec
 from . import register_architecture
 from .backbones import DEFAULT
+from .base import Heads, Network, apply_to_patches
 from .efficientnet_lite import EfficientNetLite
 from .lightmeter import deep_statistics, early_statistics, statistics_width
-
-if TYPE_CHECKING:
-    from ..runtime.spec import ModelSpec
 
 _RESIDUAL_BLOCKS = 5  # of the backbone, applied to the residual
 _RESIDUAL_GAIN = 8.0  # noise of one level of 255 becomes as strong as the backbone expects
@@ -51,42 +49,46 @@ class AttentionPooling(nn.Module):
         return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
 
 
-class AttentionNet(nn.Module):
+@register_architecture("lightmeter-attention")
+class AttentionNet(Network):
     """Patches pooled by attention, the view, and a linear head for each target.
 
     Args:
-        classes: Number of classes of each target, by name.
+        spec: The specification of the model.
         width: Number of features of a patch and of the view.
         dropout: Dropout probability.
+
+    Raises:
+        ValueError: The preprocessing has no patches or no view.
     """
 
-    def __init__(self, classes: Mapping[str, int], width: int, dropout: float) -> None:
+    def __init__(self, spec: ModelSpec, *, width: int = 192, dropout: float = 0.5) -> None:
         super().__init__()
+        if not (spec.preprocessing.patches and spec.preprocessing.view_size):
+            raise ValueError("this network needs patches and a view")
         self.backbone = EfficientNetLite(DEFAULT)
         view_features = statistics_width(self.backbone)
         self.patch = _projection(view_features + _RESIDUAL_FEATURES, width, dropout)
         self.pooled = AttentionPooling(width, width // 2)
         self.view = _projection(view_features, width, dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(3 * width, count) for name, count in classes.items()})
+        self.heads = Heads(3 * width, spec.classes)
 
     def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the activations of the backbone: ``patches`` of shape (N, K, F) and ``view`` of shape (N, F)."""
-        patches, view = inputs["patches"], inputs["view"]
-        images = patches.flatten(0, 1)
-        plain = deep_statistics(self.backbone, images)
-        residual = early_statistics(self.backbone, _residual(images), _RESIDUAL_BLOCKS)
-        features = torch.cat([plain, residual], 1)
         return {
-            "patches": features.unflatten(0, patches.shape[:2]),
-            "view": deep_statistics(self.backbone, view),
+            "patches": apply_to_patches(self._encode_patches, inputs["patches"]),
+            "view": deep_statistics(self.backbone, inputs["view"]),
         }
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target, for images or for activations from `encode`."""
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads, for images or for activations from `encode`; shape (N, F)."""
         encoded = self.encode(inputs) if inputs["patches"].dim() == _PATCH_AXES else inputs
-        patches = self.patch(encoded["patches"].flatten(0, 1)).unflatten(0, encoded["patches"].shape[:2])
-        features = torch.cat([self.pooled(patches), self.view(encoded["view"])], 1)
-        return {name: head(features) for name, head in self.heads.items()}
+        patches = apply_to_patches(self.patch, encoded["patches"])
+        return torch.cat([self.pooled(patches), self.view(encoded["view"])], 1)
+
+    def _encode_patches(self, images: Tensor) -> Tensor:
+        residual = early_statistics(self.backbone, _residual(images), _RESIDUAL_BLOCKS)
+        return torch.cat([deep_statistics(self.backbone, images), residual], 1)
 
 
 def _residual(images: Tensor) -> Tensor:
@@ -99,20 +101,3 @@ def _projection(features: int, width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.BatchNorm1d(features, affine=False), nn.Dropout(dropout), nn.Linear(features, width), nn.GELU()
     )
-
-
-@register_architecture("lightmeter-attention")
-def build(spec: "ModelSpec", *, width: int = 192, dropout: float = 0.5) -> nn.Module:
-    """Build the network.
-
-    Args:
-        spec: The specification of the model.
-        width: Number of features of a patch and of the view.
-        dropout: Dropout probability.
-
-    Raises:
-        ValueError: The preprocessing has no patches or no view.
-    """
-    if not (spec.preprocessing.patches and spec.preprocessing.view_size):
-        raise ValueError("this network needs patches and a view")
-    return AttentionNet(spec.classes, width, dropout)

@@ -76,9 +76,7 @@ class EfficientNetLite(nn.Module):
     """The backbone: 1,280 features per image.
 
     Args:
-        for stage, stage_settings in enumerate(_STAGES):
-            repeats, kernel, first_stride, expansion, filters = stage_settings
-            the same in all of them.
+        variant: One of `VARIANTS`. The first and the last stage have the same number of blocks in all of them.
 
     Attributes:
         stages: Number of channels after each stage, by the index of its last block.

@@ -8,53 +8,47 @@ of field, and may have a backbone of its own, made for larger images.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..runtime.spec import ModelSpec
 from . import register_architecture
 from .backbones import DEFAULT
+from .base import LinearHeads, Network, pooled_features
 from .efficientnet_lite import FEATURES, STEM, VARIANTS, EfficientNetLite
-from .patches_and_view import LinearHeads, mean_and_std
-
-if TYPE_CHECKING:
-    from ..runtime.spec import ModelSpec
 
 
-class DeepStatistics(nn.Module):
+@register_architecture("lightmeter")
+class DeepStatistics(Network):
     """Statistics of a backbone's feature maps at every depth, pooled over a photograph, with linear heads.
 
     Args:
-        classes: Number of classes of each target, by name.
-        patches: Whether patches are an input.
-        view: Whether the view is an input.
-        view_backbone: One of `VARIANTS` for the view; empty to share the backbone of the patches.
+        spec: The specification of the model.
+        view_backbone: EfficientNet-Lite variant for the view; empty to share the backbone of the patches.
+
+    Raises:
+        ValueError: The variant does not exist.
     """
 
-    def __init__(self, classes: Mapping[str, int], *, patches: bool, view: bool, view_backbone: str = "") -> None:
+    def __init__(self, spec: ModelSpec, *, view_backbone: str = "") -> None:
         super().__init__()
+        if view_backbone and view_backbone not in VARIANTS:
+            raise ValueError(f"unknown view_backbone '{view_backbone}'; available: {', '.join(VARIANTS)}")
         self.backbone = EfficientNetLite(DEFAULT)
         self.view_backbone = EfficientNetLite(view_backbone) if view_backbone else None
-        width = 2 * patches * statistics_width(self.backbone)
-        width += view * statistics_width(self.view_backbone or self.backbone)
-        self.heads = LinearHeads(width, classes)
+        width = 2 * (spec.preprocessing.patches > 0) * statistics_width(self.backbone)
+        width += (spec.preprocessing.view_size > 0) * statistics_width(self.view_backbone or self.backbone)
+        self.heads = LinearHeads(width, spec.classes)
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return the inputs of the heads, shape (N, F)."""
-        parts = []
-        if "patches" in inputs:
-            patches = inputs["patches"]
-            features = deep_statistics(self.backbone, patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
-            parts.append(mean_and_std(features))
-        if "view" in inputs:
-            parts.append(deep_statistics(self.view_backbone or self.backbone, inputs["view"]))
-        return torch.cat(parts, 1)
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        logits: dict[str, Tensor] = self.heads(self.features(inputs))
-        return logits
+        return pooled_features(
+            inputs,
+            partial(deep_statistics, self.backbone),
+            partial(deep_statistics, self.view_backbone or self.backbone),
+        )
 
 
 def statistics_width(backbone: EfficientNetLite) -> int:
@@ -85,22 +79,3 @@ def _stages(backbone: EfficientNetLite, images: Tensor, blocks: int) -> tuple[li
 
 def _channel_statistics(maps: Tensor) -> Tensor:
     return torch.cat([maps.mean((2, 3)), maps.std((2, 3), correction=0)], 1)
-
-
-@register_architecture("lightmeter")
-def build(spec: "ModelSpec", *, view_backbone: str = "") -> nn.Module:
-    """Build the network.
-
-    Args:
-        spec: The specification of the model.
-        view_backbone: EfficientNet-Lite variant for the view; empty to share the backbone of the patches.
-
-    Raises:
-        ValueError: The variant does not exist.
-    """
-    if view_backbone and view_backbone not in VARIANTS:
-        raise ValueError(f"unknown view_backbone '{view_backbone}'; available: {', '.join(VARIANTS)}")
-    settings = spec.preprocessing
-    return DeepStatistics(
-        spec.classes, patches=settings.patches > 0, view=settings.view_size > 0, view_backbone=view_backbone
-    )

@@ -5,14 +5,12 @@ parameters of the backbone are named as in torchvision, so that its published we
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..runtime.spec import ModelSpec
 from . import register_architecture
-
-if TYPE_CHECKING:
-    from ..runtime.spec import ModelSpec
+from .base import Heads, Network
 
 FEATURES = 1280
 _STAGES = (
@@ -72,32 +70,22 @@ class MobileNetV2(nn.Module):
         return maps.mean((2, 3))
 
 
-class ViewMobileNet(nn.Module):
-    """MobileNetV2 on the whole view, a dense layer, and a linear head for each target.
-
-    Args:
-        classes: Number of classes of each target, by name.
-        dense: Width of the dense layer.
-    """
-
-    def __init__(self, classes: Mapping[str, int], dense: int) -> None:
-        super().__init__()
-        self.backbone = MobileNetV2()
-        self.dense = nn.Sequential(nn.Linear(FEATURES, dense), nn.ReLU(inplace=True), nn.Dropout(0.2))
-        self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        features = self.dense(self.backbone(inputs["view"]))
-        return {name: head(features) for name, head in self.heads.items()}
-
-
 @register_architecture("mobilenet-v2")
-def build(spec: "ModelSpec", *, dense: int = 128) -> nn.Module:
-    """Build the network.
+class ViewMobileNet(Network):
+    """MobileNetV2 on the whole view, a dense layer, and a linear head for each target.
 
     Args:
         spec: The specification of the model.
         dense: Width of the dense layer.
     """
-    return ViewMobileNet(spec.classes, dense)
+
+    def __init__(self, spec: ModelSpec, *, dense: int = 128) -> None:
+        super().__init__()
+        self.backbone = MobileNetV2()
+        self.dense = nn.Sequential(nn.Linear(FEATURES, dense), nn.ReLU(inplace=True), nn.Dropout(0.2))
+        self.heads = Heads(dense, spec.classes)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads, shape (N, F)."""
+        features: Tensor = self.dense(self.backbone(inputs["view"]))
+        return features

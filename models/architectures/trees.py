@@ -1,15 +1,12 @@
 """Boosted decision trees as a network: the sum of the values of the leaves that a photograph reaches."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from ..runtime.spec import ModelSpec
 from . import register_architecture
-
-if TYPE_CHECKING:
-    from ..runtime.spec import ModelSpec
 
 
 class Ensemble(nn.Module):
@@ -32,9 +29,9 @@ class Ensemble(nn.Module):
         super().__init__()
         self.measures = measures
         shape = (trees, classes, nodes)
-        for name in ("feature", "below", "above"):  # a leaf is its own child
-            kind = torch.zeros(shape, dtype=torch.int64) if name == "feature" else torch.arange(nodes).expand(shape)
-            self.register_buffer(name, kind.clone())
+        self.register_buffer("feature", torch.zeros(shape, dtype=torch.int64))
+        for name in ("below", "above"):  # a leaf is its own child
+            self.register_buffer(name, torch.arange(nodes).repeat(trees, classes, 1))
         self.register_buffer("threshold", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("value", torch.zeros(shape, dtype=torch.float64))
         self.depth = nodes // 2
@@ -65,27 +62,23 @@ class Ensemble(nn.Module):
         return table.expand(len(node), *table.shape).gather(3, node[..., None])[..., 0]
 
 
-class Trees(nn.Module):
-    """An ensemble of trees for each target, on the input ``measures``."""
-
-    def __init__(self, classes: Mapping[str, int], iterations: int, leaves: int, measures: int) -> None:
-        super().__init__()
-        self.targets = nn.ModuleDict(
-            {name: Ensemble(iterations, 2 * leaves - 1, count, measures) for name, count in classes.items()}
-        )
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        return {name: ensemble(inputs["measures"]) for name, ensemble in self.targets.items()}
-
-
 @register_architecture("trees")
-def build(spec: "ModelSpec", *, iterations: int = 200, leaves: int = 8) -> nn.Module:
-    """Build the trees.
+class Trees(nn.Module):
+    """An ensemble of trees for each target, on the input ``measures``.
 
     Args:
         spec: The specification of the model.
         iterations: Maximum number of trees for each class.
         leaves: Maximum number of leaves of a tree.
     """
-    return Trees(spec.classes, iterations, leaves, spec.preprocessing.measure_count)
+
+    def __init__(self, spec: ModelSpec, *, iterations: int = 200, leaves: int = 8) -> None:
+        super().__init__()
+        measures = spec.preprocessing.measure_count
+        self.targets = nn.ModuleDict(
+            {name: Ensemble(iterations, 2 * leaves - 1, count, measures) for name, count in spec.classes.items()}
+        )
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return logits of shape (N, C) by target."""
+        return {name: ensemble(inputs["measures"]) for name, ensemble in self.targets.items()}

@@ -6,14 +6,12 @@ K. Simonyan and A. Zisserman, "Very deep convolutional networks for large-scale 
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from ..runtime.spec import ModelSpec
 from . import register_architecture
-
-if TYPE_CHECKING:
-    from ..runtime.spec import ModelSpec
+from .base import Heads, Network, apply_to_patches
 
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
@@ -43,23 +41,27 @@ class VGG16(nn.Module):
         return maps
 
 
-class PatchVgg(nn.Module):
+@register_architecture("vgg16-patches")
+class PatchVgg(Network):
     """The network of Gupta and Kannan.
 
     The first three blocks of VGG-16, four convolutions of kernels 1, 2, 3 and 2 with batch normalisation, a dense layer
     for each patch, the mean over the patches, and a linear head for each target.
 
     Args:
-        classes: Number of classes of each target, by name.
-        patch_size: Side of a patch in pixels.
+        spec: The specification of the model.
         filters: Number of filters of each of the four convolutions.
         dense: Width of the dense layer.
+
+    Raises:
+        ValueError: The patches are too small.
     """
 
     KERNELS = (1, 2, 3, 2)
 
-    def __init__(self, classes: Mapping[str, int], patch_size: int, filters: int, dense: int) -> None:
+    def __init__(self, spec: ModelSpec, *, filters: int = 64, dense: int = 256) -> None:
         super().__init__()
+        patch_size = spec.preprocessing.patch_size
         self.backbone = VGG16(3)
         widths = (self.backbone.channels, *(filters for _ in self.KERNELS))
         layers: list[nn.Module] = []
@@ -70,54 +72,30 @@ class PatchVgg(nn.Module):
         if side < 1:
             raise ValueError(f"patches of {patch_size} pixels are too small for this network; the minimum is 48")
         self.dense = nn.Sequential(nn.Flatten(), nn.Linear(filters * side * side, dense))
-        self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
+        self.heads = Heads(dense, spec.classes)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        patches = inputs["patches"]
-        features = self.dense(self.convolutions(self.backbone(patches.flatten(0, 1))))
-        pooled = features.unflatten(0, patches.shape[:2]).mean(1).relu()
-        return {name: head(pooled) for name, head in self.heads.items()}
-
-
-class ViewVgg(nn.Module):
-    """VGG-16 on the whole view, averaged over the image, a dense layer, and a linear head for each target.
-
-    Args:
-        classes: Number of classes of each target, by name.
-        dense: Width of the dense layer.
-    """
-
-    def __init__(self, classes: Mapping[str, int], dense: int) -> None:
-        super().__init__()
-        self.backbone = VGG16(5)
-        self.dense = nn.Sequential(nn.Linear(self.backbone.channels, dense), nn.ReLU(inplace=True), nn.Dropout(0.5))
-        self.heads = nn.ModuleDict({name: nn.Linear(dense, count) for name, count in classes.items()})
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return logits of shape (N, C) by target."""
-        features = self.dense(self.backbone(inputs["view"]).mean((2, 3)))
-        return {name: head(features) for name, head in self.heads.items()}
-
-
-@register_architecture("vgg16-patches")
-def build(spec: "ModelSpec", *, filters: int = 64, dense: int = 256) -> nn.Module:
-    """Build the network of Gupta and Kannan.
-
-    Args:
-        spec: The specification of the model.
-        filters: Number of filters of each of the four convolutions.
-        dense: Width of the dense layer.
-    """
-    return PatchVgg(spec.classes, spec.preprocessing.patch_size, filters, dense)
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads, shape (N, F)."""
+        layers = nn.Sequential(self.backbone, self.convolutions, self.dense)
+        return apply_to_patches(layers, inputs["patches"]).mean(1).relu()
 
 
 @register_architecture("vgg16-view")
-def build_view(spec: "ModelSpec", *, dense: int = 256) -> nn.Module:
-    """Build VGG-16 on the view.
+class ViewVgg(Network):
+    """VGG-16 on the whole view, averaged over the image, a dense layer, and a linear head for each target.
 
     Args:
         spec: The specification of the model.
         dense: Width of the dense layer.
     """
-    return ViewVgg(spec.classes, dense)
+
+    def __init__(self, spec: ModelSpec, *, dense: int = 256) -> None:
+        super().__init__()
+        self.backbone = VGG16(5)
+        self.dense = nn.Sequential(nn.Linear(self.backbone.channels, dense), nn.ReLU(inplace=True), nn.Dropout(0.5))
+        self.heads = Heads(dense, spec.classes)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads, shape (N, F)."""
+        features: Tensor = self.dense(self.backbone(inputs["view"]).mean((2, 3)))
+        return features

@@ -1,1 +1,8 @@
-"""The commands under ``lightmeter models``, by what they are for."""
+"""``lightmeter models``: train, evaluate and analyse models."""
+
+from lightmeter.commands import command_group
+from lightmeter.models.commands import analysis, predict, search, training
+
+app = command_group("Train, evaluate and analyse models.")
+for module in (training, search, predict, analysis):
+    app.add_typer(module.app)

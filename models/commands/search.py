@@ -28,15 +28,15 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     set_: Settings = None,
 ) -> None:
     """Search for good settings of a recipe on validation; repeat the command to resume an interrupted search."""
+    from lightmeter.errors import require_extra
     from lightmeter.models.training.distributed import select_device
-    from lightmeter.models.training.extras import require
     from lightmeter.project import find_project
 
     dataset = open_dataset(data)
     folder = out or find_project().root / "searches" / f"{Path(recipe).stem}-{dataset.spec.name}"
-    with require("search", "optuna"):
-        from lightmeter.models.training.search.search import Search
-        from lightmeter.models.training.search.search import search as run_search
+    with require_extra("search", "optuna"):
+        from lightmeter.models.training.search import Search
+        from lightmeter.models.training.search import search as run_search
     task = Search(recipe, set_ or [], search, metric, seed, select_device(device))
     result = run_search(task, dataset, folder, trials)
     keys = list(result["trials"][0]["settings"])

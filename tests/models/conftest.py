@@ -6,6 +6,7 @@ import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,7 @@ from lightmeter.labels.datasets.dataset import (
     write_dataset,
 )
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from tests.support import run_text
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
@@ -47,6 +49,13 @@ def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120), exif: bo
         tags.get_ifd(0x8769).update({0x8827: 3200 if noisy else 100, 0x829D: float(rng.choice([2.8, 4, 8]))})
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=92, exif=tags)
     return content.getvalue()
+
+
+def spec_of(architecture: str, **options: Any) -> ModelSpec:
+    """Return a specification of an architecture with a view of 32 pixels."""
+    preprocessing = Preprocessing(patches=0, view_size=32)
+    targets = (Target("shutter", ("slow", "fast")),)
+    return ModelSpec("x", "1.0", "0", "recipe", architecture, preprocessing, targets, options)
 
 
 def make_dataset(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models import architectures, register_architecture
-from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
-from tests.models.conftest import settings
+from lightmeter.models.runtime.spec import ModelSpec
+from tests.models.conftest import settings, spec_of
 from tests.support import run_error, run_json
 
 OWN_RECIPE = """
@@ -52,13 +51,6 @@ def mean_colour() -> Iterator[list[float]]:
 
     yield scales
     del architectures._REGISTRY["mean-colour"]
-
-
-def spec_of(architecture: str, **options: Any) -> ModelSpec:
-    """Return a specification of an architecture with a view of 32 pixels."""
-    preprocessing = Preprocessing(patches=0, view_size=32)
-    targets = (Target("shutter", ("slow", "fast")),)
-    return ModelSpec("x", "1.0", "0", "recipe", architecture, preprocessing, targets, options)
 
 
 def test_registered_architecture_trains_with_options_of_the_recipe(

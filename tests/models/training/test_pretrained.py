@@ -14,7 +14,7 @@ from lightmeter.models.architectures.mobilenet import MobileNetV2, ViewMobileNet
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cache_root
 from lightmeter.models.training.pretrained import load_backbone
-from tests.models.conftest import FROZEN_EPOCH, settings
+from tests.models.conftest import FROZEN_EPOCH, settings, spec_of
 from tests.support import Site, run_error, run_text
 
 
@@ -32,7 +32,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def network() -> ViewMobileNet:
-    return ViewMobileNet({"shutter": 2}, 8)
+    return ViewMobileNet(spec_of("mobilenet-v2"))
 
 
 def assert_backbone(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training.search import search as search_module
+from lightmeter.models.training import search as search_module
 from tests.models.conftest import make_dataset
 from tests.support import run_error, run_json
 
@@ -19,7 +19,7 @@ RANGES = ["--search", "learning_rate=1e-4..1e-2", "--search", "filters=2,4"]
 KILL_AFTER_FIRST_TRIAL = """
 import os, sys
 from lightmeter.cli import main
-from lightmeter.models.training.search import search
+from lightmeter.models.training import search
 write = search._write_result
 def write_and_die(*args):
     write(*args)
@@ -115,5 +115,5 @@ def test_folder_of_another_search_is_rejected(dataset: Dataset, tmp_path: Path) 
 
 def test_missing_optuna_raises_error(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "lightmeter.models.training.search.search", raising=False)
+    monkeypatch.delitem(sys.modules, "lightmeter.models.training.search", raising=False)
     assert "pip install 'lightmeter[search]'" in run_error(*search_command(dataset, tmp_path / "search"))

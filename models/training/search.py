@@ -1,8 +1,10 @@
 """Hyperparameter search over the settings of a recipe with Optuna; only the validation split is used."""
 
 import json
+import math
 import shutil
 import statistics
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,22 +15,72 @@ import pyarrow.compute as pc
 import tomli_w
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lightmeter import console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training.recipe import read_recipe
-from lightmeter.models.training.search.search_space import SearchRange, parse_search_range
 from lightmeter.models.training.train import train
 
 JOURNAL_FILE = "search.journal"
 RECIPE_FILE = "recipe.toml"
 SEARCH_FILE = "search.json"
+_LOG_SCALE_RATIO = 10  # between the ends of a range, from which it is searched on a logarithmic scale
 _LOCK_TIMEOUT_S = 3  # for the lock of a search that was killed
 _REASON = "reason"  # why a trial failed
 _MINIMISED = {"mae_stops", "ece", "ece_uncalibrated"}
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """A setting and the values to search.
+
+    Attributes:
+        key: Key as in ``--set``.
+        choices: Values to choose from; empty for a range.
+        low: Least value of a range; a whole number if both ends are.
+        high: Greatest value of a range.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: float = 0
+    high: float = 0
+
+    @property
+    def examples(self) -> tuple[object, ...]:
+        """Values that must all be valid."""
+        return self.choices or (self.low, self.high)
+
+    def suggest(self, trial: Trial) -> object:
+        """Return the value for a trial."""
+        if self.choices:
+            return trial.suggest_categorical(self.key, self.choices)
+        log = self.low > 0 and self.high / self.low >= _LOG_SCALE_RATIO
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return trial.suggest_int(self.key, self.low, self.high, log=log)
+        return trial.suggest_float(self.key, self.low, self.high, log=log)
+
+    @classmethod
+    def parse(cls, text: str) -> "SearchRange":
+        """Parse a value of ``--search``: ``learning_rate=1e-4..1e-2`` or ``patches=4,8,16``.
+
+        Raises:
+            UsageError: The value is neither a range nor a list of several values.
+        """
+        key, equals, values = (part.strip() for part in text.partition("="))
+        low, dots, high = values.partition("..")
+        if equals and dots:
+            ends = [_parse_number(end) for end in (low, high)]
+            if None not in ends and ends[0] < ends[1]:
+                return cls(key, low=ends[0], high=ends[1])
+        elif equals:
+            choices = _parse_choices(values)
+            if len(choices) > 1:
+                return cls(key, choices)
+        raise UsageError(f"Invalid --search '{text}': use KEY=LOW..HIGH or KEY=A,B,C.")
 
 
 @dataclass(frozen=True)
@@ -71,7 +123,7 @@ def search(task: Search, dataset: Dataset, folder: Path, trials: int) -> dict[st
     Raises:
         UsageError: A range or the metric is invalid, or the folder holds another search.
     """
-    ranges = parse_search_range(task.ranges)
+    ranges = [SearchRange.parse(text) for text in task.ranges]
     for searched in ranges:
         for value in searched.examples:
             read_recipe(task.recipe, [*task.settings, f"{searched.key}={value}"])
@@ -176,3 +228,21 @@ def _recipe_toml(task: Search, settings: Sequence[str], value: float) -> str:
     values: Mapping[str, Any] = read_recipe(task.recipe, settings).model_dump(mode="json", exclude={"name"})
     comment = f"# {task.recipe} with {', '.join(settings)}; selected by {task.metric} {value:.4f} on validation.\n"
     return comment + tomli_w.dumps(values)
+
+
+def _parse_choices(text: str) -> tuple[str, ...]:
+    """Return the values of a list; commas within brackets and quotes do not separate values."""
+    try:
+        values = tomllib.loads(f"value = [{text}]")["value"]
+    except tomllib.TOMLDecodeError:
+        return tuple(part.strip() for part in text.split(","))
+    return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
+
+
+def _parse_number(text: str) -> Any:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if usable else None
