@@ -1,8 +1,7 @@
 """Headless Chromium for tests, driven by Selenium."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
@@ -29,14 +28,6 @@ def open_browser() -> Iterator[Chrome]:
         yield browser
     finally:
         browser.quit()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until a condition is true; fail after some seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the page did not reach the expected state"
-        time.sleep(0.05)
 
 
 def console_errors(browser: Chrome) -> list[str]:

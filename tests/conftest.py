@@ -1,4 +1,4 @@
-"""Fixtures for all tests: test material, projects, the command, a browser and a PostgreSQL server."""
+"""Fixtures of all tests: test material, projects, commands, servers and a browser."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import CommandRunner
+from tests.support import CommandRunner, Site, create_project
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -37,16 +37,22 @@ def shared() -> Path:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project as working directory."""
-    from tests.support import create_project
-
     root = create_project(tmp_path / "project").root
     monkeypatch.chdir(root)
     return root
 
 
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web site on loopback."""
+    site = Site()
+    yield site
+    site.close()
+
+
 @pytest.fixture(scope="session")
 def lightmeter() -> CommandRunner:
-    """The ``lightmeter`` command, each call in a process of its own."""
+    """The ``lightmeter`` command; each call starts a process."""
     return CommandRunner()
 
 

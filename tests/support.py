@@ -1,4 +1,4 @@
-"""Helpers that all tests share: the command line, encoded images and a website on loopback."""
+"""Helpers of all tests: commands, encoded images, HTTP servers on loopback and projects."""
 
 import io
 import json
@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,9 @@ class CommandRunner:
         return [sys.executable, "-m", "lightmeter", *map(str, args)]
 
 
+LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
+"""Environment in which a crawl may request servers on loopback."""
+
 EXIF_IFD = 0x8769
 DEFAULT_SETTINGS: Mapping[int, object] = {0x829D: 2.8, 0x829A: 0.008, 0x8827: 200, 0x920A: 50.0}
 """F-number, exposure time, ISO and focal length by EXIF tag number."""
@@ -134,7 +138,35 @@ def jpeg(
     return encode_image(pixels, quality=90, exif=exif)
 
 
-Response = tuple[int, dict[str, str], bytes]
+@dataclass
+class HttpRequest:
+    """A request, with the parameters of URL and form together."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    headers: dict[str, str]
+
+
+@dataclass
+class HttpResponse:
+    """A response; a ``content_length`` other than the body's length breaks the connection.
+
+    Attributes:
+        content: Body; anything but bytes is encoded as JSON.
+        status: Status code.
+        headers: Headers.
+        content_length: Length to announce; by default that of the body.
+    """
+
+    content: Any = field(default_factory=dict)
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    content_length: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
 
 
 class _Server(ThreadingHTTPServer):
@@ -142,8 +174,51 @@ class _Server(ThreadingHTTPServer):
         """Ignore clients that hang up, which some tests do on purpose."""
 
 
-class Site:
-    """An HTTP server on loopback with responses that a test sets.
+class LoopbackServer:
+    """An HTTP server on loopback that answers each request with the result of a function.
+
+    Attributes:
+        url: URL of the server.
+    """
+
+    def __init__(self, respond: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._server = _Server(("127.0.0.1", 0), _handler(respond))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(respond: Callable[[HttpRequest], HttpResponse]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            params = {name: values[0] for name, values in parse_qs(f"{urlsplit(self.path).query}&{form}").items()}
+            response = respond(HttpRequest(self.command, self.path, params, dict(self.headers)))
+            body = response.body
+            length = len(body) if response.content_length is None else response.content_length
+            self.send_response(response.status)
+            for name, value in ({"Content-Length": str(length)} | response.headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            if length != len(body):
+                self.close_connection = True
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    return Handler
+
+
+class Site(LoopbackServer):
+    """A web site on loopback with responses that a test sets.
 
     Attributes:
         responses: By path; a function is called with the number of earlier requests of the path.
@@ -153,49 +228,33 @@ class Site:
     """
 
     def __init__(self) -> None:
-        self.responses: dict[str, Response | Callable[[int], Response]] = {}
+        self.responses: dict[str, HttpResponse | Callable[[int], HttpResponse]] = {}
         self.requests: Counter[str] = Counter()
         self.log: list[tuple[float, str]] = []
         self.user_agents: set[str] = set()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(self._respond)
 
     def add_page(self, path: str, html: str) -> None:
-        self.responses[path] = (200, {"Content-Type": "text/html"}, html.encode())
+        self.responses[path] = HttpResponse(html.encode(), headers={"Content-Type": "text/html"})
 
     def add_photo(self, path: str, data: bytes) -> None:
-        self.responses[path] = (200, {"Content-Type": "image/jpeg"}, data)
+        self.responses[path] = HttpResponse(data, headers={"Content-Type": "image/jpeg"})
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _respond(self, request: HttpRequest) -> HttpResponse:
+        self.user_agents.add(request.headers.get("User-Agent", ""))
+        count = self.requests[request.path]
+        self.log.append((time.monotonic(), request.path))
+        self.requests[request.path] += 1
+        response = self.responses.get(request.path, HttpResponse(b"not found", 404))
+        return response(count) if callable(response) else response
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        site = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                site.user_agents.add(self.headers.get("User-Agent", ""))
-                count = site.requests[self.path]
-                site.log.append((time.monotonic(), self.path))
-                site.requests[self.path] += 1
-                response = site.responses.get(self.path, (404, {}, b"not found"))
-                status, headers, body = response(count) if callable(response) else response
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-                if headers.get("Content-Length", str(len(body))) != str(len(body)):
-                    self.close_connection = True  # the body is shorter than announced: a broken connection
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        return Handler
+def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
+    """Wait until a condition is true; fail after a timeout."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "timeout"
+        time.sleep(0.05)
 
 
 def create_project(folder: Path) -> Project:

@@ -1,21 +1,12 @@
-"""Fixtures for harvest tests: a website on loopback, photographs in a folder, a project that harvested them."""
+"""Photographs in a folder, and a project that has harvested them."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lightmeter.project import Project
-from tests.support import CommandRunner, Site, create_project, jpeg
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A website on loopback."""
-    server = Site()
-    yield server
-    server.close()
+from tests.support import CommandRunner, create_project, jpeg
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +41,6 @@ def write_photographs(folder: Path) -> Path:
         path.write_bytes(jpeg(number))
     (folder / "ansel" / "empty.jpg").touch()
     (folder / "ansel" / "cut.jpg").write_bytes(jpeg(7)[:3000])
-    (folder / "ansel" / "words.jpg").write_text("not an image")
+    (folder / "ansel" / "text.jpg").write_text("not an image")
     (folder / "notes.txt").write_text("not a photograph")
     return folder

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
-from tests.support import run_text
+from tests.support import encode_image, run_text
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
@@ -43,12 +42,10 @@ def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120), exif: bo
     pixels = np.asarray(blobs.filter(ImageFilter.GaussianBlur(2)), np.float64)
     if noisy:
         pixels = pixels + rng.normal(0, 30, pixels.shape)
-    content = io.BytesIO()
     tags = Image.Exif()
     if exif:
         tags.get_ifd(0x8769).update({0x8827: 3200 if noisy else 100, 0x829D: float(rng.choice([2.8, 4, 8]))})
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(content, "JPEG", quality=92, exif=tags)
-    return content.getvalue()
+    return encode_image(pixels.clip(0, 255).astype(np.uint8), quality=92, exif=tags)
 
 
 def spec_of(architecture: str, **options: Any) -> ModelSpec:

@@ -1,6 +1,5 @@
 """Helpers of the serving tests: commands, untrained models, photographs, a client without the project."""
 
-import io
 import json
 import tomllib
 import zipfile
@@ -12,14 +11,13 @@ import httpx
 import numpy as np
 import tomli_w
 import torch
-from PIL import Image
 
 from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-from tests.support import CommandResult, run_command
+from tests.support import CommandResult, encode_image, run_command
 
 OCTET_STREAM = {"Content-Type": "application/octet-stream"}
 
@@ -103,9 +101,7 @@ def break_archive(archive: Path) -> Path:
 def make_photo(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
     """Return a JPEG of coloured noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=90)
-    return file.getvalue()
+    return encode_image(pixels, quality=90)
 
 
 @dataclass(frozen=True)

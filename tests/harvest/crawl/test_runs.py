@@ -6,14 +6,14 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lightmeter.testing import photograph
-from tests.support import CommandRunner, Response, Site, jpeg
+from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg
 
-LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
 FAST = LOOPBACK | {"LIGHTMETER_INSPECT__DEFERRED": '["faces"]'}
 PHOTOS = 3000
 
@@ -68,15 +68,15 @@ def response_kind(number: int) -> str:
     return "busy" if number % 7 == 0 else "complete"
 
 
-def response_of(kind: str, data: bytes) -> Response | object:
-    complete: Response = (200, {"Content-Type": "image/jpeg"}, data)
-    cut: Response = (200, {"Content-Type": "image/jpeg", "Content-Length": str(len(data))}, data[:2000])
-    busy: Response = (429, {"Retry-After": "1"}, b"")
-    responses = {
+def response_of(kind: str, data: bytes) -> HttpResponse | Callable[[int], HttpResponse]:
+    complete = HttpResponse(data, headers={"Content-Type": "image/jpeg"})
+    cut = HttpResponse(data[:2000], headers={"Content-Type": "image/jpeg"}, content_length=len(data))
+    busy = HttpResponse(b"", 429, {"Retry-After": "1"})
+    responses: dict[str, HttpResponse | Callable[[int], HttpResponse]] = {
         "always cut": lambda _: cut,
         "cut once": lambda count: complete if count else cut,
         "busy": lambda count: complete if count else busy,
-        "truncated": (200, {"Content-Type": "image/jpeg"}, data[: len(data) // 2]),
+        "truncated": HttpResponse(data[: len(data) // 2], headers={"Content-Type": "image/jpeg"}),
     }
     return responses.get(kind, complete)
 

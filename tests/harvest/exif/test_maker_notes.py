@@ -1,6 +1,5 @@
 """MakerNotes: opt-in, limited in time and without personal data."""
 
-import io
 import struct
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.harvest.exif import Privacy, read_image
-from tests.support import CommandRunner
+from tests.support import CommandRunner, encode_image
 
 ASCII, LONG = 2, 4
 OWNER, SERIAL, IMAGE_TYPE, UNNAMED = 0x0009, 0x000C, 0x0006, 0x4321
@@ -29,9 +28,8 @@ def write_canon_photo(path: Path, serial: int = 1234567) -> Path:
     tags = Image.Exif()
     tags[0x010F], tags[0x0110] = "Canon", "Canon EOS 5D"
     tags.get_ifd(0x8769).update({0x829D: 2.8, 0x927C: note})
-    file = io.BytesIO()
-    Image.effect_noise((64, 48), 60).convert("RGB").save(file, "JPEG", exif=b"Exif\0\0" + _little_endian(tags))
-    path.write_bytes(file.getvalue())
+    image = Image.effect_noise((64, 48), 60).convert("RGB")
+    path.write_bytes(encode_image(image, exif=b"Exif\0\0" + _little_endian(tags)))
     return path
 
 

@@ -1,6 +1,5 @@
 """Reading EXIF and XMP from files."""
 
-import io
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.harvest.exif import ExifRecord, Privacy, read_exif, read_tags, read_xmp
+from tests.support import encode_image
 
 NO_PERSONAL_DATA = Privacy()
 ALL_PERSONAL_DATA = Privacy(gps=True, serial_numbers=True, names=True)
@@ -24,9 +24,7 @@ def photograph(kind: str = "JPEG") -> bytes:
     )
     tags.get_ifd(0x8769)[0x927C] = b"maker's own, with SN-123456"
     tags.get_ifd(0x8825).update({1: "N", 2: (46.0, 30.0, 15.0)})
-    file = io.BytesIO()
-    Image.new("RGB", (40, 30), "teal").save(file, kind, exif=tags)
-    return file.getvalue()
+    return encode_image(Image.new("RGB", (40, 30), "teal"), kind, exif=tags)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
@@ -148,9 +146,7 @@ XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
 
 
 def test_xmp_fills_missing_exif() -> None:
-    file = io.BytesIO()
-    Image.new("RGB", (20, 20)).save(file, "JPEG", xmp=XMP)
-    record = read_exif(file.getvalue(), privacy=NO_PERSONAL_DATA)
+    record = read_exif(encode_image(Image.new("RGB", (20, 20)), xmp=XMP), privacy=NO_PERSONAL_DATA)
     assert record == read_xmp(XMP, privacy=NO_PERSONAL_DATA)
     values = record.values
     assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")

@@ -12,7 +12,8 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.commons import Commons, _items
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
+from tests.harvest.sources.api import ApiServer, serve_api
+from tests.support import HttpRequest, HttpResponse
 
 EXIF = [
     {"name": "Make", "value": "Nikon"},
@@ -44,23 +45,23 @@ class FakeWiki:
     def __init__(self) -> None:
         self.files: dict[str, list[dict[str, Any]]] = {}
         self.subcategories: dict[str, list[str]] = {}
-        self.failures: list[ApiResponse] = []
+        self.failures: list[HttpResponse] = []
         self.batch = 10
 
-    def __call__(self, request: ApiRequest) -> ApiResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         if self.failures:
             return self.failures.pop(0)
         params = request.params
         assert params["maxlag"] == "5"
         if params.get("list") == "categorymembers":
             members = self.subcategories.get(params["cmtitle"].partition(":")[2], [])
-            return ApiResponse(
+            return HttpResponse(
                 {"batchcomplete": True, "query": {"categorymembers": [{"title": f"Category:{m}"} for m in members]}}
             )
         listing = (
             params["gcmtitle"].partition(":")[2] if params["generator"] == "categorymembers" else params["gsrsearch"]
         )
-        return ApiResponse(
+        return HttpResponse(
             self._batch(self.files.get(listing, []), int(params.get("gcmcontinue", 0)), "iicontinue" in params)
         )
 
@@ -154,17 +155,17 @@ def test_drawings_sounds_and_missing_files_are_skipped(wiki: FakeWiki, api: ApiS
 @pytest.mark.parametrize(
     "failure",
     [
-        ApiResponse(
+        HttpResponse(
             {"error": {"code": "maxlag", "info": "Waiting for a database server"}}, headers={"Retry-After": "0"}
         ),
-        ApiResponse({}, 429, {"Retry-After": "0"}),
-        ApiResponse({}, 503),
-        ApiResponse(b"<html>"),
-        ApiResponse({}, content_length=99),
+        HttpResponse({}, 429, {"Retry-After": "0"}),
+        HttpResponse({}, 503),
+        HttpResponse(b"<html>"),
+        HttpResponse({}, content_length=99),
     ],
     ids=["maxlag", "429", "503", "no JSON", "cut"],
 )
-def test_temporary_failure_is_retried(wiki: FakeWiki, api: ApiServer, failure: ApiResponse) -> None:
+def test_temporary_failure_is_retried(wiki: FakeWiki, api: ApiServer, failure: HttpResponse) -> None:
     wiki.files["x"] = [file(1)]
     wiki.failures = [failure]
     assert len(list_items(api, search="x")) == 1
@@ -173,11 +174,11 @@ def test_temporary_failure_is_retried(wiki: FakeWiki, api: ApiServer, failure: A
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (ApiResponse({"error": {"code": "invalidtitle", "info": "Bad title"}}), "The wiki refused: Bad title"),
-        (ApiResponse({}, 403), "HTTP 403"),
+        (HttpResponse({"error": {"code": "invalidtitle", "info": "Bad title"}}), "The wiki refused: Bad title"),
+        (HttpResponse({}, 403), "HTTP 403"),
     ],
 )
-def test_permanent_failure_raises_error(wiki: FakeWiki, api: ApiServer, failure: ApiResponse, message: str) -> None:
+def test_permanent_failure_raises_error(wiki: FakeWiki, api: ApiServer, failure: HttpResponse, message: str) -> None:
     wiki.failures = [failure]
     with pytest.raises(LightmeterError, match=message):
         list_items(api, search="x")

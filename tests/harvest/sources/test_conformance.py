@@ -15,7 +15,8 @@ from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.harvest.sources.website import Website
 from lightmeter.testing import SourceTests, photograph, served
-from tests.harvest.sources.api import ApiRequest, ApiResponse, serve_api
+from tests.harvest.sources.api import serve_api
+from tests.support import HttpRequest, HttpResponse
 
 
 @pytest.fixture
@@ -47,8 +48,8 @@ class TestFlickr(SourceTests):
             for n in (1, 2)
         ]
 
-        def flickr(request: ApiRequest) -> ApiResponse:
-            return ApiResponse({"stat": "ok", "photos": {"page": 1, "pages": 1, "total": 2, "photo": photos}})
+        def flickr(request: HttpRequest) -> HttpResponse:
+            return HttpResponse({"stat": "ok", "photos": {"page": 1, "pages": 1, "total": 2, "photo": photos}})
 
         with serve_api(flickr) as api:
             for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():
@@ -67,7 +68,7 @@ class TestCommons(SourceTests):
             {"pageid": n, "title": f"File:{n}.jpg", "imageinfo": [{"url": f"{media}/{n}.jpg", "mime": "image/jpeg", "extmetadata": about}]}
             for n in (1, 2)
         ]  # fmt: skip
-        with serve_api(lambda _: ApiResponse({"batchcomplete": True, "query": {"pages": files}})) as api:
+        with serve_api(lambda _: HttpResponse({"batchcomplete": True, "query": {"pages": files}})) as api:
             yield {"search": "fog", "api": f"{api.url}/w/api.php"}
 
 

@@ -16,8 +16,8 @@ from lightmeter.harvest.sources.flickr import Flickr, listings
 from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
 from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
-from tests.support import CommandRunner, jpeg
+from tests.harvest.sources.api import ApiServer, serve_api
+from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse, jpeg
 
 OWNER = "12345678@N00"
 KEY = {"FLICKR_API_KEY": "a-key-nobody-may-see", "FLICKR_API_SECRET": "a-secret-nobody-may-see"}
@@ -50,10 +50,10 @@ class FakeFlickr:
         self.groups: dict[str, list[dict[str, Any]]] = {}
         self.albums: dict[str, list[dict[str, Any]]] = {}
         self.exif: dict[str, Any] = {}
-        self.failures: list[ApiResponse] = []
-        self.errors: dict[str, ApiResponse] = {}
+        self.failures: list[HttpResponse] = []
+        self.errors: dict[str, HttpResponse] = {}
 
-    def __call__(self, request: ApiRequest) -> ApiResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         if self.failures:
             return self.failures.pop(0)
         signed = request.headers.get("Authorization", "") + str(request.params)
@@ -63,7 +63,7 @@ class FakeFlickr:
         if method in self.errors:
             return self.errors[method]
         return (
-            ApiResponse(getattr(self, method)(request.params) | {"stat": "ok"})
+            HttpResponse(getattr(self, method)(request.params) | {"stat": "ok"})
             if hasattr(self, method)
             else fail(112, "?")
         )
@@ -115,8 +115,8 @@ class FakeFlickr:
         }
 
 
-def fail(code: int, message: str) -> ApiResponse:
-    return ApiResponse({"stat": "fail", "code": code, "message": message})
+def fail(code: int, message: str) -> HttpResponse:
+    return HttpResponse({"stat": "fail", "code": code, "message": message})
 
 
 @pytest.fixture
@@ -296,21 +296,21 @@ class TestFailures:
     @pytest.mark.parametrize(
         "failure",
         [
-            ApiResponse(b"slow down", 429, {"Retry-After": "0"}),
-            ApiResponse(b"oops", 503),
-            ApiResponse(b"<html>", 200),
-            ApiResponse({"stat": "ok"}, content_length=9999),
+            HttpResponse(b"slow down", 429, {"Retry-After": "0"}),
+            HttpResponse(b"oops", 503),
+            HttpResponse(b"<html>", 200),
+            HttpResponse({"stat": "ok"}, content_length=9999),
             fail(105, "Service currently unavailable"),
         ],
         ids=["429", "503", "no JSON", "cut", "105"],
     )
-    def test_temporary_failure_is_retried(self, flickr: FakeFlickr, api: ApiServer, failure: ApiResponse) -> None:
+    def test_temporary_failure_is_retried(self, flickr: FakeFlickr, api: ApiServer, failure: HttpResponse) -> None:
         flickr.photos = [photo(1)]
         flickr.failures = [failure]
         assert len(list_items(search="x")) == 1
 
     def test_permanent_failure_raises_error(self, flickr: FakeFlickr, api: ApiServer) -> None:
-        flickr.failures = [ApiResponse(b"", 503)] * 99
+        flickr.failures = [HttpResponse(b"", 503)] * 99
         with pytest.raises(LightmeterError, match="Flickr did not answer after 6 attempts"):
             list_items(search="x")
 
@@ -362,18 +362,17 @@ def test_harvest_run_fills_catalogue(
 ) -> None:
     with serve_api(
         lambda request: (
-            ApiResponse(jpeg(len(request.path)), headers={"Content-Type": "image/jpeg"})
+            HttpResponse(jpeg(len(request.path)), headers={"Content-Type": "image/jpeg"})
             if request.path.endswith("jpg")
-            else ApiResponse(b"", 404)
+            else HttpResponse(b"", 404)
         )
     ) as media:
         flickr.photos = [photo(n, url_o=f"{media.url}/{'x' * n}.jpg") for n in (1, 2, 3)]
         hidden = {"photo": {"exif": []}}
         flickr.exif = {"1": hidden, "2": hidden, "3": hidden}
-        env = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
-        counts = lightmeter("harvest", "run", "flickr", "--search", "street", "--exif", env=env)
+        counts = lightmeter("harvest", "run", "flickr", "--search", "street", "--exif", env=LOOPBACK)
         assert (counts["found"], counts["fetched"]) == (3, 3)
-        again = lightmeter("harvest", "run", "flickr", "--search", "street", env=env)
+        again = lightmeter("harvest", "run", "flickr", "--search", "street", env=LOOPBACK)
         assert (again["found"], again["existing"]) == (0, 3)
         assert len([request for request in media.requests if request.path.endswith("jpg")]) == 3
     everything = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())

@@ -17,8 +17,8 @@ from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import ApiRequest, ApiResponse, ApiServer, serve_api
-from tests.support import CommandRunner, jpeg
+from tests.harvest.sources.api import ApiServer, serve_api
+from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse, jpeg
 
 KEY = {"REDDIT_CLIENT_ID": "an-id-nobody-may-see", "REDDIT_CLIENT_SECRET": "a-secret-nobody-may-see"}
 
@@ -36,14 +36,14 @@ class FakeReddit:
 
     def __init__(self) -> None:
         self.listings: dict[str, list[dict[str, Any]]] = {}
-        self.failures: list[ApiResponse] = []
+        self.failures: list[HttpResponse] = []
 
-    def __call__(self, request: ApiRequest) -> ApiResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/api/v1/access_token":
             sent = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
             is_valid = sent == ":".join(KEY.values())
             token = {"access_token": "token", "token_type": "bearer", "expires_in": 3600, "scope": "*"}
-            return ApiResponse(token) if is_valid else ApiResponse({"error": 401}, 401)
+            return HttpResponse(token) if is_valid else HttpResponse({"error": 401}, 401)
         assert request.headers["Authorization"] == "bearer token"
         if self.failures:
             return self.failures.pop(0)
@@ -53,7 +53,7 @@ class FakeReddit:
         page = posts[start : start + min(int(request.params.get("limit", 25)), 100)]
         more = page[-1]["name"] if page and start + len(page) < len(posts) else None
         children = [{"kind": "t3", "data": post} for post in page]
-        return ApiResponse(
+        return HttpResponse(
             {"kind": "Listing", "data": {"children": children, "after": more, "before": None, "dist": len(page)}}
         )
 
@@ -215,9 +215,9 @@ def test_title_contains_camera_and_film(title: str, tags: tuple[str, ...]) -> No
 class TestFailures:
     @pytest.mark.parametrize(
         "failure",
-        [ApiResponse({}, 429, {"Retry-After": "0"}), ApiResponse({}, 503), ApiResponse({}, content_length=999)],
+        [HttpResponse({}, 429, {"Retry-After": "0"}), HttpResponse({}, 503), HttpResponse({}, content_length=999)],
     )
-    def test_temporary_failure_is_retried(self, reddit: FakeReddit, api: ApiServer, failure: ApiResponse) -> None:
+    def test_temporary_failure_is_retried(self, reddit: FakeReddit, api: ApiServer, failure: HttpResponse) -> None:
         reddit.listings["new"] = [post(1)]
         reddit.failures = [failure]
         assert len(list_items()) == 1
@@ -226,7 +226,7 @@ class TestFailures:
     def test_unreadable_subreddit_raises_error(
         self, reddit: FakeReddit, api: ApiServer, status: int, message: str
     ) -> None:
-        reddit.failures = [ApiResponse({}, status)]
+        reddit.failures = [HttpResponse({}, status)]
         with pytest.raises(LightmeterError, match=message):
             list_items()
 
@@ -291,7 +291,7 @@ def test_placeholders_are_recognised_by_url_and_bytes() -> None:
 
 def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:
     with serve_api(
-        lambda request: ApiResponse(
+        lambda request: HttpResponse(
             jpeg(int(request.path[1])) if "jpg" in request.path else b"", 200 if "jpg" in request.path else 404
         )
     ) as media:
@@ -302,8 +302,7 @@ def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, t
         ]
         file = tmp_path / "dump.jsonl"
         file.write_text("\n".join(json.dumps(post) for post in posts))
-        env = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
-        counts = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
+        counts = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=LOOPBACK)
         assert {name: counts[name] for name in ("found", "fetched", "gone")} == {"found": 3, "fetched": 2, "gone": 1}
-        again = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=env)
+        again = lightmeter("harvest", "run", "reddit", "analog", "--dump", file, env=LOOPBACK)
         assert (again["found"], again["existing"]) == (0, 3)

@@ -25,9 +25,9 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 <rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:ExposureTime="1/250" exif:FNumber="80/10"/></rdf:RDF></x:xmpmeta>"""
 
 
-def item_of(folder: Path, sidecars: dict[str, Any], **options: Any) -> Sighting:
+def item_of(folder: Path, files: dict[str, Any], **options: Any) -> Sighting:
     (folder / "1.jpg").write_bytes(jpeg(settings={}))
-    for name, content in sidecars.items():
+    for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     items = Folder(Settings()).discover(Folder.Query(path=folder, **options), None)
     (item,) = [item for item in items if isinstance(item, Sighting)]

@@ -12,7 +12,7 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
-from tests.support import CommandRunner, Site, jpeg
+from tests.support import LOOPBACK, CommandRunner, Site, jpeg
 
 COLUMNS = {
     "url": "https://example.org/1.jpg", "source_id": "one", "owner": "Ada", "license": "CC BY 4.0", "title": "Fog",
@@ -83,7 +83,7 @@ def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, site: Site, proj
     (project / "list.csv").write_text(
         f"url,owner\n{site.url}/1.jpg,Ada\n{site.url}/2.jpg,Bob\nfile:///etc/passwd,Eve\nnonsense,Eve\n"
     )
-    counts = lightmeter("harvest", "run", "urls", "list.csv", env={"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"})
+    counts = lightmeter("harvest", "run", "urls", "list.csv", env=LOOPBACK)
     assert {name: counts[name] for name in ("found", "fetched", "gone", "refused")} == {
         "found": 4, "fetched": 1, "gone": 1, "refused": 2,
     }  # fmt: skip

@@ -13,8 +13,8 @@ from lightmeter.harvest.exif import normalise
 from lightmeter.harvest.sources import Checkpoint, Sighting
 from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
-from tests.harvest.sources.api import ApiRequest, ApiResponse, serve_api
-from tests.support import CommandRunner, jpeg
+from tests.harvest.sources.api import serve_api
+from tests.support import CommandRunner, HttpRequest, HttpResponse, jpeg
 
 
 def write_list(folder: Path, count: int = 3) -> Path:
@@ -67,10 +67,10 @@ def test_list_cannot_name_other_files(tmp_path: Path) -> None:
 def test_originals_are_requested_from_flickr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
     exif = json.loads((shared / "fixtures/flickr/json_converted/getexif_clean.json").read_text()) | {"stat": "ok"}
 
-    def flickr(request: ApiRequest) -> ApiResponse:
+    def flickr(request: HttpRequest) -> HttpResponse:
         number = request.params["photo_id"]
         if number == "1003":
-            return ApiResponse({"stat": "fail", "code": 1, "message": "Photo not found"})
+            return HttpResponse({"stat": "fail", "code": 1, "message": "Photo not found"})
         info = {
             "id": number, "secret": "abc", "server": "65535", "license": "4", "dateuploaded": "1200000000",
             "owner": {"nsid": "1@N00", "username": "ada", "realname": "Ada"}, "title": {"_content": "Fog"},
@@ -82,7 +82,7 @@ def test_originals_are_requested_from_flickr(tmp_path: Path, monkeypatch: pytest
             "flickr.photos.getSizes": {"sizes": {"size": [{"source": source}]}, "stat": "ok"},
             "flickr.photos.getExif": exif,
         }
-        return ApiResponse(answers[request.params["method"]])
+        return HttpResponse(answers[request.params["method"]])
 
     with serve_api(flickr) as api:
         for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.support import CommandRunner, Site, jpeg
-
-LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
+from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg, run_error
 
 
 def write_site_file(folder: Path, site: Site) -> Path:
@@ -26,7 +24,7 @@ def write_site_file(folder: Path, site: Site) -> Path:
 def figures(*names: str) -> str:
     return "".join(
         f'<figure><img src="/{name}"><figcaption>{name}</figcaption><i class="by">Ada</i>'
-        '<b class="tag">one</b><b class="tag">two</b></figure>'
+        '<b class="tag">fog</b><b class="tag">night</b></figure>'
         for name in names
     )
 
@@ -35,12 +33,14 @@ def figures(*names: str) -> str:
 def club(site: Site, project: Path) -> Path:
     """A site of two pages with three photographs, one missing, one that is not an image and one excluded by robots.txt."""
     site.add_page("/", figures("1.jpg", "2.jpg", "gone.jpg") + '<a class="next" href="/more">more</a>')
-    site.add_page("/more", figures("3.jpg", "words.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
-    site.responses["/robots.txt"] = (200, {"Content-Type": "text/plain"}, b"User-agent: *\nDisallow: /private/")
+    site.add_page("/more", figures("3.jpg", "text.jpg", "private/4.jpg") + '<a class="next" href="/">back</a>')
+    site.responses["/robots.txt"] = HttpResponse(
+        b"User-agent: *\nDisallow: /private/", headers={"Content-Type": "text/plain"}
+    )
     for number in (1, 2, 3):
         site.add_photo(f"/{number}.jpg", jpeg(number))
     site.add_photo("/private/4.jpg", jpeg(4))
-    site.add_page("/words.jpg", "<p>no picture</p>")
+    site.add_page("/text.jpg", "<p>not an image</p>")
     return write_site_file(project, site)
 
 
@@ -60,7 +60,7 @@ def test_page_metadata_reaches_catalogue(lightmeter: CommandRunner, club: Path, 
         row = connection.execute(
             text("SELECT source, owner, licence, title, tags, page_url, file FROM sightings WHERE title = '1.jpg'")
         ).one()
-    assert row[:5] == ("website:club", "Ada", "CC0-1.0", "1.jpg", '["one", "two"]')
+    assert row[:5] == ("website:club", "Ada", "CC0-1.0", "1.jpg", '["fog", "night"]')
     assert row.file == "1.jpg"
 
 
@@ -72,18 +72,18 @@ def test_second_run_downloads_nothing(lightmeter: CommandRunner, site: Site, clu
 
 
 def test_private_addresses_are_refused_by_default(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    done = lightmeter.process("harvest", "run", "website", club)
-    assert done.returncode == 1
-    assert "private_addresses" in done.stderr
+    result = lightmeter.process("harvest", "run", "website", club)
+    assert result.returncode == 1
+    assert "private_addresses" in result.stderr
     assert not site.requests
 
 
 def test_failures_are_retried_then_recorded(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    busy = (503, {}, b"busy")
-    site.responses["/2.jpg"] = lambda count: (200, {}, jpeg(2)) if count else busy
+    busy = HttpResponse(b"busy", 503)
+    site.responses["/2.jpg"] = lambda count: HttpResponse(jpeg(2)) if count else busy
     site.responses["/3.jpg"] = busy
     body = jpeg(1)
-    site.responses["/1.jpg"] = (200, {"Content-Length": str(len(body))}, body[:500])
+    site.responses["/1.jpg"] = HttpResponse(body[:500], content_length=len(body))
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "2"})
     assert (counts["fetched"], counts["failed"]) == (1, 3)
     reasons = {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
@@ -95,9 +95,9 @@ def test_failures_are_retried_then_recorded(lightmeter: CommandRunner, site: Sit
 def test_retry_after_is_honoured(lightmeter: CommandRunner, site: Site, club: Path) -> None:
     times: list[float] = []
 
-    def busy_at_first(count: int) -> tuple[int, dict[str, str], bytes]:
+    def busy_at_first(count: int) -> HttpResponse:
         times.append(time.monotonic())
-        return (429, {"Retry-After": "2"}, b"") if len(times) == 1 else (200, {}, jpeg(1))
+        return HttpResponse(jpeg(1)) if count else HttpResponse(b"", 429, {"Retry-After": "2"})
 
     site.responses["/1.jpg"] = busy_at_first
     assert lightmeter("harvest", "run", "website", club, env=LOOPBACK)["fetched"] == 3
@@ -105,7 +105,7 @@ def test_retry_after_is_honoured(lightmeter: CommandRunner, site: Site, club: Pa
 
 
 def test_too_long_retry_after_is_a_failure(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    site.responses["/1.jpg"] = (429, {"Retry-After": "86400"}, b"")
+    site.responses["/1.jpg"] = HttpResponse(b"", 429, {"Retry-After": "86400"})
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.requests["/1.jpg"] == 1
     assert "HTTP 429" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
@@ -117,7 +117,7 @@ def test_too_long_retry_after_is_a_failure(lightmeter: CommandRunner, site: Site
 def test_opt_out_is_honoured(
     lightmeter: CommandRunner, site: Site, club: Path, project: Path, header: dict[str, str]
 ) -> None:
-    site.responses["/1.jpg"] = (200, header, jpeg(1))
+    site.responses["/1.jpg"] = HttpResponse(jpeg(1), headers=header)
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (2, 2)
     assert "opt-out" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
@@ -132,7 +132,7 @@ def test_page_cannot_name_local_files(lightmeter: CommandRunner, site: Site, clu
 
 
 def test_redirects_are_followed(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    site.responses["/1.jpg"] = (302, {"Location": "/2.jpg"}, b"")
+    site.responses["/1.jpg"] = HttpResponse(b"", 302, {"Location": "/2.jpg"})
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert counts["fetched"] == 3
 
@@ -146,8 +146,8 @@ def test_only_allowed_licences_are_fetched(
 
 
 def test_redirect_loop_ends(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    site.responses["/1.jpg"] = (302, {"Location": "/1.jpg?again"}, b"")
-    site.responses["/1.jpg?again"] = (302, {"Location": "/1.jpg"}, b"")
+    site.responses["/1.jpg"] = HttpResponse(b"", 302, {"Location": "/1.jpg?again"})
+    site.responses["/1.jpg?again"] = HttpResponse(b"", 302, {"Location": "/1.jpg"})
     lightmeter("harvest", "run", "website", club, env=LOOPBACK)
     assert site.requests["/1.jpg"] < 8
     assert "too many redirects" in {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
@@ -192,11 +192,6 @@ def test_interrupted_run_is_resumed(lightmeter: CommandRunner, site: Site, proje
         ('start = ["http://x.example/"]\ncolour = 1\n[photograph]\neach = "figure"', "colour"),
     ],
 )
-def test_invalid_site_file_prints_an_error(
-    lightmeter: CommandRunner, project: Path, content: str, message: str
-) -> None:
+def test_invalid_site_file_raises_error(project: Path, content: str, message: str) -> None:
     (project / "site.toml").write_text(content)
-    done = lightmeter.process("harvest", "run", "website", "site.toml")
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert message in run_error("harvest", "run", "website", "site.toml")

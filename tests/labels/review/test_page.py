@@ -13,9 +13,9 @@ from lightmeter.harvest.catalogue.models import Label, Region
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.project import find_project
-from tests.browser import console_errors, wait_until
+from tests.browser import console_errors
 from tests.labels.review.helpers import PHOTOGRAPHS, create_server, create_session
-from tests.support import CommandRunner, run_text
+from tests.support import CommandRunner, run_text, wait_until
 
 
 def press(browser: Chrome, *keys: str) -> None:

@@ -1,7 +1,6 @@
 """Pretrained weights: downloaded once, checked by SHA-256, and clear errors."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,7 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cache_root
 from lightmeter.models.training.pretrained import load_backbone
 from tests.models.conftest import FROZEN_EPOCH, settings, spec_of
-from tests.support import Site, run_error, run_text
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    server = Site()
-    yield server
-    server.close()
+from tests.support import HttpResponse, Site, run_error, run_text
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +35,7 @@ def assert_backbone(network: torch.nn.Module, weights: dict[str, torch.Tensor]) 
 
 def test_weights_are_downloaded_once(site: Site, network: ViewMobileNet, weights: dict[str, torch.Tensor]) -> None:
     content = save(weights)
-    site.responses["/mobile.safetensors"] = (200, {}, content)
+    site.responses["/mobile.safetensors"] = HttpResponse(content)
     url, sha256 = f"{site.url}/mobile.safetensors", hashlib.sha256(content).hexdigest()
     for _ in range(2):
         load_backbone(network, url, sha256)
@@ -59,14 +51,14 @@ def test_download_is_retried_after_server_errors(
     site: Site, network: ViewMobileNet, weights: dict[str, torch.Tensor]
 ) -> None:
     content = save(weights)
-    site.responses["/mobile.safetensors"] = lambda count: (200, {}, content) if count else (503, {}, b"")
+    site.responses["/mobile.safetensors"] = lambda count: HttpResponse(content) if count else HttpResponse(b"", 503)
     load_backbone(network, f"{site.url}/mobile.safetensors", hashlib.sha256(content).hexdigest())
     assert site.requests["/mobile.safetensors"] == 2
     assert_backbone(network, weights)
 
 
 def test_download_with_another_sha256_is_deleted(site: Site, network: ViewMobileNet) -> None:
-    site.responses["/mobile.safetensors"] = (200, {}, b"something else")
+    site.responses["/mobile.safetensors"] = HttpResponse(b"something else")
     with pytest.raises(UsageError, match="another SHA-256 than expected"):
         load_backbone(network, f"{site.url}/mobile.safetensors", "0" * 64)
     assert not list((cache_root() / "weights").iterdir())

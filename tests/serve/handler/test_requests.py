@@ -1,7 +1,6 @@
 """Request formats and options, and the content of responses."""
 
 import base64
-import io
 from contextlib import suppress
 from typing import Any
 
@@ -14,16 +13,11 @@ from PIL import Image
 from lightmeter.models.runtime.predictor import InvalidPhoto
 from lightmeter.serve.handler.request import OPTIONS, PHOTO_FIELDS, parse_request
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo
+from tests.support import encode_image
 
 PHOTO = make_photo(5)
 ENCODED = base64.b64encode(PHOTO).decode()
 NOISE = np.random.default_rng(0).integers(0, 255, (99, 99, 3), np.uint8)
-
-
-def encode(pixels: np.ndarray, **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, options.pop("format", "JPEG"), **options)
-    return file.getvalue()
 
 
 @pytest.mark.server
@@ -113,10 +107,10 @@ def test_any_json_is_parsed_or_refused(document: dict[str, Any]) -> None:
     ("photo", "kinds"),
     [
         (PHOTO, []),
-        (encode(np.full((200, 200), 90, np.uint8) + np.arange(200, dtype=np.uint8)), ["monochrome"]),
+        (encode_image(np.full((200, 200), 90, np.uint8) + np.arange(200, dtype=np.uint8)), ["monochrome"]),
         (make_photo(1, (400, 50)), ["tiny"]),
-        (encode(NOISE, quality=40), ["resaved"]),
-        (encode(NOISE, format="PNG"), []),
+        (encode_image(NOISE, quality=40), ["resaved"]),
+        (encode_image(NOISE, "PNG"), []),
     ],
     ids=["usual", "grey", "tiny", "compressed", "png"],
 )
@@ -133,7 +127,7 @@ def test_photo_with_other_size_than_in_exif_gets_a_warning(server: RunningServer
     exif.get_ifd(0x8769).update({0xA002: 4000, 0xA003: 3000})
     pixels = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
 
-    photo = encode(pixels, exif=exif, quality=90)
+    photo = encode_image(pixels, exif=exif, quality=90)
     (warning,) = server.post("/predictions/tiny", files={"data": photo}).json()["warnings"]
 
     assert warning["kind"] == "resized"

@@ -1,8 +1,7 @@
-"""Constant load on a server, and waiting for its effects."""
+"""Constant load on a server."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
@@ -31,11 +30,3 @@ def constant_load(server: RunningServer, photo: bytes = PHOTO) -> Iterator[list[
         finished.set()
         for thread in threads:
             thread.join()
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
-    """Wait until a condition is true; fail after a timeout."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -14,8 +14,8 @@ import pytest
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
 from tests.serve.support import OCTET_STREAM, RunningServer, run_in_project
-from tests.serve.torchserve.load import PHOTO, constant_load, wait_for
-from tests.support import CommandResult
+from tests.serve.torchserve.load import PHOTO, constant_load
+from tests.support import CommandResult, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -62,7 +62,7 @@ def test_expired_token_is_refused_and_renewed(
     def send() -> httpx.Response:
         return server.post("/predictions/tiny", token, content=PHOTO, headers=OCTET_STREAM)
 
-    wait_for(lambda: send().status_code == 400)
+    wait_until(lambda: send().status_code == 400)
     refused = send()
     result = run_in_project("serve", "predict", "tiny", *[photo] * 60, "--server", "brief", project=serve_project)
     run_in_project("serve", "stop", "--server", "brief", project=serve_project)
@@ -86,11 +86,11 @@ def test_killed_worker_is_replaced_under_load(server: RunningServer) -> None:
     expected = server.post("/predictions/tiny", content=PHOTO, headers=OCTET_STREAM).json()
 
     with constant_load(server) as responses:
-        wait_for(lambda: len(responses) > 10)
+        wait_until(lambda: len(responses) > 10)
         os.kill(server.worker_pid(), signal.SIGKILL)
         killed_at = time.monotonic()
         count = len(responses)
-        wait_for(lambda: sum(response.status_code == 200 for response in responses[count + 8 :]) > 10)
+        wait_until(lambda: sum(response.status_code == 200 for response in responses[count + 8 :]) > 10)
         recovery_s = time.monotonic() - killed_at
 
     assert recovery_s < 20
@@ -110,7 +110,7 @@ def test_predict_command_succeeds_while_a_worker_is_killed(
 
     assert result.code == 0
     assert all(document["predictions"] == result.document[0]["predictions"] for document in result.document)
-    wait_for(lambda: command("serve", "status").document["models"][0]["ready"])
+    wait_until(lambda: command("serve", "status").document["models"][0]["ready"])
     assert server.worker_pid() != pid
 
 

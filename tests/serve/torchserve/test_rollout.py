@@ -9,8 +9,8 @@ from PIL import Image
 
 from lightmeter.project import Project
 from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project
-from tests.serve.torchserve.load import PHOTO, constant_load, wait_for
-from tests.support import create_project
+from tests.serve.torchserve.load import PHOTO, constant_load
+from tests.support import create_project, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -42,11 +42,11 @@ def test_rollout_fails_no_request(extensible_server: RunningServer) -> None:
     large = io.BytesIO()
     Image.new("RGB", (9000, 8000), (90, 120, 30)).save(large, "JPEG")  # takes a worker half a second
     with constant_load(extensible_server, large.getvalue()) as responses:
-        wait_for(lambda: active_version() == "1.0")
+        wait_until(lambda: active_version() == "1.0")
         replaced = run_in_project("serve", "rollout", second, project=project)
-        wait_for(lambda: active_version() == "2.0")
+        wait_until(lambda: active_version() == "2.0")
         added = run_in_project("serve", "rollout", third, "--keep", project=project)
-        wait_for(lambda: active_version() == "3.0")
+        wait_until(lambda: active_version() == "3.0")
 
     assert {response.status_code for response in responses} == {200}
     assert {response.json()["version"] for response in responses} == {"1.0", "2.0", "3.0"}

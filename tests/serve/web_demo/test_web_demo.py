@@ -19,10 +19,10 @@ from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.serve.web_demo.server import web_demo
 from lightmeter.web import LocalServer
-from tests.browser import console_errors, wait_until
+from tests.browser import console_errors
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, run_in_project
 from tests.serve.web_demo.photos import photo_with_exif
-from tests.support import CommandRunner
+from tests.support import CommandRunner, wait_until
 
 pytestmark = pytest.mark.server
 
