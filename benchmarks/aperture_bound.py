@@ -1,11 +1,12 @@
-"""Upper bound of the accuracy on the simulator's aperture series, by what is known besides the background blur.
+"""Compute an upper bound of the accuracy on the simulator's aperture series.
 
     python -m benchmarks.aperture_bound [--scenes 10000] [--seed 1]
 
-A point of the background becomes a disc. For one aperture the disc is larger with a longer lens, a larger sensor and a
-narrower scene; a photograph states none of these. The ideal observer here measures the disc without error, knows the
-distribution of discs and apertures, and predicts the full stop that is most often within one stop of the truth. It
-ignores noise, which may reveal the sensor.
+A point of the background becomes a disc. At the same aperture the disc is larger with a longer lens, a larger sensor
+and a narrower scene, and none of these is visible in a photograph. The ideal observer of this benchmark measures the
+disc without error, knows the distribution of discs and apertures, and predicts the full stop that is most often within
+one stop of the true aperture. The observer ignores noise, from which the sensor could be inferred. Prints a bound for
+each set of facts that the observer may know besides the disc.
 """
 
 import argparse
@@ -23,11 +24,11 @@ from lightmeter.harvest.simulator.scene import draw_scene
 _THUMBNAIL = (64, 48)  # pixels
 _BIN = 0.1  # stops
 _PHOTOGRAPHERS = 200
-_ONE_STOP = 1.1  # nominal f-numbers are not exactly full stops
+_TOLERANCE = 1.1  # stops; nominal f-numbers are not exactly full stops
 
 
 class SceneFacts(NamedTuple):
-    """What an observer may know of a scene and its camera.
+    """Facts about a scene and its camera that an observer may know.
 
     Attributes:
         kind: Kind of the scene.
@@ -45,7 +46,7 @@ class SceneFacts(NamedTuple):
 
 
 OBSERVERS: dict[str, Callable[[SceneFacts], tuple[object, ...]]] = {
-    "nothing": lambda _: (),
+    "nothing else": lambda _: (),
     "the kind of scene": lambda scene: (scene.kind,),
     "kind and field of view": lambda scene: (scene.kind, scene.focal_length_35mm),
     "kind, field of view and width": lambda scene: (scene.kind, scene.focal_length_35mm, scene.width_m),
@@ -54,6 +55,7 @@ OBSERVERS: dict[str, Callable[[SceneFacts], tuple[object, ...]]] = {
 
 
 def scene_facts(seed: int, index: int) -> SceneFacts:
+    """Return the facts about a scene of the aperture series."""
     shot = series_shot("aperture", seed, index * len(SERIES_STEPS["aperture"]), _PHOTOGRAPHERS)
     assert isinstance(shot.camera, Body)
     sensor, focal_length = shot.camera.sensor.width_mm, shot.settings.focal_length_mm
@@ -71,22 +73,22 @@ def within_one_stop(discs: np.ndarray) -> float:
     bins -= bins.min()
     counts = np.zeros((bins.max() + 1, len(stops)))
     np.add.at(counts, (bins, np.arange(len(stops))), 1)
-    near = np.abs(stops[:, None] - stops) < _ONE_STOP
+    near = np.abs(stops[:, None] - stops) < _TOLERANCE
     return float((counts @ near).max(1).sum() / counts.sum())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes", type=int, default=10000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--scenes", type=int, default=10000, help="number of scenes (default: 10000)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the simulator (default: 1)")
     options = parser.parse_args()
     scenes = [scene_facts(options.seed, index) for index in range(options.scenes)]
-    for knowledge, key in OBSERVERS.items():
+    for observer, key in OBSERVERS.items():
         discs_by_key = defaultdict(list)
         for scene in scenes:
             discs_by_key[key(scene)].append(scene.disc_stops)
         bound = sum(within_one_stop(np.asarray(discs)) * len(discs) for discs in discs_by_key.values()) / len(scenes)
-        print(f"knowing {knowledge}: at most {bound:.1%} within one stop")
+        print(f"observer who knows {observer}: at most {bound:.1%} within one stop")
 
 
 if __name__ == "__main__":

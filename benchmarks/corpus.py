@@ -1,12 +1,13 @@
-"""Cross-validate recipes on a folder of real photographs, with whole photographers in one fold.
+"""Cross-validate recipes on a folder of real photographs; no photographer is in two folds.
 
     python -m benchmarks.corpus CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
         [--out results.json]
 
 CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted to
-the other photographers like ``lightmeter models train`` does, with a fifth of them for validation; metrics are computed
-over all folds together. Photographs with a setting between the classes are used for training where the recipe can, and
-never for evaluation. The features of a frozen backbone do not depend on the fold and are computed once (cached in DIR).
+the photographers of the other folds as by ``lightmeter models train``, with a fifth of them for validation; metrics are
+computed over all folds together. Photographs with a setting between the classes are used for training if the recipe
+supports it, and never for evaluation. The features of a frozen backbone do not depend on the fold; they are computed
+once and cached in DIR.
 """
 
 import argparse
@@ -34,18 +35,18 @@ from lightmeter.models.training.heads.softmax import linear_logits
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
 
-_PROGRESS_EVERY = 200
+_PROGRESS_INTERVAL = 200
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """Photographs that a task uses.
+    """The photographs of a task.
 
     Attributes:
         features: Features, shape (N, F).
         rows: Manifest rows of the same photographs.
         classes: Index of the class, −1 for a setting between the classes, shape (N,).
-        stops: Setting in stops, NaN where there is none, shape (N,).
+        stops: Setting in stops, NaN if missing, shape (N,).
     """
 
     features: torch.Tensor
@@ -56,13 +57,17 @@ class TaskData:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--recipes", default="patches,lightmeter")
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("corpus", type=Path, help="folder of photographs")
+    parser.add_argument("--recipes", default="patches,lightmeter", help="recipes, separated by commas")
+    parser.add_argument("--folds", type=int, default=5, help="number of folds (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the fold assignment of photographers")
-    parser.add_argument("--tasks", default=",".join(str(index) for index in range(len(TASKS))), help="task indices")
+    parser.add_argument(
+        "--tasks",
+        default=",".join(str(index) for index in range(len(TASKS))),
+        help="indices of tasks, separated by commas (default: all)",
+    )
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
-    parser.add_argument("--out", type=Path, default=Path("corpus-results.json"))
+    parser.add_argument("--out", type=Path, default=Path("corpus-results.json"), help="JSON file of results")
     options = parser.parse_args()
     photos = list(read_photos(options.corpus))
     print(f"{len(photos)} photographs")
@@ -96,7 +101,7 @@ def untrained_predictor(recipe: Recipe) -> Predictor:
 
 
 def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
-    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable one."""
+    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable photograph."""
     cached = cache / f"{recipe.name}-{len(files)}.npy"
     if cached.is_file():
         return np.load(cached)
@@ -114,7 +119,7 @@ def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.n
     with single_thread(), ThreadPoolExecutor() as pool:
         for index, row in enumerate(pool.map(features_of, files)):
             rows.append(row)
-            if index % _PROGRESS_EVERY == 0:
+            if index % _PROGRESS_INTERVAL == 0:
                 print(f"{recipe.name}: {index} of {len(files)}", flush=True)
     width = next(len(row) for row in rows if row is not None)
     features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
@@ -124,17 +129,17 @@ def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.n
 
 
 def assign_folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each photograph: whole groups, largest first, each to the smallest fold."""
+    """Return the fold of each photograph; groups are assigned from the largest, each to the smallest fold."""
     names, sizes = np.unique(np.asarray(groups), return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-sizes[order], kind="stable")]
     fold_sizes = np.zeros(folds)
-    fold_of = {}
+    fold_by_group = {}
     for index in order:
         fold = int(fold_sizes.argmin())
-        fold_of[names[index]] = fold
+        fold_by_group[names[index]] = fold
         fold_sizes[fold] += sizes[index]
-    return np.asarray([fold_of[group] for group in groups])
+    return np.asarray([fold_by_group[group] for group in groups])
 
 
 def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> TaskData:
@@ -159,8 +164,8 @@ def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> Task
 
 def fit_and_predict(task: Task, training: Probe, data: TaskData, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Return class probabilities of the test photographs, by heads fitted to the training photographs."""
-    inner = assign_folds([data.rows[n]["group"] for n in train], 5, 1)
-    splits = {"train": train[inner > 0], "validation": train[inner == 0]}
+    inner_folds = assign_folds([data.rows[n]["group"] for n in train], 5, 1)
+    splits = {"train": train[inner_folds > 0], "validation": train[inner_folds == 0]}
     standard, centre, scale = standardise({split: data.features[indices] for split, indices in splits.items()})
     rows = {split: [data.rows[n] for n in indices] for split, indices in splits.items()}
     head = fit_head(standard, rows, task.target, [task.target], training)
@@ -180,8 +185,8 @@ def run_task(
     data = task_data(task, features, photos)
     evaluated = np.flatnonzero(data.classes >= 0)
     groups = [data.rows[n]["group"] for n in evaluated]
-    fold_of = dict(zip(groups, assign_folds(groups, folds, seed), strict=True))
-    fold = np.asarray([fold_of.get(row["group"], -1) for row in data.rows])
+    fold_by_group = dict(zip(groups, assign_folds(groups, folds, seed), strict=True))
+    fold = np.asarray([fold_by_group.get(row["group"], -1) for row in data.rows])
     probabilities = np.zeros((len(data.rows), len(task.target.classes)))
     median = np.zeros(len(data.rows))
     for index in range(folds):
@@ -207,7 +212,7 @@ def run_task(
 
 
 def summary(task: Task, recipe: str, result: dict[str, Any]) -> str:
-    """Return one line with the metric of a task, its baseline and the calibration error."""
+    """Return a line with the metric of a task, its baseline and the calibration error."""
     metric = format_estimate(result[task.metric], percent=task.metric == "balanced_accuracy")
     baseline = ""
     if task.target.ordinal:

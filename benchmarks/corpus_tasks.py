@@ -16,7 +16,7 @@ PHONE_MAKES = (
 )
 
 Label = tuple[str | None, float | None]
-"""Class and setting in stops, None where there is none."""
+"""Class and setting in stops; None if missing."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Task:
         name: Name of the task.
         target: Classes to predict.
         metric: Metric to report.
-        label_of: Function from a photograph to its label.
+        label_of: Function that returns the label of a photograph.
         class_weights: Whether classes are weighted inversely to their frequency.
     """
 
@@ -64,7 +64,7 @@ class Task:
         return self.label_of(photo) if photo.digital or self.name == "medium" else (None, None)
 
 
-def by_bounds(
+def label_by_bounds(
     value: float | None, to_stops: Callable[[float], float], low: float, high: float, names: tuple[str, str]
 ) -> Label:
     """Return the first class at or below the lower bound, the second at or above the upper bound."""
@@ -77,14 +77,14 @@ def by_bounds(
 
 
 def whole_stops(low: int, high: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return one class per whole stop: names and stops."""
+    """Return names and stops of the classes, a class for each whole stop."""
     return tuple(f"{number:+d}" for number in range(low, high + 1)), tuple(float(n) for n in range(low, high + 1))
 
 
 APERTURE_STOPS, ISO_STOPS, SHUTTER_STOPS = whole_stops(1, 8), whole_stops(-1, 7), whole_stops(-12, 1)
 
 
-def by_nearest_stop(
+def label_by_nearest_stop(
     value: float | None, scale: tuple[Sequence[str], Sequence[float]], to_stops: Callable[[float], float]
 ) -> Label:
     """Return the class of the nearest whole stop."""
@@ -96,11 +96,11 @@ def by_nearest_stop(
 
 
 def shutter(photo: Photo) -> Label:
-    return by_bounds(photo.exposure_time_s, shutter_stops, 1 / 495, 1 / 30.5, ("fast", "slow"))
+    return label_by_bounds(photo.exposure_time_s, shutter_stops, 1 / 495, 1 / 30.5, ("fast", "slow"))
 
 
 def iso(photo: Photo) -> Label:
-    return by_bounds(photo.iso, iso_stops, 200, 800, ("low", "high"))
+    return label_by_bounds(photo.iso, iso_stops, 200, 800, ("low", "high"))
 
 
 def iso_100_800(photo: Photo) -> Label:
@@ -108,7 +108,9 @@ def iso_100_800(photo: Photo) -> Label:
 
 
 def aperture(photo: Photo) -> Label:
-    return (None, None) if photo.phone else by_bounds(photo.f_number, aperture_stops, 2.85, 7.9, ("open", "closed"))
+    return (
+        (None, None) if photo.phone else label_by_bounds(photo.f_number, aperture_stops, 2.85, 7.9, ("open", "closed"))
+    )
 
 
 def focal_length(photo: Photo) -> Label:
@@ -133,21 +135,21 @@ TASKS = [
         "aperture, stops",
         TargetSpec("aperture", "1", *APERTURE_STOPS, "Av"),
         "mae_stops",
-        lambda photo: by_nearest_stop(photo.f_number, APERTURE_STOPS, aperture_stops),
+        lambda photo: label_by_nearest_stop(photo.f_number, APERTURE_STOPS, aperture_stops),
         class_weights=False,
     ),
     Task(
         "iso, stops",
         TargetSpec("iso", "1", *ISO_STOPS, "log2 (ISO / 100)"),
         "mae_stops",
-        lambda photo: by_nearest_stop(photo.iso, ISO_STOPS, iso_stops),
+        lambda photo: label_by_nearest_stop(photo.iso, ISO_STOPS, iso_stops),
         class_weights=False,
     ),
     Task(
         "shutter, stops",
         TargetSpec("shutter", "1", *SHUTTER_STOPS, "log2 s"),
         "mae_stops",
-        lambda photo: by_nearest_stop(photo.exposure_time_s, SHUTTER_STOPS, shutter_stops),
+        lambda photo: label_by_nearest_stop(photo.exposure_time_s, SHUTTER_STOPS, shutter_stops),
         class_weights=False,
     ),
 ]

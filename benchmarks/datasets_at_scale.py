@@ -1,10 +1,10 @@
-"""Time and memory of `labels apply` and `labels split` by catalogue size, compared with pandas on a CSV file.
+"""Measure time and memory of `labels apply` and `labels split` by catalogue size, compared with pandas on a CSV file.
 
-    python benchmarks/datasets_at_scale.py --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_database]
+    python -m benchmarks.datasets_at_scale --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_database]
 
 The catalogue is synthetic: photographers with Zipf frequencies, camera bodies, near-duplicate pairs, exposure times in
-third stops. Without --url each size gets a new SQLite file. A database given by --url must be empty, and is emptied
-again. Each step runs in its own process, so that its peak memory is its own.
+third stops. Without --url each size uses a new SQLite file. The database of --url must be empty and is emptied after
+each size. Each step runs in a separate process, so that its peak memory can be measured.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def drop_tables(project: Project) -> None:
 
 
 def write_csv(file: Path, count: int) -> None:
-    """Write the same photographs for pandas."""
+    """Write the same photographs to a CSV file for pandas."""
     with file.open("w", newline="") as output:
         writer = csv.DictWriter(output, CSV_COLUMNS, extrasaction="ignore")
         writer.writeheader()
@@ -148,8 +148,8 @@ STEPS = {"apply": step_apply, "apply again": step_apply, "split": step_split, "p
 
 
 def measure(step: str, project: Project) -> dict[str, float]:
-    """Run a step in its own process and return wall-clock and CPU seconds, and peak memory in MB."""
-    command = [sys.executable, __file__, "--step", step, "--project", str(project.root)]
+    """Run a step in a separate process and return wall-clock and CPU seconds, and peak memory in MB."""
+    command = [sys.executable, "-m", "benchmarks.datasets_at_scale", "--step", step, "--project", str(project.root)]
     process = subprocess.run(command, check=True, capture_output=True, text=True)
     return dict(json.loads(process.stdout.splitlines()[-1]))
 
@@ -163,7 +163,7 @@ def run_step(step: str, root: Path) -> None:
 
 
 def print_exponents(step: str, results: list[tuple[int, dict[str, float]]]) -> None:
-    """Print how time grows with the number of photographs."""
+    """Print the exponent with which time grows with the number of photographs."""
     (low_count, low), (high_count, high) = results[0], results[-1]
     growth = math.log(high_count / low_count)
     wall, cpu = (math.log(high[key] / low[key]) / growth for key in ("wall_s", "cpu_s"))
@@ -172,7 +172,9 @@ def print_exponents(step: str, results: list[tuple[int, dict[str, float]]]) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000", help="numbers of photographs")
+    parser.add_argument(
+        "--sizes", default="10000,100000", help="numbers of photographs, separated by commas (default: 10000,100000)"
+    )
     parser.add_argument("--url", help="URL of an empty PostgreSQL database (default: SQLite)")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)

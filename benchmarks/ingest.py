@@ -1,11 +1,12 @@
-"""Throughput of ingest: the same photographs from the same loopback server, by Lightmeter and by other tools.
+"""Measure the throughput of a crawl by Lightmeter and by other tools, from the same server on loopback.
 
-    python -m benchmarks.ingest --count 3000 [--tools FOLDER]
+    python -m benchmarks.ingest [--count 3000] [--tools FOLDER]
 
-Lightmeter does everything that it does in a crawl (bytes, hash, store, EXIF, filters, rows), once with all filters and
-once without face detection (``deferred = ["faces"]``). The others download and write files: Scrapy's FilesPipeline,
+Lightmeter runs a complete crawl (download, hash, store, EXIF, filters, catalogue), first with all filters and then
+without face detection (``deferred = ["faces"]``). The other tools only download files: Scrapy's FilesPipeline,
 img2dataset without resizing, gallery-dl. The last two are not dependencies; --tools names the ``bin`` folder of an
-environment that has them. Prints photographs per second, including start and end of each program, and ratios.
+environment in which they are installed. Prints photographs per second, including start and end of each program, and
+ratios.
 """
 
 import argparse
@@ -57,7 +58,7 @@ process.start()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--count", type=int, default=3000, help="number of photographs (default: 3000)")
     parser.add_argument("--tools", type=Path, help="bin folder of img2dataset and gallery-dl")
     options = parser.parse_args()
     ready: multiprocessing.Queue[int] = multiprocessing.Queue()
@@ -74,7 +75,7 @@ def main() -> None:
         }
         with_exif = _count_with_exif(root / ALL_FILTERS / "catalogue.sqlite")
     server.terminate()
-    print(f"{'':26}{'photographs/s':>14}{ALL_FILTERS + ' ÷ it':>22}{WITHOUT_FACES + ' ÷ it':>27}")
+    print(f"{'':26}{'photographs/s':>14}{ALL_FILTERS + ' ÷ tool':>22}{WITHOUT_FACES + ' ÷ tool':>27}")
     for name, rate in rates.items():
         print(f"{name:26}{rate:14.0f}{rates[ALL_FILTERS] / rate:22.2f}{rates[WITHOUT_FACES] / rate:27.2f}")
     print(f"{with_exif} of {options.count} photographs are in the catalogue with their EXIF.")

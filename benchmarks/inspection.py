@@ -1,10 +1,11 @@
-"""Speed of inspection on one core, compared with other tools.
+"""Measure the speed of inspection on a single core, compared with other tools.
 
     python -m benchmarks.inspection [--seconds 3] [--photographs DIR]
 
-Compared at three image sizes: our inspection (EXIF, borders, monochrome, quality, duplicates), the same with faces,
-decoding alone with Pillow and simplejpeg, pHash with ImageHash, and CleanVision's checks. The last three need
-``pip install simplejpeg imagehash cleanvision``; missing packages are skipped. Also measured: grouping 100,000 hashes.
+Compares at three image sizes: Lightmeter's inspection (EXIF, borders, monochrome, quality, duplicates), the same with
+faces, decoding with Pillow and with simplejpeg, pHash with ImageHash, and the checks of CleanVision. The last three
+need ``pip install simplejpeg imagehash cleanvision``; missing packages are skipped. Also measures the grouping of
+100,000 hashes.
 """
 
 import argparse
@@ -29,27 +30,33 @@ FILTERS = ["borders", "duplicates", "monochrome", "quality"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each measurement")
+    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each measurement (default: 3)")
     parser.add_argument("--photographs", type=Path, help="folder of files p0*.jpg (default: synthetic images)")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    print(f"{'images/s on one core (CPU time)':34}" + "".join(f"{name:>12}" for name in SIZES))
+    print(f"{'images/s on a core (CPU time)':34}" + "".join(f"{name:>12}" for name in SIZES))
     columns = [measure(photographs(side, options.photographs), options.seconds) for side in SIZES.values()]
     for name in columns[0]:
         print(f"{name:34}" + "".join(f"{column[name]:12,.1f}" for column in columns))
-    ours, decode, other = (
+    lightmeter_rates, pillow_rates, cleanvision_rates = (
         [column.get(name, 0.0) for column in columns]
         for name in ("inspection", "decode only: Pillow", "CleanVision, all checks")
     )
-    print(f"{'time relative to decode only':34}" + "".join(f"{d / o:12.2f}" for o, d in zip(ours, decode, strict=True)))
-    if all(other):
-        ratios = [own / theirs for own, theirs in zip(ours, other, strict=True)]
+    print(
+        f"{'time relative to decode only':34}"
+        + "".join(f"{d / o:12.2f}" for o, d in zip(lightmeter_rates, pillow_rates, strict=True))
+    )
+    if all(cleanvision_rates):
+        ratios = [
+            lightmeter_rate / cleanvision_rate
+            for lightmeter_rate, cleanvision_rate in zip(lightmeter_rates, cleanvision_rates, strict=True)
+        ]
         print(f"{'speed relative to CleanVision':34}" + "".join(f"{ratio:12.2f}" for ratio in ratios))
     print(f"\n100,000 hashes grouped within 6 bits: {grouping():.2f} s")
 
 
 def photographs(side: int, folder: Path | None) -> list[bytes]:
-    """Return JPEG files with a long side of so many pixels."""
+    """Return JPEG files with a long side of ``side`` pixels, of the photographs in a folder or of synthetic images."""
     paths = sorted(folder.glob("p0*.jpg"))[:12] if folder else []
     images = [Image.open(path).convert("RGB") for path in paths] or [synthetic_image(seed) for seed in range(6)]
     files = []
@@ -94,6 +101,7 @@ def measure(files: Sequence[bytes], seconds: float) -> dict[str, float]:
 
 
 def rate(operation: Callable[[bytes], object], files: Sequence[bytes], seconds: float) -> float:
+    """Return the number of files per second of CPU time."""
     operation(files[0])
     number, start = 0, time.process_time()
     while time.process_time() - start < seconds:
@@ -126,6 +134,7 @@ def cleanvision(files: Sequence[bytes], seconds: float) -> float:
 
 
 def grouping() -> float:
+    """Return the seconds to group 100,000 hashes."""
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, 100_000, dtype=np.uint64)
     hashes[50_000:] = hashes[:50_000] ^ (np.uint64(1) << rng.integers(0, 64, 50_000).astype(np.uint64))

@@ -1,7 +1,7 @@
 """A handler as TorchServe's documentation shows it ("Custom handlers"), with Pillow in ``preprocess``.
 
-It runs inside the archive that `benchmarks.serving_systems` writes; ``corners.json`` beside it holds the positions of
-the patches.
+It runs inside the archive that `benchmarks.serving_systems` writes; ``corners.json`` in the same archive contains the
+positions of the patches.
 """
 
 import io
@@ -16,7 +16,7 @@ from ts.torch_handler.base_handler import BaseHandler
 
 
 class Plain(BaseHandler):
-    """Minimal handler that extracts the same patches as our preprocessing."""
+    """Minimal handler that extracts the same patches as Lightmeter's preprocessing."""
 
     def initialize(self, context: Any) -> None:
         super().initialize(context)

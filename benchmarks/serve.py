@@ -1,13 +1,12 @@
-"""Speed of serving: in this process, TorchServe with our handler, TorchServe with a minimal handler, and LitServe.
+"""Measure the speed of serving: this process, TorchServe with Lightmeter's handler or a minimal one, and LitServe.
 
     python -m benchmarks.serve [--run RUN] [--photographs FOLDER] [--seconds 5]
 
-All systems have the same network, two workers and the same photographs, one system after the other in one run. The
-minimal handler is the one in TorchServe's documentation ("Custom handlers"): a `BaseHandler` with Pillow in
-``preprocess``, a TorchScript file, default settings, no tokens. With one client a system and this process alternate
-photograph by photograph, so that other load on the machine affects both. Goals: with one client a median latency of at
-most 1.15 times the one in this process; with 16 clients at least twice the throughput of the minimal handler; no
-errors.
+All systems use the same network, two workers and the same photographs, and are measured one after another. The minimal
+handler is that of TorchServe's documentation ("Custom handlers"): a `BaseHandler` with Pillow in ``preprocess``, a
+TorchScript file, default settings, no tokens. With a single client, requests alternate between the system and this
+process, so that other load on the machine affects both. Goals: with a single client a median latency of at most 1.15
+times that of this process; with 16 clients at least twice the throughput of the minimal handler; no errors.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.serving_common import CONNECTIONS, noise, untrained
-from benchmarks.serving_systems import Predict, in_process, litserve, ours, plain
+from benchmarks.serving_systems import Predict, in_process, litserve, torchserve_lightmeter, torchserve_minimal
 from lightmeter import cli
 from lightmeter.console import Console, table, use_console
 from lightmeter.models.runtime.spec import Preprocessing
@@ -52,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="run folder (default: untrained network of the recipe 'patches')")
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files (default: noise)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="duration for each number of clients")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration for each number of clients (default: 5)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, use_console(Console(quiet=True)):
         cli.main(["init", str(Path(folder) / "project"), "--quiet"])
@@ -69,10 +68,10 @@ def measure_all(
 ) -> dict[str, dict[int, LoadResult]]:
     """Return the measurements of every system by number of clients."""
     systems = {
-        "TorchServe, ours, batch 1": ours(project, run, batch=1),
-        "TorchServe, ours, batch 8": ours(project, run, batch=8),
-        "TorchServe, minimal handler": plain(project.root, run),
-        "LitServe, ours": litserve(project, run),
+        "TorchServe, Lightmeter, batch 1": torchserve_lightmeter(project, run, batch=1),
+        "TorchServe, Lightmeter, batch 8": torchserve_lightmeter(project, run, batch=8),
+        "TorchServe, minimal handler": torchserve_minimal(project.root, run),
+        "LitServe, Lightmeter": litserve(project, run),
     }
     results: dict[str, dict[int, LoadResult]] = {}
     local = in_process(run)
@@ -80,22 +79,22 @@ def measure_all(
         with system as predict:
             measure(predict, photographs, 1, min(1.0, seconds))  # warm up
             reference, single = alternate([local, predict], photographs, 2 * seconds)
-            results[f"in this process, beside {name}"] = {1: reference}
+            results[f"in this process, alternating with {name}"] = {1: reference}
             loads = {clients: measure(predict, photographs, clients, seconds) for clients in CLIENTS[1:]}
             results[name] = {1: single, **loads}
     return results
 
 
 def alternate(systems: Sequence[Predict], photographs: Sequence[bytes], seconds: float) -> list[LoadResult]:
-    """Measure systems in turns, photograph by photograph."""
+    """Measure systems in turn, a photograph at a time."""
     latencies: list[list[float]] = [[] for _ in systems]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        for predict, own in zip(systems, latencies, strict=True):
+        for predict, durations in zip(systems, latencies, strict=True):
             started = time.perf_counter()
-            predict(photographs[len(own) % len(photographs)])
-            own.append(time.perf_counter() - started)
-    return [load_result(own, sum(own), 0) for own in latencies]
+            predict(photographs[len(durations) % len(photographs)])
+            durations.append(time.perf_counter() - started)
+    return [load_result(durations, sum(durations), 0) for durations in latencies]
 
 
 def measure(predict: Predict, photographs: Sequence[bytes], clients: int, seconds: float) -> LoadResult:
@@ -139,10 +138,10 @@ def report(results: dict[str, dict[int, LoadResult]]) -> None:
         for clients, r in by_clients.items()
     ]
     RichConsole(width=110).print(table("", ("", "clients", "p50 ms", "p99 ms", "photographs/s", "errors"), rows))
-    name = "TorchServe, ours, batch 1"
-    overhead = results[name][1].p50_s / results[f"in this process, beside {name}"][1].p50_s
+    name = "TorchServe, Lightmeter, batch 1"
+    overhead = results[name][1].p50_s / results[f"in this process, alternating with {name}"][1].p50_s
     minimal = results["TorchServe, minimal handler"][16].throughput
-    speed_up = results["TorchServe, ours, batch 8"][16].throughput / minimal
+    speed_up = results["TorchServe, Lightmeter, batch 8"][16].throughput / minimal
     errors = sum(r.errors for by_clients in results.values() for r in by_clients.values())
     print(f"1 client: {overhead:.2f} times the median latency in this process (goal: at most 1.15)")
     print(f"16 clients: {speed_up:.2f} times the throughput of the minimal handler (goal: at least 2)")

@@ -1,4 +1,4 @@
-"""Common parts of the serving benchmarks: untrained models, photographs of noise, a running server."""
+"""Helpers of the serving benchmarks: untrained models, photographs of noise, a running server."""
 
 import io
 import json
@@ -22,12 +22,12 @@ from lightmeter.serve.torchserve import server
 from lightmeter.serve.torchserve.state import ServerState, server_directory
 
 CONNECTIONS = 64
-OCTETS = {"Content-Type": "application/octet-stream"}
+OCTET_STREAM = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
-class Served:
-    """A model served by our TorchServe set-up.
+class ServedModel:
+    """A model that Lightmeter serves with TorchServe.
 
     Attributes:
         url: URL that photographs are posted to.
@@ -45,7 +45,7 @@ class Served:
 
 
 @contextmanager
-def serving(project: Project, run: Path, **settings: object) -> Iterator[Served]:
+def serving(project: Project, run: Path, **settings: object) -> Iterator[ServedModel]:
     """Serve a run within the block, with changed settings of ``[serve]``."""
     for name, value in settings.items():
         os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
@@ -55,8 +55,8 @@ def serving(project: Project, run: Path, **settings: object) -> Iterator[Served]
     state = server.start(configured, [archive.path], server.StartOptions())
     try:
         key = json.loads(directory.keys.read_text(encoding="utf-8"))["inference"]["key"]
-        with client({"Authorization": f"Bearer {key}", **OCTETS}) as http:
-            yield Served(f"{state.inference}/predictions/{archive.name}", http, state)
+        with client({"Authorization": f"Bearer {key}", **OCTET_STREAM}) as http:
+            yield ServedModel(f"{state.inference}/predictions/{archive.name}", http, state)
     finally:
         server.stop(directory)
 

@@ -1,4 +1,4 @@
-"""Serving systems to compare: this process, TorchServe with our handler or a minimal one, and LitServe."""
+"""Serving systems to compare: this process, TorchServe with Lightmeter's handler or a minimal one, and LitServe."""
 
 import base64
 import json
@@ -29,29 +29,29 @@ Predict = Callable[[bytes], object]
 """Function that sends a photograph to a serving system and waits for the prediction."""
 
 _HANDLER = Path(__file__).with_name("plain_handler.py")
-_GOLDEN = 1.324717957244746  # the real root of x³ = x + 1, gives the same positions as `patch_positions`
+_PLASTIC_RATIO = 1.324717957244746  # real root of x³ = x + 1; gives the positions of `patch_positions`
 
 
 def in_process(run: Path) -> Predict:
-    keep_freed_memory()  # like our workers
+    keep_freed_memory()  # as in the workers of the server
     predictor = Predictor.load(run)
     return predictor.predict
 
 
 @contextmanager
-def ours(project: Project, run: Path, batch: int) -> Iterator[Predict]:
+def torchserve_lightmeter(project: Project, run: Path, batch: int) -> Iterator[Predict]:
     with serving(project, run, workers=WORKERS, batch_size=batch) as served:
         yield lambda data: served.predict(data).raise_for_status()
 
 
 @contextmanager
-def plain(folder: Path, run: Path) -> Iterator[Predict]:
-    """Start TorchServe like its documentation does: default settings, no tokens."""
+def torchserve_minimal(folder: Path, run: Path) -> Iterator[Predict]:
+    """Start TorchServe with the minimal handler, default settings and no tokens."""
     store = folder / "plain"
     store.mkdir()
-    write_plain_archive(run, store)
+    write_minimal_archive(run, store)
     ports = free_ports("127.0.0.1")
-    (store / "config.properties").write_text(plain_configuration(ports))
+    (store / "config.properties").write_text(minimal_configuration(ports))
     command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store)]
     command += ["--ts-config", str(store / "config.properties"), "--models", "plain=plain.mar"]
     programs = os.pathsep.join([str(Path(sys.executable).parent), str(find_java().path.parent), os.environ["PATH"]])
@@ -74,7 +74,7 @@ def litserve(project: Project, run: Path) -> Iterator[Predict]:
         yield lambda data: http.post(url, json={"image": base64.b64encode(data).decode()}).raise_for_status()
 
 
-def plain_configuration(ports: Ports) -> str:
+def minimal_configuration(ports: Ports) -> str:
     return (
         f"inference_address=http://127.0.0.1:{ports.inference}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
         f"metrics_address=http://127.0.0.1:{ports.metrics}\ngrpc_inference_port={ports.grpc_inference}\n"
@@ -83,7 +83,7 @@ def plain_configuration(ports: Ports) -> str:
     )
 
 
-def write_plain_archive(run: Path, store: Path) -> None:
+def write_minimal_archive(run: Path, store: Path) -> None:
     """Write an archive with a TorchScript file, like `torch-model-archiver`."""
     predictor = Predictor.load(run)
     settings = predictor.spec.preprocessing
@@ -91,7 +91,7 @@ def write_plain_archive(run: Path, store: Path) -> None:
     network = SingleTarget(predictor).eval()
     torch.jit.save(torch.jit.trace(network, example, check_trace=False), store / "model.pt")
     steps = range(1, settings.patches + 1)
-    corners = [((0.5 + step / _GOLDEN) % 1.0, (0.5 + step / _GOLDEN**2) % 1.0) for step in steps]
+    corners = [((0.5 + step / _PLASTIC_RATIO) % 1.0, (0.5 + step / _PLASTIC_RATIO**2) % 1.0) for step in steps]
     model = {"modelName": "plain", "modelVersion": "1.0", "serializedFile": "model.pt", "handler": _HANDLER.name}
     manifest = {"runtime": "python", "model": model, "archiverVersion": "0.12.0"}
     with zipfile.ZipFile(store / "plain.mar", "w") as archive:
@@ -115,7 +115,7 @@ class SingleTarget(torch.nn.Module):
 
 @contextmanager
 def background(command: Sequence[str], environment: dict[str, str], folder: Path) -> Iterator[None]:
-    """Run a program within the block, and end it with all its child processes."""
+    """Run a program and its child processes within the block."""
     with (
         (folder / "output.log").open("w") as log,
         subprocess.Popen(

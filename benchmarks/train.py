@@ -1,11 +1,11 @@
-"""Speed of training and prediction on this machine.
+"""Measure the speed of training and prediction on this machine.
 
-    python benchmarks/train.py [--photographs 128] [--recipe haoran-cnn] [--device auto]
+    python -m benchmarks.train [--photographs 128] [--recipe haoran-cnn] [--device auto]
 
-Uses generated photographs (JPEG, 1024 × 683). Prints medians in photographs per second: the training step from the
-cache, from a batch that is ready on the device, and with decoding in every epoch; on a GPU also its utilisation. Then
-the pixel grids of lebon-grid, compared with a loop over pixels and with a pandas table that is filled cell by cell, as
-in the original. Then prediction, one photograph at a time and in threads.
+Uses generated photographs (JPEG, 1024 × 683). Prints medians in photographs per second: the training step with inputs
+from the cache, with a batch that is already on the device, and with decoding in every epoch; on a GPU also its
+utilisation. Next the extraction of the pixel grids of lebon-grid, compared with a loop over pixels and with a pandas
+table that is filled cell by cell, as in the original work. Last prediction, sequential and in threads.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def make_dataset(files: list[bytes], folder: Path) -> Dataset:
     for number, data in enumerate(files):
         sha256 = hashlib.sha256(data).hexdigest()
         (folder / sha256).write_bytes(data)
-        row = {"sha256": sha256, "path": sha256, "group": "one", label_column("shutter"): CLASSES[number % 2]}
+        row = {"sha256": sha256, "path": sha256, "group": "photographer", label_column("shutter"): CLASSES[number % 2]}
         rows += [{**row, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
     schema = pa.schema([*MANIFEST_SCHEMA, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
@@ -170,11 +170,11 @@ def gpu_utilisation(function: Callable[[], None]) -> float:
 
 
 def benchmark_grids(files: list[bytes]) -> None:
-    """Print how many pixel grids per second are extracted, compared with simple loops."""
+    """Print the number of pixel grids extracted per second, compared with simple loops."""
     settings = Preprocessing(patches=GRIDS, patch_size=GRID_SIZE, patch_selection="coloured")
     photographs = median_rate(len(files), lambda: [preprocess(data, settings) for data in files])
     decoding = median_rate(len(files), lambda: [Image.open(io.BytesIO(data)).convert("RGB").load() for data in files])
-    ours = GRIDS / (1 / photographs - 1 / decoding)
+    grids_rate = GRIDS / (1 / photographs - 1 / decoding)
     image = Image.open(io.BytesIO(files[0])).convert("RGB")
     pixels = np.asarray(image)
     corners = [(left, top) for top in range(0, 60, GRID_SIZE) for left in range(0, 600, GRID_SIZE)]
@@ -194,8 +194,8 @@ def benchmark_grids(files: list[bytes]) -> None:
                     table.loc[number, 3 * cell + colour] = pixels[top + row, left + column, colour]
 
     loop, table = median_rate(len(corners), loop_over_pixels), rate(20, fill_table)
-    print(f"grids: {ours:,.0f}/s ({photographs:.0f} photographs/s with decoding); loop over pixels {loop:,.0f}/s "
-          f"({ours / loop:.0f} times), pandas table {table:,.0f}/s ({ours / table:,.0f} times)")  # fmt: skip
+    print(f"grids: {grids_rate:,.0f}/s ({photographs:.0f} photographs/s with decoding); loop over pixels {loop:,.0f}/s "
+          f"({grids_rate / loop:.0f} times), pandas table {table:,.0f}/s ({grids_rate / table:,.0f} times)")  # fmt: skip
 
 
 def benchmark_prediction(files: list[bytes], device: str) -> None:
@@ -207,14 +207,14 @@ def benchmark_prediction(files: list[bytes], device: str) -> None:
         single = rate(len(sample), lambda: [predictor.predict(data) for data in sample])  # noqa: B023 - called at once
         with single_thread(), ThreadPoolExecutor() as pool:
             threads = rate(len(sample), lambda: list(pool.map(predictor.predict, sample)))  # noqa: B023
-        print(f"prediction ({name}), from bytes: {single:.1f}/s one at a time, {threads:.1f}/s in threads")
+        print(f"prediction ({name}), from bytes: {single:.1f}/s sequential, {threads:.1f}/s in threads")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=int, default=128)
-    parser.add_argument("--recipe", default="haoran-cnn", help="recipe for the training step")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--photographs", type=int, default=128, help="number of photographs (default: 128)")
+    parser.add_argument("--recipe", default="haoran-cnn", help="recipe of the training step (default: haoran-cnn)")
+    parser.add_argument("--device", default="auto", help="device of PyTorch (default: auto)")
     args = parser.parse_args()
     device = select_device(args.device)
     print(f"{describe_device(device)}, torch {torch.__version__}")

@@ -1,6 +1,9 @@
-"""Fuzzing of the EXIF reader and the inspection with mutated photographs.
+"""Fuzz the EXIF reader and the inspection with mutated photographs.
 
-python -m tests.fuzzing [--count 100000] [--seed 0]
+    python -m tests.fuzzing [--count 100000] [--seed 0]
+
+Prints how many files had each outcome, the longest time and the peak memory. An error ends the run after printing the
+file; the same seed gives the same files.
 """
 
 import argparse
@@ -20,12 +23,12 @@ from lightmeter.harvest.exif import Privacy, read_exif
 from lightmeter.harvest.filters import DecodeLimits, InspectionPlan, inspect, load_filters
 from tests.support import encode_image
 
-BOUNDARY_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+BOUNDARY_VALUES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=5.0)
 
 
-def seeds() -> list[bytes]:
-    """Return small valid files of each format, with EXIF and XMP if the format supports them."""
+def valid_files() -> list[bytes]:
+    """Return a small valid file of each format, with EXIF and XMP if the format supports them."""
     pixels = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     tags = Image.Exif()
@@ -47,19 +50,19 @@ def seeds() -> list[bytes]:
     return files
 
 
-def mutants(seed: int) -> Iterator[bytes]:
-    """Yield mutated files endlessly; the same seed gives the same files."""
+def mutate_files(seed: int) -> Iterator[bytes]:
+    """Yield mutated files without end."""
     rng = random.Random(seed)
-    valid = seeds()
-    weights = [4 if data[:2] == b"\xff\xd8" else 1 for data in valid]
+    originals = valid_files()
+    weights = [4 if data[:2] == b"\xff\xd8" else 1 for data in originals]
     while True:
-        data = bytearray(rng.choices(valid, weights)[0])
+        data = bytearray(rng.choices(originals, weights)[0])
         for _ in range(rng.choice((1, 1, 2, 4, 8))):
-            rng.choice(MUTATIONS)(data, rng, valid)
+            rng.choice(MUTATIONS)(data, rng, originals)
         yield bytes(data)
 
 
-def inspect_mutant(data: bytes, plan: InspectionPlan) -> str:
+def inspect_file(data: bytes, plan: InspectionPlan) -> str:
     """Read and inspect a file; return the outcome.
 
     Raises:
@@ -75,20 +78,21 @@ def inspect_mutant(data: bytes, plan: InspectionPlan) -> str:
 
 
 def inspection_plan() -> InspectionPlan:
+    """Return a plan with all built-in filters, which stores all EXIF."""
     names = ["borders", "duplicates", "faces", "monochrome", "quality"]
     return InspectionPlan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=100_000, help="number of files (default: 100000)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mutations (default: 0)")
     options = parser.parse_args()
     plan, outcomes, slowest = inspection_plan(), Counter[str](), 0.0
-    for number, data in zip(range(options.count), mutants(options.seed), strict=False):
+    for number, data in zip(range(options.count), mutate_files(options.seed), strict=False):
         start = time.monotonic()
         try:
-            outcomes[inspect_mutant(data, plan)] += 1
+            outcomes[inspect_file(data, plan)] += 1
         except BaseException:
             print(f"file {number} of seed {options.seed}: {data[:60]!r}")
             raise
@@ -98,47 +102,58 @@ def main() -> None:
             print(f"{number + 1}: {dict(outcomes)}, slowest {slowest:.2f} s, peak {peak:.0f} MB", flush=True)
 
 
-def _flip(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+def _flip_bit(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     if data:
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
 
 
-def _flip_early(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+def _replace_header_byte(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     if data:
         data[rng.randrange(min(len(data), 700))] = rng.randrange(256)
 
 
-def _number(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
-    """Overwrite what may be a count, an offset or a size with a boundary value."""
+def _replace_number(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+    """Replace bytes that may be a count, an offset or a size with a boundary value."""
     position = rng.randrange(max(1, min(len(data), 1200) - 4))
-    form = rng.choice(("<H", ">H", "<I", ">I"))
-    data[position : position + struct.calcsize(form)] = struct.pack(
-        form, rng.choice(BOUNDARY_NUMBERS) & (0xFFFF if form[1] == "H" else 0xFFFFFFFF)
+    number_format = rng.choice(("<H", ">H", "<I", ">I"))
+    data[position : position + struct.calcsize(number_format)] = struct.pack(
+        number_format, rng.choice(BOUNDARY_VALUES) & (0xFFFF if number_format[1] == "H" else 0xFFFFFFFF)
     )
 
 
-def _cut(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+def _truncate(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     del data[rng.randrange(len(data) + 1) :]
 
 
-def _remove(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+def _remove_bytes(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     start = rng.randrange(len(data) + 1)
     del data[start : start + rng.choice((1, 2, 7, 64, 500))]
 
 
-def _repeat(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
+def _repeat_bytes(data: bytearray, rng: random.Random, _: list[bytes]) -> None:
     start = rng.randrange(len(data) + 1)
-    piece = data[start : start + rng.choice((1, 12, 100, 1000))]
-    data[start:start] = piece * rng.choice((1, 2, 20))
+    part = data[start : start + rng.choice((1, 12, 100, 1000))]
+    data[start:start] = part * rng.choice((1, 2, 20))
 
 
-def _splice(data: bytearray, rng: random.Random, valid: list[bytes]) -> None:
-    """Continue with the rest of another file."""
-    other = rng.choice(valid)
+def _append_other_file(data: bytearray, rng: random.Random, originals: list[bytes]) -> None:
+    """Replace the end with the end of another file."""
+    other = rng.choice(originals)
     data[rng.randrange(len(data) + 1) :] = other[rng.randrange(len(other)) :]
 
 
-MUTATIONS = (_flip, _flip_early, _flip_early, _number, _number, _number, _cut, _remove, _repeat, _splice)
+MUTATIONS = (
+    _flip_bit,
+    _replace_header_byte,
+    _replace_header_byte,
+    _replace_number,
+    _replace_number,
+    _replace_number,
+    _truncate,
+    _remove_bytes,
+    _repeat_bytes,
+    _append_other_file,
+)
 
 
 def _writable_formats() -> set[str]:

@@ -38,6 +38,7 @@ def demo_project(demo: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_demo_runs_full_pipeline(demo: dict[str, Any]) -> None:
+    assert demo["outputs"]
     assert all(Path(path).exists() for path in demo["outputs"].values())
     assert demo["predictions"]
     for prediction in demo["predictions"]:
@@ -78,4 +79,5 @@ def test_examples_of_public_api_run(package: str, demo_project: Path) -> None:
         value = getattr(module, name)
         for test in finder.find(value, name, module=import_module(value.__module__)):
             runner.run(test, out=report.append)
+    assert runner.tries > 0
     assert not runner.failures, "".join(report)

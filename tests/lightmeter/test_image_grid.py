@@ -20,7 +20,7 @@ def test_grid_draws_images_in_rows() -> None:
 
 
 def test_grid_without_images_has_a_title() -> None:
-    assert draw_grid([], "nothing", side=40, columns=2).getcolors() != [(110 * 30, PAPER)]
+    assert draw_grid([], "No photographs", side=40, columns=2).getcolors() != [(110 * 30, PAPER)]
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (64, 32)), (6, (32, 64))])

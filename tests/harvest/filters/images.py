@@ -1,4 +1,4 @@
-"""Synthetic images, and a shortcut to apply one filter."""
+"""Synthetic images, and the result of a single filter."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from lightmeter.harvest.filters import FilterResult, InspectionPlan, inspect, lo
 from tests.support import encode_image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+SIDES = ("left", "top", "right", "bottom")
 
 
 def synthetic_image(height: int = 240, width: int = 320, seed: int = 0) -> Pixels:

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from tests.harvest.filters.images import Pixels, apply_filter, encode_jpeg, synthetic_image
-
-SIDES = ("left", "top", "right", "bottom")
+from tests.harvest.filters.images import SIDES, Pixels, apply_filter, encode_jpeg, synthetic_image
 
 
 def framed(pixels: Pixels, widths: tuple[int, int, int, int], colour: tuple[int, int, int], sigma: float = 0) -> Pixels:

@@ -22,8 +22,8 @@ def test_contact_sheet_shows_photographs_of_both_verdicts(
     assert Path("empty.jpg").is_file()
 
 
-@pytest.mark.parametrize("options", [("--filter", "nope"), ("--filter", "quality", "--where", "nope")])
+@pytest.mark.parametrize("options", [("--filter", "absent"), ("--filter", "quality", "--where", "absent")])
 def test_unknown_filter_or_field_raises_error(
     project: Path, lightmeter: CommandRunner, options: tuple[str, ...]
 ) -> None:
-    assert "nope" in lightmeter("harvest", "contact-sheet", *options, code=2)["error"]
+    assert "absent" in lightmeter("harvest", "contact-sheet", *options, code=2)["error"]

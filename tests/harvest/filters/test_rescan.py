@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
-from lightmeter.cli import main
 from lightmeter.harvest.catalogue.models import Image, Inspection
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import path_of
 from lightmeter.project import SETTINGS_FILE, Project
-from tests.support import CommandRunner, create_project, run_json
+from tests.support import CommandRunner, create_project, run_error, run_json
 
 
 def test_current_measures_are_not_decoded_again(harvested: Project) -> None:
@@ -46,7 +45,7 @@ def test_unknown_deferred_filter_raises_error(
     photographs: Path, harvested: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIGHTMETER_INSPECT__DEFERRED", '["face"]')
-    assert main(["harvest", "run", "folder", str(photographs)]) == 2
+    assert "did you mean faces" in run_error("harvest", "run", "folder", photographs)
 
 
 def test_new_thresholds_change_verdicts_without_decoding(harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ class TestLens:
         assert kernel.sum() == pytest.approx(1, abs=1e-5)
         assert kernel_deviation(kernel)[0] == pytest.approx(
             math.hypot(diameter / 4, 12**-0.5), rel=0.05
-        )  # an even disc and a pixel
+        )  # a uniform disc and a pixel
 
     @pytest.mark.parametrize("f_number", [1.4, 2.0, 4.0])
     def test_background_blur_grows_with_the_aperture(self, f_number: float) -> None:

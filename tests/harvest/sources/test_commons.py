@@ -1,4 +1,4 @@
-"""Tests of the source ``commons``, against a server that plays MediaWiki's API."""
+"""Tests of the source ``commons``, against a server that imitates MediaWiki's API."""
 
 import json
 from collections.abc import Iterator
@@ -139,11 +139,12 @@ def test_discovery_resumes_at_every_checkpoint(wiki: FakeWiki, api: ApiServer, o
     wiki.files = {"A": [file(n) for n in range(25)], "B": [file(n) for n in range(25, 30)], "C": [file(30)]}
     whole = discover(api, **options)
     everything = [item.source_id for item in whole if isinstance(item, Sighting)]
-    for index, item in enumerate(whole):
-        if isinstance(item, Checkpoint):
-            before = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
-            rest = [item.source_id for item in list_items(api, json.loads(json.dumps(item.cursor)), **options)]
-            assert before + rest == everything
+    checkpoints = {index: item.cursor for index, item in enumerate(whole) if isinstance(item, Checkpoint)}
+    assert checkpoints
+    for index, cursor in checkpoints.items():
+        before = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
+        rest = [item.source_id for item in list_items(api, json.loads(json.dumps(cursor)), **options)]
+        assert before + rest == everything
 
 
 def test_drawings_sounds_and_missing_files_are_skipped(wiki: FakeWiki, api: ApiServer) -> None:

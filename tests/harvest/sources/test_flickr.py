@@ -1,4 +1,4 @@
-"""Tests of the source ``flickr`` with flickrapi, against a server that plays Flickr's API."""
+"""Tests of the source ``flickr`` with flickrapi, against a server that imitates Flickr's API."""
 
 import json
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ class FakeFlickr:
 
     def _page(self, photos: list[dict[str, Any]], params: dict[str, str]) -> dict[str, Any]:
         page, each = int(params["page"]), int(params["per_page"])
-        start = (page - 1) * each % listings.MAX_RESULTS  # beyond, it repeats itself
+        start = (page - 1) * each % listings.MAX_RESULTS  # later pages repeat the first ones
         pages = -(-len(photos) // each)
         return {
             "page": page,
@@ -172,6 +172,7 @@ class TestListings:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(440)]
         whole = discover(search="x", per_page=50)
         checkpoints = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
+        assert len(checkpoints) > 4
         for index in checkpoints[::4]:
             before = {item.source_id for item in whole[:index] if isinstance(item, Sighting)}
             rest = {item.source_id for item in list_items(whole[index].cursor, search="x", per_page=50)}

@@ -29,6 +29,7 @@ def test_every_file_gets_state_and_reason(lightmeter: CommandRunner, project: Pa
 def test_stored_bytes_equal_file(lightmeter: CommandRunner, project: Path, photographs: Path) -> None:
     lightmeter("harvest", "run", "folder", photographs)
     stored = {path.name: path.read_bytes() for path in (project / "store").rglob("*") if path.is_file()}
+    assert len(stored) == 7
     for path in photographs.rglob("[0-9].jpg"):
         assert stored[hashlib.sha256(path.read_bytes()).hexdigest()] == path.read_bytes()
     assert all(hashlib.sha256(data).hexdigest() == name for name, data in stored.items())
@@ -89,8 +90,8 @@ def test_limit_and_required_tags_are_applied(lightmeter: CommandRunner, project:
 def test_invalid_use_prints_a_single_sentence(
     lightmeter: CommandRunner, project: Path, args: tuple[str, ...], message: str
 ) -> None:
-    done = lightmeter.process("harvest", "run", *args)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stdout == ""
+    process = lightmeter.process("harvest", "run", *args)
+    assert process.returncode == 2
+    assert message in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert process.stdout == ""

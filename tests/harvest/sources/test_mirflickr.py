@@ -115,4 +115,8 @@ def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, s
     import pyarrow.parquet as pq
 
     (row,) = pq.read_table(table["file"]).to_pylist()
-    assert (row["f_number"], row["iso"], row["make"]) == (5.6, 400, "Lightmeter Works")  # the file's own word first
+    assert (row["f_number"], row["iso"], row["make"]) == (
+        5.6,
+        400,
+        "Lightmeter Works",
+    )  # EXIF of the file has precedence

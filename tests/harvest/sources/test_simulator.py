@@ -27,7 +27,9 @@ def test_url_determines_the_photograph() -> None:
 
 
 def test_items_are_marked_as_simulated() -> None:
-    for item in discover(count=10, film_share=0.5):
+    items = discover(count=10, film_share=0.5)
+    assert len(items) == 10
+    for item in items:
         assert "simulated" in item.tags
         assert "(simulated)" in item.title
         assert item.licence == "CC0-1.0"

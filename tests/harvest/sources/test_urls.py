@@ -15,7 +15,7 @@ from lightmeter.settings import Settings
 from tests.support import LOOPBACK, CommandRunner, Site, jpeg
 
 COLUMNS = {
-    "url": "https://example.org/1.jpg", "source_id": "one", "owner": "Ada", "license": "CC BY 4.0", "title": "Fog",
+    "url": "https://example.org/1.jpg", "source_id": "a1", "owner": "Ada", "license": "CC BY 4.0", "title": "Fog",
     "tags": "film; leica", "concepts": "harbour|fog", "medium": "film", "published_at": "2020-05-04",
     "exif.FNumber": "5.6", "exif.ExposureTime": "1/250", "rating": "5",
 }  # fmt: skip
@@ -46,7 +46,7 @@ def test_columns_become_item(tmp_path: Path, suffix: str) -> None:
         between = "," if suffix == "csv" else "\t"
         file.write_text(f"{between.join(COLUMNS)}\n{between.join(COLUMNS.values())}\n")
     (item,) = list_items(file)
-    assert (item.source_id, item.owner, item.licence, item.title) == ("one", "Ada", "CC BY 4.0", "Fog")
+    assert (item.source_id, item.owner, item.licence, item.title) == ("a1", "Ada", "CC BY 4.0", "Fog")
     assert (item.tags, item.concepts, item.medium) == (("film", "leica"), ("harbour", "fog"), "film")
     assert item.published_at is not None
     values = normalise(item.exif)  # type: ignore[arg-type]
@@ -56,8 +56,8 @@ def test_columns_become_item(tmp_path: Path, suffix: str) -> None:
 
 def test_url_column_can_be_selected(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
-    file.write_text("where,what\nhttps://example.org/1.jpg,x\n")
-    assert list_items(file, column="where")[0].source_id == "https://example.org/1.jpg"
+    file.write_text("address,note\nhttps://example.org/1.jpg,x\n")
+    assert list_items(file, column="address")[0].source_id == "https://example.org/1.jpg"
     with pytest.raises(UsageError, match="--column"):
         list_items(file)
 

@@ -50,9 +50,9 @@ def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightm
     assert f"Labels of {TARGET} by origin: 106 rule, 10 manual." in card
     for heading in ("## Advisories", "## Cameras", "## Years", "Shortcut baselines"):
         assert heading in card
-    for line in card.splitlines():
-        if line.startswith("!["):
-            assert (first.folder / line.partition("(")[2].rstrip(")")).stat().st_size > 1_000
+    plots = [line.partition("(")[2].rstrip(")") for line in card.splitlines() if line.startswith("![")]
+    assert plots
+    assert all((first.folder / plot).stat().st_size > 1_000 for plot in plots)
     assert "shutter-v1 is valid: 116 photographs" in run_text("labels", "verify", "shutter-v1")
 
     # The next version, with the label corrected, lists its changes.

@@ -43,7 +43,9 @@ def dataset(catalogue: Any) -> Dataset:
 
 
 def test_examples_in_docstrings_run(dataset: Dataset) -> None:
-    assert doctest.testmod(dataset_module, raise_on_error=False).failed == 0
+    result = doctest.testmod(dataset_module)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_dataset_opens_by_name_and_by_folder(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

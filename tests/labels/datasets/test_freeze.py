@@ -90,7 +90,7 @@ def test_card_is_markdown_without_template_leftovers(catalogue: Any) -> None:
 
 def test_rare_class_is_excluded_with_an_advisory(catalogue: Any) -> None:
     add_photographers(catalogue)
-    catalogue.photograph(owner="somebody", exposure_time_s=30.0)
+    catalogue.photograph(owner="person 99", exposure_time_s=30.0)
     apply_rules(catalogue, "shutter")
     dataset = create_dataset(target="shutter")
     assert dataset.spec.targets[0].classes == ("1/1000", "1/15")
@@ -152,5 +152,5 @@ def test_invalid_option_is_an_error(catalogue: Any, options: list[str], message:
 def test_folder_with_other_files_is_refused(catalogue: Any, tmp_path: Path) -> None:
     add_photographers(catalogue)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "diary.txt").write_text("dear diary")
+    (tmp_path / "mine" / "notes.txt").write_text("notes")
     assert "is not a data set" in run_error(*SPLIT, "--out", tmp_path / "mine")

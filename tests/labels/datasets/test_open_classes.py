@@ -61,6 +61,7 @@ def test_multilabel_baselines_use_macro_f1(labelled: Any) -> None:
     assert (all_positive["name"], all_positive["metric"]) == ("all positive", "macro F1")
     # F1 of a class with share p is 2 p / (1 + p); p is 2/3, 1/3 and 1/3.
     assert all_positive["value"] == pytest.approx((4 / 5 + 1 / 2 + 1 / 2) / 3)
+    assert others
     assert all(item["low"] <= item["value"] <= item["high"] for item in others)
     counts = document["counts"]["concept"]
     assert counts["animals"] == pytest.approx({"train": 32, "validation": 4, "test": 4}, abs=4)
@@ -96,15 +97,16 @@ def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders(labelle
     create_dataset("--target", "concept")
     error = run_error("labels", "export-dataset", "one", "--format", "imagefolder")
     assert "needs one target with one class per photograph" in error
-    assert run_error("labels", "split", "x", "--target", "concept", "--undersample")
+    error = run_error("labels", "split", "x", "--target", "concept", "--undersample")
+    assert "--undersample needs exactly one target" in error
 
 
 def test_folder_names_are_concepts(project: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     for number, folder in enumerate(("Animals/Dogs", "Animals/Dogs", "Animals/Cats", "Street")):
-        file = tmp_path / "pictures" / folder / f"{number}.jpg"
+        file = tmp_path / "photographs" / folder / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(jpeg(number))
-    lightmeter("harvest", "run", "folder", tmp_path / "pictures", "--concepts-from-folders")
+    lightmeter("harvest", "run", "folder", tmp_path / "photographs", "--concepts-from-folders")
     targets = ("concept", "super-concept", "sub-concept")
     run_json("labels", "apply", *targets)
     assert {target: run_json("labels", "stats", target)["classes"] for target in targets} == {

@@ -21,7 +21,9 @@ def test_example_in_docstring_runs(catalogue: Any) -> None:
     add_photographers(catalogue)
     with catalogue.engine.connect() as connection:
         photographs = collect(connection, [get_target("shutter-binary")])
-    assert doctest.testmod(split_module, extraglobs={"photographs": photographs}).failed == 0
+    result = doctest.testmod(split_module, extraglobs={"photographs": photographs})
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 def test_photographers_are_in_a_single_split_and_classes_get_their_shares(catalogue: Any) -> None:
@@ -120,7 +122,7 @@ def test_undersampling_drops_photographs_of_the_largest_groups_first(catalogue: 
     assert sum(counts.values()) == 120
     assert dataset.spec.split["undersampled"] == 96
     fast = Counter(row["owner"] for row in dataset.rows() if row["label_shutter-binary"] == "fast")
-    assert (len(fast), max(fast.values())) == (30, 2)  # every photographer is kept and none dominates
+    assert (len(fast), max(fast.values())) == (30, 2)  # every photographer, each with at most two photographs
     assert create_dataset("--undersample", name="two").spec.manifest_sha256 == dataset.spec.manifest_sha256
 
 

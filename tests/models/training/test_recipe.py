@@ -6,6 +6,7 @@ import pytest
 
 from lightmeter.errors import UsageError
 from lightmeter.models.training.recipe import Network, Probe, list_recipes, read_recipe
+from tests.models.conftest import TINY
 
 OWN_RECIPE = """
 summary = "x"
@@ -16,9 +17,13 @@ method = "{method}"
 """
 
 
-def test_all_built_in_recipes_are_valid() -> None:
-    for name in list_recipes():
-        assert read_recipe(name).name == name
+@pytest.mark.parametrize("name", TINY)
+def test_built_in_recipe_is_valid(name: str) -> None:
+    assert read_recipe(name).name == name
+
+
+def test_built_in_recipes_are_listed() -> None:
+    assert set(list_recipes()) == set(TINY)
 
 
 @pytest.mark.parametrize("key", ["patch_size", "preprocessing.patch_size"])

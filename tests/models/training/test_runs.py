@@ -11,7 +11,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
 from tests.support import run_command, run_error, run_json
 
-CARD = {"source", "image size and JPEG tables", "other EXIF"}
+CARD_BASELINES = {"source", "image size and JPEG tables", "other EXIF"}
 """Shortcut baselines of the data set card."""
 
 
@@ -104,8 +104,8 @@ def test_targets_share_a_model_and_missing_labels_are_ignored(tmp_path: Path) ->
     assert targets["shutter"]["photographs"] == 12
     assert targets["medium"]["photographs"] == 10
     assert "mae_stops" not in targets["medium"]
-    assert set(targets["medium"]["baselines"]) == {"majority", *CARD}
-    assert set(targets["shutter"]["baselines"]) == {"majority", "median", *CARD}
+    assert set(targets["medium"]["baselines"]) == {"majority", *CARD_BASELINES}
+    assert set(targets["shutter"]["baselines"]) == {"majority", "median", *CARD_BASELINES}
     photograph = next(dataset.store.iterdir())
     (result,) = run_json("models", "predict", run, photograph)
     assert "stops" in result["predictions"]["shutter"]

@@ -44,7 +44,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def run_and_kill(script: str, *command: object) -> None:
+def run_killed(script: str, *command: object) -> None:
     """Run a command with a script that kills its own process."""
     process = subprocess.run([sys.executable, "-c", script, *map(str, command)], check=False, capture_output=True)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
@@ -56,7 +56,7 @@ def test_killed_training_resumes_to_the_same_weights(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_json("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", killed]
-    run_and_kill(KILL_AFTER_SAVE, *command)
+    run_killed(KILL_AFTER_SAVE, *command)
     assert not killed.exists()
     epochs: list[int] = []
     train_epoch = Trainer.train_epoch
@@ -77,7 +77,7 @@ def test_killed_feature_computation_resumes_after_last_checkpoint(
 ) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
-    run_and_kill(KILL_AFTER_CACHE_CHECKPOINT, *command)
+    run_killed(KILL_AFTER_CACHE_CHECKPOINT, *command)
     calls: list[bytes] = []
     preprocess = Predictor.preprocess
     monkeypatch.setattr(
@@ -151,18 +151,18 @@ def run_two_processes(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def test_two_processes_train_like_a_single_process(dataset: Dataset, tmp_path: Path) -> None:
     options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
-    run_json("models", "train", *options, "--out", tmp_path / "one")
+    run_json("models", "train", *options, "--out", tmp_path / "single")
     process = run_two_processes(
-        ["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "two"), "--json"]
+        ["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "parallel"), "--json"]
     )
     assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["run"] == str(tmp_path / "two")
-    for single, parallel in zip(history(tmp_path / "one"), history(tmp_path / "two"), strict=True):
+    assert json.loads(process.stdout)["run"] == str(tmp_path / "parallel")
+    for single, parallel in zip(history(tmp_path / "single"), history(tmp_path / "parallel"), strict=True):
         assert float(parallel["validation_loss"]) == pytest.approx(float(single["validation_loss"]), abs=0.05)
 
 
 def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
-    """With losses of their own one process could stop early while the other waits for it."""
+    """With separate losses a process could stop early while the other waits for it."""
     script = tmp_path / "broadcast.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nimport torch\nfrom lightmeter.models.training import distributed\n"
@@ -176,7 +176,7 @@ def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
 
 
 def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
-    """Activations are kept as 16-bit floats."""
+    """Activations are cached as 16-bit floats."""
     options = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
     for cached in ("true", "false"):
         settings = ["--set", f"cache_activations={cached}", "--data", dataset.folder, "--out", tmp_path / cached]

@@ -154,7 +154,7 @@ FORBIDDEN_REQUESTS: dict[str, tuple[int, list[Send]]] = {
     "no token": (400, [without_token]),
     "wrong token": (400, [with_token(token) for token in ("wrong", "-", "x" * 5000, "../key_file.json")]),
     "inference token for the management API": (400, [to_management("GET", "/models/tiny", "inference")]),
-    "unknown model or version": (404, [to_path("/predictions/nope"), to_path("/predictions/tiny/9.9")]),
+    "unknown model or version": (404, [to_path("/predictions/unknown"), to_path("/predictions/tiny/9.9")]),
     "model name that contains a path": (
         404,
         [
@@ -172,7 +172,7 @@ FORBIDDEN_REQUESTS: dict[str, tuple[int, list[Send]]] = {
     ),
     "removing a model": (405, [to_management("DELETE", "/models/tiny/1.0")]),
 }
-"""Requests that TorchServe itself refuses, likewise."""
+"""Requests that TorchServe itself refuses, in the same form."""
 
 
 @pytest.mark.parametrize("description", FORBIDDEN_REQUESTS)

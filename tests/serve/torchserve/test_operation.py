@@ -73,11 +73,13 @@ def test_expired_token_is_refused_and_renewed(
 
 
 def test_logs_show_messages_and_requests(server: RunningServer, command: Command) -> None:
+    server.post("/predictions/tiny", content=PHOTO, headers=OCTET_STREAM)
     lines = command("serve", "logs", "-n", 5).document["lines"]
     requests = command("serve", "logs", "--access").document["lines"]
 
     assert len(lines) == 5
     assert not any("[METRICS]" in line for line in lines)
+    assert any("/predictions/tiny" in line for line in requests)
     assert all("HTTP/" in line for line in requests)
     assert command("serve", "logs", "--server", "never").code == 1
 

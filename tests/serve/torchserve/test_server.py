@@ -80,6 +80,7 @@ def test_server_listens_on_loopback_only(server: RunningServer) -> None:
         if connection.status == psutil.CONN_LISTEN
     }
 
+    assert listening
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
 
 
