@@ -86,7 +86,7 @@ def measure_all(
 
 
 def alternate(systems: Sequence[Predict], photographs: Sequence[bytes], seconds: float) -> list[LoadResult]:
-    """Measure systems in turn, a photograph at a time."""
+    """Measure systems in alternation, with a photograph each."""
     latencies: list[list[float]] = [[] for _ in systems]
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:

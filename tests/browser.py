@@ -10,13 +10,13 @@ ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--win
 
 
 def find_programs() -> tuple[str | None, str | None]:
-    """Return the paths of Chromium and its WebDriver; None for what is not installed."""
+    """Return the paths of Chromium and its WebDriver, or None for a program that is not installed."""
     return shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
 
 @contextmanager
 def open_browser() -> Iterator[Chrome]:
-    """Open a browser with a profile of its own."""
+    """Open a browser with a new profile."""
     binary, driver = find_programs()
     options = ChromeOptions()
     options.binary_location = binary or ""

@@ -19,7 +19,7 @@ STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
 
 
 def skip_without(requirement: str) -> None:
-    """Skip a test because a program is not installed; fail instead if LIGHTMETER_TEST_STRICT is set."""
+    """Skip a test because a program is not installed, or fail if LIGHTMETER_TEST_STRICT is set."""
     message = f"{requirement} is not installed"
     if STRICT:
         pytest.fail(message)
@@ -28,9 +28,11 @@ def skip_without(requirement: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real photographs, broken files and recorded responses, beside the checkout."""
+    """Folder with real photographs, broken files and recorded responses, in the folder ``shared`` next to the checkout."""
     if not (SHARED / "photos" / "truth.csv").is_file():
-        pytest.skip("the test material (real photographs, broken files) is not beside the checkout")
+        pytest.skip(
+            "the test material (real photographs, broken files) is not in the folder shared next to the checkout"
+        )
     return SHARED
 
 

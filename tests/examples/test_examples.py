@@ -1,7 +1,7 @@
-"""Tests of the example plugins: built, installed beside Lightmeter, and tested by their own tests.
+"""The example plugins: each is installed next to Lightmeter and passes its tests.
 
-Their tests use `lightmeter.testing`, which also runs each plugin through the command line: the source harvests, the
-filter gets its settings from lightmeter.toml, the target labels, the architecture trains with options from a recipe.
+The tests of the examples use `lightmeter.testing`, which also runs each plugin with commands: a harvest from the source,
+the filter with settings of lightmeter.toml, labels of the target, and training with architecture options of a recipe.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The demo, and what runs in the project that it leaves behind: the notebook and the examples of the public API."""
+"""The demo; the notebook and the examples of the public API run in its project."""
 
 import doctest
 import shutil

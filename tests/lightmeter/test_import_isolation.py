@@ -1,4 +1,4 @@
-"""Lightmeter works in a folder whose own modules are called like Lightmeter's folders."""
+"""Lightmeter works in a folder with modules that have the names of Lightmeter's folders."""
 
 import subprocess
 import sys

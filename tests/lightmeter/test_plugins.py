@@ -13,7 +13,7 @@ from lightmeter.errors import LightmeterError, UsageError
 
 @pytest.fixture
 def broken_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed distribution whose source plugin cannot be imported."""
+    """An installed distribution with a source plugin that cannot be imported."""
     info = tmp_path / "lightmeter_source_broken-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lightmeter-source-broken\nVersion: 1.0\n")

@@ -1,4 +1,4 @@
-"""Helpers of the serving tests: commands, untrained models, photographs, a client without the project."""
+"""Helpers of the serving tests: commands, untrained models, photographs and a client of a running server."""
 
 import json
 import tomllib
@@ -40,7 +40,7 @@ def make_run(folder: Path, name: str, seed: int = 0) -> Path:
             Target("shutter", ("slow", "middle", "fast"), (-3.0, -6.0, -10.0), "log2 s"),
             Target("medium", ("digital", "film")),
         ),
-        data={"name": "made-up", "manifest_sha256": "ab" * 32},
+        data={"name": "synthetic", "manifest_sha256": "ab" * 32},
     )
     _write_run(folder, spec, seed)
     targets = {
@@ -106,7 +106,7 @@ def make_photo(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A running server as other programs see it: addresses and tokens."""
+    """A client of a running server, which uses its addresses and tokens."""
 
     project: Project
     name: str = "main"

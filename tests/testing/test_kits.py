@@ -1,4 +1,4 @@
-"""Tests that the test kits for plugins find faults."""
+"""The test kits for plugins report faulty plugins."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +75,7 @@ class WideSettings(Section):
 
 
 class Wide(Filter[WideSettings]):
-    """A filter whose measures depend on its settings, and which gives no reason."""
+    """A filter with measures that depend on its settings, and without reasons."""
 
     name, version, summary, Settings = "wide", 1, "width", WideSettings
 

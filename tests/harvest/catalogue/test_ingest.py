@@ -102,9 +102,9 @@ def test_same_url_of_another_source_is_not_downloaded(engine: Engine, run: int) 
     requests = _save(engine, run, _items("a"))
     with engine.begin() as connection:
         save_outcomes(connection, [FetchOutcome(requests[0], SightingState.FETCHED, None, _photo(2))], "salt")
-        done = save_items(connection, run, SourceContext("elsewhere", CONTEXT.schemes), _items("a"), RunOptions(), None)
-    assert done.requests == []
-    assert done.states == [SightingState.FETCHED]
+        saved = save_items(connection, run, SourceContext("other", CONTEXT.schemes), _items("a"), RunOptions(), None)
+    assert saved.requests == []
+    assert saved.states == [SightingState.FETCHED]
 
 
 @pytest.mark.parametrize(

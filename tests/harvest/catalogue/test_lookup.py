@@ -17,7 +17,7 @@ from tests.support import run_json
 
 @pytest.fixture
 def photo(harvested: Project, harvested_once: Path) -> Path:
-    """A photograph of the catalogue, as a file elsewhere."""
+    """The file from which a photograph of the catalogue was harvested."""
     return harvested_once / "photographs" / "berenice" / "0.jpg"
 
 

@@ -51,7 +51,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 class TestRetryAfter:
-    """The pauses that busy hosts ask for."""
+    """The pauses that busy hosts request."""
 
     @pytest.fixture
     def middleware(self) -> RetryAfterMiddleware:
@@ -153,7 +153,7 @@ def test_rate_limit_delays_requests_of_its_service(tmp_path: Path, pauses: list[
 
 
 class TestBackpressure:
-    """The limit on photographs in flight; the tests fail if it never waits."""
+    """The limit on photographs in flight."""
 
     def run(self, scenario: Callable[[BackpressureMiddleware, InFlightLimit], Any]) -> None:
         async def main() -> None:
@@ -168,7 +168,7 @@ class TestBackpressure:
         return Request(URL, cb_kwargs={"item": RequestItem(number, URL)})
 
     @staticmethod
-    async def waits(middleware: BackpressureMiddleware, request: Request) -> "asyncio.Task[None]":
+    async def start_waiting(middleware: BackpressureMiddleware, request: Request) -> "asyncio.Task[None]":
         """Start a request that must wait; return its task."""
         task = asyncio.create_task(middleware.process_request(request))
         for _ in range(3):
@@ -181,7 +181,7 @@ class TestBackpressure:
             first = self.request(1)
             await middleware.process_request(first)
             middleware.process_response(first, response(200))
-            task = await self.waits(middleware, self.request(2))
+            task = await self.start_waiting(middleware, self.request(2))
             in_flight.release(RequestItem(1, URL))
             await asyncio.wait_for(task, 1)
 
@@ -193,7 +193,7 @@ class TestBackpressure:
             await middleware.process_request(first)
             middleware.process_response(first, response(503))
             await asyncio.wait_for(middleware.process_request(self.request(2)), 1)
-            await self.waits(middleware, first)  # the retry needs a slot again
+            await self.start_waiting(middleware, first)  # the retry needs a slot again
 
         self.run(scenario)
 

@@ -137,14 +137,14 @@ def test_subcategories_are_read_once_up_to_depth(wiki: FakeWiki, api: ApiServer)
 def test_discovery_resumes_at_every_checkpoint(wiki: FakeWiki, api: ApiServer, options: dict[str, Any]) -> None:
     wiki.subcategories = {"A": ["B"], "B": ["C"]}
     wiki.files = {"A": [file(n) for n in range(25)], "B": [file(n) for n in range(25, 30)], "C": [file(30)]}
-    whole = discover(api, **options)
-    everything = [item.source_id for item in whole if isinstance(item, Sighting)]
-    checkpoints = {index: item.cursor for index, item in enumerate(whole) if isinstance(item, Checkpoint)}
+    results = discover(api, **options)
+    all_ids = [item.source_id for item in results if isinstance(item, Sighting)]
+    checkpoints = {index: item.cursor for index, item in enumerate(results) if isinstance(item, Checkpoint)}
     assert checkpoints
     for index, cursor in checkpoints.items():
-        before = [item.source_id for item in whole[:index] if isinstance(item, Sighting)]
+        before = [item.source_id for item in results[:index] if isinstance(item, Sighting)]
         rest = [item.source_id for item in list_items(api, json.loads(json.dumps(cursor)), **options)]
-        assert before + rest == everything
+        assert before + rest == all_ids
 
 
 def test_drawings_sounds_and_missing_files_are_skipped(wiki: FakeWiki, api: ApiServer) -> None:

@@ -170,12 +170,12 @@ class TestListings:
 
     def test_search_resumes_at_every_checkpoint(self, flickr: FakeFlickr, api: ApiServer) -> None:
         flickr.photos = [photo(number, FIRST_UPLOAD + 600_000 * number) for number in range(440)]
-        whole = discover(search="x", per_page=50)
-        checkpoints = [index for index, item in enumerate(whole) if isinstance(item, Checkpoint)]
+        results = discover(search="x", per_page=50)
+        checkpoints = [index for index, item in enumerate(results) if isinstance(item, Checkpoint)]
         assert len(checkpoints) > 4
         for index in checkpoints[::4]:
-            before = {item.source_id for item in whole[:index] if isinstance(item, Sighting)}
-            rest = {item.source_id for item in list_items(whole[index].cursor, search="x", per_page=50)}
+            before = {item.source_id for item in results[:index] if isinstance(item, Sighting)}
+            rest = {item.source_id for item in list_items(results[index].cursor, search="x", per_page=50)}
             assert not before & rest
             assert len(before | rest) == 440
 

@@ -272,9 +272,9 @@ class TestDumps:
         file = tmp_path / "dump.jsonl"
         file.write_text("\n".join(json.dumps(post(number)) for number in range(1200)))
         checkpoints = [index for index, item in enumerate(discover(dump=file)) if isinstance(item, Checkpoint)]
-        whole = discover(dump=file)
-        before = [item.source_id for item in whole[: checkpoints[0]] if isinstance(item, Sighting)]
-        rest = [item.source_id for item in list_items(whole[checkpoints[0]].cursor, dump=file)]
+        results = discover(dump=file)
+        before = [item.source_id for item in results[: checkpoints[0]] if isinstance(item, Sighting)]
+        rest = [item.source_id for item in list_items(results[checkpoints[0]].cursor, dump=file)]
         assert before + rest == [f"p{number}" for number in range(1200)]
 
     def test_damaged_dump_raises_error(self, lines: bytes, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The option ``--where`` of every command that selects photographs."""
+"""The option ``--where`` of the commands that select photographs."""
 
 from typing import Any
 

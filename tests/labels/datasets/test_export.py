@@ -135,8 +135,8 @@ def test_face_crops_are_lossless_and_manual_boxes_replace_detections(catalogue: 
     assert (sum(result["images"].values()), result["excluded"]) == (1 + 2 * 25, 4)
     first, second = images[0][1], images[1][1]
     (file,) = Path(result["folder"]).glob(f"*/*/{first}-*.png")
-    with PillowImage.open(dataset.store / first[:2] / first) as whole, PillowImage.open(file) as crop:
-        assert crop.tobytes() == whole.crop((5, 7, 25, 17)).tobytes()
+    with PillowImage.open(dataset.store / first[:2] / first) as uncropped, PillowImage.open(file) as crop:
+        assert crop.tobytes() == uncropped.crop((5, 7, 25, 17)).tobytes()
     names = {file.name for file in Path(result["folder"]).glob(f"*/*/{second}-*.png")}
     assert names == {f"{second}-0.png", f"{second}-1.png"}
     run_json("labels", "verify", "faces")
@@ -178,7 +178,7 @@ def test_crop_keeps_the_orientation_once(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("licence", "whole", "cropped"),
+    ("licence", "uncropped", "cropped"),
     [
         ("CC0-1.0", True, True),
         ("CC-BY-SA-4.0", True, True),
@@ -189,8 +189,8 @@ def test_crop_keeps_the_orientation_once(kind: str, orientation: int) -> None:
         ("ask me", False, False),
     ],
 )
-def test_licence_permits_redistribution(licence: str | None, whole: bool, cropped: bool) -> None:
-    assert permits_redistribution(licence, cropped=False) is whole
+def test_licence_permits_redistribution(licence: str | None, uncropped: bool, cropped: bool) -> None:
+    assert permits_redistribution(licence, cropped=False) is uncropped
     assert permits_redistribution(licence, cropped=True) is cropped
 
 

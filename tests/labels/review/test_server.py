@@ -170,7 +170,7 @@ Boxes = set[tuple[int, ...]]
 
 @pytest.fixture
 def boxes_of(catalogue: Any, server: ReviewServer) -> Callable[[str], Boxes]:
-    """The effective boxes of a kind in the second photograph, as the page shows them; the filter found two faces."""
+    """The effective boxes of a kind in the second photograph, as the page shows them; the filter detected two faces."""
 
     def boxes(kind: str) -> Boxes:
         rows = get_json(server, "/api/photograph?image=2")["boxes"]

@@ -18,7 +18,7 @@ BACKBONE = "mobilenetv2_050"
 
 @pytest.fixture(scope="module")
 def timm() -> Any:
-    """Return timm; if the compiled operators of torchvision do not fit, their names are enough for it."""
+    """The module timm, which needs the names of torchvision's operators even if these cannot be loaded."""
     if not hasattr(torch.ops.torchvision, "nms"):
         library = torch.library.Library("torchvision", "FRAGMENT")
         for name in ("nms", "qnms"):

@@ -52,7 +52,9 @@ def test_attention_network_learns_two_targets_with_missing_labels(tmp_path: Path
     assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
 
 
-@pytest.mark.parametrize("changes", [(), ("view_backbone=", "view_weights=")], ids=["own backbone", "shared backbone"])
+@pytest.mark.parametrize(
+    "changes", [(), ("view_backbone=", "view_weights=")], ids=["separate backbones", "shared backbone"]
+)
 def test_lightmeter_recipe_combines_regression_and_softmax(tmp_path: Path, changes: tuple[str, ...]) -> None:
     dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(MEDIUM, SHUTTER))
     run = tmp_path / "run"

@@ -21,10 +21,10 @@ import os, sys
 from lightmeter.cli import main
 from lightmeter.models.training import search
 write = search._write_result
-def write_and_die(*args):
+def write_and_kill(*args):
     write(*args)
     os.kill(os.getpid(), 9)
-search._write_result = write_and_die
+search._write_result = write_and_kill
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -59,7 +59,7 @@ def test_search_does_not_read_the_test_split(tmp_path: Path) -> None:
 def test_killed_search_resumes_from_its_journal(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run_json(*search_command(dataset, tmp_path / "whole", "--trials", 3))
+    uninterrupted = run_json(*search_command(dataset, tmp_path / "uninterrupted", "--trials", 3))
     command = search_command(dataset, tmp_path / "killed", "--trials", 3)
     process = subprocess.run([sys.executable, "-c", KILL_AFTER_FIRST_TRIAL, *command], check=False, capture_output=True)
     assert process.returncode == -signal.SIGKILL, process.stderr.decode()
@@ -76,8 +76,8 @@ def test_killed_search_resumes_from_its_journal(
     result = run_json(*command)
 
     assert len(trainings) == 2
-    assert [trial["value"] for trial in result["trials"]] == [trial["value"] for trial in whole["trials"]]
-    assert result["best"]["settings"] == whole["best"]["settings"]
+    assert [trial["value"] for trial in result["trials"]] == [trial["value"] for trial in uninterrupted["trials"]]
+    assert result["best"]["settings"] == uninterrupted["best"]["settings"]
     assert run_json(*command)["trials"] == result["trials"]
     assert len(trainings) == 2
 

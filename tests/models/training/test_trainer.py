@@ -24,10 +24,10 @@ import os, sys
 from lightmeter.cli import main
 from lightmeter.models.training.trainer import Trainer
 save = Trainer._save
-def save_and_die(*args):
+def save_and_kill(*args):
     save(*args)
     os.kill(os.getpid(), 9)
-Trainer._save = save_and_die
+Trainer._save = save_and_kill
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -36,10 +36,10 @@ import os, sys
 from lightmeter.cli import main
 from lightmeter.models.training import feature_cache
 write = feature_cache.write_atomic
-def write_and_die(*args):
+def write_and_kill(*args):
     write(*args)
     os.kill(os.getpid(), 9)
-feature_cache.write_atomic, feature_cache._CHECKPOINT_INTERVAL = write_and_die, 4
+feature_cache.write_atomic, feature_cache._CHECKPOINT_INTERVAL = write_and_kill, 4
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -53,8 +53,8 @@ def run_killed(script: str, *command: object) -> None:
 def test_killed_training_resumes_to_the_same_weights(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run_json("models", "train", *CNN, "--data", dataset.folder, "--out", whole)
+    uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
+    run_json("models", "train", *CNN, "--data", dataset.folder, "--out", uninterrupted)
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", killed]
     run_killed(KILL_AFTER_SAVE, *command)
     assert not killed.exists()
@@ -67,8 +67,8 @@ def test_killed_training_resumes_to_the_same_weights(
     run_json(*command, "--resume")
 
     assert epochs == list(range(1, EPOCHS))
-    assert history(killed) == history(whole)
-    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert history(killed) == history(uninterrupted)
+    assert (killed / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
@@ -85,9 +85,9 @@ def test_killed_feature_computation_resumes_after_last_checkpoint(
     )
     run_json(*command, "--resume")
     assert len(calls) == 4 * 12 - 4  # features of training and validation, evaluation, image statistics
-    whole = tmp_path / "whole"
-    run_json(*command[:-1], whole, "--device", "cpu")
-    assert (whole / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
+    uninterrupted = tmp_path / "uninterrupted"
+    run_json(*command[:-1], uninterrupted, "--device", "cpu")
+    assert (uninterrupted / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
 
 
 def test_interrupted_training_can_be_resumed(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

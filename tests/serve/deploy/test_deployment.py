@@ -27,7 +27,7 @@ DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 @dataclass(frozen=True)
 class Container:
-    """The scripts and the configuration of the image, run here on free ports."""
+    """The scripts and the configuration of the image, run without a container on free ports."""
 
     folder: Path
     environment: dict[str, str]

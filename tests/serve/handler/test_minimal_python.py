@@ -42,7 +42,7 @@ PREDICT = """
 import json, os, sys
 from pathlib import Path
 
-import numpy, PIL.Image, safetensors.torch, torch  # once for all archives, each of which has its own process
+import numpy, PIL.Image, safetensors.torch, torch  # imported once; each archive is tested in a forked process
 
 for folder in sys.argv[2:]:
     if not os.fork():

@@ -1,4 +1,4 @@
-"""The reason why a worker died is read from TorchServe's logs."""
+"""Diagnosis of dead workers from the logs of TorchServe."""
 
 from pathlib import Path
 

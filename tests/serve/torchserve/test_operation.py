@@ -30,7 +30,9 @@ def test_replaced_token_is_renewed(server: RunningServer, command: Command, phot
         trust_env=False,
     )
     keys = server_directory(server.project).keys
-    keys.write_text(keys.read_text().replace(server.token(), before))  # as a client that read it earlier has it
+    keys.write_text(
+        keys.read_text().replace(server.token(), before)
+    )  # the token of a client that read the file earlier
 
     result = command("serve", "predict", "tiny", photo)
 
