@@ -1,8 +1,10 @@
 """Helpers of the serving tests: commands, untrained models, photographs and a client of a running server."""
 
+import io
 import json
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,19 @@ import httpx
 import numpy as np
 import tomli_w
 import torch
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-from tests.support import CommandResult, encode_image, run_command
+from tests.support import CommandResult, encode_image, exif_tags, run_command
 
 OCTET_STREAM = {"Content-Type": "application/octet-stream"}
+CAMERA_SETTINGS: Mapping[int, object] = {0x829A: IFDRational(1, 250), 0x829D: 2.8, 0x8827: 400, 0x920A: 35.0}
+"""EXIF of 1/250 s, f/2.8, ISO 400 and 35 mm."""
 
 
 def run_in_project(*args: object, project: Project) -> CommandResult:
@@ -102,6 +108,12 @@ def make_photo(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
     """Return a JPEG of coloured noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     return encode_image(pixels, quality=90)
+
+
+def photo_with_exif(settings: Mapping[int, object] = CAMERA_SETTINGS, orientation: int = 1) -> bytes:
+    """Return the photograph `make_photo()` with EXIF; the settings are tags of the Exif IFD by number."""
+    with Image.open(io.BytesIO(make_photo())) as image:
+        return encode_image(image, quality="keep", exif=exif_tags(settings, orientation=orientation))
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
 """A model with EXIF inputs and a multi-label target, served by TorchServe."""
 
 import base64
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.serve.support import RunningServer, make_photo
+from tests.serve.support import RunningServer, make_photo, photo_with_exif
 from tests.support import CommandResult
 
 pytestmark = pytest.mark.server
@@ -18,15 +16,7 @@ pytestmark = pytest.mark.server
 TAGS = {"FNumber": "f/16", "ISO": 3200}
 
 
-def photo_with_exif() -> bytes:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769).update({0x829D: 16.0, 0x8827: 3200})
-    file = io.BytesIO()
-    Image.open(io.BytesIO(make_photo())).save(file, "JPEG", quality="keep", exif=exif)
-    return file.getvalue()
-
-
-WITHOUT_EXIF, WITH_EXIF = make_photo(), photo_with_exif()
+WITHOUT_EXIF, WITH_EXIF = make_photo(), photo_with_exif({0x829D: 16.0, 0x8827: 3200})
 
 
 def predictions(server: RunningServer, **request: Any) -> Any:

@@ -10,11 +10,11 @@ from lightmeter.serve.web_demo.format import (
     read_exif,
     target_title,
 )
-from tests.serve.web_demo.photos import photo_with_exif
+from tests.serve.support import photo_with_exif
 
 
 def test_exif_settings_are_formatted_like_on_a_camera() -> None:
-    assert read_exif(photo_with_exif(6)) == (
+    assert read_exif(photo_with_exif(orientation=6)) == (
         {"aperture": "f/2.8", "shutter": "1/250 s", "iso": "ISO 400", "focal-length": "35 mm"},
         6,
     )

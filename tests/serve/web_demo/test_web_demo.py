@@ -19,8 +19,7 @@ from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.serve.web_demo.server import web_demo
 from lightmeter.web import LocalServer
 from tests.browser import console_errors
-from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, run_in_project
-from tests.serve.web_demo.photos import photo_with_exif
+from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, photo_with_exif, run_in_project
 from tests.support import CommandRunner, wait_until
 
 pytestmark = pytest.mark.server
