@@ -1,6 +1,6 @@
 """Inter-annotator agreement: Cohen's kappa (J. Cohen, 1960), (p_observed - p_chance) / (1 - p_chance)."""
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,9 +36,7 @@ class Agreement:
     kappa: Estimate
 
 
-def agreement(
-    connection: Connection, target: Target[Any], first: str, second: str, where: str = "", seed: int = 0
-) -> Agreement:
+def agreement(connection: Connection, target: Target[Any], first: str, second: str, where: str = "") -> Agreement:
     """Compare the newest labels of two annotators.
 
     Args:
@@ -47,7 +45,6 @@ def agreement(
         first: Author of annotations.
         second: Another author.
         where: Query that selects photographs (default: all).
-        seed: Random seed of the bootstrap.
 
     Raises:
         UsageError: No photograph was labelled by both.
@@ -57,16 +54,14 @@ def agreement(
         raise UsageError(f"No photograph has labels of target {target.name} by both {first} and {second}.")
     used = {name for pair in pairs for name in pair}
     classes = (*(name for name in target.classes if name in used), *sorted(used - set(target.classes)))
-    confusion = _confusion_matrix(pairs, classes)
-    count = len(pairs)
-    draws = np.random.default_rng(seed).multinomial(count, confusion.ravel() / count, size=RESAMPLES)
+    counts, count = Counter(pairs), len(pairs)
+    confusion = np.asarray([[counts[row, column] for column in classes] for row in classes])
+    draws = np.random.default_rng(0).multinomial(count, confusion.ravel() / count, size=RESAMPLES)
     kappas = cohen_kappa(draws.reshape(-1, *confusion.shape))
     return Agreement(
         photographs=count,
         classes=classes,
-        confusion={
-            name: dict(zip(classes, row, strict=True)) for name, row in zip(classes, confusion.tolist(), strict=True)
-        },
+        confusion={row: {column: counts[row, column] for column in classes} for row in classes},
         accuracy=float(np.trace(confusion)) / count,
         kappa=estimate_from_draws(float(cohen_kappa(confusion)), kappas),
     )
@@ -89,22 +84,14 @@ def cohen_kappa(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(np.where(chance < 1, (observed - chance) / np.where(chance < 1, 1 - chance, 1), 1.0))
 
 
-def _confusion_matrix(pairs: Sequence[tuple[str, str]], classes: Sequence[str]) -> NDArray[np.int64]:
-    index = {name: number for number, name in enumerate(classes)}
-    matrix = np.zeros((len(classes), len(classes)), np.int64)
-    for first, second in pairs:
-        matrix[index[first], index[second]] += 1
-    return matrix
-
-
 def _pairs(connection: Connection, target: Target[Any], first: str, second: str, where: str) -> list[tuple[str, str]]:
-    pairs = []
+    pairs: list[Any] = []
     for id_range in id_ranges(connection, where):
         newest: dict[tuple[int, str], str | None] = {}
         for annotation in read_annotations(connection, id_range.covers(Label.image_id), [target.name]):
             newest[annotation.image_id, annotation.author] = annotation.value
         for image in id_range.ids:
-            values = newest.get((image, first)), newest.get((image, second))
-            if values[0] is not None and values[1] is not None:
-                pairs.append((values[0], values[1]))
+            labels = newest.get((image, first)), newest.get((image, second))
+            if None not in labels:
+                pairs.append(labels)
     return pairs

@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,7 @@ def audit(engine: Engine, target: Target[Any], scores: IssueScores, where: str =
 
 def write_label_issues(project: Project, target: str, issues: Sequence[LabelIssue]) -> None:
     """Store the label issues of a target until its next audit, so that they can be reviewed."""
-    document = [asdict(issue) for issue in issues]
-    write_atomic(_issues_file(project, target), json.dumps(document, indent=1))
+    write_atomic(_issues_file(project, target), json.dumps([vars(issue) for issue in issues], indent=1))
 
 
 def read_label_issues(project: Project, target: str) -> list[int]:
@@ -111,11 +110,8 @@ def _contradictions(connection: Connection, target: Target[Any], where: str) -> 
             if value := rule.get(image):
                 values["rule", ""] = value
             if len(set(values.values())) > 1:
-                yield image, f"contradiction ({_join(values)})"
-
-
-def _join(values: Mapping[tuple[str, str], str | None]) -> str:
-    return ", ".join(f"{' '.join(source).strip()}: {value}" for source, value in sorted(values.items()))
+                labels = ", ".join(f"{' '.join(source).strip()}: {value}" for source, value in sorted(values.items()))
+                yield image, f"contradiction ({labels})"
 
 
 def _scans_with_exposure(photos: LabelledPhotos, target: Target[Any]) -> Iterator[Reason]:

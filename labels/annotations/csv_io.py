@@ -1,7 +1,7 @@
 """Export annotations as CSV, and import them from CSV or Label Studio."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.labels.annotations.label_studio import read_label_studio
-from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, LABEL_PRECEDENCE, annotations_by_photo
+from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, LABEL_PRECEDENCE, PhotoAnnotations
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import unknown_name_message
 
@@ -41,14 +41,12 @@ class ImportResult:
     unknown_photographs: int = 0
 
 
-def export_csv(connection: Connection, file: Path, targets: Sequence[str], where: str = "") -> int:
-    """Write the complete annotation history of targets, one annotation per row.
+def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
+    """Write the complete annotation history of photographs, one annotation per row.
 
     Args:
-        connection: Catalogue connection.
+        photos: Photographs; see `annotations_by_photo`.
         file: File to write.
-        targets: Names of targets.
-        where: Query that selects photographs (default: all).
 
     Returns:
         The number of annotations.
@@ -57,7 +55,7 @@ def export_csv(connection: Connection, file: Path, targets: Sequence[str], where
     with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
-        for photo in annotations_by_photo(connection, targets, where):
+        for photo in photos:
             for annotation in photo.annotations:
                 time = annotation["created_at"].isoformat()
                 writer.writerow({"sha256": photo.sha256, "file": photo.file, **annotation, "created_at": time})
@@ -85,8 +83,9 @@ def import_labels(engine: Engine, file: Path, targets: Mapping[str, Target[Any]]
     defaults = {"origin": "import", "author": author, "created_at": datetime.now(UTC).isoformat()}
     rows = []
     for number, row in read(file):
+        values = {key: str(value) for key, value in row.items() if value is not None and value != ""}
         try:
-            rows.append(_to_label(defaults | _present(row), targets))
+            rows.append(_to_label(defaults | values, targets))
         except (UsageError, ValueError) as error:
             raise UsageError(f"{file}, row {number}: {error}") from error
     result = ImportResult()
@@ -107,10 +106,6 @@ def _read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield reader.line_num, {key: value for key, value in row.items() if key in COLUMNS}
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}).") from error
-
-
-def _present(row: Mapping[str, Any]) -> dict[str, str]:
-    return {key: str(value) for key, value in row.items() if value is not None and value != ""}
 
 
 def _to_label(row: Mapping[str, str], targets: Mapping[str, Target[Any]]) -> dict[str, Any]:

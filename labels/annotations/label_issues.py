@@ -16,6 +16,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.collect import LabelledPhotos
+from lightmeter.labels.datasets.shortcuts import encode_features
 from lightmeter.labels.targets.base import Target
 
 _FOLDS = 5
@@ -134,12 +135,5 @@ def _features(connection: Connection, photos: LabelledPhotos, exclude: Sequence[
                 measures[image] |= {f"{name}.{key}": v for key, v in values.items() if isinstance(v, int | float)}
     names = sorted({name for values in measures.values() for name in values})
     filter_columns = [[measures[image].get(name, -1.0) for name in names] for image in ids]
-    exif_columns = [
-        [-1.0 if value is None else value for value in photos.column(name)] for name in _EXIF if name not in exclude
-    ]
-    return np.hstack(
-        [
-            np.asarray(filter_columns, dtype=np.float64).reshape(len(ids), -1),
-            np.asarray(exif_columns, dtype=np.float64).T,
-        ]
-    )
+    exif = encode_features(photos.table, [name for name in _EXIF if name not in exclude])
+    return np.hstack([np.asarray(filter_columns, dtype=np.float64).reshape(len(ids), -1), exif])

@@ -1,33 +1,27 @@
 """Label Studio's JSON format: one task per photograph, with its annotations as choices."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import Connection
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.store import path_of
-from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations, annotations_by_photo
-from lightmeter.labels.targets.base import join_classes, split_classes
+from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
+from lightmeter.labels.targets.base import SEPARATOR, split_classes
 
 
-def export_label_studio(
-    connection: Connection, file: Path, targets: Sequence[str], store: Path, where: str = ""
-) -> int:
+def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: Path) -> int:
     """Write a Label Studio task for each photograph, with its annotations.
 
     The image of a task is the URL from which it was downloaded, otherwise its file in the store through Label Studio's
     local file server.
 
     Args:
-        connection: Catalogue connection.
+        photos: Photographs; see `annotations_by_photo`.
         file: File to write.
-        targets: Names of targets.
         store: Directory of the photo store.
-        where: Query that selects photographs (default: all).
 
     Returns:
         The number of annotations.
@@ -35,7 +29,7 @@ def export_label_studio(
     count, separator = 0, ""
     with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.write("[")
-        for photo in annotations_by_photo(connection, targets, where):
+        for photo in photos:
             out.write(f"{separator}\n{json.dumps(_task(photo, store), ensure_ascii=False)}")
             count, separator = count + len(photo.annotations), ","
         out.write("\n]\n")
@@ -87,7 +81,7 @@ def _row(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping
     row = {
         "sha256": data["sha256"],
         "target": result["from_name"],
-        "value": join_classes(choices) if choices else None,
+        "value": SEPARATOR.join(choices) if choices else None,
     }
     exported = result.get("meta", {})
     if exported.get("origin") and exported.get("value") == row["value"]:

@@ -1,6 +1,5 @@
 """Manual annotations: set labels, and show the label history of a photograph."""
 
-import getpass
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +11,7 @@ from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.labels.annotations.model import MANUAL, Annotation, insert_annotations, resolve_conflicts
 from lightmeter.labels.targets.base import Target
 
-
-def default_author() -> str:
-    """Return the user name of the operating system."""
-    try:
-        return getpass.getuser()
-    except OSError:
-        return "unknown"
+_SIGHTING_COLUMNS = ("source", "file", "owner", "licence", "page_url")
 
 
 def manual_annotation(image_id: int, target: Target[Any], value: str | None, author: str) -> Annotation:
@@ -79,18 +72,11 @@ def photo_history(connection: Connection, name: str) -> dict[str, Any]:
     image = connection.execute(
         select(Image.sha256, Image.format, Image.width, Image.height, Image.problem).where(Image.id == image_id)
     ).one()
-    sightings = select(
-        SightingRecord.source,
-        SightingRecord.file,
-        SightingRecord.owner,
-        SightingRecord.licence,
-        SightingRecord.page_url,
-    )
+    sightings = select(*(getattr(SightingRecord, name) for name in _SIGHTING_COLUMNS))
+    rows = connection.execute(sightings.where(SightingRecord.image_id == image_id))
     return {
         **image._asdict(),
-        "sightings": [
-            row._asdict() for row in connection.execute(sightings.where(SightingRecord.image_id == image_id))
-        ],
+        "sightings": [row._asdict() for row in rows],
         "exif": resolved_exif(connection, image_id, image_id).get(image_id, {}),
         "labels": _labels(connection, image_id),
     }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.ingest import copy_rows
@@ -63,10 +63,10 @@ def read_annotations(
         targets: Names of targets.
         origin: Only annotations of this origin (default: all).
     """
-    query = select(*(getattr(Label, name) for name in Annotation._fields)).where(images, Label.target.in_(targets))
+    query = _select(images, targets).order_by(Label.created_at, Label.id)
     if origin is not None:
         query = query.where(Label.origin == origin)
-    return [Annotation(*row) for row in connection.execute(query.order_by(Label.created_at, Label.id))]
+    return [Annotation(*row) for row in connection.execute(query)]
 
 
 def insert_annotations(connection: Connection, annotations: Collection[Annotation]) -> None:
@@ -86,8 +86,8 @@ def effective_annotations(connection: Connection, images: ColumnElement[bool], t
     Returns:
         A table with the fields of `Annotation` as columns.
     """
-    query = select(*(getattr(Label, name) for name in Annotation._fields)).where(images, Label.target.in_(targets))
-    rows = read_table(connection, query.order_by(Label.target, Label.image_id, Label.created_at, Label.id), _SCHEMA)
+    query = _select(images, targets).order_by(Label.target, Label.image_id, Label.created_at, Label.id)
+    rows = read_table(connection, query, _SCHEMA)
     if not rows.num_rows:
         return rows
     image, target = rows["image_id"].to_numpy(), rows["target"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -99,6 +99,11 @@ def effective_annotations(connection: Connection, images: ColumnElement[bool], t
     resolved = resolve_conflicts(Annotation(**row) for row in rows.filter(pa.array(repeated)).to_pylist())
     resolved_rows = pa.Table.from_pylist([annotation._asdict() for annotation in resolved.values()], _SCHEMA)
     return pa.concat_tables([single, resolved_rows]).sort_by([("target", "ascending"), ("image_id", "ascending")])
+
+
+def _select(images: ColumnElement[bool], targets: Collection[str]) -> Select[Any]:
+    columns = [getattr(Label, name) for name in Annotation._fields]
+    return select(*columns).where(images, Label.target.in_(targets))
 
 
 def resolve_conflicts(annotations: Iterable[Annotation]) -> dict[tuple[int, str], Annotation]:
@@ -152,12 +157,15 @@ def annotations_by_photo(connection: Connection, targets: Sequence[str], where: 
         targets: Names of targets.
         where: Query that selects photographs (default: all).
     """
+    query = select(Image.id, Image.sha256, SightingRecord.file, SightingRecord.media_url)
+    query = query.outerjoin(SightingRecord, SightingRecord.image_id == Image.id).order_by(SightingRecord.id.desc())
     for id_range in id_ranges(connection, where):
         annotations = _all_annotations(connection, id_range, targets)
-        names = _source_names(connection, id_range)
-        hashes = dict(connection.execute(select(Image.id, Image.sha256).where(id_range.covers(Image.id))).all())
+        rows = connection.execute(query.where(id_range.covers(Image.id)))
+        photos: dict[int, Any] = {image: values for image, *values in rows}  # the first sighting comes last and is kept
         for image in id_range.ids:
-            yield PhotoAnnotations(hashes[image], *names.get(image, (None, None)), annotations.get(image, ()))
+            sha256, file, media_url = photos[image]
+            yield PhotoAnnotations(sha256, file, media_url, annotations.get(image, ()))
 
 
 def _all_annotations(
@@ -169,12 +177,3 @@ def _all_annotations(
     for image, *values in connection.execute(query.order_by(Label.image_id, Label.created_at, Label.id)):
         annotations[image].append(dict(zip(ANNOTATION_COLUMNS, values, strict=True)))
     return annotations
-
-
-def _source_names(connection: Connection, id_range: IdRange) -> dict[int, tuple[str | None, str | None]]:
-    """Return file name and media URL of the first sighting of each image."""
-    query = select(SightingRecord.image_id, SightingRecord.file, SightingRecord.media_url).where(
-        id_range.covers(SightingRecord.image_id)
-    )
-    rows = connection.execute(query.order_by(SightingRecord.id.desc()))
-    return {image: (file, url) for image, file, url in rows if image is not None}

@@ -1,7 +1,7 @@
 """Read the facts that targets decide by from the catalogue, in batches of bounded size."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,21 +42,29 @@ class IdRange:
         return condition
 
 
-def id_ranges(connection: Connection, where: str = "", size: int = BATCH) -> Iterator[IdRange]:
+def decodable(where: str = "") -> ColumnElement[bool]:
+    """Return the condition that an image has no decoding problem and matches a query.
+
+    Raises:
+        UsageError: The query is invalid.
+    """
+    return and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
+
+
+def id_ranges(connection: Connection, where: str = "") -> Iterator[IdRange]:
     """Yield the images without a decoding problem in batches, empty ones omitted.
 
     Args:
         connection: Catalogue connection.
         where: Query that selects photographs (default: all).
-        size: Number of ids in a batch.
 
     Raises:
         UsageError: The query is invalid.
     """
-    condition = and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
+    condition = decodable(where)
     last = connection.scalar(select(func.max(Image.id))) or 0
-    for start in range(0, last, size):
-        query = select(Image.id).where(Image.id > start, Image.id <= start + size, condition).order_by(Image.id)
+    for start in range(0, last, BATCH):
+        query = select(Image.id).where(Image.id > start, Image.id <= start + BATCH, condition).order_by(Image.id)
         ids = connection.scalars(query).all()
         if ids:
             yield IdRange(ids)
@@ -76,19 +84,13 @@ def read_facts(
     exif = resolved_exif(connection, id_range.first, id_range.last, exif_columns)
     mediums: defaultdict[int, list[str]] = defaultdict(list)
     concepts: defaultdict[int, list[tuple[str, ...]]] = defaultdict(list)
-    for image_id, medium, sighting_concepts in _sightings(connection, id_range) if sightings else ():
+    query = select(SightingRecord.image_id, SightingRecord.medium, SightingRecord.concepts)
+    query = query.where(id_range.covers(SightingRecord.image_id)).order_by(SightingRecord.image_id, SightingRecord.id)
+    rows: Iterable[Any] = connection.execute(query) if sightings else ()
+    for image_id, medium, sighting_concepts in rows:
         if medium:
             mediums[image_id].append(medium)
         if sighting_concepts:
             concepts[image_id].append(tuple(sighting_concepts))
     for image_id in id_range.ids:
-        yield PhotoFacts(
-            image_id, exif.get(image_id, {}), tuple(mediums.get(image_id, ())), tuple(concepts.get(image_id, ()))
-        )
-
-
-def _sightings(connection: Connection, id_range: IdRange) -> Iterator[Any]:
-    query = select(SightingRecord.image_id, SightingRecord.medium, SightingRecord.concepts).where(
-        id_range.covers(SightingRecord.image_id)
-    )
-    yield from connection.execute(query.order_by(SightingRecord.image_id, SightingRecord.id))
+        yield PhotoFacts(image_id, exif.get(image_id, {}), tuple(mediums[image_id]), tuple(concepts[image_id]))

@@ -3,7 +3,7 @@
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
+from lightmeter.project import find_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,12 +27,11 @@ def set_(
     args: Annotated[
         list[str], typer.Argument(metavar="PHOTO|TARGET=CLASS", help="Photographs, then labels such as medium=film.")
     ],
-    author: Author = None,
+    author: Author,
 ) -> None:
     """Label photographs manually; 'TARGET=' removes your earlier label."""
-    from lightmeter.labels.annotations.manual import default_author, set_labels
+    from lightmeter.labels.annotations.manual import set_labels
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
 
     project = find_project()
     photographs = [arg for arg in args if not _ASSIGNMENT.match(arg) or Path(arg).is_file()]
@@ -43,7 +43,7 @@ def set_(
         raise UsageError("Give each target once; separate several classes of a target with '|'.")
     targets = {get_target(name, project): value for name, value in values.items()}
     with catalogue_engine(project) as engine:
-        hashes = set_labels(engine, photographs, targets, author or default_author())
+        hashes = set_labels(engine, photographs, targets, author)
     summary = ", ".join(f"{name} = {value or '(removed)'}" for name, value in values.items())
     plural = "s" * (len(hashes) != 1)
     console.get_console().emit(
@@ -60,7 +60,6 @@ def show(
 ) -> None:
     """Show metadata and label history of photographs."""
     from lightmeter.labels.annotations.manual import photo_history
-    from lightmeter.project import find_project
 
     with catalogue_engine(find_project()) as engine, engine.connect() as connection:
         histories = [photo_history(connection, name) for name in photographs]
@@ -90,17 +89,17 @@ def _format_history(history: "Mapping[str, Any]") -> "Iterator[Any]":
 @app.command()
 def review(
     name: TargetName,
+    author: Author,
     where: Where = "",
     queue: Annotated[
-        str, typer.Option(help="all, unreviewed, no-face, disagreements (file and source), or label-issues.")
+        Literal["all", "unreviewed", "no-face", "disagreements", "label-issues"],
+        typer.Option(help="Which photographs; disagreements: EXIF of file and source differ."),
     ] = "all",
     sample: Annotated[int | None, typer.Option(min=1, help="Size of a random sample.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port (0 = any free port).")] = 0,
-    author: Author = None,
 ) -> None:
     """Label photographs in the browser with the keyboard; only this machine can open the page."""
-    from lightmeter.labels.annotations.manual import default_author
     from lightmeter.labels.review.boxes import crops_by_kind
     from lightmeter.labels.review.queues import build_queue
     from lightmeter.labels.review.server import ReviewServer
@@ -112,7 +111,7 @@ def review(
             photographs = build_queue(
                 connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed
             )
-        session = Session(engine, target, author or default_author(), crops_by_kind(project.settings))
+        session = Session(engine, target, author, crops_by_kind(project.settings))
         with ReviewServer(project, photographs, session, port) as server, suppress(KeyboardInterrupt):
             console.get_console().emit(
                 {"url": server.page_url}, f"Open {server.page_url}\nPress Ctrl-C to stop. Labels are saved immediately."
@@ -131,36 +130,35 @@ def export(
     """Export labels with their history as CSV or for Label Studio."""
     from lightmeter.labels.annotations.csv_io import export_csv
     from lightmeter.labels.annotations.label_studio import export_label_studio
+    from lightmeter.labels.annotations.model import annotations_by_photo
     from lightmeter.labels.targets.registry import get_target, list_targets
-    from lightmeter.project import find_project
 
     project = find_project()
     names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
     if file.suffix not in (".csv", ".json"):
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
     with catalogue_engine(project) as engine, engine.connect() as connection:
+        photos = annotations_by_photo(connection, names, where)
         if file.suffix == ".csv":
-            count = export_csv(connection, file, names, where)
+            count = export_csv(photos, file)
         else:
-            count = export_label_studio(connection, file, names, project.store.resolve(), where)
+            count = export_label_studio(photos, file, project.store.resolve())
     console.get_console().emit({"file": file, "labels": count}, f"Exported {count} labels: {file}")
 
 
 @app.command(name="import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A .csv file, or a .json export of Label Studio.", exists=True)],
-    author: Author = None,
+    author: Author,
 ) -> None:
     """Import labels from CSV or Label Studio; existing labels are not added again."""
     from lightmeter.labels.annotations.csv_io import import_labels
-    from lightmeter.labels.annotations.manual import default_author
     from lightmeter.labels.targets.registry import list_targets
-    from lightmeter.project import find_project
 
     project = find_project()
     targets = {name: entry.target for name, entry in list_targets(project).items()}
     with catalogue_engine(project) as engine:
-        result = import_labels(engine, file, targets, author or default_author())
+        result = import_labels(engine, file, targets, author)
     console.get_console().emit(
         vars(result),
         f"{result.added} labels added, {result.existing} already existed, {result.unknown_photographs} skipped "

@@ -10,6 +10,7 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
+from lightmeter.project import Project, find_optional_project, find_project
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from lightmeter.labels.datasets.split import SplitOptions
     from lightmeter.labels.datasets.verify import Violation
     from lightmeter.labels.targets.base import Target
-    from lightmeter.project import Project
 
 app = CommandGroup()
 
@@ -51,7 +51,6 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     """Create a data set whose splits share no photographer, camera body or near-duplicates."""
     from lightmeter.labels.datasets.crops import crop_for
     from lightmeter.labels.datasets.split import SplitOptions
-    from lightmeter.project import find_project
 
     project = find_project()
     if "/" in name or name.startswith("."):
@@ -107,7 +106,6 @@ def export_dataset(
     """Export a data set with its images as WebDataset, image folder or Parquet."""
     from lightmeter.labels.datasets.dataset import open_dataset
     from lightmeter.labels.datasets.export.export import export
-    from lightmeter.project import find_project
 
     project = find_project()
     dataset = open_dataset(folder)
@@ -123,7 +121,7 @@ def export_dataset(
     console.get_console().emit(vars(result), "\n".join(lines))
 
 
-def _targets(names: list[str], project: "Project", *, undersample: bool) -> "list[Target[Any]]":
+def _targets(names: list[str], project: Project, *, undersample: bool) -> "list[Target[Any]]":
     from lightmeter.labels.targets.registry import get_target
 
     if not names:
@@ -137,7 +135,7 @@ def _targets(names: list[str], project: "Project", *, undersample: bool) -> "lis
 
 
 def _create(
-    project: "Project", folder: Path, targets: "list[Target[Any]]", options: "SplitOptions"
+    project: Project, folder: Path, targets: "list[Target[Any]]", options: "SplitOptions"
 ) -> "list[FreezeResult]":
     """Create one data set, or one for each fold."""
     from dataclasses import replace
@@ -160,7 +158,6 @@ def _create(
 def _violations(dataset: "Dataset") -> "list[Violation]":
     """Verify a data set, with the catalogue if the command runs in a project."""
     from lightmeter.labels.datasets.verify import verify as find_violations
-    from lightmeter.project import find_optional_project
 
     project = find_optional_project()
     with progress_bar("verifying", dataset.manifest.num_rows) as on_progress:

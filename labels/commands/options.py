@@ -1,23 +1,35 @@
 """Options and helpers shared by the commands."""
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightmeter.project import Project, find_project
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from lightmeter.labels.targets.base import Target
-    from lightmeter.project import Project
 
-Author = Annotated[str | None, typer.Option(help="Author (default: your user name).")]
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # KeyError before Python 3.13
+        return "unknown"
+
+
+Author = Annotated[
+    str, typer.Option(help="Author (default: your user name).", default_factory=_user_name, show_default=False)
+]
 TargetName = Annotated[str, typer.Argument(metavar="TARGET", help="Name of the target.")]
 
 
 @contextmanager
-def catalogue_engine(project: "Project") -> "Iterator[Engine]":
+def catalogue_engine(project: Project) -> "Iterator[Engine]":
     """Open the catalogue of a project for the duration of a block."""
     from lightmeter.harvest.catalogue.session import open_engine
 
@@ -31,7 +43,6 @@ def catalogue_engine(project: "Project") -> "Iterator[Engine]":
 def find_target(name: str) -> "tuple[Project, Target[Any]]":
     """Return the current project and one of its targets."""
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
 
     project = find_project()
     return project, get_target(name, project)

@@ -32,8 +32,6 @@ def audit(
     ] = True,
 ) -> None:
     """Find labels that may be wrong; review them with 'labels review TARGET --queue label-issues'."""
-    from dataclasses import asdict
-
     from lightmeter.labels.annotations.audit import audit as find_issues
     from lightmeter.labels.annotations.audit import write_label_issues
 
@@ -49,7 +47,7 @@ def audit(
         f"{more}Review them with: lightmeter labels review {target.name} --queue label-issues",
     ]
     console.get_console().emit(
-        [asdict(issue) for issue in issues], parts if issues else f"No label issues for target {target.name}."
+        [vars(issue) for issue in issues], parts if issues else f"No label issues for target {target.name}."
     )
 
 

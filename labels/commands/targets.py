@@ -10,6 +10,7 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
+from lightmeter.project import find_optional_project, find_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,6 @@ _MAX_BINS = 24
 def targets() -> None:
     """List targets."""
     from lightmeter.labels.targets.registry import list_targets
-    from lightmeter.project import find_optional_project
 
     document = [
         {
@@ -64,7 +64,6 @@ def apply(
     from lightmeter.labels.annotations.rules import apply as apply_rules
     from lightmeter.labels.annotations.rules import count_photographs
     from lightmeter.labels.targets.registry import get_target
-    from lightmeter.project import find_project
 
     project = find_project()
     selected = [get_target(name, project) for name in dict.fromkeys(names)]

@@ -8,12 +8,11 @@ from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.labels.datasets.classes import format_rare_classes
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, read_dataset
 from lightmeter.labels.datasets.diff import differences
 from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_warnings
-from lightmeter.labels.datasets.split import SplitOptions, SplitResult
+from lightmeter.labels.datasets.split import SplitOptions, SplitResult, format_rare_classes
 
 _FOLD = re.compile(r"fold-\d+")
 _OPTIONS = ("seed", "ratios", "group_by", "min_per_class", "where", "holdout_source", "undersample", "crop")

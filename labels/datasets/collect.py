@@ -48,19 +48,9 @@ class LabelledPhotos:
     """
 
     targets: Sequence[Target[Any]]
-    table: pa.Table = field(init=False)
-    label_counts: dict[str, LabelCounts] = field(init=False)
+    table: pa.Table
+    label_counts: dict[str, LabelCounts]
     uncropped: int = 0
-
-    def __post_init__(self) -> None:
-        self.label_counts = {target.name: LabelCounts() for target in self.targets}
-        schema = SCHEMA
-        for target in self.targets:
-            schema = schema.append(pa.field(label_column(target.name), TEXT))
-            schema = schema.append(pa.field(stops_column(target.name), pa.float64()))
-        for name in CROP_COLUMNS:
-            schema = schema.append(pa.field(name, pa.int32()))
-        self.table = schema.empty_table()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -105,8 +95,11 @@ def collect(
         crop: Kind of crop to collect instead of whole photographs.
         on_progress: Called with the number of photographs read since the last call.
     """
-    photographs = LabelledPhotos(targets)
-    tables = [photographs.table]
+    fields = [*SCHEMA, *((name, pa.int32()) for name in CROP_COLUMNS)]
+    for target in targets:
+        fields += [(label_column(target.name), TEXT), (stops_column(target.name), pa.float64())]
+    tables = [pa.schema(fields).empty_table()]
+    photographs = LabelledPhotos(targets, tables[0], {target.name: LabelCounts() for target in targets})
     for id_range in id_ranges(connection, where):
         table = _labelled(connection, id_range, photographs)
         if crop is not None:

@@ -108,7 +108,7 @@ def _sightings(connection: Connection, id_range: IdRange) -> tuple[pa.Table, pa.
 
 
 def _lists(sightings: pa.Table, column: str) -> pa.Table:
-    """Return the known values of a column as one list per image."""
+    """Return the values of a column, without nulls, as one list per image."""
     rows = sightings.filter(pc.is_valid(sightings[column]))
     lists = rows.group_by("image_id", use_threads=False).aggregate([(column, "list")])
     return lists.rename_columns(["image_id", f"{column}s"])

@@ -71,13 +71,12 @@ def shortcut_baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]
     truth = _indicators(labelled, target)
     names, groups = np.unique(labelled["group"].to_numpy(zero_copy_only=False), return_inverse=True)
     folds = _folds(truth, groups, names.tolist())
-    predictions = {"all positive" if target.multilabel else "majority": _constant(truth, folds, target)}
+    if target.multilabel:
+        predictions = {"all positive": np.ones_like(truth)}
+    else:  # a tree on a constant predicts the most frequent class of the other folds
+        predictions = {"majority": _cross_predict(np.zeros((len(truth), 1)), truth, folds, target)}
     for kind, columns in shortcut_features(target).items():
-        features = _features(labelled, columns)
-        predictions[kind] = np.zeros_like(truth)
-        for fold in np.unique(folds):
-            train, test = folds != fold, folds == fold
-            predictions[kind][test] = _predict(features[train], truth[train], features[test], target)
+        predictions[kind] = _cross_predict(encode_features(labelled, columns), truth, folds, target)
     return [_baseline(kind, truth, predicted, groups, target) for kind, predicted in predictions.items()]
 
 
@@ -105,7 +104,7 @@ def shortcut_predictions(train: pa.Table, test: pa.Table, target: TargetSpec) ->
     truth, rows = _indicators(train, target), pa.concat_tables([train, test])
     predictions = {}
     for kind, columns in shortcut_features(target).items():
-        features = _features(rows, columns)
+        features = encode_features(rows, columns)
         predictions[kind] = _predict(features[: len(truth)], truth, features[len(truth) :], target)
     return predictions
 
@@ -136,13 +135,11 @@ def _folds(truth: Indicators, groups: Integers, names: Sequence[str]) -> Integer
     return stratified_group_split(counts, [1 / n_folds] * n_folds, names, seed=0)[groups]
 
 
-def _constant(truth: Indicators, folds: Integers, target: TargetSpec) -> Indicators:
-    """Predict all classes, or the most frequent class of the other folds."""
-    if target.multilabel:
-        return np.ones_like(truth)
+def _cross_predict(features: Floats, truth: Indicators, folds: Integers, target: TargetSpec) -> Indicators:
     predicted = np.zeros_like(truth)
     for fold in np.unique(folds):
-        predicted[np.ix_(folds == fold, [truth[folds != fold].sum(axis=0).argmax()])] = True
+        train, test = folds != fold, folds == fold
+        predicted[test] = _predict(features[train], truth[train], features[test], target)
     return predicted
 
 
@@ -156,8 +153,16 @@ def _predict(train: Floats, truth: Indicators, test: Floats, target: TargetSpec)
     return np.asarray(np.arange(truth.shape[1]) == classes[:, None])
 
 
-def _features(table: pa.Table, columns: Sequence[str]) -> Floats:
-    """Return numbers as they are, -1 where missing, and one-hot columns of the most frequent texts."""
+def encode_features(table: pa.Table, columns: Sequence[str]) -> Floats:
+    """Return numbers as they are, -1 where missing, and one-hot columns of the most frequent texts.
+
+    Args:
+        table: Photographs.
+        columns: Columns of numbers and texts.
+
+    Returns:
+        Features, shape (n_photographs, n_features).
+    """
     parts = []
     for name in columns:
         column = table[name]

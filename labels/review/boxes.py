@@ -1,7 +1,6 @@
 """Boxes drawn on a photograph (faces, the area inside a border), converted between display and file coordinates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -20,19 +19,6 @@ BOX_KINDS = ("inside", "face")
 Row = dict[str, Any]
 _COPIED_COLUMNS = ("x", "y", "width", "height", "orientation", "score", "details")
 _NO_BOX: Row = dict.fromkeys(Box._fields, 0)
-
-
-@dataclass(frozen=True)
-class BoxEdit:
-    """The manual boxes of a photograph before an edit, to undo it.
-
-    Attributes:
-        kind: One of `BOX_KINDS`.
-        rows: Rows of the table ``regions``.
-    """
-
-    kind: str
-    rows: Sequence[Row]
 
 
 def crops_by_kind(settings: Settings) -> dict[str, Crop]:
@@ -78,7 +64,7 @@ def display_boxes(connection: Connection, image_id: int, crops: Mapping[str, Cro
     ]
 
 
-def add_box(connection: Connection, image_id: int, crop: Crop, box: Box, replaces: int | None = None) -> BoxEdit:
+def add_box(connection: Connection, image_id: int, crop: Crop, box: Box, replaces: int | None = None) -> list[Row]:
     """Add a box to the effective boxes of a photograph; a new ``inside`` replaces the previous one.
 
     Args:
@@ -88,6 +74,9 @@ def add_box(connection: Connection, image_id: int, crop: Crop, box: Box, replace
         box: The box in display coordinates.
         replaces: Id of a box that the new one replaces.
 
+    Returns:
+        The manual boxes before the edit, for `set_manual_boxes`.
+
     Raises:
         UsageError: There is no such photograph or box, or the box is empty or exceeds the image.
     """
@@ -95,12 +84,11 @@ def add_box(connection: Connection, image_id: int, crop: Crop, box: Box, replace
     if not _is_inside(box, display_size(size, orientation)):
         raise UsageError("The box is empty or exceeds the image.")
     row = {**to_file(box, size, orientation)._asdict(), "orientation": orientation}
-    return _set_manual_rows(
-        connection, image_id, crop.region, [*_other_rows(connection, image_id, crop, replaces), row]
-    )
+    rows = [*_other_rows(connection, image_id, crop, replaces), row]
+    return set_manual_boxes(connection, image_id, crop.region, rows)
 
 
-def remove_box(connection: Connection, image_id: int, crop: Crop, box_id: int) -> BoxEdit:
+def remove_box(connection: Connection, image_id: int, crop: Crop, box_id: int) -> list[Row]:
     """Remove a box. An empty row replaces the last box, so that those found by filters do not become effective again.
 
     Args:
@@ -109,16 +97,14 @@ def remove_box(connection: Connection, image_id: int, crop: Crop, box_id: int) -
         crop: The kind of box.
         box_id: Id of the box.
 
+    Returns:
+        The manual boxes before the edit, for `set_manual_boxes`.
+
     Raises:
         UsageError: There is no such box.
     """
     rows = _other_rows(connection, image_id, crop, box_id) or [_NO_BOX]
-    return _set_manual_rows(connection, image_id, crop.region, rows)
-
-
-def undo_edit(connection: Connection, image_id: int, edit: BoxEdit) -> None:
-    """Restore the manual boxes from before an edit."""
-    _set_manual_rows(connection, image_id, edit.kind, edit.rows)
+    return set_manual_boxes(connection, image_id, crop.region, rows)
 
 
 def _effective_rows(connection: Connection, image_id: int, crop: Crop) -> list[Row]:
@@ -135,15 +121,25 @@ def _other_rows(connection: Connection, image_id: int, crop: Crop, box_id: int |
     return [] if crop.kind == "border-free" else [row for row in rows if row["id"] != box_id]
 
 
-def _set_manual_rows(connection: Connection, image_id: int, kind: str, rows: Sequence[Row]) -> BoxEdit:
-    """Replace all manual boxes of a kind, and return the previous ones."""
+def set_manual_boxes(connection: Connection, image_id: int, kind: str, rows: Sequence[Row]) -> list[Row]:
+    """Replace all manual boxes of a kind.
+
+    Args:
+        connection: Catalogue connection.
+        image_id: Primary key of the image.
+        kind: One of `BOX_KINDS`.
+        rows: Rows of the table ``regions``.
+
+    Returns:
+        The previous rows.
+    """
     manual = Region.image_id == image_id, Region.kind == kind, Region.origin == MANUAL
     previous = [dict(row) for row in connection.execute(select(Region.__table__).where(*manual)).mappings()]
     connection.execute(delete(Region).where(*manual))
     for row in rows:
         values = {name: row[name] for name in _COPIED_COLUMNS if name in row}
         connection.execute(insert(Region).values(image_id=image_id, kind=kind, origin=MANUAL, **values))
-    return BoxEdit(kind, previous)
+    return previous
 
 
 def _is_inside(box: Box, size: Size) -> bool:

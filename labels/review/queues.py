@@ -2,22 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
 
-from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
-from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.labels.annotations.audit import read_label_issues
 from lightmeter.labels.annotations.model import MANUAL, read_annotations, resolve_conflicts
+from lightmeter.labels.annotations.photo_facts import decodable
 from lightmeter.labels.datasets.crops import Crop, crop_for
-from lightmeter.plugins import unknown_name_message
 from lightmeter.project import Project
 
-LABEL_ISSUES = "label-issues"
+QueueKind = Literal["all", "unreviewed", "no-face", "disagreements", "label-issues"]
+
 _NO_LABEL: dict[str, Any] = {"label": None, "origin": None}
 _TOLERANCE = 1.1  # ratio of two values of one setting that rounding explains
 
@@ -61,7 +60,7 @@ def build_queue(
     project: Project,
     target: str,
     *,
-    kind: str = "all",
+    kind: QueueKind = "all",
     where: str = "",
     sample: int | None = None,
     seed: int = 0,
@@ -79,18 +78,14 @@ def build_queue(
         seed: Random seed of the sample.
 
     Raises:
-        UsageError: Kind or query is invalid, or the target was not audited.
+        UsageError: The query is invalid, or the target was not audited.
     """
     conditions = _conditions(target, crop_for("face", project.settings))
-    if kind not in conditions:
-        raise UsageError(unknown_name_message("queue", kind, list(conditions)))
-    decodable = Image.problem.is_(None)
     if kind == "all" and not where.strip() and sample is None:
-        return Queue(target, connection.scalar(select(func.count(Image.id)).where(decodable)) or 0)
-    selected = parse_where(where) if where.strip() else true()
-    query = select(Image.id).where(decodable, selected, conditions[kind])
+        return Queue(target, connection.scalar(select(func.count(Image.id)).where(decodable())) or 0)
+    query = select(Image.id).where(decodable(where), conditions[kind])
     ids = np.asarray(connection.scalars(query).all(), dtype=np.int64)
-    if kind == LABEL_ISSUES:
+    if kind == "label-issues":
         ids = np.intersect1d(ids, read_label_issues(project, target))
     if sample is not None and sample < len(ids):
         ids = np.random.default_rng(seed).choice(np.sort(ids), sample, replace=False)
@@ -106,7 +101,7 @@ def effective_labels(connection: Connection, ids: Sequence[int], target: str) ->
     return labels
 
 
-def _conditions(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
+def _conditions(target: str, face: Crop) -> dict[QueueKind, ColumnElement[bool]]:
     manual = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin == MANUAL)
     inspected = exists().where(Inspection.image_id == Image.id, Inspection.filter == "faces")
     has_face = exists().where(Region.image_id == Image.id, face.condition)
@@ -115,7 +110,7 @@ def _conditions(target: str, face: Crop) -> dict[str, ColumnElement[bool]]:
         "unreviewed": ~manual.correlate(Image),
         "no-face": and_(inspected.correlate(Image), ~has_face.correlate(Image)),
         "disagreements": _disagreements(),
-        LABEL_ISSUES: true(),
+        "label-issues": true(),
     }
 
 

@@ -1,26 +1,31 @@
 """Server of the review page: loopback only, with a token, serving one queue to one person."""
 
+import io
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, DispatchFunction, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lightmeter import image_grid
 from lightmeter.errors import UsageError
-from lightmeter.geometry import Box
+from lightmeter.files import write_atomic
+from lightmeter.geometry import ORIENTATION_TAG, Box
+from lightmeter.harvest.store import path_of
 from lightmeter.labels.review.boxes import BOX_KINDS
 from lightmeter.labels.review.queues import Queue
 from lightmeter.labels.review.session import Session
-from lightmeter.labels.review.thumbnails import original, thumbnail
 from lightmeter.project import Project
 from lightmeter.web import LocalServer, error_response, local_app, page_routes, read_body
 
@@ -30,6 +35,9 @@ _COOKIE = "lightmeter-review"
 _CONTENT_SECURITY_POLICY = "default-src 'self'; frame-ancestors 'none'"
 _MAX_BODY_BYTES = 10_000
 _IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
+_ROTATED_BY_BROWSERS = ("JPEG", "MPO")
+_SHOWN_BY_BROWSERS = (*_ROTATED_BY_BROWSERS, "PNG", "GIF", "WEBP")
+_THUMBNAIL_SIDE = 320
 
 Id = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -49,8 +57,15 @@ class ReviewServer(LocalServer):
 
     def __init__(self, project: Project, queue: Queue, session: Session, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
-        routes = [*page_routes(_PAGE), *_api_routes(queue, session), *_image_routes(project)]
-        protected = Mount("/", routes=routes, middleware=[Middleware(_RequireToken, token=self.token)])
+        routes = [
+            *page_routes(_PAGE),
+            *_api_routes(queue, session),
+            _image("/photo/{sha256}", partial(_original, project.store)),
+            _image("/thumbnail/{sha256}", partial(_thumbnail, project.store, project.state / "thumbnails")),
+        ]
+        protected = Mount(
+            "/", routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=_require_token(self.token))]
+        )
         super().__init__(local_app([protected], content_security_policy=_CONTENT_SECURITY_POLICY), port)
 
     @property
@@ -59,25 +74,22 @@ class ReviewServer(LocalServer):
         return f"{self.url}/?token={self.token}"
 
 
-class _RequireToken:
-    """ASGI middleware that exchanges the token in the URL for a cookie, and rejects requests without either."""
+def _require_token(token: str) -> DispatchFunction:
+    """Return middleware that exchanges the token in the URL for a cookie, and rejects requests without either."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token
+    def is_valid(value: str | None) -> bool:
+        return secrets.compare_digest((value or "").encode(), token.encode())
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
-        if request.url.path == "/" and self._is_valid(request.query_params.get("token")):
+    async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if request.url.path == "/" and is_valid(request.query_params.get("token")):
             redirect = RedirectResponse("/", 303)
-            redirect.set_cookie(_COOKIE, self._token, httponly=True, samesite="strict")
-            await redirect(scope, receive, send)
-        elif self._is_valid(request.cookies.get(_COOKIE)):
-            await self._app(scope, receive, send)
-        else:
-            await error_response(403, "Open the URL that the command printed.")(scope, receive, send)
+            redirect.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
+            return redirect
+        if is_valid(request.cookies.get(_COOKIE)):
+            return await call_next(request)
+        return error_response(403, "Open the URL that the command printed.")
 
-    def _is_valid(self, token: str | None) -> bool:
-        return secrets.compare_digest((token or "").encode(), self._token.encode())
+    return dispatch
 
 
 class _Message(BaseModel):
@@ -168,14 +180,6 @@ def _validate(model: type[M], values: bytes | Mapping[str, str]) -> M:
         raise UsageError(f"Invalid request: {'.'.join(map(str, problem['loc']))}: {problem['msg']}.") from error
 
 
-def _image_routes(project: Project) -> list[BaseRoute]:
-    cache = project.state / "thumbnails"
-    return [
-        _image("/photo/{sha256}", lambda sha256: original(project.store, sha256)),
-        _image("/thumbnail/{sha256}", lambda sha256: (thumbnail(project.store, cache, sha256), "image/jpeg")),
-    ]
-
-
 def _image(path: str, read: Callable[[str], tuple[bytes, str]]) -> Route:
     def endpoint(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
@@ -188,3 +192,33 @@ def _image(path: str, read: Callable[[str], tuple[bytes, str]]) -> Route:
         return Response(data, media_type=media_type, headers=_IMAGE_HEADERS)
 
     return Route(path, endpoint)
+
+
+def _original(store: Path, sha256: str) -> tuple[bytes, str]:
+    """Return the bytes and media type of a photograph, converted to PNG if browsers might not show it upright.
+
+    Raises:
+        OSError: The file is missing or cannot be decoded.
+    """
+    data = path_of(store, sha256).read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        upright = image.format in _ROTATED_BY_BROWSERS or image.getexif().get(ORIENTATION_TAG, 1) == 1
+        if image.format in _SHOWN_BY_BROWSERS and upright:
+            return data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else Image.MIME[image.format]
+        out = io.BytesIO()
+        ImageOps.exif_transpose(image).convert("RGB").save(out, "PNG")
+    return out.getvalue(), "image/png"
+
+
+def _thumbnail(store: Path, cache: Path, sha256: str) -> tuple[bytes, str]:
+    """Return a small upright JPEG of a photograph, from the cache if possible.
+
+    Raises:
+        OSError: The file is missing or cannot be decoded.
+    """
+    file = cache / f"{sha256}.jpg"
+    if not file.is_file():
+        out = io.BytesIO()
+        image_grid.thumbnail(path_of(store, sha256), _THUMBNAIL_SIDE).save(out, "JPEG", quality=85)
+        write_atomic(file, out.getvalue())
+    return file.read_bytes(), "image/jpeg"

@@ -1,7 +1,7 @@
 """A review session: what a person sees of each photograph, labels and boxes they set, and undo."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.labels.annotations.manual import manual_annotation
 from lightmeter.labels.annotations.model import MANUAL, insert_annotations, read_annotations
 from lightmeter.labels.datasets.crops import Crop
-from lightmeter.labels.review.boxes import BoxEdit, add_box, display_boxes, image_size, remove_box, undo_edit
+from lightmeter.labels.review.boxes import Row, add_box, display_boxes, image_size, remove_box, set_manual_boxes
 from lightmeter.labels.review.queues import effective_labels
 from lightmeter.labels.targets.base import Target, split_classes
 
@@ -32,14 +32,14 @@ class Session:
         target: The target.
         author: Author of the labels.
         crops: As returned by `crops_by_kind`.
-        history: Edits that can be undone, newest last: image id, and the author's previous label or boxes.
+        history: Edits that can be undone, newest last: image id, and the function that undoes the edit.
     """
 
     engine: Engine
     target: Target[Any]
     author: str
     crops: Mapping[str, Crop]
-    history: list[tuple[int, str | BoxEdit | None]] = field(default_factory=list)
+    history: list[tuple[int, Callable[[], object]]] = field(default_factory=list)
 
     def classes(self) -> list[str]:
         """Return the classes of the target; for open classes those in use, by descending frequency."""
@@ -92,7 +92,8 @@ class Session:
             image_size(connection, image_id)  # raises for an unknown photograph
             annotations = read_annotations(connection, own, [self.target.name])
         self._annotate(image_id, value)
-        self.history.append((image_id, annotations[-1].value if annotations else None))
+        previous = annotations[-1].value if annotations else None
+        self.history.append((image_id, lambda: self._annotate(image_id, previous)))
         return image_id
 
     def add_box(self, image_id: int, kind: str, box: Box, replaces: int | None = None) -> int:
@@ -101,11 +102,7 @@ class Session:
         Raises:
             UsageError: The box is empty or exceeds the image, or there is no such kind, photograph or box.
         """
-        crop = self._crop(kind)
-        with self.engine.begin() as connection:
-            edit = add_box(connection, image_id, crop, box, replaces)
-        self.history.append((image_id, edit))
-        return image_id
+        return self._edit_boxes(image_id, kind, lambda c, crop: add_box(c, image_id, crop, box, replaces))
 
     def remove_box(self, image_id: int, kind: str, box_id: int) -> int:
         """Remove a box, and return the image id.
@@ -113,11 +110,7 @@ class Session:
         Raises:
             UsageError: There is no such kind or box.
         """
-        crop = self._crop(kind)
-        with self.engine.begin() as connection:
-            edit = remove_box(connection, image_id, crop, box_id)
-        self.history.append((image_id, edit))
-        return image_id
+        return self._edit_boxes(image_id, kind, lambda c, crop: remove_box(c, image_id, crop, box_id))
 
     def undo(self) -> int | None:
         """Undo the last edit.
@@ -127,18 +120,21 @@ class Session:
         """
         if not self.history:
             return None
-        image_id, previous = self.history.pop()
-        if isinstance(previous, BoxEdit):
-            with self.engine.begin() as connection:
-                undo_edit(connection, image_id, previous)
-        else:
-            self._annotate(image_id, previous)
+        image_id, undo = self.history.pop()
+        undo()
         return image_id
 
-    def _crop(self, kind: str) -> Crop:
+    def _edit_boxes(self, image_id: int, kind: str, edit: Callable[[Connection, Crop], list[Row]]) -> int:
         if kind not in self.crops:
             raise UsageError(f"Unknown kind of box '{kind}'.")
-        return self.crops[kind]
+        with self.engine.begin() as connection:
+            previous = edit(connection, self.crops[kind])
+        self.history.append((image_id, lambda: self._restore_boxes(image_id, kind, previous)))
+        return image_id
+
+    def _restore_boxes(self, image_id: int, kind: str, rows: Sequence[Row]) -> None:
+        with self.engine.begin() as connection:
+            set_manual_boxes(connection, image_id, kind, rows)
 
     def _annotate(self, image_id: int, value: str | None) -> None:
         annotation = manual_annotation(image_id, self.target, value, self.author)

@@ -1,7 +1,7 @@
 """The contract of target plugins: a rule that assigns photographs to classes declared in TOML."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -171,7 +171,7 @@ class Target(ABC, Generic[D]):
                 raise UsageError(f"'{text}' contains an empty class name.")
             if self.classes and name not in self.classes:
                 raise UsageError(unknown_name_message(f"{self.name} class", name, list(self.classes)))
-        return join_classes(sorted(set(names), key=self.classes.index if self.classes else None))
+        return SEPARATOR.join(sorted(set(names), key=self.classes.index if self.classes else None))
 
     def number_of(self, value: str | None) -> float | None:
         """Return the number of a class in the target's unit; None for targets that are not ordinal."""
@@ -181,8 +181,3 @@ class Target(ABC, Generic[D]):
 def split_classes(value: str) -> tuple[str, ...]:
     """Return the class names of a stored value."""
     return tuple(value.split(SEPARATOR))
-
-
-def join_classes(names: Iterable[str]) -> str:
-    """Return the value to store for class names."""
-    return SEPARATOR.join(names)

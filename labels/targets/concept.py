@@ -3,15 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from lightmeter.labels.targets.base import (
-    SEPARATOR,
-    Decision,
-    Definition,
-    OpenDefinition,
-    PhotoFacts,
-    Target,
-    join_classes,
-)
+from lightmeter.labels.targets.base import SEPARATOR, Decision, Definition, OpenDefinition, PhotoFacts, Target
 
 
 class ConceptDefinition(OpenDefinition):
@@ -34,7 +26,7 @@ class Concept(Target[ConceptDefinition]):
     def decide(self, facts: PhotoFacts) -> Decision:
         """Return the concepts of all sightings."""
         names = {_normalise(concept) for concepts in facts.concepts for concept in self._select(concepts)} - {""}
-        return Decision(join_classes(sorted(names))) if names else Decision(reason=f"no {self.name}")
+        return Decision(SEPARATOR.join(sorted(names))) if names else Decision(reason=f"no {self.name}")
 
     def _select(self, concepts: Sequence[str]) -> Sequence[str]:
         if self.definition.level == "first":

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from fractions import Fraction
+from math import inf
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -28,16 +29,12 @@ class Bin(ClassDefinition):
     """
 
     stops: float | None = None
-    lower: Quantity | None = Field(None, alias="from")
-    upper: Quantity | None = Field(None, alias="to")
-
-    def contains(self, value: float) -> bool:
-        """Return whether a value lies between the bounds."""
-        return (self.lower is None or value >= self.lower) and (self.upper is None or value <= self.upper)
+    lower: Quantity = Field(0.0, alias="from")
+    upper: Quantity = Field(inf, alias="to")
 
     def is_below(self, value: float, number: float) -> bool:
         """Return whether the class lies below a value (in the unit of the EXIF column, and in that of the target)."""
-        return number > self.stops if self.stops is not None else self.upper is not None and value > self.upper
+        return number > self.stops if self.stops is not None else value > self.upper
 
 
 class BinnedDefinition(Definition):
@@ -54,7 +51,7 @@ class BinnedDefinition(Definition):
     @model_validator(mode="after")
     def _stops_or_bounds(self) -> Self:
         centres = [item.stops for item in self.classes if item.stops is not None]
-        bounded = [item for item in self.classes if (item.lower, item.upper) != (None, None)]
+        bounded = [item for item in self.classes if item.model_fields_set & {"lower", "upper"}]
         if len(centres) == len(self.classes) and not bounded:
             if centres != sorted(centres):
                 raise ValueError("classes must be in the order of their stops")
@@ -97,7 +94,7 @@ class BinnedTarget(Target[BinnedDefinition]):
         return name if distance <= self.definition.tolerance else None
 
     def _containing(self, value: float) -> str | None:
-        return next((item.name for item in self.definition.classes if item.contains(value)), None)
+        return next((item.name for item in self.definition.classes if item.lower <= value <= item.upper), None)
 
     def _gap(self, value: float, number: float) -> str:
         """Return the exclusion reason of a value outside every bin."""

@@ -41,7 +41,9 @@ def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
         UsageError: A definition file is invalid.
     """
     types = plugins.installed("targets")
-    folders = {_definitions_of(plugin): plugin.distribution for plugin in types.values()}
+    folders = {
+        Path(inspect.getfile(plugin.load())).parent / "definitions": plugin.distribution for plugin in types.values()
+    }
     if project:
         folders[project.root / FOLDER] = "project"
     entries: dict[str, RegisteredTarget] = {}
@@ -71,10 +73,6 @@ def get_target(name: str, project: Project | None = None) -> Target[Any]:
     if name not in entries:
         raise UsageError(plugins.unknown_name_message("target", name, list(entries)))
     return entries[name].target
-
-
-def _definitions_of(plugin: Plugin) -> Path:
-    return Path(inspect.getfile(plugin.load())).parent / "definitions"
 
 
 def _read(file: Path, types: Mapping[str, Plugin]) -> Target[Any]:

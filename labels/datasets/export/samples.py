@@ -28,7 +28,7 @@ class Sample:
 
     Attributes:
         key: Unique name: the SHA-256 of the photograph, for crops followed by the number of the crop.
-        suffix: File name suffix of the image format.
+        file_name: Key with the suffix of the image format.
         data: Original bytes, or a crop as PNG.
         metadata: `METADATA_COLUMNS` of the manifest row.
         labels: Class by target name, None if missing; a list of classes for multilabel targets.
@@ -36,16 +36,11 @@ class Sample:
     """
 
     key: str
-    suffix: str
+    file_name: str
     data: bytes
     metadata: dict[str, Any]
     labels: dict[str, str | list[str] | None]
     stops: dict[str, float | None]
-
-    @property
-    def file_name(self) -> str:
-        """Key and suffix."""
-        return f"{self.key}.{self.suffix}"
 
 
 def permits_redistribution(licence: str | None, *, cropped: bool) -> bool:
@@ -91,7 +86,7 @@ def samples(
             key = f"{key}-{number}"
         yield Sample(
             key,
-            suffix,
+            f"{key}.{suffix}",
             data,
             {name: row[name] for name in METADATA_COLUMNS},
             {target.name: row[label_column(target.name)] for target in targets},
