@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    """A web site on loopback."""
+    """A website on loopback."""
     site = Site()
     yield site
     site.close()

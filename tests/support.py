@@ -218,7 +218,7 @@ def _handler(respond: Callable[[HttpRequest], HttpResponse]) -> type[BaseHTTPReq
 
 
 class Site(LoopbackServer):
-    """A web site on loopback with responses that a test sets.
+    """A website on loopback with responses that a test sets.
 
     Attributes:
         responses: By path; a function is called with the number of earlier requests of the path.
