@@ -8,7 +8,7 @@ from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.recipe import Recipe, read_recipe
-from lightmeter.models.training.runs import find_run, new_run_folder, open_run
+from lightmeter.models.training.runs import find_run, new_run_folder, open_run, training_dataset
 from lightmeter.models.training.train import TrainingRun
 from lightmeter.models.training.train import train as train_recipe
 
@@ -95,5 +95,5 @@ def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, devic
     """
     predictor = load_predictor(run, device)
     if not isinstance(dataset, Dataset):
-        dataset = open_dataset(Path(dataset or str(predictor.spec.data.get("name", ""))))
+        dataset = training_dataset(predictor, Path(dataset) if dataset else None)
     return evaluate_run(find_run(Path(run)), predictor, dataset)

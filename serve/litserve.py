@@ -14,7 +14,7 @@ import torch
 from fastapi import HTTPException
 from litserve import LitAPI, LitServer
 
-from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.serve.handler.request import Request, parse_request
 from lightmeter.serve.handler.service import PredictionService

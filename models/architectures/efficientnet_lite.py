@@ -109,16 +109,12 @@ class EfficientNetLite(nn.Module):
         """Return the output of the last layer for the maps of the blocks, shape (N, 1280, H/32, W/32)."""
         return functional.relu6(self._bn1(self._conv_head(maps)))
 
-    def maps(self, images: Tensor) -> Tensor:
-        """Return feature maps of shape (N, 1280, H/32, W/32) for images of shape (N, 3, H, W)."""
-        x = self.stem(images)
-        for block in self._blocks:
-            x = block(x)
-        return self.last(x)
-
     def forward(self, images: Tensor) -> Tensor:
-        """Return features of shape (N, 1280), averaged over each image."""
-        return self.maps(images).mean((2, 3))
+        """Return features of shape (N, 1280), averaged over each image, for images of shape (N, 3, H, W)."""
+        maps = self.stem(images)
+        for block in self._blocks:
+            maps = block(maps)
+        return self.last(maps).mean((2, 3))
 
 
 def _round_channels(channels: float) -> int:

@@ -13,8 +13,8 @@ from lightmeter.models.commands.options import (
     SplitName,
     TargetName,
     TrainingData,
-    analysis_split,
     open_dataset,
+    open_for_analysis,
 )
 
 app = CommandGroup()
@@ -57,11 +57,9 @@ def attack(
     """Measure adversarial robustness: accuracy under FGSM and PGD attacks."""
     from lightmeter.models.analysis.attacks import attack_split
     from lightmeter.models.evaluation.plots import attack_plot
-    from lightmeter.models.training.runs import find_run, open_run
+    from lightmeter.models.training.runs import find_run
 
-    predictor = open_run(run)
-    dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    result = attack_split(predictor, dataset, analysis_split(run, split), target, _numbers(epsilons), limit)
+    result = attack_split(*open_for_analysis(run, data, split), target, _numbers(epsilons), limit)
     plot = find_run(run) / "plots" / f"attack-{result['target']}.png"
     write_atomic(plot, attack_plot(result))
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
@@ -81,11 +79,9 @@ def importance(
     from lightmeter.bootstrap import format_estimate
     from lightmeter.models.analysis.permutation_importance import permutation_importance
     from lightmeter.models.evaluation.plots import importance_plot
-    from lightmeter.models.training.runs import find_run, open_run
+    from lightmeter.models.training.runs import find_run
 
-    predictor = open_run(run)
-    dataset = open_dataset(data or Path(str(predictor.spec.data.get("name", ""))))
-    result = permutation_importance(predictor, dataset, analysis_split(run, split), target, repeats)
+    result = permutation_importance(*open_for_analysis(run, data, split), target, repeats)
     plot = find_run(run) / "plots" / f"importance-{result['target']}.png"
     write_atomic(plot, importance_plot(result))
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]

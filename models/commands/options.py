@@ -1,12 +1,13 @@
 """Options of several commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset, Split
+    from lightmeter.models.runtime.predictor import Predictor
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
 TrainingData = Annotated[
@@ -28,28 +29,29 @@ ExifFile = Annotated[
 SplitName = Annotated[str, typer.Option(help="validation, or test once it was evaluated.")]
 
 
-def analysis_split(run: Path, split: str) -> "Split":
-    """Return the split of an analysis; it must not have been fitted to, and test must have been evaluated before.
+def open_for_analysis(run: Path, data: Path | None, split: str) -> "tuple[Predictor, Dataset, Split]":
+    """Open a run and its data set, and check that the split may be analysed.
+
+    The split must not have been fitted to, and test must have been evaluated before.
 
     Raises:
         UsageError: The split is unknown or must not be used.
     """
     from lightmeter.errors import UsageError
-    from lightmeter.models.training.runs import find_run, read_metrics
+    from lightmeter.models.training.runs import find_run, open_run, read_metrics, training_dataset
 
     metrics = read_metrics(find_run(run))
-    if split == "validation":
-        if "refitted" in metrics["training"]:
-            raise UsageError(
-                "The heads of this model were fitted to validation as well; run 'lightmeter models evaluate' and use "
-                "--split test."
-            )
-        return "validation"
-    if split != "test":
+    if split not in {"validation", "test"}:
         raise UsageError(f"Unknown split '{split}': use validation or test.")
-    if "test" not in metrics:
+    if split == "validation" and "refitted" in metrics["training"]:
+        raise UsageError(
+            "The heads of this model were fitted to validation as well; run 'lightmeter models evaluate' and use "
+            "--split test."
+        )
+    if split not in metrics:
         raise UsageError("The test split has not been evaluated; run 'lightmeter models evaluate' first.")
-    return "test"
+    predictor = open_run(run)
+    return predictor, training_dataset(predictor, data), cast("Split", split)
 
 
 def open_dataset(folder: Path) -> "Dataset":

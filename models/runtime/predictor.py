@@ -23,18 +23,8 @@ from ...exposure import setting_from_stops
 from ...geometry import Box
 from .. import architectures
 from .exif_features import Tags
-from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
+from .preprocess import ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
-
-__all__ = [
-    "BrokenModel",
-    "InvalidPhoto",
-    "ModelInput",
-    "PhotoPrediction",
-    "Predictor",
-    "TargetPrediction",
-    "to_tensors",
-]
 
 THRESHOLD = 0.5
 """Probability from which a class of a multilabel target is predicted."""
@@ -86,12 +76,8 @@ class PhotoPrediction:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the predictions as JSON types."""
-        return {
-            "model": self.model,
-            "version": self.version,
-            "dataset": self.dataset,
-            "predictions": {target: prediction.as_dict() for target, prediction in self.predictions.items()},
-        }
+        predictions = {target: prediction.as_dict() for target, prediction in self.predictions.items()}
+        return {**vars(self), "predictions": predictions}
 
 
 class Predictor:

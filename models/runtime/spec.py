@@ -8,7 +8,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -164,8 +164,8 @@ class ModelSpec:
         return {target.name: len(target.classes) for target in self.targets}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the specification as TOML types."""
-        return cast("dict[str, Any]", _to_toml(asdict(self)))
+        """Return the specification as nested dictionaries, as in ``model.toml``."""
+        return asdict(self)
 
 
 def read_spec(run: Path) -> ModelSpec:
@@ -219,7 +219,7 @@ def _parse(key: str, value: Any, kind: Any) -> Any:
         ValueError: The value is out of range.
     """
     origin, args = get_origin(kind), get_args(kind)
-    if hasattr(kind, "__dataclass_fields__"):
+    if is_dataclass(kind):
         return _parse_dataclass(key, _table(key, value), kind)
     if origin is Literal:
         if value not in args:
@@ -271,10 +271,3 @@ def _table(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{key} must be a table")
     return value
-
-
-def _to_toml(value: Any) -> Any:
-    """Return a value with lists instead of tuples and without None, which TOML lacks."""
-    if isinstance(value, Mapping):
-        return {key: _to_toml(item) for key, item in value.items() if item is not None}
-    return [_to_toml(item) for item in value] if isinstance(value, list | tuple) else value

@@ -4,7 +4,8 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,18 +52,14 @@ def each_photograph(
             return error
 
     workers = os.cpu_count() or 1
-    pending: deque[tuple[Row, Future[Result | InvalidPhoto]]] = deque()
     with single_thread(), console.get_console().progress() as progress, ThreadPoolExecutor(workers) as pool:
-        task = progress.add_task(description, total=len(rows))
+        submitted = ((row, pool.submit(apply, row)) for row in rows)
+        pending = deque(islice(submitted, workers * _PENDING_PER_WORKER))
         try:
-            for row in rows:
-                pending.append((row, pool.submit(apply, row)))
-                if len(pending) >= workers * _PENDING_PER_WORKER:
-                    yield _next(pending)
-                    progress.advance(task)
-            while pending:
-                yield _next(pending)
-                progress.advance(task)
+            for _ in progress.track(rows, description=description):
+                row, future = pending.popleft()
+                yield row, future.result()
+                pending.extend(islice(submitted, 1))
         finally:
             for _, future in pending:
                 future.cancel()
@@ -115,11 +112,6 @@ def check_readable(dataset: Dataset, split: str, photographs: Sequence[object]) 
     if not photographs:
         name = {"train": "training"}.get(split, split)
         raise UsageError(f"No photograph in the {name} split of {dataset.spec.name} can be read.")
-
-
-def _next(pending: deque[tuple[Row, "Future[Result | InvalidPhoto]"]]) -> tuple[Row, Result | InvalidPhoto]:
-    row, future = pending.popleft()
-    return row, future.result()
 
 
 def _read(dataset: Dataset, row: Row) -> bytes:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightmeter.models.runtime.spec import Target
+from lightmeter.models.training.recipe import Network
 
 
 def gaussian_soft_targets(stops: Tensor, centres: Tensor, std: float) -> Tensor:
@@ -35,8 +36,7 @@ class Loss:
         targets: Targets of the model.
         classes: Classes of all training photographs by target, as in `Batch.classes`; for the class weights.
         device: Device of the loss.
-        class_weights: Whether classes are weighted inversely to their frequency.
-        soft_target_std: Standard deviation in stops of Gaussian soft targets; 0 for hard targets.
+        training: Class weights and soft targets.
     """
 
     def __init__(
@@ -44,14 +44,12 @@ class Loss:
         targets: tuple[Target, ...],
         classes: Mapping[str, Tensor],
         device: torch.device,
-        *,
-        class_weights: bool,
-        soft_target_std: float,
+        training: Network,
     ) -> None:
-        self.soft_target_std = soft_target_std
+        self.soft_target_std = training.soft_target_std
         self.stops = {target.name: torch.tensor(target.stops, device=device) for target in targets if target.stops}
         self.weights = {
-            target.name: _weights(classes[target.name], len(target.classes), inverse=class_weights).to(device)
+            target.name: _weights(classes[target.name], len(target.classes), inverse=training.class_weights).to(device)
             for target in targets
             if not target.multilabel
         }

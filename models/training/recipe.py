@@ -228,7 +228,7 @@ def _set(values: dict[str, Any], setting: str) -> None:
     node: Any = values
     for parent in parents:
         node = node[int(parent) if isinstance(node, list) else parent]
-    node[int(last) if isinstance(node, list) else last] = _parse(text)
+    node[int(last) if isinstance(node, list) else last] = parse_value(text)
 
 
 def _full_key(key: str, values: dict[str, Any]) -> tuple[str, ...]:
@@ -267,7 +267,7 @@ def _builder_options(architecture: str) -> list[str]:
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
-def _parse(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Return a TOML value, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

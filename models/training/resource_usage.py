@@ -27,30 +27,31 @@ class RaplMeter:
     """
 
     def __init__(self, counters: Path = COUNTERS) -> None:
-        self._packages = sorted(folder for folder in counters.glob("intel-rapl:*") if _is_package(folder))
-        self._last = self._read()
+        folders = sorted(counters.glob("intel-rapl:*"))
+        self._packages = [folder for folder in folders if folder.name.count(":") == 1]  # their parts have two colons
+        self._ranges = self._read("max_energy_range_uj")
+        self._last = self._read("energy_uj")
         self._microjoules = 0
         self._done = threading.Event()
 
     @property
     def joules(self) -> float | None:
         """Energy since the meter was created; None if a counter cannot be read."""
-        values = self._read()
-        if not values or len(values) != len(self._last):
+        values = self._read("energy_uj")
+        if not (values and self._last and self._ranges):
             return None
-        for package, before, after in zip(self._packages, self._last, values, strict=True):
-            wrapped = _read_number(package / "max_energy_range_uj") or 0
-            self._microjoules += after - before if after >= before else after - before + wrapped
+        for before, after, counter_range in zip(self._last, values, self._ranges, strict=True):
+            self._microjoules += after - before + (counter_range if after < before else 0)
         self._last = values
         return self._microjoules / 1e6
 
     @contextmanager
-    def running(self) -> Iterator["RaplMeter"]:
+    def running(self) -> Iterator[None]:
         """Read the counters often enough while the block runs."""
         thread = threading.Thread(target=self._poll, daemon=True)
         thread.start()
         try:
-            yield self
+            yield
         finally:
             self._done.set()
             thread.join()
@@ -59,9 +60,12 @@ class RaplMeter:
         while not self._done.wait(_INTERVAL_S):
             _ = self.joules
 
-    def _read(self) -> list[int]:
-        values = [_read_number(package / "energy_uj") for package in self._packages]
-        return [value for value in values if value is not None]
+    def _read(self, name: str) -> list[int]:
+        """Return a number of each package; an empty list if one of them cannot be read."""
+        try:
+            return [int((package / name).read_text()) for package in self._packages]
+        except (OSError, ValueError):
+            return []
 
 
 class ResourceUsage:
@@ -116,15 +120,3 @@ def _peak_memory_mb(device: str) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def _is_package(folder: Path) -> bool:
-    """Return whether a counter is that of a whole package; its parts are named ``intel-rapl:0:1``."""
-    return folder.name.count(":") == 1
-
-
-def _read_number(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return None

@@ -19,6 +19,7 @@ from torch import nn
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, write_atomic
+from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
@@ -121,6 +122,11 @@ def open_run(run: Path, device: str = "cpu") -> Predictor:
         return Predictor.load(find_run(run), device)
     except BrokenModel as error:
         raise UsageError(str(error)) from error
+
+
+def training_dataset(predictor: Predictor, dataset: Path | None) -> Dataset:
+    """Open a data set; by default the one of the project with the name of a model's training data set."""
+    return open_dataset(dataset or Path(str(predictor.spec.data.get("name", ""))))
 
 
 def spec_of(run: Path) -> ModelSpec:

@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import statistics
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from lightmeter import console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training.recipe import read_recipe
+from lightmeter.models.training.recipe import parse_value, read_recipe
 from lightmeter.models.training.train import train
 
 JOURNAL_FILE = "search.journal"
@@ -232,17 +231,13 @@ def _recipe_toml(task: Search, settings: Sequence[str], value: float) -> str:
 
 def _parse_choices(text: str) -> tuple[str, ...]:
     """Return the values of a list; commas within brackets and quotes do not separate values."""
-    try:
-        values = tomllib.loads(f"value = [{text}]")["value"]
-    except tomllib.TOMLDecodeError:
+    values = parse_value(f"[{text}]")
+    if isinstance(values, str):  # not TOML
         return tuple(part.strip() for part in text.split(","))
     return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
 def _parse_number(text: str) -> Any:
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None
+    value = parse_value(text)
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return value if usable else None

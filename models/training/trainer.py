@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -54,13 +53,7 @@ class Trainer:
             self.train_data, training.batch_size, self.device, self.sampler
         )
         self.validation_batches = batch_loader(self.validation_data, training.batch_size, self.device)
-        self.loss = Loss(
-            targets,
-            self.train_data.classes,
-            self.device,
-            class_weights=training.class_weights,
-            soft_target_std=training.soft_target_std,
-        )
+        self.loss = Loss(targets, self.train_data.classes, self.device, training)
         self.state = TrainerState()
         self.start = time.perf_counter()
         self.earlier_seconds = self.waiting_seconds = 0.0
@@ -196,8 +189,8 @@ class Trainer:
     def _fingerprint(self) -> str:
         """Return a hash of all that determines the result."""
         spec = self.predictor.spec
-        values = [spec.as_dict()["preprocessing"], spec.architecture, dict(spec.architecture_options), dict(spec.data)]
-        values += [self.training.model_dump(mode="json"), self.job.seed, [asdict(target) for target in spec.targets]]
+        fields = ("preprocessing", "architecture", "architecture_options", "data", "targets")
+        values = [*map(spec.as_dict().get, fields), self.training.model_dump(mode="json"), self.job.seed]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def _result(self) -> FitResult:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...models.runtime.predictor import InvalidPhoto, ModelInput, Predictor
-from ...models.runtime.preprocess import patch_positions
+from ...models.runtime.predictor import Predictor
+from ...models.runtime.preprocess import InvalidPhoto, ModelInput, patch_positions
 
 _MAX_PATCHES = 64
 _UNPROCESSABLE = 422

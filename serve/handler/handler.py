@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...models.runtime.predictor import InvalidPhoto
+from ...models.runtime.preprocess import InvalidPhoto
 from .metrics import PredictionMetrics, expected_class_shares
 from .request import parse_request
 from .service import PredictionService

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...models.runtime.input_warnings import input_warnings
 from ...models.runtime.memory import keep_freed_memory
-from ...models.runtime.predictor import InvalidPhoto, Predictor
+from ...models.runtime.predictor import Predictor
+from ...models.runtime.preprocess import InvalidPhoto
 from .explanation import explain
 from .request import Request
 

@@ -18,6 +18,7 @@ from lightmeter.models.training.loader import class_matrix, class_numbers
 from lightmeter.models.training.recipe import Boosting
 
 _MAX_LOGIT = 20.0
+_MIN_PROBABILITY = 1e-9
 
 Examples = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Measures of shape (N, M) and classes of shape (N,)."""
@@ -30,15 +31,13 @@ class _Classifier:
     Attributes:
         label: Name in the history.
         columns: Columns of the ensemble that hold the classes; a binary classifier has one, for its second class.
-        train: Training examples.
-        validation: Validation examples, which select the number of trees.
+        examples: Examples of each split; those of validation select the number of trees.
         class_weights: Whether classes are weighted inversely to their frequency.
     """
 
     label: str
     columns: Sequence[int]
-    train: Examples
-    validation: Examples
+    examples: Mapping[str, Examples]
     class_weights: bool
 
 
@@ -70,28 +69,28 @@ def _measures(inputs: Inputs) -> NDArray[np.float32]:
 
 
 def _classifiers(target: Target, inputs: Mapping[str, Inputs], training: Boosting) -> Iterator[_Classifier]:
-    train, validation = inputs["train"], inputs["validation"]
     if not target.multilabel:
+        classes = {split: class_numbers(data.rows, target) for split, data in inputs.items()}
         columns = range(len(target.classes))
-        examples = [_examples(split, class_numbers(split.rows, target)) for split in (train, validation)]
-        yield _Classifier(target.name, columns, examples[0], examples[1], training.class_weights)
+        yield _Classifier(target.name, columns, _examples(inputs, classes), training.class_weights)
         return
-    matrices = [np.nan_to_num(class_matrix(split.rows, target), nan=-1) for split in (train, validation)]
+    matrices = {split: np.nan_to_num(class_matrix(data.rows, target), nan=-1) for split, data in inputs.items()}
     for number, name in enumerate(target.classes):
-        examples = [
-            _examples(split, matrix[:, number].astype(np.int64))
-            for split, matrix in zip((train, validation), matrices, strict=True)
-        ]
-        yield _Classifier(f"{target.name} {name}", (number,), examples[0], examples[1], class_weights=False)
+        classes = {split: matrix[:, number].astype(np.int64) for split, matrix in matrices.items()}
+        yield _Classifier(f"{target.name} {name}", (number,), _examples(inputs, classes), class_weights=False)
 
 
-def _examples(inputs: Inputs, classes: NDArray[np.int64]) -> Examples:
-    return _measures(inputs)[classes >= 0], classes[classes >= 0]
+def _examples(inputs: Mapping[str, Inputs], classes: Mapping[str, NDArray[np.int64]]) -> dict[str, Examples]:
+    """Return the labelled photographs of each split."""
+    return {
+        split: (_measures(data)[classes[split] >= 0], classes[split][classes[split] >= 0])
+        for split, data in inputs.items()
+    }
 
 
 def _fit(ensemble: Ensemble, classifier: _Classifier, training: Boosting, seed: int) -> list[float]:
     """Fit a classifier, write its best number of trees to the ensemble, and return the loss after each tree."""
-    measures, classes = classifier.train
+    measures, classes = classifier.examples["train"]
     counts = np.bincount(classes, minlength=max(2, len(classifier.columns)))
     absent = np.flatnonzero(counts == 0)
     if len(classifier.columns) == 1 and len(absent):
@@ -108,7 +107,7 @@ def _fit(ensemble: Ensemble, classifier: _Classifier, training: Boosting, seed: 
     )
     weights = 1 / counts[classes] * len(classes) if classifier.class_weights else None
     model.fit(measures, classes, sample_weight=weights)
-    staged = model.staged_predict_proba(classifier.validation[0])
+    staged = model.staged_predict_proba(classifier.examples["validation"][0])
     losses = [_loss(probabilities, model.classes_, classifier) for probabilities in staged]
     _copy(ensemble, model, int(np.argmin(losses)) + 1, classifier.columns)
     ensemble.value[0, absent] = -_MAX_LOGIT  # classes without training examples
@@ -117,14 +116,10 @@ def _fit(ensemble: Ensemble, classifier: _Classifier, training: Boosting, seed: 
 
 def _loss(probabilities: NDArray[np.float64], fitted_classes: NDArray[np.int64], classifier: _Classifier) -> float:
     """Return the mean validation loss, with class weights if the classifier has them."""
-    classes = classifier.validation[1]
-    columns = {int(name): index for index, name in enumerate(fitted_classes)}
-    losses = np.asarray(
-        [
-            -np.log(max(probabilities[row, columns[name]], 1e-9)) if name in columns else _MAX_LOGIT
-            for row, name in enumerate(classes)
-        ]
-    )
+    _, classes = classifier.examples["validation"]
+    of_class = np.zeros((len(classes), max(2, len(classifier.columns))))
+    of_class[:, fitted_classes] = probabilities
+    losses = -np.log(np.maximum(of_class[np.arange(len(classes)), classes], _MIN_PROBABILITY))
     if classifier.class_weights:
         return float(np.mean([losses[classes == name].mean() for name in np.unique(classes)]))
     return float(losses.mean())

@@ -24,7 +24,7 @@ from torch import Tensor
 from lightmeter.bootstrap import group_indices
 from lightmeter.exposure import is_stop_unit
 from lightmeter.labels.datasets.dataset import TargetSpec
-from lightmeter.models.training.heads.softmax import HeadData, hard_targets, linear_logits
+from lightmeter.models.training.heads.softmax import HeadData, hard_targets
 from lightmeter.models.training.loader import Row, class_numbers, stops_of
 from lightmeter.models.training.recipe import Probe
 
@@ -147,10 +147,6 @@ class MixedEffectsRegression:
             biases = slopes * intercept + constants
             heads.append(np.concatenate([slopes[:, None] * weights, biases[:, None]], 1))
         return torch.from_numpy(np.stack(heads))
-
-    def logits(self, features: Tensor) -> Tensor:
-        """Return logits of shape (P, N, C) for features of shape (N, F)."""
-        return torch.stack([linear_logits(parameters, features) for parameters in self.parameters])
 
 
 def mixed_effects_head(

@@ -101,13 +101,9 @@ class SoftmaxRegression:
         self.parameters = torch.stack(fitted)
         return self
 
-    def logits(self, features: Tensor) -> Tensor:
+    def outputs(self, features: Tensor) -> Tensor:
         """Return logits of shape (P, N, C) for features of shape (N, F)."""
         return torch.stack([linear_logits(parameters, features) for parameters in self.parameters])
-
-    def outputs(self, features: Tensor) -> Tensor:
-        """Return what `calibrate` takes: the logits."""
-        return self.logits(features)
 
     def calibrate(self, outputs: Tensor, data: HeadData) -> Tensor:
         """Return logits for out-of-fold outputs; they are the same."""

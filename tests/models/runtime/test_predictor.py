@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.runtime.predictor import BrokenModel, Predictor
-from lightmeter.models.runtime.spec import read_spec
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.spec import BrokenModel, read_spec
 from tests.models.conftest import jpeg
 from tests.support import run_text
 

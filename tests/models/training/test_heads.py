@@ -17,6 +17,7 @@ from lightmeter.models.training.heads.softmax import (
     HeadData,
     SoftmaxRegression,
     grouped_folds,
+    linear_logits,
     reduce_features,
     softmax_data,
 )
@@ -85,7 +86,7 @@ def fitted(head: MixedEffectsRegression, data: HeadData) -> tuple[MixedEffectsRe
 
 def predictions(head: MixedEffectsRegression, features: Tensor) -> NDArray[np.int64]:
     """Return the predicted class of each photograph."""
-    return np.asarray(head.logits(features)[-1].argmax(1))
+    return np.asarray(linear_logits(head.parameters[-1], features).argmax(1))
 
 
 @settings(deadline=None, max_examples=20)
@@ -124,7 +125,8 @@ def test_linear_parameters_give_the_logits_of_the_density() -> None:
 
     (estimates,) = head.outputs(features)
 
-    assert torch.allclose(head.logits(features)[0], head.densities[0].logits(estimates[:, 0].numpy()))
+    expected = head.densities[0].logits(estimates[:, 0].numpy())
+    assert torch.allclose(linear_logits(head.parameters[0], features), expected)
 
 
 def test_photographs_between_classes_are_used_if_another_target_has_their_stops() -> None:

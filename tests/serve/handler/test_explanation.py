@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.serve.handler.request import Request
 from lightmeter.serve.handler.service import PredictionService
 from tests.serve.support import RunningServer, make_photo, make_run

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lightmeter.models.runtime.predictor import InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.serve.handler.request import OPTIONS, PHOTO_FIELDS, parse_request
 from tests.serve.support import OCTET_STREAM, RunningServer, make_photo
 from tests.support import encode_image
