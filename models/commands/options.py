@@ -1,12 +1,12 @@
 """Options of several commands."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from lightmeter.labels.datasets.dataset import Dataset, Split
+    from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.models.runtime.predictor import Predictor
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
@@ -26,23 +26,21 @@ ExifFile = Annotated[
     Path | None,
     typer.Option("--exif", help="JSON file of EXIF tags for models that use them, as from 'exiftool -n -json'."),
 ]
-SplitName = Annotated[str, typer.Option(help="validation, or test once it was evaluated.")]
+SplitName = Annotated[Literal["validation", "test"], typer.Option(help="Split; test must have been evaluated before.")]
 
 
-def open_for_analysis(run: Path, data: Path | None, split: str) -> "tuple[Predictor, Dataset, Split]":
+def open_for_analysis(run: Path, data: Path | None, split: SplitName) -> "tuple[Predictor, Dataset, SplitName]":
     """Open a run and its data set, and check that the split may be analysed.
 
     The split must not have been fitted to, and test must have been evaluated before.
 
     Raises:
-        UsageError: The split is unknown or must not be used.
+        UsageError: The split must not be used.
     """
     from lightmeter.errors import UsageError
     from lightmeter.models.training.runs import find_run, open_run, read_metrics, training_dataset
 
     metrics = read_metrics(find_run(run))
-    if split not in {"validation", "test"}:
-        raise UsageError(f"Unknown split '{split}': use validation or test.")
     if split == "validation" and "refitted" in metrics["training"]:
         raise UsageError(
             "The heads of this model were fitted to validation as well; run 'lightmeter models evaluate' and use "
@@ -51,7 +49,7 @@ def open_for_analysis(run: Path, data: Path | None, split: str) -> "tuple[Predic
     if split not in metrics:
         raise UsageError("The test split has not been evaluated; run 'lightmeter models evaluate' first.")
     predictor = open_run(run)
-    return predictor, training_dataset(predictor, data), cast("Split", split)
+    return predictor, training_dataset(predictor, data), split
 
 
 def open_dataset(folder: Path) -> "Dataset":

@@ -1,7 +1,7 @@
 """Commands that predict with runs and compare them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,7 +34,7 @@ def predict(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the first is the reference.")],
-    split: Annotated[str, typer.Option(help="Split to compare on: test or validation.")] = "test",
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Split to compare on.")] = "test",
     out: Annotated[Path | None, typer.Option(help="HTML page to write, with plots.")] = None,
 ) -> None:
     """Compare runs on the same photographs: metrics, differences with intervals, training time and energy."""
