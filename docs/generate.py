@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ Settings are in `lightmeter.toml` at the root of a project. Environment variable
 `[catalogue] url` is `LIGHTMETER_CATALOGUE__URL`. API keys are read from environment variables only and never written
 anywhere.
 """
-SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples):$")
+SECTION = re.compile(r"^(Args|Attributes|Fixtures|Returns|Yields|Raises|Example|Examples):$")
+MODULE_PREFIX = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z])|~")  # also the mark of type variables
 
 
 def main() -> int:
@@ -128,7 +130,7 @@ def _signature(value: Callable[..., Any]) -> str:
         text = str(inspect.signature(value))
     except (TypeError, ValueError):
         return ""
-    return re.sub(r" object at 0x[0-9a-f]+", "", text)
+    return MODULE_PREFIX.sub("", re.sub(r" object at 0x[0-9a-f]+", "", text))
 
 
 def _members(value: type) -> Iterator[tuple[str, str]]:
@@ -137,7 +139,7 @@ def _members(value: type) -> Iterator[tuple[str, str]]:
         if name.startswith("_") or not inspect.getdoc(member):
             continue
         function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
-        if isinstance(function, property):
+        if isinstance(function, property | cached_property):
             yield name, _markdown(function)
         elif inspect.isfunction(function):
             yield name, f"```python\n{name}{_signature(function)}\n```\n\n{_markdown(function)}"
@@ -145,26 +147,35 @@ def _members(value: type) -> Iterator[tuple[str, str]]:
 
 def _markdown(value: Any) -> str:
     """Render a Google-style docstring as Markdown: sections as headings, entries as lists, examples as code."""
-    lines = (inspect.getdoc(value) or "").splitlines()
     out: list[str] = []
     section = ""
-    for line in lines:
+    for line in (inspect.getdoc(value) or "").splitlines():
         if match := SECTION.match(line):
-            out += _close(section)
+            _end_section(out)
             section = match[1]
-            out += [f"**{section}**", "", *(["```pycon"] if section.startswith("Example") else [])]
+            out += [f"**{section}**", ""]
         elif section and line and not line.startswith(" "):
-            out += [*_close(section), line]
+            _end_section(out)
+            out.append(line)
             section = ""
-        elif section in ("Args", "Attributes", "Raises"):
+        elif section in ("Args", "Attributes", "Fixtures", "Raises"):
             out.append(_list_item(line))
+        elif section:
+            out += ["```pycon"] if line.startswith("    >>>") and out[-1] == "" else []
+            out.append(line.removeprefix("    "))
         else:
-            out.append(line.removeprefix("    ") if section else line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join([*out, *_close(section)])).strip()
+            out.append(line)
+    _end_section(out)
+    return "\n".join(out).strip()
 
 
-def _close(section: str) -> list[str]:
-    return ["```", ""] if section.startswith("Example") else [""] if section else []
+def _end_section(out: list[str]) -> None:
+    """End a section: close code that it left open, and leave one blank line."""
+    while out and not out[-1]:
+        out.pop()
+    if sum(line.startswith("```") for line in out) % 2:
+        out.append("```")
+    out.append("")
 
 
 def _list_item(line: str) -> str:

@@ -38,8 +38,8 @@ class Console:
 
         Args:
             document: Result for ``--json``: anything that `json` can write, and paths, dates and pydantic models.
-            show: Result for people: text or rich renderables. Text is printed without markup, because file names may
-                look like markup.
+            show: Result for the terminal: text or rich renderables. Text is printed without markup, because file names
+                may look like markup.
         """
         if self.json:
             print(json.dumps(document, ensure_ascii=False, indent=2, default=_to_json))  # noqa: T201

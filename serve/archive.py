@@ -57,8 +57,8 @@ def write_archive(run: Path, out: Path, name: str | None = None, version: str | 
     """Package a run as a TorchServe archive.
 
     Args:
-        run: Run directory.
-        out: Directory for ``NAME.mar``, or the path of the archive if it ends in ``.mar``.
+        run: Run folder.
+        out: Folder for ``NAME.mar``, or the path of the archive if it ends in ``.mar``.
         name: Model name (default: the run's).
         version: Model version (default: the run's).
 

@@ -11,7 +11,7 @@ from lightmeter.harvest.catalogue.models import Region, SightingRecord
 from lightmeter.harvest.sources import Sighting
 
 MANUAL = "manual"
-"""Origin of regions that a person drew."""
+"""Origin of regions that were drawn manually."""
 
 _METADATA_KEY = "regions"
 

@@ -97,7 +97,8 @@ class Filter(Generic[S]):
     Example:
         ```python
         class SharpnessSettings(Section):
-            min_sharpness: float = Field(10.0, ge=0, description="variance of the Laplacian")
+            min_sharpness: float = Field(10.0, ge=0, description="minimum variance of the Laplacian")
+
 
         class Sharpness(Filter[SharpnessSettings]):
             name, version, summary, Settings = "sharpness", 1, "sharpness", SharpnessSettings

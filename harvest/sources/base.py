@@ -159,7 +159,7 @@ class Source:
         summary: One line for ``lightmeter harvest sources``.
         keys: Environment variables with the API keys that the source needs.
         scheme: URL scheme that the source reads itself with `read`; None for sources on the network.
-        schemes: Schemes allowed in media URLs. A source that passes on URLs from strangers must not allow ``file``.
+        schemes: Schemes allowed in media URLs. A source that passes on URLs of third parties must not allow ``file``.
         rate_limit: Rate limit that API calls and downloads share; None for no limit besides the crawl settings.
         rate_limiter: Limiter of ``rate_limit``, set by the engine; call its ``wait()`` before each API call.
         Query: Model of the query.

@@ -1,1 +1,1 @@
-"""Annotations: labels from rules, imports, models and people."""
+"""Annotations: labels from rules, imports, models and manual annotation."""

@@ -21,7 +21,7 @@ def manual_annotation(image_id: int, target: Target[Any], value: str | None, aut
         image_id: Primary key of the image.
         target: The target.
         value: Class name, or several joined by ``|``; None removes the author's earlier label.
-        author: The person.
+        author: Name of the annotator.
 
     Raises:
         UsageError: The target has no such class.
@@ -39,7 +39,7 @@ def set_labels(
         engine: Catalogue engine.
         photographs: Names as for `find_image`.
         values: Class by target; None removes the author's earlier label.
-        author: The person.
+        author: Name of the annotator.
 
     Returns:
         SHA-256 of each photograph.

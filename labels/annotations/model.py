@@ -17,7 +17,7 @@ from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
 MANUAL = "manual"
-"""Origin of annotations made by a person."""
+"""Origin of manual annotations."""
 
 LABEL_PRECEDENCE = (MANUAL, "import", "rule", "model")
 """Origins of annotations; the first that has a label determines the effective one."""
@@ -35,7 +35,7 @@ class Annotation(NamedTuple):
         value: Class name, or several joined by ``|``; None removes the earlier annotation of the same author.
         number: The value in the target's unit; None for targets without numbers.
         origin: One of `LABEL_PRECEDENCE`.
-        author: The person, program or model.
+        author: The annotator, program or model.
         version: Version of the target's rule; None for other origins.
     """
 

@@ -1,4 +1,4 @@
-"""Server of the review page: loopback only, with a token, serving one queue to one person."""
+"""Server of the review page: loopback only, with a token, serving one queue to one user."""
 
 import io
 import re
@@ -43,12 +43,12 @@ Id = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ReviewServer(LocalServer):
-    """Serve one queue to one person while the ``with`` block runs.
+    """Serve one queue to one user while the ``with`` block runs.
 
     Args:
         project: The project.
         queue: Photographs to review.
-        session: The person's session.
+        session: Session of the user.
         port: Port to bind; 0 for any free port.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""A review session: what a person sees of each photograph, labels and boxes they set, and undo."""
+"""A review session: the photographs of a queue, the labels and boxes set in it, and undo."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ _NAMES = [column.name for column in _COLUMNS]
 
 @dataclass
 class Session:
-    """Review session of one person.
+    """Review session of one user.
 
     Attributes:
         engine: Catalogue engine.

@@ -94,7 +94,7 @@ D = TypeVar("D", bound=Definition)
 class Target(ABC, Generic[D]):
     """Base class of target plugins, which are registered in the entry-point group ``lightmeter.targets``.
 
-    Definition files lie in the folder ``definitions`` beside the plugin's module, or in ``targets`` of a project.
+    Definition files are in the folder ``definitions`` beside the plugin's module, or in ``targets`` of a project.
 
     Args:
         definition: The validated definition file.
@@ -155,7 +155,7 @@ class Target(ABC, Generic[D]):
         return ()
 
     def parse_value(self, text: str) -> str:
-        """Return the value to store for class names that a person typed.
+        """Return the value to store for class names as typed.
 
         Args:
             text: A class name, or several joined by `SEPARATOR` for a multilabel target.

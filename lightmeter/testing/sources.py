@@ -25,7 +25,7 @@ class SourceTests:
         source: The plugin's class.
 
     Fixtures:
-        query: Fields of the source's query as a dictionary; the query must yield at least two photographs. Play the
+        query: Fields of the source's query as a dictionary; the query must yield at least two photographs. Simulate the
             service with `served`: photographs and recorded responses in a folder.
 
     Example:
@@ -71,17 +71,17 @@ class SourceTests:
         assert len(set(first)) == len(first), "an identifier appears twice"
         assert first == second
 
-    def test_items_have_allowed_urls_and_credit(self, query: dict[str, Any]) -> None:
+    def test_sightings_have_allowed_urls_and_credit(self, query: dict[str, Any]) -> None:
         """Media URLs have an allowed scheme, and photographs under a CC BY licence have a credit line."""
         schemes = self.source.schemes | ({self.source.scheme} if self.source.scheme else set())
-        for item in self.items(query):
+        for item in self.sightings(query):
             assert not item.media_url or item.media_url.partition(":")[0] in schemes, item.media_url
             licence = normalise_licence(item.licence) or ""
             assert item.attribution or not licence.startswith("CC-BY"), f"{licence} requires an attribution"
 
     def test_discovery_downloads_no_photographs(self, query: dict[str, Any]) -> None:
         """The source only lists photographs; the engine downloads them."""
-        media_urls = {item.media_url for item in self.items(query)}
+        media_urls = {item.media_url for item in self.sightings(query)}
         requested = {server.url + path for server in ACTIVE for path in server.requests}
         assert not media_urls & requested
 
@@ -114,13 +114,13 @@ class SourceTests:
         assert (second["found"], second["fetched"]) == (0, 0)
         assert second["existing"] >= first["found"]
 
-    def items(self, query: dict[str, Any], cursor: Cursor | None = None) -> Iterator[Sighting]:
-        """Yield the items of a query, without the engine."""
+    def sightings(self, query: dict[str, Any], cursor: Cursor | None = None) -> Iterator[Sighting]:
+        """Yield the sightings of a query, without the engine."""
         return (item for item in self._discover(query, cursor) if isinstance(item, Sighting))
 
     def ids(self, query: dict[str, Any], cursor: Cursor | None = None) -> list[str]:
-        """Return the identifiers of a query's items; of a website, where pages may overlap, each once."""
-        ids = [item.source_id for item in self.items(query, cursor)]
+        """Return the identifiers of a query's sightings; of a website, where pages may overlap, each once."""
+        ids = [item.source_id for item in self.sightings(query, cursor)]
         return list(dict.fromkeys(ids)) if issubclass(self.source, SpiderSource) else ids
 
     def _discover(self, query: dict[str, Any], cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:

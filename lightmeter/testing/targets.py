@@ -33,7 +33,7 @@ class TargetTests:
         import pytest
         from lightmeter_target_zoom import Zoom
 
-        from lightmeter.labels.targets.base import PhotoFacts
+        from lightmeter.labels import PhotoFacts
         from lightmeter.testing import TargetTests
 
 

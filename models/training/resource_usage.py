@@ -108,7 +108,7 @@ class ResourceUsage:
 
 
 def describe_device(device: str) -> str:
-    """Return the name of a device for people."""
+    """Return the readable name of a device."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"cpu ({torch.get_num_threads()} threads)"

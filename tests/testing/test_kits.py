@@ -39,7 +39,7 @@ class FaultySourceTests(SourceTests):
     ("test", "message"),
     [
         ("test_ids_are_unique_and_stable", "an identifier appears twice"),
-        ("test_items_have_allowed_urls_and_credit", "requires an attribution"),
+        ("test_sightings_have_allowed_urls_and_credit", "requires an attribution"),
         ("test_discovery_downloads_no_photographs", None),
         ("test_discovery_resumes_from_each_checkpoint", "wrong items after the checkpoint"),
     ],

@@ -37,4 +37,5 @@ class TestGallery(SourceTests):
         return {"start": url}
 
     def test_photographer_option_selects_owner(self, url: str) -> None:
-        assert {item.owner for item in self.items({"start": url, "photographer": "Ada"})} == {"Ada"}
+        sightings = self.sightings({"start": url, "photographer": "Ada"})
+        assert {sighting.owner for sighting in sightings} == {"Ada"}
