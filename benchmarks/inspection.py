@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from lightmeter.harvest.filters import InspectionPlan, inspect, load_filters
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 
 SIZES = {"500 px": 500, "1024 px": 1024, "12 MP": 4000}
 FILTERS = ["borders", "duplicates", "monochrome", "quality"]

@@ -19,12 +19,13 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from lightmeter.harvest.exif import Privacy, read_exif
-from lightmeter.harvest.filters import DecodeLimits, InspectionPlan, inspect, load_filters
+from lightmeter.harvest.exif.reader import read_exif
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
+from lightmeter.settings import InspectSection, PrivacySection
 from tests.support import encode_image
 
 BOUNDARY_VALUES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-LIMITS = DecodeLimits(max_pixels=4_000_000, timeout_s=5.0)
+LIMITS = InspectSection(max_pixels=4_000_000, timeout_s=5.0)
 
 
 def valid_files() -> list[bytes]:
@@ -80,7 +81,9 @@ def inspect_file(data: bytes, plan: InspectionPlan) -> str:
 def inspection_plan() -> InspectionPlan:
     """Return a plan with all built-in filters, which stores all EXIF."""
     names = ["borders", "duplicates", "faces", "monochrome", "quality"]
-    return InspectionPlan(tuple(load_filters({}, names)), LIMITS, Privacy(gps=True, serial_numbers=True, names=True))
+    return InspectionPlan(
+        tuple(load_filters({}, names)), LIMITS, PrivacySection(keep_gps=True, keep_serial_numbers=True, keep_names=True)
+    )
 
 
 def main() -> None:

@@ -12,10 +12,11 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, Requ
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Region, SightingRecord
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions, metadata_with_regions
-from lightmeter.harvest.exif import ExifRecord, ExifValues, read_tags
-from lightmeter.harvest.filters import InspectionResult
+from lightmeter.harvest.exif.columns import ExifValues
+from lightmeter.harvest.exif.reader import ExifRecord, read_tags
+from lightmeter.harvest.filters.pipeline import InspectionResult
 from lightmeter.harvest.licences import normalise_licence
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.sources.base import Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,10 @@ class SavedItems:
     Attributes:
         requests: Items to download.
         states: Initial state of each new sighting.
-        existing: Number of items that an earlier run had already finished.
     """
 
     requests: list[RequestItem]
     states: list[State]
-    existing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def save_items(
         if row.state == State.FOUND
     ]
     requests += [RequestItem(row.id, str(unique[row.source_id].media_url), options.require) for row in adopted]
-    return SavedItems(requests, [sighting.state for sighting in new], len(earlier) - len(adopted))
+    return SavedItems(requests, [sighting.state for sighting in new])
 
 
 def save_outcomes(connection: Connection, outcomes: Sequence[FetchOutcome], salt: str) -> None:
@@ -302,8 +301,6 @@ def _update_run(connection: Connection, run: int, existing: int, cursor: dict[st
 
 def _save_images(connection: Connection, photos: dict[str, IngestedPhoto], salt: str) -> dict[str, int]:
     """Insert the images that are new, with EXIF, inspections and regions; return all image ids by SHA-256."""
-    if not photos:
-        return {}
     images = dict(connection.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(list(photos)))).all())
     new = {sha256: photo for sha256, photo in photos.items() if sha256 not in images}
     if not new:

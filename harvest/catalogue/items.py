@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.exif import Privacy
-from lightmeter.harvest.filters import InspectionResult
+from lightmeter.harvest.filters.pipeline import InspectionResult
+from lightmeter.settings import PrivacySection
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SourceContext:
 
     site: str
     schemes: frozenset[str]
-    privacy: Privacy = field(default_factory=Privacy)
+    privacy: PrivacySection = field(default_factory=PrivacySection)
 
 
 @dataclass(frozen=True, slots=True)

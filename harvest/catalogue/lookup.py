@@ -76,12 +76,12 @@ def _matching_images(connection: Connection, name: str) -> dict[int, str]:
         images = _images(connection, (Image.sha256 >= sha256) & (Image.sha256 < sha256 + "g"))
     return (
         images
-        or _images(connection, _seen_as((SightingRecord.file == name) | (SightingRecord.source_id == name)))
-        or _images(connection, _seen_as(SightingRecord.file.endswith(f"/{name}", autoescape=True)))
+        or _images(connection, _has_sighting((SightingRecord.file == name) | (SightingRecord.source_id == name)))
+        or _images(connection, _has_sighting(SightingRecord.file.endswith(f"/{name}", autoescape=True)))
     )
 
 
-def _seen_as(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+def _has_sighting(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return Image.id.in_(select(SightingRecord.image_id).where(condition))
 
 

@@ -66,11 +66,7 @@ class Base(DeclarativeBase):
 def _enum(values: type[enum.StrEnum]) -> Enum:
     """Store values as text without a database constraint, so that new values need no migration."""
     return Enum(
-        values,
-        native_enum=False,
-        create_constraint=False,
-        length=16,
-        values_callable=lambda e: [m.value for m in e],
+        values, native_enum=False, create_constraint=False, length=16, values_callable=lambda e: [m.value for m in e]
     )
 
 

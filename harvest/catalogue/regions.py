@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, sel
 from sqlalchemy.orm import aliased
 
 from lightmeter.harvest.catalogue.models import Region, SightingRecord
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.sources.base import Sighting
 
 MANUAL = "manual"
 """Origin of regions that were drawn manually."""

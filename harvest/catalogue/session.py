@@ -1,13 +1,18 @@
-"""Open the catalogue."""
+"""Open the catalogue and migrate its schema with Alembic, from the package ``lightmeter.migrations``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, Select, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.catalogue.migrate import head, revision_of
 from lightmeter.project import Project
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -50,6 +55,25 @@ def open_engine(project: Project) -> Engine:
     return engine
 
 
+def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a query in pages, each in a transaction of its own, so that rows can be changed meanwhile.
+
+    Args:
+        engine: Catalogue engine.
+        query: Query that selects the key first.
+        key: Column of positive ids by which the rows are sorted.
+        size: Maximum number of rows of a page.
+    """
+    rows: Sequence[Any] = ()
+    while True:
+        with engine.connect() as connection:
+            last = rows[-1][0] if rows else 0
+            rows = connection.execute(query.where(key > last).order_by(key).limit(size)).all()
+        if not rows:
+            return
+        yield rows
+
+
 @contextmanager
 def reachable() -> Iterator[None]:
     """Convert database errors of a block into one sentence.
@@ -61,6 +85,31 @@ def reachable() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise LightmeterError(f"Cannot reach the catalogue: {str(error.orig).strip().splitlines()[0]}.") from error
+
+
+def head() -> str:
+    """Return the newest revision of the schema."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def revision_of(engine: Engine) -> str | None:
+    """Return the revision of a catalogue, or None if it is empty."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine) -> None:
+    """Migrate a catalogue to the newest revision, on SQLite in one transaction."""
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("lightmeter.migrations")))
+    return config
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:

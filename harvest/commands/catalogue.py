@@ -9,6 +9,7 @@ from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.console import table
 from lightmeter.harvest.commands.options import Where, condition_of
+from lightmeter.project import find_project
 
 app = command_group("Upgrade, inspect and export the SQL catalogue.")
 
@@ -16,29 +17,24 @@ app = command_group("Upgrade, inspect and export the SQL catalogue.")
 @app.command()
 def upgrade() -> None:
     """Migrate the catalogue schema to the current version."""
-    from lightmeter.harvest.catalogue.migrate import head, revision_of
-    from lightmeter.harvest.catalogue.migrate import upgrade as upgrade_catalogue
-    from lightmeter.harvest.catalogue.session import engine_for, reachable
-    from lightmeter.project import find_project
+    from lightmeter.harvest.catalogue import session
 
-    engine = engine_for(find_project().catalogue_url)
-    with reachable():
-        before = revision_of(engine)
-        upgrade_catalogue(engine)
-    if before == head():
-        message = f"The catalogue already has the current revision {head()}."
+    engine, head = session.engine_for(find_project().catalogue_url), session.head()
+    with session.reachable():
+        before = session.revision_of(engine)
+        session.upgrade(engine)
+    if before == head:
+        message = f"The catalogue already has the current revision {head}."
     else:
-        message = f"Upgraded the catalogue from revision {before or 'none'} to {head()}."
-    console.get_console().emit({"before": before, "revision": head()}, message)
+        message = f"Upgraded the catalogue from revision {before or 'none'} to {head}."
+    console.get_console().emit({"before": before, "revision": head}, message)
 
 
 @app.command()
 def info() -> None:
     """Show catalogue location, revision and number of rows."""
-    from lightmeter.harvest.catalogue.migrate import head
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.session import head, open_engine
     from lightmeter.harvest.catalogue.statistics import catalogue_info
-    from lightmeter.project import find_project
 
     engine = open_engine(find_project())
     counts = catalogue_info(engine)
@@ -58,7 +54,6 @@ def export(
     """Export a table of all photographs: source, licence, EXIF, size and measures."""
     from lightmeter.harvest.catalogue.export import export as write_export
     from lightmeter.harvest.catalogue.session import open_engine
-    from lightmeter.project import find_project
 
     file, condition = file or Path(f"catalogue.{file_format}"), condition_of(where)
     rows, columns = write_export(open_engine(find_project()), file, file_format, condition)
@@ -77,7 +72,6 @@ def show(
     """Show all metadata of a photograph and its origin."""
     from lightmeter.harvest.catalogue.lookup import describe_photograph
     from lightmeter.harvest.catalogue.session import open_engine
-    from lightmeter.project import find_project
 
     document = describe_photograph(open_engine(find_project()), photograph)
     console.get_console().emit(document, _photograph_tables(document))

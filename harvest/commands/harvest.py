@@ -10,6 +10,7 @@ from lightmeter.commands import CommandGroup, command_group
 from lightmeter.console import table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.harvest.commands import inspect
+from lightmeter.project import find_project
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.runs import RunResult
@@ -79,7 +80,6 @@ def status() -> None:
     """Count the photographs of each run by state and reason."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
-    from lightmeter.project import find_project
 
     document = run_counts(open_engine(find_project()))
     console.get_console().emit(document, _status_tables(document))
@@ -91,7 +91,6 @@ def resume(
 ) -> None:
     """Resume a stopped, killed or failed run."""
     from lightmeter.harvest.crawl.runs import resume_run
-    from lightmeter.project import find_project
 
     _report(resume_run(find_project(), run))
 
@@ -105,7 +104,6 @@ def retry(
 ) -> None:
     """Retry failed photographs."""
     from lightmeter.harvest.crawl.runs import retry_failed
-    from lightmeter.project import find_project
 
     _report(retry_failed(find_project(), reason))
 
@@ -141,7 +139,6 @@ def _source_command(name: str, source: Any) -> Any:
         from lightmeter.harvest.catalogue.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
         from lightmeter.harvest.licences import normalise_licence
-        from lightmeter.project import find_project
 
         licences = tuple(normalise_licence(name) or "" for name in licence or ())
         options = RunOptions(limit, metadata_only, _required_columns(require), licences)
@@ -165,7 +162,8 @@ def _broken_source_command(name: str, message: str) -> Any:
 
 
 def _required_columns(require: str) -> tuple[str, ...]:
-    from lightmeter.harvest.exif import EXIF_COLUMNS, column_of
+    from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+    from lightmeter.harvest.exif.normalise import column_of
 
     columns = tuple(column_of(name.strip()) for name in require.split(",") if name.strip())
     for column in columns:
@@ -178,7 +176,6 @@ def _report(result: "RunResult") -> None:
     """Print how a run ended, and raise the error for its exit code."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
-    from lightmeter.project import find_project
 
     counts = run_counts(open_engine(find_project()), result.run)["total"]
     summary = ", ".join(f"{counts[state]} {state}" for state in ("found", *_FINAL_STATES) if counts[state])

@@ -9,6 +9,7 @@ from lightmeter import console, plugins
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import Interrupted
 from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
+from lightmeter.project import find_project
 
 app = CommandGroup()
 
@@ -25,17 +26,13 @@ def inspect(
     """Re-run filters: decode new images, re-evaluate the rest with current settings."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.crawl.worker_pool import WorkerPool
-    from lightmeter.harvest.filters import InspectionPlan
+    from lightmeter.harvest.filters.pipeline import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
-    from lightmeter.project import find_project
 
     project = find_project()
     plan = InspectionPlan.from_settings(project.settings, filters)
     engine, condition = open_engine(project), condition_of(where)
-    with (
-        WorkerPool.of_project(project) as workers,
-        progress_bar("inspecting", count(engine, condition)) as on_progress,
-    ):
+    with WorkerPool.of_project(project) as workers, progress_bar("inspecting", count(engine, condition)) as on_progress:
         result = rescan(engine, project.store, plan, workers, where=condition, on_progress=on_progress)
     document = {
         "photographs": result.photographs,
@@ -60,7 +57,6 @@ def contact_sheet(
     """Create a contact sheet of kept and dropped photographs with their measures."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.contact_sheet import write_contact_sheet
-    from lightmeter.project import find_project
 
     plugins.get("filters", name)
     project, file = find_project(), out or Path(f"contact-sheet-{name}.jpg")
@@ -84,7 +80,6 @@ def duplicates(
 
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.near_duplicates import near_duplicates
-    from lightmeter.project import find_project
 
     groups = near_duplicates(open_engine(find_project()), radius, condition_of(where))
     document = [[asdict(member) for member in group] for group in groups]
@@ -104,7 +99,6 @@ def crops(
     """Crop faces or the insides of frames from photographs."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
-    from lightmeter.project import find_project
 
     project, options = find_project(), CropOptions(kind, margin, min_score, condition_of(where))
     with progress_bar("cropping", None) as on_progress:

@@ -14,7 +14,7 @@ from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.sources.base import Sighting
 
 _COMMIT_INTERVAL_S = 0.5
 _COMMIT_SIZE = 200

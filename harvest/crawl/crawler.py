@@ -1,14 +1,14 @@
 """Run one Scrapy crawl in this process, with a progress display."""
 
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from scrapy.crawler import AsyncCrawlerProcess
 from sqlalchemy import Engine
+from twisted.internet.task import LoopingCall
 
 from lightmeter import console
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
@@ -16,13 +16,12 @@ from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
-from lightmeter.harvest.crawl.items import InFlightLimit
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
-from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
-from lightmeter.harvest.exif import Privacy
-from lightmeter.harvest.sources import Source
+from lightmeter.harvest.sources.base import Source
 from lightmeter.project import Project
+from lightmeter.settings import PrivacySection
 
 _REFRESH_S = 0.25
 _SHOWN_STATES = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)
@@ -50,7 +49,7 @@ class CrawlPlan:
     options: RunOptions = field(default_factory=RunOptions)
     cursor: dict[str, Any] | None = None
 
-    def context(self, privacy: Privacy) -> SourceContext:
+    def context(self, privacy: PrivacySection) -> SourceContext:
         """Return the properties of the source that decide how its items are stored."""
         if self.source is None:
             return SourceContext("", frozenset())
@@ -71,25 +70,23 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> tuple[RunSta
         Final state, and the reason if the run did not finish.
     """
     settings = project.settings
-    context = plan.context(Privacy.from_settings(settings.privacy))
-    writer = CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)
-    workers = WorkerPool.of_project(project)
+    context = plan.context(settings.privacy)
     log_to_file(project)
-    process = AsyncCrawlerProcess(scrapy_settings(project, plan.readers))
-    crawler = process.create_crawler(HarvestSpider)
-    process.crawl(
-        crawler,
-        discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.options.limit),
-        writer=writer,
-        workers=workers,
-        in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count),
-    )
-    try:
+    with (
+        closing(CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)) as writer,
+        WorkerPool.of_project(project) as workers,
+    ):
+        process = AsyncCrawlerProcess(scrapy_settings(project, plan.readers))
+        crawler = process.create_crawler(HarvestSpider)
+        process.crawl(
+            crawler,
+            discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.options.limit),
+            writer=writer,
+            workers=workers,
+            in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count),
+        )
         with _progress_display(writer, plan.total):
             process.start()
-    finally:
-        workers.close()
-        writer.close()
     return cast("HarvestSpider", crawler.spider).result
 
 
@@ -101,24 +98,17 @@ def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[No
         "{task.fields[rate]:.0f}/s",
         *(f"{{task.fields[{state}]}} {state}" for state in _SHOWN_STATES),
     )
-    finished = threading.Event()
     started = time.monotonic()
     with console.get_console().progress(*columns) as progress:
         task = progress.add_task("fetching", total=total, rate=0.0, **_progress_fields(writer))
 
         def refresh() -> None:
-            while not finished.wait(_REFRESH_S):
-                completed = sum(number for state, number in writer.counts.items() if state != SightingState.FOUND)
-                rate = completed / (time.monotonic() - started)
-                progress.update(task, completed=completed, rate=rate, **_progress_fields(writer))
+            completed = sum(number for state, number in writer.counts.items() if state != SightingState.FOUND)
+            rate = completed / (time.monotonic() - started)
+            progress.update(task, completed=completed, rate=rate, **_progress_fields(writer))
 
-        thread = threading.Thread(target=refresh, name="progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            finished.set()
-            thread.join()
+        LoopingCall(refresh).start(_REFRESH_S, now=False)
+        yield
 
 
 def _progress_fields(writer: CatalogueWriter) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.sources import Checkpoint, Sighting, Source, SpiderSource
+from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source, SpiderSource
 
 if TYPE_CHECKING:
     from scrapy import Request

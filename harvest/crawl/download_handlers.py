@@ -10,8 +10,7 @@ from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 from w3lib.url import file_uri_to_path
 
-from lightmeter.harvest.crawl.items import DownloadError
-from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.crawl.spider import DownloadError, HarvestSpider
 
 Readers = Mapping[str, Callable[[str], bytes]]
 """Functions that return the bytes for a URL, by URL scheme."""

@@ -6,22 +6,12 @@ from typing import cast
 
 from scrapy.crawler import Crawler
 
-from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto
+from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.crawl.items import DownloadedPhoto
-from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed
-from lightmeter.harvest.filters import InspectionPlan, inspect
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect
 from lightmeter.harvest.store import PhotoStore
-
-
-@dataclass(frozen=True, slots=True)
-class IngestResult:
-    """State, reason and, if it was stored, the photograph."""
-
-    state: SightingState
-    reason: str | None = None
-    photo: IngestedPhoto | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +21,26 @@ class IngestTask:
     store: PhotoStore
     plan: InspectionPlan
 
-    def run(self, data: bytes, required: tuple[str, ...]) -> IngestResult:
+    def run(self, item: RequestItem, data: bytes) -> FetchOutcome:
         """Inspect a photograph and store it.
 
         Args:
+            item: The item, with the EXIF columns that the file must have.
             data: Bytes as downloaded.
-            required: EXIF columns that the file must have.
 
         Raises:
             OSError: The store is not writable.
         """
         inspected = inspect(data, self.plan)
         if not inspected.format:
-            return IngestResult(SightingState.FAILED, inspected.problem)
-        missing = [name for name in required if getattr(inspected.exif.values, name) is None]
+            return FetchOutcome(item, SightingState.FAILED, inspected.problem)
+        missing = [name for name in item.required if getattr(inspected.exif.values, name) is None]
         if missing:
-            return IngestResult(SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}")
+            return FetchOutcome(item, SightingState.SKIPPED, f"required EXIF missing: {', '.join(missing)}")
         sha256 = hashlib.sha256(data).hexdigest()
         self.store.put(sha256, data)
         state = SightingState.FAILED if inspected.problem else SightingState.FETCHED
-        return IngestResult(state, inspected.problem, IngestedPhoto(sha256, len(data), inspected))
+        return FetchOutcome(item, state, inspected.problem, IngestedPhoto(sha256, len(data), inspected))
 
 
 class IngestPipeline:
@@ -67,12 +57,12 @@ class IngestPipeline:
     async def process_item(self, item: DownloadedPhoto) -> DownloadedPhoto:
         """Record the outcome of an item, whatever happens."""
         try:
-            result = await self._spider.workers.run(self._task.run, item.data, item.item.required)
+            outcome = await self._spider.workers.run(self._task.run, item.item, item.data)
         except WorkerCrashed as crash:
-            result = IngestResult(SightingState.FAILED, f"inspection failed: {crash}")
+            outcome = FetchOutcome(item.item, SightingState.FAILED, f"inspection failed: {crash}")
         except OSError as error:
-            result = IngestResult(SightingState.FAILED, f"store: {error.strerror}")
+            outcome = FetchOutcome(item.item, SightingState.FAILED, f"store: {error.strerror}")
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            result = IngestResult(SightingState.FAILED, f"internal error: {type(error).__name__}: {error}")
-        self._spider.finish(FetchOutcome(item.item, result.state, result.reason, result.photo))
+            outcome = FetchOutcome(item.item, SightingState.FAILED, f"internal error: {type(error).__name__}: {error}")
+        self._spider.finish(outcome)
         return item

@@ -5,18 +5,18 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement, Engine, exists, insert, select, update
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.catalogue.session import open_engine, pages
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.settings import rate_limiter
-from lightmeter.harvest.sources import Source
+from lightmeter.harvest.sources.base import Source
 from lightmeter.project import Project
 from lightmeter.settings import first_error
 
@@ -133,14 +133,13 @@ def _crawl_plan(project: Project, engine: Engine, run: int) -> CrawlPlan:
     with engine.connect() as connection:
         row = connection.execute(select(HarvestRun.__table__).where(HarvestRun.id == run)).one()
     source = _load_source(project, row.source)
-    options = row.options
     return CrawlPlan(
         pending=_pending_items(engine, [run]),
         readers={source.scheme: source.read} if source.scheme else {},
         run=run,
         source=source,
         query=_validate_query(source, row.query),
-        options=RunOptions(**{**options, "require": tuple(options["require"]), "licences": tuple(options["licences"])}),
+        options=TypeAdapter(RunOptions).validate_python(row.options),
         cursor=row.cursor,
     )
 
@@ -173,15 +172,7 @@ def _pending_items(engine: Engine, runs: Sequence[int]) -> Iterator[RequestItem]
         select(SightingRecord.id, SightingRecord.media_url, HarvestRun.options)
         .join(HarvestRun, HarvestRun.id == SightingRecord.run_id)
         .where(SightingRecord.run_id.in_(runs), SightingRecord.state == SightingState.FOUND)
-        .order_by(SightingRecord.id)
-        .limit(_BATCH)
     )
-    last = 0
-    while True:
-        with engine.connect() as connection:
-            rows = connection.execute(query.where(SightingRecord.id > last)).all()
+    for rows in pages(engine, query, SightingRecord.id, _BATCH):
         for row in rows:
             yield RequestItem(row.id, row.media_url, tuple(row.options["require"]))
-        if len(rows) < _BATCH:
-            return
-        last = rows[-1].id

@@ -3,6 +3,8 @@
 import logging
 from typing import Any
 
+from scrapy.resolver import CachingThreadedResolver
+
 from lightmeter import console
 from lightmeter.harvest.crawl.download_handlers import FileHandler, Readers, SchemeHandler
 from lightmeter.harvest.crawl.middlewares import (
@@ -14,12 +16,11 @@ from lightmeter.harvest.crawl.middlewares import (
     RetryAfterMiddleware,
 )
 from lightmeter.harvest.crawl.pipelines import IngestPipeline, IngestTask
-from lightmeter.harvest.filters import InspectionPlan
+from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
-from lightmeter.settings import CrawlSection
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]
@@ -35,11 +36,9 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         readers: Functions for the URL schemes of sources.
     """
     crawl = project.settings.crawl
+    store = PhotoStore(project.store, project.state / "incoming")
+    store.remove_partial_files()
     return {
-        **_concurrency(crawl),
-        **_limits(crawl),
-        **_components(crawl, readers),
-        **_component_settings(project, readers),
         "USER_AGENT": user_agent(crawl.contact),
         "ROBOTSTXT_OBEY": True,
         "ROBOTSTXT_USER_AGENT": "lightmeter",
@@ -49,6 +48,36 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "TELNETCONSOLE_ENABLED": False,
+        "CONCURRENT_REQUESTS": crawl.concurrency,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": crawl.per_host,
+        "CONCURRENT_ITEMS": 1,  # a response has one item
+        "DOWNLOAD_DELAY": crawl.delay_s,
+        "DOWNLOAD_SLOTS": {"": {"concurrency": crawl.concurrency, "delay": 0.0}},  # files have no host
+        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_START_DELAY": crawl.delay_s,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": crawl.per_host,
+        "DOWNLOAD_TIMEOUT": crawl.timeout_s,
+        "DOWNLOAD_MAXSIZE": crawl.max_bytes,
+        "DOWNLOAD_WARNSIZE": 0,
+        "REDIRECT_MAX_TIMES": 5,
+        "RETRY_TIMES": crawl.attempts - 1,
+        "RETRY_HTTP_CODES": _RETRIED_STATUS,
+        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
+        "DOWNLOAD_HANDLERS": {"file": FileHandler, **dict.fromkeys(readers, SchemeHandler)},
+        "DOWNLOADER_MIDDLEWARES": {
+            PrivateAddressMiddleware: 50,
+            RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), so that every retry waits
+            OptOutMiddleware: 556,
+            BackpressureMiddleware: 557,
+            RateLimitMiddleware: 560,  # last, so that every retry counts
+        },
+        "ITEM_PIPELINES": {IngestPipeline: 500},
+        "TWISTED_DNS_RESOLVER": CachingThreadedResolver if crawl.private_addresses else PublicResolver,
+        "LIGHTMETER_RATE_LIMITERS": [(limit, rate_limiter(project, limit)) for limit in SERVICES],
+        "LIGHTMETER_MAX_RETRY_AFTER_S": crawl.max_retry_after_s,
+        "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
+        "LIGHTMETER_READERS": readers,
+        "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.for_download(project.settings)),
     }
 
 
@@ -64,57 +93,3 @@ def log_to_file(project: Project) -> None:
     handler.setLevel(logging.DEBUG if console.get_console().debug else logging.WARNING)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().handlers = [handler]
-
-
-def _concurrency(crawl: CrawlSection) -> dict[str, Any]:
-    return {
-        "CONCURRENT_REQUESTS": crawl.concurrency,
-        "CONCURRENT_REQUESTS_PER_DOMAIN": crawl.per_host,
-        "CONCURRENT_ITEMS": 1,  # a response has one item
-        "DOWNLOAD_DELAY": crawl.delay_s,
-        "DOWNLOAD_SLOTS": {"": {"concurrency": crawl.concurrency, "delay": 0.0}},  # files have no host
-        "AUTOTHROTTLE_ENABLED": True,
-        "AUTOTHROTTLE_START_DELAY": crawl.delay_s,
-        "AUTOTHROTTLE_TARGET_CONCURRENCY": crawl.per_host,
-    }
-
-
-def _limits(crawl: CrawlSection) -> dict[str, Any]:
-    return {
-        "DOWNLOAD_TIMEOUT": crawl.timeout_s,
-        "DOWNLOAD_MAXSIZE": crawl.max_bytes,
-        "DOWNLOAD_WARNSIZE": 0,
-        "REDIRECT_MAX_TIMES": 5,
-        "RETRY_TIMES": crawl.attempts - 1,
-        "RETRY_HTTP_CODES": _RETRIED_STATUS,
-        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
-    }
-
-
-def _components(crawl: CrawlSection, readers: Readers) -> dict[str, Any]:
-    resolver = "scrapy.resolver.CachingThreadedResolver" if crawl.private_addresses else PublicResolver
-    return {
-        "DOWNLOAD_HANDLERS": {"file": FileHandler, **dict.fromkeys(readers, SchemeHandler)},
-        "DOWNLOADER_MIDDLEWARES": {
-            PrivateAddressMiddleware: 50,
-            RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), so that every retry waits
-            OptOutMiddleware: 556,
-            BackpressureMiddleware: 557,
-            RateLimitMiddleware: 560,  # last, so that every retry counts
-        },
-        "ITEM_PIPELINES": {IngestPipeline: 500},
-        "TWISTED_DNS_RESOLVER": resolver,
-    }
-
-
-def _component_settings(project: Project, readers: Readers) -> dict[str, Any]:
-    settings = project.settings
-    store = PhotoStore(project.store, project.state / "incoming")
-    store.remove_partial_files()
-    return {
-        "LIGHTMETER_RATE_LIMITERS": [(limit, rate_limiter(project, limit)) for limit in SERVICES],
-        "LIGHTMETER_MAX_RETRY_AFTER_S": settings.crawl.max_retry_after_s,
-        "LIGHTMETER_PRIVATE_ADDRESSES": settings.crawl.private_addresses,
-        "LIGHTMETER_READERS": readers,
-        "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.for_download(settings)),
-    }

@@ -1,7 +1,9 @@
-"""The Scrapy spider of a harvest run."""
+"""The Scrapy spider of a harvest run, its items, and the limit on how many of them are in memory."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,9 +25,8 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
-from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError, InFlightLimit
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
-from lightmeter.harvest.sources import Sighting, SpiderSource
+from lightmeter.harvest.sources.base import Sighting, SpiderSource
 
 _GONE = {404, 410}
 _OK = 200
@@ -47,6 +48,42 @@ _PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
     "f17b01901c752c1bb04928131d1661af",  # i.redd.it: 130 × 60, "… it was probably deleted"
 }
 _PLACEHOLDER_URLS = {"i.imgur.com/removed.png", "s.yimg.com/pw/images/en-us/photo_unavailable.png"}
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadedPhoto:
+    """The unchanged bytes of a photograph; the item that the pipeline processes."""
+
+    item: RequestItem
+    data: bytes = field(repr=False)
+
+
+class DownloadError(Exception):
+    """A local file or a source's own URL cannot be read; the message is the reason of the sighting."""
+
+
+class InFlightLimit:
+    """Limits the photographs between download and catalogue, and so the memory and what a kill can lose.
+
+    Args:
+        size: Maximum number of photographs in flight.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._slots = asyncio.Semaphore(size)
+        self._sightings: set[int] = set()
+
+    async def acquire(self, item: RequestItem) -> None:
+        """Wait for a free slot; an item that already has one keeps it."""
+        if item.sighting_id not in self._sightings:
+            await self._slots.acquire()
+            self._sightings.add(item.sighting_id)
+
+    def release(self, item: RequestItem) -> None:
+        """Free the slot of an item, if it has one."""
+        if item.sighting_id in self._sightings:
+            self._sightings.remove(item.sighting_id)
+            self._slots.release()
 
 
 class HarvestSpider(scrapy.Spider):

@@ -1,7 +1,6 @@
 """Personal data in EXIF: it is not stored unless the project's settings ask for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from lightmeter.harvest.exif.normalise import plain_name
 from lightmeter.settings import PrivacySection
@@ -24,27 +23,7 @@ _OPAQUE = frozenset({
 _MIN_SECRET_LENGTH = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Privacy:
-    """Kinds of personal data in EXIF that are stored (default: none).
-
-    Attributes:
-        gps: Where the photograph was taken.
-        serial_numbers: Serial numbers of camera body and lens.
-        names: Names of owner, artist and copyright holder.
-    """
-
-    gps: bool = False
-    serial_numbers: bool = False
-    names: bool = False
-
-    @classmethod
-    def from_settings(cls, settings: PrivacySection) -> "Privacy":
-        """Return the setting of a project."""
-        return cls(settings.keep_gps, settings.keep_serial_numbers, settings.keep_names)
-
-
-def without_personal(tags: Mapping[str, object], privacy: Privacy) -> dict[str, object]:
+def without_personal(tags: Mapping[str, object], privacy: PrivacySection) -> dict[str, object]:
     """Return the tags that may be stored.
 
     A tag is excluded by its name, or if its text contains the value of an excluded tag, such as a name in a
@@ -64,12 +43,12 @@ def without_personal(tags: Mapping[str, object], privacy: Privacy) -> dict[str, 
     }
 
 
-def is_personal(name: str, privacy: Privacy) -> bool:
+def is_personal(name: str, privacy: PrivacySection) -> bool:
     """Return whether the name of a tag excludes it; opaque tags are always excluded."""
     plain = plain_name(name)
     return (
         plain in _OPAQUE
-        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not privacy.serial_numbers)
-        or (plain in _NAMES and not privacy.names)
-        or (plain.startswith("gps") and not privacy.gps)
+        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not privacy.keep_serial_numbers)
+        or (plain in _NAMES and not privacy.keep_names)
+        or (plain.startswith("gps") and not privacy.keep_gps)
     )

@@ -1,11 +1,12 @@
 """EXIF from files, and from the tags of APIs and sidecars. Invalid data never raises an exception."""
 
 import io
+import logging
 import math
 import re
 import struct
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Reversible, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,12 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.harvest.exif.columns import ExifValues
-from lightmeter.harvest.exif.maker_notes import maker_notes, plausible
 from lightmeter.harvest.exif.normalise import normalise, plain_name
 from lightmeter.harvest.exif.parsers import text
-from lightmeter.harvest.exif.privacy import Privacy, without_personal
+from lightmeter.harvest.exif.privacy import without_personal
 from lightmeter.harvest.exif.xmp import xmp_tags
+from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
+from lightmeter.settings import PrivacySection
 
 _MAX_TAGS = 512
 _MAX_ITEMS = 64
@@ -41,6 +43,11 @@ _IFDS = {
 }
 _POINTERS = frozenset({ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop})
 
+_MAKER_NOTE = "MakerNote "
+_UNNAMED = re.compile(r"Tag 0x[0-9A-Fa-f]+|.*Unknown.*")
+_PLAUSIBLE_MAKER_NOTES = frozenset({"SerialNumber", "InternalSerialNumber", "LensModel"})
+"""MakerNote tags that may fill a column; the others are settings, such as the requested ISO."""
+
 Tags = dict[str, object]
 
 
@@ -59,7 +66,7 @@ class ExifRecord:
     serial: str | None = field(default=None, repr=False)
 
 
-def read_exif(data: bytes | Path, *, privacy: Privacy) -> ExifRecord:
+def read_exif(data: bytes | Path, *, privacy: PrivacySection) -> ExifRecord:
     """Read the EXIF of a file without decoding its pixels.
 
     Args:
@@ -70,7 +77,7 @@ def read_exif(data: bytes | Path, *, privacy: Privacy) -> ExifRecord:
         The EXIF; empty if none can be read.
 
     Example:
-        >>> read_exif(b"not an image", privacy=Privacy()).values.f_number is None
+        >>> read_exif(b"not an image", privacy=PrivacySection()).values.f_number is None
         True
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
@@ -79,7 +86,7 @@ def read_exif(data: bytes | Path, *, privacy: Privacy) -> ExifRecord:
     return ExifRecord()
 
 
-def read_image(image: Image.Image, *, privacy: Privacy, maker_notes_s: float = 0.0) -> ExifRecord:
+def read_image(image: Image.Image, *, privacy: PrivacySection, maker_notes_s: float = 0.0) -> ExifRecord:
     """Read the EXIF of an image that Pillow has opened.
 
     Args:
@@ -93,19 +100,17 @@ def read_image(image: Image.Image, *, privacy: Privacy, maker_notes_s: float = 0
         ifds["IFD0"] = dict(_named_tags(exif, ExifTags.TAGS))
         for name, pointer in _IFDS.items():
             with _errors_ignored():
-                ifds[name] = dict(
-                    _named_tags(exif.get_ifd(pointer), ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS)
-                )
+                names = ExifTags.GPSTAGS if name == "GPS" else ExifTags.TAGS
+                ifds[name] = dict(_named_tags(exif.get_ifd(pointer), names))
     if maker_notes_s:
         with _errors_ignored():
-            ifds["MakerNote"] = {name: json_value(value) for name, value in maker_notes(image, maker_notes_s).items()}
+            ifds["MakerNote"] = _json_values(_maker_notes(image, maker_notes_s))
     packet = image.info.get("xmp")
-    xmp = xmp_tags(packet) if isinstance(packet, bytes) else {}
-    ifds |= {group: {name: json_value(value) for name, value in tags.items()} for group, tags in xmp.items()}
-    return _record(ifds, ("Exif", "IFD0", *xmp), privacy)
+    xmp = _by_ifd(_json_values(xmp_tags(packet))) if isinstance(packet, bytes) else {}
+    return _record(ifds | xmp, ("Exif", "IFD0", *xmp), privacy)
 
 
-def read_tags(tags: Mapping[str, object], *, privacy: Privacy) -> ExifRecord:
+def read_tags(tags: Mapping[str, object], *, privacy: PrivacySection) -> ExifRecord:
     """Read the tags of an API or a sidecar.
 
     Args:
@@ -113,25 +118,11 @@ def read_tags(tags: Mapping[str, object], *, privacy: Privacy) -> ExifRecord:
         privacy: Personal data that is stored.
 
     Example:
-        >>> read_tags({"FNumber": "28/10"}, privacy=Privacy()).values.f_number
+        >>> read_tags({"FNumber": "28/10"}, privacy=PrivacySection()).values.f_number
         2.8
     """
-    ifds: dict[str, Tags] = {}
-    for name, value in list(tags.items())[: 4 * _MAX_TAGS]:
-        group, _, tag = str(name).rpartition(":")
-        ifds.setdefault(group[:_MAX_TEXT_LENGTH] or "tags", {})[tag[:_MAX_TEXT_LENGTH]] = json_value(value)
-    return _record(ifds, list(ifds), privacy)
-
-
-def read_xmp(data: bytes, *, privacy: Privacy) -> ExifRecord:
-    """Read an XMP sidecar.
-
-    Args:
-        data: Bytes of the sidecar.
-        privacy: Personal data that is stored.
-    """
-    tags = {f"{group}:{name}": value for group, tags in xmp_tags(data).items() for name, value in tags.items()}
-    return read_tags(tags, privacy=privacy)
+    ifds = _by_ifd(_json_values(dict(list(tags.items())[: 4 * _MAX_TAGS])))
+    return _record(ifds, ifds, privacy)
 
 
 def json_value(value: object) -> object:
@@ -171,25 +162,60 @@ def _json_bytes(value: bytes) -> str:
     return value.hex() if len(value) <= _MAX_HEX_BYTES else f"({len(value)} bytes)"
 
 
-def _record(ifds: Mapping[str, Tags], precedence: Iterable[str], privacy: Privacy) -> ExifRecord:
+def _record(ifds: Mapping[str, Tags], precedence: Reversible[str], privacy: PrivacySection) -> ExifRecord:
     """Make a record of tags by IFD; for normalisation the first IFD that has a tag takes precedence."""
-    merged: Tags = {}
-    for tags in (*(ifds.get(ifd, {}) for ifd in precedence), plausible(ifds.get("MakerNote", {}))):
-        merged = tags | merged
+    maker_notes = ifds.get("MakerNote", {})
+    merged = {name: value for name, value in maker_notes.items() if name in _PLAUSIBLE_MAKER_NOTES}
+    for ifd in reversed(precedence):
+        merged |= ifds.get(ifd, {})
     by_plain_name = {plain_name(name): value for name, value in merged.items()}
     serials = (_serial_number(by_plain_name.get(name)) for name in _SERIAL_TAGS)
     tags = {f"{ifd}:{name}": value for ifd, tags in ifds.items() for name, value in tags.items()}
-    raw: dict[str, dict[str, object]] = {}
-    for key, value in without_personal(tags, privacy).items():
-        ifd, _, name = key.rpartition(":")
-        raw.setdefault(ifd, {})[name] = value
+    raw = _by_ifd(without_personal(tags, privacy))
     return ExifRecord(normalise(merged), raw, next(filter(None, serials), None))
+
+
+def _json_values(tags: Mapping[str, object]) -> Tags:
+    return {str(name): json_value(value) for name, value in tags.items()}
+
+
+def _by_ifd(tags: Mapping[str, object]) -> dict[str, Tags]:
+    """Return tags by IFD and name; the IFD is the group before a name (``ExifIFD:FNumber``)."""
+    ifds: dict[str, Tags] = {}
+    for name, value in tags.items():
+        ifd, _, tag = name.rpartition(":")
+        ifds.setdefault(ifd[:_MAX_TEXT_LENGTH] or "tags", {})[tag[:_MAX_TEXT_LENGTH]] = value
+    return ifds
 
 
 def _serial_number(value: object) -> str | None:
     """Return a serial number, unless it is a placeholder that many cameras share."""
     serial = text(str(value)) if isinstance(value, str | int) else None
     return serial if serial and not _PLACEHOLDER_SERIAL.fullmatch(serial) else None
+
+
+def _maker_notes(image: Image.Image, timeout_s: float) -> Tags:
+    """Return the named MakerNote tags as exifread reads them; none after the time limit, since some take seconds.
+
+    Tags without a name are excluded, because they may contain personal data.
+    """
+    import exifread
+
+    file: Any = getattr(image, "fp", None)
+    if file is None:
+        return {}
+    logging.getLogger("exifread").setLevel(logging.CRITICAL)
+    position = file.tell()
+    try:
+        file.seek(0)
+        with time_limit(timeout_s):
+            tags = exifread.process_file(file, extract_thumbnail=False, builtin_types=True)
+    except TimeLimitExceeded:
+        return {}
+    finally:
+        file.seek(position)
+    named = {name.removeprefix(_MAKER_NOTE).strip(): tags[name] for name in tags if name.startswith(_MAKER_NOTE)}
+    return {name: value for name, value in named.items() if not _UNNAMED.fullmatch(name)}
 
 
 def _exif_block(image: Image.Image) -> Image.Exif:

@@ -18,13 +18,12 @@ _MAX_BYTES = 1 << 20
 _PACKET = re.compile(rb"<(\w+:)?xmpmeta.*?</(\w+:)?xmpmeta>|<(\w+:)?RDF\b.*?</(\w+:)?RDF>", re.DOTALL)
 _DECLARATION = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 
-Tags = dict[str, object]
 
+def xmp_tags(data: bytes) -> dict[str, object]:
+    """Return the tags of an XMP packet by group and name (``XMP-exif:FNumber``).
 
-def xmp_tags(data: bytes) -> dict[str, Tags]:
-    """Return the tags of an XMP packet by group; empty if there is no packet, or it is not well-formed XML.
-
-    Packets that declare entities are rejected: XMP does not need them, but attacks do.
+    There are none without a packet, or if it is not well-formed XML. Packets that declare entities are
+    rejected: XMP does not need them, but attacks do.
 
     Args:
         data: A packet or a sidecar.
@@ -36,13 +35,13 @@ def xmp_tags(data: bytes) -> dict[str, Tags]:
         root = ET.fromstring(packet[0])  # noqa: S314 - without declarations there is nothing to expand
     except (ET.ParseError, ValueError):
         return {}
-    groups: dict[str, Tags] = {}
+    tags: dict[str, object] = {}
     for description in root.iter(f"{{{_RDF}}}Description"):
         for name, value in _properties(description):
             namespace, _, tag = name.removeprefix("{").rpartition("}")
             if namespace in _GROUPS:
-                groups.setdefault(_GROUPS[namespace], {}).setdefault(tag, value)
-    return groups
+                tags.setdefault(f"{_GROUPS[namespace]}:{tag}", value)
+    return tags
 
 
 def _properties(description: ET.Element) -> Iterator[tuple[str, object]]:

@@ -62,10 +62,7 @@ def write_crops(
     query = (
         select(Region.__table__, ImageRecord.sha256)
         .join(ImageRecord, ImageRecord.id == Region.image_id)
-        .where(
-            effective_regions(options.kind, options.min_score),
-            true() if options.where is None else options.where,
-        )
+        .where(effective_regions(options.kind, options.min_score), true() if options.where is None else options.where)
         .order_by(Region.id)
         .execution_options(yield_per=_BATCH)
     )

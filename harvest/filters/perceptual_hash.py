@@ -133,7 +133,7 @@ def _merge_within_buckets(labels: Indices, hashes: Hashes, key: NDArray[np.uint1
     candidates = np.arange(len(order))
     for distance in range(1, len(order)):
         if distance.bit_count() == 1:  # at growing intervals, skip buckets that are one group already
-            candidates = candidates[_has_several_groups(labels[order], key)[candidates]]
+            candidates = candidates[_is_divided(labels[order], key)[candidates]]
         candidates = candidates[candidates + distance < len(order)]
         candidates = candidates[key[candidates] == key[candidates + distance]]
         if not len(candidates):
@@ -143,8 +143,8 @@ def _merge_within_buckets(labels: Indices, hashes: Hashes, key: NDArray[np.uint1
     return labels
 
 
-def _has_several_groups(labels: Indices, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def _is_divided(labels: Indices, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """Return for each item whether its bucket, a run of equal keys, has more than one label, shape (n,)."""
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    several = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
-    return np.asarray(several.repeat(np.diff(np.r_[starts, len(key)])))
+    divided = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
+    return np.asarray(divided.repeat(np.diff(np.r_[starts, len(key)])))

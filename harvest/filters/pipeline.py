@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
-from lightmeter.harvest.exif import ExifRecord, Privacy, read_image
+from lightmeter.harvest.exif.reader import ExifRecord, read_image
 from lightmeter.harvest.filters.base import Filter, FilterResult
 from lightmeter.harvest.filters.decode import (
     UnreadableImage,
@@ -22,25 +22,8 @@ from lightmeter.harvest.filters.decode import (
     quantisation_hash,
 )
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.settings import Settings, first_error
-from lightmeter.time_limit import TimeLimitExceeded, time_limit
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """Limits for one photograph.
-
-    Attributes:
-        max_bytes: Maximum file size.
-        max_pixels: Maximum number of pixels.
-        timeout_s: Time limit for decoding and all filters, in seconds.
-        maker_notes_s: Time limit for MakerNotes, in seconds; 0: not read.
-    """
-
-    max_bytes: int = 200_000_000
-    max_pixels: int = 200_000_000
-    timeout_s: float = 30.0
-    maker_notes_s: float = 0.0
+from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
+from lightmeter.settings import InspectSection, PrivacySection, Settings, first_error
 
 
 @dataclass(frozen=True)
@@ -49,13 +32,15 @@ class InspectionPlan:
 
     Attributes:
         filters: Filters with their settings.
-        limits: Limits for one photograph.
+        limits: Limits of pixels and time for one photograph.
         privacy: Personal data in EXIF that is stored.
+        max_bytes: Maximum file size.
     """
 
     filters: tuple[Filter[Any], ...] = ()
-    limits: DecodeLimits = field(default_factory=DecodeLimits)
-    privacy: Privacy = field(default_factory=Privacy)
+    limits: InspectSection = field(default_factory=InspectSection)
+    privacy: PrivacySection = field(default_factory=PrivacySection)
+    max_bytes: int = 200_000_000
 
     @classmethod
     def from_settings(cls, settings: Settings, names: Iterable[str] | None = None) -> "InspectionPlan":
@@ -68,16 +53,13 @@ class InspectionPlan:
         Raises:
             UsageError: A filter is unknown, its settings are invalid, or MakerNotes are enabled without exifread.
         """
-        inspection = settings.inspect
-        if inspection.maker_notes_s and not find_spec("exifread"):
+        if settings.inspect.maker_notes_s and not find_spec("exifread"):
             raise UsageError(
                 "Reading MakerNotes (maker_notes_s under [inspect]) requires exifread: "
                 "pip install 'lightmeter[makernotes]'."
             )
-        limits = DecodeLimits(
-            settings.crawl.max_bytes, inspection.max_pixels, inspection.timeout_s, inspection.maker_notes_s
-        )
-        return cls(tuple(load_filters(settings.filters, names)), limits, Privacy.from_settings(settings.privacy))
+        filters = tuple(load_filters(settings.filters, names))
+        return cls(filters, settings.inspect, settings.privacy, settings.crawl.max_bytes)
 
     @classmethod
     def for_download(cls, settings: Settings) -> "InspectionPlan":
@@ -156,7 +138,7 @@ def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:
 
 def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
     """Add to the result step by step, so that everything before a problem is stored."""
-    if len(data) > plan.limits.max_bytes:
+    if len(data) > plan.max_bytes:
         raise UnreadableImage("too many bytes")
     if claimed_webp_pixels(data) > plan.limits.max_pixels:
         result["format"] = "WEBP"

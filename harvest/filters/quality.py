@@ -46,16 +46,16 @@ class Quality(Filter[QualitySettings]):
         """Return brightness, contrast, sharpness, noise, size and compression; None where an image is too small."""
         grey = image.grey
         sharpness, sigma = sharpness_and_noise(grey) if min(grey.shape) > 2 else (None, None)
-        measures: dict[str, Any] = brightness_and_contrast(grey)
+        measures = brightness_and_contrast(grey)
+        brightness = measures["brightness"]
         measures |= {
             "laplacian_variance": sharpness,
             "noise_sigma": sigma,
             "short_side": min(image.width, image.height),
+            "jpeg_quality": jpeg_quality(image.quantisation),
+            "blockiness": blockiness(grey),
+            "snr_db": 20 * math.log10(brightness / sigma) if sigma and brightness else None,
         }
-        measures |= {"jpeg_quality": jpeg_quality(image.quantisation), "blockiness": blockiness(grey)}
-        measures["snr_db"] = (
-            20 * math.log10(measures["brightness"] / sigma) if sigma and measures["brightness"] else None
-        )
         return Measurement(measures)
 
     def judge(self, measures: Measures) -> Verdict:

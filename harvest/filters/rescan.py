@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, sel
 
 from lightmeter.harvest.catalogue.ingest import insert_rows, inspection_rows, region_rows
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
+from lightmeter.harvest.catalogue.session import pages
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.harvest.filters.base import Filter
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
@@ -68,8 +69,9 @@ def rescan(
         on_progress: Called with the number of photographs processed since the last call.
     """
     result = RescanResult()
+    query = select(Image.id, Image.sha256).where(Image.problem.is_(None), true() if where is None else where)
     with _stop_on_interrupt(result), asyncio.Runner() as runner:
-        for page in _pages(engine, where):
+        for page in pages(engine, query, Image.id, _PAGE_SIZE):
             if result.stopped:
                 break
             with engine.connect() as connection:
@@ -90,20 +92,6 @@ def count(engine: Engine, where: ColumnElement[bool] | None = None) -> int:
         return connection.execute(query).scalar_one()
 
 
-def _pages(engine: Engine, where: ColumnElement[bool] | None) -> Iterator[Page]:
-    """Yield the readable images."""
-    last_id = 0
-    condition = true() if where is None else where
-    query = select(Image.id, Image.sha256).where(Image.problem.is_(None), condition).order_by(Image.id)
-    while True:
-        with engine.connect() as connection:
-            page = connection.execute(query.where(Image.id > last_id).limit(_PAGE_SIZE)).all()
-        if not page:
-            return
-        yield page
-        last_id = page[-1][0]
-
-
 def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> Inspections:
     inspections: Inspections = {image_id: {} for image_id in image_ids}
     for row in connection.execute(select(Inspection.__table__).where(Inspection.image_id.in_(image_ids))):
@@ -119,7 +107,7 @@ async def _decode_outdated(
     for image_id, sha256 in page:
         filters = tuple(item for item in plan.filters if _is_outdated(item, inspections[image_id]))
         if filters:
-            tasks[image_id] = _rescan_one(path_of(store, sha256), replace(plan, filters=filters), workers)
+            tasks[image_id] = _rescan_image(path_of(store, sha256), replace(plan, filters=filters), workers)
     outcomes = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
     result.failed.update(outcome for outcome in outcomes.values() if isinstance(outcome, str))
     decoded = {image_id: outcome for image_id, outcome in outcomes.items() if not isinstance(outcome, str)}
@@ -131,7 +119,7 @@ def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
     return item.name not in inspections or inspections[item.name].version != item.version
 
 
-async def _rescan_one(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
+async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
     """Return the result of an inspection, or the reason why it failed."""
     try:
         result = await workers.run(partial(_inspect_file, path, plan))

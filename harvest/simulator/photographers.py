@@ -38,7 +38,7 @@ _STOCKS = (
     Stock("Chrome 400", 400, 16, 1.5, (2.7, 2.8, 3.0)),
     Stock("Chrome 1600", 1600, 24, 1.5, (2.8, 2.7, 2.6)),
 )
-_VIEWS_MM = (35, 50, 85)
+_VIEWS_MM = (35, 50, 85)  # focal lengths with the same field of view on a frame 36 mm wide
 _MAX_F_NUMBER = 22.0
 _MAX_EV, _MIN_EV = 15.5, 1.0
 _FIRST_DAY = datetime(2015, 1, 1)  # noqa: DTZ001 - EXIF holds local time
@@ -112,18 +112,12 @@ class Shot:
     def take(self, size: tuple[int, int]) -> bytes:
         """Take the photograph; the same shot and size give the same bytes."""
         scene = draw_scene(self.scene_seed, size)
-        if isinstance(self.camera, FilmBody):
-            return self.camera.take(
-                scene, self.settings, seed=self.scene_seed, shake=self.shake, luminance=self.luminance
-            )
+        recorded: dict[str, Any] = {}
+        if isinstance(self.camera, Body):
+            lens = f"LM {self.settings.focal_length_mm:g} mm f/{self.photographer.min_f_number:g}"
+            recorded = {"taken_at": self.taken_at, "lens": lens}
         return self.camera.take(
-            scene,
-            self.settings,
-            seed=self.scene_seed,
-            shake=self.shake,
-            luminance=self.luminance,
-            taken_at=self.taken_at,
-            lens=f"LM {self.settings.focal_length_mm:g} mm f/{self.photographer.min_f_number:g}",
+            scene, self.settings, seed=self.scene_seed, shake=self.shake, luminance=self.luminance, **recorded
         )
 
 
@@ -154,7 +148,8 @@ def shot(seed: int, index: int, photographers: int, film_share: float = 0.0) -> 
     person = photographer(seed, index % photographers)
     on_film = rng.random() < film_share
     body = person.bodies[int(rng.integers(len(person.bodies)))]
-    focal = _focal_length(36.0 if on_film else body.sensor.width_mm, int(rng.choice(_VIEWS_MM)))
+    width_mm = 36.0 if on_film else body.sensor.width_mm
+    focal = float(round(int(rng.choice(_VIEWS_MM)) * width_mm / 36.0))
     settings, luminance = _exposure(rng, person.min_f_number, focal, person.film.stock.iso if on_film else None)
     return Shot(
         photographer=person,
@@ -185,10 +180,7 @@ def series_shot(setting: SeriesSetting, seed: int, index: int, photographers: in
     changes: dict[str, Any] = {_SETTING_FIELDS[setting]: steps[step], "focal_length_mm": base.settings.focal_length_mm}
     settings = replace(_SERIES_SETTINGS[setting], **changes)
     return replace(
-        base,
-        settings=settings,
-        luminance=metered_luminance(settings),
-        taken_at=base.taken_at + timedelta(minutes=step),
+        base, settings=settings, luminance=metered_luminance(settings), taken_at=base.taken_at + timedelta(minutes=step)
     )
 
 
@@ -196,11 +188,6 @@ def _body(rng: Rng) -> Body:
     model, sensor, brightness = _MODELS[int(rng.integers(len(_MODELS)))]
     serial = f"LM{int(rng.integers(10**8)):08d}"
     return Body(model, serial, sensor, brightness * float(rng.uniform(0.95, 1.05)), int(rng.integers(90, 97)))
-
-
-def _focal_length(width_mm: float, view_mm: int) -> float:
-    """Return the focal length with the field of view of ``view_mm`` on a frame 36 mm wide, in whole millimetres."""
-    return float(round(view_mm * width_mm / 36.0))
 
 
 def _exposure(rng: Rng, min_f_number: float, focal_length_mm: float, film_iso: int | None) -> tuple[Settings, float]:

@@ -141,8 +141,11 @@ def _existing_folder(path: Path) -> Path:
     return path.absolute()
 
 
+AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
+"""Type of a query field for a path; its value is absolute, so that a run can be resumed from any folder."""
+
 InputFile = Annotated[Path, AfterValidator(_existing_file)]
-"""Type of a query field for an existing file; its value is absolute, so that a run can be resumed from any folder."""
+"""Type of a query field for an existing file; its value is absolute."""
 
 InputFolder = Annotated[Path, AfterValidator(_existing_folder)]
 """Type of a query field for an existing folder; its value is absolute."""

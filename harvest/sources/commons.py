@@ -60,7 +60,7 @@ class Commons(Source):
         medium: Medium | None = Option(None, "Medium of all photographs.")
 
         @model_validator(mode="after")
-        def _one_list(self) -> "Commons.Query":
+        def _single_list(self) -> "Commons.Query":
             if bool(self.category) == bool(self.search):
                 raise ValueError("name one of --category, --search")
             if urlsplit(self.api).scheme not in {"http", "https"}:
@@ -135,9 +135,9 @@ class _Wiki:
             LightmeterError: The wiki does not answer, or answers with an error.
         """
         params = {"action": "query", "format": "json", "formatversion": 2, "maxlag": _MAX_LAG_S} | params
-        return retry_when_busy(lambda: self._query_once(params), "The wiki")
+        return retry_when_busy(lambda: self._request(params), "The wiki")
 
-    def _query_once(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, params: dict[str, Any]) -> dict[str, Any]:
         import httpx
 
         try:

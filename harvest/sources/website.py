@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources.base import Argument, Medium, Option, Sighting, SourceQuery, SpiderSource
+from lightmeter.harvest.sources.base import AbsolutePath, Argument, Medium, Option, Sighting, SourceQuery, SpiderSource
 from lightmeter.settings import first_error
 
 
@@ -97,13 +97,8 @@ class Website(SpiderSource):
     class Query(SourceQuery):
         """Harvest the photographs of a website."""
 
-        file: Path = Argument("Site file (TOML); see docs/sources/website.md.")
+        file: AbsolutePath = Argument("Site file (TOML); see docs/sources/website.md.")
         medium: Medium | None = Option(None, "Medium of all photographs.")
-
-        @field_validator("file")
-        @classmethod
-        def _absolute(cls, file: Path) -> Path:
-            return file.absolute()
 
     def site(self, query: Any) -> str:
         """Return ``website:`` and the name of the site."""

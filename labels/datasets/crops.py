@@ -50,7 +50,7 @@ def crop_for(kind: CropKind, settings: Settings) -> Crop:
     """Return a crop with the thresholds of the project's face filter."""
     if kind != "face":
         return Crop(kind)
-    from lightmeter.harvest.filters import load_filters
+    from lightmeter.harvest.filters.pipeline import load_filters
 
     (faces,) = load_filters(settings.filters, ["faces"])
     return Crop(kind, faces.settings.min_score, faces.settings.min_size)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from lightmeter import plugins
-from lightmeter.harvest.filters import DecodedImage, Filter
+from lightmeter.harvest.filters.base import Filter
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.testing.server import create_project, photograph, run_lightmeter, write_photographs
 
 

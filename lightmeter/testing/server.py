@@ -89,8 +89,9 @@ def photograph(
         tags: Further tags of the Exif IFD, by number.
 
     Example:
-        >>> from lightmeter.harvest.exif import read_exif
-        >>> read_exif(photograph(f_number=8.0)).values.f_number
+        >>> from lightmeter.harvest.exif.reader import read_exif
+        >>> from lightmeter.settings import PrivacySection
+        >>> read_exif(photograph(f_number=8.0), privacy=PrivacySection()).values.f_number
         8.0
     """
     import numpy as np

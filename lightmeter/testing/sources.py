@@ -10,7 +10,7 @@ import pytest
 
 from lightmeter import plugins
 from lightmeter.harvest.licences import normalise_licence
-from lightmeter.harvest.sources import Checkpoint, Cursor, Sighting, Source, SpiderSource
+from lightmeter.harvest.sources.base import Checkpoint, Cursor, Sighting, Source, SpiderSource
 from lightmeter.harvest.sources.registry import option_name
 from lightmeter.settings import Settings
 from lightmeter.testing.server import ACTIVE, create_project, run_lightmeter

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from lightmeter import plugins
-from lightmeter.harvest.exif import ExifValues
+from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.labels.targets.base import PhotoFacts, Target
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.testing.server import create_project, photograph, run_lightmeter, write_photographs

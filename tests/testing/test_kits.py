@@ -8,8 +8,9 @@ import httpx
 import pytest
 from pydantic import Field
 
-from lightmeter.harvest.filters import KEEP, DecodedImage, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.sources import Checkpoint, Sighting, Source, SpiderSource
+from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
+from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source, SpiderSource
 from lightmeter.harvest.sources.website import Website
 from lightmeter.labels.targets.base import PhotoFacts
 from lightmeter.labels.targets.registry import get_target

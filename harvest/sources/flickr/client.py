@@ -61,9 +61,9 @@ class Client:
             Refused: Flickr refused the request.
             LightmeterError: Flickr does not answer, or the key is invalid.
         """
-        return retry_when_busy(lambda: self._call_once(method, params), "Flickr")
+        return retry_when_busy(lambda: self._request(method, params), "Flickr")
 
-    def _call_once(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    def _request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         import requests
         from flickrapi.exceptions import FlickrError
 

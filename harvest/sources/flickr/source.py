@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, Medium, Option, Sighting, Source, SourceQuery
+from lightmeter.harvest.sources.base import (
+    AbsolutePath,
+    Checkpoint,
+    Cursor,
+    Medium,
+    Option,
+    Sighting,
+    Source,
+    SourceQuery,
+)
 from lightmeter.harvest.sources.flickr.client import KEYS, Client, Refused, connect
 from lightmeter.harvest.sources.flickr.files import PhotoFile, read_photos
 from lightmeter.harvest.sources.flickr.listings import Listing, Page, pages, search_pages
@@ -40,7 +48,7 @@ class Flickr(Source):
         user: str | None = Option(None, "User: NSID, or the name in the URL of the user's page.")
         album: str | None = Option(None, "Number of an album; needs --user.")
         group: str | None = Option(None, "Group pool: NSID, or the name in the URL of the group.")
-        photos: Path | None = Option(None, "JSON file with ids, secrets and servers of photographs.")
+        photos: AbsolutePath | None = Option(None, "JSON file with ids, secrets and servers of photographs.")
         filter_tag: str | None = Option(None, "Only photographs with this tag.")
         licence_ids: str = Option("", "Only these licences: Flickr's numbers, comma-separated.")
         size: Size = Option("o", "Size to download; the nearest size if it does not exist.")
@@ -48,13 +56,8 @@ class Flickr(Source):
         start_page: int = Option(1, "First page.", ge=1)
         pages: int | None = Option(None, "Maximum number of pages (default: all).", ge=1)
         per_page: int = Option(250, "Photographs per page.", ge=1, le=500)
-        save_metadata: Path | None = Option(None, "Write ids, secrets and servers to this file, for --photos.")
+        save_metadata: AbsolutePath | None = Option(None, "Write ids, secrets and servers to this file, for --photos.")
         medium: Medium | None = Option(None, "Medium of all photographs.")
-
-        @field_validator("photos", "save_metadata")
-        @classmethod
-        def _absolute(cls, path: Path | None) -> Path | None:
-            return path.absolute() if path else None
 
         @field_validator("licence_ids")
         @classmethod
@@ -65,7 +68,7 @@ class Flickr(Source):
             return numbers
 
         @model_validator(mode="after")
-        def _one_list(self) -> "Flickr.Query":
+        def _single_list(self) -> "Flickr.Query":
             lists = [bool(self.search or (self.user and not self.album)), bool(self.album), bool(self.group)]
             if sum([*lists, bool(self.photos)]) != 1:
                 raise ValueError("name one of --search, --user, --album, --group, --photos")

@@ -16,13 +16,8 @@ def read_sidecars(photo: Path) -> dict[str, Any]:
     Sidecars are named ``1.jpg.json`` (``gallery-dl --write-metadata``), and ``1.jpg.xmp`` or ``1.xmp``.
     """
     fields = _gallery_dl_fields(photo.with_name(f"{photo.name}.json"))
-    exif = _xmp(photo.with_name(f"{photo.name}.xmp")) or _xmp(photo.with_suffix(".xmp"))
+    exif = xmp_tags(_read(photo.with_name(f"{photo.name}.xmp"))) or xmp_tags(_read(photo.with_suffix(".xmp")))
     return fields | {"exif": (exif | fields.get("exif", {})) or None, "exif_origin": "sidecar"}
-
-
-def _xmp(file: Path) -> dict[str, Any]:
-    groups = xmp_tags(_read(file)).items()
-    return {f"{group}:{name}": value for group, tags in groups for name, value in tags.items()}
 
 
 def _gallery_dl_fields(file: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.discovery import Discovery
-from lightmeter.harvest.sources import Checkpoint, Sighting, Source
+from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source
 from lightmeter.settings import Settings
 
 
@@ -26,7 +26,7 @@ class RecordingWriter:
         self.batches.append(([item.source_id for item in items], cursor))
         requests = [RequestItem(int(item.source_id), str(item.media_url)) for item in items]
         future: Future[SavedItems] = Future()
-        future.set_result(SavedItems(requests, [SightingState.FOUND] * len(items), 0))
+        future.set_result(SavedItems(requests, [SightingState.FOUND] * len(items)))
         return future
 
 

@@ -14,7 +14,6 @@ from scrapy.settings import Settings
 from twisted.python.failure import Failure
 
 from lightmeter.harvest.catalogue.items import RequestItem
-from lightmeter.harvest.crawl.items import InFlightLimit
 from lightmeter.harvest.crawl.middlewares import (
     BackpressureMiddleware,
     OptOutMiddleware,
@@ -24,6 +23,7 @@ from lightmeter.harvest.crawl.middlewares import (
     RateLimitMiddleware,
     RetryAfterMiddleware,
 )
+from lightmeter.harvest.crawl.spider import InFlightLimit
 from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
 
 URL = "https://example.org/1.jpg"

@@ -15,8 +15,7 @@ from twisted.python.failure import Failure
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
-from lightmeter.harvest.crawl.items import DownloadedPhoto, DownloadError
-from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.crawl.spider import DownloadedPhoto, DownloadError, HarvestSpider
 from tests.support import CommandRunner, Site, encode_image
 
 URL = "https://example.org/1.jpg"

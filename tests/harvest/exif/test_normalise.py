@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightmeter.harvest.exif import ExifValues, column_of, normalise
+from lightmeter.harvest.exif.columns import ExifValues
+from lightmeter.harvest.exif.normalise import column_of, normalise
 from tests.harvest.exif.strategies import VALUES
 
 

@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.sources.base import Sighting
 from lightmeter.project import Project
 from tests.support import CommandRunner, jpeg
 

@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from lightmeter.harvest.exif import ExifRecord, Privacy, read_exif, read_tags, read_xmp
+from lightmeter.harvest.exif.reader import ExifRecord, read_exif, read_tags
+from lightmeter.harvest.exif.xmp import xmp_tags
+from lightmeter.settings import PrivacySection
 from tests.support import encode_image
 
-NO_PERSONAL_DATA = Privacy()
-ALL_PERSONAL_DATA = Privacy(gps=True, serial_numbers=True, names=True)
+NO_PERSONAL_DATA = PrivacySection()
+ALL_PERSONAL_DATA = PrivacySection(keep_gps=True, keep_serial_numbers=True, keep_names=True)
 
 
 def photograph(kind: str = "JPEG") -> bytes:
@@ -149,7 +151,7 @@ XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
 
 def test_xmp_fills_missing_exif() -> None:
     record = read_exif(encode_image(Image.new("RGB", (20, 20)), xmp=XMP), privacy=NO_PERSONAL_DATA)
-    assert record == read_xmp(XMP, privacy=NO_PERSONAL_DATA)
+    assert record == read_tags(xmp_tags(XMP), privacy=NO_PERSONAL_DATA)
     values = record.values
     assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")
     assert values.flash_fired is True
@@ -161,4 +163,4 @@ def test_xmp_fills_missing_exif() -> None:
     "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
 )
 def test_invalid_xmp_gives_an_empty_record(packet: bytes) -> None:
-    assert read_xmp(packet, privacy=NO_PERSONAL_DATA) == ExifRecord()
+    assert read_tags(xmp_tags(packet), privacy=NO_PERSONAL_DATA) == ExifRecord()

@@ -5,7 +5,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lightmeter.harvest.filters import FilterResult, InspectionPlan, inspect, load_filters
+from lightmeter.harvest.filters.base import FilterResult
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 from tests.support import encode_image
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

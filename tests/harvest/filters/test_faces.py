@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightmeter.harvest.filters import DecodedImage, InspectionPlan, inspect, load_filters
 from lightmeter.harvest.filters.faces import crop, find_faces
+from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 from tests.harvest.filters.images import apply_filter, encode_jpeg, synthetic_image
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.harvest.filters import InspectionPlan, inspect, load_filters
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 from tests.harvest.filters.images import SIDES
 
 AMBIGUOUS = {"borders": {"p126", "p131", "p137"}, "monochrome": {"p005", "p079"}}

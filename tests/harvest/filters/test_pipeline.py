@@ -11,18 +11,10 @@ import pytest
 from PIL import Image
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.filters import (
-    DecodedImage,
-    DecodeLimits,
-    Filter,
-    InspectionPlan,
-    Measurement,
-    Measures,
-    Verdict,
-    inspect,
-    load_filters,
-)
-from lightmeter.settings import Section, Settings
+from lightmeter.harvest.filters.base import Filter, Measurement, Measures, Verdict
+from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
+from lightmeter.settings import InspectSection, Section, Settings
 from tests.support import encode_image
 
 
@@ -86,13 +78,13 @@ def test_truncated_photograph_has_size_and_exif(plan: InspectionPlan) -> None:
 
 def test_limits_on_bytes_pixels_and_time() -> None:
     data = encode_image(noise())
-    assert inspect(data, InspectionPlan(limits=DecodeLimits(max_bytes=100))).problem == "too many bytes"
+    assert inspect(data, InspectionPlan(max_bytes=100)).problem == "too many bytes"
     bomb = inspect(
-        encode_image(Image.new("1", (9000, 9000)), "PNG"), InspectionPlan(limits=DecodeLimits(max_pixels=1_000_000))
+        encode_image(Image.new("1", (9000, 9000)), "PNG"), InspectionPlan(limits=InspectSection(max_pixels=1_000_000))
     )
     assert (bomb.problem, bomb.width) == ("too many pixels", 9000)
     start = time.monotonic()
-    assert inspect(data, InspectionPlan((Slow(),), DecodeLimits(timeout_s=0.2))).problem == "timeout"
+    assert inspect(data, InspectionPlan((Slow(),), InspectSection(timeout_s=0.2))).problem == "timeout"
     assert time.monotonic() - start < 2
 
 
@@ -138,7 +130,7 @@ def test_stored_measures_are_judged_with_new_settings() -> None:
 @pytest.mark.shared
 def test_damaged_files_give_a_problem_in_time(shared: Path) -> None:
     plan = InspectionPlan(
-        tuple(load_filters({}, ["borders", "duplicates", "monochrome", "quality"])), DecodeLimits(timeout_s=20)
+        tuple(load_filters({}, ["borders", "duplicates", "monochrome", "quality"])), InspectSection(timeout_s=20)
     )
     problems = r"empty|not an image|truncated|too many pixels|undecodable: .+"
     files = sorted((shared / "broken").glob("*/*"))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.commons import Commons, _items
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiServer, serve_api

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.ffhq import Ffhq, read_records
 from lightmeter.settings import Settings
 from tests.support import CommandRunner, jpeg

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("flickrapi")
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.flickr import Flickr, listings
 from lightmeter.harvest.sources.flickr.listings import FIRST_UPLOAD
 from lightmeter.harvest.sources.flickr.photos import SIZES, nearest_size

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.mirflickr import Mirflickr, read_pairs
 from lightmeter.settings import Settings
 from tests.support import CommandRunner, jpeg

@@ -14,7 +14,7 @@ pytest.importorskip("praw")
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.crawl.spider import is_placeholder
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
 from lightmeter.settings import Settings

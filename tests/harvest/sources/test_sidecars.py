@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Sighting
 from lightmeter.harvest.sources.folder.source import Folder
 from lightmeter.settings import Settings
 from tests.support import CommandRunner, jpeg

@@ -6,7 +6,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from lightmeter.harvest.simulator.photographers import SERIES_STEPS
-from lightmeter.harvest.sources import Sighting
+from lightmeter.harvest.sources.base import Sighting
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.settings import Settings
 from tests.harvest.simulator.images import SIZE, exif_tags, pixels_of

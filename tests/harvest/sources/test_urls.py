@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
 from tests.support import LOOPBACK, CommandRunner, Site, jpeg

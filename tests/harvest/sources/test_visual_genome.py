@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("flickrapi")
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.exif import normalise
-from lightmeter.harvest.sources import Checkpoint, Sighting
+from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.visual_genome import VisualGenome
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import serve_api

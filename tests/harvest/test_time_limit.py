@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lightmeter.time_limit import TimeLimitExceeded, time_limit
+from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(0.3, 0.05), (0.05, 30)])
