@@ -94,6 +94,4 @@ def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, devic
         ['high', 'low', 'value']
     """
     predictor = load_predictor(run, device)
-    if not isinstance(dataset, Dataset):
-        dataset = training_dataset(predictor, Path(dataset) if dataset else None)
-    return evaluate_run(find_run(Path(run)), predictor, dataset)
+    return evaluate_run(find_run(Path(run)), predictor, training_dataset(predictor, dataset))

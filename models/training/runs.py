@@ -124,9 +124,11 @@ def open_run(run: Path, device: str = "cpu") -> Predictor:
         raise UsageError(str(error)) from error
 
 
-def training_dataset(predictor: Predictor, dataset: Path | None) -> Dataset:
-    """Open a data set; by default the one of the project with the name of a model's training data set."""
-    return open_dataset(dataset or Path(str(predictor.spec.data.get("name", ""))))
+def training_dataset(predictor: Predictor, dataset: Dataset | str | Path | None) -> Dataset:
+    """Return a data set, opened if necessary; by default that of the project with the name of the training data set."""
+    if isinstance(dataset, Dataset):
+        return dataset
+    return open_dataset(Path(dataset or str(predictor.spec.data.get("name", ""))))
 
 
 def spec_of(run: Path) -> ModelSpec:

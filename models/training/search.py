@@ -20,7 +20,7 @@ from lightmeter import console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training.recipe import parse_value, read_recipe
+from lightmeter.models.training.recipe import Recipe, parse_value, read_recipe
 from lightmeter.models.training.train import train
 
 JOURNAL_FILE = "search.journal"
@@ -107,6 +107,10 @@ class Search:
         """Whether a lower value of the metric is better."""
         return self.metric in _MINIMISED
 
+    def read_recipe(self, values: Mapping[str, object]) -> Recipe:
+        """Return the recipe with the fixed settings and searched values, by key."""
+        return read_recipe(self.recipe, [*self.settings, *(f"{key}={value}" for key, value in values.items())])
+
 
 def search(task: Search, dataset: Dataset, folder: Path, trials: int) -> dict[str, Any]:
     """Run trials until there are ``trials`` in total, including those of an earlier, interrupted call.
@@ -125,7 +129,7 @@ def search(task: Search, dataset: Dataset, folder: Path, trials: int) -> dict[st
     ranges = [SearchRange.parse(text) for text in task.ranges]
     for searched in ranges:
         for value in searched.examples:
-            read_recipe(task.recipe, [*task.settings, f"{searched.key}={value}"])
+            task.read_recipe({searched.key: value})
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     study = _open_study(task, dataset, folder)
@@ -150,8 +154,7 @@ def _run_trial(
     temporary = folder / "trial"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        recipe = read_recipe(task.recipe, [*task.settings, *(f"{key}={value}" for key, value in values.items())])
-        run = train(recipe, dataset, temporary / "run", device=task.device, seed=task.seed)
+        run = train(task.read_recipe(values), dataset, temporary / "run", device=task.device, seed=task.seed)
         targets = run.metrics["validation"]["targets"]
         trial.set_user_attr("metrics", {name: target[task.metric] for name, target in targets.items()})
         study.tell(trial, statistics.fmean(target[task.metric]["value"] for target in targets.values()))
@@ -216,17 +219,18 @@ def _write_result(study: optuna.Study, task: Search, folder: Path) -> dict[str, 
         "recipe": None,
     }
     if best:
-        settings = [*task.settings, *(f"{key}={value}" for key, value in best["settings"].items())]
-        write_atomic(folder / RECIPE_FILE, _recipe_toml(task, settings, best["value"]))
+        write_atomic(folder / RECIPE_FILE, _recipe_toml(task, best))
         result["recipe"] = folder / RECIPE_FILE
     write_atomic(folder / SEARCH_FILE, json.dumps({**result, "recipe": RECIPE_FILE if best else None}, indent=2) + "\n")
     return result
 
 
-def _recipe_toml(task: Search, settings: Sequence[str], value: float) -> str:
-    values: Mapping[str, Any] = read_recipe(task.recipe, settings).model_dump(mode="json", exclude={"name"})
-    comment = f"# {task.recipe} with {', '.join(settings)}; selected by {task.metric} {value:.4f} on validation.\n"
-    return comment + tomli_w.dumps(values)
+def _recipe_toml(task: Search, best: Mapping[str, Any]) -> str:
+    settings = [*task.settings, *(f"{key}={value}" for key, value in best["settings"].items())]
+    comment = (
+        f"# {task.recipe} with {', '.join(settings)}; selected by {task.metric} {best['value']:.4f} on validation.\n"
+    )
+    return comment + tomli_w.dumps(task.read_recipe(best["settings"]).model_dump(mode="json", exclude={"name"}))
 
 
 def _parse_choices(text: str) -> tuple[str, ...]:

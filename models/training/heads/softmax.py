@@ -48,16 +48,8 @@ class HeadData:
     def subset(self, which: NDArray[np.int64]) -> "HeadData":
         """Return some of the photographs, with weights of sum 1."""
         weights = self.weights[which]
-        return HeadData(
-            self.features[which],
-            self.truth[which],
-            weights / weights.sum(),
-            self.classes[which],
-            self.groups[which],
-            self.indices[which],
-            self.stops[which] if len(self.stops) else self.stops,
-            self.multilabel,
-        )
+        arrays = {name: values[which] for name, values in vars(self).items() if name != "multilabel" and len(values)}
+        return replace(self, **{**arrays, "weights": weights / weights.sum()})
 
     def loss(self, logits: Tensor) -> Tensor:
         """Return the weighted cross-entropy for logits of shape (N, C); the mean binary one if multilabel."""
