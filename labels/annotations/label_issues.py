@@ -120,8 +120,7 @@ def _out_of_fold_probabilities(
         model = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=0).fit(features[train], labels[train])
         predictions = np.maximum(model.predict_proba(features[test]), _MIN_PROBABILITY)
         probabilities[np.ix_(test, model.classes_)] = predictions
-    normalised: NDArray[np.float64] = probabilities / probabilities.sum(axis=1, keepdims=True)
-    return normalised
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
 def _features(connection: Connection, photos: LabelledPhotos, exclude: Sequence[str]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.targets.base import Target, split_classes
 
 Values = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 _MM_STEP = 5.0
 _THIRD_STOP = 1 / 3  # the usual distance between two settings of a camera
@@ -46,7 +47,7 @@ class Statistics:
     in_class: list[float] = field(default_factory=list, repr=False)
     outside: list[float] = field(default_factory=list, repr=False)
 
-    def histogram(self, unit: str, max_bins: int) -> tuple[Values, Values, Values]:
+    def histogram(self, unit: str, max_bins: int) -> tuple[Values, Counts, Counts]:
         """Return a histogram of the numbers before binning.
 
         Args:
@@ -57,10 +58,7 @@ class Statistics:
             Bin edges, shape (bins + 1,); numbers in a class and numbers outside, shape (bins,).
         """
         edges = histogram_edges([*self.in_class, *self.outside], unit, max_bins)
-        in_class, outside = (
-            np.histogram(values, edges)[0].astype(np.float64) for values in (self.in_class, self.outside)
-        )
-        return edges, in_class, outside
+        return edges, np.histogram(self.in_class, edges)[0], np.histogram(self.outside, edges)[0]
 
 
 def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statistics:

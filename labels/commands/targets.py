@@ -118,7 +118,7 @@ def _histogram(result: "Statistics", unit: str) -> list[dict[str, float]]:
         return []
     edges, in_class, outside = result.histogram(unit, _MAX_BINS)
     rows = zip(edges[:-1].tolist(), edges[1:].tolist(), in_class.tolist(), outside.tolist(), strict=True)
-    return [{"from": low, "to": high, "in_class": int(inside), "excluded": int(out)} for low, high, inside, out in rows]
+    return [{"from": low, "to": high, "in_class": inside, "excluded": out} for low, high, inside, out in rows]
 
 
 def _value_table(unit: str, values: list[dict[str, float]]) -> "Iterator[Table]":
@@ -127,8 +127,8 @@ def _value_table(unit: str, values: list[dict[str, float]]) -> "Iterator[Table]"
         rows = [
             (
                 f"{row['from']:.2f} to {row['to']:.2f}",
-                int(row["in_class"]),
-                int(row["excluded"]),
+                row["in_class"],
+                row["excluded"],
                 _bar(row["in_class"], maximum) + _bar(row["excluded"], maximum, "░"),
             )
             for row in values

@@ -62,8 +62,7 @@ def connect(count: int, keys: Mapping[str, Keys]) -> Integers:
         n_nodes += len(values)
     edges = np.concatenate(rows), np.concatenate(nodes)
     graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
-    components: Integers = connected_components(graph, directed=False)[1][:count].astype(np.int64)
-    return components
+    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)
 
 
 def group_keys(photographs: pa.Table, group_by: Sequence[str]) -> dict[str, Keys]:
@@ -124,5 +123,4 @@ def codes(values: pa.Array | pa.ChunkedArray) -> Integers:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    codes: Integers = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
-    return codes
+    return np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)

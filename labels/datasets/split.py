@@ -56,8 +56,7 @@ class SplitOptions:
 
     def min_photographs(self, target: Target[Any]) -> int:
         """Return the minimum number of photographs of a target's classes."""
-        minimum: int = self.min_per_class or target.definition.min_per_class
-        return minimum
+        return int(self.min_per_class or target.definition.min_per_class)
 
 
 @dataclass(frozen=True)
