@@ -5,7 +5,7 @@ Subclass `Source` or `SpiderSource` to add a source and `Filter` to add a filter
 
 from typing import TYPE_CHECKING
 
-from lightmeter.exports import lazy_exports
+from lightmeter import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.harvest.catalogue.view import open_catalogue

@@ -5,7 +5,7 @@ Subclass `Target` to add a property that models predict; `open_dataset` reads a 
 
 from typing import TYPE_CHECKING
 
-from lightmeter.exports import lazy_exports
+from lightmeter import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import open_dataset

@@ -6,7 +6,7 @@
 
 from typing import TYPE_CHECKING
 
-from lightmeter.exports import lazy_exports
+from lightmeter import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.models.api import evaluate, load_predictor, train

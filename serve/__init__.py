@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING
 
-from lightmeter.exports import lazy_exports
+from lightmeter import lazy_exports
 
 if TYPE_CHECKING:
     from lightmeter.serve.archive import write_archive
