@@ -3,7 +3,7 @@
     python -m benchmarks.ingest [--count 3000] [--tools FOLDER]
 
 Lightmeter runs a complete crawl (download, hash, store, EXIF, filters, catalogue), first with all filters and then
-without face detection (``deferred = ["faces"]``). The other tools only download files: Scrapy's FilesPipeline,
+without face detection (``later = ["faces"]``). The other tools only download files: Scrapy's FilesPipeline,
 img2dataset without resizing, gallery-dl. The last two are not dependencies; --tools names the ``bin`` folder of an
 environment in which they are installed. Prints photographs per second, including start and end of each program, and
 ratios.
@@ -101,11 +101,11 @@ def _timed(command: list[str], out: Path) -> float:
     return time.perf_counter() - started
 
 
-def _lightmeter(urls: Path, deferred: list[str], out: Path) -> list[str]:
+def _lightmeter(urls: Path, later: list[str], out: Path) -> list[str]:
     cli.main(["init", str(out), "--quiet"])
     settings = {
         "crawl": {"private_addresses": True, "concurrency": 32, "per_host": 32},
-        "inspect": {"deferred": deferred},
+        "inspect": {"later": later},
     }
     (out / "lightmeter.toml").write_text(tomli_w.dumps(settings))
     return [sys.executable, "-m", "lightmeter", "harvest", "run", "urls", str(urls)]

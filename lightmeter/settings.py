@@ -64,9 +64,7 @@ class InspectSection(Section):
     max_pixels: int = Field(200_000_000, gt=0, description="maximum image size, in pixels")
     timeout_s: float = Field(30.0, gt=0, description="time limit per photograph, in seconds")
     maker_notes_s: float = Field(0.0, ge=0, description="time limit for MakerNotes, in seconds; 0: not read")
-    deferred: tuple[str, ...] = Field(
-        (), description="filters that are skipped at download and run by 'harvest inspect'"
-    )
+    later: tuple[str, ...] = Field((), description="filters that are skipped at download and run by 'harvest inspect'")
 
 
 class PrivacySection(Section):

@@ -63,13 +63,13 @@ class InspectionPlan:
 
     @classmethod
     def for_download(cls, settings: Settings) -> "InspectionPlan":
-        """Return the plan for photographs being downloaded: all filters except the deferred ones.
+        """Return the plan for photographs being downloaded: all filters except those of ``[inspect] later``.
 
         Raises:
             UsageError: A filter is unknown, or its settings are invalid.
         """
-        deferred = {plugins.get("filters", name).name for name in settings.inspect.deferred}
-        return cls.from_settings(settings, plugins.installed("filters").keys() - deferred)
+        later = {plugins.get("filters", name).name for name in settings.inspect.later}
+        return cls.from_settings(settings, plugins.installed("filters").keys() - later)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def review(
     author: Author,
     where: Where = "",
     queue: Annotated[
-        Literal["all", "unreviewed", "no-face", "disagreements", "label-issues"],
+        Literal["all", "unjudged", "no-face", "disagreements", "label-issues"],
         typer.Option(help="Which photographs; disagreements: EXIF of file and source differ."),
     ] = "all",
     sample: Annotated[int | None, typer.Option(min=1, help="Size of a random sample.")] = None,

@@ -1,4 +1,4 @@
-"""Commands for data sets: split, verify and export."""
+"""Commands for data sets: split, verify and pack."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -94,25 +94,25 @@ def verify(folder: DatasetArgument) -> None:
         raise typer.Exit(1)
 
 
-@app.command(name="export-dataset")
-def export_dataset(
+@app.command()
+def pack(
     folder: DatasetArgument,
     format_name: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
-    out: Annotated[Path | None, typer.Option(help="Output folder (default: exports/NAME-FORMAT).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: packs/NAME-FORMAT).")] = None,
     any_licence: Annotated[
         bool, typer.Option("--any-licence", help="Include images whose licence forbids redistribution.")
     ] = False,
 ) -> None:
-    """Export a data set with its images as WebDataset, image folder or Parquet."""
+    """Pack a data set with its images as WebDataset, image folder or Parquet."""
     from lightmeter.labels.datasets.dataset import open_dataset
     from lightmeter.labels.datasets.export.export import export
 
     project = find_project()
     dataset = open_dataset(folder)
-    out = out or project.root / "exports" / f"{dataset.spec.name}-{format_name}"
-    with progress_bar("exporting", dataset.manifest.num_rows) as on_progress:
+    out = out or project.root / "packs" / f"{dataset.spec.name}-{format_name}"
+    with progress_bar("packing", dataset.manifest.num_rows) as on_progress:
         result = export(dataset, out, format_name, any_licence=any_licence, on_progress=on_progress)
-    lines = [f"Exported {sum(result.images.values())} images: {result.folder}"]
+    lines = [f"Packed {sum(result.images.values())} images: {result.folder}"]
     if result.excluded:
         lines.append(
             f"Excluded {result.excluded} images: their licence does not permit redistribution (use --any-licence to "

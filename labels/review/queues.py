@@ -15,7 +15,7 @@ from lightmeter.labels.annotations.photo_facts import decodable
 from lightmeter.labels.datasets.crops import Crop, crop_for
 from lightmeter.project import Project
 
-QueueKind = Literal["all", "unreviewed", "no-face", "disagreements", "label-issues"]
+QueueKind = Literal["all", "unjudged", "no-face", "disagreements", "label-issues"]
 
 _NO_LABEL: dict[str, Any] = {"label": None, "origin": None}
 _TOLERANCE = 1.1  # ratio of two values of one setting that rounding explains
@@ -71,7 +71,7 @@ def build_queue(
         connection: Catalogue connection.
         project: The project.
         target: Name of the target.
-        kind: ``all``; ``unreviewed`` (no manual label); ``no-face`` (the faces filter detected none and none was drawn
+        kind: ``all``; ``unjudged`` (no manual label); ``no-face`` (the faces filter detected none and none was drawn
             manually); ``disagreements`` (EXIF of file and source differ); ``label-issues`` (of the last audit).
         where: Query that selects photographs (default: all).
         sample: Size of a random sample.
@@ -107,7 +107,7 @@ def _conditions(target: str, face: Crop) -> dict[QueueKind, ColumnElement[bool]]
     has_face = exists().where(Region.image_id == Image.id, face.condition)
     return {
         "all": true(),
-        "unreviewed": ~manual.correlate(Image),
+        "unjudged": ~manual.correlate(Image),
         "no-face": and_(inspected.correlate(Image), ~has_face.correlate(Image)),
         "disagreements": _disagreements(),
         "label-issues": true(),

@@ -29,10 +29,10 @@ def test_missing_and_outdated_measures_are_decoded_again(harvested: Project) -> 
         assert 0 not in connection.scalars(select(Inspection.version)).all()
 
 
-def test_deferred_filters_run_at_inspection(photographs: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
+def test_later_filters_run_at_inspection(photographs: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
     project = create_project(tmp_path / "project")
     with (project.root / SETTINGS_FILE).open("a") as file:
-        file.write('\n[inspect]\ndeferred = ["faces"]\n')
+        file.write('\n[inspect]\nlater = ["faces"]\n')
     lightmeter("harvest", "run", "folder", photographs, "--project", project.root)
     with open_engine(project).connect() as connection:
         assert set(connection.scalars(select(Inspection.filter))) == {"borders", "duplicates", "monochrome", "quality"}
@@ -41,10 +41,10 @@ def test_deferred_filters_run_at_inspection(photographs: Path, tmp_path: Path, l
         assert "faces" in connection.scalars(select(Inspection.filter)).all()
 
 
-def test_unknown_deferred_filter_raises_error(
+def test_unknown_later_filter_raises_error(
     photographs: Path, harvested: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LIGHTMETER_INSPECT__DEFERRED", '["face"]')
+    monkeypatch.setenv("LIGHTMETER_INSPECT__LATER", '["face"]')
     assert "did you mean faces" in run_error("harvest", "run", "folder", photographs)
 
 

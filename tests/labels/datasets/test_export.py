@@ -40,7 +40,7 @@ def dataset(catalogue: Any) -> Dataset:
 
 
 def export(format_name: str, *options: str, name: str = "one") -> Any:
-    return run_json("labels", "export-dataset", name, "--format", format_name, *options)
+    return run_json("labels", "pack", name, "--format", format_name, *options)
 
 
 def redistributable_labels(dataset: Dataset, split: Split) -> dict[str, str]:
@@ -202,4 +202,4 @@ def test_licence_permits_redistribution(licence: str | None, uncropped: bool, cr
     ],
 )
 def test_invalid_option_is_an_error(dataset: Dataset, options: list[str], message: str) -> None:
-    assert message in run_error("labels", "export-dataset", "one", *options)
+    assert message in run_error("labels", "pack", "one", *options)

@@ -95,7 +95,7 @@ def test_statistics_of_open_classes_are_sorted_by_frequency(labelled: Any) -> No
 
 def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders(labelled: Any) -> None:
     create_dataset("--target", "concept")
-    error = run_error("labels", "export-dataset", "one", "--format", "imagefolder")
+    error = run_error("labels", "pack", "one", "--format", "imagefolder")
     assert "needs one target with one class per photograph" in error
     error = run_error("labels", "split", "x", "--target", "concept", "--undersample")
     assert "--undersample needs exactly one target" in error

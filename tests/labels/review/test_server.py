@@ -106,7 +106,7 @@ def test_queues_are_selected_by_query_kind_and_sample(catalogue: Any, server: Re
     assert len(ids()) == PHOTOGRAPHS
     assert ids(where="iso <= 300") == [1, 2, 3]
     create_session(catalogue.project, catalogue.engine).label(2, "film")
-    assert ids(kind="unreviewed", where="iso <= 300") == [1, 3]
+    assert ids(kind="unjudged", where="iso <= 300") == [1, 3]
     sample = ids(sample=7, seed=3)
     assert len(sample) == 7
     assert sample == ids(sample=7, seed=3) != ids(sample=7, seed=4)
@@ -244,7 +244,7 @@ def large_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pr
     engine.dispose()
 
 
-@pytest.mark.parametrize("kind", ["all", "unreviewed", "no-face", "disagreements", "label-issues"])
+@pytest.mark.parametrize("kind", ["all", "unjudged", "no-face", "disagreements", "label-issues"])
 def test_page_of_large_queue_is_fast(large_project: tuple[Project, Engine], kind: str) -> None:
     times = []
     with create_server(*large_project, kind=kind) as server:
