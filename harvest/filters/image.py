@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightmeter.geometry import Box
+from lightmeter.image_io import to_eight_bit
 
 Pixels = NDArray[np.uint8]
 
 _REDUCED_SIDE = 256
-_LEVELS_16_TO_8 = 257.0  # 65,535 / 255
 
 
 class DecodedImage:
@@ -27,7 +27,7 @@ class DecodedImage:
     """
 
     def __init__(self, image: Image.Image, orientation: int = 1) -> None:
-        self._image = image if image.mode in ("L", "RGB") else _eight_bit(image)
+        self._image = to_eight_bit(image)
         self.orientation = orientation
         self.quantisation: dict[int, list[int]] = getattr(image, "quantization", None) or {}
 
@@ -70,17 +70,3 @@ class DecodedImage:
         """Return a part of the image in colour, shape (box.height, box.width, 3)."""
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         return np.asarray(self._image.crop(corners).convert("RGB"))
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to ``L`` or ``RGB``; Pillow alone would clip more than eight bits at white."""
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("L")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        values = np.asarray(image, dtype=np.float32)
-        return Image.fromarray((values / _LEVELS_16_TO_8).clip(0, 255).round().astype(np.uint8))
-    if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        values = values - values.min()
-        return Image.fromarray((values * (255.0 / max(float(values.max()), 1e-12))).astype(np.uint8))
-    return image.convert("RGB")

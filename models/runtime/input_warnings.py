@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from ...image_io import open_image
 from ...image_statistics import jpeg_quality
 from .exif_features import exif_ifd
-from .preprocess import ModelInput, open_image
+from .preprocess import ModelInput
 from .spec import ModelSpec, Preprocessing
 
 STATISTICS = ("long_side", "short_side", "jpeg_quality", "colourfulness")

@@ -5,9 +5,6 @@ are taken from the stored image: the EXIF orientation is not applied, because th
 files and because the traces (noise, the direction of a shake, the readout) follow the sensor's own axes.
 """
 
-import io
-import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,21 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ...geometry import Box
+from ...image_io import open_image, to_eight_bit
 from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
-
-Image.init()
-FORMATS: list[str] = [
-    name for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000") if name in Image.OPEN
-]
 
 _BAD_REQUEST, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 413, 415, 422
 _TILES, _TILE_SIZE = 64, 64  # from which the measures are computed
 _CANDIDATES = 4  # patches examined for each one selected
 _MIN_SATURATION, _DARK, _LIGHT = 0.05, 20, 235  # the last two are levels of 255
 _PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
-_WARNINGS = threading.Lock()
 
 Photo = bytes | str | Path | Image.Image
 """A photograph: the bytes of its file, its path, or an image opened with Pillow."""
@@ -81,7 +73,8 @@ def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, ex
         InvalidPhoto: The photograph cannot be decoded or used.
     """
     whole = photo if isinstance(photo, Image.Image) else _decode(photo, settings)
-    image = _crop(whole, box) if box else whole
+    pixels = to_eight_bit(whole)
+    image = _crop(pixels, box) if box else pixels
     width, height = image.size
     if min(width, height) < settings.min_side:
         raise InvalidPhoto(
@@ -118,13 +111,6 @@ def patch_positions(width: int, height: int, count: int, size: int) -> list[tupl
     lefts = np.floor(x * (width - size + 1)).astype(int)
     tops = np.floor(y * (height - size + 1)).astype(int)
     return list(zip(lefts.tolist(), tops.tolist(), strict=True))
-
-
-def open_image(data: bytes) -> Image.Image:
-    """Return an image with only its header read; the header may be wrong."""
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _decode(photo: bytes | str | Path, settings: Preprocessing) -> Image.Image:
@@ -230,12 +216,6 @@ def _pad(image: Image.Image, size: int) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image with eight bits each of red, green and blue; transparency is dropped."""
-    if image.mode.startswith(("I", "F")):  # 16 bits or more: use the upper eight
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values / max(256.0, (values.max() + 1) / 256)).clip(0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

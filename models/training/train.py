@@ -13,6 +13,7 @@ import torch
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.geometry import Box
+from lightmeter.image_io import open_image
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.predictions import predict_split
@@ -22,7 +23,6 @@ from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.preprocess import open_image
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.fit import FitJob, FitResult

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lightmeter.exposure import format_setting
-from lightmeter.geometry import ORIENTATION_TAG, Box, Size, to_display
+from lightmeter.geometry import Box, Size, to_display
+from lightmeter.image_io import open_image, pixel_orientation
 from lightmeter.models.runtime.exif_features import exif_features
-from lightmeter.models.runtime.preprocess import open_image
 
 
 class _Quantity(NamedTuple):
@@ -56,7 +56,7 @@ def read_exif(data: bytes) -> tuple[dict[str, str], int]:
     columns = {name: quantity.column for name, quantity in _QUANTITIES.items() if quantity.tag}
     try:
         with open_image(data) as image:
-            orientation = int(image.getexif().get(ORIENTATION_TAG, 1))
+            orientation = pixel_orientation(image)
             features = exif_features(image, [_QUANTITIES[name].tag for name in columns], {}).tolist()
     except Exception:  # noqa: BLE001 - decoders of malicious files raise almost any exception
         return {}, 1
