@@ -76,11 +76,11 @@ def root(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Project folder.")] = Path()) -> None:
     """Create a project (settings, catalogue, photo store)."""
-    from lightmeter.harvest.catalogue.session import engine_for, upgrade
+    from lightmeter.harvest.catalogue.session import catalogue_url, engine_for, upgrade
     from lightmeter.project import SETTINGS_FILE, create_project
 
     project = create_project(folder)
-    engine = engine_for(project.catalogue_url)
+    engine = engine_for(catalogue_url(project))
     upgrade(engine)
     engine.dispose()
     get_console().emit(

@@ -1,7 +1,7 @@
 """Projects: a folder with ``lightmeter.toml`` and everything that belongs to it."""
 
+import json
 import os
-import re
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,13 +62,6 @@ class Project:
     def store(self) -> Path:
         """Folder of the original files."""
         return self.root / self.settings.store.path
-
-    @property
-    def catalogue_url(self) -> str:
-        """SQLAlchemy URL of the catalogue, with an absolute path for SQLite."""
-        url = self.settings.catalogue.url
-        relative = re.fullmatch(r"(sqlite(?:\+\w+)?):///(?!/)(.+)", url)
-        return f"{relative[1]}:///{self.root / relative[2]}" if relative else url
 
     @property
     def datasets(self) -> Path:
@@ -153,8 +146,8 @@ def create_project(folder: Path) -> Project:
         raise UsageError(f"Cannot write to the folder {folder}.")
     settings = root / SETTINGS_FILE
     if not settings.exists():
-        quoted = '"' + root.name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        write_atomic(settings, _TEMPLATE.format(name=quoted, salt=secrets.token_hex(16)))
+        name = root.name.encode(errors="replace").decode()  # file names are bytes
+        write_atomic(settings, _TEMPLATE.format(name=json.dumps(name), salt=secrets.token_hex(16)))
     project = Project(root)
     project.store.mkdir(parents=True, exist_ok=True)
     return project

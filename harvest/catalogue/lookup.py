@@ -70,7 +70,7 @@ def describe_photograph(engine: Engine, name: str) -> dict[str, Any]:
 
 def _matching_images(connection: Connection, name: str) -> dict[int, str]:
     """Return the SHA-256 of the first matches by image id: by content or hash first, then by name."""
-    sha256 = sha256_of(Path(name)) if Path(name).is_file() else name.lower()
+    sha256 = sha256_of(Path(name)) if Path(name).is_file() else name.strip().lower()
     images: dict[int, str] = {}
     if _HASH_PREFIX.fullmatch(sha256):
         images = _images(connection, (Image.sha256 >= sha256) & (Image.sha256 < sha256 + "g"))

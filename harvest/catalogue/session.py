@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, Select, create_engine, event
+from sqlalchemy import URL, Engine, Select, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from lightmeter.errors import LightmeterError, UsageError
@@ -18,7 +18,7 @@ from lightmeter.project import Project
 _BUSY_TIMEOUT_MS = 30_000
 
 
-def engine_for(url: str) -> Engine:
+def engine_for(url: URL | str) -> Engine:
     """Return an engine for a catalogue URL, with SQLite in WAL mode for readers beside one writer.
 
     Raises:
@@ -37,6 +37,21 @@ def engine_for(url: str) -> Engine:
     return engine
 
 
+def catalogue_url(project: Project) -> URL:
+    """Return the URL of a project's catalogue, with an absolute path for SQLite.
+
+    Raises:
+        UsageError: The setting is not an SQLAlchemy URL.
+    """
+    try:
+        url = make_url(project.settings.catalogue.url)
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(f"Invalid catalogue URL: {error}.") from error
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith(("/", ":", "file:")):
+        return url
+    return url.set(database=str(project.root / url.database))  # a path, whatever characters it has
+
+
 def open_engine(project: Project) -> Engine:
     """Return an engine for a project's catalogue.
 
@@ -44,7 +59,7 @@ def open_engine(project: Project) -> Engine:
         LightmeterError: The database is not reachable.
         UsageError: The catalogue must be upgraded first.
     """
-    engine = engine_for(project.catalogue_url)
+    engine = engine_for(catalogue_url(project))
     with reachable():
         revision = revision_of(engine)
     if revision != head():

@@ -19,7 +19,7 @@ def upgrade() -> None:
     """Migrate the catalogue schema to the current version."""
     from lightmeter.harvest.catalogue import session
 
-    engine, head = session.engine_for(find_project().catalogue_url), session.head()
+    engine, head = session.engine_for(session.catalogue_url(find_project())), session.head()
     with session.reachable():
         before = session.revision_of(engine)
         session.upgrade(engine)

@@ -1,15 +1,29 @@
-"""Label Studio's JSON format: one task per photograph, with its annotations as choices."""
+"""Label Studio's JSON formats: one task per photograph, with its annotations as choices.
+
+Exports are in the format JSON. Imports may also be in JSON-MIN, where each task has the value of each control.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
-from lightmeter.labels.targets.base import SEPARATOR, split_classes
+from lightmeter.labels.annotations.rows import ParsedFile
+from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
+
+_MIN_FIELDS = frozenset(
+    {"id", "image", "sha256", "file", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
+)
+"""Fields of a task in JSON-MIN that are not controls."""
+
+Row = dict[str, Any]
 
 
 def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: Path) -> int:
@@ -36,34 +50,17 @@ def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: P
     return count
 
 
-def read_label_studio(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each choice as a row, with the number of its task.
-
-    Raises:
-        UsageError: The file is not a Label Studio export.
-    """
-    try:
-        tasks = json.loads(file.read_text(encoding="utf-8"))
-        for number, task in enumerate(tasks, start=1):
-            for annotation in task.get("annotations", ()):
-                for result in annotation["result"]:
-                    if result.get("type") == "choices":
-                        yield number, _row(task["data"], annotation, result)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{file} is not a Label Studio export in JSON ({type(error).__name__}: {error}).") from error
-
-
 def _task(photo: PhotoAnnotations, store: Path) -> dict[str, Any]:
     url = photo.media_url or ""
-    local = f"/data/local-files/?d={path_of(store, photo.sha256).as_posix().lstrip('/')}"
+    local = f"/data/local-files/?d={quote(path_of(store, photo.sha256).as_posix().lstrip('/'))}"
     image = url if url.startswith(("http://", "https://")) else local
     return {
         "data": {"image": image, "sha256": photo.sha256, "file": photo.file},
-        "annotations": [_annotation(annotation) for annotation in photo.annotations],
+        "annotations": [_exported(annotation) for annotation in photo.annotations],
     }
 
 
-def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
+def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
     created_at = row["created_at"].isoformat()
     result = {
         "from_name": row["target"],
@@ -75,21 +72,112 @@ def _annotation(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"created_at": created_at, "result": [result]}
 
 
-def _row(data: Mapping[str, Any], annotation: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+class _Choices(BaseModel):
+    choices: tuple[str, ...]
+
+
+class _Result(BaseModel):
+    type: str = ""
+    from_name: str = ""
+    value: Any = None
+    meta: dict[str, Any] | None = None
+
+
+def _author(user: object) -> object:
+    return user.get("email") or user.get("id") if isinstance(user, dict) else user
+
+
+class _Annotation(BaseModel):
+    was_cancelled: bool = False
+    completed_by: Annotated[str | int | None, BeforeValidator(_author)] = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    result: tuple[_Result, ...] = ()
+
+
+class _Data(BaseModel):
+    sha256: str
+
+
+class _Task(BaseModel):
+    data: _Data
+    annotations: tuple[_Annotation, ...] = ()
+
+
+class _MinTask(BaseModel):
+    sha256: str
+    annotator: Annotated[str | int | None, BeforeValidator(_author)] = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    controls: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_label_studio(file: Path, targets: Mapping[str, Target[Any]], parsed: ParsedFile) -> Iterator[tuple[int, Row]]:
+    """Yield the choice of each control that is a target, with the number of its task.
+
+    Args:
+        file: An export of Label Studio.
+        targets: Targets by name. Other controls are counted and ignored.
+        parsed: What is refused, skipped or ignored is counted here.
+
+    Raises:
+        UsageError: The file is not a Label Studio export, or has annotations but none of a target.
+    """
+    try:
+        tasks = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is not a Label Studio export in JSON ({type(error).__name__}: {error}).") from error
+    if not isinstance(tasks, list):
+        raise UsageError(f"{file} is not a Label Studio export in JSON: it must be a list of tasks.")
+    count = 0
+    for number, task in enumerate(tasks, start=1):
+        try:
+            for row in _rows(task, parsed):
+                if row["target"] in targets:
+                    count += 1
+                    yield number, row
+                else:
+                    parsed.ignored[row["target"]] += 1
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            parsed.refused.append((number, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."))
+    if parsed.ignored and not count and not parsed.refused:
+        controls = ", ".join(f"{name} ({times})" for name, times in parsed.ignored.most_common())
+        raise UsageError(f"{file} has no labels of a target; its controls are {controls}.")
+
+
+def _rows(task: object, parsed: ParsedFile) -> Iterator[Row]:
+    if isinstance(task, dict) and "data" not in task and "sha256" in task:
+        yield from _min_rows(task)
+        return
+    valid = _Task.model_validate(task)
+    for annotation in valid.annotations:
+        if annotation.was_cancelled:
+            parsed.skipped += 1
+            continue
+        for result in annotation.result:
+            yield _row(valid.data.sha256, annotation, result)
+
+
+def _min_rows(task: Mapping[str, Any]) -> Iterator[Row]:
+    controls = {name: value for name, value in task.items() if name not in _MIN_FIELDS and value is not None}
+    valid = _MinTask.model_validate({**task, "controls": controls})
+    time = valid.updated_at or valid.created_at
+    for name, value in controls.items():
+        choices = value.get("choices", ()) if isinstance(value, dict) else value
+        text = SEPARATOR.join(map(str, choices)) if isinstance(choices, list | tuple) else str(choices)
+        yield {"sha256": valid.sha256, "target": name, "value": text, "created_at": time, "author": valid.annotator}
+
+
+def _row(sha256: str, annotation: _Annotation, result: _Result) -> Row:
     """Return a choice as a row: as exported if it is unchanged, otherwise by its annotator in Label Studio."""
-    choices = result["value"]["choices"]
-    row = {
-        "sha256": data["sha256"],
-        "target": result["from_name"],
-        "value": SEPARATOR.join(choices) if choices else None,
-    }
-    exported = result.get("meta", {})
-    if exported.get("origin") and exported.get("value") == row["value"]:
-        return {**exported, **row}
-    time = annotation.get("updated_at") or annotation.get("created_at")
-    return {**row, "created_at": time, "author": _annotator(annotation)}
-
-
-def _annotator(annotation: Mapping[str, Any]) -> str | None:
-    user = annotation.get("completed_by")
-    return str(user.get("email") or user.get("id")) if isinstance(user, dict) else str(user) if user else None
+    if result.type != "choices":
+        return {"target": result.from_name or result.type}
+    choices = _Choices.model_validate(result.value).choices
+    row = {"sha256": sha256, "target": result.from_name, "value": SEPARATOR.join(choices) or None}
+    exported = result.meta or {}
+    value = exported.get("value")
+    if exported.get("origin") and {*choices} == {*(split_classes(str(value)) if value is not None else ())}:
+        return {**exported, **row, "removed": "true" if value is None else None}
+    time = annotation.updated_at or annotation.created_at
+    return {**row, "created_at": time, "author": annotation.completed_by}

@@ -1,5 +1,6 @@
 """Label photographs by the rules of targets, writing only what changed."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
+from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges, read_facts
@@ -85,9 +87,30 @@ def decisions(
     """Yield the decision of each target on each image of a batch."""
     columns = sorted({column for target in targets for column in target.exif_columns})
     sightings = any(target.needs_sightings for target in targets)
+    parsed: dict[tuple[str, str], str] = {}
     for facts in read_facts(connection, id_range, exif_columns=columns, sightings=sightings):
         for target in targets:
-            yield facts, target, target.decide(facts)
+            yield facts, target, _decide(target, facts, parsed)
+
+
+def _decide(target: Target[Any], facts: PhotoFacts, parsed: dict[tuple[str, str], str]) -> Decision:
+    """Return a target's decision; one that cannot be stored, or an exception of a plugin, excludes the photograph.
+
+    Args:
+        target: The target.
+        facts: Facts of the photograph.
+        parsed: Values that were parsed before, by target name and value as decided.
+    """
+    try:
+        value, number, reason = target.decide(facts)
+        if value is not None and (target.name, value) not in parsed:
+            parsed[target.name, value] = target.parse_value(value)
+        number = float(number) if number is not None and math.isfinite(number) else None
+        return Decision(value if value is None else parsed[target.name, value], number, reason)
+    except UsageError as error:
+        return Decision(reason=f"invalid class: {error}")
+    except Exception as error:  # noqa: BLE001 - a plugin's own code
+        return Decision(reason=f"{target.name} failed: {type(error).__name__}: {error}")
 
 
 def _changes(

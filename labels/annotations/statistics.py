@@ -1,7 +1,7 @@
 """Statistics of the labels of a target: classes, origins, exclusions and the distribution of values."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor
 from typing import Any
@@ -73,9 +73,18 @@ def statistics(engine: Engine, target: Target[Any], where: str = "") -> Statisti
     with engine.connect() as connection:
         for id_range in id_ranges(connection, where):
             _add_batch(connection, id_range, target, result)
+    result.classes = _count_classes(result.classes, target)
     if not target.classes:
         result.classes = dict(sorted(result.classes.items(), key=lambda item: (-item[1], item[0])))
     return result
+
+
+def _count_classes(written: Mapping[str, int], target: Target[Any]) -> dict[str, int]:
+    """Return the counts of classes that are spelled alike."""
+    spellings, counts = target.spellings(written), Counter(dict.fromkeys(target.classes, 0))
+    for name, count in written.items():
+        counts[spellings.get(name, name)] += count
+    return dict(counts)
 
 
 def histogram_edges(numbers: Sequence[float] | Values, unit: str, max_bins: int) -> Values:

@@ -17,8 +17,11 @@ from lightmeter.project import find_project
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lightmeter.labels.annotations.importing import ImportResult
+
 app = CommandGroup()
 
+_MAX_ROWS = 20
 _ASSIGNMENT = re.compile(r"[a-z][a-z0-9-]*=")
 
 
@@ -135,11 +138,12 @@ def export(
 
     project = find_project()
     names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
-    if file.suffix not in (".csv", ".json"):
+    suffix = file.suffix.lower()
+    if suffix not in (".csv", ".json"):
         raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
     with catalogue_engine(project) as engine, engine.connect() as connection:
         photos = annotations_by_photo(connection, names, where)
-        if file.suffix == ".csv":
+        if suffix == ".csv":
             count = export_csv(photos, file)
         else:
             count = export_label_studio(photos, file, project.store.resolve())
@@ -148,19 +152,53 @@ def export(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A .csv file, or a .json export of Label Studio.", exists=True)],
+    file: Annotated[
+        Path, typer.Argument(help="A .csv file, or a .json export of Label Studio.", exists=True, dir_okay=False)
+    ],
     author: Author,
+    remove_empty: Annotated[
+        bool, typer.Option("--remove-empty", help="Remove the author's label where a row has no class.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
 ) -> None:
-    """Import labels from CSV or Label Studio; existing labels are not added again."""
-    from lightmeter.labels.annotations.csv_io import import_labels
+    """Import labels from CSV or Label Studio; existing labels are not added again, invalid rows are refused."""
+    from lightmeter.labels.annotations.importing import import_labels
     from lightmeter.labels.targets.registry import list_targets
 
     project = find_project()
     targets = {name: entry.target for name, entry in list_targets(project).items()}
     with catalogue_engine(project) as engine:
-        result = import_labels(engine, file, targets, author)
-    console.get_console().emit(
-        vars(result),
-        f"{result.added} labels added, {result.existing} already existed, {result.unknown_photographs} skipped "
-        "(photograph not in the catalogue).",
-    )
+        result = import_labels(engine, file, targets, author, remove_empty=remove_empty, dry_run=dry_run)
+    console.get_console().emit({**vars(result), "dry_run": dry_run}, list(_format_import(result, dry_run=dry_run)))
+    if result.refused:
+        raise typer.Exit(1)
+
+
+def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":
+    if dry_run and result.changes:
+        rows = [(row["sha256"][:12], row["target"], row["before"], row["after"]) for row in result.changes]
+        yield console.table("Labels that would change", ("photograph", "target", "before", "after"), rows[:_MAX_ROWS])
+        yield from _more(len(rows), "labels")
+    counts = [
+        f"{result.added} labels {'would be ' if dry_run else ''}added",
+        f"{result.existing} already existed",
+        f"{result.unknown_photographs} skipped (photograph not in the catalogue)",
+    ]
+    if result.empty:
+        counts.append(f"{result.empty} rows without a class ignored (use --remove-empty to remove these labels)")
+    if result.skipped:
+        counts.append(f"{result.skipped} skipped by their annotators")
+    if result.refused:
+        counts.append(f"{len(result.refused)} rows refused")
+    yield f"{', '.join(counts)}."
+    if result.ignored:
+        controls = ", ".join(f"{name} ({count})" for name, count in result.ignored.most_common())
+        yield f"Ignored controls that are no target: {controls}."
+    for row in result.refused[:_MAX_ROWS]:
+        yield f"✗ row {row['row']}: {row['reason']}"
+    yield from _more(len(result.refused), "rows")
+
+
+def _more(count: int, items: str) -> "Iterator[str]":
+    if count > _MAX_ROWS:
+        yield f"{count - _MAX_ROWS} more {items}; use --json for all of them."

@@ -16,7 +16,7 @@ from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 from lightmeter.labels.datasets.crops import Crop, join_crops
 from lightmeter.labels.datasets.dataset import CROP_COLUMNS, label_column, stops_column
 from lightmeter.labels.datasets.photographs import SCHEMA, TEXT, left_join, read_photographs
-from lightmeter.labels.targets.base import Target, split_classes
+from lightmeter.labels.targets.base import Target
 
 
 @dataclass
@@ -68,7 +68,7 @@ class LabelledPhotos:
         """Return the annotations of a target with valid classes, and count all of them."""
         annotations = annotations.filter(pc.equal(annotations["target"], target.name))
         values = pc.unique(annotations["value"]).to_pylist()
-        valid = [value for value in values if not target.classes or {*split_classes(value)} <= {*target.classes}]
+        valid = [value for value in values if target.has_classes(value)]
         mask = pc.is_in(annotations["value"], pa.array(valid, pa.string()))
         counts = self.label_counts[target.name]
         counts.unknown.update(annotations.filter(pc.invert(mask))["value"].to_pylist())
@@ -108,8 +108,20 @@ def collect(
             photographs.uncropped += n_photographs - len(pc.unique(table["image_id"]))
         tables.append(table)
         on_progress(len(id_range.ids))
-    photographs.table = _concatenate(tables)
+    photographs.table = _spell_alike(_concatenate(tables), targets)
     return photographs
+
+
+def _spell_alike(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.Table:
+    """Return the photographs with one spelling of each class."""
+    for target in targets:
+        name = label_column(target.name)
+        labels = table[name].combine_chunks()
+        spellings = target.spellings(_value_counts(labels.drop_null().cast(pa.string())))
+        values = pa.array([spellings.get(value) for value in labels.dictionary.to_pylist()], pa.string())
+        spelled = values.take(labels.indices).dictionary_encode()
+        table = table.set_column(table.column_names.index(name), name, spelled)
+    return table
 
 
 def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPhotos) -> pa.Table:
@@ -139,5 +151,5 @@ def _concatenate(tables: list[pa.Table]) -> pa.Table:
     return table.take(pc.sort_indices(table["sha256"]))  # stable: crops of one photograph keep their order
 
 
-def _value_counts(values: pa.ChunkedArray) -> dict[str, int]:
+def _value_counts(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:
     return {row["values"]: row["counts"] for row in values.value_counts().to_pylist()}

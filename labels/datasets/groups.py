@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
+from lightmeter.names import name_key
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)
@@ -100,22 +101,29 @@ def near_duplicates(hashes: pa.ChunkedArray) -> Keys:
 
 
 def _owners(photographs: pa.Table) -> Keys:
-    """Return the owners of each photograph, regardless of case and surrounding spaces."""
+    """Return the owners of each photograph."""
     owners = photographs["owners"].combine_chunks()
-    names = pc.list_flatten(owners).dictionary_encode()
-    folded = pa.array([name.strip().casefold() or None for name in names.dictionary.to_pylist()], pa.string())
-    keys = codes(folded.take(names.indices))
+    keys = name_codes(pc.list_flatten(owners))
     return pc.list_parent_indices(owners).to_numpy()[keys >= 0], keys[keys >= 0]
 
 
 def _cameras(photographs: pa.Table) -> Keys:
     """Return owner, make and model of each photograph that has all three and no camera body."""
     rows, owners = _owners(photographs)
-    make, model = codes(photographs["make"]), codes(photographs["model"])
+    make, model = name_codes(photographs["make"]), name_codes(photographs["model"])
     complete = photographs["body"].is_null().to_numpy()[rows] & (make[rows] >= 0) & (model[rows] >= 0)
     rows = rows[complete]
     cameras = np.stack((owners[complete], make[rows], model[rows]), axis=1)
     return rows, np.unique(cameras, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def name_codes(values: pa.Array | pa.ChunkedArray) -> Integers:
+    """Return a number for each name, equal for names with one `name_key`, -1 for null and empty names."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    keys = pa.array([name_key(name) or None for name in encoded.dictionary.to_pylist()], pa.string())
+    return codes(keys.take(encoded.indices))
 
 
 def codes(values: pa.Array | pa.ChunkedArray) -> Integers:

@@ -12,7 +12,7 @@ from lightmeter.files import sha256_of
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.diff import differs
-from lightmeter.labels.datasets.groups import group_keys
+from lightmeter.labels.datasets.groups import group_keys, name_codes
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF, SCHEMA, read_photographs
 
 _MAX_EXAMPLES = 3
@@ -69,7 +69,7 @@ def _violations(
         yield "photographs missing or damaged in the catalogue", _hashes(manifest, missing)
         yield "photographs with different EXIF in the catalogue", _different_exif(photographs, manifest)
     elif "photographer" in group_by:
-        yield _LEAKS["owner"], _in_several_splits(manifest["owner"], manifest["split"])
+        yield _LEAKS["owner"], _owners_in_several_splits(manifest)
     yield from _files(dataset, on_progress)
 
 
@@ -77,6 +77,14 @@ def _in_several_splits(keys: pa.ChunkedArray, splits: pa.ChunkedArray) -> list[s
     rows = pa.table({"key": keys, "split": splits}).filter(keys.is_valid())
     counts = rows.group_by("key").aggregate([("split", "count_distinct")])
     return sorted(map(str, counts["key"].filter(pc.greater(counts["split_count_distinct"], 1)).to_pylist()))
+
+
+def _owners_in_several_splits(manifest: pa.Table) -> list[str]:
+    """Return the first spelling of each owner who is in several splits."""
+    keys = name_codes(manifest["owner"])
+    named = np.flatnonzero(keys >= 0)
+    leaking = _in_several_splits(pa.chunked_array([pa.array(keys[named])]), manifest["split"].take(pa.array(named)))
+    return [manifest["owner"][int(np.argmax(keys == int(key)))].as_py() for key in leaking]
 
 
 def _read_catalogue(connection: Connection, manifest: pa.Table) -> pa.Table:

@@ -46,10 +46,11 @@ class Session:
         if self.target.classes:
             return list(self.target.classes)
         query = select(Label.value, func.count()).where(Label.target == self.target.name, Label.value.is_not(None))
-        counts: Counter[str] = Counter()
         with self.engine.connect() as connection:
-            for value, count in connection.execute(query.group_by(Label.value)):
-                counts.update(dict.fromkeys(split_classes(str(value)), count))
+            values = {str(value): int(count) for value, count in connection.execute(query.group_by(Label.value))}
+        spellings, counts = self.target.spellings(values), Counter[str]()
+        for value, count in values.items():
+            counts.update(dict.fromkeys(split_classes(spellings[value]), count))
         return sorted(counts, key=lambda name: (-counts[name], name))
 
     def details(self, image_id: int) -> dict[str, Any]:

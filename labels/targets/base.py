@@ -1,6 +1,7 @@
 """The contract of target plugins: a rule that assigns photographs to classes declared in TOML."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
@@ -8,6 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lightmeter.errors import UsageError
+from lightmeter.names import equal_names, folder_name, name_key, name_problem
 from lightmeter.plugins import unknown_name_message
 
 SEPARATOR = "|"
@@ -50,7 +52,17 @@ class ClassDefinition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[^|]+$")
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _safe_name(cls, name: str) -> str:
+        problem = class_name_problem(name)
+        if problem is None and name_key(folder_name(name)) != name_key(name.replace("/", "-")):
+            problem = "cannot be the name of a folder on every system"
+        if problem is not None:
+            raise ValueError(f"the class name '{name}' {problem}")
+        return name
 
 
 class Definition(BaseModel):
@@ -77,8 +89,9 @@ class Definition(BaseModel):
     @field_validator("classes")
     @classmethod
     def _unique_names(cls, classes: tuple[ClassDefinition, ...]) -> tuple[ClassDefinition, ...]:
-        if len({item.name for item in classes}) < len(classes):
-            raise ValueError("two classes have the same name")
+        equal = equal_names(item.name for item in classes)
+        if equal is not None:
+            raise ValueError(f"the classes '{equal[0]}' and '{equal[1]}' have the same name or would share a folder")
         return classes
 
 
@@ -155,7 +168,7 @@ class Target(ABC, Generic[D]):
         return ()
 
     def parse_value(self, text: str) -> str:
-        """Return the value to store for class names as typed.
+        """Return the value to store for class names as typed; case and Unicode form do not matter.
 
         Args:
             text: A class name, or several joined by `SEPARATOR` for a multilabel target.
@@ -163,19 +176,49 @@ class Target(ABC, Generic[D]):
         Raises:
             UsageError: A class is unknown, or there are several and the target is not multilabel.
         """
-        names = [name.strip() for name in split_classes(text)]
+        names = [" ".join(name.split()) for name in split_classes(text)]
         if len(names) > 1 and not self.multilabel:
             raise UsageError(f"Target {self.name} allows one class per photograph, not '{text}'.")
+        classes = {name_key(name): name for name in (self.classes or names)}
         for name in names:
-            if not name:
-                raise UsageError(f"'{text}' contains an empty class name.")
-            if self.classes and name not in self.classes:
+            problem = class_name_problem(name)
+            if problem is not None:
+                raise UsageError(f"The class name '{name}' {problem}.")
+            if name_key(name) not in classes:
                 raise UsageError(unknown_name_message(f"{self.name} class", name, list(self.classes)))
-        return SEPARATOR.join(sorted(set(names), key=self.classes.index if self.classes else None))
+        values = {classes[name_key(name)] for name in names}
+        return SEPARATOR.join(sorted(values, key=self.classes.index if self.classes else None))
+
+    def spellings(self, counts: Mapping[str, int]) -> dict[str, str]:
+        """Return valid stored values with their classes spelled alike: as defined, open ones as most often written.
+
+        Args:
+            counts: Number of annotations by value.
+        """
+        written: Counter[str] = Counter()
+        for value, count in counts.items():
+            written.update(dict.fromkeys(split_classes(value), count))
+        names = {name_key(name): name for name in sorted(written, key=lambda name: (written[name], name))}
+        names |= {name_key(name): name for name in self.classes}
+        order = self.classes.index if self.classes else str
+        return {
+            value: SEPARATOR.join(sorted({names[name_key(name)] for name in split_classes(value)}, key=order))
+            for value in counts
+            if self.has_classes(value)
+        }
+
+    def has_classes(self, value: str) -> bool:
+        """Return whether all classes of a stored value are classes of the target."""
+        return not self.classes or {*map(name_key, split_classes(value))} <= {*map(name_key, self.classes)}
 
     def number_of(self, value: str | None) -> float | None:
         """Return the number of a class in the target's unit; None for targets that are not ordinal."""
         return dict(zip(self.classes, self.stops, strict=False)).get(value or "")
+
+
+def class_name_problem(name: str) -> str | None:
+    """Return what is wrong with a class name, or None."""
+    return "contains '|'" if SEPARATOR in name else name_problem(name)
 
 
 def split_classes(value: str) -> tuple[str, ...]:

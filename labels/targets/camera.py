@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import ClassVar
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -53,5 +54,5 @@ def _canonical_make(facts: PhotoFacts, makes: Sequence[str]) -> str:
 
 
 def _normalise(value: object) -> str:
-    """Collapse white space and replace the class separator."""
-    return " ".join(str(value or "").replace(SEPARATOR, " ").split())
+    """Compose characters (NFC), collapse white space and replace the class separator."""
+    return " ".join(normalize("NFC", str(value or "").replace(SEPARATOR, " ")).split())

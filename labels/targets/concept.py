@@ -2,8 +2,17 @@
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
+from unicodedata import normalize
 
-from lightmeter.labels.targets.base import SEPARATOR, Decision, Definition, OpenDefinition, PhotoFacts, Target
+from lightmeter.labels.targets.base import (
+    SEPARATOR,
+    Decision,
+    Definition,
+    OpenDefinition,
+    PhotoFacts,
+    Target,
+    class_name_problem,
+)
 
 
 class ConceptDefinition(OpenDefinition):
@@ -25,7 +34,8 @@ class Concept(Target[ConceptDefinition]):
 
     def decide(self, facts: PhotoFacts) -> Decision:
         """Return the concepts of all sightings."""
-        names = {_normalise(concept) for concepts in facts.concepts for concept in self._select(concepts)} - {""}
+        names = {_normalise(concept) for concepts in facts.concepts for concept in self._select(concepts)}
+        names = {name for name in names if class_name_problem(name) is None}
         return Decision(SEPARATOR.join(sorted(names))) if names else Decision(reason=f"no {self.name}")
 
     def _select(self, concepts: Sequence[str]) -> Sequence[str]:
@@ -35,4 +45,4 @@ class Concept(Target[ConceptDefinition]):
 
 
 def _normalise(concept: str) -> str:
-    return " ".join(concept.replace(SEPARATOR, "/").lower().split())
+    return " ".join(normalize("NFC", concept.replace(SEPARATOR, "/").lower()).split())

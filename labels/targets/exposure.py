@@ -2,10 +2,11 @@
 
 from abc import abstractmethod
 from fractions import Fraction
+from itertools import pairwise
 from math import inf
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, model_validator
 
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition, PhotoFacts, Target
@@ -13,10 +14,15 @@ from lightmeter.labels.targets.base import ClassDefinition, Decision, Definition
 
 def _parse_fraction(value: object) -> object:
     """Convert exposure times such as ``"1/250"`` to numbers."""
-    return float(Fraction(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(Fraction(value))
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(f"'{value}' is not a number such as 0.5 or 1/250") from error
 
 
-Quantity = Annotated[float, BeforeValidator(_parse_fraction), Field(gt=0)]
+Quantity = Annotated[FiniteFloat, BeforeValidator(_parse_fraction), Field(gt=0)]
 
 
 class Bin(ClassDefinition):
@@ -28,13 +34,9 @@ class Bin(ClassDefinition):
         upper: Largest value, inclusive (``to`` in the file).
     """
 
-    stops: float | None = None
+    stops: FiniteFloat | None = None
     lower: Quantity = Field(0.0, alias="from")
     upper: Quantity = Field(inf, alias="to")
-
-    def is_below(self, value: float, number: float) -> bool:
-        """Return whether the class lies below a value (in the unit of the EXIF column, and in that of the target)."""
-        return number > self.stops if self.stops is not None else value > self.upper
 
 
 class BinnedDefinition(Definition):
@@ -53,11 +55,29 @@ class BinnedDefinition(Definition):
         centres = [item.stops for item in self.classes if item.stops is not None]
         bounded = [item for item in self.classes if item.model_fields_set & {"lower", "upper"}]
         if len(centres) == len(self.classes) and not bounded:
-            if centres != sorted(centres):
-                raise ValueError("classes must be in the order of their stops")
+            if any(first >= second for first, second in pairwise(centres)):
+                raise ValueError("classes must be in the order of their stops, which must differ")
         elif centres or len(bounded) < len(self.classes):
             raise ValueError("either every class needs 'stops', or every class needs 'from' or 'to'")
+        else:
+            self._check_bounds()
         return self
+
+    def _check_bounds(self) -> None:
+        """Check that the classes lie apart, in ascending or descending order.
+
+        Raises:
+            ValueError: They do not.
+        """
+        for item in self.classes:
+            if item.lower > item.upper:
+                raise ValueError(f"'from' of class '{item.name}' is greater than its 'to'")
+        ascending = sorted(self.classes, key=lambda item: (item.lower, item.upper))
+        for first, second in pairwise(ascending):
+            if first.upper >= second.lower:
+                raise ValueError(f"the classes '{first.name}' and '{second.name}' overlap")
+        if list(self.classes) not in (ascending, ascending[::-1]):
+            raise ValueError("classes must be in the order of their bounds")
 
 
 class BinnedTarget(Target[BinnedDefinition]):
@@ -65,10 +85,13 @@ class BinnedTarget(Target[BinnedDefinition]):
 
     Attributes:
         quantity: Name of the number in exclusion reasons.
+        slack: How far beyond a bound a value still counts as the bound, in the target's unit. Cameras round: f/2.8 is
+            2.83 exactly, and 1/60 s is 1/64 s.
     """
 
     definition_type: ClassVar[type[Definition]] = BinnedDefinition
     quantity: ClassVar[str]
+    slack: ClassVar[float] = 0.1
 
     @staticmethod
     @abstractmethod
@@ -86,21 +109,29 @@ class BinnedTarget(Target[BinnedDefinition]):
         if value is None:
             return Decision(reason=f"no {self.quantity}")
         number = self.to_unit(value)
-        name = self._nearest(number) if self.stops else self._containing(value)
-        return Decision(name, number, "" if name else self._gap(value, number))
+        distance, name = min((self._distance(item, number), item.name) for item in self.definition.classes)
+        if distance <= (self.definition.tolerance if self.stops else self.slack):
+            return Decision(name, number)
+        return Decision(None, number, self._gap(number))
 
-    def _nearest(self, number: float) -> str | None:
-        distance, name = min((abs(number - stops), name) for stops, name in zip(self.stops, self.classes, strict=True))
-        return name if distance <= self.definition.tolerance else None
+    def _distance(self, item: Bin, number: float) -> float:
+        """Return the distance of a number to the centre of a class or to its bounds, 0 between them."""
+        low, high = self._range(item)
+        return max(low - number, number - high, 0.0)
 
-    def _containing(self, value: float) -> str | None:
-        return next((item.name for item in self.definition.classes if item.lower <= value <= item.upper), None)
+    def _range(self, item: Bin) -> tuple[float, float]:
+        """Return the bounds of a class in the target's unit; both are its centre if it has one."""
+        if item.stops is not None:
+            return item.stops, item.stops
+        low = self.to_unit(item.lower) if item.lower > 0 else -inf
+        return low, self.to_unit(item.upper) if item.upper < inf else inf
 
-    def _gap(self, value: float, number: float) -> str:
-        """Return the exclusion reason of a value outside every bin."""
-        below = [item.name for item in self.definition.classes if item.is_below(value, number)]
-        above = [name for name in self.classes if name not in below]
-        return f"between {below[-1]} and {above[0]}" if below and above else "outside the classes"
+    def _gap(self, number: float) -> str:
+        """Return the exclusion reason of a number outside every class."""
+        ranges = [(*self._range(item), item.name) for item in self.definition.classes]
+        below = [(high, name) for _, high, name in ranges if high < number]
+        above = [(low, name) for low, _, name in ranges if low > number]
+        return f"between {max(below)[1]} and {min(above)[1]}" if below and above else "outside the classes"
 
 
 class Aperture(BinnedTarget):
@@ -137,4 +168,5 @@ class FocalLength(BinnedTarget):
     related_columns: ClassVar = ("focal_length_mm",)
     unit: ClassVar = "mm"
     quantity: ClassVar = "35-mm-equivalent focal length"
+    slack: ClassVar = 0.0
     to_unit = staticmethod(float)

@@ -2,7 +2,8 @@
 
 import inspect
 import tomllib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.errors import UsageError
+from lightmeter.console import get_console
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
 from lightmeter.project import Project
@@ -41,18 +43,61 @@ def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
         UsageError: A definition file is invalid.
     """
     types = plugins.installed("targets")
-    folders = {
-        Path(inspect.getfile(plugin.load())).parent / "definitions": plugin.distribution for plugin in types.values()
-    }
-    if project:
-        folders[project.root / FOLDER] = "project"
     entries: dict[str, RegisteredTarget] = {}
-    for folder, origin in folders.items():
-        for file in sorted(folder.glob("*.toml")):
-            entry = RegisteredTarget(file, origin, _read(file, types))
-            if origin == "project" or entry.target.name not in entries:
-                entries[entry.target.name] = entry
+    for (folder, distribution), names in _folders(types).items():
+        for entry in _read_folder(folder, distribution, types, names):
+            entries.setdefault(entry.target.name, entry)
+    if project:
+        entries |= _unique(_read_folder(project.root / FOLDER, "project", types))
     return dict(sorted(entries.items()))
+
+
+def _folders(types: Mapping[str, Plugin]) -> dict[tuple[Path, str], set[str]]:
+    """Return the folders beside the modules of plugins, with the distribution and the names of these plugins."""
+    folders: defaultdict[tuple[Path, str], set[str]] = defaultdict(set)
+    for name, plugin in types.items():
+        try:
+            module = Path(inspect.getfile(plugin.load()))
+        except LightmeterError as error:
+            get_console().note(str(error))
+            continue
+        folders[module.parent / "definitions", plugin.distribution].add(name)
+    return folders
+
+
+def _read_folder(
+    folder: Path, origin: str, types: Mapping[str, Plugin], names: Collection[str] = ()
+) -> Iterator[RegisteredTarget]:
+    """Yield the targets that the files of a folder define.
+
+    Args:
+        folder: Folder of definition files.
+        origin: Distribution of the folder, or ``project``.
+        types: Target plugins by name.
+        names: Plugins of the distribution. Beside a plugin that is a single module, in ``site-packages``, other
+            packages may have files; those that name no such plugin are not ours.
+    """
+    is_shared = bool(names) and not (folder.parent / "__init__.py").is_file()
+    for file in sorted(folder.glob("*.toml")):
+        values = _read_toml(file)
+        if not is_shared or values.get("plugin") in names:
+            yield RegisteredTarget(file, origin, _target(file, values, types))
+
+
+def _unique(entries: Iterable[RegisteredTarget]) -> dict[str, RegisteredTarget]:
+    """Return targets by name.
+
+    Raises:
+        UsageError: Two files define one target.
+    """
+    by_name: dict[str, RegisteredTarget] = {}
+    for entry in entries:
+        other = by_name.setdefault(entry.target.name, entry)
+        if other is not entry:
+            raise UsageError(
+                f"{other.file} and {entry.file.name} both define the target '{entry.target.name}'; remove one of them."
+            )
+    return by_name
 
 
 def get_target(name: str, project: Project | None = None) -> Target[Any]:
@@ -75,11 +120,16 @@ def get_target(name: str, project: Project | None = None) -> Target[Any]:
     return entries[name].target
 
 
-def _read(file: Path, types: Mapping[str, Plugin]) -> Target[Any]:
+def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{file} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from error
+
+
+def _target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugin]) -> Target[Any]:
     name = str(values.get("plugin", ""))
     if name not in types:
         raise UsageError(f"{file}: {plugins.unknown_name_message('target plugin', name, list(types))}")
@@ -89,4 +139,5 @@ def _read(file: Path, types: Mapping[str, Plugin]) -> Target[Any]:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{file}: {key + ': ' if key else ''}{problem['msg']}.") from error
+        message = problem["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{file}: {key + ': ' if key else ''}{message}.") from error

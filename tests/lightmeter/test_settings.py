@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from lightmeter.errors import UsageError
-from lightmeter.project import Project, find_project
+from lightmeter.harvest.catalogue.session import catalogue_url
+from lightmeter.project import Project, create_project, find_project
 from lightmeter.settings import read_settings
 
 
@@ -48,12 +50,15 @@ def test_project_is_located_in_parent_folder(project: Path) -> None:
     assert find_project(subfolder).root == project.resolve()
 
 
-def test_relative_sqlite_path_is_resolved_against_project(tmp_path: Path) -> None:
-    _settings_file(tmp_path, "[catalogue]\nurl = 'sqlite:///c.sqlite'\n")
-    assert Project(tmp_path).catalogue_url == f"sqlite:///{tmp_path}/c.sqlite"
+@pytest.mark.parametrize("folder", ["plain", "Who?1", "100%20", "a%41", "#1 & 'b' \"c\"", "写真"])
+def test_relative_sqlite_path_is_a_path_in_the_project(tmp_path: Path, folder: str) -> None:
+    root = create_project(tmp_path / folder).root
+    assert Project(root).settings.project.name == folder
+    with create_engine(catalogue_url(Project(root))).connect():
+        assert (root / "catalogue.sqlite").is_file()
 
 
 @pytest.mark.parametrize("url", ["sqlite:////tmp/c.sqlite", "postgresql+psycopg://u@h/d"])
 def test_absolute_catalogue_url_is_unchanged(tmp_path: Path, url: str) -> None:
     _settings_file(tmp_path, f"[catalogue]\nurl = '{url}'\n")
-    assert Project(tmp_path).catalogue_url == url
+    assert catalogue_url(Project(tmp_path)).render_as_string(hide_password=False) == url

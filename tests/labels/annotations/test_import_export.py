@@ -4,11 +4,15 @@ import csv
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from sqlalchemy import delete, select
 
 from lightmeter.harvest.catalogue.models import Label
+from lightmeter.harvest.store import path_of
+from lightmeter.labels.annotations.label_studio import export_label_studio
+from lightmeter.labels.annotations.model import PhotoAnnotations
 from tests.labels.annotations.helpers import add_labelled_photographs, effective_labels
 from tests.support import run_error, run_json
 
@@ -25,9 +29,11 @@ def test_round_trip_keeps_all_annotations(any_catalogue: Any, suffix: str) -> No
     with any_catalogue.engine.begin() as connection:
         connection.execute(delete(Label))
     result = run_json("labels", "import", f"labels.{suffix}")
-    assert result == {"added": len(before), "existing": 0, "unknown_photographs": 0}
+    assert [result[key] for key in ("added", "existing", "unknown_photographs")] == [len(before), 0, 0]
     assert any_catalogue.rows(query) == before
     assert run_json("labels", "import", f"labels.{suffix}")["existing"] == len(before)
+    run_json("labels", "export", f"again.{suffix}")
+    assert Path(f"again.{suffix}").read_bytes() == Path(f"labels.{suffix}").read_bytes()
 
 
 def test_newest_annotation_is_effective_regardless_of_import_order(any_catalogue: Any) -> None:
@@ -104,24 +110,112 @@ def test_label_studio_export_contains_unlabelled_photographs(catalogue: Any) -> 
     assert all(task["annotations"] == [] for task in tasks)
 
 
-_TASK = '[{"data": {"sha256": "ab"}, "annotations": [{"created_at": 7, "result": [%s]}]}]'
-_CHOICE = '{"type": "choices", "from_name": "medium", "value": {"choices": ["film"]}}'
+def sha256_of(photograph: str) -> str:
+    (history,) = run_json("labels", "show", photograph)
+    return str(history["sha256"])
+
+
+def test_import_again_changes_nothing(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    sha256 = sha256_of("1.jpg")
+    for name, value in (("a", "film"), ("b", "digital")):
+        Path(f"{name}.csv").write_text(f"sha256,target,value\n{sha256},medium,{value}\n")
+    added = [run_json("labels", "import", f"{name}.csv", "--author", name)["added"] for name in "aba"]
+    assert added == [1, 1, 0]
+    assert effective_labels("1.jpg")["medium"] == "digital"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_spreadsheets_of_all_languages_are_read(catalogue: Any, delimiter: str, encoding: str) -> None:
+    add_labelled_photographs(catalogue)
+    rows = [("SHA256 ", "target", "value"), (f" {sha256_of('1.jpg').upper()} ", "medium", " FILM")]
+    Path("a.CSV").write_text("".join(f"{delimiter.join(row)}\r\n" for row in rows), encoding=encoding)
+    assert run_json("labels", "import", "a.CSV")["added"] == 1
+    assert effective_labels("1.jpg")["medium"] == "film"
+
+
+def test_empty_value_removes_a_label_only_on_request(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    run_json("labels", "set", "1.jpg", "medium=film", "--author", "ann")
+    Path("a.csv").write_text(f"sha256,target,value,origin\n{sha256_of('1.jpg')},medium,,manual\n")
+    args = ("labels", "import", "a.csv", "--author", "ann")
+    result = run_json(*args)
+    assert (result["added"], result["empty"], effective_labels("1.jpg")["medium"]) == (0, 1, "film")
+    result = run_json(*args, "--remove-empty", "--dry-run")
+    change = {"sha256": sha256_of("1.jpg"), "target": "medium", "before": "film", "after": "digital"}
+    assert (result["changes"], effective_labels("1.jpg")["medium"]) == ([change], "film")
+    assert run_json(*args, "--remove-empty")["added"] == 1
+    assert effective_labels("1.jpg")["medium"] == "digital"
+
+
+def test_invalid_rows_are_named_and_the_others_imported(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    sha256 = sha256_of("1.jpg")
+    header = "sha256,target,value,number,confidence,origin,author,created_at"
+    rows = {
+        "64 hexadecimal digits": "ab,medium,film,,,,,",
+        "Unknown target 'medum'; did you mean medium": f"{sha256},medum,film,,,,,",
+        "Unknown medium class 'fim'": f"{sha256},medium,fim,,,,,",
+        "number must be a finite number": f"{sha256},shutter,1/60,inf,,,,",
+        "confidence must be a number from 0 to 1": f"{sha256},medium,film,,1.5,,,",
+        "origin must be manual": f"{sha256},medium,film,,,manul,,",
+        "control character": f"{sha256},medium,film,,,,a\x1b[31m,",
+        "'today' is not a date": f"{sha256},medium,film,,,,,today",
+        "'0001-01-01T00:00:00+23:00' is not a date": f"{sha256},medium,film,,,,,0001-01-01T00:00:00+23:00",
+        "Row 12 has another class": f"{sha256},medium,digital,,,,,",
+        "": f"{sha256},medium,film,,,,,",
+    }
+    Path("a.csv").write_text("\n".join([header, *rows.values()]))
+    result = run_json("labels", "import", "a.csv", code=1)
+    assert (result["added"], [row["row"] for row in result["refused"]]) == (1, list(range(2, 12)))
+    for row, message in zip(result["refused"], rows, strict=False):
+        assert message in row["reason"]
+
+
+def test_label_studio_tasks_are_read_as_far_as_they_are_labels(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    hashes = [sha256_of(f"{number}.jpg") for number in range(1, 5)]
+    choice = {"from_name": "medium", "type": "choices", "value": {"choices": ["film"]}}
+    other = {"from_name": "quality", "type": "rating", "value": {"rating": 3}}
+    tasks = [
+        {"data": {"sha256": hashes[0]}, "annotations": [{"was_cancelled": True, "result": [choice]}]},
+        {"data": {"sha256": hashes[1]}, "annotations": [{"result": [other, choice]}]},
+        {"data": {"sha256": None}, "annotations": [{"result": [choice]}]},
+        {"sha256": hashes[2], "id": 7, "image": "x", "annotator": 3, "medium": "film", "quality": 2},
+        {"sha256": hashes[3], "medium": {"choices": ["film"]}},
+        "no task",
+    ]
+    Path("a.json").write_text(json.dumps(tasks), encoding="utf-8-sig")
+    result = run_json("labels", "import", "a.json", code=1)
+    assert [result[key] for key in ("added", "skipped", "ignored")] == [3, 1, {"quality": 2}]
+    assert [row["row"] for row in result["refused"]] == [3, 6]
+    assert [effective_labels(name)["medium"] for name in ("1.jpg", "2.jpg", "3.jpg")] == ["digital", "film", "film"]
+    Path("boxes.json").write_text(json.dumps([{"data": {"sha256": hashes[0]}, "annotations": [{"result": [other]}]}]))
+    assert "its controls are quality (1)" in run_error("labels", "import", "boxes.json")
+
+
+@pytest.mark.parametrize("name", ["R&D #1 100%+", "plain"])
+def test_label_studio_finds_the_local_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    store = tmp_path / name
+    photo = PhotoAnnotations("ab" * 32, "1.jpg", None, ())
+    export_label_studio([photo], tmp_path / "tasks.json", store)
+    (task,) = json.loads((tmp_path / "tasks.json").read_text())
+    (path,) = parse_qs(urlsplit(task["data"]["image"]).query)["d"]
+    assert f"/{path}" == path_of(store, photo.sha256).as_posix()
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.csv", "sha256,target\n", "no column value"),
-        ("a.csv", "sha256,target,value\nab,medium,fim\n", "row 2: Unknown medium class 'fim'"),
-        ("a.csv", "sha256,target,value,origin\nab,medium,film,manul\n", "Unknown origin 'manul'; did you mean manual"),
-        ("a.csv", "sha256,target,value,number\nab,medium,film,much\n", "row 2"),
-        ("a.csv", "sha256,target,value,created_at\nab,medium,film,today\n", "row 2"),
+        ("a.csv", "sha256,target,value\n\xff", "not a CSV file in UTF-8"),
         ("a.json", "{", "is not a Label Studio export"),
-        ("a.json", "[{}, 3]", "is not a Label Studio export"),
-        ("a.json", _TASK % _CHOICE, "row 1"),
+        ("a.json", "[" * 100_000, "is not a Label Studio export"),
+        ("a.json", "{}", "must be a list of tasks"),
         ("a.txt", "", "neither .csv nor .json"),
     ],
 )
 def test_invalid_file_raises_error(catalogue: Any, name: str, content: str, message: str) -> None:
-    Path(name).write_text(content)
+    Path(name).write_text(content, encoding="latin-1")
     assert message in run_error("labels", "import", name)

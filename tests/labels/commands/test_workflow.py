@@ -17,13 +17,13 @@ TARGET = "shutter-binary"
 def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightmeter: CommandRunner) -> None:
     lightmeter("harvest", "run", "folder", shared / "photos", "--medium", "digital")
     results = run_json("labels", "apply", TARGET, "medium")
-    assert results[TARGET]["labelled"] == {"fast": 52, "slow": 64}
+    assert results[TARGET]["labelled"] == {"fast": 53, "slow": 64}
     assert results["medium"]["labelled"] == {"digital": 167}
 
     # The plot of docs/labels.md; LIGHTMETER_SCREENSHOTS is the folder to write it to.
     folder = Path(__file__).parents[3] / os.environ.get("LIGHTMETER_SCREENSHOTS", project)
     output = run_text("labels", "stats", TARGET, "--plot", folder / "labels-stats.png")
-    assert "excluded: 41 between fast and slow" in output
+    assert "excluded: 40 between fast and slow" in output
     assert "filter monochrome would drop" in output
 
     # Ten manual labels, one of which contradicts the rule.
@@ -45,15 +45,15 @@ def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightm
     # A valid data set with its card.
     run_text("labels", "split", "shutter-v1", "--target", TARGET)
     first = read_dataset(Path("datasets/shutter-v1"))
-    assert first.manifest.num_rows == 116
+    assert first.manifest.num_rows == 117
     card = (first.folder / "README.md").read_text(encoding="utf-8")
-    assert f"Labels of {TARGET} by origin: 106 rule, 10 manual." in card
+    assert f"Labels of {TARGET} by origin: 107 rule, 10 manual." in card
     for heading in ("## Advisories", "## Cameras", "## Years", "Shortcut baselines"):
         assert heading in card
     plots = [line.partition("(")[2].rstrip(")") for line in card.splitlines() if line.startswith("![")]
     assert plots
     assert all((first.folder / plot).stat().st_size > 1_000 for plot in plots)
-    assert "shutter-v1 is valid: 116 photographs" in run_text("labels", "verify", "shutter-v1")
+    assert "shutter-v1 is valid: 117 photographs" in run_text("labels", "verify", "shutter-v1")
 
     # The next version, with the label corrected, lists its changes.
     run_text("labels", "set", wrong, f"{TARGET}=fast", "--author", "ann")

@@ -1,11 +1,13 @@
 """Targets: the rules of the built-in targets, and definition files of plugins and projects."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lightmeter.errors import UsageError
+from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.targets.base import PhotoFacts
 from lightmeter.labels.targets.registry import get_target, list_targets
@@ -163,10 +165,16 @@ def test_installed_plugin_with_open_classes_labels_photographs(
     ("change", "message"),
     [
         (('plugin = "iso"', 'plugin = "isso"'), "did you mean iso"),
-        (("tolerance = 0.45", "tolerance = 2"), "tolerance"),
+        (("tolerance = 0.41", "tolerance = 2"), "tolerance"),
         (("stops = -2", "stops = 12"), "order of their stops"),
         (('name = "50"', 'name = "100"'), "same name"),
         (('name = "iso"', 'nom = "iso"'), "name"),
+        (("stops = -2", "stops = nan"), "finite"),
+        (("stops = -2", "stops = -1"), "must differ"),
+        (('name = "50"', 'name = "50 "'), "begins or ends with a blank"),
+        (('name = "50"', 'name = ".."'), "is a path"),
+        (('name = "50"', 'name = "con"'), "name of a folder on every system"),
+        (('name = "50"', 'name = "a\\u001bb"'), "control character"),
     ],
 )
 def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -175,6 +183,104 @@ def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str]
     (tmp_path / "targets" / "iso.toml").write_text(text.replace(*change), encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         list_targets(Project(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (('name = "a", from = "1/500", to = "1/2000"', 'name = "b", from = "1/60"'), "'from' of class 'a' is greater"),
+        (('name = "a", to = "1/10"', 'name = "b", from = "1/60"'), "'a' and 'b' overlap"),
+        (('name = "a", to = "0,5"', 'name = "b", from = 1'), "'0,5' is not a number such as 0.5 or 1/250"),
+        (('name = "a", to = "1/0"', 'name = "b", from = 1'), "'1/0' is not a number"),
+        (('name = "a", to = inf', 'name = "b", from = 1'), "finite"),
+        (('name = "Film", to = 1', 'name = "film", from = 2'), "'Film' and 'film' have the same name"),
+        (('name = "1/60", to = 1', 'name = "1-60", from = 2'), "share a folder"),
+        (('name = "Jos\\u00e9", to = 1', 'name = "Jose\\u0301", from = 2'), "have the same name"),
+    ],
+)
+def test_impossible_classes_are_refused(tmp_path: Path, classes: tuple[str, str], message: str) -> None:
+    define(tmp_path, "x", classes)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        list_targets(Project(tmp_path))
+
+
+def define(folder: Path, name: str, classes: tuple[str, ...], encoding: str = "utf-8") -> None:
+    """Write a definition to the folder ``targets`` of a project."""
+    (folder / "targets").mkdir(exist_ok=True)
+    head = 'name = "x"\nversion = "1"\nplugin = "shutter"\nsummary = "s"\n'
+    text = f"{head}classes = [{', '.join(f'{{ {item} }}' for item in classes)}]\n"
+    (folder / "targets" / f"{name}.toml").write_text(text, encoding=encoding)
+
+
+def test_definition_files_are_read_strictly(tmp_path: Path) -> None:
+    classes = ('name = "b", from = "1/60"', 'name = "a", to = "1/500"')
+    define(tmp_path, "x", classes, "utf-8-sig")
+    assert get_target("x", Project(tmp_path)).classes == ("b", "a")
+    define(tmp_path, "x_backup", classes)
+    with pytest.raises(UsageError, match=r"x\.toml and x_backup\.toml both define the target 'x'"):
+        list_targets(Project(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("target", "column", "values"),
+    [
+        ("shutter", "exposure_time_s", (1 / 6000, 1 / 3000, 1 / 1500, 1 / 750, 1 / 350, 1 / 180, 1 / 90, 1 / 45)),
+        ("shutter", "exposure_time_s", (0.7, 1.5, 3.0, 6.0, 12.0, 24.0)),
+        ("aperture", "f_number", (1.2, 1.7, 2.4, 3.3, 4.8, 6.7, 9.5)),
+        ("iso", "iso", (70.0, 140.0, 280.0, 560.0, 1100.0)),
+    ],
+)
+def test_half_stops_are_excluded_alike(target: str, column: str, values: tuple[float, ...]) -> None:
+    assert [decide(target, **{column: value})[0] for value in values] == [None] * len(values)
+
+
+@pytest.mark.parametrize(
+    ("target", "column", "series", "ambiguous"),
+    [
+        ("shutter", "exposure_time_s", NOMINAL_EXPOSURE_TIMES_S, {1 / 6, 6.0}),  # both third and half stops
+        ("aperture", "f_number", NOMINAL_F_NUMBERS, {1.2}),
+        ("iso", "iso", NOMINAL_ISOS, set()),
+    ],
+)
+def test_third_stops_have_the_nearest_class(
+    target: str, column: str, series: tuple[float, ...], ambiguous: set[float]
+) -> None:
+    for value in series:
+        name, _, reason = decide(target, **{column: value})
+        assert name is not None or value in ambiguous or reason == "outside the classes", value
+
+
+@pytest.mark.parametrize(
+    ("target", "column", "value", "expected"),
+    [
+        ("aperture-binary", "f_number", 2 ** (2970854 / 1000000 / 2), "wide"),
+        ("aperture-binary", "f_number", 2**1.5, "wide"),
+        ("shutter-binary", "exposure_time_s", 2**-7.965784, "fast"),
+        ("shutter-binary", "exposure_time_s", 1 / 64, "slow"),
+        ("shutter-binary", "exposure_time_s", 16666 / 1000000, "slow"),
+        ("shutter-binary", "exposure_time_s", 1 / 80, None),
+        ("aperture-binary", "f_number", 3.2, None),
+    ],
+)
+def test_bounds_take_exact_and_nominal_values(target: str, column: str, value: float, expected: str | None) -> None:
+    assert decide(target, **{column: value})[0] == expected
+
+
+@pytest.mark.parametrize("value", ["FILM", " film ", "Film"])
+def test_class_names_are_compared_without_case(value: str) -> None:
+    assert get_target("medium").parse_value(value) == "film"
+
+
+def test_failing_plugin_excludes_the_photograph(catalogue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue.photograph(medium="film")
+    target = get_target("medium")
+    for result, reason in (
+        ("x|y", "invalid class: Target medium allows one class"),
+        (7, "medium failed: AttributeError"),
+    ):
+        monkeypatch.setattr(type(target), "decide", lambda *_, result=result: (result, None, ""))
+        (outcome,) = apply(catalogue.engine, [target]).values()
+        assert [text[: len(reason)] for text in outcome.excluded] == [reason]
 
 
 def test_unknown_target_suggests_nearest_name() -> None:

@@ -1,0 +1,197 @@
+"""Import annotations into the catalogue, so that importing a file again changes nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.ingest import copy_rows
+from lightmeter.harvest.catalogue.models import Image, Label
+from lightmeter.labels.annotations.csv_io import read_csv
+from lightmeter.labels.annotations.label_studio import read_label_studio
+from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
+from lightmeter.labels.annotations.rows import ParsedFile
+from lightmeter.labels.targets.base import Target
+
+_BATCH = 500
+
+Key = tuple[int, str, str, str]
+"""Image id, target, origin and author: each annotation replaces the previous one with the same key."""
+NumberedLabel = tuple[int, dict[str, Any]]
+
+
+@dataclass
+class ImportResult:
+    """Result of an import.
+
+    Attributes:
+        added: Number of annotations added.
+        existing: Number of annotations that the catalogue already had: with the same time, or without a time and equal
+            to the newest of their author.
+        unknown_photographs: Number of rows about photographs that are not in the catalogue.
+        empty: Number of rows without a class, which were ignored.
+        skipped: Number of annotations that an annotator skipped in Label Studio.
+        ignored: Number of values by control of Label Studio, of controls that are no target.
+        refused: Number and reason of each invalid row.
+        changes: Effective labels that differ afterwards: ``sha256``, ``target``, ``before`` and ``after``.
+    """
+
+    added: int = 0
+    existing: int = 0
+    unknown_photographs: int = 0
+    empty: int = 0
+    skipped: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def import_labels(
+    engine: Engine,
+    file: Path,
+    targets: Mapping[str, Target[Any]],
+    author: str,
+    *,
+    remove_empty: bool = False,
+    dry_run: bool = False,
+) -> ImportResult:
+    """Add the annotations of a CSV or Label Studio file; invalid rows are refused, all others added.
+
+    Rows without origin, author or time get ``import``, the given author and the current time.
+
+    Args:
+        engine: Catalogue engine.
+        file: A ``.csv`` or ``.json`` file.
+        targets: Targets by name.
+        author: Author of rows without one.
+        remove_empty: Take a row without a class as the removal of its author's label.
+        dry_run: Change nothing.
+
+    Raises:
+        UsageError: The file is not a file of annotations.
+    """
+    parsed = ParsedFile()
+    match file.suffix.lower():
+        case ".csv":
+            rows: Iterable[tuple[int, dict[str, Any]]] = read_csv(file)
+        case ".json":
+            rows = read_label_studio(file, targets, parsed)
+        case _:
+            raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
+    for number, values in rows:
+        parsed.add(number, values, targets, author, remove_empty=remove_empty)
+    labels = _without_contradictions(parsed)
+    result = ImportResult(empty=parsed.empty, skipped=parsed.skipped, ignored=parsed.ignored)
+    result.refused = [{"row": number, "reason": reason} for number, reason in sorted(parsed.refused)]
+    with engine.connect() as connection, connection.begin() as transaction:
+        for start in range(0, len(labels), _BATCH):
+            _insert(connection, labels[start : start + _BATCH], result)
+        if dry_run:
+            transaction.rollback()
+    return result
+
+
+def _without_contradictions(parsed: ParsedFile) -> list[NumberedLabel]:
+    """Return the rows of a file, of those without a time only the last about a photograph by an author."""
+    last: dict[tuple[object, ...], NumberedLabel] = {}
+    for number, label in parsed.rows:
+        if label["created_at"] is None:
+            last[_file_key(label)] = number, label
+    labels = []
+    for number, label in parsed.rows:
+        last_number, other = last.get(_file_key(label), (number, label))
+        if label["created_at"] is None and other["value"] != label["value"]:
+            parsed.refused.append((number, f"Row {last_number} has another class; only one can be the newest."))
+        else:
+            labels.append((number, label))
+    return labels
+
+
+def _file_key(label: Mapping[str, Any]) -> tuple[object, ...]:
+    return label["sha256"], label["target"], label["origin"], label["author"]
+
+
+def _insert(connection: Connection, labels: Sequence[NumberedLabel], result: ImportResult) -> None:
+    """Insert the labels of a batch that the catalogue does not have, and update the result."""
+    hashes = {label["sha256"] for _, label in labels}
+    images: dict[str, int] = dict(
+        connection.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(hashes))).all()
+    )
+    names = sorted({label["target"] for _, label in labels})
+    before = _effective(connection, images, names)
+    log = _Log(connection, images.values())
+    new = []
+    for _, label in labels:
+        image = images.get(label["sha256"])
+        if image is None:
+            result.unknown_photographs += 1
+            continue
+        row = {"image_id": image, **{name: value for name, value in label.items() if name != "sha256"}}
+        created_at = log.add(row)
+        if created_at is None:
+            result.existing += 1
+        else:
+            new.append({**row, "created_at": created_at})
+    copy_rows(connection, Label, new)
+    result.added += len(new)
+    result.changes += _differences(before, _effective(connection, images, names), images)
+
+
+class _Log:
+    """The annotations of some photographs: which are there already, and the newest by image, target, origin and author.
+
+    Args:
+        connection: Catalogue connection.
+        images: Image ids.
+    """
+
+    def __init__(self, connection: Connection, images: Iterable[int]) -> None:
+        self._now = datetime.now(UTC)
+        self._timed: set[tuple[object, ...]] = set()
+        self._newest: dict[Key, tuple[datetime, str | None]] = {}
+        columns = (Label.image_id, Label.target, Label.origin, Label.author, Label.created_at, Label.value)
+        query = select(*columns).where(Label.image_id.in_(list(images))).order_by(Label.created_at, Label.id)
+        for image, target, origin, author, created_at, value in connection.execute(query):
+            self._remember((image, target, origin, author), created_at, value)
+
+    def add(self, row: Mapping[str, Any]) -> datetime | None:
+        """Add an annotation, and return its time; None if it is there already."""
+        key = (row["image_id"], row["target"], row["origin"], row["author"])
+        newest = self._newest.get(key)
+        created_at: datetime | None = row["created_at"]
+        if created_at is None:
+            if (newest[1] if newest else None) == row["value"]:
+                return None
+            created_at = max(self._now, newest[0]) if newest else self._now
+        elif (*key, created_at, row["value"]) in self._timed:
+            return None
+        self._remember(key, created_at, row["value"])
+        return created_at
+
+    def _remember(self, key: Key, created_at: datetime, value: str | None) -> None:
+        self._timed.add((*key, created_at, value))
+        if key not in self._newest or created_at >= self._newest[key][0]:
+            self._newest[key] = created_at, value
+
+
+def _effective(
+    connection: Connection, images: Mapping[str, int], targets: Sequence[str]
+) -> dict[tuple[int, str], str | None]:
+    annotations = read_annotations(connection, Label.image_id.in_(list(images.values())), targets)
+    return {key: annotation.value for key, annotation in resolve_conflicts(annotations).items()}
+
+
+def _differences(
+    before: Mapping[tuple[int, str], str | None], after: Mapping[tuple[int, str], str | None], images: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    hashes = {image: sha256 for sha256, image in images.items()}
+    return [
+        {"sha256": hashes[key[0]], "target": key[1], "before": before.get(key), "after": after.get(key)}
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
