@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from lightmeter.harvest.catalogue.items import FetchOutcome, IngestedPhoto, RequestItem, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, Region, SightingRecord
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions, metadata_with_regions
 from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.reader import ExifRecord, read_tags
 from lightmeter.harvest.filters.pipeline import InspectionResult
+from lightmeter.harvest.ingest_task import IngestedPhoto
 from lightmeter.harvest.licences import normalise_licence
 from lightmeter.harvest.sources.base import Sighting
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.filters.pipeline import InspectionResult
+from lightmeter.harvest.ingest_task import IngestedPhoto
 from lightmeter.settings import PrivacySection
 
 
@@ -50,15 +50,6 @@ class RequestItem:
     sighting_id: int
     media_url: str
     required: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class IngestedPhoto:
-    """A photograph in the photo store with its inspection result."""
-
-    sha256: str
-    file_size: int
-    inspected: InspectionResult
 
 
 @dataclass(frozen=True, slots=True)

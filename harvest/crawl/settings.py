@@ -15,8 +15,9 @@ from lightmeter.harvest.crawl.middlewares import (
     RateLimitMiddleware,
     RetryAfterMiddleware,
 )
-from lightmeter.harvest.crawl.pipelines import IngestPipeline, IngestTask
+from lightmeter.harvest.crawl.pipelines import IngestPipeline
 from lightmeter.harvest.filters.pipeline import InspectionPlan
+from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
 from lightmeter.harvest.store import PhotoStore
@@ -24,6 +25,9 @@ from lightmeter.project import Project
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]
+# Disabled, because they import aiohttp and requests, which takes half a second.
+_UNUSED_EXTENSIONS = ["scrapy.extensions.remote_control.RemoteControl"]
+_UNUSED_MIDDLEWARES = ["scrapy.downloadermiddlewares.cookies.CookiesMiddleware"]
 
 
 def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
@@ -65,12 +69,14 @@ def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
         "DOWNLOAD_HANDLERS": {"file": FileHandler, **dict.fromkeys(readers, SchemeHandler)},
         "DOWNLOADER_MIDDLEWARES": {
+            **dict.fromkeys(_UNUSED_MIDDLEWARES),
             PrivateAddressMiddleware: 50,
             RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), so that every retry waits
             OptOutMiddleware: 556,
             BackpressureMiddleware: 557,
             RateLimitMiddleware: 560,  # last, so that every retry counts
         },
+        "EXTENSIONS": dict.fromkeys(_UNUSED_EXTENSIONS),
         "ITEM_PIPELINES": {IngestPipeline: 500},
         "TWISTED_DNS_RESOLVER": CachingThreadedResolver if crawl.private_addresses else PublicResolver,
         "LIGHTMETER_RATE_LIMITERS": [(limit, rate_limiter(project, limit)) for limit in SERVICES],

@@ -42,8 +42,7 @@ class WorkerPool:
     def __init__(self, count: int, timeout_s: float, log: Path) -> None:
         self.count = count or os.cpu_count() or 1
         self._timeout_s = 2 * timeout_s
-        context = multiprocessing.get_context("spawn")  # fork would copy the reactor and its threads
-        self._pool = ProcessPool(self.count, initializer=_initialise, initargs=(log,), context=context)
+        self._pool = ProcessPool(self.count, initializer=_initialise, initargs=(log,), context=_start_context())
 
     @classmethod
     def of_project(cls, project: Project) -> "WorkerPool":
@@ -76,6 +75,18 @@ class WorkerPool:
         """Stop the worker processes."""
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+
+
+def _start_context() -> Any:
+    """Return how processes are started: from a server that has imported the filters once for all workers.
+
+    A fork of this process would copy the reactor and its threads.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lightmeter.harvest.ingest_task"])
+    return context
 
 
 def _initialise(log: Path) -> None:

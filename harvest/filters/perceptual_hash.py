@@ -11,8 +11,6 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from lightmeter.geometry import upright
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
@@ -110,6 +108,9 @@ def merge_components(labels: Indices, first: Indices, second: Indices) -> Indice
         >>> merge_components(np.arange(4), np.array([3, 1]), np.array([1, 0])).tolist()
         [0, 0, 2, 0]
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     edges = np.stack((labels[first], labels[second]))
     edges = edges[:, edges[0] != edges[1]]
     if not edges.size:

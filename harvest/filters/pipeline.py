@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -126,6 +127,15 @@ def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
     if "problem" in result:
         result.pop("results", None)
     return InspectionResult(**result)
+
+
+def inspect_file(path: Path, plan: InspectionPlan) -> InspectionResult:
+    """Inspect a photograph in a file.
+
+    Raises:
+        OSError: The file is not readable.
+    """
+    return inspect(path.read_bytes(), plan)
 
 
 def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +17,7 @@ from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.session import pages
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.harvest.filters.base import Filter
-from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
+from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_file
 from lightmeter.harvest.store import path_of
 
 _PAGE_SIZE = 200
@@ -122,16 +121,12 @@ def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
 async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
     """Return the result of an inspection, or the reason why it failed."""
     try:
-        result = await workers.run(partial(_inspect_file, path, plan))
+        result = await workers.run(inspect_file, path, plan)
     except WorkerCrashed as crash:
         return str(crash)
     except OSError as error:
         return f"store: {error.strerror}"
     return result.problem or result
-
-
-def _inspect_file(path: Path, plan: InspectionPlan) -> InspectionResult:
-    return inspect(path.read_bytes(), plan)
 
 
 def _replace_inspections(connection: Connection, results: dict[int, InspectionResult]) -> None:
