@@ -1,8 +1,10 @@
 """Plugins: classes that installed packages provide under the entry-point groups ``lightmeter.*``."""
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -47,7 +49,7 @@ def installed(group: Group) -> dict[str, Plugin]:
 
     If two distributions provide the same name, Lightmeter's own plugin wins: an add-on cannot replace a built-in one.
     """
-    plugins = [_plugin(entry_point) for entry_point in entry_points(group=f"lightmeter.{group}")]
+    plugins = _plugins(group, tuple(sys.path))
     return {plugin.name: plugin for plugin in sorted(plugins, key=lambda p: (p.name, p.distribution == "lightmeter"))}
 
 
@@ -73,6 +75,12 @@ def unknown_name_message(kind: str, name: str, existing: Collection[str]) -> str
     similar = get_close_matches(name, existing, n=3)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"available: {', '.join(existing) or 'none'}."
     return f"Unknown {kind} '{name}'; {hint}"
+
+
+@cache
+def _plugins(group: Group, _path: tuple[str, ...]) -> list[Plugin]:
+    """Return the plugins of a group on the module search path; finding them takes 20 ms."""
+    return [_plugin(entry_point) for entry_point in entry_points(group=f"lightmeter.{group}")]
 
 
 def _plugin(entry_point: EntryPoint) -> Plugin:
