@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"  # pytest-xdist uses all cores already; set before torch is imported
+
 from tests.support import CommandRunner, Site, create_project
 
 if TYPE_CHECKING:
@@ -53,9 +55,11 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def lightmeter() -> CommandRunner:
+def lightmeter() -> Iterator[CommandRunner]:
     """The ``lightmeter`` command; each call starts a process."""
-    return CommandRunner()
+    runner = CommandRunner()
+    yield runner
+    runner.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.project import Project
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,58 @@ def run_error(*args: object, code: int = 2) -> str:
 
 
 class CommandRunner:
-    """The ``lightmeter`` command, run in a separate process."""
+    """The ``lightmeter`` command, run in a separate process; `run` and calls fork it from `tests.command_server`."""
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[str] | None = None
 
     def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
         """Run a command with ``--json`` and return its document; fail unless it exits with ``code``."""
-        process = self.process(*args, "--json", env=env)
-        assert process.returncode == code, process.stderr
-        assert "Traceback" not in process.stderr
-        return json.loads(process.stdout)
+        result = self.run(*args, "--json", env=env)
+        assert result.code == code, result.error
+        assert "Traceback" not in result.error
+        return json.loads(result.output)
 
-    def process(self, *args: object, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-        """Run a command and return the completed process."""
-        return subprocess.run(
-            self.command(*args), capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
-        )
+    def run(self, *args: object, env: dict[str, str] | None = None) -> CommandResult:
+        """Run a command with additional environment variables and return its result."""
+        with tempfile.TemporaryDirectory() as folder:
+            output, error = Path(folder, "output"), Path(folder, "error")
+            request = {
+                "args": [str(arg) for arg in args],
+                "folder": str(Path.cwd()),
+                "environment": os.environ | (env or {}),
+                "output": str(output),
+                "error": str(error),
+            }
+            return CommandResult(self._fork(request), output.read_text(), error.read_text())
+
+    def _fork(self, request: dict[str, Any]) -> int:
+        if self._server is None:
+            command = [sys.executable, "-m", "tests.command_server"]
+            pipe = subprocess.PIPE
+            self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+        assert self._server.stdin
+        assert self._server.stdout
+        try:
+            print(json.dumps(request), file=self._server.stdin, flush=True)
+            return int(self._server.stdout.readline())
+        except BaseException:  # a time limit of pytest: the answer would reach the next request
+            self.close()
+            raise
+
+    def process(self, *args: object) -> "subprocess.CompletedProcess[str]":
+        """Run a command in a new interpreter and return the completed process."""
+        return subprocess.run(self.command(*args), capture_output=True, text=True, check=False)
 
     def command(self, *args: object) -> list[str]:
-        """Return the arguments of the process that runs a command."""
+        """Return the arguments of a new interpreter that runs a command."""
         return [sys.executable, "-m", "lightmeter", *map(str, args)]
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.kill()
+            self._server.communicate()
+            self._server = None
 
 
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}

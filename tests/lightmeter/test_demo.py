@@ -54,9 +54,9 @@ def test_demo_leaves_no_process_behind(demo: dict[str, Any]) -> None:
 
 def test_demo_rejects_folder_that_is_not_empty(lightmeter: CommandRunner, tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    completed = lightmeter.process("demo", tmp_path)
-    assert completed.returncode == 2
-    assert "already exists" in completed.stderr
+    result = lightmeter.run("demo", tmp_path)
+    assert result.code == 2
+    assert "already exists" in result.error
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
 
 

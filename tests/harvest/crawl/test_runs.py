@@ -14,7 +14,7 @@ import pytest
 from lightmeter.testing import photograph
 from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg
 
-FAST = LOOPBACK | {"LIGHTMETER_INSPECT__DEFERRED": '["faces"]'}
+FAST = LOOPBACK | {"LIGHTMETER_INSPECT__LATER": '["faces"]'}
 PHOTOS = 3000
 
 

@@ -90,8 +90,8 @@ def test_limit_and_required_tags_are_applied(lightmeter: CommandRunner, project:
 def test_invalid_use_prints_a_single_sentence(
     lightmeter: CommandRunner, project: Path, args: tuple[str, ...], message: str
 ) -> None:
-    process = lightmeter.process("harvest", "run", *args)
-    assert process.returncode == 2
-    assert message in process.stderr
-    assert len(process.stderr.strip().splitlines()) == 1
-    assert process.stdout == ""
+    result = lightmeter.run("harvest", "run", *args)
+    assert result.code == 2
+    assert message in result.error
+    assert len(result.error.strip().splitlines()) == 1
+    assert result.output == ""

@@ -72,9 +72,9 @@ def test_second_run_downloads_nothing(lightmeter: CommandRunner, site: Site, clu
 
 
 def test_private_addresses_are_refused_by_default(lightmeter: CommandRunner, site: Site, club: Path) -> None:
-    result = lightmeter.process("harvest", "run", "website", club)
-    assert result.returncode == 1
-    assert "private_addresses" in result.stderr
+    result = lightmeter.run("harvest", "run", "website", club)
+    assert result.code == 1
+    assert "private_addresses" in result.error
     assert not site.requests
 
 
