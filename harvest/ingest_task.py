@@ -12,11 +12,16 @@ from lightmeter.harvest.store import PhotoStore
 
 @dataclass(frozen=True, slots=True)
 class IngestedPhoto:
-    """A photograph in the photo store with its inspection result."""
+    """A photograph in the photo store with its inspection result.
+
+    Attributes:
+        repaired: Whether a damaged file of the store was replaced.
+    """
 
     sha256: str
     file_size: int
     inspected: InspectionResult
+    repaired: bool = False
 
 
 class RequiredExifMissing(Exception):
@@ -44,7 +49,7 @@ class IngestTask:
         Raises:
             NotAnImage: The bytes are not an image.
             RequiredExifMissing: A required EXIF column is missing.
-            OSError: The store is not writable.
+            StoreError: The store cannot be written to.
         """
         inspected = inspect(data, self.plan)
         if not inspected.format:
@@ -53,5 +58,5 @@ class IngestTask:
         if missing:
             raise RequiredExifMissing(f"required EXIF missing: {', '.join(missing)}")
         sha256 = hashlib.sha256(data).hexdigest()
-        self.store.put(sha256, data)
-        return IngestedPhoto(sha256, len(data), inspected)
+        repaired = self.store.put(sha256, data)
+        return IngestedPhoto(sha256, len(data), inspected, repaired)

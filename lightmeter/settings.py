@@ -33,6 +33,9 @@ class CatalogueSection(Section):
     url: str = Field(
         "sqlite:///catalogue.sqlite", description="SQLAlchemy URL; SQLite paths are relative to the project"
     )
+    retry_s: float = Field(
+        60.0, ge=0, description="how long a transaction is repeated while the catalogue is locked or unreachable"
+    )
 
 
 class StoreSection(Section):

@@ -16,12 +16,14 @@ class RunOptions:
         metadata_only: Record sightings without downloading.
         require: EXIF columns that a photograph must have, such as ``f_number``.
         licences: Allowed licences; empty for all.
+        refresh: Download known photographs again and keep what has changed.
     """
 
     limit: int | None = None
     metadata_only: bool = False
     require: tuple[str, ...] = ()
     licences: tuple[str, ...] = ()
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,10 @@ class HarvestRun(Base):
         query: Query of the source.
         options: Engine options (limit, required EXIF columns, …), reused by ``resume``.
         cursor: Last checkpoint of the source; all sightings before it are in the catalogue.
-        existing: Number of discovered items that an earlier run had already finished.
+        new: Number of sightings that this run added.
+        existing: Number of discovered items that an earlier run had already finished, or that were removed.
+        process: Identity of the process that works on the run; None if none does.
+        heartbeat_at: When that process last confirmed that it works on the run, by the clock of the database.
     """
 
     __tablename__ = "runs"
@@ -98,7 +101,10 @@ class HarvestRun(Base):
     state: Mapped[RunState] = mapped_column(_enum(RunState), default=RunState.RUNNING)
     reason: Mapped[str | None] = mapped_column(Text)
     cursor: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    new: Mapped[int] = mapped_column(default=0)
     existing: Mapped[int] = mapped_column(default=0)
+    process: Mapped[str | None] = mapped_column(Text)
+    heartbeat_at: Mapped[datetime | None]
     started_at: Mapped[datetime] = mapped_column(default=_now)
     ended_at: Mapped[datetime | None]
 
@@ -125,6 +131,9 @@ class SightingRecord(Base):
         reason: Why the sighting is in its state: a short term, then details after a colon.
         attempts: Number of finished downloads.
         image_id: The downloaded image, also if it is damaged.
+        file_version: Version of the downloaded file as the source names it; None if it must be compared anew.
+        edited: Names of the columns that a person has edited; a source no longer changes them.
+        updated_run_id: Last run that updated a known sighting.
     """
 
     __tablename__ = "sightings"
@@ -154,6 +163,9 @@ class SightingRecord(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"), default=None, index=True)
+    file_version: Mapped[str | None] = mapped_column(Text)
+    edited: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    updated_run_id: Mapped[int | None] = mapped_column(_Id, default=None, index=True)
     found_at: Mapped[datetime] = mapped_column(default=_now)
     changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
 
@@ -281,3 +293,20 @@ class DatasetRecord(Base):
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     spec: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class Tombstone(Base):
+    """A photograph that was removed from the project and must not come back.
+
+    There is one row for each sighting of a removed photograph, or one for a photograph without sightings.
+    """
+
+    __tablename__ = "tombstones"
+    __table_args__ = (Index(None, "source_id", "source"),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    sha256: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    source: Mapped[str | None] = mapped_column(String(64))
+    source_id: Mapped[str | None] = mapped_column(Text)
+    media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    removed_at: Mapped[datetime] = mapped_column(default=_now)

@@ -1,37 +1,68 @@
-"""Open the catalogue and migrate its schema with Alembic, from the package ``lightmeter.migrations``."""
+"""Open the catalogue, and run transactions that wait for a locked or unreachable database."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, Select, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.catalogue.migrate import head, revision_of
 from lightmeter.project import Project
 
-_BUSY_TIMEOUT_MS = 30_000
+Result = TypeVar("Result")
+
+_BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
+_RETRY_S = 60.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
+_SQLITE_TEMPORARY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
+_POSTGRESQL_TEMPORARY = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock not available
+    "57P01",  # administrator shutdown
+    "57P02",  # crash shutdown
+    "57P03",  # cannot connect now
+}
 
 
-def engine_for(url: URL | str) -> Engine:
+class CatalogueError(LightmeterError):
+    """The database refused a statement or is unreachable. The message holds no SQL.
+
+    Attributes:
+        temporary: Whether the transaction may succeed if it is repeated: a lock, or a lost connection.
+        refused: Whether the database refuses a value, so that the transaction may succeed without it.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False, refused: bool = False) -> None:
+        super().__init__(message)
+        self.temporary, self.refused = temporary, refused
+
+
+def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
     """Return an engine for a catalogue URL, with SQLite in WAL mode for readers beside one writer.
+
+    Its database errors are `CatalogueError`.
+
+    Args:
+        url: SQLAlchemy URL.
+        retry_s: Seconds for which `write` and `read` repeat a transaction.
 
     Raises:
         UsageError: The URL is not an SQLAlchemy URL, or its driver is not installed.
     """
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, execution_options={"retry_s": retry_s})
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The database driver '{error.name}' is not installed; run: pip install 'lightmeter[postgresql]'."
         ) from error
+    event.listen(engine, "handle_error", _catalogue_error, retval=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
     return engine
@@ -56,18 +87,69 @@ def open_engine(project: Project) -> Engine:
     """Return an engine for a project's catalogue.
 
     Raises:
-        LightmeterError: The database is not reachable.
+        CatalogueError: The database is not reachable.
         UsageError: The catalogue must be upgraded first.
     """
-    engine = engine_for(catalogue_url(project))
-    with reachable():
-        revision = revision_of(engine)
+    engine = engine_for(catalogue_url(project), project.settings.catalogue.retry_s)
+    revision = revision_of(engine)
     if revision != head():
         raise UsageError(
             f"The catalogue has revision {revision or 'none'}, but this version of Lightmeter needs {head()}; "
             "run 'lightmeter catalogue upgrade'."
         )
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that writes; on SQLite it takes the write lock at once, so that no read in it is outdated.
+
+    Raises:
+        CatalogueError: The database is locked, unreachable or full.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_SHORT_BUSY_TIMEOUT_MS}")
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+        yield connection
+
+
+def write(
+    engine: Engine, work: Callable[[Connection], Result], on_wait: Callable[[CatalogueError], object] = lambda _: None
+) -> Result:
+    """Run a function in a transaction; repeat both while the database is locked or unreachable.
+
+    Args:
+        engine: Catalogue engine.
+        work: Function that writes; it may be called several times.
+        on_wait: Called before each repetition.
+
+    Raises:
+        CatalogueError: The database refused a statement, or the time for repetitions has passed.
+    """
+
+    def attempt() -> Result:
+        with transaction(engine) as connection:
+            return work(connection)
+
+    return _repeat(engine, attempt, on_wait)
+
+
+def read(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    """Run a function that only reads, and repeat it as `write` does.
+
+    Raises:
+        CatalogueError: The database refused a statement, or the time for repetitions has passed.
+    """
+
+    def attempt() -> Result:
+        with engine.connect() as connection:
+            return work(connection)
+
+    return _repeat(engine, attempt, lambda _: None)
 
 
 def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) -> Iterator[Sequence[Any]]:
@@ -79,56 +161,54 @@ def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) 
         key: Column of positive ids by which the rows are sorted.
         size: Maximum number of rows of a page.
     """
-    rows: Sequence[Any] = ()
+    last = 0
     while True:
-        with engine.connect() as connection:
-            last = rows[-1][0] if rows else 0
-            rows = connection.execute(query.where(key > last).order_by(key).limit(size)).all()
+        page = query.where(key > last).order_by(key).limit(size)
+        rows = read(engine, lambda connection, page=page: connection.execute(page).all())  # type: ignore[misc]
         if not rows:
             return
         yield rows
+        last = rows[-1][0]
 
 
-@contextmanager
-def reachable() -> Iterator[None]:
-    """Convert database errors of a block into one sentence.
-
-    Raises:
-        LightmeterError: The database is not reachable.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        raise LightmeterError(f"Cannot reach the catalogue: {str(error.orig).strip().splitlines()[0]}.") from error
-
-
-def head() -> str:
-    """Return the newest revision of the schema."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+def _repeat(engine: Engine, attempt: Callable[[], Result], on_wait: Callable[[CatalogueError], object]) -> Result:
+    deadline = time.monotonic() + engine.get_execution_options()["retry_s"]
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return attempt()
+        except CatalogueError as error:
+            if not error.temporary or time.monotonic() + pause_s > deadline:
+                raise
+            on_wait(error)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
 
-def revision_of(engine: Engine) -> str | None:
-    """Return the revision of a catalogue, or None if it is empty."""
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+def _catalogue_error(context: ExceptionContext) -> CatalogueError | None:
+    """Convert a database error to one sentence without SQL."""
+    if not isinstance(context.sqlalchemy_exception, DBAPIError):
+        return None
+    error = context.original_exception
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    connected = context.connection is not None
+    action = "read or write" if connected else "reach"
+    return CatalogueError(
+        f"Cannot {action} the catalogue: {first_line}.",
+        temporary=context.is_disconnect or not connected or _is_temporary(error),
+        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError),
+    )
 
 
-def upgrade(engine: Engine) -> None:
-    """Migrate a catalogue to the newest revision, on SQLite in one transaction."""
-    config = _config()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(files("lightmeter.migrations")))
-    return config
+def _is_temporary(error: BaseException) -> bool:
+    sqlite_code = getattr(error, "sqlite_errorcode", None)  # the low byte is the kind, the others give details
+    return (sqlite_code is not None and sqlite_code & 0xFF in _SQLITE_TEMPORARY) or getattr(
+        error, "sqlstate", None
+    ) in _POSTGRESQL_TEMPORARY
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_TIMEOUT_MS}"):
+    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -16,24 +16,26 @@ app = command_group("Upgrade, inspect and export the SQL catalogue.")
 
 @app.command()
 def upgrade() -> None:
-    """Migrate the catalogue schema to the current version."""
-    from lightmeter.harvest.catalogue import session
+    """Migrate the catalogue schema to the current version; a SQLite catalogue is copied before."""
+    from lightmeter.harvest.catalogue import migrate
+    from lightmeter.harvest.catalogue.session import catalogue_url, engine_for
 
-    engine, head = session.engine_for(session.catalogue_url(find_project())), session.head()
-    with session.reachable():
-        before = session.revision_of(engine)
-        session.upgrade(engine)
+    engine, head = engine_for(catalogue_url(find_project())), migrate.head()
+    before = migrate.revision_of(engine)
+    copy = migrate.upgrade(engine)
     if before == head:
         message = f"The catalogue already has the current revision {head}."
     else:
         message = f"Upgraded the catalogue from revision {before or 'none'} to {head}."
-    console.get_console().emit({"before": before, "revision": head}, message)
+        message += f" A copy of the old one is {copy}." if copy else ""
+    console.get_console().emit({"before": before, "revision": head, "copy": copy}, message)
 
 
 @app.command()
 def info() -> None:
     """Show catalogue location, revision and number of rows."""
-    from lightmeter.harvest.catalogue.session import head, open_engine
+    from lightmeter.harvest.catalogue.migrate import head
+    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.catalogue.statistics import catalogue_info
 
     engine = open_engine(find_project())

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Engine
 from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.leases import HEARTBEAT_S, Lease
 from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.catalogue.outcomes import save_outcomes
+from lightmeter.harvest.catalogue.session import write
 from lightmeter.harvest.sources.base import Sighting
 
 _COMMIT_INTERVAL_S = 0.5
@@ -23,29 +26,53 @@ _SaveItems = tuple[Callable[[Connection], SavedItems], Future[SavedItems]]
 
 
 class CatalogueWriter:
-    """Writes discovered items and outcomes in order, several hundred per transaction.
+    """Writes discovered items and outcomes in order, several hundred per transaction, and renews the run's lease.
 
     Items are committed before any of them is downloaded; outcomes are committed within half a second. A kill therefore
-    loses at most the outcomes of the last half second, which ``resume`` downloads again.
+    loses at most the outcomes of the last half second, which ``resume`` downloads again. While the catalogue is locked
+    or unreachable, transactions are repeated and `available` is cleared.
 
     Args:
         engine: Catalogue engine.
+        lease: Lease of the run.
         run: Id of the harvest run.
         context: Properties of the run's source.
         options: Options of the run.
         salt: Project salt for the hash of camera serial numbers.
+        discard: Deletes a photograph that was stored, but is not kept by the catalogue.
 
     Attributes:
-        counts: Sightings of this run by state, for progress.
+        repaired: Number of damaged files of the store that were replaced.
+        replaced: Ids of images that a sighting no longer names, because its file has changed.
+        available: Set unless the catalogue is locked or unreachable.
         error: The exception that stopped the thread, or None.
+        on_error: Called by the thread with that exception.
     """
 
-    def __init__(self, engine: Engine, run: int, context: SourceContext, options: RunOptions, salt: str) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(
+        self,
+        engine: Engine,
+        lease: Lease,
+        run: int,
+        context: SourceContext,
+        options: RunOptions,
+        salt: str,
+        discard: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.repaired = 0
+        self.replaced: set[int] = set()
+        self.available = threading.Event()
+        self.available.set()
         self.error: BaseException | None = None
-        self._engine, self._run, self._context, self._options, self._salt = engine, run, context, options, salt
+        self.on_error: Callable[[BaseException], object] = lambda _: None
+        self._engine, self._lease = engine, lease
+        self._run, self._context, self._options, self._salt = run, context, options, salt
+        self._discard = discard
         self._queue: queue.SimpleQueue[FetchOutcome | _SaveItems | None] = queue.SimpleQueue()
         self._outcomes: list[FetchOutcome] = []
+        self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
         self._thread.start()
 
@@ -54,17 +81,21 @@ class CatalogueWriter:
         future: Future[SavedItems] = Future()
 
         def save(connection: Connection) -> SavedItems:
-            saved = ingest.save_items(connection, self._run, self._context, items, self._options, cursor)
-            self.counts.update(saved.states)
-            return saved
+            return ingest.save_items(connection, self._run, self._context, items, self._options, cursor)
 
         self._queue.put((save, future))
         return future
 
+    @property
+    def counts(self) -> Counter[str]:
+        """Sightings of this run by state, for progress."""
+        with self._lock:
+            return Counter(self._counts)
+
     def save_outcome(self, outcome: FetchOutcome) -> None:
         """Save the outcome of an item with the next commit."""
-        self.counts[outcome.state] += 1
-        self.counts[SightingState.FOUND] -= 1
+        self._count({outcome.state: 1, SightingState.FOUND: -1})
+        self.repaired += bool(outcome.photo and outcome.photo.repaired)
         self._queue.put(outcome)
 
     def check(self) -> None:
@@ -73,14 +104,9 @@ class CatalogueWriter:
             raise self.error
 
     def close(self) -> None:
-        """Write what is queued and stop the thread.
-
-        Raises:
-            Exception: The exception that stopped the thread.
-        """
+        """Write what is queued and stop the thread."""
         self._queue.put(None)
         self._thread.join()
-        self.check()
 
     def _loop(self) -> None:
         deadline = time.monotonic() + _COMMIT_INTERVAL_S
@@ -102,21 +128,49 @@ class CatalogueWriter:
 
     def _commit_items(self, save: Callable[[Connection], SavedItems], future: "Future[SavedItems]") -> None:
         try:
-            with self._engine.begin() as connection:
-                saved = save(connection)
+            self.check()
+            saved: SavedItems = self._write(save)
+            again = len(saved.requests) - saved.states.count(SightingState.FOUND)
+            self._count(Counter([*saved.states, *[SightingState.FOUND] * again]))
         except BaseException as error:  # noqa: BLE001 - raised by the future
-            self.error = error
+            self._fail(error)
             future.set_exception(error)
         else:
             future.set_result(saved)
 
     def _commit_outcomes(self) -> float:
-        """Write the queued outcomes; return the deadline of the next commit."""
-        if self._outcomes and self.error is None:
+        """Write the queued outcomes, renew the lease if it is time, and return the deadline of the next commit."""
+        due = time.monotonic() - self._renewed > HEARTBEAT_S
+        if self.error is None and (self._outcomes or due):
             try:
-                with self._engine.begin() as connection:
-                    ingest.save_outcomes(connection, self._outcomes, self._salt)
+                self._write(self._save_outcomes)
             except BaseException as error:  # noqa: BLE001 - raised by `check`
-                self.error = error
+                self._fail(error)
         self._outcomes.clear()
         return time.monotonic() + _COMMIT_INTERVAL_S
+
+    def _save_outcomes(self, connection: Connection) -> None:
+        self._lease.renew(connection)
+        self._renewed = time.monotonic()
+        if not self._outcomes:
+            return
+        saved = save_outcomes(connection, self._outcomes, self._salt)
+        self.replaced |= saved.replaced
+        for sha256 in saved.discard:
+            self._discard(sha256)
+
+    def _count(self, changes: Mapping[SightingState, int]) -> None:
+        with self._lock:
+            for state, number in changes.items():
+                self._counts[state] += number
+
+    def _write(self, work: Callable[[Connection], Any]) -> Any:
+        try:
+            return write(self._engine, work, lambda _: self.available.clear())
+        finally:
+            self.available.set()
+
+    def _fail(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+            self.on_error(error)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,14 +12,16 @@ from twisted.internet.task import LoopingCall
 
 from lightmeter import console
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.leases import Lease
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
-from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit
+from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
 from lightmeter.settings import PrivacySection
 
@@ -32,6 +34,7 @@ class CrawlPlan:
     """Input of one crawl.
 
     Attributes:
+        lease: Lease of the runs.
         pending: Request items left by earlier runs.
         readers: Functions for the URL schemes of sources.
         run: Run of new sightings.
@@ -39,8 +42,10 @@ class CrawlPlan:
         query: Query of the source.
         options: Options of the run.
         cursor: Checkpoint to resume the source from.
+        limit: Maximum number of further new sightings.
     """
 
+    lease: Lease
     pending: Iterable[RequestItem]
     readers: Readers
     run: int = 0
@@ -48,6 +53,7 @@ class CrawlPlan:
     query: Any = None
     options: RunOptions = field(default_factory=RunOptions)
     cursor: dict[str, Any] | None = None
+    limit: int | None = None
 
     def context(self, privacy: PrivacySection) -> SourceContext:
         """Return the properties of the source that decide how its items are stored."""
@@ -60,34 +66,53 @@ class CrawlPlan:
     def total(self) -> int | None:
         """Expected number of photographs, if the source or the limit determines it."""
         total = self.source.total(self.query) if self.source else None
-        return min((number for number in (total, self.options.limit) if number is not None), default=None)
+        return min((number for number in (total, self.limit) if number is not None), default=None)
 
 
-def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> tuple[RunState, str | None]:
-    """Crawl until everything is done or Ctrl-C; once per process, because Twisted's reactor cannot restart.
+@dataclass(frozen=True, slots=True)
+class CrawlResult:
+    """How a crawl ended.
 
-    Returns:
-        Final state, and the reason if the run did not finish.
+    Attributes:
+        state: Final state.
+        reason: Why it did not finish.
+        repaired: Number of damaged files of the store that were replaced.
+        replaced: Ids of images that a sighting no longer names, because its file has changed.
+    """
+
+    state: RunState
+    reason: str | None
+    repaired: int
+    replaced: frozenset[int]
+
+
+def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
+    """Crawl until everything is done, Ctrl-C, or a failure of the source, the catalogue or the store.
+
+    It can be called once per process, because Twisted's reactor cannot restart.
     """
     settings = project.settings
-    context = plan.context(settings.privacy)
     log_to_file(project)
-    with (
-        closing(CatalogueWriter(engine, plan.run, context, plan.options, settings.project.salt)) as writer,
-        WorkerPool.of_project(project) as workers,
-    ):
-        process = AsyncCrawlerProcess(scrapy_settings(project, plan.readers))
+    with closing(PhotoStore(project.store, project.state / "incoming")) as store, ExitStack() as stack:
+        context, salt = plan.context(settings.privacy), settings.project.salt
+        writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, store.discard)
+        stack.callback(writer.close)
+        workers = stack.enter_context(WorkerPool.of_project(project))
+        process = AsyncCrawlerProcess(scrapy_settings(project, store, plan.readers))
         crawler = process.create_crawler(HarvestSpider)
         process.crawl(
             crawler,
-            discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.options.limit),
+            discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.limit),
             writer=writer,
             workers=workers,
             in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count),
         )
         with _progress_display(writer, plan.total):
             process.start()
-    return cast("HarvestSpider", crawler.spider).result
+    state, reason = cast("HarvestSpider", crawler.spider).result
+    if writer.error is not None:  # also if the last write failed
+        state, reason = RunState.FAILED, error_message(writer.error)
+    return CrawlResult(state, reason, writer.repaired, frozenset(writer.replaced))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
+from lightmeter.harvest.store import StoreError
 
 
 class IngestPipeline:
@@ -23,7 +24,7 @@ class IngestPipeline:
         return cls(cast("HarvestSpider", crawler.spider), crawler.settings["LIGHTMETER_INGEST_TASK"])
 
     async def process_item(self, item: DownloadedPhoto) -> DownloadedPhoto:
-        """Record the outcome of an item, whatever happens."""
+        """Record the outcome of an item, unless it cannot be stored, which ends the crawl."""
         try:
             photo = await self._spider.workers.run(self._task.run, item.data, item.item.required)
             problem = photo.inspected.problem
@@ -35,8 +36,10 @@ class IngestPipeline:
             outcome = FetchOutcome(item.item, SightingState.SKIPPED, str(error))
         except WorkerCrashed as crash:
             outcome = FetchOutcome(item.item, SightingState.FAILED, f"inspection failed: {crash}")
-        except OSError as error:
-            outcome = FetchOutcome(item.item, SightingState.FAILED, f"store: {error.strerror}")
+        except StoreError as error:
+            self._spider.in_flight.release(item.item)
+            self._spider.fail(error)
+            return item
         except Exception as error:  # noqa: BLE001 - any error becomes the outcome
             outcome = FetchOutcome(item.item, SightingState.FAILED, f"internal error: {type(error).__name__}: {error}")
         self._spider.finish(outcome)

@@ -1,21 +1,26 @@
 """Harvest runs: start, resume and retry; the catalogue stores how each ended."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import ColumnElement, Engine, exists, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.ingest import request_items
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
+from lightmeter.harvest.catalogue.leases import Lease, acquire, active_runs, running_message
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import open_engine, pages
+from lightmeter.harvest.catalogue.session import CatalogueError, open_engine, pages, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.settings import rate_limiter
+from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
 from lightmeter.project import Project
 from lightmeter.settings import first_error
@@ -29,11 +34,13 @@ class RunResult:
 
     Attributes:
         run: Id of the run; None for a retry, which covers several runs.
+        repaired: Number of damaged files of the store that were replaced.
     """
 
     run: int | None
     state: RunState
     reason: str | None
+    repaired: int = 0
 
 
 def start_run(project: Project, source_name: str, query: dict[str, Any], options: RunOptions) -> RunResult:
@@ -50,13 +57,16 @@ def start_run(project: Project, source_name: str, query: dict[str, Any], options
         "source": source_name,
         "query": valid_query.model_dump(mode="json"),
         "options": asdict(options),
-        "state": RunState.RUNNING,
+        "state": RunState.STOPPED,
         "existing": 0,
         "started_at": datetime.now(UTC),
     }
-    with engine.begin() as connection:
+
+    def insert_run(connection: Connection) -> tuple[int, Lease]:
         run = connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
-    return _execute(project, engine, run)
+        return run, acquire(connection, [run])
+
+    return _execute(project, engine, *write(engine, insert_run))
 
 
 def resume_run(project: Project, run: int | None) -> RunResult:
@@ -67,22 +77,24 @@ def resume_run(project: Project, run: int | None) -> RunResult:
         run: Id of the run; None for the latest unfinished run.
 
     Raises:
-        UsageError: There is no such run.
+        UsageError: There is no such run, or a running process works on it.
     """
     engine = open_engine(project)
-    condition = HarvestRun.state != RunState.FINISHED if run is None else HarvestRun.id == run
-    query = select(HarvestRun.id).where(condition).order_by(HarvestRun.id.desc()).limit(1)
-    with engine.connect() as connection:
-        selected = connection.scalar(query)
-    if selected is None:
-        raise UsageError("There is no unfinished run to resume." if run is None else f"There is no run {run}.")
-    return _execute(project, engine, selected)
+
+    def select_run(connection: Connection) -> tuple[int, Lease]:
+        condition = HarvestRun.state != RunState.FINISHED if run is None else HarvestRun.id == run
+        runs = connection.scalars(select(HarvestRun.id).where(condition).order_by(HarvestRun.id.desc())).all()
+        active = active_runs(connection, runs)
+        selected = next((id_ for id_ in runs if id_ not in active), None)
+        if selected is None:
+            raise UsageError(_nothing_to_resume(run, active))
+        return selected, acquire(connection, [selected])
+
+    return _execute(project, engine, *write(engine, select_run))
 
 
 def retry_failed(project: Project, reason: str | None) -> RunResult:
-    """Retry failed sightings of all runs.
-
-    Their runs count as stopped until the retry is complete, so that an interrupted retry can be resumed.
+    """Retry failed sightings of all runs, except those that a running process works on.
 
     Args:
         project: The project.
@@ -95,52 +107,84 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
     failed = (SightingRecord.state == SightingState.FAILED) & SightingRecord.media_url.is_not(None)
     if reason is not None:
         failed &= SightingRecord.reason.startswith(reason, autoescape=True)
-    with engine.begin() as connection:
-        runs = list(connection.scalars(select(SightingRecord.run_id).where(failed).distinct()))
-        stopped = {"state": RunState.STOPPED, "reason": "retry"}
-        connection.execute(update(HarvestRun).where(HarvestRun.id.in_(runs)).values(stopped))
-        connection.execute(update(SightingRecord).where(failed).values(state=SightingState.FOUND, reason=None))
-    if not runs:
-        raise UsageError("No failed photographs to retry; list reasons with 'lightmeter harvest status'.")
-    plan = CrawlPlan(_pending_items(engine, runs), _readers(project, engine, runs))
-    result = RunResult(None, *run_crawl(project, engine, plan))
-    pending = exists().where(SightingRecord.run_id == HarvestRun.id, SightingRecord.state == SightingState.FOUND)
-    _update_runs(engine, HarvestRun.id.in_(runs) & ~pending, state=RunState.FINISHED, reason=None)
-    return result
+
+    def select_runs(connection: Connection) -> Lease:
+        runs = connection.scalars(select(SightingRecord.run_id).where(failed).distinct()).all()
+        active = active_runs(connection, runs)
+        if not runs:
+            raise UsageError("No failed photographs to retry; list reasons with 'lightmeter harvest status'.")
+        if len(active) == len(runs):
+            raise UsageError(running_message(*next(iter(active.items()))))
+        lease = acquire(connection, set(runs) - active.keys())
+        retried = update(SightingRecord).where(failed, SightingRecord.run_id.in_(lease.states))
+        connection.execute(retried.values(state=SightingState.FOUND, reason=None))
+        return lease
+
+    lease = write(engine, select_runs)
+    with _released(engine, lease):
+        plan = CrawlPlan(lease, _pending_items(engine, lease), _readers(project, engine, lease))
+        result = run_crawl(project, engine, plan)
+    return RunResult(None, result.state, result.reason, result.repaired)
 
 
-def _execute(project: Project, engine: Engine, run: int) -> RunResult:
+def _nothing_to_resume(run: int | None, active: Mapping[int, str]) -> str:
+    if active:
+        return running_message(*next(iter(active.items())))
+    return "There is no unfinished run to resume." if run is None else f"There is no run {run}."
+
+
+def _execute(project: Project, engine: Engine, run: int, lease: Lease) -> RunResult:
     """Crawl for a run and record how it ended."""
-    _update_runs(engine, HarvestRun.id == run, state=RunState.RUNNING, reason=None)
     state: RunState = RunState.FAILED
     reason: str | None = None
+    repaired = 0
     try:
-        state, reason = run_crawl(project, engine, _crawl_plan(project, engine, run))
+        result = run_crawl(project, engine, _crawl_plan(project, engine, run, lease))
+        state, reason, repaired = result.state, result.reason, result.repaired
+    except KeyboardInterrupt:
+        state, reason = RunState.STOPPED, "interrupted"
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = error_message(error)
         raise
     finally:
-        _update_runs(engine, HarvestRun.id == run, state=state, reason=reason, ended_at=datetime.now(UTC))
-    return RunResult(run, state, reason)
+        state, reason = _release(engine, lease, state, reason)
+    return RunResult(run, state, reason, repaired)
 
 
-def _update_runs(engine: Engine, condition: ColumnElement[bool], **values: object) -> None:
-    with engine.begin() as connection:
-        connection.execute(update(HarvestRun).where(condition).values(values))
+def _release(engine: Engine, lease: Lease, state: RunState, reason: str | None) -> tuple[RunState, str | None]:
+    """Record how runs ended. If the catalogue is unreachable, they can be resumed once this process has ended."""
+    try:
+        return write(engine, lambda connection: lease.release(connection, state, reason))
+    except CatalogueError as error:
+        return RunState.FAILED, reason or error_message(error)
 
 
-def _crawl_plan(project: Project, engine: Engine, run: int) -> CrawlPlan:
-    with engine.connect() as connection:
-        row = connection.execute(select(HarvestRun.__table__).where(HarvestRun.id == run)).one()
+@contextmanager
+def _released(engine: Engine, lease: Lease) -> Iterator[None]:
+    """Give runs up after the block, in the states that they had before; see `_release` for errors."""
+    try:
+        yield
+    finally:
+        with suppress(CatalogueError):
+            write(engine, lease.restore)
+
+
+def _crawl_plan(project: Project, engine: Engine, run: int, lease: Lease) -> CrawlPlan:
+    query = select(HarvestRun.__table__).where(HarvestRun.id == run)
+    row = read(engine, lambda connection: connection.execute(query).one())
     source = _load_source(project, row.source)
+    options = TypeAdapter(RunOptions).validate_python(row.options)
+    limit = None if options.limit is None else options.limit - row.new
     return CrawlPlan(
-        pending=_pending_items(engine, [run]),
+        lease=lease,
+        pending=_pending_items(engine, lease),
         readers={source.scheme: source.read} if source.scheme else {},
         run=run,
-        source=source,
+        source=source if limit is None or limit > 0 else None,
         query=_validate_query(source, row.query),
-        options=TypeAdapter(RunOptions).validate_python(row.options),
+        options=options,
         cursor=row.cursor,
+        limit=limit,
     )
 
 
@@ -159,20 +203,21 @@ def _validate_query(source: Source, values: dict[str, Any]) -> Any:
         raise UsageError(f"Invalid query for source '{source.name}': {first_error(error)}") from error
 
 
-def _readers(project: Project, engine: Engine, runs: Sequence[int]) -> Readers:
-    with engine.connect() as connection:
-        names = connection.scalars(select(HarvestRun.source).where(HarvestRun.id.in_(runs)).distinct()).all()
+def _readers(project: Project, engine: Engine, lease: Lease) -> Readers:
+    query = select(HarvestRun.source).where(HarvestRun.id.in_(lease.states)).distinct()
+    names = read(engine, lambda connection: connection.scalars(query).all())
     sources = [_load_source(project, name) for name in names]
     return {source.scheme: source.read for source in sources if source.scheme}
 
 
-def _pending_items(engine: Engine, runs: Sequence[int]) -> Iterator[RequestItem]:
+def _pending_items(engine: Engine, lease: Lease) -> Iterator[RequestItem]:
     """Yield the request items that runs have not finished, in batches."""
-    query = (
-        select(SightingRecord.id, SightingRecord.media_url, HarvestRun.options)
-        .join(HarvestRun, HarvestRun.id == SightingRecord.run_id)
-        .where(SightingRecord.run_id.in_(runs), SightingRecord.state == SightingState.FOUND)
-    )
-    for rows in pages(engine, query, SightingRecord.id, _BATCH):
-        for row in rows:
-            yield RequestItem(row.id, row.media_url, tuple(row.options["require"]))
+    for run in lease.states:
+        pending = (SightingRecord.run_id == run) & (SightingRecord.state == SightingState.FOUND)
+        for rows in pages(engine, select(SightingRecord.id).where(pending), SightingRecord.id, _BATCH):
+            yield from read(engine, partial(_request_items, run=run, sightings=[row.id for row in rows]))
+
+
+def _request_items(connection: Connection, run: int, sightings: list[int]) -> list[RequestItem]:
+    options = connection.execute(select(HarvestRun.options).where(HarvestRun.id == run)).scalar_one()
+    return request_items(connection, sightings, options["require"])

@@ -30,18 +30,17 @@ _UNUSED_EXTENSIONS = ["scrapy.extensions.remote_control.RemoteControl"]
 _UNUSED_MIDDLEWARES = ["scrapy.downloadermiddlewares.cookies.CookiesMiddleware"]
 
 
-def scrapy_settings(project: Project, readers: Readers) -> dict[str, Any]:
+def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> dict[str, Any]:
     """Return the Scrapy settings of a run.
 
     ``LIGHTMETER_*`` settings hold objects for the components: rate limiters, readers, the ingest task.
 
     Args:
         project: The project.
+        store: Store of the photographs.
         readers: Functions for the URL schemes of sources.
     """
     crawl = project.settings.crawl
-    store = PhotoStore(project.store, project.state / "incoming")
-    store.remove_partial_files()
     return {
         "USER_AGENT": user_agent(crawl.contact),
         "ROBOTSTXT_OBEY": True,

@@ -30,7 +30,7 @@ from lightmeter.harvest.sources.base import Sighting, SpiderSource
 
 _GONE = {404, 410}
 _OK = 200
-_SOURCE_FAILED = "source failed"
+_SOURCE_FAILED, _CANNOT_STORE = "source failed", "cannot store"
 _IGNORED = {  # messages of Scrapy's own middlewares
     "Forbidden by robots.txt": (SightingState.REFUSED, "robots.txt"),
     "max redirections reached": (SightingState.FAILED, "too many redirects"),
@@ -108,18 +108,19 @@ class HarvestSpider(scrapy.Spider):
         super().__init__()
         self.discovery, self.writer, self.workers, self.in_flight = discovery, writer, workers, in_flight
         self._problem: str | None = None
+        self._cannot_store: str | None = None
+        self.writer.on_error = self._fail_from_thread
 
     async def start(self) -> AsyncIterator[Request]:
         """Yield a request for each item, no faster than the downloader accepts them, and a website's start pages."""
         try:
             async for item in self.discovery:
-                self.writer.check()
                 yield self.photo_request(item)
                 await self._downloader_ready()
             for request in self.discovery.start_pages():
                 yield self._page_request(request)
         except Exception as error:
-            self._problem = str(error) or type(error).__name__
+            self._problem = error_message(error)
             self.logger.exception("discovery failed")
             raise CloseSpider(_SOURCE_FAILED) from error
 
@@ -174,9 +175,22 @@ class HarvestSpider(scrapy.Spider):
         self.writer.save_outcome(outcome)
         self.in_flight.release(outcome.item)
 
+    def fail(self, error: BaseException) -> None:
+        """End the crawl because the catalogue or the store cannot be written to; what is pending stays pending."""
+        if self._cannot_store is None and self.crawler.engine:
+            self._cannot_store = error_message(error)
+            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=_CANNOT_STORE))
+
+    def _fail_from_thread(self, error: BaseException) -> None:
+        from twisted.internet import reactor  # importing it installs it
+
+        reactor.callFromThread(self.fail, error)
+
     def closed(self, reason: str) -> None:
         """Set the result from Scrapy's reason: ``finished``, ``shutdown`` (Ctrl-C) or the one of `start`."""
-        if reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.writer.counts):
+        if self._cannot_store is not None:
+            self.result = RunState.FAILED, self._cannot_store
+        elif reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.writer.counts):
             self.result = RunState.FAILED, self._problem
         elif reason == "finished":
             self.result = RunState.FINISHED, self._problem
@@ -189,6 +203,11 @@ class HarvestSpider(scrapy.Spider):
         """Wait until the downloader accepts requests, so that discovery is never far ahead of it."""
         if self.crawler.engine and self.crawler.engine.needs_backout():
             await self.crawler.signals.wait_for(signals.scheduler_empty)
+
+
+def error_message(error: BaseException) -> str:
+    """Return the message of an error as the reason of a run: a sentence without its period, or the error's name."""
+    return str(error).strip().removesuffix(".") or type(error).__name__
 
 
 def is_placeholder(url: str, data: bytes) -> bool:

@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
 
-from lightmeter.harvest.catalogue.ingest import insert_rows, inspection_rows, region_rows
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
+from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
+from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.catalogue.session import pages
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
 from lightmeter.harvest.filters.base import Filter

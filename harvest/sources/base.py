@@ -58,6 +58,8 @@ class Sighting:
         media_url: URL of the original file: http, https, file, or the source's own scheme.
         page_url: URL of the page that shows the photograph.
         file: File name at the source (default: last part of ``media_url``).
+        file_version: Text that changes when the bytes of the file change, for example size and modification time; a
+            known photograph with another version is downloaded again.
         owner: Photographer or uploader, preferably as an identifier that does not change.
         licence: Licence as the source names it; the engine converts it to an SPDX identifier.
         attribution: Credit line that the licence requires.
@@ -77,6 +79,7 @@ class Sighting:
     media_url: str | None = None
     page_url: str | None = None
     file: str | None = None
+    file_version: str | None = None
     owner: str | None = None
     licence: str | None = None
     attribution: str | None = None

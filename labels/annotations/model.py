@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from lightmeter.harvest.catalogue.exif_view import read_table
-from lightmeter.harvest.catalogue.ingest import copy_rows
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
+from lightmeter.harvest.catalogue.rows import copy_rows
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
 MANUAL = "manual"

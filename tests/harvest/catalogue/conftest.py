@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from lightmeter.harvest.catalogue.session import engine_for, upgrade
+from lightmeter.harvest.catalogue.migrate import upgrade
+from lightmeter.harvest.catalogue.session import engine_for
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from lightmeter.harvest.catalogue.migrate import head
 from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import head, open_engine
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_error, run_json, run_text
 
@@ -30,7 +31,7 @@ def test_info_counts_rows_of_each_table(harvested: Project) -> None:
 
 
 def test_upgrade_of_current_catalogue_changes_nothing(project: Path) -> None:
-    assert run_json("catalogue", "upgrade") == {"before": head(), "revision": head()}
+    assert run_json("catalogue", "upgrade") == {"before": head(), "revision": head(), "copy": None}
     assert "already has the current revision" in run_text("catalogue", "upgrade")
 
 
