@@ -43,9 +43,32 @@ _MAX_TEXT_LENGTH = 200
 _MAX_ITEMS = 16
 _MIN_DECIMAL_TIME_S = 0.3  # shorter exposure times are written as fractions
 _NUMBER = r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?"
-_FRACTION = re.compile(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER}))?", re.ASCII)
-_BRACKETED_FRACTION = re.compile(rf"\(\s*({_NUMBER}\s*/\s*{_NUMBER})", re.ASCII)
+_FRACTION = re.compile(rf"({_NUMBER}) ?(?:/ ?({_NUMBER}))?", re.ASCII)
+_BRACKETED_FRACTION = re.compile(rf"\( ?({_NUMBER} ?/ ?{_NUMBER})", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d|,))", re.ASCII)
+_THOUSANDS = re.compile(r"(?:(?<=/)|(?<=/ ))(\d{1,3}),(\d{3})(?!\d)", re.ASCII)  # in the denominator of a time
+_F_SIGN = re.compile(r"^[fF] ?/? ?")
+_UNIT = re.compile(r" ?([a-z\"'′″]{0,16})\.?(?: ?[(\[].*)?", re.IGNORECASE | re.DOTALL)  # and a remark in brackets
+_SPELLINGS = str.maketrans({
+    "\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/", "\N{FULLWIDTH SOLIDUS}": "/", "ƒ": "f", "\N{MINUS SIGN}": "-",
+    "µ": "u", "\N{GREEK SMALL LETTER MU}": "u",
+})  # fmt: skip
+NEUTRAL_UNITS: Mapping[str, float] = dict.fromkeys(
+    ("", "mm", "s", "sec", "secs", "second", "seconds", '"', "″", "ev", "iso", "asa"), 1.0
+)
+"""Units that EXIF counts in, as programs write them."""
+
+TIME_UNITS: Mapping[str, float] = {
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds", '"', "″"), 1.0),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes", "'", "′"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("ms", "msec"), 1e-3),
+    **dict.fromkeys(("us", "usec"), 1e-6),
+}
+"""Units of exposure times, in seconds."""
+
+LENGTH_UNITS: Mapping[str, float] = {"": 1.0, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+"""Units of focal lengths, in millimetres."""
 _FORMATS = {
     "f_number": "f/{}",
     "exposure_time_s": "{} s",
@@ -138,16 +161,17 @@ def format_setting(column: str, value: float) -> str:
     return _FORMATS.get(column, "{}").format(f"{value:.2g}" if value < 10 else f"{value:.0f}")
 
 
-def parse_number(value: object) -> float | None:
+def parse_number(value: object, units: Mapping[str, float] = NEUTRAL_UNITS) -> float | None:
     """Return the finite number that an EXIF value holds, in any of its usual notations.
 
     Args:
         value: A number; a rational; a pair (numerator, denominator); text such as ``28/10``, ``f/2.8``, ``50.0 mm``,
             ``5,6`` or ``0.002 sec (1/640)`` (where the exact fraction is used); or a list in which only the first item
             is not zero. Text is truncated before parsing.
+        units: Factors of the units that may follow the number in text.
 
     Returns:
-        The number, or None if there is none.
+        The number, or None if there is none, or if anything but a unit or a remark in brackets follows it.
     """
     number = None
     match value:
@@ -156,13 +180,13 @@ def parse_number(value: object) -> float | None:
         case Rational() | Real():
             number = _finite(value)
         case bytes():
-            number = _number_from_text(value[:_MAX_TEXT_LENGTH].decode("latin-1"))
+            number = _number_from_text(value[:_MAX_TEXT_LENGTH].decode("latin-1"), units)
         case str():
-            number = _number_from_text(value)
+            number = _number_from_text(value, units)
         case [int(numerator), int(denominator)]:
             number = _quotient(numerator, denominator)
         case [first, *rest] if all(parse_number(item) == 0 for item in rest[:_MAX_ITEMS]):
-            number = parse_number(first)
+            number = parse_number(first, units)
     return number
 
 
@@ -173,20 +197,22 @@ def _nominal(series: Sequence[float], value: float | None) -> float | None:
     return nearest if abs(math.log2(nearest / value)) <= _MAX_NOMINAL_DISTANCE else None
 
 
-def _number_from_text(text: str) -> float | None:
-    text = text[:_MAX_TEXT_LENGTH].strip("\0 \t\r\n")
+def _number_from_text(text: str, units: Mapping[str, float]) -> float | None:
+    text = " ".join(text[:_MAX_TEXT_LENGTH].translate(_SPELLINGS).strip("\0 \t\r\n").split())
     fraction = _BRACKETED_FRACTION.search(text)
-    text = fraction[1] if fraction else re.sub(r"^[fF]\s*/?\s*", "", text)
-    text = _DECIMAL_COMMA.sub(".", text, count=1)
+    if fraction:
+        text = fraction[1]
+    text = _DECIMAL_COMMA.sub(".", _THOUSANDS.sub(r"\1\2", _F_SIGN.sub("", text, count=1)), count=1)
     match = _FRACTION.match(text)
     if match is None:
         return None
     rest = text[match.end() :].strip()
     if rest.startswith(","):
-        return parse_number([match[0], *rest[1:].split(",")])
-    if rest[:1].isdigit() or rest[:1] in ("/", ".", "-", "+"):
-        return None
-    return _quotient(float(match[1]), float(match[2] or 1))
+        return parse_number([match[0], *rest[1:].split(",")], units)
+    unit = _UNIT.fullmatch(rest)
+    factor = units.get(unit[1].lower()) if unit else None
+    number = _quotient(float(match[1]), float(match[2] or 1))
+    return None if number is None or factor is None else number * factor
 
 
 def _quotient(numerator: float, denominator: float) -> float | None:

@@ -1,9 +1,9 @@
 """Opening photographs: eight-bit pixels of any kind of file, and how they still have to be turned.
 
 Everything that looks at pixels reads them here, so that filters, thumbnails, exports, training, prediction and servers
-see the same picture. Pillow alone clips more than eight bits at white, shows fractions as black, cannot convert CIELab,
-and turns TIFF and HEIF while loading but no other format. This module needs numpy and Pillow alone and is copied into
-model archives.
+see the same picture. The picture of a RAW file is its preview of full size. Pillow alone clips more than eight bits at
+white, shows fractions as black, cannot convert CIELab, and turns TIFF and HEIF while loading but no other format. This
+module needs numpy and Pillow alone and is copied into model archives.
 """
 
 import io
@@ -16,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from .image_files import RAW_FORMAT, UnsupportedFile, picture_bytes, why_unidentified
+from .tiff import read_directories
 
 FORMATS = (
     "JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO",
@@ -45,24 +48,28 @@ _TRANSPOSITIONS = {
 def open_image(source: bytes | Path, formats: Sequence[str] = FORMATS) -> Image.Image:
     """Open an image without decoding its pixels; its header may be wrong.
 
-    Pillow's own limit of pixels does not apply; the caller checks the size.
+    Pillow's own limit of pixels does not apply; the caller checks the size. A RAW file gives its preview of full size,
+    with the format ``RAW``.
 
     Args:
         source: The content of a file, or its path.
         formats: Accepted formats; those that Pillow lacks are ignored.
 
     Raises:
-        PIL.UnidentifiedImageError: The file is no image of these formats. Decoders of damaged files raise nearly
-            anything else.
+        PIL.UnidentifiedImageError: The file is no image of these formats; the message is a short reason. Decoders of
+            damaged files raise nearly anything else.
     """
-    available = [name for name in formats if name in _formats()]
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with _PILLOW_GLOBALS, warnings.catch_warnings(action="ignore"):
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file, formats=available)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    try:
+        picture = picture_bytes(data)
+        image = _open(io.BytesIO(picture), [name for name in formats if name in _formats()])
+    except UnsupportedFile as error:
+        raise UnidentifiedImageError(str(error)) from None
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(why_unidentified(data)) from None
+    if picture is not data and image.format in ("JPEG", "MPO"):
+        _describe_raw(image, data)
+    return image
 
 
 def to_eight_bit(image: Image.Image) -> Image.Image:
@@ -133,6 +140,24 @@ def display_image(
         pixels.thumbnail((side, side))
     method = _TRANSPOSITIONS.get(orientation)
     return pixels if method is None else pixels.transpose(method)
+
+
+def _open(file: io.BytesIO, formats: list[str]) -> Image.Image:
+    with _PILLOW_GLOBALS, warnings.catch_warnings(action="ignore"):
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _describe_raw(image: Image.Image, data: bytes) -> None:
+    """Give the preview of a RAW file the format and, if it has none itself, the orientation of the file."""
+    image.format = RAW_FORMAT
+    field = read_directories(data).get("IFD0", {}).get(ExifTags.Base.Orientation)
+    exif = image.getexif()
+    if field is not None and field.integers() and ExifTags.Base.Orientation not in exif:
+        exif[ExifTags.Base.Orientation] = field.integers()[0]
 
 
 @cache

@@ -14,6 +14,7 @@ from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import path_of
+from lightmeter.image_io import open_image
 from lightmeter.project import Project, find_project
 
 
@@ -78,7 +79,7 @@ class Catalogue:
             >>> catalogue.image(catalogue.photographs()["sha256"][0].as_py()).format
             'JPEG'
         """
-        return PillowImage.open(self.path(name))
+        return open_image(self.path(name))
 
 
 def open_catalogue(project: Project | Path | str | None = None) -> Catalogue:

@@ -42,13 +42,15 @@ class ExifValues:
     """Normalised EXIF values of one photograph, None where no plausible value is known.
 
     Attributes:
+        film: Film, if the photograph was made on film and scanned or copied; ``unknown`` without its name.
         f_number: Focal length divided by the diameter of the entrance pupil.
         exposure_time_s: Exposure time in seconds.
         iso: Exposure index.
         focal_length_mm: Focal length of the lens.
         focal_length_35mm: Focal length with the same field of view on a 36 mm × 24 mm frame, in mm.
         flash_fired: Whether the flash fired.
-        taken_at: Local time in ISO 8601, with an offset only if EXIF has one.
+        taken_at: Local time in ISO 8601, with an offset only if EXIF has one; if parts are unknown it is shorter
+            (``1993-08``).
         software: Program that wrote the file.
         orientation: 1 to 8 (Exif 2.32, tag 0x0112).
     """
@@ -63,6 +65,7 @@ class ExifValues:
     focal_length_35mm: float | None = _column("mm")
     flash_fired: bool | None = _column()
     taken_at: str | None = _column()
+    film: str | None = _column()
     software: str | None = _column()
     orientation: int | None = _column()
 
@@ -75,5 +78,5 @@ EXIF_COLUMNS = {
 }
 """All columns by name, in display order."""
 
-CAPTURE_COLUMNS = tuple(name for name in EXIF_COLUMNS if name not in ("software", "orientation"))
-"""Names of the columns that describe the capture; the others describe the file."""
+CAPTURE_COLUMNS = tuple(name for name in EXIF_COLUMNS if name not in ("film", "software", "orientation"))
+"""Names of the columns that describe the capture; the others describe film and file."""

@@ -8,6 +8,7 @@ from typing import TypeVar
 from lightmeter.exposure import parse_number
 from lightmeter.harvest.exif import parsers
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, ExifValues
+from lightmeter.harvest.exif.crop_factor import crop_factor
 
 Value = TypeVar("Value")
 Tags = Mapping[str, object]
@@ -49,23 +50,24 @@ _COLUMN_OF_TAG = {
     "datetimeoriginal": "taken_at",
 }
 
-_CANON_APS_C = (
-    r"Canon EOS (?:\d0D|\d0Da|7D(?: Mark II)?|\d{3}D(?: .*)?|\d{4}D|D30|D60|M\d{0,3}(?: Mark II)?|R(?:7|10|50|100))",
-    r"Canon EOS (?:DIGITAL REBEL|Kiss|REBEL)\b.*",
-)
-_CANON_FULL_FRAME = (r"Canon EOS (?:5D|6D).*", r"Canon EOS-1D(?:s.*| ?X.*)")
-_FOUR_THIRDS = (
-    r"E-(?:\d{1,3}|M\d+.*|P\d|PL\d+|PM\d)",
-    r"OM-[135](?: Mark II)?",
-    r"DMC-(?:G[FHMX]?\d+\w*|L10?)|DC-G[HX]?\d+\w*",
-)
-_CROP_FACTORS = (
-    (1.6, _CANON_APS_C),  # 22.3 mm × 14.9 mm
-    (1.3, (r"Canon EOS-1D(?: Mark (?:II|II N|III|IV))?",)),  # 28.7 mm × 19.1 mm
-    (1.0, _CANON_FULL_FRAME),
-    (2.0, _FOUR_THIRDS),  # 17.3 mm × 13.0 mm
-    (1.5, (r"X-(?:A|E|H|M|Pro|S|T)\d+\w*|X100\w*",)),  # Fujifilm, 23.5 mm × 15.6 mm
-)
+_FILM_TAGS = (("filmmaker", "film"), ("filmmaker", "filmname"), ("capturefilmmanufacturer", "capturefilmstock"))
+"""Maker and name of the film in AnalogExif, its variants, and NegPy."""
+
+_UNKNOWN_FILM = "unknown"
+_FILM_SCANNER = 1  # FileSource (Exif 2.32, tag 0xA300)
+_SCAN_TAGS = ("scancameramodel", "scanmethod", "capturecameramodel")
+_COPIED_CAPTURE = {
+    "make": "capturecameramake", "model": "capturecameramodel", "lensmodel": "capturelensmodel", "iso": "captureiso",
+    "focallength": "capturefocallength", "datetimeoriginal": "capturedate",
+}  # fmt: skip
+"""Tags of NegPy about the camera that exposed the film, by the EXIF tag with the same meaning."""
+
+_CAPTURE_TAGS = frozenset({
+    *_COPIED_CAPTURE, *_ISO_TAGS, *_OTHER_ISO_TAGS, *_ALL_SENSITIVITY_TAGS, *_FOCAL_LENGTH_35MM_TAGS, "lens",
+    "lenstype", "fnumber", "aperturevalue", "aperture", "exposuretime", "exposure", "shutterspeedvalue", "shutterspeed",
+    "flash",
+    *(tag for tags in _DATE_TAGS for tag in tags),
+})  # fmt: skip
 
 
 def normalise(tags: Tags) -> ExifValues:
@@ -82,10 +84,14 @@ def normalise(tags: Tags) -> ExifValues:
     plain: dict[str, object] = {}
     for name, value in tags.items():
         plain.setdefault(plain_name(str(name)), value)
+    if describes_copying(plain):
+        kept = {name: value for name, value in plain.items() if name not in _CAPTURE_TAGS}
+        plain = kept | {name: plain[source] for name, source in _COPIED_CAPTURE.items() if source in plain}
     return ExifValues(
         make=_first(plain, parsers.text, "make"),
         model=_first(plain, parsers.text, "model"),
         lens=_first(plain, parsers.text, "lensmodel", "lens", "lenstype"),
+        film=_film(plain),
         software=_first(plain, parsers.text, "software", "creatortool"),
         f_number=_first(plain, parsers.f_number, "fnumber")
         or _first(plain, parsers.f_number_apex, "aperturevalue")
@@ -99,6 +105,17 @@ def normalise(tags: Tags) -> ExifValues:
         taken_at=_taken_at(plain),
         orientation=_first(plain, parsers.orientation, "orientation"),
     )
+
+
+def describes_copying(tags: Tags) -> bool:
+    """Return whether the EXIF is that of the digital camera that copied a negative, as NegPy records it.
+
+    Args:
+        tags: Values by plain name or by name.
+    """
+    tags = {plain_name(str(name)): value for name, value in tags.items()}
+    model = _first(tags, parsers.text, "model")
+    return model is not None and model == _first(tags, parsers.text, "scancameramodel")
 
 
 def column_of(name: str) -> str:
@@ -118,26 +135,6 @@ def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", re.sub(r"^(?:(?:EXIF|Image|Thumbnail) (?=[A-Z])|.*:)", "", name[:200]).lower())
 
 
-@lru_cache(maxsize=1024)
-def crop_factor(model: str) -> float | None:
-    """Return the crop factor of a camera: the diagonal of 36 mm × 24 mm over that of its sensor.
-
-    Only families of bodies with one sensor size are listed; they often write no 35-mm equivalent. Sensor sizes of
-    compact cameras and phones differ between models, and bodies with a crop mode write the equivalent themselves. Of
-    284 photographs of these families with both tags, none disagreed.
-
-    Args:
-        model: The EXIF tag Model.
-
-    Returns:
-        The factor, or None if it is not certain.
-    """
-    for factor, patterns in _CROP_FACTORS:
-        if any(re.fullmatch(pattern, model, re.IGNORECASE) for pattern in patterns):
-            return factor
-    return None
-
-
 def _first(tags: Tags, parse: Callable[[object], Value | None], *names: str) -> Value | None:
     """Return the value of the first tag that holds a plausible one."""
     values = (parse(tags[name]) for name in names if name in tags)
@@ -154,10 +151,21 @@ def _focal_length_35mm(tags: Tags) -> float | None:
     """Return the value of the tag, or else the focal length times the crop factor if that is certain."""
     equivalent = _first(tags, parsers.focal_length, *_FOCAL_LENGTH_35MM_TAGS)
     focal_length = _first(tags, parsers.focal_length, "focallength")
-    factor = crop_factor(_first(tags, parsers.text, "model") or "")
+    factor = crop_factor(_first(tags, parsers.text, "make") or "", _first(tags, parsers.text, "model") or "")
     return round(focal_length * factor, 1) if equivalent is None and focal_length and factor else equivalent
 
 
 def _taken_at(tags: Tags) -> str | None:
     moments = (parsers.date_time(tags.get(name), tags.get(offset)) for name, offset in _DATE_TAGS)
     return next((moment for moment in moments if moment is not None), None)
+
+
+def _film(tags: Tags) -> str | None:
+    """Return the film with its maker; ``unknown`` if the tags only say that film was scanned."""
+    for maker_tag, name_tag in _FILM_TAGS:
+        name = _first(tags, parsers.text, name_tag)
+        maker = _first(tags, parsers.text, maker_tag)
+        if name:
+            return name if maker is None or maker.lower() in name.lower() else f"{maker} {name}"
+    is_scan = any(name in tags for name in _SCAN_TAGS) or parse_number(tags.get("filesource")) == _FILM_SCANNER
+    return _UNKNOWN_FILM if is_scan else None

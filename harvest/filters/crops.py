@@ -16,6 +16,7 @@ from lightmeter.harvest.catalogue.regions import effective_regions
 from lightmeter.harvest.filters.faces import crop
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.store import path_of
+from lightmeter.image_io import open_image
 
 _LIST = "crops.csv"
 _COLUMNS = ("file", "sha256", "kind", "x", "y", "width", "height", "score")
@@ -87,7 +88,7 @@ def _write_crop(source: Path, region: RowMapping, margin: float, target: Path) -
     """Write one region; return False if the photograph cannot be read."""
     box = Box(*(region[side] for side in Box._fields))
     try:
-        with Image.open(source) as image:
+        with open_image(source) as image:
             image.load()
             pixels = crop(DecodedImage(image, region["orientation"]), box, margin)
     except OSError:

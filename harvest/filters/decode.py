@@ -1,25 +1,16 @@
-"""Opening and decoding images within limits; any failure becomes one short reason."""
+"""Opening and decoding images for inspection; any failure becomes one short reason."""
 
 import hashlib
-import io
 import re
 import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
-FORMATS = (
-    "JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "ICO",
-)  # fmt: skip
-"""Accepted formats. Pillow reads more, some of them with the help of external programs."""
+from lightmeter import image_io
 
-_MAGIC = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\0|MM\0\*|RIFF....WEBP|....ftyp(?:avi|hei|mif)", re.DOTALL
-)
 _WEBP_CANVAS = slice(24, 30)
-_MAX_REASON_LENGTH = 120
+_MAX_MESSAGE_LENGTH, _MAX_REASON_LENGTH = 1000, 120
 
 
 class UnreadableImage(Exception):
@@ -30,17 +21,14 @@ def open_image(data: bytes) -> Image.Image:
     """Open an image without decoding its pixels.
 
     Raises:
-        UnreadableImage: The data is not an image, or its header is damaged.
+        UnreadableImage: The data is not an image, its format is not supported, or its header is damaged.
     """
     if not data:
         raise UnreadableImage("empty")
-    Image.init()
     try:
-        with _pillow_defaults_disabled():
-            return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
-    except UnidentifiedImageError:
-        damaged = _MAGIC.match(data)
-        raise UnreadableImage("undecodable: damaged header" if damaged else "not an image") from None
+        return image_io.open_image(data)
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(str(error)) from None
     except Exception as error:
         raise UnreadableImage(failure_reason(error)) from error
 
@@ -52,7 +40,7 @@ def decode(image: Image.Image) -> None:
         UnreadableImage: The pixels are incomplete or damaged.
     """
     try:
-        with _pillow_defaults_disabled():
+        with warnings.catch_warnings(action="ignore"):
             image.load()
     except Exception as error:
         raise UnreadableImage(failure_reason(error)) from error
@@ -80,22 +68,10 @@ def quantisation_hash(image: Image.Image) -> str | None:
 
 def failure_reason(error: Exception) -> str:
     """Return a decoder's exception as a short reason."""
-    message = " ".join(str(error).split())
+    message = " ".join(str(error)[:_MAX_MESSAGE_LENGTH].split())
     if re.search(r"truncated|unexpected end|not enough (image )?data|EOF", message, re.IGNORECASE):
         return "truncated"
     if isinstance(error, MemoryError):
         return "undecodable: not enough memory"
-    message = re.sub(r"<.*?>", "", message)[:_MAX_REASON_LENGTH].strip()
+    message = re.sub(r"<[^<>]*>", "", message)[:_MAX_REASON_LENGTH].strip()
     return f"undecodable: {message or type(error).__name__}"
-
-
-@contextmanager
-def _pillow_defaults_disabled() -> Iterator[None]:
-    """Replace Pillow's pixel limit by the limits of this package, and ignore its warnings."""
-    previous = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = previous

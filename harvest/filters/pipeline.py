@@ -1,7 +1,7 @@
 """Inspection: one decode feeds EXIF and all filters."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from lightmeter import plugins
 from lightmeter.errors import UsageError
-from lightmeter.harvest.exif.reader import ExifRecord, read_image
+from lightmeter.harvest.exif.reader import ExifRecord, read_exif
 from lightmeter.harvest.filters.base import Filter, FilterResult
 from lightmeter.harvest.filters.decode import (
     UnreadableImage,
@@ -24,6 +24,8 @@ from lightmeter.harvest.filters.decode import (
 )
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
+from lightmeter.image_files import file_format
+from lightmeter.image_io import pixel_orientation
 from lightmeter.settings import InspectSection, PrivacySection, Settings, first_error
 
 
@@ -78,14 +80,15 @@ class InspectionResult:
     """Result of inspecting the bytes of a photograph.
 
     Attributes:
-        format: Format as named by Pillow; empty if the bytes are not an image.
+        format: Format as named by Pillow, or ``RAW``; empty if the bytes are not an image.
         width: Width in file orientation; 0 if unknown.
         height: Height in file orientation; 0 if unknown.
         problem: Why the photograph could not be inspected: ``empty``, ``not an image``, ``truncated``,
-            ``too many pixels``, ``too many bytes``, ``timeout`` or ``undecodable: …``; None if there is no problem.
+            ``too many pixels``, ``too many bytes``, ``timeout``, ``raw format``, ``HEIF: install lightmeter[heif]``,
+            ``unsupported …`` or ``undecodable: …``; None if there is no problem.
         quantisation: Hash of the JPEG quantisation tables.
         results: Results by filter; empty if there is a problem.
-        exif: EXIF, as far as it could be read.
+        exif: EXIF, as far as it could be read; its orientation is that of the decoded pixels.
     """
 
     format: str = ""
@@ -153,15 +156,19 @@ def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
     if claimed_webp_pixels(data) > plan.limits.max_pixels:
         result["format"] = "WEBP"
         raise UnreadableImage("too many pixels")
+    exif = read_exif(data, privacy=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
+    result |= {"format": file_format(data), "exif": exif}
     with open_image(data) as image:
+        orientation = pixel_orientation(image, exif.values.orientation)
         result |= {"format": image.format or "", "width": image.width, "height": image.height}
         result["quantisation"] = quantisation_hash(image)
-        result["exif"] = read_image(image, privacy=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
+        if orientation != (exif.values.orientation or 1):
+            result["exif"] = replace(exif, values=replace(exif.values, orientation=orientation))
         if image.width * image.height > plan.limits.max_pixels:
             raise UnreadableImage("too many pixels")
         decode(image)
         result |= {"width": image.width, "height": image.height}
-        result["results"] = _apply_filters(image, result["exif"].values.orientation or 1, plan.filters)
+        result["results"] = _apply_filters(image, orientation, plan.filters)
 
 
 def _apply_filters(image: Image.Image, orientation: int, filters: tuple[Filter[Any], ...]) -> dict[str, FilterResult]:

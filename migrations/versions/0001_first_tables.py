@@ -177,6 +177,7 @@ def upgrade() -> None:
         sa.Column("focal_length_35mm", sa.Float(), nullable=True),
         sa.Column("flash_fired", sa.Boolean(), nullable=True),
         sa.Column("taken_at", sa.Text(), nullable=True),
+        sa.Column("film", sa.Text(), nullable=True),
         sa.Column("software", sa.Text(), nullable=True),
         sa.Column("orientation", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_exif_image_id_images")),

@@ -128,7 +128,7 @@ def _decode(photo: bytes | str | Path, settings: Preprocessing) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise InvalidPhoto(_TOO_LARGE, "The image has too many pixels.") from error
     except UnidentifiedImageError as error:
-        raise InvalidPhoto(_NOT_AN_IMAGE, "The file is not a supported image format.") from error
+        raise InvalidPhoto(_NOT_AN_IMAGE, f"The file is not a supported image ({error}).") from error
     except Exception as error:  # decoders of hostile files raise nearly anything
         raise InvalidPhoto(_BAD_REQUEST, f"The image is damaged and cannot be decoded ({error}).") from error
     return image

@@ -43,8 +43,11 @@ def test_code_folders_are_copied_whole_and_nothing_else_of_the_package(serve_pro
     assert {name for name in code - copied if not name.endswith("__init__.py")} == {
         "lightmeter/exposure.py",
         "lightmeter/geometry.py",
+        "lightmeter/image_files.py",
         "lightmeter/image_io.py",
         "lightmeter/image_statistics.py",
+        "lightmeter/raw.py",
+        "lightmeter/tiff.py",
     }
     assert [members[f"{name}/__init__.py"] for name in ("lightmeter", "lightmeter/models", "lightmeter/serve")] == [
         b""

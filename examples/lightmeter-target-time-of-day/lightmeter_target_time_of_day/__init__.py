@@ -30,7 +30,7 @@ class TimeOfDay(Target[TimeOfDayDefinition]):
 
     def decide(self, facts: PhotoFacts) -> Decision:
         taken_at = facts.exif.get("taken_at")
-        if not taken_at:
+        if "T" not in (taken_at or ""):  # no time, or only a date
             return Decision(reason="time unknown")
         hour = datetime.fromisoformat(taken_at).hour
         for hour_class in self.definition.classes:

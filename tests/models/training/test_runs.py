@@ -85,7 +85,7 @@ def test_predict_returns_results_in_order_of_files(trained: Path, tmp_path: Path
     assert -10 <= prediction["stops"] <= -4
     assert bad == {
         "file": str(text),
-        "error": {"status": 415, "reason": "The file is not a supported image format."},
+        "error": {"status": 415, "reason": "The file is not a supported image (not an image)."},
     }
 
 
