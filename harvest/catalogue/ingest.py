@@ -9,12 +9,19 @@ from sqlalchemy import Connection, Row, select, tuple_, update
 
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases import active_runs
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, SightingRecord, Tombstone
+from lightmeter.harvest.catalogue.models import (
+    Exif,
+    HarvestRun,
+    SightingRecord,
+    Tombstone,
+    sighting_key,
+    url_key,
+)
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.outcomes import exif_row
 from lightmeter.harvest.catalogue.regions import metadata_with_regions
 from lightmeter.harvest.catalogue.rows import insert_missing, insert_rows
-from lightmeter.harvest.catalogue.updates import KnownSighting, update_sightings
+from lightmeter.harvest.catalogue.updates import KnownSighting, local_file_version, update_sightings
 from lightmeter.harvest.exif.reader import ExifRecord, read_tags
 from lightmeter.harvest.licences import normalise_licence
 from lightmeter.harvest.sources.base import Sighting
@@ -110,10 +117,11 @@ def request_items(connection: Connection, sightings: Sequence[int], require: Seq
 
 def _removed_items(connection: Connection, site: str, items: Mapping[str, Sighting]) -> set[str]:
     """Return the source ids of the items that were removed from the project, by id or address."""
-    urls = {item.media_url: source_id for source_id, item in items.items() if item.media_url}
-    by_id = select(Tombstone.source_id).where(Tombstone.source == site, Tombstone.source_id.in_(list(items)))
-    by_url = select(Tombstone.media_url).where(Tombstone.media_url.in_(list(urls)))
-    return {str(id_) for id_ in connection.scalars(by_id)} | {urls[str(url)] for url in connection.scalars(by_url)}
+    by_id = {sighting_key(site, source_id): source_id for source_id in items}
+    by_url = {url_key(item.media_url): source_id for source_id, item in items.items() if item.media_url}
+    ids = select(Tombstone.sighting_key).where(Tombstone.sighting_key.in_(list(by_id)))
+    urls = select(Tombstone.url_key).where(Tombstone.url_key.in_(list(by_url)))
+    return {by_id[str(key)] for key in connection.scalars(ids)} | {by_url[str(key)] for key in connection.scalars(urls)}
 
 
 def _existing_sightings(connection: Connection, site: str, source_ids: list[str]) -> dict[str, Row[Any]]:
@@ -123,6 +131,7 @@ def _existing_sightings(connection: Connection, site: str, source_ids: list[str]
 
 
 def _assess(item: Sighting, options: RunOptions, context: SourceContext) -> DiscoveredSighting:
+    item = item if item.file_version else replace(item, file_version=local_file_version(item.media_url))
     exif = read_tags(item.exif, privacy=context.privacy) if item.exif else None
     return DiscoveredSighting(item, exif, *_initial_state(item, exif, options, context))
 

@@ -1,6 +1,7 @@
 """SQLAlchemy models of the catalogue. Units are part of column names; times are UTC."""
 
 import enum
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -298,15 +299,29 @@ class DatasetRecord(Base):
 class Tombstone(Base):
     """A photograph that was removed from the project and must not come back.
 
-    There is one row for each sighting of a removed photograph, or one for a photograph without sightings.
+    There is one row for each sighting of a removed photograph, or one for a photograph without sightings. It holds
+    hashes only, so that nothing can be learned from it about the photograph.
+
+    Attributes:
+        sha256: SHA-256 of the file.
+        sighting_key: `sighting_key` of the sighting.
+        url_key: `url_key` of the media URL.
     """
 
     __tablename__ = "tombstones"
-    __table_args__ = (Index(None, "source_id", "source"),)
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    sha256: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
-    source: Mapped[str | None] = mapped_column(String(64))
-    source_id: Mapped[str | None] = mapped_column(Text)
-    media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    sighting_key: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    url_key: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
     removed_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+def sighting_key(source: str, source_id: str) -> str:
+    """Return a hash of the identity of a sighting."""
+    return hashlib.sha256(f"{source}\0{source_id}".encode()).hexdigest()
+
+
+def url_key(media_url: str) -> str:
+    """Return a hash of a media URL."""
+    return hashlib.sha256(media_url.encode()).hexdigest()

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, func, select, true
 
+from lightmeter.harvest.catalogue.leases import active_runs
 from lightmeter.harvest.catalogue.models import (
     Exif,
     HarvestRun,
@@ -16,6 +17,11 @@ from lightmeter.harvest.catalogue.models import (
     SightingState,
 )
 
+_UPDATED = (
+    select(SightingRecord.updated_run_id, func.count())
+    .where(SightingRecord.updated_run_id.is_not(None))
+    .group_by(SightingRecord.updated_run_id)
+)
 _FINAL_STATES = tuple(state for state in SightingState if state is not SightingState.FOUND)
 
 
@@ -23,7 +29,8 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
     """Count sightings by state and reason, for each run and in total.
 
     ``found`` counts all sightings of a run and equals the sum of the final states and ``pending``. ``existing`` counts
-    discovered items that an earlier run had already finished; no other number includes them.
+    discovered items that an earlier run had already finished; no other number includes them. ``updated`` counts the
+    known photographs whose metadata or file has changed. ``active`` tells whether a process works on a run.
 
     Args:
         engine: Catalogue engine.
@@ -37,6 +44,8 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
         states = connection.execute(by_state).all()
         reasons = connection.execute(by_reason).all()
         runs = connection.execute(select(*columns).where(selected).order_by(HarvestRun.id)).all()
+        updated = dict(connection.execute(_UPDATED).all())
+        active = active_runs(connection)
     documents = [
         {
             "run": row.id,
@@ -45,11 +54,17 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
             "reason": row.reason,
             **_sum_states(count for count in states if count.run_id == row.id),
             "existing": row.existing,
+            "updated": updated.get(row.id, 0),
+            "active": row.id in active,
             "reasons": _sum_reasons(count for count in reasons if count.run_id == row.id),
         }
         for row in runs
     ]
-    total = _sum_states(states) | {"existing": sum(row.existing for row in runs), "reasons": _sum_reasons(reasons)}
+    total = _sum_states(states) | {
+        "existing": sum(row.existing for row in runs),
+        "updated": sum(updated.get(row.id, 0) for row in runs),
+        "reasons": _sum_reasons(reasons),
+    }
     return {"runs": documents, "total": total}
 
 

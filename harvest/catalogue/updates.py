@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Row, insert, select, update
+from w3lib.url import file_uri_to_path
 
 from lightmeter.harvest.catalogue.models import Exif, SightingRecord
 from lightmeter.harvest.catalogue.models import SightingState as State
@@ -51,6 +53,17 @@ def update_sightings(
         if changes.get("state") == State.FOUND:
             pending.append(row.id)
     return pending
+
+
+def local_file_version(media_url: str | None) -> str | None:
+    """Return size and modification time of a local file; None for other URLs and for files that are missing."""
+    if not media_url or not media_url.startswith("file:"):
+        return None
+    try:
+        status = Path(file_uri_to_path(media_url)).stat()
+    except (OSError, ValueError):
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _is_changed(row: Row[Any], new: Values, name: str) -> bool:

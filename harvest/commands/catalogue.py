@@ -1,5 +1,7 @@
-"""``lightmeter catalogue``: upgrade, inspect and export the SQL catalogue."""
+"""``lightmeter catalogue``: upgrade, inspect, edit and export the SQL catalogue."""
 
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,10 +10,11 @@ import typer
 from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.console import table
+from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, condition_of
 from lightmeter.project import find_project
 
-app = command_group("Upgrade, inspect and export the SQL catalogue.")
+app = command_group("Upgrade, inspect, edit and export the SQL catalogue.")
 
 
 @app.command()
@@ -77,6 +80,87 @@ def show(
 
     document = describe_photograph(open_engine(find_project()), photograph)
     console.get_console().emit(document, _photograph_tables(document))
+
+
+@app.command()
+def edit(
+    changes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=VALUE", help="New owner, licence, medium, attribution or title; an empty value deletes."
+        ),
+    ],
+    where: Where = "",
+) -> None:
+    """Change owner, licence, medium, attribution or title of photographs; later harvests keep the changes."""
+    from lightmeter.harvest.catalogue.edits import edit as edit_sightings
+    from lightmeter.harvest.catalogue.edits import parse_changes
+    from lightmeter.harvest.catalogue.session import open_engine
+
+    values, condition = parse_changes(changes), condition_of(where)
+    if condition is None:
+        raise UsageError("Select the photographs to edit with --where QUERY.")
+    number = edit_sightings(open_engine(find_project()), condition, values)
+    console.get_console().emit({"photographs": number, "changes": values}, f"Edited {number} photographs.")
+
+
+@app.command()
+def remove(
+    where: Where = "",
+    hashes: Annotated[
+        list[str] | None,
+        typer.Option("--sha256", metavar="SHA256", help="SHA-256 of a photograph (repeatable)."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+) -> None:
+    """Remove photographs for good: files, metadata, labels and derived files. They are not harvested again."""
+    from lightmeter.harvest.catalogue import removal
+    from lightmeter.harvest.catalogue.session import open_engine
+
+    condition, selected = condition_of(where), [_parse_sha256(text) for text in hashes or ()]
+    if condition is None and not selected:
+        raise UsageError("Select the photographs to remove with --where QUERY or --sha256 SHA256.")
+    project = find_project()
+    engine = open_engine(project)
+    plan = removal.select_removal(engine, condition, selected)
+    if plan.hashes:
+        _confirm(plan.known, yes=yes)
+    files = removal.remove(engine, project, plan) if plan.hashes else 0
+    document = {
+        "photographs": plan.known,
+        "sha256": plan.hashes,
+        "files": files,
+        "datasets": {name: str(folder) for name, folder in plan.datasets.items()},
+    }
+    lines = [f"Removed {plan.known} photographs and {files} files."]
+    if plan.known < len(plan.hashes):
+        lines.append(f"{len(plan.hashes) - plan.known} photographs were not in the catalogue; they are kept out of it.")
+    if plan.datasets:
+        lines.append(
+            f"These data sets and their exports still name them; create new versions: {', '.join(plan.datasets)}."
+        )
+    console.get_console().emit(document, "\n".join(lines))
+
+
+def _parse_sha256(text: str) -> str:
+    sha256 = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise UsageError(f"'{text}' is not a SHA-256 of 64 hexadecimal digits.")
+    return sha256
+
+
+def _confirm(number: int, *, yes: bool) -> None:
+    """Ask whether to remove photographs.
+
+    Raises:
+        UsageError: The answer is no, or nobody can be asked.
+    """
+    if yes:
+        return
+    if console.get_console().json or not sys.stdin.isatty():
+        raise UsageError(f"This removes {number} photographs for good; confirm with --yes.")
+    if not typer.confirm(f"Remove {number} photographs for good?", err=True):
+        raise UsageError("Nothing was removed.")
 
 
 def _photograph_tables(document: dict[str, Any]) -> list[Any]:

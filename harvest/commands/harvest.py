@@ -41,6 +41,14 @@ Licences = Annotated[
 ]
 
 
+Refresh = Annotated[
+    bool,
+    typer.Option(
+        "--refresh", help="Download known photographs again and keep what has changed.", rich_help_panel="Run"
+    ),
+]
+
+
 class _SourceCommands(TyperGroup):
     """One subcommand per installed source, imported when it is used."""
 
@@ -114,15 +122,22 @@ app.add_typer(inspect.app)
 def _status_tables(document: dict[str, Any]) -> list[Any]:
     """Return tables of runs and reasons, without states that no photograph is in."""
     total = document["total"]
-    columns = ("found", *_FINAL_STATES, "existing")
+    columns = ("found", *_FINAL_STATES, "existing", "updated")
     states = [name for name in columns if total[name] or name in ("found", "fetched")]
-    rows = [(run["run"], run["source"], run["state"], *(run[state] for state in states)) for run in document["runs"]]
+    rows = [
+        (run["run"], run["source"], _shown_state(run), *(run[state] for state in states)) for run in document["runs"]
+    ]
     rows.append(("", "all", "", *(total[state] for state in states)))
     tables = [table("", ("run", "source", "state", *states), rows)]
     if total["reasons"]:
         reasons = [(row["state"], row["reason"], row["count"]) for row in total["reasons"]]
         tables.append(table("", ("state", "reason", "photographs"), reasons))
     return tables
+
+
+def _shown_state(run: dict[str, Any]) -> str:
+    """Return the state of a run; a running one whose process has ended was killed."""
+    return "killed" if run["state"] == "running" and not run["active"] else str(run["state"])
 
 
 def _source_command(name: str, source: Any) -> Any:
@@ -135,13 +150,14 @@ def _source_command(name: str, source: Any) -> Any:
         metadata_only: MetadataOnly = False,
         require: Require = "",
         licence: Licences = None,
+        refresh: Refresh = False,
     ) -> None:
         from lightmeter.harvest.catalogue.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
         from lightmeter.harvest.licences import normalise_licence
 
         licences = tuple(normalise_licence(name) or "" for name in licence or ())
-        options = RunOptions(limit, metadata_only, _required_columns(require), licences)
+        options = RunOptions(limit, metadata_only, _required_columns(require), licences, refresh)
         _report(start_run(find_project(), name, query, options))
 
     group = CommandGroup(add_completion=False)
@@ -180,15 +196,17 @@ def _report(result: "RunResult") -> None:
     counts = run_counts(open_engine(find_project()), result.run)["total"]
     summary = ", ".join(f"{counts[state]} {state}" for state in ("found", *_FINAL_STATES) if counts[state])
     existing = f"; {counts['existing']} already in the catalogue" if counts["existing"] else ""
+    updated = f"; {counts['updated']} updated" if counts["updated"] else ""
+    repaired = f"; {result.repaired} damaged files of the store replaced" if result.repaired else ""
     title = f"Run {result.run}" if result.run else "All runs"
     console.get_console().emit(
-        {"run": result.run, "state": result.state, "reason": result.reason, **counts},
-        f"{title} {result.state}: {summary or '0 found'}{existing}.",
+        {"run": result.run, "state": result.state, "reason": result.reason, **counts, "repaired": result.repaired},
+        f"{title} {result.state}: {summary or '0 found'}{existing}{updated}{repaired}.",
     )
     if result.state == "stopped":
         raise Interrupted("Stopped; completed downloads are saved. Resume with 'lightmeter harvest resume'.")
     if result.state == "failed":
-        raise LightmeterError(f"The source failed: {result.reason}. Retry with 'lightmeter harvest resume'.")
+        raise LightmeterError(f"The run failed: {result.reason}. Continue it with 'lightmeter harvest resume'.")
 
 
 def _readiness(row: dict[str, Any]) -> str:

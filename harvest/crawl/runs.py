@@ -16,6 +16,7 @@ from lightmeter.harvest.catalogue.ingest import request_items
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
 from lightmeter.harvest.catalogue.leases import Lease, acquire, active_runs, running_message
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState
+from lightmeter.harvest.catalogue.removal import remove_unnamed
 from lightmeter.harvest.catalogue.session import CatalogueError, open_engine, pages, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
@@ -141,6 +142,7 @@ def _execute(project: Project, engine: Engine, run: int, lease: Lease) -> RunRes
     try:
         result = run_crawl(project, engine, _crawl_plan(project, engine, run, lease))
         state, reason, repaired = result.state, result.reason, result.repaired
+        remove_unnamed(engine, project, result.replaced)
     except KeyboardInterrupt:
         state, reason = RunState.STOPPED, "interrupted"
     except Exception as error:

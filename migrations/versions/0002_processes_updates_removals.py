@@ -25,16 +25,14 @@ def upgrade() -> None:
     op.create_table(
         "tombstones",
         sa.Column("id", _ID, nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=True),
-        sa.Column("source", sa.String(length=64), nullable=True),
-        sa.Column("source_id", sa.Text(), nullable=True),
-        sa.Column("media_url", sa.Text(), nullable=True),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("sighting_key", sa.String(length=64), nullable=True),
+        sa.Column("url_key", sa.String(length=64), nullable=True),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tombstones")),
     )
-    op.create_index("ix_tombstones_media_url", "tombstones", ["media_url"])
-    op.create_index("ix_tombstones_sha256", "tombstones", ["sha256"])
-    op.create_index("ix_tombstones_source_id_source", "tombstones", ["source_id", "source"])
+    for column in ("sha256", "sighting_key", "url_key"):
+        op.create_index(f"ix_tombstones_{column}", "tombstones", [column])
 
 
 def downgrade() -> None:
