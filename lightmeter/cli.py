@@ -1,5 +1,7 @@
 """The ``lightmeter`` command; its subcommands are entry points of the group ``lightmeter.commands``."""
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +14,7 @@ from typer.core import TyperGroup
 from lightmeter import __version__, console, plugins
 from lightmeter.commands import GLOBAL_OPTIONS
 from lightmeter.console import Console, get_console, table
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, is_disk_full
 
 if TYPE_CHECKING:
     from lightmeter.doctor import Check
@@ -122,7 +124,16 @@ def demo(
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process."""
-    sys.exit(main(sys.argv[1:] if argv is None else argv))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks
+    try:
+        code = main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as 'head', has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -145,6 +156,8 @@ def main(argv: Sequence[str]) -> int:
         try:
             command = typer.main.get_command(app)
             code = command.main([*global_options, *args], prog_name="lightmeter", standalone_mode=False)
+        except BrokenPipeError:
+            raise
         except Exception as error:
             if selected.debug:
                 raise
@@ -200,6 +213,9 @@ def _error_message(error: Exception) -> str:
         message = format_message().strip()
         period = "" if message.endswith((".", "?")) else "."
         return message and f"{message}{period} See '{context.command_path if context else 'lightmeter'} --help'."
+    if is_disk_full(error):
+        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
+        return f"The disk is full{where}; free some space and run the command again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     first_line = str(error).strip().partition("\n")[0]

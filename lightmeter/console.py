@@ -1,19 +1,29 @@
 """Console output of commands: the result on standard output, progress and messages on standard error."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
     from rich.progress import Progress
     from rich.table import Table
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and newline
+    "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible characters and changes of direction
+    "\ud800-\udfff]"  # surrogates: bytes of file names that are not UTF-8
+)
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Console:
     debug: bool = False
     project: Path | None = None
     _printed: bool = field(default=False, repr=False)
+    _data_written: bool = field(default=False, repr=False)
 
     def emit(self, document: object, show: "RenderableType | Iterable[RenderableType]") -> None:
         """Print a command's result.
@@ -42,25 +53,43 @@ class Console:
                 may look like markup.
         """
         if self.json:
-            print(json.dumps(document, ensure_ascii=False, indent=2, default=_to_json))  # noqa: T201
-            self._printed = True
+            self._print_json(document)
             return
         parts = [show] if isinstance(show, str) or not isinstance(show, Iterable) else show
+        rich = self._rich(stderr=self._data_written)
         for part in parts:
-            self._rich(stderr=False).print(part, soft_wrap=isinstance(part, str), markup=False)
+            printable = escape_unprintable(part) if isinstance(part, str) else part
+            rich.print(printable, soft_wrap=isinstance(part, str), markup=False)
+
+    def write_data(self, content: BinaryIO) -> None:
+        """Write a result file to standard output; the command's other output then goes to standard error."""
+        sys.stdout.flush()
+        shutil.copyfileobj(content, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        self._data_written = True
 
     def note(self, text: str) -> None:
         """Print a hint on standard error."""
         if not self.quiet:
-            self._rich(stderr=True).print(text, soft_wrap=True, highlight=False, markup=False)
+            self._rich(stderr=True).print(escape_unprintable(text), soft_wrap=True, highlight=False, markup=False)
 
     def fail(self, message: str) -> None:
         """Print an error message; with ``--json`` also ``{"error": message}``, unless a result was printed already."""
         rich = self._rich(stderr=True)
         rich.print("[bold red]lightmeter:[/] ", end="")
-        rich.print(message, soft_wrap=True, markup=False, highlight=False)
-        if self.json and not self._printed:
-            print(json.dumps({"error": message}, ensure_ascii=False))  # noqa: T201
+        rich.print(escape_unprintable(message), soft_wrap=True, markup=False, highlight=False)
+        if self.json and not self._printed and not self._data_written:
+            self._print_json({"error": message})
+
+    def _print_json(self, document: object) -> None:
+        text = json.dumps(_json_value(document), ensure_ascii=False, indent=2, allow_nan=False)
+        stream = sys.stderr if self._data_written else sys.stdout
+        try:
+            text.encode(stream.encoding or "utf-8")
+        except UnicodeEncodeError:  # surrogates, or a terminal that is not UTF-8
+            text = json.dumps(_json_value(document), indent=2, allow_nan=False)
+        print(text, file=stream)
+        self._printed = True
 
     @contextmanager
     def progress(self, *columns: str) -> "Iterator[Progress]":
@@ -119,14 +148,13 @@ def use_console(console: Console) -> Iterator[Console]:
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
     """Return a rich table; numeric columns are right-aligned."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     rows = [list(row) for row in rows]
-    result = Table(title=escape(title) or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    result = Table(title=_cell(title) or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for index, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
-        result.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
+        result.add_column(_cell(heading), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         result.add_row(*(_cell(value) for value in row))
     return result
@@ -139,15 +167,34 @@ def _cell(value: object) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(str(value))
+    return escape(escape_unprintable(str(value)))
 
 
-def _to_json(value: object) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, date):
-        return value.isoformat()
+def escape_unprintable(text: str) -> str:
+    r"""Replace characters that would control a terminal by escapes such as ``\x1b``.
+
+    Names, titles and owners come from strangers; in a terminal their control characters could hide or forge output.
+
+    Example:
+        >>> escape_unprintable("red: \x1b[31m")
+        'red: \\x1b[31m'
+    """
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def _json_value(value: object) -> Any:
+    """Return a value as JSON has it: paths and dates as text, and null for numbers that JSON does not know."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_json_value(item) for item in value]
+    if isinstance(value, Path | date):
+        return str(value) if isinstance(value, Path) else value.isoformat()
     dump = getattr(value, "model_dump", None)
     if callable(dump):
-        return dump(mode="json")
+        return _json_value(dump(mode="json"))
     raise TypeError(f"cannot write {type(value).__name__} as JSON")

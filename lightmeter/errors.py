@@ -1,7 +1,11 @@
 """Exceptions that end a command with a one-sentence message and an exit code."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_DISK_FULL_CODES = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL_TEXTS = ("no space left on device", "disk is full", "disk quota exceeded")
 
 
 class LightmeterError(Exception):
@@ -45,3 +49,19 @@ def require_extra(extra: str, package: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] != package:
             raise
         raise UsageError(f"This command needs {package}: pip install 'lightmeter[{extra}]'.") from error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error, or what it was raised from, says that a disk is full.
+
+    Libraries say so in many ways: by the error code of `OSError`, or only in their texts (SQLite, PostgreSQL, Arrow,
+    safetensors).
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK_FULL_CODES:
+            return True
+        if any(text in str(cause).lower() for text in _DISK_FULL_TEXTS):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -1,19 +1,37 @@
-"""Atomic writes and file hashes."""
+"""Output files: atomic writes, standard output, formats by suffix; and file hashes."""
 
 import hashlib
 import os
+import secrets
+import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+from lightmeter.console import get_console
+from lightmeter.errors import UsageError
+
+STANDARD_OUTPUT = Path("-")
+"""Path that stands for standard output on the command line."""
+
+_DESCRIPTORS = tuple(map(Path, ("/dev/fd", "/dev/stdout", "/dev/stderr", "/proc")))
+"""Paths of open files, which are links to them."""
+
+F = TypeVar("F")
 
 
 @contextmanager
 def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path next to ``target`` and rename it to ``target`` if the block succeeds.
+    """Yield a temporary path and move it to ``target`` if the block succeeds.
 
     Readers see the old file or the new one, never a part, also after a power cut: file and folder are synchronised with
     the disk. After a crash at most an unused ``.tmp-…`` file remains.
+    A symbolic link is followed, so that the file it points to is replaced and not the link. The permissions of an
+    existing file are kept; a new file gets those of the umask. If the target is ``-``, a device or a named pipe,
+    which cannot be replaced, the finished content is written to it.
 
     Args:
         target: Final path. Missing parent folders are created.
@@ -23,28 +41,55 @@ def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[
         >>> with atomic_path(Path("report.html")) as temporary:  # doctest: +SKIP
         ...     temporary.write_text("<h1>Report</h1>")
     """
+    if _is_stream(target):
+        with _temporary_file(Path(tempfile.gettempdir()), target.suffix) as temporary:
+            yield temporary
+            _copy_to_stream(temporary, target)
+        return
+    target = target.resolve()
     new_folder = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=temporary_folder or target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _temporary_file(temporary_folder or target.parent, target.suffix) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
         _synchronise(target.parent)
         if new_folder:
             _synchronise(target.parent.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_atomic(target: Path, content: str | bytes) -> None:
-    """Write a file atomically, text as UTF-8."""
+    """Write a file with `atomic_path`, text as UTF-8."""
     with atomic_path(target) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def format_of(target: Path, formats: Mapping[str, F], default: F | None = None) -> F:
+    """Return the format of an output file by its suffix, in capitals or not.
+
+    Args:
+        target: File to write.
+        formats: Formats by suffix, such as ``{".csv": "csv"}``.
+        default: Format of standard output, devices and named pipes, which have no suffix.
+
+    Raises:
+        UsageError: The suffix is not that of a format.
+
+    Example:
+        >>> format_of(Path("a.CSV"), {".csv": "csv", ".parquet": "parquet"})
+        'csv'
+    """
+    suffix = target.suffix.lower()
+    if suffix in formats:
+        return formats[suffix]
+    if default is not None and not suffix and _is_stream(target):
+        return default
+    *others, last = formats
+    choices = f"{', '.join(others)} or {last}" if others else last
+    raise UsageError(f"The format of {target} is unknown; choose a file name that ends in {choices}.")
 
 
 def sha256_of(path: Path) -> str:
@@ -60,3 +105,41 @@ def _synchronise(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
+    temporary = folder / f".tmp-{secrets.token_hex(8)}{suffix}"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_stream(target: Path) -> bool:
+    """Return whether a path cannot be replaced by another file: standard output, a device or a named pipe."""
+    if target == STANDARD_OUTPUT or any(target.is_relative_to(folder) for folder in _DESCRIPTORS):
+        return True
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _copy_to_stream(source: Path, target: Path) -> None:
+    with source.open("rb") as content:
+        if target == STANDARD_OUTPUT or _is_standard_output(target):
+            get_console().write_data(content)
+            return
+        descriptor = os.open(target, os.O_WRONLY | os.O_APPEND)  # without creating a file in /dev
+        with os.fdopen(descriptor, "wb") as stream:
+            shutil.copyfileobj(content, stream)
+
+
+def _is_standard_output(target: Path) -> bool:
+    try:
+        return os.path.samestat(target.stat(), os.fstat(1))
+    except OSError:
+        return False

@@ -17,7 +17,7 @@ from lightmeter.errors import UsageError
 class Section(BaseModel):
     """A table of ``lightmeter.toml``. Unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class ProjectSection(Section):
@@ -67,6 +67,7 @@ class InspectSection(Section):
     max_pixels: int = Field(200_000_000, gt=0, description="maximum image size, in pixels")
     timeout_s: float = Field(30.0, gt=0, description="time limit per photograph, in seconds")
     maker_notes_s: float = Field(0.0, ge=0, description="time limit for MakerNotes, in seconds; 0: not read")
+    disabled: tuple[str, ...] = Field((), description="filters that run only if the command line names them")
     later: tuple[str, ...] = Field((), description="filters that are skipped at download and run by 'harvest inspect'")
 
 

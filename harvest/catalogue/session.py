@@ -1,9 +1,12 @@
 """Open the catalogue, and run transactions that wait for a locked or unreachable database."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -45,7 +48,8 @@ class CatalogueError(LightmeterError):
 def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
     """Return an engine for a catalogue URL, with SQLite in WAL mode for readers beside one writer.
 
-    Its database errors are `CatalogueError`.
+    A catalogue on a read-only file system, or of another user, is opened for reading only. Its
+    database errors are `CatalogueError`.
 
     Args:
         url: SQLAlchemy URL.
@@ -55,7 +59,7 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
         UsageError: The URL is not an SQLAlchemy URL, or its driver is not installed.
     """
     try:
-        engine = create_engine(url, execution_options={"retry_s": retry_s})
+        engine = create_engine(_read_only_if_necessary(make_url(url)), execution_options={"retry_s": retry_s})
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
@@ -63,8 +67,10 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
             f"The database driver '{error.name}' is not installed; run: pip install 'lightmeter[postgresql]'."
         ) from error
     event.listen(engine, "handle_error", _catalogue_error, retval=True)
-    if engine.dialect.name == "sqlite":
+    if engine.dialect.name == "sqlite" and "mode" not in engine.url.query:
         event.listen(engine, "connect", _configure_sqlite)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _configure_postgresql)
     return engine
 
 
@@ -207,8 +213,31 @@ def _is_temporary(error: BaseException) -> bool:
     ) in _POSTGRESQL_TEMPORARY
 
 
+def _read_only_if_necessary(url: URL) -> URL:
+    """Return a URL by which SQLite reads a catalogue that it may not write.
+
+    Without a write-ahead log it must be opened as ``immutable``, because SQLite cannot create its lock files.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return url
+    database = Path(url.database)
+    if not database.is_file() or (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
+        return url
+    mode = {"mode": "ro", "uri": "true"}
+    if not Path(f"{database}-wal").exists():
+        mode["immutable"] = "1"
+    return url.set(database=f"file:{quote(str(database.resolve()))}", query={**url.query, **mode})
+
+
 def _configure_sqlite(connection: object, _record: object) -> None:
     cursor = connection.cursor()  # type: ignore[attr-defined]
     for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _configure_postgresql(connection: object, _record: object) -> None:
+    """Switch off just-in-time compilation, which takes a second for each comparison of EXIF in a query."""
+    with connection.cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute("SET jit = off")
+    connection.commit()  # type: ignore[attr-defined]

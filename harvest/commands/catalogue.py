@@ -11,6 +11,7 @@ from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.console import table
 from lightmeter.errors import UsageError
+from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, condition_of
 from lightmeter.project import find_project
 
@@ -52,16 +53,29 @@ def info() -> None:
 
 @app.command()
 def export(
-    file: Annotated[Path | None, typer.Argument(help="Output file.", show_default="catalogue.FORMAT")] = None,
-    file_format: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="File format.")] = "csv",
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Output file: .csv or .parquet, or - for standard output.", show_default="catalogue.FORMAT"
+        ),
+    ] = None,
+    file_format: Annotated[
+        Literal["csv", "parquet"] | None,
+        typer.Option("--format", help="Format of an output without a suffix.", show_default="csv"),
+    ] = None,
     where: Where = "",
 ) -> None:
     """Export a table of all photographs: source, licence, EXIF, size and measures."""
     from lightmeter.harvest.catalogue.export import export as write_export
     from lightmeter.harvest.catalogue.session import open_engine
 
-    file, condition = file or Path(f"catalogue.{file_format}"), condition_of(where)
-    rows, columns = write_export(open_engine(find_project()), file, file_format, condition)
+    file = file or Path(f"catalogue.{file_format or 'csv'}")
+    selected: Literal["csv", "parquet"] = format_of(
+        file, {".csv": "csv", ".parquet": "parquet"}, default=file_format or "csv"
+    )
+    if file_format not in (None, selected):
+        raise UsageError(f"--format {file_format} contradicts the suffix of {file}; leave one of them out.")
+    rows, columns = write_export(open_engine(find_project()), file, selected, condition_of(where))
     console.get_console().emit(
         {"file": file.absolute(), "rows": rows, "columns": columns}, f"Exported {rows} photographs to {file}."
     )

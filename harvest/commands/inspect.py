@@ -52,7 +52,9 @@ def contact_sheet(
     name: Annotated[str, typer.Option("--filter", metavar="NAME", help="Filter to show.")],
     where: Where = "",
     per_verdict: Annotated[int, typer.Option(min=1, max=500, help="Maximum photographs per verdict.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="Output file.", show_default="contact-sheet-NAME.jpg")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file: .jpg or .png.", show_default="contact-sheet-NAME.jpg")
+    ] = None,
 ) -> None:
     """Create a contact sheet of kept and dropped photographs with their measures."""
     from lightmeter.harvest.catalogue.session import open_engine
@@ -63,8 +65,9 @@ def contact_sheet(
     counts = write_contact_sheet(
         open_engine(project), project.store, file, name, where=condition_of(where), per_verdict=per_verdict
     )
+    failed = f", {counts['failed']} failed" if counts["failed"] else ""
     console.get_console().emit(
-        {"file": file.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped: see {file}."
+        {"file": file.absolute(), **counts}, f"{counts['keep']} kept, {counts['drop']} dropped{failed}: see {file}."
     )
 
 

@@ -1,8 +1,11 @@
 """The contract of a filter: it measures an image, then judges the measures."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
 
 from lightmeter.geometry import Box
 from lightmeter.harvest.filters.image import DecodedImage
@@ -12,17 +15,27 @@ Measures = Mapping[str, Any]
 """JSON values by name."""
 
 
+VERDICTS = ("keep", "drop", "failed")
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether to keep a photograph.
 
     Attributes:
-        verdict: ``keep`` or ``drop``.
+        verdict: ``keep`` or ``drop``; ``failed`` if the filter raised an error.
         reason: Why it is dropped, as a short term such as ``frame``.
+
+    Raises:
+        ValueError: The verdict is none of these.
     """
 
-    verdict: Literal["keep", "drop"]
+    verdict: Literal["keep", "drop", "failed"]
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"the verdict is {self.verdict!r}; it must be 'keep' or 'drop'")
 
 
 KEEP = Verdict("keep")
@@ -44,18 +57,30 @@ class Detection:
     score: float | None = None
     details: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "box", Box(*(int(edge) for edge in self.box)))
+        object.__setattr__(self, "score", None if self.score is None else float(self.score))
+        object.__setattr__(self, "details", None if self.details is None else _json_value(self.details))
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """What a filter measured in an image.
 
     Attributes:
-        measures: JSON values by name; stored in the catalogue and judged later.
+        measures: JSON values by name; stored in the catalogue and judged later. NumPy values are converted; numbers
+            that JSON does not know (NaN, infinity) become None.
         detections: Regions of the image.
+
+    Raises:
+        TypeError: A measure is not a JSON value.
     """
 
     measures: dict[str, Any]
     detections: tuple[Detection, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measures", _json_value(self.measures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +89,8 @@ class FilterResult:
 
     Attributes:
         version: Version of the filter.
-        verdict: ``keep`` or ``drop``, under the current settings.
-        reason: Why the photograph is dropped.
+        verdict: ``keep`` or ``drop``, under the current settings, or ``failed``.
+        reason: Why the photograph is dropped, or the filter failed.
         measures: See `Measurement`.
         detections: See `Measurement`.
     """
@@ -137,7 +162,39 @@ class Filter(Generic[S]):
         raise NotImplementedError
 
     def apply(self, image: DecodedImage) -> FilterResult:
-        """Measure an image and judge the measures."""
-        measurement = self.measure(image)
-        verdict = self.judge(measurement.measures)
+        """Measure an image and judge the measures. A filter that raises an error has failed for this image alone."""
+        try:
+            measurement = self.measure(image)
+        except MemoryError:  # the image is too large for this machine
+            raise
+        except Exception as error:  # noqa: BLE001 - a filter of somebody else must not stop the others
+            failed = self._failed(error)
+            return FilterResult(self.version, failed.verdict, failed.reason)
+        verdict = self.verdict_on(measurement.measures)
         return FilterResult(self.version, verdict.verdict, verdict.reason, measurement.measures, measurement.detections)
+
+    def verdict_on(self, measures: Measures) -> Verdict:
+        """Return the result of `judge`, or the verdict ``failed`` if it raises an error."""
+        try:
+            return self.judge(measures)
+        except Exception as error:  # noqa: BLE001
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Verdict:
+        message = str(error).strip().partition("\n")[0]
+        return Verdict("failed", f"filter {self.name} failed: {type(error).__name__}: {message}"[:300])
+
+
+def _json_value(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _json_value(value.tolist())
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(item) for item in value]
+    raise TypeError(f"a measure has the type {type(value).__name__}, which JSON does not know")

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, true
 
-from lightmeter.files import write_atomic
+from lightmeter.files import format_of, write_atomic
 from lightmeter.geometry import Box, Size, to_display
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region
@@ -17,7 +17,7 @@ from lightmeter.image_grid import PAPER, Colour, Tile, draw_grid, thumbnail
 _SIDE, _COLUMNS = 180, 5
 _MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32
 _MISSING, _BOX = (200, 200, 200), (255, 200, 0)
-_VERDICT_COLOURS: dict[str, Colour] = {"keep": (0, 130, 70), "drop": (190, 40, 30)}
+_VERDICT_COLOURS: dict[str, Colour] = {"keep": (0, 130, 70), "drop": (190, 40, 30), "failed": (110, 110, 110)}
 _JPEG_QUALITY = 88
 
 
@@ -38,14 +38,18 @@ def write_contact_sheet(
     Args:
         engine: Engine of the catalogue.
         store: Folder of the photo store.
-        target: JPEG file to write.
+        target: File to write: .jpg, .jpeg or .png.
         name: Name of the filter.
         where: Condition on images.
         per_verdict: Maximum number of photographs per verdict.
 
     Returns:
         Number of photographs in the catalogue by verdict.
+
+    Raises:
+        UsageError: The suffix of the file is none of these.
     """
+    image_format = format_of(target, {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}, default="JPEG")
     condition = (Inspection.filter == name) & (true() if where is None else where)
     join = select(Inspection.verdict, func.count()).join(ImageRecord, ImageRecord.id == Inspection.image_id)
     halves = []
@@ -53,6 +57,8 @@ def write_contact_sheet(
         rows = connection.execute(join.where(condition).group_by(Inspection.verdict)).all()
         counts = dict.fromkeys(_VERDICT_COLOURS, 0) | dict(rows)
         for verdict, colour in _VERDICT_COLOURS.items():
+            if verdict == "failed" and not counts[verdict]:
+                continue
             sample = _sample(connection, condition & (Inspection.verdict == verdict), per_verdict)
             tiles = [_tile(row, _boxes(connection, row, name), store) for row in sample]
             title = f"{name}: {verdict} {counts[verdict]}"
@@ -61,7 +67,7 @@ def write_contact_sheet(
     for index, half in enumerate(halves):
         sheet.paste(half, (index * half.width, 0))
     file = io.BytesIO()
-    sheet.save(file, "JPEG", quality=_JPEG_QUALITY)
+    sheet.save(file, image_format, quality=_JPEG_QUALITY)
     write_atomic(target, file.getvalue())
     return counts
 

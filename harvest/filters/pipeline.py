@@ -11,7 +11,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.errors import UsageError
+from lightmeter.console import get_console
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif.reader import ExifRecord, read_exif
 from lightmeter.harvest.filters.base import Filter, FilterResult
 from lightmeter.harvest.filters.decode import (
@@ -51,28 +52,30 @@ class InspectionPlan:
 
         Args:
             settings: Settings of the project.
-            names: Names of filters (default: all installed filters).
+            names: Names of filters (default: all installed filters that are not disabled).
 
         Raises:
             UsageError: A filter is unknown, its settings are invalid, or MakerNotes are enabled without exifread.
+            LightmeterError: A filter named in ``names`` cannot be imported.
         """
         if settings.inspect.maker_notes_s and not find_spec("exifread"):
             raise UsageError(
                 "Reading MakerNotes (maker_notes_s under [inspect]) requires exifread: "
                 "pip install 'lightmeter[makernotes]'."
             )
-        filters = tuple(load_filters(settings.filters, names))
-        return cls(filters, settings.inspect, settings.privacy, settings.crawl.max_bytes)
+        filters = load_enabled_filters(settings) if names is None else load_filters(settings.filters, names)
+        return cls(tuple(filters), settings.inspect, settings.privacy, settings.crawl.max_bytes)
 
     @classmethod
     def for_download(cls, settings: Settings) -> "InspectionPlan":
-        """Return the plan for photographs being downloaded: all filters except those of ``[inspect] later``.
+        """Return the plan for photographs being downloaded: all enabled filters except those that run later.
 
         Raises:
             UsageError: A filter is unknown, or its settings are invalid.
         """
+        plan = cls.from_settings(settings)
         later = {plugins.get("filters", name).name for name in settings.inspect.later}
-        return cls.from_settings(settings, plugins.installed("filters").keys() - later)
+        return replace(plan, filters=tuple(item for item in plan.filters if item.name not in later))
 
 
 @dataclass(frozen=True)
@@ -100,20 +103,38 @@ class InspectionResult:
     exif: ExifRecord = field(default_factory=ExifRecord)
 
 
-def load_filters(settings: Mapping[str, Mapping[str, Any]], names: Iterable[str] | None = None) -> list[Filter[Any]]:
+def load_filters(settings: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> list[Filter[Any]]:
     """Return filters in alphabetical order.
 
     Args:
         settings: Settings by filter name, as under ``[filters.NAME]`` in ``lightmeter.toml``.
-        names: Names of filters (default: all installed filters).
+        names: Names of filters.
+
+    Raises:
+        UsageError: A filter is unknown, or a setting is invalid.
+        LightmeterError: A filter cannot be imported.
+    """
+    for name in settings:
+        plugins.get("filters", name)
+    return [_load_filter(name, settings.get(name, {})) for name in sorted(set(names))]
+
+
+def load_enabled_filters(settings: Settings) -> list[Filter[Any]]:
+    """Return all installed filters that are not disabled; those that cannot be imported are noted and left out.
 
     Raises:
         UsageError: A filter is unknown, or a setting is invalid.
     """
-    for name in settings:
-        plugins.get("filters", name)
-    selected = plugins.installed("filters") if names is None else sorted(set(names))
-    return [_load_filter(name, settings.get(name, {})) for name in selected]
+    disabled = {plugins.get("filters", name).name for name in settings.inspect.disabled}
+    filters: list[Filter[Any]] = []
+    for name in plugins.installed("filters").keys() - disabled:
+        try:
+            filters += load_filters(settings.filters, [name])
+        except UsageError:
+            raise
+        except LightmeterError as error:
+            get_console().note(f"The filter '{name}' is left out. {error}")
+    return sorted(filters, key=lambda item: item.name)
 
 
 def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
@@ -142,11 +163,17 @@ def inspect_file(path: Path, plan: InspectionPlan) -> InspectionResult:
 
 
 def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:
-    filter_class: type[Filter[Any]] = plugins.get("filters", name).load()
+    plugin = plugins.get("filters", name)
+    filter_class: type[Filter[Any]] = plugin.load()
     try:
         return filter_class(filter_class.Settings(**settings))
     except ValidationError as error:
         raise UsageError(f"Invalid settings of the filter '{name}': {first_error(error)}") from error
+    except (AttributeError, TypeError) as error:
+        raise LightmeterError(
+            f"The filter '{name}' of {plugin.distribution} {plugin.version} is not a subclass of lightmeter.harvest."
+            f"Filter ({error}); repair or uninstall that package."
+        ) from error
 
 
 def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:

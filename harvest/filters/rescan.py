@@ -116,7 +116,8 @@ async def _decode_outdated(
 
 
 def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
-    return item.name not in inspections or inspections[item.name].version != item.version
+    stored = inspections.get(item.name)
+    return stored is None or stored.version != item.version or stored.verdict == "failed"
 
 
 async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
@@ -146,7 +147,8 @@ def _update_verdicts(connection: Connection, filters: Collection[Filter[Any]], i
         for item in filters:
             if _is_outdated(item, by_filter):
                 continue
-            row, verdict = by_filter[item.name], item.judge(by_filter[item.name].measures)
+            row = by_filter[item.name]
+            verdict = item.verdict_on(row.measures)
             if (verdict.verdict, verdict.reason) != (row.verdict, row.reason):
                 values = {"verdict": verdict.verdict, "reason": verdict.reason}
                 connection.execute(update(Inspection).where(Inspection.id == row.id).values(values))

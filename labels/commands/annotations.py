@@ -10,6 +10,7 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
+from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
 from lightmeter.project import find_project
@@ -138,12 +139,10 @@ def export(
 
     project = find_project()
     names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
-    suffix = file.suffix.lower()
-    if suffix not in (".csv", ".json"):
-        raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
+    file_format = format_of(file, {".csv": "csv", ".json": "label-studio"}, default="csv")
     with catalogue_engine(project) as engine, engine.connect() as connection:
         photos = annotations_by_photo(connection, names, where)
-        if suffix == ".csv":
+        if file_format == "csv":
             count = export_csv(photos, file)
         else:
             count = export_label_studio(photos, file, project.store.resolve())

@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.errors import UsageError
+from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
 from lightmeter.project import find_optional_project, find_project
@@ -95,8 +95,8 @@ def stats(
     """Show the distribution of values and labels, and why photographs are excluded."""
     from lightmeter.labels.annotations.statistics import statistics
 
-    if plot is not None and plot.suffix.lower() != ".png":
-        raise UsageError(f"Invalid --plot '{plot}': the file name must end in .png.")
+    if plot is not None:
+        format_of(plot, {".png": "png"})
     project, target = find_target(name)
     with catalogue_engine(project) as engine:
         result = statistics(engine, target, where)

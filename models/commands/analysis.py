@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.files import write_atomic
+from lightmeter.files import format_of, write_atomic
 from lightmeter.models.commands.options import (
     RunFolder,
     SplitName,
@@ -107,6 +107,7 @@ def series(
 
     if bool(files) == bool(data):
         raise UsageError("Give a series either as files or as a data set (--data).")
+    format_of(out, {".png": "png"}, default="png")
     predictor = open_run(run)
     ordinal = ordinal_target(predictor, target)
     if data:

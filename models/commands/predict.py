@@ -39,12 +39,15 @@ def compare(
 ) -> None:
     """Compare runs on the same photographs: metrics, differences with intervals, training time and energy."""
     from lightmeter.errors import UsageError
+    from lightmeter.files import format_of
     from lightmeter.models.evaluation.comparison import compare as compare_runs
     from lightmeter.models.evaluation.comparison import comparison_table, load_run_scores, write_page
     from lightmeter.models.training.runs import find_run, spec_of
 
     if len(runs) < 2:
         raise UsageError("Comparison needs at least two runs.")
+    if out:
+        format_of(out, {".html": "html"}, default="html")
     scored = [load_run_scores(find_run(run), spec_of(run), split) for run in runs]
     targets = compare_runs(scored)
     comparison = {"split": split, "reference": scored[0].spec.name, "targets": targets}

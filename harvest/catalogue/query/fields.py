@@ -1,15 +1,17 @@
 """The fields of the query language, as SQL conditions on the table ``images``."""
 
 import json
+import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Text, and_, case, cast, exists, func, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 from lightmeter import plugins
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord
@@ -18,6 +20,9 @@ from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
 Condition = ColumnElement[bool]
 Comparison = Callable[[ColumnElement[Any], str, str], Condition]
 """Compares a column by an operator (``= < <= > >= ~``) with a value as written in the query."""
+
+MAX_VALUES = 10_000
+"""Maximum number of values of ``in (…)``, within the limits of bound parameters of the databases."""
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -38,13 +43,37 @@ class Field:
 
     Attributes:
         compare: Returns the condition for an operator and a value as written.
+        equals_any: Returns the condition that the value is one of several, as written.
         present: Condition that the photograph has a value.
         flag: Condition for the field's name alone, if the field is a flag.
     """
 
     compare: Callable[[str, str], Condition]
+    equals_any: Callable[[Sequence[str]], Condition]
     present: Condition
     flag: Condition | None = None
+
+
+class _IsNumber(GenericFunction[bool]):
+    """Whether a member of a JSON column, given as column and key, is a number."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_IsNumber)
+def _compile_is_number(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(json_typeof({compiler.process(_member(element), **options)}) = 'number')"
+
+
+@compiles(_IsNumber, "sqlite")
+def _compile_is_number_for_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"(json_type({compiler.process(_member(element), **options)}) IN ('integer', 'real'))"
+
+
+def _member(element: Any) -> ColumnElement[Any]:
+    member: ColumnElement[Any] = element.clauses.clauses[0]
+    return member
 
 
 def find_field(name: str) -> Field | None:
@@ -81,7 +110,9 @@ def _inspection_value(filter_name: str, column: Any) -> ColumnElement[Any]:
 
 
 def _measure_field(filter_name: str, measure: str) -> Field:
-    return _column_field(_inspection_value(filter_name, Inspection.measures[measure].as_float()), _compare_numbers)
+    member = Inspection.measures[measure]
+    number = case((_IsNumber(member), member.as_float()))  # PostgreSQL refuses to cast other values
+    return _column_field(_inspection_value(filter_name, number), _compare_numbers)
 
 
 def _verdict_field(filter_name: str) -> Field:
@@ -89,6 +120,7 @@ def _verdict_field(filter_name: str) -> Field:
     reason = _inspection_value(filter_name, Inspection.reason)
     return Field(
         lambda sign, text: or_(_compare_texts(verdict, sign, text), _compare_texts(reason, sign, text)),
+        lambda texts: or_(*(_equals_any(_compare_texts, column, texts) for column in (verdict, reason))),
         verdict.is_not(None),
         verdict == "drop",
     )
@@ -97,7 +129,7 @@ def _verdict_field(filter_name: str) -> Field:
 def _column_field(column: ColumnElement[Any], compare: Comparison) -> Field:
     """Return the field of an image or EXIF column; a yes/no column is also a flag."""
     flag = column.is_(True) if compare is _compare_flags else None
-    return Field(partial(compare, column), column.is_not(None), flag)
+    return Field(partial(compare, column), partial(_equals_any, compare, column), column.is_not(None), flag)
 
 
 def _sighting_field(column: Any, compare: Comparison) -> Field:
@@ -106,15 +138,40 @@ def _sighting_field(column: Any, compare: Comparison) -> Field:
     def any_sighting(condition: Condition) -> Condition:
         return exists().where(SightingRecord.image_id == Image.id, condition).correlate(Image)
 
-    return Field(lambda sign, text: any_sighting(compare(column, sign, text)), any_sighting(column.is_not(None)))
+    return Field(
+        lambda sign, text: any_sighting(compare(column, sign, text)),
+        lambda texts: any_sighting(_equals_any(compare, column, texts)),
+        any_sighting(column.is_not(None)),
+    )
+
+
+def _equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[str]) -> Condition:
+    """Compare with several values, where possible by ``IN``: long chains of ``OR`` exceed the limits of databases."""
+    if len(texts) > MAX_VALUES:
+        raise InvalidValue(f"'in' takes at most {MAX_VALUES:,} values")
+    if compare is _compare_numbers:
+        return column.in_([_number(text) for text in texts])
+    if compare is _compare_texts:
+        return or_(func.lower(column).in_([text.lower() for text in texts]), column.in_(texts))
+    if len(texts) > 100:
+        raise InvalidValue("'in' takes at most 100 values of this field")
+    return or_(*(compare(column, "=", text) for text in texts))
 
 
 def _compare_numbers(column: ColumnElement[Any], sign: str, text: str) -> Condition:
-    compare = _operator(sign, "numbers")
+    return _operator(sign, "numbers")(column, _number(text))  # type: ignore[no-any-return]
+
+
+def _number(text: str) -> float:
+    """Return a number or fraction such as ``1/250``."""
+    numerator, slash, denominator = text.partition("/")
     try:
-        return compare(column, float(Fraction(text)))  # type: ignore[no-any-return]
+        number = float(numerator) / float(denominator) if slash else float(numerator)
     except (ValueError, ZeroDivisionError) as error:
         raise InvalidValue(f"'{text}' is not a number") from error
+    if not math.isfinite(number):
+        raise InvalidValue(f"'{text}' is not a finite number")
+    return number
 
 
 def _compare_texts(column: ColumnElement[Any], sign: str, text: str) -> Condition:
@@ -154,27 +211,32 @@ def _compare_times(column: ColumnElement[Any], sign: str, text: str) -> Conditio
 def _compare_local_times(column: ColumnElement[Any], sign: str, text: str) -> Condition:
     """Compare ISO 8601 texts, which sort in order of time."""
     start, end = _period(text)
-    return _compare_period(column, sign, start.strftime("%Y-%m-%d"), end.strftime("%Y-%m-%d"))
+    return _compare_period(column, sign, start.date().isoformat(), end and end.date().isoformat())
 
 
-def _compare_period(column: ColumnElement[Any], sign: str, start: object, end: object) -> Condition:
+def _compare_period(column: ColumnElement[Any], sign: str, start: object, end: object | None) -> Condition:
+    """Compare a time with a period, whose end is None if no time is later."""
+    until_end: Condition = column.is_not(None) if end is None else column < end
     if sign == "=":
-        return and_(column >= start, column < end)
+        return and_(column >= start, until_end)
     if sign == "~":
         raise InvalidValue("dates do not support ~")
-    before: Condition = column < (start if sign == "<" else end)
-    after: Condition = column >= (start if sign == ">=" else end)
-    return before if sign in ("<", "<=") else after
+    if sign in ("<", "<="):
+        return column < start if sign == "<" else until_end
+    return column >= start if sign == ">=" else and_(column.is_not(None), ~until_end)
 
 
-def _period(text: str) -> tuple[datetime, datetime]:
-    """Return start and end of a year, month or day as written."""
+def _period(text: str) -> tuple[datetime, datetime | None]:
+    """Return the start of a year, month or day as written, and the start of the next; None after the year 9999."""
     for pattern, days in (("%Y", 366), ("%Y-%m", 31), ("%Y-%m-%d", 1)):
         try:
             start = datetime.strptime(text, pattern).replace(tzinfo=UTC)
         except ValueError:
             continue
-        end = start + timedelta(days=days)
+        try:
+            end = start + timedelta(days=days)
+        except OverflowError:
+            return start, None
         return start, end if days == 1 else end.replace(month=1 if pattern == "%Y" else end.month, day=1)
     raise InvalidValue(f"'{text}' is not a date; write 2019, 2019-05 or 2019-05-31")
 

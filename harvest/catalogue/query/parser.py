@@ -6,7 +6,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
+from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
@@ -46,6 +46,11 @@ _TERMINALS = {
 }
 
 
+_MAX_DEPTH = 60  # of the syntax tree, which has two levels for each pair of brackets
+_MAX_TERMS = 200
+_MAX_VALUE_LENGTH = 1_000
+
+
 def parse_where(text: str) -> Condition:
     """Return the condition on the table ``images`` for a query.
 
@@ -58,7 +63,9 @@ def parse_where(text: str) -> Condition:
         UsageError: The query is invalid; the message marks the column and names what is expected there.
     """
     try:
-        return _COMPILER.transform(_PARSER.parse(text))  # type: ignore[no-any-return]
+        tree = _PARSER.parse(text)
+        _check_size(tree)
+        return _COMPILER.transform(tree)  # type: ignore[no-any-return]
     except UnexpectedInput as error:
         column = _column(text, error)
         raise _query_error(text, column, _syntax_message(text, column, error)) from error
@@ -66,6 +73,25 @@ def parse_where(text: str) -> Condition:
         if not isinstance(error.orig_exc, _InvalidToken):
             raise
         raise _query_error(text, error.orig_exc.column, str(error.orig_exc)) from error
+
+
+def _check_size(tree: Tree[Token]) -> None:
+    """Refuse a query that exceeds the limits of the databases on nesting and size.
+
+    Raises:
+        UsageError: The query is too large.
+    """
+    terms = 0
+    remaining = [(tree, 0)]
+    while remaining:
+        node, depth = remaining.pop()
+        terms += node.data in _TERMS
+        if depth > _MAX_DEPTH or terms > _MAX_TERMS:
+            raise UsageError(
+                f"The query is too large: it may have {_MAX_TERMS} comparisons and about {_MAX_DEPTH // 2} nested "
+                "brackets; write long lists as FIELD in (…)."
+            )
+        remaining += [(child, depth + 1) for child in node.children if isinstance(child, Tree)]
 
 
 class _InvalidToken(Exception):
@@ -81,6 +107,8 @@ class _Compiler(Transformer[Token, Any]):
     """Compiles the parse tree to a condition, bottom up."""
 
     def value(self, token: Token) -> Token:
+        if len(token) > _MAX_VALUE_LENGTH:
+            raise _InvalidToken(f"the value is longer than {_MAX_VALUE_LENGTH:,} characters", token)
         return token.update(value=token[1:-1]) if token.type == "STRING" else token
 
     def comparison(self, name: Token, sign: Token, value: Token) -> Condition:
@@ -88,8 +116,10 @@ class _Compiler(Transformer[Token, Any]):
         return not_(condition) if sign == "!=" else condition
 
     def membership(self, name: Token, *values: Token) -> Condition:
-        field = _field(name)
-        return or_(*(_compare(field, "=", value) for value in values))
+        try:
+            return _null_is_false(_field(name).equals_any([str(value) for value in values]))
+        except InvalidValue as error:
+            raise _InvalidToken(str(error), values[0]) from error
 
     def present(self, name: Token) -> Condition:
         return _null_is_false(_field(name).present)
@@ -150,5 +180,6 @@ def _query_error(text: str, column: int, message: str) -> UsageError:
     return UsageError(f"Invalid query at column {column + 1}: {message}\n  {text}\n  {' ' * column}^")
 
 
+_TERMS = ("comparison", "membership", "missing", "present", "flag")
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
 _COMPILER = _Compiler()

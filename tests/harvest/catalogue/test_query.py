@@ -21,7 +21,7 @@ PHOTOS: dict[str, dict[str, Any]] = {
     "nikon": {
         "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True},
         "sighting": {"source": "flickr", "licence": "CC-BY-SA-4.0"},
-        "verdict": {"verdict": "drop", "reason": "grey", "measures": {"laplacian_variance": 80}},
+        "verdict": {"verdict": "drop", "reason": "grey", "measures": {"laplacian_variance": 80, "label": "text"}},
     },
     "film": {
         "api": {"iso": 400.0},
@@ -104,6 +104,49 @@ def test_queries_select_matching_photographs(engine: Engine, photos: dict[int, s
     assert results == QUERIES
 
 
+EXTREME_QUERIES = [
+    f"iso in ({', '.join(str(number) for number in range(5_000))})",
+    f"owner in ({', '.join(f'Émile{number}' for number in range(5_000))}, émile)",
+    f"monochrome in ({', '.join(f'r{number}' for number in range(5_000))}, keep)",
+    " or ".join(["iso = 100"] * 190),
+    "(" * 25 + "iso > 1" + ")" * 25,
+    "(iso > 1 or (width > 1 and " * 12 + "iso > 1" + "))" * 12,
+    "not " * 50 + "iso > 1",
+    "quality.sharpness > -1e300",
+    *(f"taken_at {sign} {date}" for sign in ("=", "<=", ">") for date in ("0001", "9999", "9999-12-31")),
+    *(f"published_at {sign} {date}" for sign in ("=", "<=", ">") for date in ("0001", "9999", "9999-12-31")),
+]
+
+
+def test_extreme_queries_run_on_both_databases(engine: Engine, photos: dict[int, str]) -> None:
+
+    for query in EXTREME_QUERIES:
+        matching(engine, query)
+    hashes = ", ".join(f"{number:064X}" for number in range(5_000))
+    assert len(matching(engine, f"sha256 in ({hashes})")) == len(photos)
+    assert not matching(engine, "quality.label > 3")  # a text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "(" * 500 + "iso > 1" + ")" * 500,
+        "not " * 5_000 + "iso > 1",
+        " or ".join(["iso = 100"] * 2_000),
+        f"iso in ({', '.join(['1'] * 20_000)})",
+        f"tag in ({', '.join(['a'] * 2_000)})",
+        f"owner ~ {'%' * 60_000}",
+        "iso = 1e999",
+        "iso = 1e999999999999",
+        "iso = nan",
+        "iso = 1/0",
+    ],
+)
+def test_query_beyond_the_limits_is_refused(query: str) -> None:
+    with pytest.raises(UsageError):
+        parse_where(query)
+
+
 def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> None:
     assert len(matching(engine, "owner != \"x' or '1'='1\"")) == len(photos)
 
@@ -136,7 +179,9 @@ def test_invalid_query_error_marks_column(query: str, column: int, message: str)
 @settings(deadline=None)
 @given(
     st.text(max_size=40)
-    | st.lists(st.sampled_from([*"()<>=~,.!'\"", "and", "or", "not", "in", "iso", "4", "is"])).map(" ".join)
+    | st.lists(st.sampled_from([*"()<>=~,.!'\"", "and", "or", "not", "in", "iso", "4", "is", "taken_at", "9999"])).map(
+        " ".join
+    )
 )
 def test_any_text_is_a_query_or_a_usage_error(query: str) -> None:
     with suppress(UsageError):

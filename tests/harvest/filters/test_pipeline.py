@@ -1,8 +1,10 @@
 """Inspection: problems of files, limits, image modes and settings of filters."""
 
+import json
 import pickle
 import re
 import time
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightmeter import plugins
+from lightmeter.console import Console, use_console
 from lightmeter.errors import UsageError
-from lightmeter.harvest.filters.base import Filter, Measurement, Measures, Verdict
+from lightmeter.geometry import Box
+from lightmeter.harvest.filters.base import Detection, Filter, FilterResult, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 from lightmeter.settings import InspectSection, Section, Settings
@@ -116,7 +121,7 @@ def test_settings_set_the_thresholds() -> None:
 )  # fmt: skip
 def test_invalid_settings_raise_error(settings: dict[str, dict[str, Any]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        load_filters(settings)
+        load_filters(settings, ["quality"])
 
 
 def test_stored_measures_are_judged_with_new_settings() -> None:
@@ -125,6 +130,79 @@ def test_stored_measures_are_judged_with_new_settings() -> None:
     (stricter,) = load_filters({"quality": {"min_sharpness": 1e9}}, ["quality"])
     assert result.verdict == "keep"
     assert stricter.judge(result.measures) == Verdict("drop", "blurred")
+
+
+class Numbers(Filter[Section]):
+    """Measures what its test says."""
+
+    name, version, summary, Settings = "numbers", 1, "numbers", Section
+    measures: ClassVar[dict[str, Any]] = {}
+    verdict: ClassVar[Any] = "keep"
+
+    def measure(self, image: DecodedImage) -> Measurement:
+        box = Box(*np.array([1, 2, 3, 4], np.int64))
+        return Measurement(dict(self.measures), (Detection("face", box, np.float32(0.5)),))  # type: ignore[arg-type]
+
+    def judge(self, measures: Measures) -> Verdict:
+        return Verdict(self.verdict)
+
+
+def numbers(measures: dict[str, Any], verdict: Any = "keep") -> FilterResult:
+    """Return the result of `Numbers`, beside another filter."""
+    item = type("Fixed", (Numbers,), {"measures": measures, "verdict": verdict})()
+    inspected = inspect(encode_image(noise()), InspectionPlan((item, *load_filters({}, ["quality"]))))
+    assert inspected.problem is None
+    assert inspected.results["quality"].verdict == "keep"
+    return inspected.results["numbers"]
+
+
+def test_numpy_measures_are_stored_as_json() -> None:
+    measures = {
+        "a": np.float32(0.5),
+        "b": np.int64(3),
+        "c": np.array([1, 2]),
+        "d": np.bool_(True),
+        "e": (np.nan, -np.inf),
+    }
+    result = numbers(measures)
+    assert result.measures == {"a": 0.5, "b": 3, "c": [1, 2], "d": True, "e": [None, None]}
+    assert json.dumps([*result.detections[0].box, result.detections[0].score]) == "[1, 2, 3, 4, 0.5]"
+
+
+@pytest.mark.parametrize(
+    ("measures", "verdict", "reason"),
+    [
+        ({"a": {1, 2}}, "keep", "TypeError: a measure has the type set"),
+        ({}, "maybe", "ValueError: the verdict is 'maybe'"),
+        ({}, None, "ValueError: the verdict is None"),
+    ],
+)
+def test_failing_filter_has_a_result_of_its_own(measures: dict[str, Any], verdict: Any, reason: str) -> None:
+    result = numbers(measures, verdict)
+    assert result.verdict == "failed"
+    assert (result.reason or "").startswith(f"filter numbers failed: {reason}")
+
+
+def test_disabled_filters_run_only_when_named() -> None:
+    settings = Settings(inspect=InspectSection(disabled=("quality",), later=("borders",)))
+    names = {item.name for item in InspectionPlan.from_settings(settings).filters}
+    assert "borders" in names
+    assert "quality" not in names
+    assert {item.name for item in InspectionPlan.for_download(settings).filters} == names - {"borders"}
+    assert [item.name for item in InspectionPlan.from_settings(settings, ["quality"]).filters] == ["quality"]
+
+
+@pytest.mark.parametrize("module", ["no.such.module:Filter", "json:dumps"])
+def test_broken_filter_package_leaves_the_others(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed = plugins.installed("filters")
+    broken = plugins.Plugin("broken", "acme", "2.0", EntryPoint("broken", module, "lightmeter.filters"))
+    monkeypatch.setattr(plugins, "installed", lambda _group: {**installed, "broken": broken})
+    with use_console(Console()):
+        names = [item.name for item in InspectionPlan.from_settings(Settings()).filters]
+    assert names == sorted(installed)
+    assert "acme 2.0" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.shared

@@ -62,7 +62,7 @@ def test_source_options_reach_catalogue(lightmeter: CommandRunner, project: Path
         "--assume-licence",
         "CC0-1.0",
     )
-    table = lightmeter("catalogue", "export", "out.parquet", "--format", "parquet")
+    table = lightmeter("catalogue", "export", "out.parquet")
     import pyarrow.parquet as pq
 
     rows = pq.read_table(table["file"]).to_pylist()

@@ -111,7 +111,7 @@ def test_other_folder_is_refused(tmp_path: Path) -> None:
 def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, small: Path) -> None:
     counts = lightmeter("harvest", "run", "mirflickr", small, "--require", "exposure_time_s")
     assert {name: counts[name] for name in ("found", "fetched", "skipped")} == {"found": 3, "fetched": 1, "skipped": 2}
-    table = lightmeter("catalogue", "export", "out.parquet", "--format", "parquet")
+    table = lightmeter("catalogue", "export", "out.parquet")
     import pyarrow.parquet as pq
 
     (row,) = pq.read_table(table["file"]).to_pylist()

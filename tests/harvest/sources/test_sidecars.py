@@ -85,5 +85,5 @@ def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, project: Path, t
     assert lightmeter("harvest", "run", "folder", folder, "--require", "exposure_time_s")["fetched"] == 1
     import pyarrow.parquet as pq
 
-    (row,) = pq.read_table(lightmeter("catalogue", "export", "o.parquet", "--format", "parquet")["file"]).to_pylist()
+    (row,) = pq.read_table(lightmeter("catalogue", "export", "o.parquet")["file"]).to_pylist()
     assert (row["owner"], row["licence"], row["exposure_time_s"]) == ("1@N00", "CC-BY-2.0", 1 / 250)
