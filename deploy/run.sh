@@ -1,8 +1,6 @@
 #!/bin/sh
-# Java becomes the first process of the container, so that stopping the container stops Java and its workers. The
-# `torchserve` command would leave both running.
+# The supervisor becomes the first process of the container. When the container is stopped (SIGTERM), it answers every
+# request that was accepted, for up to 120 s, stops TorchServe and its workers, and exits with 0.
 set -eu
-site=$(python -c 'import importlib.util as u; print(u.find_spec("ts").submodule_search_locations[0])')/..
-# shellcheck disable=SC2086 - TORCHSERVE_OPTIONS may contain several options
-exec java "-Dmodel_server_home=$site" -cp "$site/ts/frontend/*" org.pytorch.serve.ModelServer \
-    --python "$(command -v python)" -f config.properties -s archives -ncs ${TORCHSERVE_OPTIONS:-}
+# shellcheck disable=SC2086 - TORCHSERVE_OPTIONS may contain several options, such as --disable-token-auth
+exec python -m lightmeter.serve.torchserve.supervisor config.properties archives ${TORCHSERVE_OPTIONS:-}

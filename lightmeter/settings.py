@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lightmeter.errors import UsageError
@@ -87,7 +87,11 @@ class ServeSection(Section):
     batch_size: int = Field(8, ge=1, description="maximum batch size")
     max_batch_delay_ms: int = Field(1, ge=0, description="maximum wait for a full batch, in milliseconds")
     max_request_bytes: int = Field(50_000_000, gt=0, description="maximum request size")
-    token_minutes: float = Field(60.0, gt=0, description="token lifetime, in minutes; commands renew their own")
+    token_minutes: float = Field(60.0, gt=0, description="lifetime of the published token, replaced at its half")
+    token: SecretStr | None = Field(
+        None,
+        description="token that never expires, beside the published one; keep it in LIGHTMETER_SERVE__TOKEN",
+    )
 
 
 class Settings(BaseSettings):

@@ -60,6 +60,14 @@ def page_routes(folder: Path, index: str = "index.html") -> list[BaseRoute]:
     return [Route("/" if path.name == index else f"/{path.name}", _file_endpoint(path)) for path in files]
 
 
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """Read a request's body.
 

@@ -6,12 +6,18 @@ torch, numpy, Pillow and safetensors, so Lightmeter itself need not be installed
 """
 
 import json
+import os
 import shutil
+import stat
 import tomllib
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
+from typing import IO, Any
 
 import tomli_w
 
@@ -34,6 +40,7 @@ _OPTIONAL_FILES = ("README.md", "metrics.json")
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAX_MEMBERS = 1000
 _MAX_BYTES = 8_000_000_000
+_MAX_TEXT_BYTES = 1_000_000  # of the members that are parsed here and by TorchServe
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ def write_archive(run: Path, out: Path, name: str | None = None, version: str | 
     """
     from lightmeter.models.runtime.predictor import Predictor
 
+    for file in (SPEC_FILE, WEIGHTS_FILE, *_OPTIONAL_FILES):
+        _check_regular(run / file)
     try:
         spec = Predictor.load(run).spec
     except BrokenModel as error:
@@ -85,31 +94,95 @@ def write_archive(run: Path, out: Path, name: str | None = None, version: str | 
     path = out if out.suffix == ".mar" else out / f"{spec.name}.mar"
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for member, content in sorted(_members(run, spec).items()):
-            _store(archive, member, content)
+            if isinstance(content, str):
+                _store(archive, member, BytesIO(content.encode()), len(content.encode()))
+            else:
+                with content.open("rb") as source:
+                    _store(archive, member, source, content.stat().st_size)
     return _archive(path, spec)
 
 
 def check_archive(path: Path) -> Archive:
-    """Validate an archive before TorchServe loads it.
+    """Validate an archive.
 
     Raises:
         UsageError: The file is not a Lightmeter archive, is damaged, or has members outside its folder.
     """
+    with _opened(path) as archive:
+        spec = _checked_spec(path, archive)
+    return _archive(path, spec)
+
+
+def copy_archive(path: Path, out: Path) -> Archive:
+    """Validate an archive and write a copy of its members, which are all that the copy contains.
+
+    The file is opened once: what is copied is what was validated. Another program that reads the copy, as TorchServe
+    does, sees the same members, whatever else the original hides between them. The copy of an archive that
+    `write_archive` wrote has the same bytes.
+
+    Args:
+        path: The archive.
+        out: Path of the copy.
+
+    Raises:
+        UsageError: The file is not a Lightmeter archive, is damaged, or has members outside its folder.
+    """
+    with _opened(path) as archive:
+        _checked_spec(path, archive)
+        with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as copy:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    with archive.open(member) as source:
+                        _store(copy, member.filename, source, member.file_size)
+    return replace(check_archive(out), path=out)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, and turn the errors of damaged files into sentences."""
     if not path.is_file():
         raise UsageError(f"Archive {path} not found; create one with 'lightmeter serve archive RUN'.")
     try:
         with zipfile.ZipFile(path) as archive:
-            if problem := _unsafe(archive):
-                raise UsageError(f"Archive {path} refused: {problem}.")
-            spec = spec_from(tomllib.loads(archive.read(f"{RUN}/{SPEC_FILE}").decode()))
-            manifest = json.loads(archive.read(MANIFEST))["model"]
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        # RuntimeError: encrypted; NotImplementedError: an unknown compression
         raise UsageError(f"{path} is not an archive, or is damaged ({error}).") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"The archive {path} cannot be read or copied ({error.strerror or error}).") from error
+
+
+def _checked_spec(path: Path, archive: zipfile.ZipFile) -> ModelSpec:
+    """Return the specification of an archive after all checks; sizes come from its directory, before members are read.
+
+    Raises:
+        UsageError: The archive must not be served.
+    """
+    if problem := _unsafe(archive):
+        raise UsageError(f"Archive {path} refused: {problem}.")
+    try:
+        spec = spec_from(tomllib.loads(archive.read(f"{RUN}/{SPEC_FILE}").decode()))
+        names = _model_names(json.loads(archive.read(MANIFEST)))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not an archive of a Lightmeter model ({error}).") from error
-    if (manifest.get("modelName"), manifest.get("modelVersion")) != (spec.name, spec.version):
+    if names != (spec.name, spec.version, HANDLER):
         raise UsageError(f"Archive {path} refused: its manifest and its {SPEC_FILE} name different models.")
-    return _archive(path, spec)
+    return spec
+
+
+def _model_names(manifest: Any) -> tuple[str, str, str]:
+    model = manifest["model"]
+    return model["modelName"], model["modelVersion"], model["handler"]
+
+
+def _check_regular(file: Path) -> None:
+    """Refuse a link, which could pack a file from outside the run, and a pipe or device, which never ends.
+
+    Raises:
+        UsageError: The path is there and is no regular file.
+    """
+    if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+        raise UsageError(f"{file} is not a regular file; only the run's own files are archived.")
 
 
 def _archive(path: Path, spec: ModelSpec) -> Archive:
@@ -148,16 +221,13 @@ def _manifest(spec: ModelSpec) -> dict[str, object]:
     return {"createdOn": "01/01/1980 00:00:00", "runtime": "python", "model": model, "archiverVersion": "0.12.0"}
 
 
-def _store(archive: zipfile.ZipFile, member: str, content: Path | str) -> None:
+def _store(archive: zipfile.ZipFile, member: str, content: IO[bytes], size: int) -> None:
     info = zipfile.ZipInfo(member, _ZIP_EPOCH)
     info.create_system = 3  # Unix, whatever machine this runs on
     info.external_attr = 0o644 << 16
-    if isinstance(content, str):
-        archive.writestr(info, content)
-        return
-    info.file_size = content.stat().st_size
-    with content.open("rb") as source, archive.open(info, "w") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    info.file_size = size
+    with archive.open(info, "w") as target:
+        shutil.copyfileobj(content, target, 1 << 20)
 
 
 def _unsafe(archive: zipfile.ZipFile) -> str | None:
@@ -165,6 +235,9 @@ def _unsafe(archive: zipfile.ZipFile) -> str | None:
     members = archive.infolist()
     if len(members) > _MAX_MEMBERS or sum(member.file_size for member in members) > _MAX_BYTES:
         return "it is larger than any model"
+    for name in (MANIFEST, f"{RUN}/{SPEC_FILE}"):
+        if any(member.filename == name and member.file_size > _MAX_TEXT_BYTES for member in members):
+            return f"its member {name!r} has more than {_MAX_TEXT_BYTES:,} bytes"
     if len({member.filename for member in members}) < len(members):
         return "two of its members have the same name"
     for member in members:

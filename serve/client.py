@@ -1,16 +1,14 @@
-"""HTTP client of a server of this project. It reads TorchServe's tokens and renews them when they expire."""
+"""HTTP client of a server of this project. It reads the tokens that the server publishes."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
 from tenacity import (
     retry,
-    retry_if_exception_type,
     retry_if_result,
     stop_after_attempt,
     wait_exponential,
@@ -28,8 +26,8 @@ TokenType = Literal["inference", "management", "API"]
 Send = TypeVar("Send", bound=Callable[..., httpx.Response])
 
 _MAX_CONCURRENT_REQUESTS = 8
-_MAX_TOKEN_RENEWALS = 3  # more than one, as other processes renew tokens at the same time
-_OK, _BAD_REQUEST, _TOO_LARGE, _UNPROCESSABLE, _BUSY = 200, 400, 413, 422, 503
+_OK, _UNPROCESSABLE, _BUSY = 200, 422, 503
+_REFUSED = (400, 401)  # of TorchServe and of the gateway
 _WORKER_DIED = (500, 507)
 
 
@@ -65,7 +63,6 @@ class Client:
         self._directory = directory
         self._state = state
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)
-        self._renewal_lock = Lock()
 
     @classmethod
     def connect(cls, project: Project, server: str = DEFAULT_SERVER) -> Self:
@@ -208,14 +205,11 @@ class Client:
     @_retry_status(_WORKER_DIED, attempts=2)
     @_retry_status([_BUSY], attempts=9)
     def _send(self, method: str, url: str, token_type: TokenType, **content: Any) -> httpx.Response:
-        """Send a request, and again with a new token if its token has expired."""
+        """Send a request, and again if the token was replaced since it was read."""
         token = self._token(token_type)
         response = self._request(method, url, token, content)
-        for _ in range(_MAX_TOKEN_RENEWALS):
-            if response.status_code != _BAD_REQUEST or b"InvalidKeyException" not in response.content:
-                break
-            token = self._renew(token_type, token)
-            response = self._request(method, url, token, content)
+        if response.status_code in _REFUSED and (renewed := self._token(token_type)) != token:
+            response = self._request(method, url, renewed, content)
         return response
 
     def _request(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:
@@ -227,32 +221,13 @@ class Client:
                 f"The server at {url} does not respond ({error}); check it with 'lightmeter serve status'."
             ) from error
 
-    def _renew(self, token_type: TokenType, expired: str) -> str:
-        """Return a token that is newer than the expired one: another thread's or process's, otherwise a new one."""
-        with self._renewal_lock:
-            current = self._token(token_type)
-            if current != expired:
-                return current
-            self._request("GET", f"{self._state.management}/token?type={token_type}", self._token("API"), {})
-            return self._token(token_type)
-
     def _token(self, token_type: TokenType) -> str:
         try:
-            return _read_token(self._directory.keys, token_type)
-        except (OSError, ValueError, KeyError) as error:
+            return str(json.loads(self._directory.keys.read_text(encoding="utf-8"))[token_type]["key"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise LightmeterError(
                 f"The server's tokens in {self._directory.keys} cannot be read; if it has just been started, try again."
             ) from error
-
-
-@retry(
-    retry=retry_if_exception_type((ValueError, KeyError)),  # TorchServe does not replace the file atomically
-    stop=stop_after_attempt(6),
-    wait=wait_exponential(multiplier=0.02),
-    reraise=True,
-)
-def _read_token(keys: Path, token_type: TokenType) -> str:
-    return str(json.loads(keys.read_text(encoding="utf-8"))[token_type]["key"])
 
 
 def ready_workers(model: dict[str, Any]) -> int:
@@ -270,6 +245,5 @@ def _document(response: httpx.Response) -> dict[str, Any]:
         return dict(document)
     if isinstance(document.get("error"), dict):
         return {"error": document["error"]}
-    too_large = "The file exceeds the server's limit." if response.status_code == _TOO_LARGE else ""
-    reason = document.get("message") or too_large or response.reason_phrase or "no reason given"
+    reason = document.get("message") or response.reason_phrase or "no reason given"
     return {"error": {"status": response.status_code, "reason": reason}}

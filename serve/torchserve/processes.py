@@ -1,40 +1,54 @@
-"""Processes of a server.
+"""Processes of a server: the supervisor, Java and its workers.
 
-Java is started as the leader of a new session, so its process id is the session id of every worker, even after Java has
-exited. The temporary directory in their environment distinguishes them from later processes with the same ids.
+All of them have the temporary folder of the server in their environment, which distinguishes them from later processes
+with the same ids, and finds workers whose Java has died.
 """
 
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from lightmeter.errors import LightmeterError
-from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
+from lightmeter.serve.torchserve.environment import SERVER_VARIABLE, owner_of
+
+if TYPE_CHECKING:  # the supervisor, which uses this module in the container, needs no pydantic
+    from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
+
+_KILL_S = 3.0
 
 
-def processes_of(state: ServerState) -> list[psutil.Process]:
-    """Return the running processes of a server: Java and its workers, including orphaned workers."""
-    return [process for pid in psutil.pids() if (process := _process_of(state, pid))]
+def processes_of(temporary: str) -> list[psutil.Process]:
+    """Return the running processes of a server, without this one."""
+    return [process for pid in psutil.pids() if pid != os.getpid() and (process := _process_of(temporary, pid))]
 
 
-def is_running(state: ServerState) -> bool:
-    """Return whether the server's Java is running."""
-    return _process_of(state, state.pid) is not None
+def is_running(state: "ServerState") -> bool:
+    """Return whether the server's supervisor is running."""
+    return _process_of(state.temporary, state.pid) is not None
 
 
-def _process_of(state: ServerState, pid: int) -> psutil.Process | None:
+def java_pids(state: "ServerState") -> list[int]:
+    """Return the process id of the server's Java, if it is running."""
+    with suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(state.pid).children()]
+    return []
+
+
+def _process_of(temporary: str, pid: int) -> psutil.Process | None:
     """Return a process if it is running and belongs to a server."""
     try:
         process = psutil.Process(pid)
-        running = os.getsid(pid) == state.pid and process.status() != psutil.STATUS_ZOMBIE
-        return process if running and process.environ().get("TMPDIR") == state.temporary else None
+        belongs = process.environ().get(SERVER_VARIABLE) == temporary
+        return process if belongs and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, OSError):
         return None
 
 
-def running_state(directory: ServerDirectory) -> ServerState:
+def running_state(directory: "ServerDirectory") -> "ServerState":
     """Return the state of a running server.
 
     Raises:
@@ -46,22 +60,46 @@ def running_state(directory: ServerDirectory) -> ServerState:
     return state
 
 
-def terminate(state: ServerState, timeout_s: float = 10.0) -> int:
-    """Terminate the processes of a server, and kill those that do not exit in time.
+def find_temporaries(directory: Path) -> set[str]:
+    """Return the temporary folders of the running servers of a directory, whatever its state file says."""
+    folders = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if (folder := process.environ().get(SERVER_VARIABLE)) and owner_of(Path(folder)) == directory:
+                folders.add(folder)
+    return folders
+
+
+def request_stop(state: "ServerState", timeout_s: float) -> None:
+    """Ask a supervisor to answer the accepted requests and to end, and wait for it.
 
     Args:
         state: The server.
+        timeout_s: Time to wait, in seconds.
+    """
+    supervisor = _process_of(state.temporary, state.pid)
+    if supervisor:
+        with suppress(psutil.NoSuchProcess):
+            supervisor.terminate()
+        psutil.wait_procs([supervisor], timeout=timeout_s)
+
+
+def terminate(temporary: str, timeout_s: float = _KILL_S) -> int:
+    """Terminate the processes of a server, and kill those that do not exit in time.
+
+    Args:
+        temporary: Temporary folder of the server.
         timeout_s: Time for processes to exit by themselves, in seconds.
 
     Returns:
         Number of terminated processes.
     """
-    processes = processes_of(state)
+    processes = processes_of(temporary)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
     psutil.wait_procs(processes, timeout=timeout_s)
-    remaining = processes_of(state)
+    remaining = processes_of(temporary)
     for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()

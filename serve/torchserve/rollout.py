@@ -1,12 +1,13 @@
 """Replace a served version of a model without downtime."""
 
-import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.serve.archive import check_archive
+from lightmeter.serve.archive import copy_archive
 from lightmeter.serve.client import Client
 from lightmeter.serve.torchserve.config import RESPONSE_TIMEOUT_S
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker
@@ -31,18 +32,31 @@ def rollout(directory: ServerDirectory, settings: ServeSection, archive: Path, *
         UsageError: The server was started without the model API, or the version is already served.
         LightmeterError: The new version failed to load; the old one is still served.
     """
-    state = running_state(directory)
-    new = ServedModel.from_archive(check_archive(archive))
-    _check(state, new)
-    shutil.copyfile(archive, directory.archives / new.archive)
-    with Client(directory, state) as client:
-        _register(client, directory, new, settings)
-        client.set_default(new.name, new.version)
-        old = [model for model in state.models if model.name == new.name and not keep]
-        for model in old:
-            _unregister_when_idle(client, model)
-    remaining = [model for model in state.models if model not in old]
-    directory.write(replace(state, models=(*remaining, new)))
+    with directory.lock():
+        state = running_state(directory)
+        new = _copy(directory, state, archive)
+        with Client(directory, state) as client:
+            _register(client, directory, new, settings)
+            old = [model for model in state.models if model.name == new.name and not keep]
+            # From here on both versions are served, and the state says so, whatever happens to this command.
+            state = replace(state, models=(*state.models, new))
+            directory.write(state)
+            client.set_default(new.name, new.version)
+            for model in old:
+                _unregister_when_idle(client, model)
+                state = replace(state, models=tuple(other for other in state.models if other != model))
+                directory.write(state)
+                (directory.archives / model.archive).unlink(missing_ok=True)
+
+
+def _copy(directory: ServerDirectory, state: ServerState, archive: Path) -> ServedModel:
+    """Copy the new archive, validate the copy, and put it into the model store."""
+    with TemporaryDirectory(dir=directory.path) as folder:
+        copy = copy_archive(archive, Path(folder) / "new.mar")
+        new = ServedModel.from_archive(copy)
+        _check(state, new)
+        copy.path.rename(directory.archives / new.archive)
+    return new
 
 
 def _check(state: ServerState, new: ServedModel) -> None:
@@ -61,7 +75,9 @@ def _register(client: Client, directory: ServerDirectory, new: ServedModel, sett
     try:
         client.register(new.archive, settings)
     except LightmeterError as error:
-        (directory.archives / new.archive).unlink()
+        with suppress(LightmeterError):  # it may be registered in part, or still be loading
+            client.unregister(new.name, new.version)
+        (directory.archives / new.archive).unlink(missing_ok=True)
         reason = diagnose_worker(directory, f"{new.name}_{new.version}")
         raise LightmeterError(reason or str(error)) from error
 
@@ -75,7 +91,10 @@ def _unregister_when_idle(client: Client, model: ServedModel) -> None:
     deadline = time.monotonic() + RESPONSE_TIMEOUT_S
     while _is_busy(client, model):
         if time.monotonic() > deadline:
-            raise LightmeterError(f"Version {model.version} of {model.name} still receives requests; it was kept.")
+            raise LightmeterError(
+                f"The new version is served, but version {model.version} of {model.name} still received requests after "
+                f"{RESPONSE_TIMEOUT_S} s and was kept beside it; restart the server to remove it."
+            )
     client.unregister(model.name, model.version)
 
 

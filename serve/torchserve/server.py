@@ -1,41 +1,55 @@
 """Start TorchServe, wait until its models are ready, and stop it with all its processes.
 
-Java is started directly, because the ``torchserve`` command leaves Java and the workers running when it is stopped.
+A supervisor runs Java behind the gateway, because the ``torchserve`` command leaves Java and the workers running when
+it is stopped, and Java cuts the requests that it is answering.
 """
 
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
-from lightmeter.serve.archive import Archive, check_archive
+from lightmeter.serve.archive import Archive, copy_archive
 from lightmeter.serve.client import Client
-from lightmeter.serve.torchserve.config import (
-    START_TIMEOUT_S,
-    addresses,
-    free_ports,
+from lightmeter.serve.gateway.server import DRAIN_S, listen
+from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
+from lightmeter.serve.torchserve.config import START_TIMEOUT_S, addresses, free_ports, write_configuration
+from lightmeter.serve.torchserve.diagnosis import diagnose_worker, first_error
+from lightmeter.serve.torchserve.environment import (
+    SERVER_VARIABLE,
+    make_temporary,
+    remove_temporary,
     torchserve_folder,
-    write_configuration,
 )
-from lightmeter.serve.torchserve.diagnosis import diagnose_worker, java_error
 from lightmeter.serve.torchserve.java import Java, find_java
-from lightmeter.serve.torchserve.processes import is_running, terminate
+from lightmeter.serve.torchserve.processes import (
+    find_temporaries,
+    is_running,
+    processes_of,
+    request_stop,
+    terminate,
+)
 from lightmeter.serve.torchserve.state import (
     DEFAULT_SERVER,
+    DamagedState,
     ServedModel,
     ServerDirectory,
     ServerState,
     server_directory,
 )
+from lightmeter.settings import ServeSection
+
+_ENGINE_STOP_S = 30  # for Java and its workers, after the last response
 
 
 @dataclass(frozen=True)
@@ -64,57 +78,75 @@ def start(project: Project, archives: Sequence[Path], options: StartOptions) -> 
         options: Options of the server.
 
     Raises:
-        UsageError: The server is already running, the port is in use, or an archive is invalid.
+        UsageError: The server is already running, the address cannot be bound, or an archive is invalid.
         LightmeterError: TorchServe or a model failed to start; the message contains the worker's error.
     """
     directory = server_directory(project, options.name)
+    with directory.lock():
+        return _start(project.settings.serve, directory, archives, options)
+
+
+def _start(
+    settings: ServeSection, directory: ServerDirectory, archives: Sequence[Path], options: StartOptions
+) -> ServerState:
     _stop_leftovers(directory)
-    checked = sorted((check_archive(archive) for archive in archives), key=_version_key, reverse=True)
-    models = _served_models(checked)
     java = find_java()
-    settings = project.settings.serve
-    ports = free_ports(settings.host, options.port)
-    _prepare_directory(directory, checked, models)
-    write_configuration(directory, settings, ports, models, model_api=options.model_api)
-    temporary = tempfile.mkdtemp(prefix="lightmeter-")  # a short path: sockets allow 107 bytes
-    state = ServerState(
-        pid=_launch(directory, java, options.python, temporary),
-        **addresses(settings.host, ports),
-        temporary=temporary,
-        java=f"{java.path} ({java.version})",
-        model_api=options.model_api,
-        models=tuple(models),
-    )
+    listener = listen(settings.host, options.port)
+    with closing(listener):
+        models = _prepare_directory(directory, archives)
+        ports = free_ports()
+        urls = addresses(settings.host, listener.getsockname()[1], ports)
+        write_configuration(directory, settings, urls["inference"], ports, models, model_api=options.model_api)
+        temporary = make_temporary(directory.path)
+        state = ServerState(
+            pid=_launch(directory, settings, java, options.python, temporary, listener),
+            **urls,
+            temporary=str(temporary),
+            java=f"{java.path} ({java.version})",
+            model_api=options.model_api,
+            models=tuple(models),
+        )
     directory.write(state)
     try:
         _wait(directory, state, settings.workers)
     except BaseException:
-        _stop(directory, state)
+        _remove(directory, state.temporary)
         raise
     return state
 
 
 def stop(directory: ServerDirectory) -> int:
-    """Stop a server with all its processes, and return their number.
+    """Stop a server once it has answered the requests that it accepted, and return the number of its processes.
+
+    A server whose state file is damaged is found by its processes.
 
     Raises:
         LightmeterError: No such server was started.
     """
-    state = directory.read()
+    try:
+        state = directory.read()
+    except DamagedState:
+        counts = [_remove(directory, temporary) for temporary in find_temporaries(directory.path)]
+        directory.remove()
+        return sum(counts)
     if state is None:
         raise LightmeterError(f"Server '{directory.name}' is not running; start it with 'lightmeter serve start'.")
-    return _stop(directory, state)
+    count = len(processes_of(state.temporary))
+    request_stop(state, DRAIN_S + _ENGINE_STOP_S)
+    _remove(directory, state.temporary)
+    return count
 
 
-def _stop(directory: ServerDirectory, state: ServerState) -> int:
-    count = terminate(state)
-    shutil.rmtree(state.temporary, ignore_errors=True)
+def _remove(directory: ServerDirectory, temporary: str) -> int:
+    """End the processes of a server, and remove its temporary folder and its state."""
+    count = terminate(temporary)
+    remove_temporary(Path(temporary), directory.path)
     directory.remove()
     return count
 
 
 def _stop_leftovers(directory: ServerDirectory) -> None:
-    """Stop the workers of a server whose Java has died."""
+    """Stop the workers of a server whose supervisor has died."""
     state = directory.read()
     if state and is_running(state):
         raise UsageError(
@@ -122,7 +154,7 @@ def _stop_leftovers(directory: ServerDirectory) -> None:
             "or choose another name with --server."
         )
     if state:
-        _stop(directory, state)
+        _remove(directory, state.temporary)
 
 
 def _version_key(archive: Archive) -> list[str | int]:
@@ -141,25 +173,43 @@ def _served_models(archives: Sequence[Archive]) -> list[ServedModel]:
     return [ServedModel.from_archive(archive) for archive in archives]
 
 
-def _prepare_directory(directory: ServerDirectory, archives: Sequence[Archive], models: Sequence[ServedModel]) -> None:
-    """Create the directory of a server, with the archives and without logs."""
+def _prepare_directory(directory: ServerDirectory, archives: Sequence[Path]) -> list[ServedModel]:
+    """Create the directory of a server, without logs, with validated copies of the archives.
+
+    What is served is the copy that was validated, so that nobody can exchange an archive in between.
+
+    Returns:
+        The models, the highest version of each first.
+    """
     directory.path.mkdir(parents=True, exist_ok=True)
     directory.path.chmod(0o700)
     for folder in (directory.archives, directory.logs):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_dir():
+            shutil.rmtree(folder)
         folder.mkdir()
-    for archive, model in zip(archives, models, strict=True):
-        shutil.copyfile(archive.path, directory.archives / model.archive)
+    copies = [copy_archive(path, directory.archives / f"{index}.mar") for index, path in enumerate(archives)]
+    models = _served_models(sorted(copies, key=_version_key, reverse=True))
+    for copy in copies:
+        copy.path.rename(directory.archives / ServedModel.from_archive(copy).archive)
+    return models
 
 
-def _launch(directory: ServerDirectory, java: Java, python: Path, temporary: str) -> int:
-    """Start Java in a new session and return its process id."""
-    folder = torchserve_folder()
-    command = [str(java.path), f"-Djava.io.tmpdir={temporary}", f"-Dmodel_server_home={folder.parent}"]
-    command += ["-cp", f"{folder / 'frontend'}/*", "org.pytorch.serve.ModelServer", "--python", str(python)]
-    command += ["-f", str(directory.configuration), "-s", str(directory.archives), "-ncs"]
-    logs = str(directory.logs)
-    environment = {"TMPDIR": temporary, "TEMP": temporary, "LOG_LOCATION": logs, "METRICS_LOCATION": logs}
+def _launch(
+    directory: ServerDirectory,
+    settings: ServeSection,
+    java: Java,
+    python: Path,
+    temporary: Path,
+    listener: socket.socket,
+) -> int:
+    """Start the supervisor in a new session and return its process id."""
+    torchserve_folder()  # raises an error if TorchServe is not installed
+    command = [sys.executable, "-m", "lightmeter.serve.torchserve.supervisor"]
+    command += [str(directory.configuration), str(directory.archives), "--python", str(python.absolute())]
+    command += ["--temporary", str(temporary), "--java", str(java.path), "--listener", str(listener.fileno())]
+    environment = {SERVER_VARIABLE: str(temporary), "LOG_LOCATION": str(directory.logs)}
+    if settings.token:
+        environment[KEY_VARIABLE] = static_key(settings.token.get_secret_value())
     with (directory.logs / "console.log").open("wb") as console:
         process = subprocess.Popen(
             command,
@@ -169,6 +219,7 @@ def _launch(directory: ServerDirectory, java: Java, python: Path, temporary: str
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[listener.fileno()],
         )
     process.returncode = 0  # prevents Python's warning: the process is meant to outlive this command
     return process.pid
@@ -180,7 +231,7 @@ def _wait(directory: ServerDirectory, state: ServerState, workers: int) -> None:
     with Client(directory, state) as client:
         while time.monotonic() < deadline:
             if not is_running(state):
-                raise LightmeterError(f"TorchServe failed to start: {java_error(directory)} (log: {directory.logs}).")
+                raise LightmeterError(f"TorchServe failed to start: {first_error(directory)} (log: {directory.logs}).")
             if reason := diagnose_worker(directory):
                 raise LightmeterError(reason)
             if directory.keys.is_file() and client.ready(workers):

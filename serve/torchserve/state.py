@@ -1,11 +1,17 @@
 """State of a server between two commands: one directory per server in the project, with a JSON file."""
 
-import json
+import fcntl
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from lightmeter.errors import UsageError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as model
+
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import write_atomic
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive
@@ -13,18 +19,24 @@ from lightmeter.serve.archive import Archive
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 _STATE_FILE = "state.json"
-_PID_FILE = "java.pid"  # for systemd
+_PID_FILE = "server.pid"  # for systemd
+_LOCK_FILE = "lock"
 
 DEFAULT_SERVER = "main"
 
+_STRICT = ConfigDict(strict=True, extra="forbid")
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+_Url = Annotated[str, Field(pattern=r"^http://[^/]+:[0-9]+$")]
+_LoopbackUrl = Annotated[str, Field(pattern=r"^http://127\.0\.0\.1:[0-9]+$")]
 
-@dataclass(frozen=True)
+
+@model(frozen=True, config=_STRICT)
 class ServedModel:
     """One version of one model of a server."""
 
-    name: str
-    version: str
-    archive: str
+    name: _Name
+    version: _Name
+    archive: _Name
     sha256: str
 
     @classmethod
@@ -33,12 +45,12 @@ class ServedModel:
         return cls(archive.name, archive.version, f"{archive.name}-{archive.version}.mar", archive.sha256)
 
 
-@dataclass(frozen=True)
+@model(frozen=True, config=_STRICT)
 class ServerState:
     """A server that was started.
 
     Attributes:
-        pid: Process id of Java, and session id of Java and its workers.
+        pid: Process id of the supervisor.
         inference: URL of the inference API.
         management: URL of the management API (loopback).
         metrics: URL of the Prometheus metrics (loopback).
@@ -49,15 +61,22 @@ class ServerState:
         models: The served models.
     """
 
-    pid: int
-    inference: str
-    management: str
-    metrics: str
+    pid: Annotated[int, Field(gt=1)]
+    inference: _Url
+    management: _LoopbackUrl
+    metrics: _LoopbackUrl
     grpc: str
-    temporary: str
+    temporary: Annotated[str, Field(pattern="^/")]
     java: str
     model_api: bool
     models: tuple[ServedModel, ...]
+
+
+class DamagedState(LightmeterError):
+    """The state file of a server cannot be read."""
+
+
+_STATE = TypeAdapter(ServerState)
 
 
 @dataclass(frozen=True)
@@ -96,17 +115,42 @@ class ServerDirectory:
         return self.path / "key_file.json"
 
     def read(self) -> ServerState | None:
-        """Return the state, or None if no server was started or it was stopped."""
+        """Return the state, or None if no server was started or it was stopped.
+
+        Raises:
+            DamagedState: The file is not what `write` wrote.
+        """
         try:
-            values = json.loads((self.path / _STATE_FILE).read_text(encoding="utf-8"))
+            return _STATE.validate_json((self.path / _STATE_FILE).read_bytes())
         except FileNotFoundError:
             return None
-        return ServerState(**{**values, "models": tuple(ServedModel(**model) for model in values["models"])})
+        except (ValidationError, OSError) as error:
+            raise DamagedState(
+                f"The state of server '{self.name}' in {self.path / _STATE_FILE} is damaged; "
+                f"'lightmeter serve stop' stops the server and removes it."
+            ) from error
 
     def write(self, state: ServerState) -> None:
         """Save the state of a server that was started."""
-        write_atomic(self.path / _STATE_FILE, json.dumps(asdict(state), indent=2))
+        write_atomic(self.path / _STATE_FILE, _STATE.dump_json(state, indent=2))
         write_atomic(self.path / _PID_FILE, f"{state.pid}\n")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Let one command at a time start the server or change its models.
+
+        Raises:
+            LightmeterError: Another command is doing so.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / _LOCK_FILE).open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LightmeterError(
+                    f"Another command is starting server '{self.name}' or changing its models; try again when it ends."
+                ) from error
+            yield
 
     def remove(self) -> None:
         """Remove the state of a server that was stopped; keep its logs."""

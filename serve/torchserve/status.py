@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 from lightmeter.serve.client import Client, ready_workers
-from lightmeter.serve.torchserve.processes import is_running, resident_bytes
+from lightmeter.serve.torchserve.processes import is_running, java_pids, resident_bytes
 from lightmeter.serve.torchserve.state import ServerDirectory
 
 _INFERENCE_METRIC = re.compile(
@@ -27,7 +27,7 @@ def server_status(directory: ServerDirectory) -> dict[str, Any]:
         "models": models,
         "addresses": {name: getattr(state, name) for name in ("inference", "management", "metrics", "grpc")},
         "java": state.java,
-        "java_memory_bytes": resident_bytes([state.pid]),
+        "java_memory_bytes": resident_bytes(java_pids(state)),
         "pid": state.pid,
         "logs": str(directory.logs),
         "tokens": str(directory.keys),

@@ -42,7 +42,7 @@ def _start(project: Project, name: str, *archives: Path) -> Iterator[RunningServ
     state = server.state
     yield server
     run_in_project("serve", "stop", "--server", name, project=project)
-    assert processes.processes_of(state) == []
+    assert processes.processes_of(state.temporary) == []
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import io
 import json
+import signal
+import subprocess
+import threading
 import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
 from lightmeter.serve.torchserve.state import server_directory
-from tests.support import CommandResult, encode_image, exif_tags, run_command
+from tests.support import CommandResult, encode_image, exif_tags, run_command, wait_until
 
 OCTET_STREAM = {"Content-Type": "application/octet-stream"}
 CAMERA_SETTINGS: Mapping[int, object] = {0x829A: IFDRational(1, 250), 0x829D: 2.8, 0x8827: 400, 0x920A: 35.0}
@@ -150,3 +153,40 @@ class RunningServer:
         """Return the process id of the first worker."""
         document = run_in_project("serve", "status", "--server", self.name, project=self.project).document
         return document["models"][0]["pids"][0]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model served by an engine."""
+
+    url: str
+    token: str
+
+    def send(self, path: str = "/predictions/tiny", method: str = "POST", **request: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **request.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, trust_env=False, timeout=60, **request)
+
+
+def requests_in_flight(endpoint: Endpoint, process: "subprocess.Popen[bytes]") -> list[httpx.Response]:
+    """Return the responses to 24 requests that a server had accepted before SIGTERM."""
+    responses: list[httpx.Response] = []
+    sent = threading.Barrier(25)
+    photo = make_photo()
+
+    def send() -> None:
+        def body() -> Iterator[bytes]:
+            yield photo[:1000]
+            sent.wait()  # the request has been accepted, but its body has not arrived
+            yield photo[1000:]
+
+        responses.append(endpoint.send(content=body(), headers=OCTET_STREAM))
+
+    clients = [threading.Thread(target=send) for _ in range(24)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: sent.n_waiting == 24)
+    process.send_signal(signal.SIGTERM)
+    sent.wait()
+    for client in clients:
+        client.join()
+    return responses

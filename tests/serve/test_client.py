@@ -57,7 +57,7 @@ def client_of(folder: Path, url: str) -> Client:
     directory = ServerDirectory(folder)
     directory.keys.write_text(json.dumps({"inference": {"key": "valid"}}))
     models = (ServedModel("tiny", "1.0", "tiny.mar", ""),)
-    return Client(directory, ServerState(0, url, url, url, "", "", "", model_api=False, models=models))
+    return Client(directory, ServerState(2, url, url, url, "", "/", "", model_api=False, models=models))
 
 
 @pytest.mark.parametrize("responses", [[BUSY], [BUSY] * 3, [DIED], [BUSY, DIED], [DIED, BUSY]])

@@ -1,13 +1,10 @@
 """The files in ``deploy/``: scripts and configuration work, and agree with each other."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
@@ -18,10 +15,15 @@ import pytest
 import yaml
 
 from lightmeter.project import Project
+from lightmeter.serve.gateway.server import DRAIN_S
+from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.torchserve.config import declared_metrics, free_ports
 from lightmeter.serve.torchserve.java import find_java
-from tests.serve.support import make_photo, run_in_project
+from lightmeter.web import free_port
+from tests.serve.support import Endpoint, make_photo, requests_in_flight, run_in_project
+from tests.support import wait_until
 
+KEY = "a-key-that-never-expires"
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 
@@ -32,10 +34,18 @@ class Container:
     folder: Path
     environment: dict[str, str]
     url: str
+    process: "subprocess.Popen[bytes]"
 
     def ready(self) -> bool:
         """Return the result of the readiness probe."""
+        assert self.process.poll() is None, (self.folder / "console").read_text()[-3000:]
         return subprocess.run(["./ready.sh"], cwd=self.folder, env=self.environment, check=False).returncode == 0
+
+    def status(self, token: str) -> int:
+        """Return the status of a prediction."""
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{self.url}/predictions/tiny"
+        return httpx.post(url, content=make_photo(), headers=headers, trust_env=False, timeout=60).status_code
 
 
 @pytest.fixture(params=["", "--disable-token-auth"], ids=["tokens", "no tokens"])
@@ -43,47 +53,53 @@ def container(serve_project: Project, tmp_path: Path, request: pytest.FixtureReq
     for name in ("config.properties", "metrics.yaml", "ready.sh", "run.sh"):
         shutil.copy(DEPLOY / name, tmp_path)
     shutil.copytree(serve_project.archives, tmp_path / "archives")
-    ports = free_ports("127.0.0.1")
+    ports, public = free_ports(), free_port()
     configuration = (tmp_path / "config.properties").read_text()
-    for old, new in (("8080", ports.inference), ("8081", ports.management), ("8082", ports.metrics)):
+    for old, new in (("8080", public), ("8081", ports.management), ("8082", ports.metrics)):
         configuration = configuration.replace(f":{old}", f":{new}")
+    configuration = configuration.replace("0.0.0.0", "127.0.0.1").replace("min=1440", "min=0.1")
     grpc = f"grpc_inference_port={ports.grpc_inference}\ngrpc_management_port={ports.grpc_management}\n"
-    (tmp_path / "config.properties").write_text(configuration.replace("0.0.0.0", "127.0.0.1") + grpc)
-    (tmp_path / "tmp").mkdir()
+    (tmp_path / "config.properties").write_text(configuration + grpc)
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{find_java().path.parent}:/usr/bin:/bin",
         "TORCHSERVE_OPTIONS": request.param,
-        "MANAGEMENT_PORT": str(ports.management),
         "LOG_LOCATION": str(tmp_path / "logs"),
-        "METRICS_LOCATION": str(tmp_path / "logs"),
+        "TS_CONFIG_FILE": "/nonexistent",
+        KEY_VARIABLE: KEY,
     }
     with (tmp_path / "console").open("w") as console:
         process = subprocess.Popen(
             ["./run.sh"], cwd=tmp_path, env=environment, stdout=console, stderr=console, start_new_session=True
         )
-    yield Container(tmp_path, environment, f"http://127.0.0.1:{ports.inference}")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    container = Container(tmp_path, environment, f"http://127.0.0.1:{public}", process)
+    yield container
+    responses = requests_in_flight(Endpoint(container.url, KEY), process)
+    assert process.wait(30) == 0
+    assert [response.status_code for response in responses] == [200] * 24
+    assert "Traceback" not in (tmp_path / "console").read_text()
 
 
 @pytest.mark.server
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_image_predicts_once_its_probe_reports_ready(container: Container) -> None:
+def test_image_predicts_and_its_tokens_stay_valid(container: Container) -> None:
     assert not container.ready()
-    deadline = time.monotonic() + 90
-    while not container.ready():
-        assert time.monotonic() < deadline, (container.folder / "console").read_text()[-3000:]
-        time.sleep(0.3)
+    wait_until(container.ready, 90)
+    published = container.folder / "key_file.json"
+    tokens = container.environment["TORCHSERVE_OPTIONS"] == ""
 
-    keys = container.folder / "key_file.json"
-    headers = {"Content-Type": "application/octet-stream"}
-    if keys.is_file():
-        headers["Authorization"] = f"Bearer {json.loads(keys.read_text())['inference']['key']}"
-    response = httpx.post(f"{container.url}/predictions/tiny", content=make_photo(), headers=headers, trust_env=False)
+    def token() -> str:
+        return json.loads(published.read_text())["inference"]["key"]
 
-    assert keys.is_file() == (container.environment["TORCHSERVE_OPTIONS"] == "")
-    assert response.status_code == 200, response.text
-    assert response.json()["model"] == "tiny"
+    assert published.is_file() == tokens
+    first = token() if tokens else "any"
+    assert container.status(first) == 200
+    assert container.status("wrong") == (401 if tokens else 200)
+    if tokens:  # they live for six seconds
+        seen = {first}
+        wait_until(lambda: container.status(token()) == 200 and (seen.add(token()) or len(seen) > 2))
+        assert container.status(first) == 401
+        assert container.status(KEY) == 200
+    assert container.ready()
 
 
 def test_declared_metrics_match_reported_metrics() -> None:
@@ -99,14 +115,20 @@ def test_files_copied_into_the_image_exist() -> None:
         assert (DEPLOY / name).is_file(), name
 
 
-def test_kubernetes_probes_check_the_workers() -> None:
-    deployment, service = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+def test_deployments_give_accepted_requests_the_time_that_they_may_take() -> None:
+    deployment, service, ingress = yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8"))
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    pause_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 
+    assert pod["terminationGracePeriodSeconds"] >= pause_s + DRAIN_S + 20
+    assert int(compose["x-serve"]["stop_grace_period"].rstrip("s")) >= DRAIN_S + 20
+    assert int(systemd_unit()["Service"]["TimeoutStopSec"]) >= DRAIN_S + 20
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["exec"]["command"] == ["./ready.sh"]
-    assert {port["name"] for port in container["ports"]} == {"inference", "metrics"}
+        assert container[probe]["httpGet"] == {"path": "/ping", "port": "inference"}
     assert service["spec"]["ports"][0]["targetPort"] == "inference"
+    assert "non_idempotent" in str(ingress["metadata"]["annotations"])
 
 
 def systemd_unit() -> ConfigParser:
@@ -118,7 +140,7 @@ def systemd_unit() -> ConfigParser:
 
 def test_systemd_unit_starts_and_stops_a_server(second_project: Project) -> None:
     service = systemd_unit()["Service"]
-    port = free_ports("127.0.0.1").inference
+    port = free_port()
 
     def run(line: str) -> None:
         command, *args = line.replace("--port 8080", f"--port {port}").split()
@@ -152,22 +174,27 @@ def test_systemd_unit_is_valid(tmp_path: Path) -> None:
     assert result.stderr == ""
 
 
-def test_image_installs_the_requirements_of_archives() -> None:
+def test_image_installs_what_archives_and_the_supervisor_import() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    lines = [line for line in re.split("&&|\n", text) if "pip install" in line]
+    lines = [line for line in re.split("&&|\n", text) if "pip install" in line and "--no-deps" not in line]
     requirements = [word.strip('"') for line in lines for word in line.split("pip install")[1].split()]
-    installed = {re.split("[<>=]", word)[0] for word in requirements if not word.startswith(("-", "http"))}
+    installed = {re.split("[<>=]", word)[0] for word in requirements if not word.startswith(("-", "https:"))}
+    gateway = {"httpx", "psutil", "python-multipart", "starlette", "uvicorn"}
+    program = "import lightmeter.serve.torchserve.supervisor, sys; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", program], text=True).split()
 
-    assert installed == {"torch", "numpy", "pillow", "safetensors", "pyyaml", "torchserve"}
+    assert installed == {"torch", "numpy", "pillow", "safetensors", "pyyaml", "torchserve"} | gateway
+    assert not {"pydantic", "typer", "torch", "numpy", "yaml", "pyarrow"} & set(modules)
 
 
 def test_compose_services_agree_with_configuration() -> None:
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
     configuration = (DEPLOY / "config.properties").read_text(encoding="utf-8")
+    proxy = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
     (port,) = re.findall(r"^inference_address=http://0\.0\.0\.0:(\d+)$", configuration, re.MULTILINE)
 
-    assert services["serve"]["build"] == "."
-    assert f"--to serve:{port}" in services["proxy"]["command"]
-    assert services["proxy"]["depends_on"]["serve"]["condition"] == "service_healthy"
-    assert "\nHEALTHCHECK " in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    for name in services["proxy"]["depends_on"]:
+        assert services[name]["build"] == "."
+        assert f"server {name}:{port} " in proxy
+        assert services["proxy"]["depends_on"][name]["condition"] == "service_healthy"
     assert all(mapping.startswith("127.0.0.1:") for mapping in services["proxy"]["ports"])

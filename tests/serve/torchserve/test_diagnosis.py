@@ -6,7 +6,7 @@ import pytest
 
 from lightmeter.errors import LightmeterError
 from lightmeter.serve.torchserve import diagnosis
-from lightmeter.serve.torchserve.diagnosis import diagnose_worker, java_error, last_lines
+from lightmeter.serve.torchserve.diagnosis import diagnose_worker, first_error, last_lines
 from lightmeter.serve.torchserve.state import ServerDirectory
 
 LOG = """\
@@ -57,12 +57,26 @@ def test_running_worker_has_no_diagnosis(directory: ServerDirectory) -> None:
     assert diagnose_worker(directory, "good_1.0") is None
 
 
-def test_last_error_of_java_is_reported(directory: ServerDirectory) -> None:
-    console = directory.logs / "console.log"
-    console.write_text("Error: first\n  at line\nException: last\nbye\n")
-    assert java_error(directory) == "Exception: last"
-    console.write_text("\n")
-    assert java_error(directory) == "no output"
+HOOK = 'Exception in thread "Thread-1" java.lang.NullPointerException: in the shutdown hook'
+LINES = {
+    "xpu-smi not available or failed: Cannot run program\n"
+    "2026-01-01T00:00:00,000 [DEBUG] main org.pytorch.serve.util.ConfigManager - xpu-smi error=2\n"
+    "Invalid configuration: Malformed input or input contains unmappable characters: key_file.json\n"
+    f"{HOOK}": "Invalid configuration: Malformed input or input contains unmappable characters: key_file.json",
+    "2026-01-01T00:00:00,000 [ERROR] main org.pytorch.serve.ModelServer - Server failed to start\n"
+    "java.net.BindException: Address already in use": "java.net.BindException: Address already in use",
+    "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nError: first\n  at line\nException: last\nbye": "Error: first",
+    "lightmeter: TorchServe ended with exit code 1.": "TorchServe ended with exit code 1",
+    "bye": "bye",
+    "\n": "no output",
+}
+
+
+@pytest.mark.parametrize("console", LINES)
+def test_first_error_of_the_server_is_reported(directory: ServerDirectory, console: str) -> None:
+    (directory.logs / "console.log").write_text(console)
+
+    assert first_error(directory) == LINES[console]
 
 
 def test_missing_log_raises_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
-from lightmeter.serve.torchserve.config import Ports, write_configuration
+from lightmeter.serve.torchserve.config import Ports, addresses, write_configuration
 from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
 from lightmeter.settings import ServeSection
 from tests.serve.support import RunningServer, break_archive, make_photo, run_in_project
@@ -74,9 +74,11 @@ def test_status_contains_mean_latency(server: RunningServer, command: Command, p
 
 
 def test_server_listens_on_loopback_only(server: RunningServer) -> None:
+    gateway = psutil.Process(server.state.pid)
     listening = {
         connection.laddr.ip
-        for connection in psutil.Process(server.state.pid).net_connections("tcp")
+        for process in (gateway, *gateway.children())
+        for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
 
@@ -85,23 +87,9 @@ def test_server_listens_on_loopback_only(server: RunningServer) -> None:
 
 
 def configuration(directory: ServerDirectory, settings: ServeSection) -> str:
-    write_configuration(directory, settings, Ports(1, 2, 3, 4, 5), [], model_api=False)
+    urls = addresses(settings.host, 1, Ports(2, 3, 4, 5))
+    write_configuration(directory, settings, urls["inference"], Ports(2, 3, 4, 5), [], model_api=False)
     return directory.configuration.read_text()
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_host_setting_changes_the_inference_address_only(tmp_path: Path, host: str) -> None:
-    text = configuration(ServerDirectory(tmp_path), ServeSection(host=host))
-
-    addresses = dict(line.split("=", 1) for line in text.splitlines() if "_address=" in line)
-    assert host in addresses.pop("inference_address")
-    assert set(addresses) == {
-        "management_address",
-        "metrics_address",
-        "grpc_inference_address",
-        "grpc_management_address",
-    }
-    assert all("127.0.0.1" in address for address in addresses.values())
 
 
 def test_configuration_escapes_special_characters(tmp_path: Path) -> None:
@@ -188,20 +176,22 @@ def test_two_projects_serve_at_once_and_stop_removes_everything(
     assert [result.document for result in served] == [result.document for result in in_process]
     assert served[0].document != served[1].document
     assert state.grpc != server.state.grpc
-    assert stopped.document["stopped"] == 2
-    assert processes.processes_of(state) == []
+    assert stopped.document["stopped"] == 3  # gateway, Java and a worker
+    assert processes.processes_of(state.temporary) == []
     assert not Path(state.temporary).exists()
     assert run_in_project("serve", "status", project=server.project).document["running"] is True
 
 
-def test_stop_terminates_workers_after_java_was_killed(second_project: Project) -> None:
+def test_stop_terminates_workers_after_everything_else_was_killed(second_project: Project) -> None:
     run_in_project("serve", "start", project=second_project)
     state = saved_state(second_project)
+    (java,) = psutil.Process(state.pid).children()
     os.kill(state.pid, signal.SIGKILL)
+    java.kill()
 
     assert run_in_project("serve", "status", project=second_project).code == 1
     assert run_in_project("serve", "stop", project=second_project).code == 0
-    assert processes.processes_of(state) == []
+    assert processes.processes_of(state.temporary) == []
 
 
 def test_stop_terminates_server_after_start_was_killed(second_project: Project, lightmeter: CommandRunner) -> None:
@@ -214,7 +204,7 @@ def test_stop_terminates_server_after_start_was_killed(second_project: Project, 
         start.kill()
 
     assert run_in_project("serve", "stop", project=second_project).code == 0
-    assert processes.processes_of(state) == []
+    assert processes.processes_of(state.temporary) == []
 
 
 def test_broken_model_fails_with_the_error_of_its_worker(second_project: Project) -> None:

@@ -1,0 +1,160 @@
+"""The gateway's HTTP interface: predictions, explanations and health checks.
+
+| path | method | token |
+|---|---|---|
+| ``/predictions/MODEL[/VERSION]``, ``/explanations/MODEL[/VERSION]`` | POST, PUT | yes |
+| ``/ping``, ``/health`` | GET | no |
+"""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from lightmeter.serve.gateway.fields import InvalidForm, request_fields
+from lightmeter.web import read_body
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A prediction request for an engine.
+
+    Attributes:
+        model: Model name: letters, digits, ``.``, ``_`` and ``-``.
+        version: Model version, of the same characters; empty for the active one.
+        fields: Fields of the request: the photograph, or JSON that contains it, and options.
+        explain: Whether the request was sent to ``/explanations``.
+    """
+
+    model: str
+    version: str
+    fields: Mapping[str, bytes]
+    explain: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An engine's response: a status and a JSON document."""
+
+    status: int
+    document: Mapping[str, Any]
+
+
+class EngineUnavailable(Exception):
+    """The engine does not respond; the message is a sentence for the client."""
+
+
+class Engine(Protocol):
+    """A prediction server that only the gateway talks to."""
+
+    async def ready(self) -> bool:
+        """Return whether every model can answer a request now."""
+
+    async def predict(self, call: Call) -> Answer:
+        """Answer a request.
+
+        Raises:
+            EngineUnavailable: The engine does not respond.
+        """
+
+
+def gateway_app(engine: Engine, accepts_token: Callable[[str], bool] | None, max_bytes: int) -> Starlette:
+    """Create the gateway's application.
+
+    Args:
+        engine: The engine that predicts.
+        accepts_token: Returns whether a bearer token is valid; None if no token is needed.
+        max_bytes: Maximum size of a request's body.
+    """
+
+    async def predict(request: Request) -> Response:
+        if accepts_token and not accepts_token(_bearer_token(request)):
+            raise HTTPException(
+                401,
+                "A valid token is required in the header 'Authorization: Bearer TOKEN'.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+        if not all(_NAME.fullmatch(name) for name in request.path_params.values()):
+            raise HTTPException(404, "There is no model of this name.")
+        _check_length(request, max_bytes)
+        body = await read_body(request, max_bytes)
+        query = dict(request.query_params)
+        try:
+            fields = await run_in_threadpool(request_fields, request.headers.get("content-type", ""), body, query)
+            answer = await engine.predict(_call(request, fields))
+        except InvalidForm as error:
+            raise HTTPException(400, str(error)) from error
+        except EngineUnavailable as error:
+            raise HTTPException(503, str(error)) from error
+        return JSONResponse(_one_shape(answer), answer.status)
+
+    async def health(_: Request) -> Response:
+        ready = await engine.ready()
+        return JSONResponse({"status": "Healthy" if ready else "Unhealthy"}, 200 if ready else 503)
+
+    routes = [
+        Route(f"/{kind}/{{model}}{version}", predict, methods=["POST", "PUT"], name=kind)
+        for kind in ("predictions", "explanations")
+        for version in ("", "/{version}")
+    ]
+    routes += [Route(path, health, methods=["GET"]) for path in ("/ping", "/health")]
+    return Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: _client_left, Exception: _failure},
+    )
+
+
+def error_document(status: int, reason: str) -> dict[str, Any]:
+    """Return the document of every error."""
+    return {"error": {"status": status, "reason": reason}}
+
+
+def _bearer_token(request: Request) -> str:
+    """Return the bearer token of a request; the scheme's letter case does not matter (RFC 9110, section 11.1)."""
+    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _check_length(request: Request, max_bytes: int) -> None:
+    """Refuse a body by its announced length, before it is read."""
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and int(length) > max_bytes:
+        raise HTTPException(413, f"The body exceeds the limit of {max_bytes} bytes.", {"Connection": "close"})
+
+
+def _call(request: Request, fields: Mapping[str, bytes]) -> Call:
+    model, version = request.path_params["model"], request.path_params.get("version", "")
+    return Call(model, version, fields, explain=request.url.path.startswith("/explanations/"))
+
+
+def _one_shape(answer: Answer) -> Mapping[str, Any]:
+    """Return the document of an answer; an engine's own errors, of any shape, become ours."""
+    document = answer.document
+    if answer.status < 400 or set(document) == {"error"}:
+        return document
+    reason = document.get("message") or document.get("detail") or "The engine gave no reason."
+    return error_document(answer.status, str(reason)[:500])
+
+
+def _http_error(_: Request, error: Any) -> Response:
+    return JSONResponse(error_document(error.status_code, error.detail), error.status_code, error.headers)
+
+
+def _client_left(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it
+
+
+def _failure(_: Request, error: Exception) -> Response:
+    _log.error("A request failed: %r", error)
+    return JSONResponse(error_document(500, "The request failed; see the server's log."), 500)

@@ -1,0 +1,1 @@
+"""Serve a run with LitServe instead of TorchServe (extra ``lightmeter[litserve]``)."""

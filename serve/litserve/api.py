@@ -1,0 +1,80 @@
+"""The LitServe process: a private engine on loopback that only the gateway talks to.
+
+A request is ``{"fields": {NAME: BASE64}, "explain": …}``, with the fields that TorchServe would pass to
+its handler; the response is ``{"status": …, "document": …}``.
+"""
+
+import base64
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from litserve import LitAPI, LitServer
+
+from lightmeter.models.runtime.spec import read_spec
+from lightmeter.serve.handler.service import PredictionService
+from lightmeter.web import LOOPBACK
+
+TIMEOUT_S = 120
+
+
+class PredictionAPI(LitAPI):
+    """LitServe API of one model.
+
+    Args:
+        run: Run directory.
+        path: Path of the API.
+    """
+
+    def __init__(self, run: Path, path: str) -> None:
+        super().__init__(api_path=path)
+        self._run = run
+
+    def setup(self, device: str) -> None:
+        """Load the model, once in each worker."""
+        torch.set_num_threads(1)
+        self._service = PredictionService.load(self._run, device)
+
+    def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the request as it is; `predict` answers whatever is wrong with it."""
+        return request
+
+    def predict(self, x: dict[str, Any]) -> dict[str, Any]:
+        """Return the prediction, or the error."""
+        fields = {name: base64.b64decode(value) for name, value in x["fields"].items()}
+        response = self._service.respond(fields, explain=x["explain"])
+        return {"status": response.status, "document": response.document}
+
+
+def run_engine(run: Path, port: int, workers: int) -> None:
+    """Serve a run on loopback until SIGTERM, which LitServe itself ignores."""
+    main_pid = os.getpid()
+
+    def exit_process(*_: object) -> None:  # in this process and in those that LitServe forks
+        raise KeyboardInterrupt if os.getpid() == main_pid else SystemExit
+
+    signal.signal(signal.SIGTERM, exit_process)
+    logging.getLogger("litserve.server").addFilter(_is_relevant)
+    path = f"/predictions/{read_spec(run).name}"
+    server = LitServer(
+        PredictionAPI(run, path),
+        accelerator="auto",
+        workers_per_device=workers,
+        timeout=TIMEOUT_S,
+        disable_openapi_url=True,
+        max_payload_size=None,  # the gateway limits it
+    )
+    server.run(host=LOOPBACK, port=port, num_api_servers=1, generate_client_file=False, log_level="warning")
+
+
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Return False for errors of LitServe's watchdog at shutdown, when the process it monitors has already exited."""
+    return not (record.exc_info and isinstance(record.exc_info[1], EOFError | ConnectionError))
+
+
+if __name__ == "__main__":
+    run_engine(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,154 @@
+"""Run LitServe behind the gateway: the same requests, responses, tokens and health checks as with TorchServe."""
+
+import asyncio
+import base64
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+
+from lightmeter.errors import LightmeterError
+from lightmeter.models.runtime.spec import ModelSpec
+from lightmeter.serve.gateway import server
+from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable, error_document, gateway_app
+from lightmeter.serve.gateway.tokens import Tokens
+from lightmeter.web import LOOPBACK, free_port
+
+_POLL_S = 0.2
+_STOP_S = 10
+_HEALTH_TIMEOUT_S = 5
+_OK, _NOT_FOUND = 200, 404
+
+
+@dataclass(frozen=True)
+class LitServeOptions:
+    """Options of a server.
+
+    Attributes:
+        host: Host to listen on.
+        port: Port to listen on; 0 for any free port.
+        workers: Number of worker processes.
+        max_bytes: Maximum size of a request.
+        token: Token that requests need; empty for none.
+    """
+
+    host: str = LOOPBACK
+    port: int = 0
+    workers: int = 1
+    max_bytes: int = 50_000_000
+    token: str = ""
+
+
+class LitServeEngine:
+    """A LitServe that listens on loopback.
+
+    Args:
+        url: Its address.
+        spec: Specification of its model.
+    """
+
+    def __init__(self, url: str, spec: ModelSpec) -> None:
+        self._url, self._spec = url, spec
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
+        self._http = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(None, connect=10), trust_env=False)
+
+    async def ready(self) -> bool:
+        """Return whether the workers have loaded the model."""
+        try:
+            response = await self._http.get(f"{self._url}/health", timeout=_HEALTH_TIMEOUT_S)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == _OK
+
+    async def predict(self, call: Call) -> Answer:
+        """Answer a request.
+
+        Raises:
+            EngineUnavailable: LitServe does not respond.
+        """
+        name, version = self._spec.name, self._spec.version
+        if call.model != name:
+            return Answer(_NOT_FOUND, error_document(_NOT_FOUND, f"Model not found: {call.model}"))
+        if call.version not in {"", version}:
+            reason = f"Model version: {call.version} does not exist for model: {name}"
+            return Answer(_NOT_FOUND, error_document(_NOT_FOUND, reason))
+        fields = {field: base64.b64encode(value).decode() for field, value in call.fields.items()}
+        try:
+            response = await self._http.post(
+                f"{self._url}/predictions/{name}", json={"fields": fields, "explain": call.explain}
+            )
+            document = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise EngineUnavailable("LitServe does not respond; it may be starting. Try again.") from error
+        if response.status_code != _OK:
+            return Answer(response.status_code, document)
+        return Answer(document["status"], document["document"])
+
+
+def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: Callable[[str], None]) -> None:
+    """Serve a run until Ctrl-C or SIGTERM, and then answer the requests that were accepted.
+
+    Args:
+        run: Run directory.
+        spec: Specification of its model.
+        options: Options of the server.
+        on_ready: Called with the address once the model is loaded.
+
+    Raises:
+        UsageError: The address cannot be bound.
+        LightmeterError: LitServe ended by itself.
+    """
+    listener = server.listen(options.host, options.port)
+    port = free_port()
+    engine = LitServeEngine(f"http://{LOOPBACK}:{port}", spec)
+    tokens = Tokens(0, options.token)
+    app = gateway_app(engine, tokens.accepts if options.token else None, options.max_bytes)
+    url = server.url_of(options.host, listener.getsockname()[1])
+    command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
+    # LIT_*: LitServe's own settings, such as a key for the private engine; no Ctrl-C reaches another process group.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        server.run(app, listener, [partial(_watch, process), partial(_announce, engine, partial(on_ready, url))])
+    finally:
+        _stop(process)
+
+
+async def _watch(process: subprocess.Popen[bytes]) -> None:
+    """Wait until LitServe ends.
+
+    Raises:
+        LightmeterError: It ended.
+    """
+    while process.poll() is None:  # noqa: ASYNC110 - a thread that waits for it would outlive the server
+        await asyncio.sleep(_POLL_S)
+    raise LightmeterError(f"LitServe ended with exit code {process.returncode}; see its messages above.")
+
+
+async def _announce(engine: LitServeEngine, on_ready: Callable[[], None]) -> None:
+    while not await engine.ready():  # noqa: ASYNC110 - LitServe does not tell
+        await asyncio.sleep(_POLL_S)
+    on_ready()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop LitServe and the processes that it forked."""
+    with suppress(psutil.NoSuchProcess):
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    process.kill()
+    process.wait()

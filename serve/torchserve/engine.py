@@ -1,0 +1,116 @@
+"""TorchServe as the engine behind the gateway."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable
+
+_PLAIN = {"Content-Type": "application/octet-stream"}
+_PHOTO_PART = "photo"  # a part with a file name is never decoded as text
+_READY_TIMEOUT_S = 5.0
+_READING_TRIES = 20
+
+
+class TorchServeEngine:
+    """A TorchServe that listens on loopback.
+
+    Args:
+        inference: Address of its inference API.
+        management: Address of its management API.
+        keys: File in which it writes its tokens; it does not exist if tokens are disabled.
+
+    Attributes:
+        tokens: Its tokens, as they were last read: ``inference``, ``management`` and ``API``.
+    """
+
+    def __init__(self, inference: str, management: str, keys: Path) -> None:
+        self._inference, self._management, self._keys = inference, management, keys
+        self.tokens: Mapping[str, Any] = {}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
+        # TorchServe itself ends requests that take too long; the time in its queue has no limit.
+        self._http = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(None, connect=10), trust_env=False)
+
+    async def ready(self) -> bool:
+        """Return whether every version of every model has a ready worker.
+
+        TorchServe's ``/ping`` is not used: it says "Healthy" even when all workers are dead.
+        """
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                names = [model["modelName"] for model in (await self._manage("/models"))["models"]]
+                models = [model for name in names for model in await self._manage(f"/models/{name}/all")]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, TimeoutError):
+            return False
+        return bool(models) and all(has_ready_worker(model) for model in models)
+
+    async def predict(self, call: Call) -> Answer:
+        """Answer a request.
+
+        Raises:
+            EngineUnavailable: TorchServe does not respond.
+        """
+        kind = "explanations" if call.explain else "predictions"
+        path = f"/{kind}/{call.model}" + (f"/{call.version}" if call.version else "")
+        try:
+            response = await self._http.post(
+                self._inference + path, **_body(call.fields, self._authorization("inference"))
+            )
+        except httpx.HTTPError as error:
+            raise EngineUnavailable("TorchServe does not respond; it may be starting. Try again.") from error
+        try:
+            document = response.json()
+        except ValueError:
+            document = {}
+        return Answer(response.status_code, document if isinstance(document, dict) else {})
+
+    async def renew_token(self) -> None:
+        """Let TorchServe replace its inference token, which only the gateway and gRPC clients use."""
+        response = await self._http.get(
+            f"{self._management}/token?type=inference", headers=self._authorization("API"), timeout=_READY_TIMEOUT_S
+        )
+        response.raise_for_status()
+        await self.read_tokens()
+
+    async def read_tokens(self) -> Mapping[str, Any]:
+        """Read and return TorchServe's tokens.
+
+        Raises:
+            OSError: There is no file.
+            ValueError: The file is not complete; TorchServe does not write it atomically.
+        """
+        for attempt in range(_READING_TRIES):
+            try:
+                tokens = json.loads(self._keys.read_text(encoding="utf-8"))
+                self.tokens = {kind: tokens[kind] for kind in ("inference", "management", "API") if tokens[kind]["key"]}
+                break
+            except (ValueError, KeyError):
+                if attempt == _READING_TRIES - 1:
+                    raise
+                await asyncio.sleep(0.05)
+        return self.tokens
+
+    async def _manage(self, path: str) -> Any:
+        response = await self._http.get(self._management + path, headers=self._authorization("management"))
+        response.raise_for_status()
+        return response.json()
+
+    def _authorization(self, kind: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.tokens[kind]['key']}"} if kind in self.tokens else {}
+
+
+def has_ready_worker(model: Mapping[str, Any]) -> bool:
+    """Return whether a worker is ready, from TorchServe's description of a model."""
+    return any(worker["status"] == "READY" for worker in model["workers"])
+
+
+def _body(fields: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return a request's body and headers: a plain body, or a form if there are options."""
+    if set(fields) == {"body"}:
+        return {"content": fields["body"], "headers": {**headers, **_PLAIN}}
+    return {"files": {name: (_PHOTO_PART, value) for name, value in fields.items()}, "headers": headers}
