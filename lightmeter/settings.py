@@ -55,8 +55,13 @@ class CrawlSection(Section):
     delay_s: float = Field(0.0, ge=0, description="minimum delay between requests to a host, in seconds")
     attempts: int = Field(3, ge=1, description="attempts per photograph")
     timeout_s: float = Field(60.0, gt=0, description="response timeout, in seconds")
-    max_retry_after_s: float = Field(600.0, ge=0, description="longest Retry-After that is obeyed, in seconds")
+    max_retry_after_s: float = Field(
+        600.0, ge=0, description="longest Retry-After and Crawl-delay that are obeyed, in seconds"
+    )
     max_bytes: int = Field(200_000_000, gt=0, description="maximum file size")
+    max_page_bytes: int = Field(10_000_000, gt=0, description="maximum size of a web page, unpacked")
+    max_robots_bytes: int = Field(512_000, ge=512_000, description="bytes of a robots.txt that are read")
+    max_header_bytes: int = Field(64_000, ge=1000, description="maximum size of the headers of a response")
     private_addresses: bool = Field(default=False, description="allow private and loopback addresses")
 
 

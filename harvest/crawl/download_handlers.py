@@ -1,19 +1,60 @@
-"""Scrapy download handlers for local files and for URL schemes of sources."""
+"""Scrapy download handlers for the web, for local files and for URL schemes of sources."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.core.downloader.handlers.http11 import (
+    HTTP11DownloadHandler,
+    _LenientHTTP11ClientFactory,
+    _LenientHTTP11ClientProtocol,
+    _LenientHTTPClientParser,
+)
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CannotResolveHostError
 from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
+from scrapy.utils.httpobj import urlparse_cached
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.web._newclient import HTTP11ClientProtocol
+from twisted.web._newclient import Request as HttpRequest
+from twisted.web.iweb import IResponse
 from w3lib.url import file_uri_to_path
 
-from lightmeter.harvest.crawl.spider import DownloadError, HarvestSpider
+from lightmeter.harvest.crawl.addresses import PrivateAddress
+from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
+from lightmeter.harvest.crawl.spider import HarvestSpider
 
 Readers = Mapping[str, Callable[[str], bytes]]
 """Functions that return the bytes for a URL, by URL scheme."""
+
+
+class HttpHandler(HTTP11DownloadHandler):
+    """Scrapy's handler, with a limit on the headers of a response, and private addresses told from unknown hosts."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._private_hosts: set[str] = crawler.settings["LIGHTMETER_PRIVATE_HOSTS"]
+        limit = crawler.settings.getint("LIGHTMETER_MAX_HEADER_BYTES")
+        self._pool._factory = cast("type[_LenientHTTP11ClientFactory]", partial(_Factory, limit))  # noqa: SLF001
+
+    async def download_request(self, request: Request) -> Response:
+        """Return the response to a request.
+
+        Raises:
+            PrivateAddress: The host has a private address.
+        """
+        try:
+            return await super().download_request(request)
+        except CannotResolveHostError:
+            host = urlparse_cached(request).hostname or ""
+            if host in self._private_hosts:
+                raise PrivateAddress(host) from None
+            raise
 
 
 class FileHandler(BaseDownloadHandler):
@@ -34,6 +75,45 @@ class SchemeHandler(BaseDownloadHandler):
         readers: Readers = self.crawler.settings["LIGHTMETER_READERS"]
         read = readers[request.url.partition(":")[0]]
         return Response(request.url, body=await spider.workers.run(read, request.url))
+
+
+class _Parser(_LenientHTTPClientParser):
+    """Counts the bytes of status lines and headers, of interim responses too."""
+
+    MAX_LENGTH: int  # of a line
+    max_bytes: int
+    received = 0
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+        self.received += len(line) + 1
+        if self.received > self.max_bytes:
+            raise HeadersTooLarge
+        super().lineReceived(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
+        raise HeadersTooLarge
+
+
+class _Protocol(_LenientHTTP11ClientProtocol):
+    max_bytes: int
+
+    def request(self, request: HttpRequest) -> "Deferred[IResponse]":
+        response = super().request(request)
+        parser = cast("_Parser", self._parser)
+        parser.__class__ = _Parser  # as Scrapy does, because Twisted creates the parser
+        parser.max_bytes = parser.MAX_LENGTH = self.max_bytes
+        return response
+
+
+class _Factory(_LenientHTTP11ClientFactory):
+    def __init__(self, max_bytes: int, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]
+        self._max_bytes = max_bytes
+
+    def buildProtocol(self, addr: IAddress | None) -> HTTP11ClientProtocol:  # noqa: N802
+        protocol = _Protocol(self._quiescentCallback)  # type: ignore[no-untyped-call]
+        protocol.max_bytes = self._max_bytes
+        return protocol
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -1,207 +1,160 @@
-"""Scrapy downloader middlewares: politeness, opt-outs, private addresses, rate limits and back-pressure."""
+"""Scrapy downloader middlewares: rules of sites, opt-outs, busy hosts and encoded responses."""
 
-import asyncio
-import ipaddress
-import time
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, cast
-from urllib.parse import urlsplit
+import zlib
+from typing import cast
 
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.exceptions import IgnoreRequest, StopDownload
 from scrapy.http import Response
-from scrapy.resolver import CachingThreadedResolver
-from twisted.internet.defer import Deferred
 
-from lightmeter.harvest.crawl.spider import HarvestSpider
-from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter, retry_after
+from lightmeter.harvest.crawl.opt_outs import header_opt_out
+from lightmeter.harvest.crawl.scheduler import HostScheduler
+from lightmeter.harvest.crawl.site_rules import SITE_FILE, origin_of
+from lightmeter.harvest.sources.rate_limit import retry_after
 
-_OK = 200
 _BUSY = {429, 503}
 _MAX_BUSY_RETRIES = 10
 _FIRST_PAUSE_S = 1.0
-_NO_TRAINING = {"noai", "noimageai"}
-_ALLOW_PRIVATE = "set private_addresses = true under [crawl] in lightmeter.toml to allow it"
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+
+class SiteRulesMiddleware:
+    """Refuse requests that a site's robots.txt or tdmrep.json does not allow, also after redirects."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "SiteRulesMiddleware":
+        """Keep the crawler, whose scheduler has the rules."""
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        """Check a request.
+
+        Raises:
+            IgnoreRequest: The site does not allow it.
+            Exception: The site cannot be requested.
+        """
+        origin = origin_of(request)
+        if not origin or SITE_FILE in request.meta:
+            return
+        rules = await scheduler_of(self._crawler).site_rules.get(origin)
+        request.meta["dont_retry"] = rules.error is not None
+        rules.check(request.url)
+
+
+class OptOutMiddleware:
+    """Ignore photographs whose headers opt out of AI training or indexing; those of pages are read by the spider."""
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Check the headers of a photograph.
+
+        Raises:
+            IgnoreRequest: The response opts out.
+        """
+        if "item" in request.cb_kwargs and (reason := header_opt_out(response).reason):
+            raise IgnoreRequest(reason)
+        return response
 
 
 class RetryAfterMiddleware:
-    """Delay all requests to a host that answered 429 or 503, for as long as its Retry-After header asks.
+    """Pause all requests to a host that answered 429 or 503, for as long as its Retry-After header asks.
 
     Such a request is retried more often than one that failed. Without a header the pause doubles with each retry,
     starting at one second.
 
     Args:
+        crawler: Its scheduler holds the requests.
         max_pause_s: Longest pause. If a host asks for more, the photograph fails and ``harvest retry`` can retry it.
     """
 
-    def __init__(self, max_pause_s: float) -> None:
-        self._max_pause_s = max_pause_s
-        self._not_before: defaultdict[str, float] = defaultdict(float)
+    def __init__(self, crawler: Crawler, max_pause_s: float) -> None:
+        self._crawler, self._max_pause_s = crawler, max_pause_s
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "RetryAfterMiddleware":
         """Read the longest pause from the settings."""
-        return cls(crawler.settings.getfloat("LIGHTMETER_MAX_RETRY_AFTER_S"))
-
-    async def process_request(self, request: Request) -> None:
-        """Wait until the host's pause is over."""
-        await asyncio.sleep(max(0.0, self._not_before[_host(request)] - time.monotonic()))
+        return cls(crawler, crawler.settings.getfloat("LIGHTMETER_MAX_RETRY_AFTER_S"))
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Note the pause that a busy host asks for."""
         if response.status not in _BUSY:
             return response
-        requested_s = retry_after(_header(response, "Retry-After"))
+        requested_s = retry_after((response.headers.get("Retry-After") or b"").decode("latin-1"))
         pause_s = _FIRST_PAUSE_S * 2 ** request.meta.get("retry_times", 0) if requested_s is None else requested_s
         if pause_s > self._max_pause_s:
             request.meta["dont_retry"] = True
             return response
         if requested_s is not None:
             request.meta["max_retry_times"] = _MAX_BUSY_RETRIES
-        host = _host(request)
-        self._not_before[host] = max(self._not_before[host], time.monotonic() + pause_s)
+        scheduler_of(self._crawler).hold(request, pause_s)
         return response
 
 
-class OptOutMiddleware:
-    """Ignore responses that opt out of AI training: ``X-Robots-Tag: noai`` or ``noimageai``, ``TDM-Reservation: 1``.
+class ContentCodingMiddleware:
+    """Prepare the content coding of a response for Scrapy, which decodes it (RFC 9110, section 8.4).
 
-    The latter is the TDM Reservation Protocol (W3C community group, 2024), the former a convention of image hosts.
-    """
-
-    def process_response(self, request: Request, response: Response) -> Response:
-        """Check the headers of a response.
-
-        Raises:
-            IgnoreRequest: The response opts out.
-        """
-        for tag in _header(response, "X-Robots-Tag").lower().split(","):
-            if tag.rpartition(":")[2].strip() in _NO_TRAINING:
-                raise IgnoreRequest(f"opt-out: X-Robots-Tag {tag.strip()}")
-        if _header(response, "TDM-Reservation").strip() == "1":
-            raise IgnoreRequest("opt-out: TDM-Reservation")
-        return response
-
-
-class PrivateAddress(IgnoreRequest):
-    """The request goes to an address that is not public."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(f"private address: {host}; {_ALLOW_PRIVATE}")
-
-
-class PrivateAddressMiddleware:
-    """Refuse URLs with a private or loopback address, also after redirects; `PublicResolver` checks host names."""
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "PrivateAddressMiddleware":
-        """Stay disabled if the settings allow private addresses."""
-        if crawler.settings.getbool("LIGHTMETER_PRIVATE_ADDRESSES"):
-            raise NotConfigured
-        return cls()
-
-    def process_request(self, request: Request) -> None:
-        """Check the host of a request.
-
-        Raises:
-            PrivateAddress: The host is not public.
-        """
-        parts = urlsplit(request.url)
-        host = parts.hostname or ""
-        if parts.scheme not in {"http", "https"}:
-            return
-        try:
-            public = _is_public(host)
-        except ValueError:  # a host name
-            public = host != "localhost" and not host.endswith(".localhost")
-        if not public:
-            raise PrivateAddress(host)
-
-
-class PublicResolver(CachingThreadedResolver):
-    """DNS resolver that refuses private addresses, so that no host name can be redirected after the URL check."""
-
-    def getHostByName(self, name: str, timeout: Any = ()) -> "Deferred[str]":  # noqa: N802 - Twisted's name
-        """Resolve a host name; fails with `PrivateAddress` for a private address."""
-        return super().getHostByName(name, timeout).addCallback(self._check, name)
-
-    def _check(self, address: str, name: str) -> str:
-        if not _is_public(address):
-            raise PrivateAddress(name)
-        return address
-
-
-class RateLimitMiddleware:
-    """Delay requests to services with a rate limit.
+    ``identity`` is no coding, and a coding that the bytes do not have is ignored. Of a robots.txt only the first bytes
+    are received and decoded.
 
     Args:
-        limiters: Rate limits with their limiters; other hosts are not delayed.
+        max_page_bytes: Longest decoded page.
     """
 
-    def __init__(self, limiters: Sequence[tuple[RateLimit, RateLimiter]]) -> None:
-        self._limiters = limiters
+    def __init__(self, max_page_bytes: int) -> None:
+        self._max_page_bytes = max_page_bytes
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "RateLimitMiddleware":
-        """Read the limiters from the settings."""
-        return cls(crawler.settings["LIGHTMETER_RATE_LIMITERS"])
+    def from_crawler(cls, crawler: Crawler) -> "ContentCodingMiddleware":
+        """Read the longest page from the settings."""
+        middleware = cls(crawler.settings.getint("LIGHTMETER_MAX_PAGE_BYTES"))
+        crawler.signals.connect(middleware.bytes_received, signals.bytes_received)
+        return middleware
 
-    async def process_request(self, request: Request) -> None:
-        """Wait until the rate limit allows the request."""
-        host = urlsplit(request.url).hostname or ""
-        for limit, limiter in self._limiters:
-            if limit.owns(host):
-                await asyncio.sleep(limiter.take())
+    def process_request(self, request: Request) -> None:
+        """Limit the size of everything that is not a photograph."""
+        if "item" not in request.cb_kwargs:
+            request.meta["download_maxsize"] = 0 if SITE_FILE in request.meta else self._max_page_bytes
 
+    def bytes_received(self, data: bytes, request: Request) -> None:
+        """Stop the download of a robots.txt that is long enough.
 
-class BackpressureMiddleware:
-    """Delay downloads until fewer photographs are in flight.
-
-    A response without a photograph frees its slot at once: if it kept it until its retry, waiting requests could
-    occupy the whole downloader, and the retry would never start.
-    """
-
-    def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "BackpressureMiddleware":
-        """Keep the crawler; its spider has the in-flight limit."""
-        return cls(crawler)
-
-    async def process_request(self, request: Request) -> None:
-        """Wait for an in-flight slot, if the request downloads a photograph."""
-        if "item" in request.cb_kwargs:
-            await self._spider.in_flight.acquire(request.cb_kwargs["item"])
+        Raises:
+            StopDownload: There are enough bytes.
+        """
+        if SITE_FILE in request.meta:
+            received = request.meta["lightmeter_received"] = request.meta.get("lightmeter_received", 0) + len(data)
+            if received >= request.meta[SITE_FILE]:
+                raise StopDownload(fail=False)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Free the slot unless the response has a photograph."""
-        if response.status != _OK:
-            self._release(request)
-        return response
-
-    def process_exception(self, request: Request, exception: Exception) -> None:
-        """Free the slot."""
-        self._release(request)
-
-    def _release(self, request: Request) -> None:
-        if "item" in request.cb_kwargs:
-            self._spider.in_flight.release(request.cb_kwargs["item"])
-
-    @property
-    def _spider(self) -> HarvestSpider:
-        return cast("HarvestSpider", self._crawler.spider)
-
-
-def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address).is_global
+        """Correct the header ``Content-Encoding``."""
+        codings = ",".join(value.decode("latin-1") for value in response.headers.getlist("Content-Encoding")).lower()
+        names = [name for coding in codings.split(",") if (name := coding.strip()) not in {"", "identity"}]
+        body = response.body
+        if SITE_FILE in request.meta:
+            request.meta["download_maxsize"] = self._max_page_bytes
+            if names in (["gzip"], ["x-gzip"], ["deflate"]):
+                names, body = [], _decoded_start(body, request.meta[SITE_FILE])
+        if names[-1:] in (["gzip"], ["x-gzip"]) and not body.startswith(b"\x1f\x8b"):
+            names.pop()
+        headers = response.headers.copy()
+        headers.pop("Content-Encoding", None)
+        if names:
+            headers["Content-Encoding"] = ", ".join(names)
+        return response.replace(body=body, headers=headers) if codings else response
 
 
-def _host(request: Request) -> str:
-    return urlsplit(request.url).netloc
+def scheduler_of(crawler: Crawler) -> HostScheduler:
+    """Return the scheduler of a crawler that runs."""
+    return cast("HostScheduler", crawler.engine and crawler.engine.scheduler)
 
 
-def _header(response: Response, name: str) -> str:
-    return ",".join(value.decode("latin-1") for value in response.headers.getlist(name))
+def _decoded_start(body: bytes, size: int) -> bytes:
+    """Return the first bytes of a compressed body, or the body if it is not compressed."""
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, size)
+    except zlib.error:
+        return body

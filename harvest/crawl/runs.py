@@ -20,6 +20,7 @@ from lightmeter.harvest.catalogue.removal import remove_unnamed
 from lightmeter.harvest.catalogue.session import CatalogueError, open_engine, pages, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
+from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
 from lightmeter.harvest.crawl.settings import rate_limiter
 from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
@@ -97,6 +98,8 @@ def resume_run(project: Project, run: int | None) -> RunResult:
 def retry_failed(project: Project, reason: str | None) -> RunResult:
     """Retry failed sightings of all runs, except those that a running process works on.
 
+    Those of sites whose robots.txt could not be read are retried, too.
+
     Args:
         project: The project.
         reason: Start of the reason of the failures to retry; None for all.
@@ -105,7 +108,8 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
         UsageError: There is nothing to retry.
     """
     engine = open_engine(project)
-    failed = (SightingRecord.state == SightingState.FAILED) & SightingRecord.media_url.is_not(None)
+    unreachable = (SightingRecord.state == SightingState.REFUSED) & SightingRecord.reason.startswith(UNREACHABLE_ROBOTS)
+    failed = ((SightingRecord.state == SightingState.FAILED) | unreachable) & SightingRecord.media_url.is_not(None)
     if reason is not None:
         failed &= SightingRecord.reason.startswith(reason, autoescape=True)
 

@@ -6,16 +6,16 @@ from typing import Any
 from scrapy.resolver import CachingThreadedResolver
 
 from lightmeter import console
-from lightmeter.harvest.crawl.download_handlers import FileHandler, Readers, SchemeHandler
+from lightmeter.harvest.crawl.addresses import PrivateAddressMiddleware, PublicResolver
+from lightmeter.harvest.crawl.download_handlers import FileHandler, HttpHandler, Readers, SchemeHandler
 from lightmeter.harvest.crawl.middlewares import (
-    BackpressureMiddleware,
+    ContentCodingMiddleware,
     OptOutMiddleware,
-    PrivateAddressMiddleware,
-    PublicResolver,
-    RateLimitMiddleware,
     RetryAfterMiddleware,
+    SiteRulesMiddleware,
 )
 from lightmeter.harvest.crawl.pipelines import IngestPipeline
+from lightmeter.harvest.crawl.scheduler import HostScheduler
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
@@ -43,8 +43,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
     crawl = project.settings.crawl
     return {
         "USER_AGENT": user_agent(crawl.contact),
-        "ROBOTSTXT_OBEY": True,
-        "ROBOTSTXT_USER_AGENT": "lightmeter",
+        "ROBOTSTXT_OBEY": False,  # SiteRulesMiddleware does, from the first request on
         "COOKIES_ENABLED": False,
         "REFERRER_POLICY": "no-referrer",
         "HTTPERROR_ALLOW_ALL": True,  # every response becomes an outcome
@@ -66,14 +65,20 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "RETRY_TIMES": crawl.attempts - 1,
         "RETRY_HTTP_CODES": _RETRIED_STATUS,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
-        "DOWNLOAD_HANDLERS": {"file": FileHandler, **dict.fromkeys(readers, SchemeHandler)},
+        "SCHEDULER": HostScheduler,
+        "DOWNLOAD_HANDLERS": {
+            **dict.fromkeys(("http", "https"), HttpHandler),
+            **dict.fromkeys(("data", "ftp", "s3"), None),
+            "file": FileHandler,
+            **dict.fromkeys(readers, SchemeHandler),
+        },
         "DOWNLOADER_MIDDLEWARES": {
             **dict.fromkeys(_UNUSED_MIDDLEWARES),
             PrivateAddressMiddleware: 50,
-            RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), so that every retry waits
+            SiteRulesMiddleware: 100,
+            RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), which its notes are for
             OptOutMiddleware: 556,
-            BackpressureMiddleware: 557,
-            RateLimitMiddleware: 560,  # last, so that every retry counts
+            ContentCodingMiddleware: 595,  # before Scrapy's HttpCompressionMiddleware (590) decodes
         },
         "EXTENSIONS": dict.fromkeys(_UNUSED_EXTENSIONS),
         "ITEM_PIPELINES": {IngestPipeline: 500},
@@ -81,6 +86,10 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "LIGHTMETER_RATE_LIMITERS": [(limit, rate_limiter(project, limit)) for limit in SERVICES],
         "LIGHTMETER_MAX_RETRY_AFTER_S": crawl.max_retry_after_s,
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
+        "LIGHTMETER_PRIVATE_HOSTS": set(),
+        "LIGHTMETER_MAX_PAGE_BYTES": crawl.max_page_bytes,
+        "LIGHTMETER_MAX_ROBOTS_BYTES": crawl.max_robots_bytes,
+        "LIGHTMETER_MAX_HEADER_BYTES": crawl.max_header_bytes,
         "LIGHTMETER_READERS": readers,
         "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.for_download(project.settings)),
     }

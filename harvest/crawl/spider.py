@@ -4,20 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import scrapy
-from scrapy import Request, signals
-from scrapy.exceptions import (
-    CannotResolveHostError,
-    CloseSpider,
-    DownloadCancelledError,
-    DownloadConnectionRefusedError,
-    DownloadTimeoutError,
-    IgnoreRequest,
-    ResponseDataLossError,
-)
+from scrapy import Request
+from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
@@ -25,23 +17,15 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
+from lightmeter.harvest.crawl.opt_outs import page_opt_out
+from lightmeter.harvest.crawl.reasons import failure_reason, is_success, status_reason
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Sighting, SpiderSource
 
-_GONE = {404, 410}
-_OK = 200
+if TYPE_CHECKING:
+    from lightmeter.harvest.crawl.scheduler import HostScheduler
+
 _SOURCE_FAILED, _CANNOT_STORE = "source failed", "cannot store"
-_IGNORED = {  # messages of Scrapy's own middlewares
-    "Forbidden by robots.txt": (SightingState.REFUSED, "robots.txt"),
-    "max redirections reached": (SightingState.FAILED, "too many redirects"),
-}
-_ERRORS: dict[type[Exception], str] = {
-    DownloadCancelledError: "too many bytes",
-    DownloadTimeoutError: "timeout",
-    ResponseDataLossError: "connection cut",
-    DownloadConnectionRefusedError: "connection refused",
-    CannotResolveHostError: "host not found",
-}
 _PLACEHOLDER_MAX_BYTES = 4096
 _PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
     "d835884373f4d6c8f24742ceabe74946",  # imgur: 161 × 81, "The image you are requesting does not exist"
@@ -58,10 +42,6 @@ class DownloadedPhoto:
     data: bytes = field(repr=False)
 
 
-class DownloadError(Exception):
-    """A local file or a source's own URL cannot be read; the message is the reason of the sighting."""
-
-
 class InFlightLimit:
     """Limits the photographs between download and catalogue, and so the memory and what a kill can lose.
 
@@ -70,20 +50,21 @@ class InFlightLimit:
     """
 
     def __init__(self, size: int) -> None:
-        self._slots = asyncio.Semaphore(size)
+        self._size = size
         self._sightings: set[int] = set()
 
-    async def acquire(self, item: RequestItem) -> None:
-        """Wait for a free slot; an item that already has one keeps it."""
-        if item.sighting_id not in self._sightings:
-            await self._slots.acquire()
-            self._sightings.add(item.sighting_id)
+    @property
+    def has_room(self) -> bool:
+        """Whether another photograph may be downloaded."""
+        return len(self._sightings) < self._size
+
+    def acquire(self, item: RequestItem) -> None:
+        """Count an item as in flight."""
+        self._sightings.add(item.sighting_id)
 
     def release(self, item: RequestItem) -> None:
-        """Free the slot of an item, if it has one."""
-        if item.sighting_id in self._sightings:
-            self._sightings.remove(item.sighting_id)
-            self._slots.release()
+        """Count an item as in flight no longer."""
+        self._sightings.discard(item.sighting_id)
 
 
 class HarvestSpider(scrapy.Spider):
@@ -112,11 +93,11 @@ class HarvestSpider(scrapy.Spider):
         self.writer.on_error = self._fail_from_thread
 
     async def start(self) -> AsyncIterator[Request]:
-        """Yield a request for each item, no faster than the downloader accepts them, and a website's start pages."""
+        """Yield a request for each item, no faster than the scheduler accepts them, and a website's start pages."""
         try:
             async for item in self.discovery:
                 yield self.photo_request(item)
-                await self._downloader_ready()
+                await self._scheduler_ready()
             for request in self.discovery.start_pages():
                 yield self._page_request(request)
         except Exception as error:
@@ -132,16 +113,14 @@ class HarvestSpider(scrapy.Spider):
             errback=self.on_photo_error,
             cb_kwargs={"item": item},
             headers={"Accept-Encoding": "identity"},  # the bytes exactly as stored on the server
-            meta={"dont_obey_robotstxt": not item.media_url.startswith(("http:", "https:"))},
             dont_filter=True,
         )
 
     def parse_photo(self, response: Response, item: RequestItem) -> Iterator[DownloadedPhoto]:
         """Yield the downloaded bytes, or record why there are none."""
-        if response.status in _GONE:
-            self.finish(FetchOutcome(item, SightingState.GONE, f"HTTP {response.status}"))
-        elif response.status != _OK:
-            self.finish(FetchOutcome(item, SightingState.FAILED, f"HTTP {response.status}"))
+        reason = status_reason(response)
+        if reason:
+            self.finish(FetchOutcome(item, *reason))
         elif is_placeholder(response.url, response.body):
             self.finish(FetchOutcome(item, SightingState.GONE, "removed placeholder"))
         else:
@@ -149,25 +128,29 @@ class HarvestSpider(scrapy.Spider):
 
     def on_photo_error(self, failure: Failure) -> None:
         """Record a photograph that could not be downloaded."""
-        self.finish(FetchOutcome(failure.request.cb_kwargs["item"], *_failure_reason(failure.value)))  # type: ignore[attr-defined]
+        self.finish(FetchOutcome(failure.request.cb_kwargs["item"], *failure_reason(failure.value)))  # type: ignore[attr-defined]
 
     async def parse_page(self, response: Response, source: SpiderSource, query: Any) -> AsyncIterator[Request]:
         """Yield requests for the photographs and links of a website's page."""
-        if response.status != _OK:
+        if not is_success(response):
             self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
             return
+        opt_out = page_opt_out(response)
         photos: list[Sighting] = []
         for result in source.parse(response, query):
             if isinstance(result, Sighting):
                 photos.append(result)
-            elif not self.discovery.limit_reached:
+            elif opt_out.follow and not self.discovery.limit_reached:
                 yield self._page_request(result)
         for item in await self.discovery.save(photos):
-            yield self.photo_request(item)
+            if opt_out.reason:
+                self.finish(FetchOutcome(item, SightingState.REFUSED, opt_out.reason))
+            else:
+                yield self.photo_request(item)
 
     def on_page_error(self, failure: Failure) -> None:
         """Remember the first page that could not be downloaded; the run continues with the others."""
-        _, reason = _failure_reason(failure.value)
+        _, reason = failure_reason(failure.value)
         self._problem = self._problem or f"{failure.request.url}: {reason}"  # type: ignore[attr-defined]
 
     def finish(self, outcome: FetchOutcome) -> None:
@@ -199,10 +182,10 @@ class HarvestSpider(scrapy.Spider):
         arguments = {"source": self.discovery.source, "query": self.discovery.query}
         return request.replace(callback=self.parse_page, errback=self.on_page_error, cb_kwargs=arguments)
 
-    async def _downloader_ready(self) -> None:
-        """Wait until the downloader accepts requests, so that discovery is never far ahead of it."""
-        if self.crawler.engine and self.crawler.engine.needs_backout():
-            await self.crawler.signals.wait_for(signals.scheduler_empty)
+    async def _scheduler_ready(self) -> None:
+        """Wait until the scheduler accepts requests, so that discovery is never far ahead of the downloads."""
+        if self.crawler.engine:
+            await cast("HostScheduler", self.crawler.engine.scheduler).room()
 
 
 def error_message(error: BaseException) -> str:
@@ -223,15 +206,3 @@ def is_placeholder(url: str, data: bytes) -> bool:
     if len(data) > _PLACEHOLDER_MAX_BYTES:
         return False
     return hashlib.md5(data, usedforsecurity=False).hexdigest() in _PLACEHOLDER_MD5
-
-
-def _failure_reason(error: BaseException | None) -> tuple[SightingState, str]:
-    """Return the state and reason for an exception of the downloader."""
-    if isinstance(error, IgnoreRequest):
-        return _IGNORED.get(str(error), (SightingState.REFUSED, str(error)))
-    if isinstance(error, DownloadError):
-        return SightingState.FAILED, str(error)
-    for kind, reason in _ERRORS.items():
-        if isinstance(error, kind):
-            return SightingState.FAILED, reason
-    return SightingState.FAILED, f"{type(error).__name__}: {error}"

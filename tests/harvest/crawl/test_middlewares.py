@@ -1,72 +1,96 @@
 """Downloader middlewares, called with requests and responses as Scrapy calls them."""
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
+import gzip
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from scrapy import Request
-from scrapy.exceptions import IgnoreRequest, NotConfigured
+from scrapy.exceptions import CannotResolveHostError, IgnoreRequest, NotConfigured, StopDownload
 from scrapy.http import Response
+from scrapy.resolver import CachingThreadedResolver
 from scrapy.settings import Settings
+from twisted.internet.defer import succeed
+from twisted.internet.error import DNSLookupError
 from twisted.python.failure import Failure
 
 from lightmeter.harvest.catalogue.items import RequestItem
+from lightmeter.harvest.crawl.addresses import PrivateAddress, PrivateAddressMiddleware, PublicResolver, is_public
 from lightmeter.harvest.crawl.middlewares import (
-    BackpressureMiddleware,
+    ContentCodingMiddleware,
     OptOutMiddleware,
-    PrivateAddress,
-    PrivateAddressMiddleware,
-    PublicResolver,
-    RateLimitMiddleware,
     RetryAfterMiddleware,
+    SiteRulesMiddleware,
 )
-from lightmeter.harvest.crawl.spider import InFlightLimit
-from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
+from lightmeter.harvest.crawl.robots import RobotsRules
+from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules
 
 URL = "https://example.org/1.jpg"
+PHOTO = Request(URL, cb_kwargs={"item": RequestItem(1, URL)})
 
 
-def crawler(**settings: object) -> Any:
-    """Return the part of a crawler that `from_crawler` reads."""
-    return SimpleNamespace(settings=Settings(settings))
+def crawler(scheduler: object = None, **settings: object) -> Any:
+    """Return the part of a crawler that middlewares use."""
+    signals = SimpleNamespace(connect=lambda *_: None)
+    return SimpleNamespace(settings=Settings(settings), signals=signals, engine=SimpleNamespace(scheduler=scheduler))
 
 
-def response(status: int = 200, **headers: str) -> Response:
-    return Response(URL, status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+def response(status: int = 200, body: bytes = b"", **headers: str) -> Response:
+    return Response(URL, status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
 
 
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that middlewares wait; nothing waits in the tests."""
-    seconds: list[float] = []
+class TestSiteRules:
+    """Requests that a site does not allow."""
 
-    async def sleep(delay: float) -> None:
-        seconds.append(delay)
+    def check(self, rules: SiteRules, request: Request = PHOTO) -> None:
+        async def arrived() -> SiteRules:
+            return rules
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    return seconds
+        scheduler = SimpleNamespace(site_rules=SimpleNamespace(get=lambda _: arrived()))
+        asyncio.run(SiteRulesMiddleware.from_crawler(crawler(scheduler)).process_request(request))
+
+    @pytest.mark.parametrize(
+        ("rules", "error"),
+        [
+            (SiteRules(RobotsRules.parse(b"User-agent: *\nDisallow: /", 100)), IgnoreRequest("robots.txt")),
+            (SiteRules(refusal="robots.txt unreachable: HTTP 503"), IgnoreRequest("unreachable: HTTP 503")),
+            (SiteRules(error=CannotResolveHostError("example.org")), CannotResolveHostError("example.org")),
+        ],
+    )
+    def test_disallowed_request_is_refused(self, rules: SiteRules, error: Exception) -> None:
+        request = PHOTO.copy()
+        with pytest.raises(type(error), match=str(error)):
+            self.check(rules, request)
+        assert request.meta["dont_retry"] is isinstance(error, CannotResolveHostError)
+
+    @pytest.mark.parametrize("request_", [Request("file:///1.jpg"), Request(URL, meta={SITE_FILE: 1})])
+    def test_files_and_site_files_are_not_checked(self, request_: Request) -> None:
+        self.check(SiteRules(refusal="never"), request_)
+
+    def test_allowed_request_passes(self) -> None:
+        self.check(SiteRules())
 
 
 class TestRetryAfter:
     """The pauses that busy hosts request."""
 
     @pytest.fixture
-    def middleware(self) -> RetryAfterMiddleware:
-        return RetryAfterMiddleware.from_crawler(crawler(LIGHTMETER_MAX_RETRY_AFTER_S=600))
+    def pauses(self) -> list[float]:
+        return []
+
+    @pytest.fixture
+    def middleware(self, pauses: list[float]) -> RetryAfterMiddleware:
+        scheduler = SimpleNamespace(hold=lambda _, pause_s: pauses.append(pause_s))
+        return RetryAfterMiddleware.from_crawler(crawler(scheduler, LIGHTMETER_MAX_RETRY_AFTER_S=600))
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_busy_host_delays_all_its_requests(
-        self, middleware: RetryAfterMiddleware, pauses: list[float], status: int
-    ) -> None:
+    def test_busy_host_is_held(self, middleware: RetryAfterMiddleware, pauses: list[float], status: int) -> None:
         request = Request(URL)
         middleware.process_response(request, response(status, Retry_After="30"))
         assert request.meta["max_retry_times"] == 10
-        asyncio.run(middleware.process_request(Request("https://example.org/2.jpg")))
-        asyncio.run(middleware.process_request(Request("https://elsewhere.org/3.jpg")))
-        assert pauses == [pytest.approx(30, abs=1), 0.0]
+        assert pauses == [30]
 
     @pytest.mark.parametrize(("retries", "pause"), [(0, 1), (1, 2), (3, 8)])
     def test_pause_doubles_without_header(
@@ -74,48 +98,110 @@ class TestRetryAfter:
     ) -> None:
         request = Request(URL, meta={"retry_times": retries})
         middleware.process_response(request, response(503))
-        asyncio.run(middleware.process_request(request))
-        assert pauses == [pytest.approx(pause, abs=0.5)]
+        assert pauses == [pause]
         assert "max_retry_times" not in request.meta
 
-    def test_too_long_pause_is_not_retried(self, middleware: RetryAfterMiddleware, pauses: list[float]) -> None:
+    @pytest.mark.parametrize("value", ["86400", "inf", "1e9", "Fri, 31 Dec 2100 23:59:59 GMT"])
+    def test_too_long_pause_is_not_retried(
+        self, middleware: RetryAfterMiddleware, pauses: list[float], value: str
+    ) -> None:
         request = Request(URL)
-        middleware.process_response(request, response(429, Retry_After="86400"))
-        asyncio.run(middleware.process_request(request))
+        middleware.process_response(request, response(429, Retry_After=value))
         assert request.meta["dont_retry"]
-        assert pauses == [0.0]
+        assert pauses == []
 
     def test_successful_response_passes(self, middleware: RetryAfterMiddleware) -> None:
         reply = response(200, Retry_After="30")
         assert middleware.process_response(Request(URL), reply) is reply
 
 
-class TestOptOut:
-    """Headers that opt out of AI training."""
+def test_photo_that_opts_out_is_ignored_and_a_page_is_left_to_the_spider() -> None:
+    opted_out = response(X_Robots_Tag="noai")
+    with pytest.raises(IgnoreRequest, match="opt-out: X-Robots-Tag noai"):
+        OptOutMiddleware().process_response(PHOTO, opted_out)
+    assert OptOutMiddleware().process_response(Request(URL), opted_out) is opted_out
+    assert OptOutMiddleware().process_response(PHOTO, response(X_Robots_Tag="otherbot: noai"))
+
+
+class TestContentCoding:
+    """Content codings, and the limits of pages and site files."""
+
+    @pytest.fixture
+    def middleware(self) -> ContentCodingMiddleware:
+        return ContentCodingMiddleware.from_crawler(crawler(LIGHTMETER_MAX_PAGE_BYTES=1000))
 
     @pytest.mark.parametrize(
-        "headers",
-        [{"X_Robots_Tag": "noindex, NoAI"}, {"X_Robots_Tag": "lightmeter: noimageai"}, {"TDM_Reservation": " 1"}],
+        ("coding", "body", "corrected"),
+        [
+            ("identity", b"photo", None),
+            ("", b"photo", None),
+            ("GZIP", gzip.compress(b"photo"), b"gzip"),
+            ("gzip, identity", gzip.compress(b"photo"), b"gzip"),
+            ("x-gzip", b"photo", None),  # the bytes are not compressed
+            ("br", b"photo", b"br"),
+        ],
     )
-    def test_opt_out_is_ignored_with_reason(self, headers: dict[str, str]) -> None:
-        with pytest.raises(IgnoreRequest, match="opt-out: "):
-            OptOutMiddleware().process_response(Request(URL), response(**headers))
+    def test_header_names_the_codings_of_the_bytes(
+        self, middleware: ContentCodingMiddleware, coding: str, body: bytes, corrected: bytes | None
+    ) -> None:
+        reply = middleware.process_response(PHOTO, response(body=body, Content_Encoding=coding))
+        assert reply.headers.get("Content-Encoding") in (corrected, coding.encode() if coding == "" else corrected)
+        assert reply.body == body
 
-    @pytest.mark.parametrize("headers", [{}, {"X_Robots_Tag": "noindex"}, {"TDM_Reservation": "0"}])
-    def test_other_headers_do_not_opt_out(self, headers: dict[str, str]) -> None:
-        reply = response(**headers)
-        assert OptOutMiddleware().process_response(Request(URL), reply) is reply
+    def test_page_is_limited_and_a_photo_has_its_own_limit(self, middleware: ContentCodingMiddleware) -> None:
+        page = Request(URL)
+        middleware.process_request(page)
+        middleware.process_request(PHOTO)
+        assert page.meta["download_maxsize"] == 1000
+        assert "download_maxsize" not in PHOTO.meta
+
+    @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+    def test_only_the_start_of_a_site_file_is_decoded(self, middleware: ContentCodingMiddleware, compress: Any) -> None:
+        request = Request(URL, meta={SITE_FILE: 100})
+        middleware.process_request(request)
+        assert request.meta["download_maxsize"] == 0
+        coding = "gzip" if compress is gzip.compress else "deflate"
+        packed = response(body=compress(b"a" * 10_000_000), Content_Encoding=coding)
+        reply = middleware.process_response(request, packed)
+        assert reply.body == b"a" * 100
+        assert "Content-Encoding" not in reply.headers
+        assert request.meta["download_maxsize"] == 1000
+
+    def test_long_site_file_is_cut_off(self, middleware: ContentCodingMiddleware) -> None:
+        request = Request(URL, meta={SITE_FILE: 100})
+        middleware.bytes_received(b"a" * 99, request)
+        with pytest.raises(StopDownload) as stopped:
+            middleware.bytes_received(b"a", request)
+        assert not stopped.value.fail
+        middleware.bytes_received(b"a" * 1000, PHOTO)
+
+
+PRIVATE = [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::127.0.0.1",
+    "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1", "2001:db8::1", "fec0::1",
+]  # fmt: skip
 
 
 class TestPrivateAddress:
     """Private and loopback addresses."""
 
-    @pytest.mark.parametrize(
-        "host", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "[::1]", "localhost", "a.localhost"]
-    )
-    def test_private_host_is_refused(self, host: str) -> None:
+    @pytest.mark.parametrize("address", PRIVATE)
+    def test_private_address_is_refused(self, address: str) -> None:
+        assert not is_public(address)
+        host = f"[{address}]" if ":" in address else address
         with pytest.raises(PrivateAddress, match="private_addresses = true"):
+            PrivateAddressMiddleware().process_request(Request(f"HTTP://{host}/1.jpg"))
+
+    @pytest.mark.parametrize("host", ["localhost", "LocalHost.", "a.localhost", "proxy.example.org"])
+    def test_private_name_is_refused(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+        monkeypatch.setenv("https_proxy", "proxy.example.org:3128")
+        with pytest.raises(PrivateAddress):
             PrivateAddressMiddleware().process_request(Request(f"http://{host}/1.jpg"))
+
+    @pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+    def test_public_address_is_public(self, address: str) -> None:
+        assert is_public(address)
 
     @pytest.mark.parametrize("url", ["https://example.org/", "http://93.184.216.34/", "file:///tmp/1.jpg"])
     def test_public_host_and_other_schemes_pass(self, url: str) -> None:
@@ -126,96 +212,24 @@ class TestPrivateAddress:
             PrivateAddressMiddleware.from_crawler(crawler(LIGHTMETER_PRIVATE_ADDRESSES=True))
         PrivateAddressMiddleware.from_crawler(crawler(LIGHTMETER_PRIVATE_ADDRESSES=False))
 
-    @pytest.mark.parametrize(("address", "public"), [("93.184.216.34", True), ("127.0.0.1", False)])
-    def test_resolver_refuses_private_addresses(
-        self, monkeypatch: pytest.MonkeyPatch, address: str, public: bool
+    @pytest.mark.parametrize(
+        ("name", "address", "found"),
+        [
+            ("example.org", "93.184.216.34", True),
+            ("example.org", "127.0.0.1", False),
+            ("Inside.example.org", "10.0.0.1", False),
+            ("proxy.example.org", "10.0.0.1", True),
+        ],
+    )
+    def test_resolver_finds_public_addresses_and_proxies(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, address: str, found: bool
     ) -> None:
-        from scrapy.resolver import CachingThreadedResolver
-        from twisted.internet.defer import succeed
-
+        monkeypatch.setenv("http_proxy", "http://user:word@proxy.example.org:3128")
         monkeypatch.setattr(CachingThreadedResolver, "getHostByName", lambda *_: succeed(address))
+        resolver = PublicResolver.__new__(PublicResolver)
+        resolver.private = set()
         results: list[object] = []
-        PublicResolver.__new__(PublicResolver).getHostByName("example.org").addBoth(results.append)
+        resolver.getHostByName(name).addBoth(results.append)
         (result,) = results
-        assert result == address if public else isinstance(result, Failure) and result.check(PrivateAddress)
-
-
-def test_rate_limit_delays_requests_of_its_service(tmp_path: Path, pauses: list[float]) -> None:
-    limit = RateLimit("example", 3600, ("example.org",))
-    limiter = RateLimiter(tmp_path / "rate-limits.sqlite", limit, clock=lambda: 1_000_000.0)
-    for _ in range(360):  # the burst
-        limiter.take()
-    middleware = RateLimitMiddleware.from_crawler(crawler(LIGHTMETER_RATE_LIMITERS=[(limit, limiter)]))
-    asyncio.run(middleware.process_request(Request("https://media.example.org/1.jpg")))
-    asyncio.run(middleware.process_request(Request("https://elsewhere.org/1.jpg")))
-    assert len(pauses) == 1
-    assert pauses[0] > 0
-
-
-class TestBackpressure:
-    """The limit on photographs in flight."""
-
-    def run(self, scenario: Callable[[BackpressureMiddleware, InFlightLimit], Any]) -> None:
-        async def main() -> None:
-            in_flight = InFlightLimit(1)
-            spider = SimpleNamespace(in_flight=in_flight)
-            await scenario(BackpressureMiddleware.from_crawler(SimpleNamespace(spider=spider)), in_flight)  # type: ignore[arg-type]
-
-        asyncio.run(main())
-
-    @staticmethod
-    def request(number: int) -> Request:
-        return Request(URL, cb_kwargs={"item": RequestItem(number, URL)})
-
-    @staticmethod
-    async def start_waiting(middleware: BackpressureMiddleware, request: Request) -> "asyncio.Task[None]":
-        """Start a request that must wait; return its task."""
-        task = asyncio.create_task(middleware.process_request(request))
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert not task.done()
-        return task
-
-    def test_request_waits_until_earlier_photo_is_finished(self) -> None:
-        async def scenario(middleware: BackpressureMiddleware, in_flight: InFlightLimit) -> None:
-            first = self.request(1)
-            await middleware.process_request(first)
-            middleware.process_response(first, response(200))
-            task = await self.start_waiting(middleware, self.request(2))
-            in_flight.release(RequestItem(1, URL))
-            await asyncio.wait_for(task, 1)
-
-        self.run(scenario)
-
-    def test_failed_response_frees_slot_for_others(self) -> None:
-        async def scenario(middleware: BackpressureMiddleware, _: InFlightLimit) -> None:
-            first = self.request(1)
-            await middleware.process_request(first)
-            middleware.process_response(first, response(503))
-            await asyncio.wait_for(middleware.process_request(self.request(2)), 1)
-            await self.start_waiting(middleware, first)  # the retry needs a slot again
-
-        self.run(scenario)
-
-    def test_exception_frees_slot(self) -> None:
-        async def scenario(middleware: BackpressureMiddleware, _: InFlightLimit) -> None:
-            first = self.request(1)
-            await middleware.process_request(first)
-            middleware.process_exception(first, OSError())
-            await asyncio.wait_for(middleware.process_request(self.request(2)), 1)
-
-        self.run(scenario)
-
-    def test_redirected_photo_keeps_its_slot(self) -> None:
-        async def scenario(middleware: BackpressureMiddleware, _: InFlightLimit) -> None:
-            await middleware.process_request(self.request(1))
-            await asyncio.wait_for(middleware.process_request(self.request(1)), 1)
-
-        self.run(scenario)
-
-    def test_pages_are_not_limited(self) -> None:
-        async def scenario(middleware: BackpressureMiddleware, _: InFlightLimit) -> None:
-            await middleware.process_request(self.request(1))
-            await asyncio.wait_for(middleware.process_request(Request(URL)), 1)
-
-        self.run(scenario)
+        assert result == address if found else isinstance(result, Failure) and result.check(DNSLookupError)
+        assert resolver.private == (set() if found else {name.lower()})

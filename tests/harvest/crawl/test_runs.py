@@ -56,7 +56,7 @@ def test_every_sighting_ends_with_a_reason(lightmeter: CommandRunner, site: Site
     assert (counts["state"], counts["found"], counts["pending"]) == ("finished", 200, 0)
     assert counts["fetched"] == total["complete"] + total["busy"] + total["cut once"]
     reasons = {(row["state"], row["reason"]): row["count"] for row in counts["reasons"]}
-    assert reasons == {("failed", "connection cut"): total["always cut"], ("failed", "truncated"): total["truncated"]}
+    assert reasons == {("failed", "connection lost"): total["always cut"], ("failed", "truncated"): total["truncated"]}
     assert all(site.requests[name] == 2 for name, kind in kinds.items() if kind in {"busy", "cut once"})
 
 

@@ -3,19 +3,31 @@
 import os
 import subprocess
 import time
+from gzip import BadGzipFile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 from PIL import Image
-from scrapy.exceptions import DownloadTimeoutError, IgnoreRequest
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+)
 from scrapy.http import Response
+from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.python.failure import Failure
+from twisted.web._newclient import ParseError, ResponseNeverReceived
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
-from lightmeter.harvest.crawl.spider import DownloadedPhoto, DownloadError, HarvestSpider
+from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
+from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
 from tests.support import CommandRunner, Site, encode_image
 
 URL = "https://example.org/1.jpg"
@@ -37,8 +49,6 @@ def test_photo_request_asks_for_unencoded_bytes(spider: Any) -> None:
     request = spider.photo_request(ITEM)
     assert request.url == URL
     assert request.headers["Accept-Encoding"] == b"identity"
-    assert not request.meta["dont_obey_robotstxt"]
-    assert spider.photo_request(RequestItem(2, "file:///tmp/2.jpg")).meta["dont_obey_robotstxt"]
 
 
 def test_downloaded_bytes_become_an_item(spider: Any) -> None:
@@ -52,6 +62,16 @@ def test_downloaded_bytes_become_an_item(spider: Any) -> None:
         (Response(URL, status=404), SightingState.GONE, "HTTP 404"),
         (Response(URL, status=410), SightingState.GONE, "HTTP 410"),
         (Response(URL, status=500), SightingState.FAILED, "HTTP 500"),
+        (
+            Response(URL, status=302, headers={"Location": "ftp://a"}),
+            SightingState.FAILED,
+            "redirect to an unsupported address",
+        ),
+        (
+            Response(URL, status=206, headers={"Content-Range": "bytes 0-9/10000"}, body=b"x"),
+            SightingState.FAILED,
+            "partial content",
+        ),
         (Response("https://i.imgur.com/removed.png", body=b"x"), SightingState.GONE, "removed placeholder"),
     ],
 )
@@ -61,14 +81,45 @@ def test_response_without_photo_is_recorded(spider: Any, response: Response, sta
 
 
 @pytest.mark.parametrize(
+    "response",
+    [
+        Response(URL, status=201, body=b"photo"),
+        Response(URL, status=203, body=b"photo"),
+        Response(URL, status=206, body=b"photo", headers={"Content-Range": "bytes 0-4/5"}),
+    ],
+)
+def test_every_success_is_a_photo(spider: Any, response: Response) -> None:
+    assert list(spider.parse_photo(response, ITEM)) == [DownloadedPhoto(ITEM, b"photo")]
+
+
+def wrapped(*causes: Exception) -> DownloadFailedError:
+    """Return an error as Scrapy wraps those of Twisted."""
+    error = DownloadFailedError("[<twisted.python.failure.Failure …>]")
+    error.__cause__ = ResponseNeverReceived([Failure(cause) for cause in causes])
+    return error
+
+
+@pytest.mark.parametrize(
     ("error", "state", "reason"),
     [
-        (IgnoreRequest("Forbidden by robots.txt"), SightingState.REFUSED, "robots.txt"),
+        (IgnoreRequest("robots.txt"), SightingState.REFUSED, "robots.txt"),
         (IgnoreRequest("opt-out: TDM-Reservation"), SightingState.REFUSED, "opt-out: TDM-Reservation"),
         (IgnoreRequest("max redirections reached"), SightingState.FAILED, "too many redirects"),
-        (DownloadTimeoutError(), SightingState.FAILED, "timeout"),
+        (IgnoreRequest("Ignored response <200 https://…> because its body"), SightingState.FAILED, "too many bytes"),
+        (DownloadTimeoutError(), SightingState.FAILED, "timed out"),
         (DownloadError("too many bytes: 9"), SightingState.FAILED, "too many bytes: 9"),
-        (ValueError("odd"), SightingState.FAILED, "ValueError: odd"),
+        (DownloadCancelledError(), SightingState.FAILED, "too many bytes"),
+        (ResponseDataLossError(), SightingState.FAILED, "connection lost"),
+        (CannotResolveHostError(), SightingState.FAILED, "host not found"),
+        (ConnectError(), SightingState.FAILED, "host unreachable"),
+        (BadGzipFile(), SightingState.FAILED, "invalid content coding"),
+        (wrapped(ConnectionDone()), SightingState.FAILED, "connection lost"),
+        (wrapped(ConnectionDone(), HeadersTooLarge()), SightingState.FAILED, "too many bytes of headers"),
+        (wrapped(ParseError("wrong", b"data")), SightingState.FAILED, "invalid answer"),
+        (wrapped(SSL.Error([("", "", "wrong version number")])), SightingState.FAILED, "TLS error"),
+        (wrapped(), SightingState.FAILED, "connection lost"),
+        (ValueError("odd"), SightingState.FAILED, "invalid address"),
+        (RuntimeError("odd"), SightingState.FAILED, "unexpected error"),
     ],
 )
 def test_download_error_is_recorded(spider: Any, error: Exception, state: SightingState, reason: str) -> None:

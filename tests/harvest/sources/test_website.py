@@ -87,7 +87,7 @@ def test_failures_are_retried_then_recorded(lightmeter: CommandRunner, site: Sit
     counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "2"})
     assert (counts["fetched"], counts["failed"]) == (1, 3)
     reasons = {r["reason"] for r in lightmeter("harvest", "status")["total"]["reasons"]}
-    assert {"HTTP 503", "connection cut", "not an image"} <= reasons
+    assert {"HTTP 503", "connection lost", "not an image"} <= reasons
     site.add_photo("/3.jpg", jpeg(3))
     assert lightmeter("harvest", "retry", "--reason", "HTTP 503", env=LOOPBACK)["fetched"] == 2
 

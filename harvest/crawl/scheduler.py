@@ -1,0 +1,251 @@
+"""The scheduler: hands each request to the downloader when its host, its service and the memory allow it."""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from scrapy import Request, Spider, signals
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.crawler import Crawler
+from scrapy.dupefilters import RFPDupeFilter
+from scrapy.http import Response
+from scrapy.utils.asyncio import run_in_thread
+from scrapy.utils.httpobj import urlparse_cached
+
+from lightmeter.harvest.catalogue.items import RequestItem
+from lightmeter.harvest.crawl.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
+from lightmeter.harvest.crawl.spider import HarvestSpider
+from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
+
+_MAX_WAITING = 1000
+
+
+class HostScheduler(BaseScheduler):
+    """Holds the requests that must wait, so that those of other hosts pass them.
+
+    A request waits here, and not in the downloader, whose places it would occupy, for
+
+    * its site's robots.txt and tdmrep.json, which are requested once,
+    * the end of a pause that its host asked for (``Retry-After``, ``Crawl-delay``),
+    * a free connection to its host,
+    * the rate limit of its service,
+    * memory: the limit on photographs between download and catalogue.
+
+    Args:
+        crawler: The crawler.
+
+    Attributes:
+        site_rules: The rules of all sites.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._per_host = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
+        self._duplicates = RFPDupeFilter.from_crawler(crawler)
+        self._hosts: dict[str, _Host] = {}
+        self._turns: deque[str] = deque()  # hosts with waiting requests, the next one first
+        self._numbers = itertools.count()
+        self._waiting = 0
+        self._room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._services = [
+            _Service(limit, limiter, self._wake) for limit, limiter in crawler.settings["LIGHTMETER_RATE_LIMITERS"]
+        ]
+        self.site_rules = SiteRulesCache(self._download, SiteRulesOptions.from_settings(crawler.settings))
+        crawler.signals.connect(self._request_left, signals.request_left_downloader)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "HostScheduler":
+        """Create the scheduler of a crawler."""
+        return cls(crawler)
+
+    def open(self, spider: Spider) -> None:
+        """Do nothing; requests are kept in memory."""
+
+    def close(self, reason: str) -> None:
+        """Stop everything that would wake the engine."""
+        self.site_rules.close()
+        for service in self._services:
+            service.close()
+        if self._timer:
+            self._timer.cancel()
+
+    def has_pending_requests(self) -> bool:
+        """Return whether requests are waiting."""
+        return self._waiting > 0
+
+    def enqueue_request(self, request: Request) -> bool:
+        """Add a request; return False for the second request of a page.
+
+        A photograph that is retried or redirected is not in memory while it waits.
+        """
+        if not request.dont_filter and self._duplicates.request_seen(request):
+            return False
+        if item := _item(request):
+            self._spider.in_flight.release(item)
+        origin = origin_of(request)
+        host = self._hosts.setdefault(origin, _Host())
+        if not host.queue:
+            self._turns.append(origin)
+        heapq.heappush(host.queue, (_rank(request), next(self._numbers), request))
+        self._waiting += 1
+        return True
+
+    def next_request(self) -> Request | None:
+        """Return a request that may be sent now, of all hosts in turn."""
+        now = time.monotonic()
+        active = Counter(map(origin_of, self._crawler.engine.downloader.active)) if self._crawler.engine else Counter()
+        for _ in range(len(self._turns)):
+            origin = self._turns[0]
+            self._turns.rotate(-1)
+            host = self._hosts[origin]
+            if self._host_ready(origin, host, now, active[origin]) and self._request_ready(host.queue[0][2]):
+                return self._take(host)
+        self._wake_after_pause(now)
+        return None
+
+    def hold(self, request: Request, pause_s: float) -> None:
+        """Send no request to a request's host for some seconds."""
+        self._hold(origin_of(request), pause_s)
+
+    async def room(self) -> None:
+        """Wait until few enough requests are waiting to add another one."""
+        while self._waiting >= _MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+
+    def _take(self, host: "_Host") -> Request:
+        """Remove the first request of the host that was last in turn."""
+        _, _, request = heapq.heappop(host.queue)
+        if not host.queue:
+            self._turns.pop()
+        self._waiting -= 1
+        self._room.set()
+        if item := _item(request):
+            self._spider.in_flight.acquire(item)
+        return request
+
+    def _host_ready(self, origin: str, host: "_Host", now: float, active: int) -> bool:
+        if not origin:  # a file, or the address of a source
+            return True
+        rules = self.site_rules.get(origin)
+        if not rules.done():
+            if host.rules is not rules:
+                host.rules = rules
+                rules.add_done_callback(lambda _: self._rules_arrived(origin))
+            return False
+        delay_s = rules.result().robots.crawl_delay
+        return now >= host.not_before and active < (1 if delay_s else self._per_host)
+
+    def _request_ready(self, request: Request) -> bool:
+        if _item(request) and not self._spider.in_flight.has_room:
+            return False
+        hostname = urlparse_cached(request).hostname or ""
+        service = next((service for service in self._services if service.limit.owns(hostname)), None)
+        return service is None or service.take()
+
+    def _rules_arrived(self, origin: str) -> None:
+        self._pause(origin)
+        self._wake()
+
+    def _request_left(self, request: Request) -> None:
+        self._pause(origin_of(request))
+
+    def _pause(self, origin: str) -> None:
+        """Begin the pause that a site's robots.txt asks for after each request."""
+        rules = self.site_rules.known(origin)
+        if rules and rules.robots.crawl_delay:
+            self._hold(origin, rules.robots.crawl_delay)
+
+    def _hold(self, origin: str, pause_s: float) -> None:
+        host = self._hosts.setdefault(origin, _Host())
+        host.not_before = max(host.not_before, time.monotonic() + pause_s)
+
+    def _wake_after_pause(self, now: float) -> None:
+        """Wake the engine when the first pause ends; forget hosts that neither wait nor pause."""
+        for origin in [name for name, host in self._hosts.items() if not host.queue and host.not_before <= now]:
+            del self._hosts[origin]
+        if self._timer:
+            self._timer.cancel()
+        pauses = [host.not_before - now for host in self._hosts.values() if host.queue and host.not_before > now]
+        self._timer = asyncio.get_running_loop().call_later(min(pauses), self._wake) if pauses else None
+
+    def _wake(self) -> None:
+        """Let the engine ask for requests now; Scrapy has no public way, and would do so every five seconds."""
+        engine = self._crawler.engine
+        if engine and engine._slot and not engine._slot.closing:  # noqa: SLF001
+            engine._slot.nextcall.schedule()  # noqa: SLF001
+
+    async def _download(self, request: Request) -> Response:
+        if self._crawler.engine is None:
+            raise RuntimeError("the crawl has not started")
+        return await self._crawler.engine.download_async(request)
+
+    @property
+    def _spider(self) -> HarvestSpider:
+        return cast("HarvestSpider", self._crawler.spider)
+
+
+@dataclass(slots=True)
+class _Host:
+    """The requests that wait for a host.
+
+    Attributes:
+        queue: Heap of ranks, numbers in order of arrival, and requests.
+        not_before: End of its pause, on `time.monotonic`'s clock.
+        rules: Task that wakes the engine when the rules of the site have arrived.
+    """
+
+    queue: list[tuple[int, int, Request]] = field(default_factory=list)
+    not_before: float = 0.0
+    rules: "asyncio.Task[SiteRules] | None" = None
+
+
+class _Service:
+    """The next request that the rate limit of a service allows.
+
+    Args:
+        limit: The limit.
+        limiter: Keeps the limit, in a file that processes share; it is called in a thread.
+        wake: Called when a request is allowed.
+    """
+
+    def __init__(self, limit: RateLimit, limiter: RateLimiter, wake: Callable[[], None]) -> None:
+        self.limit = limit
+        self._limiter, self._wake = limiter, wake
+        self._allowed = False
+        self._task: asyncio.Task[None] | None = None
+
+    def take(self) -> bool:
+        """Take the request that is allowed; if there is none, begin to wait for it and return False."""
+        if self._allowed:
+            self._allowed = False
+            return True
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._wait())
+        return False
+
+    def close(self) -> None:
+        """Stop waiting."""
+        if self._task:
+            self._task.cancel()
+
+    async def _wait(self) -> None:
+        await asyncio.sleep(await run_in_thread(self._limiter.take))
+        self._allowed = True
+        self._wake()
+
+
+def _item(request: Request) -> RequestItem | None:
+    """Return the item of a photograph's request; None for a page."""
+    return request.cb_kwargs.get("item")
+
+
+def _rank(request: Request) -> int:
+    """Return the place of a request in the queue of its host: photographs before pages, redirects first."""
+    return -request.priority - (1 if _item(request) else 0)
