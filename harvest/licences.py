@@ -1,67 +1,203 @@
 """SPDX identifiers of licences; where SPDX has none, a ``LicenseRef-`` of our own."""
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 PUBLIC_DOMAIN = "LicenseRef-public-domain"
 ALL_RIGHTS_RESERVED = "LicenseRef-all-rights-reserved"
 NO_KNOWN_RESTRICTIONS = "LicenseRef-no-known-copyright-restrictions"
 UNITED_STATES_GOVERNMENT = "LicenseRef-US-government-work"
 
+_MAX_LENGTH = 1000
+_VERSION_FIELDS = ("license_version", "licence_version")
+_WORD = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?|\+")
+_JOINED_TERMS = re.compile(r"(cc)?(by)(nc)?(nd|sa)?")  # CCBYSA
+_LONG_TERMS = {
+    "attribution": "by",
+    "creativecommons": "cc",
+    "noncommercial": "nc",
+    "noderiv": "nd",
+    "noderivs": "nd",
+    "noderivatives": "nd",
+    "sharealike": "sa",
+}
+_LONG_PAIRS = {
+    ("creative", "commons"): "cc",
+    ("non", "commercial"): "nc",
+    ("no", "deriv"): "nd",
+    ("no", "derivs"): "nd",
+    ("no", "derivatives"): "nd",
+    ("share", "alike"): "sa",
+    ("public", "domain"): "pd",
+}
+_VERSIONS = {"1": "1.0", "2": "2.0", "3": "3.0", "4": "4.0"} | {
+    v: v for v in ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
+}
 _CREATIVE_COMMONS = re.compile(
-    r"(?:cc|creativecommons\.org/licenses/?|creative commons)[\s/_-]*"
-    r"(?P<terms>by(?:[\s_-]+(?:nc|nd|sa))*)[\s/_-]*(?P<version>\d\.\d)?[\s/_-]*(?P<port>[a-z]{2}\b)?",
-    re.IGNORECASE,
+    r"\b(?:(?P<cc>cc) (?:(?:org|licen[cs]es?|publicdomain) )*)?"
+    r"(?:(?P<zero>(?<=[cn] )(?:0|zero))|(?P<mark>(?<=n )mark)|(?P<terms>(?:by|nc|nd|sa)(?: (?:by|nc|nd|sa)\b){0,3}))\b"
+    r"(?: (?:licen[cs]e|version|v)\b)?(?: (?P<version>\d+(?:\.\d+)?)\b(?: (?P<port>[a-z]{2}|igo)\b)?)?"
 )
-_ZERO = re.compile(r"\bcc[\s_-]*(?:0|zero)\b|publicdomain/zero", re.IGNORECASE)
-_OTHERS = (
-    (NO_KNOWN_RESTRICTIONS, re.compile(r"no[ -]known copyright restrictions|flickr\.com/commons/usage", re.IGNORECASE)),
-    (UNITED_STATES_GOVERNMENT, re.compile(r"united states government|us-government-work|usa\.gov", re.IGNORECASE)),
-    (PUBLIC_DOMAIN, re.compile(r"publicdomain/mark|public[ -]domain|\bpd\b|\bpdm\b|^pd-", re.IGNORECASE)),
-    (ALL_RIGHTS_RESERVED, re.compile(r"all[ -]rights[ -]reserved|\(c\)|©", re.IGNORECASE)),
+_PORTED = frozenset(
+    f"CC-{licence}"
+    for licence in [
+        "BY-2.5-AU",
+        "BY-3.0-AT",
+        "BY-3.0-AU",
+        "BY-3.0-DE",
+        "BY-3.0-IGO",
+        "BY-3.0-NL",
+        "BY-3.0-US",
+        "BY-NC-3.0-DE",
+        "BY-NC-ND-3.0-DE",
+        "BY-NC-ND-3.0-IGO",
+        "BY-NC-SA-2.0-DE",
+        "BY-NC-SA-2.0-FR",
+        "BY-NC-SA-2.0-UK",
+        "BY-NC-SA-3.0-DE",
+        "BY-NC-SA-3.0-IGO",
+        "BY-ND-3.0-DE",
+        "BY-SA-2.0-UK",
+        "BY-SA-2.1-JP",
+        "BY-SA-3.0-AT",
+        "BY-SA-3.0-DE",
+        "BY-SA-3.0-IGO",
+    ]
 )
-_PORTED = frozenset({("BY", "3.0", "at"), ("BY", "3.0", "de"), ("BY", "3.0", "nl"), ("BY", "3.0", "us")})
-_ABBREVIATIONS = (
-    (r"\battribution\b", "by"),
-    (r"\bnon-?commercial\b", "nc"),
-    (r"\bno[\s-]?deriv(?:atives|s)\b", "nd"),
-    (r"\bshare[\s-]?alike\b", "sa"),
+_VERSIONED = re.compile(r"CC0-|CC-BY[A-Z-]*-\d")
+_NOISE = frozenset(
+    [
+        "deed",
+        "generic",
+        "http",
+        "https",
+        "int",
+        "international",
+        "intl",
+        "legalcode",
+        "licence",
+        "licenced",
+        "license",
+        "licensed",
+        "public",
+        "the",
+        "under",
+        "universal",
+        "unported",
+        "v",
+        "version",
+        "www",
+    ]
+)
+_SEVERAL_OR_NONE = frozenset(["+", "and", "except", "later", "non", "not", "or", "unless", "without"])
+_PHRASES = (
+    (NO_KNOWN_RESTRICTIONS, ("no known copyright restrictions", "flickr com commons usage")),
+    (UNITED_STATES_GOVERNMENT, ("united states government", "us government work", "usa gov")),
+    (ALL_RIGHTS_RESERVED, ("all rights reserved",)),
 )
 
 
-def normalise_licence(text: str | None) -> str | None:
+def normalise_licence(text: str | None, version: object = None) -> str | None:
     """Return the identifier of a licence given by name, short form or URL.
 
+    A licence without a version is not given one: ``CC BY`` is ``CC-BY``, not ``CC-BY-4.0``.
+
+    Args:
+        text: Licence as a source names it.
+        version: Its version, where the source names it separately.
+
     Returns:
-        An SPDX identifier or one of our own; the text itself if the licence is unknown; None if there is no text.
+        An SPDX identifier or one of our own; the text itself if it is unknown or names several licences; None if there
+        is no text.
 
     Example:
         >>> normalise_licence("https://creativecommons.org/licenses/by-nc-nd/2.0/")
         'CC-BY-NC-ND-2.0'
+        >>> normalise_licence("by", version="4.0")
+        'CC-BY-4.0'
         >>> normalise_licence("All rights reserved")
         'LicenseRef-all-rights-reserved'
     """
     text = (text or "").strip()
     if not text:
         return None
-    if _ZERO.search(text):
-        return "CC0-1.0"
-    match = _CREATIVE_COMMONS.search(_abbreviate(text))
-    if match:
-        return _creative_commons_identifier(match)
-    return next((identifier for identifier, pattern in _OTHERS if pattern.search(text)), text)
+    if len(text) > _MAX_LENGTH or text.startswith("LicenseRef-"):
+        return text
+    identifier = _identifier(text)
+    if identifier and version and identifier.startswith("CC-") and not _VERSIONED.match(identifier):
+        return _identifier(f"{identifier} {version}") or identifier
+    return identifier or text
 
 
-def _abbreviate(text: str) -> str:
-    """Replace the long names of Creative Commons conditions: ``Attribution-ShareAlike`` becomes ``by-sa``."""
-    for name, abbreviation in _ABBREVIATIONS:
-        text = re.sub(name, abbreviation, text, flags=re.IGNORECASE)
-    return text
+def licence_of_source(text: str | None, metadata: Mapping[str, Any] | None) -> str | None:
+    """Return the identifier of a licence whose version may stand in the source's metadata (``license_version``)."""
+    version = next((metadata[name] for name in _VERSION_FIELDS if metadata.get(name)), None) if metadata else None
+    return normalise_licence(text, version)
 
 
-def _creative_commons_identifier(match: re.Match[str]) -> str:
+def is_allowed(licence: str | None, allowed: Iterable[str]) -> bool:
+    """Return whether a licence is one of those allowed, of which one without a version allows all its versions."""
+    licence = licence or ""
+    return any(licence == name or re.fullmatch(rf"{re.escape(name)}-\d\.\d(?:-[A-Z]+)?", licence) for name in allowed)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a licence in lower case, the terms of Creative Commons abbreviated."""
+    words: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        if words and (pair := _LONG_PAIRS.get((words[-1], word))):
+            words[-1] = pair
+        elif joined := _JOINED_TERMS.fullmatch(word):
+            words += [term for term in joined.groups() if term]
+        else:
+            words.append(_LONG_TERMS.get(word, word))
+    return words
+
+
+def _identifier(text: str) -> str | None:
+    """Return the identifier of the one licence that a text names; None if it names none or several."""
+    words = _words(text)
+    phrase = " ".join(words)
+    for identifier, phrases in _PHRASES:
+        if any(f" {name} " in f" {phrase} " for name in phrases):
+            return identifier
+    if _SEVERAL_OR_NONE & set(words):
+        return None
+    matches = list(_CREATIVE_COMMONS.finditer(phrase))
+    if matches:
+        return _creative_commons(matches, phrase, text)
+    if {"pd", "pdm", "publicdomain"} & set(words):
+        return PUBLIC_DOMAIN
+    return ALL_RIGHTS_RESERVED if "©" in text or "(c)" in text.lower() else None
+
+
+def _creative_commons(matches: list[re.Match[str]], phrase: str, text: str) -> str | None:
+    """Return the identifier of Creative Commons licences if all are the same.
+
+    Terms without "CC" are a licence only if nothing else is said, and if they have a version or are abbreviated.
+    """
+    identifiers = {_creative_commons_identifier(match) for match in matches}
+    if not any(match["cc"] for match in matches):
+        others = set(_CREATIVE_COMMONS.sub(" ", phrase).split()) - _NOISE
+        if others or not (matches[0]["version"] or "attribution" not in text.lower()):
+            return None
+    longest = max(identifiers, key=lambda identifier: len(identifier or ""))
+    return longest if all(identifier and is_allowed(longest, [identifier]) for identifier in identifiers) else None
+
+
+def _creative_commons_identifier(match: re.Match[str]) -> str | None:
     """Return SPDX's identifier; a ported version that SPDX does not list becomes the unported one."""
-    terms = "-".join(re.split(r"[\s_-]+", match["terms"].upper()))
-    terms = terms.replace("BY-ND-NC", "BY-NC-ND").replace("BY-SA-NC", "BY-NC-SA")
-    version = match["version"] or "4.0"
-    port = (match["port"] or "").lower()
-    return f"CC-{terms}-{version}" + (f"-{port.upper()}" if (terms, version, port) in _PORTED else "")
+    if match["zero"]:
+        return "CC0-1.0"
+    if match["mark"]:
+        return PUBLIC_DOMAIN
+    terms = set(match["terms"].split())
+    if "by" not in terms or {"nd", "sa"} <= terms:
+        return None
+    name = "-".join(["CC", *(term.upper() for term in ("by", "nc", "nd", "sa") if term in terms)])
+    if not match["version"]:
+        return name
+    version = _VERSIONS.get(match["version"])
+    ported = f"{name}-{version}-{(match['port'] or '').upper()}"
+    return None if version is None else ported if ported in _PORTED else f"{name}-{version}"

@@ -23,7 +23,7 @@ from lightmeter.harvest.catalogue.regions import metadata_with_regions
 from lightmeter.harvest.catalogue.rows import insert_missing, insert_rows
 from lightmeter.harvest.catalogue.updates import KnownSighting, local_file_version, update_sightings
 from lightmeter.harvest.exif.reader import ExifRecord, read_tags
-from lightmeter.harvest.licences import normalise_licence
+from lightmeter.harvest.licences import is_allowed, licence_of_source
 from lightmeter.harvest.sources.base import Sighting
 
 
@@ -72,7 +72,7 @@ def save_items(
         options: Options of the run.
         cursor: Checkpoint of the source behind these items, if it gave one.
     """
-    unique = {item.source_id: replace(item, licence=normalise_licence(item.licence)) for item in items}
+    unique = {item.source_id: replace(item, licence=licence_of_source(item.licence, item.metadata)) for item in items}
     removed = _removed_items(connection, context.site, unique)
     discovered = {
         source_id: _assess(item, options, context) for source_id, item in unique.items() if source_id not in removed
@@ -177,7 +177,7 @@ def _initial_state(
 
 
 def _excluded(item: Sighting, exif: ExifRecord | None, options: RunOptions) -> tuple[State, str] | None:
-    if options.licences and item.licence not in options.licences:
+    if options.licences and not is_allowed(item.licence, options.licences):
         return State.REFUSED, f"licence: {item.licence or 'none given'}"
     missing = _missing(exif, options.require) if exif and item.exif_origin == "api" else ()
     if missing:
