@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.httpobj import urlparse_cached
 
+from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
@@ -54,7 +56,8 @@ class HostScheduler(BaseScheduler):
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._services = [
-            _Service(limit, limiter, self._wake) for limit, limiter in crawler.settings["LIGHTMETER_RATE_LIMITERS"]
+            _Service(limit, limiter, self._wake, self._fail)
+            for limit, limiter in crawler.settings["LIGHTMETER_RATE_LIMITERS"]
         ]
         self.site_rules = SiteRulesCache(self._download, SiteRulesOptions.from_settings(crawler.settings))
         crawler.signals.connect(self._request_left, signals.request_left_downloader)
@@ -175,6 +178,9 @@ class HostScheduler(BaseScheduler):
         pauses = [host.not_before - now for host in self._hosts.values() if host.queue and host.not_before > now]
         self._timer = asyncio.get_running_loop().call_later(min(pauses), self._wake) if pauses else None
 
+    def _fail(self, error: Exception) -> None:
+        self._spider.fail(error)
+
     def _wake(self) -> None:
         """Let the engine ask for requests now; Scrapy has no public way, and would do so every five seconds."""
         engine = self._crawler.engine
@@ -213,11 +219,14 @@ class _Service:
         limit: The limit.
         limiter: Keeps the limit, in a file that processes share; it is called in a thread.
         wake: Called when a request is allowed.
+        fail: Called when the file cannot be used.
     """
 
-    def __init__(self, limit: RateLimit, limiter: RateLimiter, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, limit: RateLimit, limiter: RateLimiter, wake: Callable[[], None], fail: Callable[[Exception], None]
+    ) -> None:
         self.limit = limit
-        self._limiter, self._wake = limiter, wake
+        self._limiter, self._wake, self._fail = limiter, wake, fail
         self._allowed = False
         self._task: asyncio.Task[None] | None = None
 
@@ -236,7 +245,12 @@ class _Service:
             self._task.cancel()
 
     async def _wait(self) -> None:
-        await asyncio.sleep(await run_in_thread(self._limiter.take))
+        try:
+            pause_s = await run_in_thread(self._limiter.take)
+        except sqlite3.Error as error:
+            self._fail(LightmeterError(f"The rate limits of {self.limit.name} cannot be stored ({error})."))
+            return
+        await asyncio.sleep(pause_s)
         self._allowed = True
         self._wake()
 

@@ -15,9 +15,15 @@ from lightmeter.errors import LightmeterError
 
 Result = TypeVar("Result")
 
+_STARTED = time.time() - time.monotonic()
 _HOUR_S = 3600.0
 _BURST_SHARE = 0.1
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 300.0
+
+
+def steady_time() -> float:
+    """Return the seconds since the epoch, without the jumps of a clock that is set while the process runs."""
+    return _STARTED + time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ class RateLimiter:
     """Limits requests by the generic cell rate algorithm (GCRA, ITU-T I.371), a leaky bucket that stores one number.
 
     A tenth of an hour's requests may be sent at once, the others at an even pace; no hour exceeds the limit. The state
-    is a row in a SQLite file, so that restarts and parallel runs share the limit.
+    is a row in a SQLite file, so that restarts and parallel runs share the limit. If the clock of an earlier run was
+    wrong, the wait is an hour at most.
 
     Args:
         file: SQLite file; created if it does not exist.
@@ -55,7 +62,7 @@ class RateLimiter:
         clock: Returns the seconds since the epoch.
     """
 
-    def __init__(self, file: Path, rate_limit: RateLimit, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, file: Path, rate_limit: RateLimit, clock: Callable[[], float] = steady_time) -> None:
         self._file, self._service, self._clock = file, rate_limit.name, clock
         burst = rate_limit.per_hour * _BURST_SHARE
         self._interval_s = _HOUR_S / (rate_limit.per_hour - burst)
@@ -70,7 +77,7 @@ class RateLimiter:
         with closing(self._open()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             row = connection.execute("SELECT due FROM rate_limits WHERE service = ?", (self._service,)).fetchone()
-            due = max(row[0] if row else now, now)
+            due = min(max(row[0] if row else now, now), now + _HOUR_S)
             connection.execute(
                 "INSERT OR REPLACE INTO rate_limits VALUES (?, ?)", (self._service, due + self._interval_s)
             )
@@ -141,5 +148,5 @@ def retry_after(value: str | None, clock: Callable[[], float] = time.time) -> fl
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - clock())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -50,6 +50,15 @@ def test_restart_does_not_reset_limit(tmp_path: Path) -> None:
     assert clock.now - before == pytest.approx(100 * 3600 / 3240, rel=0.01)
 
 
+@pytest.mark.parametrize("year", [1.0, -1.0])
+def test_wait_is_an_hour_at_most_after_the_clock_was_wrong(tmp_path: Path, year: float) -> None:
+    clock = Clock()
+    clock.now += year * 365 * 86400
+    request_times(tmp_path / "rate-limits.sqlite", clock, 400)
+    clock.now -= year * 365 * 86400
+    assert RateLimiter(tmp_path / "rate-limits.sqlite", SERVICE, clock).take() <= 3600
+
+
 def test_services_have_separate_limits(tmp_path: Path) -> None:
     clock, file = Clock(), tmp_path / "rate-limits.sqlite"
     request_times(file, clock, 1_000)
