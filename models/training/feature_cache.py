@@ -195,7 +195,11 @@ def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], compute: Compute
 
 def _create_arrays(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
     """Return writable arrays for all photographs; entries of unreadable ones stay unused at the end."""
-    return {
+    arrays = {
         name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(count, *values.shape))
         for name, values in first.items()
     }
+    for name in arrays:
+        with (folder / f"{name}.npy").open("r+b") as file:  # a disk that is full later would kill the process (SIGBUS)
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return arrays

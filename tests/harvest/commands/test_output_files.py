@@ -1,6 +1,8 @@
 """Where commands of the catalogue write their results."""
 
+import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +43,29 @@ def test_export_refuses_unknown_and_contradictory_formats(harvested_once: Path) 
     assert "ends in .jpg, .jpeg or .png" in run_error(
         "harvest", "contact-sheet", "--filter", "quality", "--out", "sheet.gif", *project
     )
+
+
+def test_full_disk_is_one_sentence(harvested_once: Path) -> None:
+    error = run_error("catalogue", "export", "/dev/full", "--project", harvested_once / "project", code=1)
+    assert "The disk is full" in error
+
+
+def test_project_on_read_only_file_system_can_be_read(harvested_once: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(harvested_once / "project", tmp_path / "what? #1%20")
+    status = run_read_only(project, "--json", "harvest", "status")
+    assert json.loads(status.stdout)["total"]["found"] > 0, status.stderr
+    edit = run_read_only(project, "catalogue", "edit", "--where", "width > 0", "owner=ann")
+    assert edit.returncode == 1
+    assert "readonly" in edit.stderr
+    assert edit.stderr.count("\n") == 1
+
+
+def run_read_only(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a command while its project is mounted read-only."""
+    folder = shlex.quote(str(project))
+    mount = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} || exit 99"
+    command = f"{mount}; {shlex.join([*LIGHTMETER, '--project', str(project), *args])}"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", command], capture_output=True, text=True, check=False)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("this user cannot mount file systems")
+    return done
