@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,18 +126,33 @@ def create_project(folder: Path, settings: str = "") -> Path:
 def run_lightmeter(folder: Path, *args: object, code: int = 0) -> Any:
     """Run ``lightmeter ARGS --json`` in a folder and return its document.
 
-    The command may connect to loopback addresses, where `served` is.
+    ``harvest run`` starts a process, because Twisted's reactor runs once per process; it may connect to loopback
+    addresses, where `served` is. Other commands run in this process.
 
     Raises:
         AssertionError: The command did not exit with ``code``; the message is its standard error.
     """
+    command = [*map(str, args), "--json"]
+    run = _run_process if args[:2] == ("harvest", "run") else _run_here
+    exit_code, output, error = run(folder, command)
+    assert exit_code == code, error
+    return json.loads(output)
+
+
+def _run_process(folder: Path, command: list[str]) -> tuple[int, str, str]:
     process = subprocess.run(
-        [sys.executable, "-m", "lightmeter", *map(str, args), "--json"],
+        [sys.executable, "-m", "lightmeter", *command],
         cwd=folder,
         env=os.environ | _LOOPBACK,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert process.returncode == code, process.stderr
-    return json.loads(process.stdout)
+    return process.returncode, process.stdout, process.stderr
+
+
+def _run_here(folder: Path, command: list[str]) -> tuple[int, str, str]:
+    from lightmeter.cli import main
+
+    with chdir(folder), redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as error:
+        return main(command), output.getvalue(), error.getvalue()

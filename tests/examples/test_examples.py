@@ -31,21 +31,28 @@ def test_each_kind_of_plugin_has_an_example() -> None:
     assert kinds == {"source", "filter", "target", "architecture"}
 
 
-@pytest.mark.parametrize("name", PACKAGES)
-def test_example_passes_its_tests(name: str, environment: dict[str, str], tmp_path: Path) -> None:
-    tests = str(EXAMPLES / name / "tests")
+@pytest.fixture(scope="module")
+def outcomes(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The outcome of each test by package."""
+    folder = tmp_path_factory.mktemp("outcomes")
     process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, tests],
-        env=environment,
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-rA", "-q", "-p", "no:cacheprovider", "-c", os.devnull, *PACKAGES],
+        env=environment | {"PYTEST_DEBUG_TEMPROOT": str(folder)},
+        cwd=EXAMPLES,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert process.returncode == 0, process.stdout
-    passed = re.search(r"(\d+) passed", process.stdout)
-    assert passed
-    assert int(passed[1]) >= 6
+    lines = re.findall(r"^(PASSED|FAILED|ERROR) ([\w-]+)/", process.stdout, re.MULTILINE)
+    assert lines, process.stdout + process.stderr
+    print(process.stdout)
+    return {name: [outcome for outcome, package in lines if package == name] for name in PACKAGES}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_example_passes_its_tests(name: str, outcomes: dict[str, list[str]]) -> None:
+    assert set(outcomes[name]) == {"PASSED"}
+    assert len(outcomes[name]) >= 6
 
 
 def test_example_source_is_listed_with_its_package(environment: dict[str, str], project: Path) -> None:
