@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -284,6 +285,18 @@ class Site(LoopbackServer):
         self.requests[request.path] += 1
         response = self.responses.get(request.path, HttpResponse(b"not found", 404))
         return response(count) if callable(response) else response
+
+
+def write_empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw plots, but write an empty image for each: rendering takes most of the time of a small training.
+
+    Plots are rendered in tests with the marker ``plots`` and in fixtures of wider scope.
+    """
+    from matplotlib.figure import Figure
+
+    if not request.node.get_closest_marker("plots"):
+        empty = Image.new("L", (1, 1))
+        monkeypatch.setattr(Figure, "savefig", lambda _, file, **options: empty.save(file, "PNG"))
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:

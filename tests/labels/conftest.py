@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
-from tests.support import create_project
+from tests.support import create_project, write_empty_plots
 
 
 @dataclass
@@ -96,6 +96,11 @@ class Catalogue:
     def rows(self, query: Select[Any]) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(query))
+
+
+@pytest.fixture(autouse=True)
+def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_empty_plots(request, monkeypatch)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
-from tests.support import encode_image, run_text
+from tests.support import encode_image, run_text, write_empty_plots
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
@@ -122,6 +122,11 @@ def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa
             labels.append(pa.field(stops_column(target.name), pa.float64()))
     schema = pa.schema([*MANIFEST_SCHEMA, *labels])
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+@pytest.fixture(autouse=True)
+def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_empty_plots(request, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ TARGET = "shutter-binary"
 
 
 @pytest.mark.shared
+@pytest.mark.plots
 def test_workflow_from_rules_to_next_version(project: Path, shared: Path, lightmeter: CommandRunner) -> None:
     lightmeter("harvest", "run", "folder", shared / "photos", "--medium", "digital")
     results = run_json("labels", "apply", TARGET, "medium")
