@@ -1,10 +1,9 @@
 """Grids of captioned thumbnails (contact sheets)."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
@@ -52,20 +51,3 @@ def draw_grid(tiles: Sequence[Tile], title: str, *, side: int, columns: int, tit
             position = (x, y + side + 2 + number * _LINE_HEIGHT)
             draw.text(position, line, fill=INK if number else colour, font=font)
     return grid
-
-
-def thumbnail(file: Path, side: int) -> Image.Image:
-    """Return a photograph in display orientation, at most ``side`` pixels wide and high.
-
-    Args:
-        file: An image file.
-        side: Maximum width and height, in pixels.
-
-    Raises:
-        OSError: The file is missing or cannot be decoded.
-    """
-    with Image.open(file) as image:
-        image.draft("RGB", (2 * side, 2 * side))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((side, side))
-    return upright

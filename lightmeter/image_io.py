@@ -127,12 +127,17 @@ def display_image(
         stored: As for `pixel_orientation`.
 
     Raises:
-        OSError: The file cannot be decoded. Decoders of damaged files raise nearly anything else.
+        OSError: The file cannot be decoded.
     """
     image = source if isinstance(source, Image.Image) else open_image(source)
     if side:
         image.draft("RGB", (2 * side, 2 * side))  # JPEG: decode at a fraction of the size
-    image.load()
+    try:
+        image.load()
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise OSError(f"damaged file: {error}") from error
     orientation = pixel_orientation(image, stored)
     pixels = _to_srgb(image)
     if side and max(pixels.size) > side:

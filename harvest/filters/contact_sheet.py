@@ -12,7 +12,8 @@ from lightmeter.geometry import Box, Size, to_display
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region
 from lightmeter.harvest.store import path_of
-from lightmeter.image_grid import PAPER, Colour, Tile, draw_grid, thumbnail
+from lightmeter.image_grid import PAPER, Colour, Tile, draw_grid
+from lightmeter.image_io import display_image
 
 _SIDE, _COLUMNS = 180, 5
 _MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32
@@ -97,7 +98,7 @@ def _boxes(connection: Connection, image: RowMapping, name: str) -> list[Box]:
 def _tile(image: RowMapping, boxes: list[Box], store: Path) -> Tile:
     """Return a thumbnail with its regions, and verdict and measures as its caption; grey if the file is missing."""
     try:
-        small = thumbnail(path_of(store, image["sha256"]), _SIDE)
+        small = display_image(path_of(store, image["sha256"]), _SIDE)
     except OSError:
         small = Image.new("RGB", (_SIDE, _SIDE), _MISSING)
     draw = ImageDraw.Draw(small)

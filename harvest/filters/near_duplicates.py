@@ -52,7 +52,7 @@ def near_duplicates(
     query = (
         select(Image.id, Image.sha256, Image.width, Image.height, Image.file_size, phash)
         .join(Inspection, (Inspection.image_id == Image.id) & (Inspection.filter == "duplicates"))
-        .where(true() if where is None else where)
+        .where(phash.is_not(None), true() if where is None else where)
         .order_by((Image.width * Image.height).desc(), Image.file_size.desc(), Image.sha256)
     )
     with engine.connect() as connection:

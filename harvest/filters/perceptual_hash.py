@@ -21,6 +21,7 @@ Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 _SIDE, _FREQUENCIES = 32, 8
+_MIN_DEVIATION = 4.0  # of a blank scan with noise and vignetting: up to 4; of the flattest real photographs: 7
 _BYTES = 8
 MAX_RADIUS = 7
 
@@ -33,21 +34,24 @@ class PerceptualHash(Filter[PerceptualHashSettings]):
     """Measures the hash by which near-duplicates are grouped; keeps every photograph."""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "64-bit perceptual hash, for near-duplicates"
     Settings = PerceptualHashSettings
 
     def measure(self, image: DecodedImage) -> Measurement:
-        """Return ``phash``: 16 hexadecimal digits."""
-        return Measurement({"phash": f"{perceptual_hash(image.reduced, image.orientation):016x}"})
+        """Return ``phash``: 16 hexadecimal digits, or None for a flat image."""
+        value = perceptual_hash(image.reduced, image.orientation)
+        return Measurement({"phash": None if value is None else f"{value:016x}"})
 
     def judge(self, measures: Measures) -> Verdict:
         """Keep."""
         return KEEP
 
 
-def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int:
+def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int | None:
     """Return the hash of an image in display orientation, so that a rotated copy has the same hash.
+
+    A flat image, such as a black frame or a blank scan, has no hash: all of them would be near-duplicates.
 
     Args:
         rgb: Pixels in file orientation, of any size, shape (height, width, 3).
@@ -55,6 +59,8 @@ def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    if small.std() < _MIN_DEVIATION:
+        return None
     shown = np.ascontiguousarray(upright(np.asarray(small, dtype=np.float32), orientation))
     low = np.asarray(cv2.dct(shown))[:_FREQUENCIES, :_FREQUENCIES]
     return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")

@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from lightmeter import image_grid
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.store import path_of
+from lightmeter.image_io import display_image
 from lightmeter.labels.review.boxes import BOX_KINDS
 from lightmeter.labels.review.queues import Queue
 from lightmeter.labels.review.session import Session
@@ -219,6 +219,6 @@ def _thumbnail(store: Path, cache: Path, sha256: str) -> tuple[bytes, str]:
     file = cache / f"{sha256}.jpg"
     if not file.is_file():
         out = io.BytesIO()
-        image_grid.thumbnail(path_of(store, sha256), _THUMBNAIL_SIDE).save(out, "JPEG", quality=85)
+        display_image(path_of(store, sha256), _THUMBNAIL_SIDE).save(out, "JPEG", quality=85)
         write_atomic(file, out.getvalue())
     return file.read_bytes(), "image/jpeg"

@@ -36,5 +36,5 @@ def test_escaped_text_is_printable_and_unambiguous_lines_remain(text: str) -> No
 def test_json_holds_no_number_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     document = {"a": math.nan, "b": [math.inf, -math.inf, 0.5], "c": Path("x"), "d": date(2020, 1, 2), "e": "\udce9"}
     Console(json=True).emit(document, "")
-    parsed = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    parsed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert parsed == {"a": None, "b": [None, None, 0.5], "c": "x", "d": "2020-01-02", "e": "\udce9"}

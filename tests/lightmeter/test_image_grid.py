@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lightmeter.image_grid import PAPER, Tile, draw_grid, thumbnail
+from lightmeter.image_grid import PAPER, Tile, draw_grid
+from lightmeter.image_io import display_image
 
 
 def test_grid_draws_images_in_rows() -> None:
@@ -29,4 +30,4 @@ def test_thumbnail_is_in_display_orientation(tmp_path: Path, orientation: int, s
     exif[0x0112] = orientation
     Image.new("RGB", (640, 320)).save(tmp_path / "photo.jpg", exif=exif)
 
-    assert thumbnail(tmp_path / "photo.jpg", 64).size == size
+    assert display_image(tmp_path / "photo.jpg", 64).size == size

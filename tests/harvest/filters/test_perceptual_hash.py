@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.harvest.filters.image import DecodedImage, Pixels
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius, merge_components, perceptual_hash
 from tests.harvest.filters.images import synthetic_image
 
@@ -17,10 +17,27 @@ def test_hashes_of_copies_are_near() -> None:
     original = synthetic_image()
     smaller = np.asarray(Image.fromarray(original).resize((160, 120)))
     brighter = (original * 0.8 + 30).astype(np.uint8)
-    first = perceptual_hash(original)
-    assert (first ^ perceptual_hash(smaller)).bit_count() <= 4
-    assert (first ^ perceptual_hash(brighter)).bit_count() <= 4
-    assert all((first ^ perceptual_hash(synthetic_image(seed=n))).bit_count() > 12 for n in range(1, 20))
+    assert distance(original, smaller) <= 4
+    assert distance(original, brighter) <= 4
+    assert all(distance(original, synthetic_image(seed=n)) > 12 for n in range(1, 20))
+
+
+def distance(first: Pixels, second: Pixels) -> int:
+    """Return the Hamming distance between the hashes of two images."""
+    hashes = [perceptual_hash(pixels) for pixels in (first, second)]
+    assert hashes[0] is not None
+    assert hashes[1] is not None
+    return (hashes[0] ^ hashes[1]).bit_count()
+
+
+@pytest.mark.parametrize("level", [0, 3, 128, 252, 255])
+@pytest.mark.parametrize("noise", [0, 5, 20])
+def test_flat_image_has_no_hash(level: int, noise: int) -> None:
+    random = np.random.default_rng(level + noise)
+    y, x = np.mgrid[-1:1:300j, -1:1:400j]
+    vignette = 5 * (x**2 + y**2)
+    pixels = np.clip(level - vignette + random.normal(0, noise, (300, 400)), 0, 255).astype(np.uint8)
+    assert perceptual_hash(np.repeat(pixels[..., np.newaxis], 3, axis=2)) is None
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
