@@ -65,8 +65,10 @@ def make_dataset(files: list[bytes], folder: Path) -> Dataset:
     rows = []
     for number, data in enumerate(files):
         sha256 = hashlib.sha256(data).hexdigest()
-        (folder / sha256).write_bytes(data)
-        row = {"sha256": sha256, "path": sha256, "group": "photographer", label_column("shutter"): CLASSES[number % 2]}
+        path = f"{sha256[:2]}/{sha256}"
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(data)
+        row = {"sha256": sha256, "path": path, "group": "photographer", label_column("shutter"): CLASSES[number % 2]}
         rows += [{**row, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
     schema = pa.schema([*MANIFEST_SCHEMA, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)

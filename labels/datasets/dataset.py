@@ -11,18 +11,32 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, sha256_of, write_atomic
-from lightmeter.geometry import Box
+from lightmeter.files import atomic_path, open_regular, sha256_of, write_atomic
+from lightmeter.labels.datasets.manifest import (
+    CROP_COLUMNS,
+    SPLITS,
+    Split,
+    crop_of,
+    label_column,
+    manifest_problem,
+    read_manifest,
+    stops_column,
+)
+from lightmeter.labels.datasets.photo_files import read_photograph
+from lightmeter.labels.targets.base import class_name_problem
+from lightmeter.names import folder_name, name_key, name_problem
 from lightmeter.project import find_optional_project
+
+__all__ = ["CROP_COLUMNS", "SPLITS", "Split", "crop_of", "label_column", "stops_column"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,30 +44,63 @@ if TYPE_CHECKING:
 
     from lightmeter.labels.datasets.torch_dataset import ImageDataset
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
 SPEC_FILE = "dataset.toml"
 MANIFEST_FILE = "manifest.parquet"
-CROP_COLUMNS = ("crop_x", "crop_y", "crop_width", "crop_height")
 
-
-def label_column(target: str) -> str:
-    """Return the manifest column with the classes of a target."""
-    return f"label_{target}"
-
-
-def stops_column(target: str) -> str:
-    """Return the manifest column with the numbers of a target."""
-    return f"stops_{target}"
-
-
-def crop_of(row: Mapping[str, Any]) -> Box | None:
-    """Return the crop of a manifest row in file pixels, or None for the whole photograph."""
-    return None if row["crop_x"] is None else Box(*(row[name] for name in CROP_COLUMNS))
-
+_MAX_SPEC_BYTES = 10_000_000
+_MAX_CLASSES = 100_000
+_SPLIT_TYPES: Mapping[str, type] = {
+    "seed": int,
+    "ratios": list,
+    "group_by": list,
+    "min_per_class": int,
+    "where": str,
+    "folds": int,
+    "fold": int,
+    "holdout_source": str,
+    "undersample": bool,
+    "undersampled": int,
+    "crop": str,
+    "groups": int,
+    "excluded_classes": list,
+    "extends": dict,
+    "lightmeter": str,
+}
 
 SplitCounts = Mapping[Split, int]
+
+
+def _check_name(name: str) -> str:
+    """Return the name of a data set, which is the name of its folder."""
+    problem = name_problem(name)
+    if problem is None and name_key(folder_name(name)) != name_key(name):
+        problem = "cannot be the name of a folder on every system"
+    if problem is not None:
+        raise ValueError(f"the name '{name}' {problem}")
+    return name
+
+
+def _check_class(name: str) -> str:
+    problem = class_name_problem(name)
+    if problem is not None:
+        raise ValueError(f"the class name '{name}' {problem}")
+    return name
+
+
+def _check_split(split: dict[str, Any]) -> dict[str, Any]:
+    for key, type_ in _SPLIT_TYPES.items():
+        if key in split and type(split[key]) is not type_:
+            raise ValueError(f"{key} must be {type_.__name__}")
+    ratios = split.get("ratios", [])
+    if not all(isinstance(ratio, float | int) and 0 < ratio < 1 for ratio in ratios):
+        raise ValueError("ratios must be numbers between 0 and 1")
+    return split
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+ClassName = Annotated[str, AfterValidator(_check_class)]
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -68,15 +115,17 @@ class TargetSpec:
         unit: Unit of the numbers, for example ``log2 s``; empty if there are none.
         multilabel: Whether a photograph can have several classes.
         determined_by: EXIF columns that reveal the class; shortcut baselines ignore them.
+        definition: Other values of the definition file: bounds of the classes, scanners, minimum per class.
     """
 
-    name: str
+    name: TargetName
     version: str
-    classes: tuple[str, ...]
-    stops: tuple[float, ...] = ()
+    classes: Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=_MAX_CLASSES)]
+    stops: tuple[FiniteFloat, ...] = ()
     unit: str = ""
     multilabel: bool = False
     determined_by: tuple[str, ...] = field(default=(), compare=False)
+    definition: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ordinal(self) -> bool:
@@ -97,12 +146,12 @@ class DatasetSpec:
         counts: Number of manifest rows by split.
     """
 
-    name: str
+    name: Name
     manifest_sha256: str
     store: str
-    targets: tuple[TargetSpec, ...]
-    split: dict[str, Any] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
+    targets: Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=100)]
+    split: Annotated[dict[str, Any], AfterValidator(_check_split)] = field(default_factory=dict)
+    counts: dict[Split, Count] = field(default_factory=dict)
 
     def target(self, name: str) -> TargetSpec:
         """Return a target by name.
@@ -138,6 +187,17 @@ class Dataset:
     def store(self) -> Path:
         """Folder of the original image files; paths in the manifest are relative to it."""
         return (self.folder / self.spec.store).resolve()
+
+    def read(self, sha256: str) -> bytes:
+        """Return the original bytes of a photograph.
+
+        Args:
+            sha256: SHA-256 of the photograph, as in the manifest.
+
+        Raises:
+            UsageError: The photograph is missing in the store, or its bytes have changed.
+        """
+        return read_photograph(self.store, sha256)
 
     def rows(self, split: Split | None = None) -> list[dict[str, Any]]:
         """Return manifest rows as dictionaries.
@@ -253,18 +313,41 @@ def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> Datase
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read a data set folder.
+    """Read a data set folder, which somebody else may have made.
+
+    Everything in it is checked here: names, classes, hashes, formats and paths. What uses a `Dataset` relies on that.
 
     Raises:
         UsageError: The folder is not a data set, is damaged, or its manifest does not match the spec.
     """
-    file, manifest = folder / SPEC_FILE, folder / MANIFEST_FILE
+    file, manifest_file = folder / SPEC_FILE, folder / MANIFEST_FILE
     if not file.is_file():
         raise UsageError(f"{folder} is not a data set: {SPEC_FILE} is missing. Run 'lightmeter labels split' first.")
+    spec = _read_spec(file)
+    if not manifest_file.is_file() or sha256_of(manifest_file) != spec.manifest_sha256:
+        raise UsageError(f"{manifest_file} does not match the SHA-256 in {SPEC_FILE}. Create the data set again.")
+    manifest = read_manifest(manifest_file)
+    problem = manifest_problem(manifest, spec.targets)
+    if problem is not None:
+        raise UsageError(f"{manifest_file} is not a manifest: {problem}.")
+    return Dataset(folder, spec, manifest)
+
+
+def _read_spec(file: Path) -> DatasetSpec:
     try:
-        spec = _SPEC.validate_python(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise UsageError(f"{file} is damaged: {error}") from error
-    if not manifest.is_file() or sha256_of(manifest) != spec.manifest_sha256:
-        raise UsageError(f"{manifest} does not match the SHA-256 in {SPEC_FILE}. Create the data set again.")
-    return Dataset(folder, spec, pq.read_table(manifest))
+        with open_regular(file) as data:
+            text = data.read(_MAX_SPEC_BYTES).decode()
+        spec = _SPEC.validate_python(tomllib.loads(text))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise UsageError(f"{file} is damaged: {key}: {problem['msg'].removeprefix('Value error, ')}.") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{file} is damaged: {error}.") from error
+    if len({target.name for target in spec.targets}) < len(spec.targets):
+        raise UsageError(f"{file} is damaged: two targets have the same name.")
+    for target in spec.targets:
+        keys = {name_key(name) for name in target.classes}
+        if len(keys) < len(target.classes) or len(target.stops) not in (0, len(target.classes)):
+            raise UsageError(f"{file} is damaged: target {target.name} has equal classes, or not one stop for each.")
+    return spec

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lightmeter.geometry import ORIENTATION_TAG, upright
+from lightmeter.geometry import upright
+from lightmeter.image_io import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import TargetSpec, crop_of, label_column
+from lightmeter.labels.datasets.photo_files import read_photograph
 
 IGNORE_INDEX = -100
 """Class index of a missing label, which `torch.nn.functional.cross_entropy` ignores by default."""
@@ -44,18 +46,18 @@ class ImageDataset(Dataset[tuple[Any, Label | dict[str, Label]]]):
 
     def __getitem__(self, index: int) -> tuple[Any, Label | dict[str, Label]]:
         row = self.rows[index]
-        image: Any = read_image(self.store / row["path"], row)
+        image: Any = read_image(self.store, row)
         if self.transform is not None:
             image = self.transform(image)
         labels = {target.name: encode_label(row[label_column(target.name)], target) for target in self.targets}
         return image, labels if len(labels) > 1 else labels[self.targets[0].name]
 
 
-def read_image(file: Path, row: Mapping[str, Any]) -> Image.Image:
+def read_image(store: Path, row: Mapping[str, Any]) -> Image.Image:
     """Return the upright RGB image of a manifest row, cropped if the row is a crop."""
-    with Image.open(file) as image:
-        pixels = np.asarray(image.convert("RGB"))
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)  # after decoding: Pillow rotates TIFF itself
+    with open_image(read_photograph(store, row["sha256"])) as image:
+        pixels = np.asarray(to_eight_bit(image).convert("RGB"))
+        orientation = pixel_orientation(image)
     box = crop_of(row)
     if box is not None:
         pixels = pixels[box.y : box.y + box.height, box.x : box.x + box.width]

@@ -35,7 +35,7 @@ def write_mistakes(folder: Path, target: Target, predictions: Sequence[Mapping[s
     photographs = []
     for row in sorted(errors, key=lambda row: -_confidence(row, target))[:_MAX_PHOTOGRAPHS]:
         try:
-            data = (dataset.store / row["path"]).read_bytes()
+            data = dataset.read(row["sha256"])
             photograph = preprocess(data, Preprocessing(patches=0, view_size=_VIEW), row["crop"])
         except InvalidPhoto:
             continue

@@ -1,12 +1,10 @@
 """Photographs and labels of a data set: read from its photo store, verified, and processed on all cores."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,7 +45,7 @@ def each_photograph(
 
     def apply(row: Row) -> Result | InvalidPhoto:
         try:
-            return function(_read(dataset, row), crop_of(row))
+            return function(dataset.read(row["sha256"]), crop_of(row))
         except InvalidPhoto as error:
             return error
 
@@ -112,17 +110,3 @@ def check_readable(dataset: Dataset, split: str, photographs: Sequence[object]) 
     if not photographs:
         name = {"train": "training"}.get(split, split)
         raise UsageError(f"No photograph in the {name} split of {dataset.spec.name} can be read.")
-
-
-def _read(dataset: Dataset, row: Row) -> bytes:
-    file = Path(dataset.store / row["path"])
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read the photograph {file} of the data set {dataset.spec.name} ({error.strerror}). "
-            "Check that the photo store has not moved since the data set was frozen."
-        ) from error
-    if hashlib.sha256(data).hexdigest() != row["sha256"]:
-        raise UsageError(f"The photograph {file} has changed since the data set was frozen.")
-    return data

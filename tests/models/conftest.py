@@ -80,7 +80,8 @@ def make_dataset(
         data = jpeg(noisy=noisy, seed=index, exif=exif)
         data = data[: len(data) // 3] if index in damaged else data
         sha256 = hashlib.sha256(data).hexdigest()
-        (store / sha256).write_bytes(data)
+        (store / sha256[:2]).mkdir(exist_ok=True)
+        (store / sha256[:2] / sha256).write_bytes(data)
         rows.append(_row(index, sha256, targets, noisy=noisy))
     rows.sort(key=lambda row: str(row["sha256"]))
     spec = DatasetSpec("noise-v1", "", "../store", tuple(targets))
@@ -93,7 +94,7 @@ def _row(index: int, sha256: str, targets: Sequence[TargetSpec], *, noisy: bool)
     settings = [target.name for target in targets if target.ordinal]
     return {
         "sha256": sha256,
-        "path": sha256,
+        "path": f"{sha256[:2]}/{sha256}",
         "split": SPLITS[index // 2 % 3],
         "group": f"photographer {index // 2 % 6}",
         "source": "folder",

@@ -1,30 +1,36 @@
-"""Export formats. Writers take one sample at a time, so that memory stays bounded."""
+"""Formats of packs. Writers take one sample at a time, so that memory stays bounded."""
 
 import io
 import itertools
 import json
-import re
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import DatasetSpec, label_column, stops_column
-from lightmeter.labels.datasets.export.samples import METADATA_COLUMNS, Sample
+from lightmeter.labels.datasets.dataset import DatasetSpec, TargetSpec, label_column, stops_column
+from lightmeter.labels.datasets.export.samples import METADATA_COLUMNS, Sample, png_bytes
+from lightmeter.names import equal_names, folder_name
 
 Writer = Callable[[Path, DatasetSpec, str, Iterable[Sample]], int]
 """Writes the samples of a split: output folder, spec, split, samples. Returns the number of samples."""
 
 MAX_SHARD_BYTES = 256 * 2**20
-_BATCH_SIZE = 100
+ROW_GROUP_BYTES = 64 * 2**20
+"""Images of a row group; readers load one at a time, and none of them more than 2 GB."""
+
+_TORCHVISION_SUFFIXES = frozenset({"jpg", "png", "ppm", "bmp", "tif", "webp"})
 
 
-def write_webdataset(folder: Path, _: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
-    """Write tar shards ``SPLIT-000000.tar``: each image file with a ``.json`` of labels and metadata."""
+def write_webdataset(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
+    """Write tar shards ``SPLIT-000000.tar``: each image file with a ``.json`` of labels and metadata.
+
+    If the data set has one target with one class per photograph, a ``.cls`` holds the index of the class.
+    """
     count, iterator = 0, iter(samples)
     sample = next(iterator, None)
     for n_shards in itertools.count():
@@ -32,11 +38,29 @@ def write_webdataset(folder: Path, _: DatasetSpec, split: str, samples: Iterable
             break
         with tarfile.open(folder / f"{split}-{n_shards:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
             while sample is not None and shard.offset <= MAX_SHARD_BYTES:
-                _add(shard, sample.file_name, sample.data)
-                document = {**sample.metadata, "labels": sample.labels, "stops": sample.stops}
-                _add(shard, f"{sample.key}.json", json.dumps(document, ensure_ascii=False, sort_keys=True).encode())
+                for name, data in _members(spec, sample).items():
+                    _add(shard, name, data)
                 count, sample = count + 1, next(iterator, None)
     return count
+
+
+def _members(spec: DatasetSpec, sample: Sample) -> dict[str, bytes]:
+    """Return the members of a shard for a sample, by name; WebDataset joins those with the same key."""
+    document = {**sample.metadata, "labels": sample.labels, "stops": sample.stops}
+    members = {
+        sample.file_name: sample.data,
+        f"{sample.key}.json": json.dumps(document, ensure_ascii=False, sort_keys=True).encode(),
+    }
+    target = _only_target(spec)
+    if target is not None:
+        members[f"{sample.key}.cls"] = str(target.classes.index(str(sample.labels[target.name]))).encode()
+    return members
+
+
+def _only_target(spec: DatasetSpec) -> TargetSpec | None:
+    """Return the target of a data set that has one, with one class per photograph."""
+    (target, *others) = spec.targets
+    return None if others or target.multilabel else target
 
 
 def _add(shard: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -46,39 +70,54 @@ def _add(shard: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
-    """Write ``SPLIT/CLASS/KEY.jpg``.
+    """Write ``SPLIT/CLASS/KEY.jpg``; formats that torchvision ignores become lossless PNG.
+
+    A split has a folder for each class, also without photographs, so that classes have the same numbers in all splits.
 
     Raises:
-        UsageError: The data set has several targets or a multilabel target.
+        UsageError: The data set has several targets or a multilabel target, or two classes would share a folder.
     """
-    if len(spec.targets) != 1 or spec.targets[0].multilabel:
+    target = _only_target(spec)
+    if target is None:
         names = ", ".join(target.name for target in spec.targets)
         raise UsageError(
             f"Format imagefolder needs one target with one class per photograph; this data set has {names}. Use "
             "parquet or webdataset."
         )
+    equal = equal_names(target.classes)
+    if equal is not None:
+        raise UsageError(f"The classes '{equal[0]}' and '{equal[1]}' would share a folder. Use parquet or webdataset.")
     count = 0
     for sample in samples:
-        class_folder = folder / split / folder_name(str(sample.labels[spec.targets[0].name]))
-        class_folder.mkdir(parents=True, exist_ok=True)
-        (class_folder / sample.file_name).write_bytes(sample.data)
+        for name in target.classes if count == 0 else ():
+            (folder / split / folder_name(name)).mkdir(parents=True)
+        class_folder = folder / split / folder_name(str(sample.labels[target.name]))
+        if sample.suffix in _TORCHVISION_SUFFIXES:
+            (class_folder / sample.file_name).write_bytes(sample.data)
+        else:
+            (class_folder / f"{sample.key}.png").write_bytes(png_bytes(sample.data))
         count += 1
     return count
 
 
-def folder_name(name: str) -> str:
-    """Return a class name as a folder name: ``1/60`` becomes ``1-60``."""
-    return re.sub(r"[^\w.,+-]+", "-", name)
-
-
 def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
     """Write ``data/SPLIT.parquet`` with the image and class-label features of Hugging Face ``datasets``."""
-    schema, iterator, count = _schema(spec), iter(samples), 0
+    schema, count = _schema(spec), 0
     (folder / "data").mkdir(exist_ok=True)
-    with pq.ParquetWriter(folder / "data" / f"{split}.parquet", schema, compression="none") as writer:
-        while batch := list(itertools.islice(iterator, _BATCH_SIZE)):
-            writer.write_table(pa.Table.from_pylist([_row(spec, sample) for sample in batch], schema))
-            count += len(batch)
+    metadata_columns = [name for name in schema.names if name != "image"]
+    with pq.ParquetWriter(
+        folder / "data" / f"{split}.parquet", schema, compression="none", use_dictionary=metadata_columns
+    ) as writer:
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for sample in samples:
+            if rows and size + len(sample.data) > ROW_GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(rows, schema), row_group_size=len(rows))
+                rows, size = [], 0
+            rows.append(_row(spec, sample))
+            size += len(sample.data)
+            count += 1
+        writer.write_table(pa.Table.from_pylist(rows, schema))
     return count
 
 
@@ -112,8 +151,43 @@ def _schema(spec: DatasetSpec) -> pa.Schema:
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
-FORMATS: dict[str, Writer] = {
-    "webdataset": write_webdataset,
-    "imagefolder": write_imagefolder,
-    "parquet": write_parquet,
+def webdataset_features(spec: DatasetSpec, suffixes: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the features of WebDataset shards for the header of a README, as Hugging Face ``datasets`` reads them.
+
+    Without them it takes the members of the first sample for those of all, and refuses other image formats.
+
+    Args:
+        spec: Spec of the data set.
+        suffixes: Suffixes of the images.
+    """
+    labels = [{"name": target.name, "list" if target.multilabel else "dtype": "string"} for target in spec.targets]
+    stops = [{"name": target.name, "dtype": "float64"} for target in spec.targets if not target.multilabel]
+    document = [
+        *({"name": name, "dtype": "string"} for name in METADATA_COLUMNS),
+        {"name": "labels", "struct": labels},
+        *([{"name": "stops", "struct": stops}] if stops else []),
+    ]
+    features: list[dict[str, Any]] = [{"name": suffix, "dtype": "image"} for suffix in sorted(suffixes)]
+    features.append({"name": "json", "struct": document})
+    if _only_target(spec) is not None:
+        features.append({"name": "cls", "dtype": "int64"})
+    return [*features, {"name": "__key__", "dtype": "string"}, {"name": "__url__", "dtype": "string"}]
+
+
+class Format(NamedTuple):
+    """A format of packs.
+
+    Attributes:
+        write: Writes the samples of a split.
+        files: Pattern of the files of a split, for the header of the README.
+    """
+
+    write: Writer
+    files: str
+
+
+FORMATS = {
+    "webdataset": Format(write_webdataset, "{split}-*.tar"),
+    "imagefolder": Format(write_imagefolder, "{split}/**"),
+    "parquet": Format(write_parquet, "data/{split}.parquet"),
 }

@@ -9,16 +9,16 @@ from typing import Any
 
 from PIL import Image
 
-from lightmeter.errors import LightmeterError
 from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
+from lightmeter.image_io import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.photo_files import SUFFIXES
 
 METADATA_COLUMNS = ("sha256", "group", "source", "owner", "licence", "make", "model")
 """Manifest columns of a sample's metadata."""
 
 _FREE_LICENCES = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
-_SUFFIXES = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif"}
 _PNG_MODES = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
 
 
@@ -30,6 +30,7 @@ class Sample:
         key: Unique name: the SHA-256 of the photograph, for crops followed by the number of the crop.
         file_name: Key with the suffix of the image format.
         data: Original bytes, or a crop as PNG.
+        suffix: Suffix of the image format.
         metadata: `METADATA_COLUMNS` of the manifest row.
         labels: Class by target name, None if missing; a list of classes for multilabel targets.
         stops: Number by target name, None if missing; multilabel targets have none.
@@ -38,6 +39,7 @@ class Sample:
     key: str
     file_name: str
     data: bytes
+    suffix: str
     metadata: dict[str, Any]
     labels: dict[str, str | list[str] | None]
     stops: dict[str, float | None]
@@ -72,14 +74,12 @@ def samples(
         on_progress: Called with the number of samples finished since the last call.
 
     Raises:
-        LightmeterError: A photograph is missing in the store.
+        UsageError: A photograph is missing in the store, or its bytes have changed.
     """
     targets, crops = dataset.spec.targets, Counter[str]()
     for row in rows:
-        file, key, box = dataset.store / row["path"], row["sha256"], crop_of(row)
-        if not file.is_file():
-            raise LightmeterError(f"Photograph {key} is missing in the store {dataset.store}.")
-        data, suffix = file.read_bytes(), _SUFFIXES.get(row["format"], row["format"].lower())
+        key, box = row["sha256"], crop_of(row)
+        data, suffix = dataset.read(key), SUFFIXES[row["format"]]
         if box is not None:
             data, suffix, number = crop_bytes(data, box), "png", crops[key]
             crops[key] += 1
@@ -88,24 +88,34 @@ def samples(
             key,
             f"{key}.{suffix}",
             data,
+            suffix,
             {name: row[name] for name in METADATA_COLUMNS},
             {target.name: row[label_column(target.name)] for target in targets},
-            {target.name: row[stops_column(target.name)] for target in targets if not target.multilabel},
+            {target.name: row.get(stops_column(target.name)) for target in targets if not target.multilabel},
         )
         on_progress(1)
 
 
 def crop_bytes(data: bytes, box: Box) -> bytes:
-    """Return a crop as lossless PNG with the EXIF orientation of the photograph.
+    """Return a crop as lossless PNG with the EXIF orientation and the colour profile of the photograph.
 
     Args:
         data: Bytes of an image file.
         box: Crop in file pixels.
     """
     output, exif = io.BytesIO(), Image.Exif()
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()  # first, because Pillow rotates TIFF itself and then drops the tag
-        exif[ORIENTATION_TAG] = image.getexif().get(ORIENTATION_TAG, 1)
-        crop = image.crop((box.x, box.y, box.x + box.width, box.y + box.height))
-        (crop if crop.mode in _PNG_MODES else crop.convert("RGB")).save(output, "PNG", exif=exif)
+    with open_image(data) as image:
+        image.load()
+        exif[ORIENTATION_TAG] = pixel_orientation(image)
+        keeps_mode = image.mode in _PNG_MODES
+        pixels = image if keeps_mode else to_eight_bit(image)
+        profile = image.info.get("icc_profile") if keeps_mode else None
+        crop = pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
+        crop.save(output, "PNG", exif=exif, icc_profile=profile)
     return output.getvalue()
+
+
+def png_bytes(data: bytes) -> bytes:
+    """Return an image as lossless PNG, as `crop_bytes` does."""
+    with open_image(data) as image:
+        return crop_bytes(data, Box(0, 0, image.width, image.height))

@@ -1,5 +1,6 @@
 """Exports, read back with the libraries that they are for."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -8,17 +9,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.catalogue.models import Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.harvest.licences import ALL_RIGHTS_RESERVED, PUBLIC_DOMAIN
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset
+from lightmeter.harvest.store import PhotoStore
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset, write_dataset
 from lightmeter.labels.datasets.export.samples import crop_bytes, permits_redistribution
+from lightmeter.names import folder_name
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, splits_by, store_image
 from tests.support import encode_image, exif_tags, run_error, run_json, run_text
 
@@ -90,6 +95,83 @@ def test_parquet_is_a_hugging_face_dataset(dataset: Dataset, tmp_path: Path) -> 
     assert first["image"].size == (64, 48)
     by_hash = {row["sha256"]: row["label_shutter"] for row in dataset.rows()}
     assert labels.int2str(first["label_shutter"]) == by_hash[first["sha256"]]
+
+
+CLASSES = ("train", ".hidden", "a.b.tar", "__x", "con", "1/60", "José's *?\"")
+
+
+@pytest.fixture
+def odd_classes(catalogue: Any) -> Dataset:
+    """Photographs in several formats, with classes whose names other programs take for something else."""
+    kinds = ("PNG", "JPEG", "GIF", "JPEG2000", "TIFF", "WEBP")
+    for index in range(6 * len(CLASSES)):
+        data = encode_image(PillowImage.new("RGB", (16, 12), (index * 6, 100, 50)), kinds[index % len(kinds)])
+        image_id = catalogue.photograph(owner=str(index % 6), licence="CC0-1.0")
+        sha256 = hashlib.sha256(data).hexdigest()
+        PhotoStore(catalogue.project.store, catalogue.project.state / "aside").put(sha256, data)
+        values = {"sha256": sha256, "format": kinds[index % len(kinds)], "width": 16, "height": 12}
+        with catalogue.engine.begin() as connection:
+            connection.execute(update(Image).where(Image.id == image_id).values(values))
+        run_json("labels", "set", sha256, f"concept={CLASSES[index // 6]}")
+    run_text("labels", "split", "odd", "--target", "concept", "--min-per-class", "3", "--ratios", "34/33/33")
+    dataset = read_dataset(Path("datasets/odd"))
+    target = dataset.spec.targets[0]
+    labels = pa.array([value[0] for value in dataset.manifest["label_concept"].to_pylist()])
+    manifest = dataset.manifest.drop_columns(["label_concept"]).append_column("label_concept", labels)
+    spec = dataclasses.replace(dataset.spec, targets=(dataclasses.replace(target, multilabel=False),))
+    write_dataset(dataset.folder, spec, manifest)
+    return read_dataset(dataset.folder)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_packs_have_the_same_splits_and_classes_for_every_loader(odd_classes: Dataset, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    webdataset = pytest.importorskip("webdataset")
+    assert odd_classes.spec.targets[0].classes == tuple(sorted(CLASSES))
+    expected = {split: Counter(row["label_concept"] for row in odd_classes.rows(split)) for split in SPLITS}
+    folders = {name: Path(export(name, name="odd")["folder"]) for name in ("parquet", "imagefolder", "webdataset")}
+
+    def load(name: str) -> Any:
+        return datasets.load_dataset(str(folders[name]), cache_dir=str(tmp_path / "cache"))
+
+    loaded = load("parquet")
+    names = loaded["train"].features["label_concept"].names
+    assert {split: Counter(names[n] for n in loaded[split]["label_concept"]) for split in SPLITS} == expected
+    assert loaded["test"][0]["image"].size == (16, 12)
+
+    loaded = load("imagefolder")
+    names = loaded["train"].features["label"].names
+    renamed = {split: Counter({folder_name(name): n for name, n in expected[split].items()}) for split in SPLITS}
+    assert {split: Counter(names[n] for n in loaded[split]["label"]) for split in SPLITS} == renamed
+
+    loaded = load("webdataset")
+    assert {split: Counter(row["labels"]["concept"] for row in loaded[split]["json"]) for split in SPLITS} == expected
+    for split in SPLITS:
+        shards = [str(file) for file in sorted(folders["webdataset"].glob(f"{split}-*.tar"))]
+        samples = list(webdataset.WebDataset(shards, shardshuffle=False))
+        classes = odd_classes.spec.targets[0].classes
+        assert Counter(classes[int(sample["cls"])] for sample in samples) == expected[split]
+
+    folder = pytest.importorskip("torchvision.datasets.folder", exc_type=(ImportError, RuntimeError))
+    for split in SPLITS:
+        images = folder.ImageFolder(str(folders["imagefolder"] / split))
+        assert Counter(images.classes[n] for n in images.targets) == renamed[split]
+
+
+def test_row_groups_of_parquet_have_a_bounded_size(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightmeter.labels.datasets.export.formats.ROW_GROUP_BYTES", 5_000)
+    folder = Path(export("parquet", "--any-licence")["folder"])
+    metadata = pq.ParquetFile(folder / "data" / "train.parquet").metadata
+    sizes = [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+    assert len(sizes) > 2
+    assert max(sizes) < 9_000
+
+
+def test_classes_that_share_a_folder_are_refused_as_imagefolder(dataset: Dataset) -> None:
+    target = dataclasses.replace(dataset.spec.targets[0], classes=("1/1000", "1/15", "1-15"), stops=())
+    write_dataset(dataset.folder, dataclasses.replace(dataset.spec, targets=(target,)), dataset.manifest)
+    assert "'1/15' and '1-15' would share a folder" in run_error("labels", "pack", "one", "--format", "imagefolder")
+    export("webdataset")
 
 
 def test_multilabel_targets_are_lists_of_class_labels(dataset: Dataset, tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_constant_model_scores_low_in_metrics_and_report(tmp_path: Path) -> None
     classes = tuple(f"f/{number}" for number in range(23))
     rows: list[dict[str, object]] = [
         {
-            "sha256": f"{n:03}",
-            "path": "",
+            "sha256": f"{n:064}",
+            "path": f"00/{n:064}",
             "split": SPLITS[n % 3],
             "group": f"{n % 7}",
             "label_aperture": classes[n % 23],

@@ -87,7 +87,7 @@ def test_damaged_specs_raise_error(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
     spec = (run / "model.toml").read_text()
-    photograph = next(dataset.store.iterdir())
+    photograph = next(dataset.store.glob("*/*"))
     (run / "model.toml").write_text(spec.replace("multilabel = true", 'multilabel = "yes"'))
     assert "multilabel must be" in run_error("models", "predict", run, photograph)
     assert json.loads((run / "metrics.json").read_text())["format"] == 1

@@ -36,10 +36,12 @@ def halves(tmp_path: Path) -> Dataset:
         file = io.BytesIO()
         image.save(file, "PNG")
         sha256 = hashlib.sha256(file.getvalue()).hexdigest()
-        (store / sha256).write_bytes(file.getvalue())
+        path = f"{sha256[:2]}/{sha256}"
+        (store / path).parent.mkdir(exist_ok=True)
+        (store / path).write_bytes(file.getvalue())
         for shutter, left in HALVES.items():
             box = dict(zip(("crop_x", "crop_y", "crop_width", "crop_height"), (left, 0, 160, 120), strict=True))
-            row = {"sha256": sha256, "path": sha256, "split": SPLITS[index % 3], "group": f"photographer {index % 6}"}
+            row = {"sha256": sha256, "path": path, "split": SPLITS[index % 3], "group": f"photographer {index % 6}"}
             label = {label_column("shutter"): shutter, stops_column("shutter"): STOPS[shutter]}
             rows.append({**row, **box, **label})
     rows.sort(key=lambda row: str(row["sha256"]))

@@ -1,0 +1,148 @@
+"""Data sets that somebody else made: everything in them is checked before it is used."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
+from tests.labels.conftest import Catalogue
+from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, store_image
+from tests.support import create_project, run_error
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a data set of 24 photographs."""
+    project = create_project(tmp_path_factory.mktemp("origin") / "project")
+    engine = open_engine(project)
+    catalogue = Catalogue(project, engine)
+    for index in range(24):
+        image = Image.new("RGB", (64, 48), (index * 8, 100, 50))
+        store_image(catalogue, image, owner=str(index // 2), exposure_time_s=(FAST, SLOW)[index % 2], licence="CC0-1.0")
+    apply_rules(catalogue, "shutter-binary")
+    engine.dispose()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.root)
+        create_dataset()
+    return project.root
+
+
+@pytest.fixture
+def dataset(origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """A copy of the data set, in a project that is the working directory."""
+    shutil.copytree(origin, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return read_dataset(Path("datasets/one").absolute())
+
+
+def set_cell(column: str, value: object) -> Callable[[Dataset], None]:
+    """Return a change of the first row of the manifest, with the hash in the spec made right."""
+
+    def change(dataset: Dataset) -> None:
+        values = dataset.manifest[column].to_pylist()
+        values[0] = value
+        index = dataset.manifest.column_names.index(column)
+        type_ = dataset.manifest.schema.field(index).type
+        manifest = dataset.manifest.set_column(index, column, pa.array(values, type_))
+        pq.write_table(manifest, dataset.folder / "manifest.parquet")
+        replace(dataset, dataset.spec.manifest_sha256, sha256_of(dataset.folder / "manifest.parquet"))
+
+    return change
+
+
+def set_text(old: str, new: str) -> Callable[[Dataset], None]:
+    return lambda dataset: replace(dataset, old, new)
+
+
+def replace(dataset: Dataset, old: str, new: str) -> None:
+    file = dataset.folder / "dataset.toml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def link(name: str) -> Callable[[Dataset], None]:
+    """Return the replacement of a document by a link."""
+
+    def change(dataset: Dataset) -> None:
+        path = dataset.folder / name
+        shutil.move(path, dataset.folder.parent / "elsewhere")
+        path.symlink_to(dataset.folder.parent / "elsewhere")
+
+    return change
+
+
+def replace_photograph(kind: str) -> Callable[[Dataset], None]:
+    def change(dataset: Dataset) -> None:
+        path = dataset.store / dataset.manifest["path"][0].as_py()
+        if kind == "folder":
+            path.parent.rename(dataset.store / "moved")
+            path.parent.symlink_to(dataset.store / "moved")
+            return
+        path.rename(dataset.store / "moved")
+        if kind == "link":
+            path.symlink_to(dataset.store / "moved")
+        elif kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "bytes":
+            path.write_bytes(b"other")
+
+    return change
+
+
+REFUSED = {
+    "hash is a path": (set_cell("sha256", "../../secret"), "sha256 has a value that is not allowed"),
+    "hash in capitals": (set_cell("sha256", "AB" * 32), "sha256 has a value"),
+    "path elsewhere": (set_cell("path", "/etc/passwd"), "path has a value"),
+    "unknown format": (set_cell("format", "profile"), "format has a value that is not allowed ('profile')"),
+    "unknown split": (set_cell("split", "../x"), "split has a value"),
+    "unknown class": (set_cell("label_shutter-binary", "medium"), "label_shutter-binary has a value"),
+    "infinite number": (set_cell("stops_shutter-binary", float("inf")), "stops_shutter-binary has a value"),
+    "half a crop": (set_cell("crop_x", 3), "a crop is incomplete"),
+    "empty hash": (set_cell("sha256", None), "sha256 is empty in 1 rows"),
+    "name is a path": (set_text('name = "one"', 'name = "../../x"'), "the name '../../x' is a path"),
+    "class leaves the folder": (set_text('"slow"', '".."'), "the class name '..' is a path"),
+    "classes are equal": (set_text('"slow"', '"FAST"'), "equal classes"),
+    "target is a path": (set_text('name = "shutter-binary"', 'name = "../x"'), "name"),
+    "split is no table": (set_text("seed = 0", 'seed = "0"'), "seed must be int"),
+}
+PACK_REFUSED = {
+    "card is a link": (link("README.md"), "README.md"),
+    "plots are a link": (link("plots"), "it is a link"),
+    "attributions are a link": (link("ATTRIBUTION.csv"), "ATTRIBUTION.csv"),
+    "photograph is a link": (replace_photograph("link"), "Cannot read the photograph"),
+    "its folder is a link": (replace_photograph("folder"), "Cannot read the photograph"),
+    "photograph is a pipe": (replace_photograph("pipe"), "no regular file"),
+    "photograph has other bytes": (replace_photograph("bytes"), "has changed"),
+    "photograph is missing": (replace_photograph("missing"), "is missing"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_invalid_data_set_is_refused_by_every_command(dataset: Dataset, case: str) -> None:
+    change, message = REFUSED[case]
+    change(dataset)
+    before = sorted(Path().rglob("*"))
+    for args in (("labels", "verify", "one"), ("labels", "pack", "one", "--format", "imagefolder")):
+        error = run_error(*args)
+        assert message in error
+        assert len(error.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("case", PACK_REFUSED)
+def test_files_that_are_not_what_they_seem_are_not_packed(dataset: Dataset, case: str) -> None:
+    change, message = PACK_REFUSED[case]
+    change(dataset)
+    before = sorted(Path().rglob("*"))
+    for format_name in ("imagefolder", "webdataset", "parquet"):
+        assert message in run_error("labels", "pack", "one", "--format", format_name)
+    assert sorted(Path().rglob("*")) == before
