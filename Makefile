@@ -9,7 +9,7 @@ demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
 
 test: install-test  ## Run the tests.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 check: install-test  ## Check style, types, import rules and generated documents.
 	$(BIN)/ruff check .

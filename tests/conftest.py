@@ -16,7 +16,8 @@ from tests.support import CommandRunner, Site, create_project
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
 STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
 
 
@@ -115,3 +116,21 @@ def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[st
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
+
+
+FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels", "models", "harvest/crawl")
+"""Folders and files with the longest tests: these start first, so that all processes end at the same time."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of pytest-xdist whole files; the serving tests share a TorchServe and form a single group."""
+
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(TESTS)
+        return next((rank for rank, start in enumerate(FIRST) if path.is_relative_to(start)), len(FIRST))
+
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group("serve" if path.is_relative_to("serve") else str(path)))
+    items.sort(key=rank)
