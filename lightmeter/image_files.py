@@ -22,9 +22,7 @@ _UNSUPPORTED = (
     (re.compile(rb"II\xbc\x01"), "JPEG XR"),
     (re.compile(rb"8BPS"), "Photoshop"),
 )
-_KEPT_CHUNKS = frozenset({
-    b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"pHYs", b"bKGD", b"eXIf", b"acTL", b"fcTL", b"fdAT",
-})  # fmt: skip
+_KEPT_CHUNKS = frozenset({b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT"})  # what a decoder here looks at
 _MAX_PROFILE_BYTES = 1 << 20
 _IMAGE_WIDTH, _IMAGE_LENGTH, _STRIP_OFFSETS, _TILE_OFFSETS = 0x0100, 0x0101, 0x0111, 0x0144
 
@@ -80,7 +78,7 @@ def _has_picture(data: bytes) -> bool:
 
 
 def _without_odd_chunks(data: bytes) -> bytes:
-    """Return a PNG without text, and without ancillary chunks that are damaged or unknown, as libpng ignores them."""
+    """Return a PNG without ancillary chunks that are damaged or not needed, such as text, as libpng ignores them."""
     kept: list[bytes | memoryview] = []
     view, start, position = memoryview(data), 0, len(_PNG)
     while position + 12 <= len(data):
@@ -94,7 +92,7 @@ def _without_odd_chunks(data: bytes) -> bytes:
 
 
 def _is_sound(kind: bytes, chunk: memoryview) -> bool:
-    """Return whether an ancillary chunk, without its length, is known and undamaged."""
+    """Return whether an ancillary chunk, without its length, is needed and undamaged."""
     if kind not in _KEPT_CHUNKS or zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big"):
         return False
     if kind != b"iCCP":

@@ -1,9 +1,11 @@
 """RAW files: the preview of full size that many of them contain.
 
-A RAW file based on TIFF has a thumbnail where a TIFF has its picture, so it must not be decoded like one. This module
-needs the standard library alone and is copied into model archives.
+A RAW file based on TIFF has a thumbnail where a TIFF has its picture, so it must not be decoded like one. Previews that
+only MakerNotes point to are found by the optional package rawpy. This module needs the standard library alone and is
+copied into model archives.
 """
 
+import io
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -11,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from .tiff import Directory, is_tiff, read_directories
 
 _RAW_HEADER = re.compile(
-    rb"FUJIFILMCCD-RAW|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR|....ftypcrx |IIR[OS]|MMOR|IIU\0|II\*\0....CR", re.DOTALL
+    rb"FUJIFILMCCD-RAW|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR|....ftypcrx |IIR[OS]|MMOR|IIU\0"
+    rb"|II\*\0....(?:CR|IIII.waR)|MM\0\*....MMMMRaw|.{25}ARECOYK",
+    re.DOTALL,
 )
 _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC = 0x0100, 0x0101, 0x0103, 0x0106
 _SUBFILE_TYPE, _DNG_VERSION = 0x00FE, 0xC612
@@ -38,12 +42,13 @@ def is_raw(data: bytes) -> bool:
 def full_size_preview(data: bytes) -> bytes | None:
     """Return the largest JPEG in a RAW file if it has the size of the photograph, else None."""
     directories = read_directories(data)
-    previews = [data[start : start + size] for start, size in _previews(data, directories)]
-    sized = [(width * height, preview) for preview in previews for width, height in [jpeg_size(preview)]]
-    pixels, preview = max(sized, default=(0, b""), key=lambda item: item[0])
     expected = max(_pixels(directories), _fujifilm_pixels(data))
     needed = _MIN_SHARE * expected if expected else _MIN_PIXELS
-    return preview if pixels and pixels >= needed else None
+    previews = (data[start : start + size] for start, size in _previews(data, directories))
+    largest = max(previews, default=b"", key=_jpeg_pixels)
+    if _jpeg_pixels(largest) < needed:
+        largest = _preview_of_rawpy(data)
+    return largest if _jpeg_pixels(largest) >= needed else None
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
@@ -60,6 +65,25 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
             break
         position += 2 + length
     return 0, 0
+
+
+def _jpeg_pixels(data: bytes) -> int:
+    width, height = jpeg_size(data)
+    return width * height
+
+
+def _preview_of_rawpy(data: bytes) -> bytes:
+    """Return the JPEG that rawpy finds; empty if there is none or rawpy is not installed."""
+    try:
+        import rawpy
+    except ImportError:
+        return b""
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            preview = raw.extract_thumb()
+    except rawpy.LibRawError:
+        return b""
+    return bytes(preview.data) if preview.format == rawpy.ThumbFormat.JPEG else b""
 
 
 def _has_sensor_data(directories: Mapping[str, Directory]) -> bool:

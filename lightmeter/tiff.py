@@ -150,7 +150,7 @@ class _Reader:
             tag, kind = struct.unpack_from(self.order + "HH", self.data, position)
             field = self._field(position, tag, kind) if kind in _SIZES else None
             if field is not None:
-                directory.setdefault(tag, field)
+                directory[tag] = field  # of several entries the last counts, as in ExifTool
         if not directory:
             return 0
         self._add(name, directory)
