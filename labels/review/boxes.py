@@ -7,8 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from lightmeter.errors import UsageError
 from lightmeter.geometry import Box, Size, display_size, to_display, to_file
-from lightmeter.harvest.catalogue.exif_view import resolved_exif
-from lightmeter.harvest.catalogue.models import Image, Region
+from lightmeter.harvest.catalogue.models import Exif, Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.labels.datasets.crops import CROP_KINDS, Crop, crop_for
 from lightmeter.settings import Settings
@@ -28,7 +27,9 @@ def crops_by_kind(settings: Settings) -> dict[str, Crop]:
 
 
 def image_size(connection: Connection, image_id: int) -> tuple[Size, int]:
-    """Return the size of an image as stored, and its orientation (1 to 8).
+    """Return the size of an image as decoded, and how its pixels still have to be turned (1 to 8).
+
+    Only the file itself turns its pixels: what a source says of them does not.
 
     Raises:
         UsageError: There is no such image.
@@ -36,8 +37,9 @@ def image_size(connection: Connection, image_id: int) -> tuple[Size, int]:
     row = connection.execute(select(Image.width, Image.height).where(Image.id == image_id)).one_or_none()
     if row is None:
         raise UsageError(f"No photograph with id {image_id}.")
-    exif = resolved_exif(connection, image_id, image_id, ("orientation",)).get(image_id, {})
-    return Size(row.width, row.height), int(exif.get("orientation") or 1)
+    exif = Exif.__table__.c
+    own = select(exif.orientation).where(exif.image_id == image_id, exif.origin == "file")
+    return Size(row.width, row.height), connection.scalar(own) or 1
 
 
 def display_boxes(connection: Connection, image_id: int, crops: Mapping[str, Crop]) -> list[Row]:

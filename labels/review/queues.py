@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true, tuple_
 
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.labels.annotations.audit import read_label_issues
@@ -71,8 +71,9 @@ def build_queue(
         connection: Catalogue connection.
         project: The project.
         target: Name of the target.
-        kind: ``all``; ``unjudged`` (no manual label); ``no-face`` (the faces filter detected none and none was drawn
-            manually); ``disagreements`` (EXIF of file and source differ); ``label-issues`` (of the last audit).
+        kind: ``all``; ``unjudged`` (no manual label, or only labels that were removed); ``no-face`` (the faces filter
+            detected none and none was drawn manually); ``disagreements`` (EXIF of file and source differ);
+            ``label-issues`` (of the last audit).
         where: Query that selects photographs (default: all).
         sample: Size of a random sample.
         seed: Random seed of the sample.
@@ -102,7 +103,16 @@ def effective_labels(connection: Connection, ids: Sequence[int], target: str) ->
 
 
 def _conditions(target: str, face: Crop) -> dict[QueueKind, ColumnElement[bool]]:
-    manual = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin == MANUAL)
+    later = Label.__table__.alias("later")
+    is_later = tuple_(later.c.created_at, later.c.id) > tuple_(Label.created_at, Label.id)
+    same = [later.c[name] == getattr(Label, name) for name in ("image_id", "target", "origin", "author")]
+    manual = exists().where(
+        Label.image_id == Image.id,
+        Label.target == target,
+        Label.origin == MANUAL,
+        Label.value.is_not(None),
+        ~exists().where(*same, is_later).correlate(Label),
+    )
     inspected = exists().where(Inspection.image_id == Image.id, Inspection.filter == "faces")
     has_face = exists().where(Region.image_id == Image.id, face.condition)
     return {

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from PIL import Image, ImageOps
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,18 +20,17 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.geometry import ORIENTATION_TAG, Box
+from lightmeter.geometry import Box
 from lightmeter.harvest.store import path_of
-from lightmeter.image_io import display_image
+from lightmeter.image_io import display_image, open_image, pixel_orientation
 from lightmeter.labels.review.boxes import BOX_KINDS
 from lightmeter.labels.review.queues import Queue
-from lightmeter.labels.review.session import Session
+from lightmeter.labels.review.session import Session, StaleError
 from lightmeter.project import Project
 from lightmeter.web import LocalServer, error_response, local_app, page_routes, read_body
 
 _PAGE = Path(__file__).parent / "page"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_COOKIE = "lightmeter-review"
 _CONTENT_SECURITY_POLICY = "default-src 'self'; frame-ancestors 'none'"
 _MAX_BODY_BYTES = 10_000
 _IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
@@ -75,17 +74,21 @@ class ReviewServer(LocalServer):
 
 
 def _require_token(token: str) -> DispatchFunction:
-    """Return middleware that exchanges the token in the URL for a cookie, and rejects requests without either."""
+    """Return middleware that exchanges the token in the URL for a cookie, and rejects requests without either.
+
+    Browsers send cookies to all ports of a host (RFC 6265, 8.5), so the name of the cookie has the port.
+    """
 
     def is_valid(value: str | None) -> bool:
         return secrets.compare_digest((value or "").encode(), token.encode())
 
     async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        cookie = f"lightmeter-review-{request.url.port}"
         if request.url.path == "/" and is_valid(request.query_params.get("token")):
             redirect = RedirectResponse("/", 303)
-            redirect.set_cookie(_COOKIE, token, httponly=True, samesite="strict")
+            redirect.set_cookie(cookie, token, httponly=True, samesite="strict")
             return redirect
-        if is_valid(request.cookies.get(_COOKIE)):
+        if is_valid(request.cookies.get(cookie)):
             return await call_next(request)
         return error_response(403, "Open the URL that the command printed.")
 
@@ -107,6 +110,7 @@ class _PageRequest(_Message):
 
 class _LabelRequest(_PhotographRequest):
     value: str | None
+    seen: str | None
 
 
 class _BoxRequest(_PhotographRequest):
@@ -153,7 +157,7 @@ def _api_routes(queue: Queue, session: Session) -> list[BaseRoute]:
     return [
         Route("/api/queue", page),
         Route("/api/photograph", photograph),
-        _action("/api/label", _LabelRequest, lambda m: session.label(m.image, m.value)),
+        _action("/api/label", _LabelRequest, lambda m: session.label(m.image, m.value, m.seen)),
         _action("/api/box", _BoxRequest, lambda m: session.add_box(m.image, m.kind, m.area(), m.replaces)),
         _action("/api/remove-box", _RemoveBoxRequest, lambda m: session.remove_box(m.image, m.kind, m.box)),
         _action("/api/undo", _Message, lambda _: session.undo()),
@@ -167,7 +171,10 @@ def _action(path: str, model: type[M], edit: Callable[[M], int | None]) -> Route
         if request.headers.get("Content-Type") != "application/json":
             raise HTTPException(415, "The Content-Type must be application/json.")
         message = _validate(model, await read_body(request, _MAX_BODY_BYTES))
-        return JSONResponse({"image": await run_in_threadpool(edit, message)})
+        try:
+            return JSONResponse({"image": await run_in_threadpool(edit, message)})
+        except StaleError as error:
+            raise HTTPException(409, str(error)) from error
 
     return Route(path, endpoint, methods=["POST"])
 
@@ -187,7 +194,7 @@ def _image(path: str, read: Callable[[str], tuple[bytes, str]]) -> Route:
             raise HTTPException(404)
         try:
             data, media_type = read(sha256)
-        except OSError as error:
+        except Exception as error:  # decoders of damaged files raise nearly anything
             raise HTTPException(404, "The photograph is missing or cannot be decoded.") from error
         return Response(data, media_type=media_type, headers=_IMAGE_HEADERS)
 
@@ -201,12 +208,12 @@ def _original(store: Path, sha256: str) -> tuple[bytes, str]:
         OSError: The file is missing or cannot be decoded.
     """
     data = path_of(store, sha256).read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        upright = image.format in _ROTATED_BY_BROWSERS or image.getexif().get(ORIENTATION_TAG, 1) == 1
+    with open_image(data) as image:
+        upright = image.format in _ROTATED_BY_BROWSERS or pixel_orientation(image) == 1
         if image.format in _SHOWN_BY_BROWSERS and upright:
             return data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else Image.MIME[image.format]
         out = io.BytesIO()
-        ImageOps.exif_transpose(image).convert("RGB").save(out, "PNG")
+        display_image(image).save(out, "PNG")
     return out.getvalue(), "image/png"
 
 

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.geometry import Box, display_size
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.models import Exif, Image, Label, SightingRecord
@@ -23,6 +24,13 @@ _COLUMNS = [column for column in EXIF_COLUMNS.values() if column.name != "orient
 _NAMES = [column.name for column in _COLUMNS]
 
 
+class StaleError(LightmeterError):
+    """A label was changed elsewhere since the page showed it."""
+
+    def __init__(self) -> None:
+        super().__init__("The label was changed elsewhere; it is shown again. Nothing was changed.")
+
+
 @dataclass
 class Session:
     """Review session of one user.
@@ -33,6 +41,7 @@ class Session:
         author: Author of the labels.
         crops: As returned by `crops_by_kind`.
         history: Edits that can be undone, newest last: image id, and the function that undoes the edit.
+        lock: Held while a label is compared and changed.
     """
 
     engine: Engine
@@ -40,6 +49,7 @@ class Session:
     author: str
     crops: Mapping[str, Crop]
     history: list[tuple[int, Callable[[], object]]] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock, repr=False)
 
     def classes(self) -> list[str]:
         """Return the classes of the target; for open classes those in use, by descending frequency."""
@@ -82,19 +92,26 @@ class Session:
                 "boxes": display_boxes(connection, image_id, self.crops),
             }
 
-    def label(self, image_id: int, value: str | None) -> int:
+    def label(self, image_id: int, value: str | None, seen: str | None) -> int:
         """Label a photograph, and return its id; None removes the author's label.
+
+        Args:
+            image_id: Primary key of the image.
+            value: Class name, or several joined by ``|``; None removes the author's label.
+            seen: The effective label that the page showed.
 
         Raises:
             UsageError: There is no such class or photograph.
+            StaleError: The effective label is another one by now.
         """
-        own = (Label.image_id == image_id) & (Label.origin == MANUAL) & (Label.author == self.author)
-        with self.engine.connect() as connection:
+        annotation = manual_annotation(image_id, self.target, value, self.author)
+        with self.lock, self.engine.begin() as connection:
             image_size(connection, image_id)  # raises for an unknown photograph
-            annotations = read_annotations(connection, own, [self.target.name])
-        self._annotate(image_id, value)
-        previous = annotations[-1].value if annotations else None
-        self.history.append((image_id, lambda: self._annotate(image_id, previous)))
+            if effective_labels(connection, [image_id], self.target.name)[image_id]["label"] != seen:
+                raise StaleError
+            previous = self._own_label(connection, image_id)
+            insert_annotations(connection, [annotation])
+        self.history.append((image_id, lambda: self._restore_label(image_id, annotation.value, previous)))
         return image_id
 
     def add_box(self, image_id: int, kind: str, box: Box, replaces: int | None = None) -> int:
@@ -118,6 +135,9 @@ class Session:
 
         Returns:
             The image id of the edit; None if there is nothing to undo.
+
+        Raises:
+            StaleError: The label has been changed elsewhere since.
         """
         if not self.history:
             return None
@@ -137,10 +157,17 @@ class Session:
         with self.engine.begin() as connection:
             set_manual_boxes(connection, image_id, kind, rows)
 
-    def _annotate(self, image_id: int, value: str | None) -> None:
-        annotation = manual_annotation(image_id, self.target, value, self.author)
-        with self.engine.begin() as connection:
-            insert_annotations(connection, [annotation])
+    def _restore_label(self, image_id: int, expected: str | None, previous: str | None) -> None:
+        with self.lock, self.engine.begin() as connection:
+            if self._own_label(connection, image_id) != expected:
+                raise StaleError
+            insert_annotations(connection, [manual_annotation(image_id, self.target, previous, self.author)])
+
+    def _own_label(self, connection: Connection, image_id: int) -> str | None:
+        """Return the author's newest label of a photograph."""
+        own = (Label.image_id == image_id) & (Label.origin == MANUAL) & (Label.author == self.author)
+        annotations = read_annotations(connection, own, [self.target.name])
+        return annotations[-1].value if annotations else None
 
 
 def _formatted_exif(connection: Connection, image_id: int) -> dict[str, str]:

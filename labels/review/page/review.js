@@ -17,7 +17,10 @@ async function request(path, message) {
     body: JSON.stringify(message) };
   const response = await fetch(path, options || {});
   const content = await response.json();
-  if (!response.ok) { showStatus(content.error.reason); throw new Error(content.error.reason); }
+  if (!response.ok) {
+    showStatus(content.error.reason);
+    throw Object.assign(new Error(content.error.reason), { status: response.status });
+  }
   return content;
 }
 
@@ -44,9 +47,8 @@ function loadPage() {
       element("grid").append(state.cards.at(-1));
       updateCard(state.cards.length - 1);
     }
-    loading = null;
     draw();
-  })();
+  })().finally(() => { loading = null; });
   return loading;
 }
 
@@ -145,7 +147,12 @@ async function move(step) {
 
 async function label(value) {
   const photograph = state.photographs[state.current];
-  await request("/api/label", { image: photograph.id, value });
+  try {
+    await request("/api/label", { image: photograph.id, value, seen: photograph.label });
+  } catch (error) {
+    if (error.status === 409) await showAgain(photograph.id, error.message);
+    throw error;
+  }
   await reload(photograph.id);
   if (value !== null && !state.multilabel) await move(1);
   else draw();
@@ -160,13 +167,29 @@ function toggleClass(name) {
   return [...names].join("|") || null;
 }
 
+/* Shows a photograph as it is by now, with a message. */
+async function showAgain(image, message) {
+  await reload(image);
+  draw();
+  showStatus(message);
+}
+
 async function undo() {
   const { image } = await request("/api/undo", {});
   if (image === null) { showStatus("Nothing to undo."); return; }
+  const index = await findPhotograph(image);
+  if (index < 0) { showStatus("Undone on a photograph that is not in this queue."); return; }
+  state.current = index;
   await reload(image);
-  const index = state.photographs.findIndex((photograph) => photograph.id === image);
-  if (index >= 0) state.current = index;
   draw();
+  showStatus(`${element("status").textContent} · undone: ${labelText(state.photographs[index])}`);
+}
+
+/* Returns the index of a photograph of the queue, -1 for others; loads the pages up to it. */
+async function findPhotograph(image) {
+  const isThere = () => state.complete || state.photographs.at(-1)?.id >= image;
+  while (!isThere()) await loadPage();
+  return state.photographs.findIndex((photograph) => photograph.id === image);
 }
 
 async function reload(image) {
@@ -181,10 +204,19 @@ function columns() {
   return getComputedStyle(element("grid")).gridTemplateColumns.split(" ").length;
 }
 
+/* Returns the key as on a Latin keyboard: the letter or digit in its place if the layout has another character there. */
+function keyName(event) {
+  if (event.key.length !== 1 || /^[a-z0-9]$/i.test(event.key)) return event.key;
+  const [, letter, digit] = /^(?:Key([A-Z])|Digit([0-9]))$/.exec(event.code) || [];
+  if (letter) return event.shiftKey ? letter : letter.toLowerCase();
+  return digit && !event.shiftKey ? digit : event.key;
+}
+
 let pending = Promise.resolve();  // edits run one after the other
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const index = CLASS_KEYS.indexOf(event.key);
+  if (event.ctrlKey || event.metaKey || event.altKey || !event.key) return;
+  const key = keyName(event);
+  const index = key.length === 1 ? CLASS_KEYS.indexOf(key) : -1;
   const commands = {
     ArrowRight: () => move(1), ArrowLeft: () => move(-1),
     ArrowDown: () => move(state.single ? 1 : columns()), ArrowUp: () => move(state.single ? -1 : -columns()),
@@ -193,9 +225,10 @@ document.addEventListener("keydown", (event) => {
     b: () => { state.boxKind = (state.boxKind + 1) % state.boxKinds.length; draw(); }, x: removeBox,
   };
   const isClass = index >= 0 && index < state.classes.length;
-  const command = isClass ? () => label(toggleClass(state.classes[index])) : commands[event.key];
+  const command = isClass ? () => label(toggleClass(state.classes[index])) : commands[key];
   if (!command) return;
   event.preventDefault();
+  if (event.repeat && !key.startsWith("Arrow")) return;  // a key held down only moves
   pending = pending.then(command).catch(() => {});
 });
 

@@ -153,3 +153,34 @@ def test_documentation_screenshots(project: Path, lightmeter: CommandRunner, bro
         browser.save_screenshot(str(folder / "review-single.png"))
     engine.dispose()
     assert all((folder / f"review-{name}.png").stat().st_size > 20_000 for name in ("grid", "single"))
+
+
+def test_keys_label_only_what_they_mean(catalogue: Any, server: ReviewServer, browser: Any) -> None:
+    def labels() -> list[Any]:
+        return [row.value for row in catalogue.rows(select(Label.value).where(Label.origin == "manual"))]
+
+    def dispatch(**event: object) -> None:
+        script = "document.dispatchEvent(new KeyboardEvent('keydown', arguments[0]))"
+        browser.execute_script(script, {"bubbles": True, **event})
+
+    open_page(browser, server, PHOTOGRAPHS)
+    dispatch(key="")
+    dispatch(key="1", repeat=True)
+    dispatch(key="ArrowRight", repeat=True)
+    dispatch(key="&", code="Digit2")  # on a French keyboard
+    wait_until(lambda: labels() == ["film"])
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
+    browser.get(server.url)
+    wait_until(lambda: count(browser, "figure.manual") == 1)
+    dispatch(key="ArrowRight")
+    dispatch(key="0")
+    wait_until(lambda: labels() == ["film", None])
+    browser.switch_to.window(first)
+    dispatch(key="ArrowLeft")
+    dispatch(key="1")
+    wait_until(lambda: "changed elsewhere" in browser.find_element("id", "status").text)
+    assert labels() == ["film", None]
+    dispatch(key="г", code="KeyU")  # on a Russian keyboard
+    wait_until(lambda: labels() == ["film", None, "film"])
+    wait_until(lambda: "undone: film" in browser.find_element("id", "status").text)

@@ -31,7 +31,7 @@ Response = tuple[int, bytes, http.client.HTTPMessage]
 def send(server: ReviewServer, path: str, *, message: Any = None, headers: dict[str, str] | None = None) -> Response:
     """Send a request with the token's cookie; return status, body and headers."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
-    defaults = {"Cookie": f"lightmeter-review={server.token}", "Content-Type": "application/json"}
+    defaults = {"Cookie": f"lightmeter-review-{server.port}={server.token}", "Content-Type": "application/json"}
     body = None if message is None else json.dumps(message)
     connection.request("GET" if body is None else "POST", path, body, {**defaults, **(headers or {})})
     response = connection.getresponse()
@@ -50,7 +50,7 @@ def test_page_needs_token_and_loopback_host(server: ReviewServer) -> None:
     assert send(server, "/")[0] == 200
     for path in ("/", "/review.js", "/api/queue"):
         assert send(server, path, headers={"Cookie": ""})[0] == 403
-        assert send(server, path, headers={"Cookie": "lightmeter-review=guess"})[0] == 403
+        assert send(server, path, headers={"Cookie": f"lightmeter-review-{server.port}=guess"})[0] == 403
     assert send(server, "/?token=guess", headers={"Cookie": ""})[0] == 403
     assert send(server, "/", headers={"Host": "evil.example"})[0] == 400
     assert send(server, f"/?token={server.token}", headers={"Host": f"evil.example:{server.port}"})[0] == 400
@@ -70,20 +70,20 @@ def test_responses_have_security_headers(server: ReviewServer) -> None:
 
 
 def test_invalid_requests_are_rejected_and_write_nothing(catalogue: Any, server: ReviewServer) -> None:
-    label = {"image": 1, "value": "film"}
+    label = {"image": 1, "value": "film", "seen": "digital"}
     assert send(server, "/api/label", message=label, headers={"Content-Type": "text/plain"})[0] == 415
-    assert send(server, "/api/label", message={"image": 1, "value": "fim"})[0] == 400
-    assert send(server, "/api/label", message={"image": 10**6, "value": "film"})[0] == 400
+    assert send(server, "/api/label", message={"image": 1, "value": "fim", "seen": "digital"})[0] == 400
+    assert send(server, "/api/label", message={"image": 10**6, "value": "film", "seen": "digital"})[0] == 400
     assert send(server, "/api/label", message={"value": "film"})[0] == 400
     assert send(server, "/api/label", message=[])[0] == 400
-    assert send(server, "/api/label", message={"image": 1, "value": "x" * 20_000})[0] == 413
+    assert send(server, "/api/label", message={"image": 1, "value": "x" * 20_000, "seen": "digital"})[0] == 413
     assert send(server, "/api/label")[0] == 405
     box = {"image": 1, "kind": "face", "x": 600, "y": 0, "width": 100, "height": 10}
     assert send(server, "/api/box", message=box)[0] == 400
     assert send(server, "/api/box", message={**box, "x": 0, "kind": "nose"})[0] == 400
     assert send(server, "/api/remove-box", message={"image": 1, "kind": "face", "box": 7})[0] == 400
     for value in (7, ["film"], {}):
-        assert send(server, "/api/label", message={"image": 1, "value": value})[0] == 400
+        assert send(server, "/api/label", message={"image": 1, "value": value, "seen": "digital"})[0] == 400
     for path in ("/api/queue?after=-1", "/api/queue?limit=-1", "/api/queue?after=x", f"/api/photograph?image={2**63}"):
         status, body, _ = send(server, path)
         assert status == 400
@@ -96,6 +96,25 @@ def test_invalid_requests_are_rejected_and_write_nothing(catalogue: Any, server:
     assert catalogue.rows(select(func.count()).where(Label.origin == "manual")) == [(0,)]
 
 
+def test_stale_window_is_refused(catalogue: Any, server: ReviewServer) -> None:
+    label = {"image": 1, "value": "film", "seen": "digital"}
+    assert send(server, "/api/label", message=label)[0] == 200
+    status, body, _ = send(server, "/api/label", message=label)  # another window still shows "digital"
+    assert (status, b"changed elsewhere" in body) == (409, True)
+    create_session(catalogue.project, catalogue.engine).label(1, "digital", "film")  # another process of this author
+    assert send(server, "/api/undo", message={})[0] == 409
+    assert catalogue.rows(select(func.count()).where(Label.origin == "manual")) == [(2,)]
+
+
+def test_removed_labels_are_unjudged_again(catalogue: Any, server: ReviewServer) -> None:
+    session = create_session(catalogue.project, catalogue.engine)
+    with catalogue.engine.connect() as connection:
+        for value, seen, total in (("film", "digital", PHOTOGRAPHS - 1), (None, "film", PHOTOGRAPHS)):
+            session.label(1, value, seen)
+            assert build_queue(connection, catalogue.project, "medium", kind="unjudged").total == total
+            connection.rollback()
+
+
 def test_queues_are_selected_by_query_kind_and_sample(catalogue: Any, server: ReviewServer) -> None:
     def ids(**options: Any) -> list[int]:
         with catalogue.engine.connect() as connection:
@@ -105,7 +124,7 @@ def test_queues_are_selected_by_query_kind_and_sample(catalogue: Any, server: Re
 
     assert len(ids()) == PHOTOGRAPHS
     assert ids(where="iso <= 300") == [1, 2, 3]
-    create_session(catalogue.project, catalogue.engine).label(2, "film")
+    create_session(catalogue.project, catalogue.engine).label(2, "film", "digital")
     assert ids(kind="unjudged", where="iso <= 300") == [1, 3]
     sample = ids(sample=7, seed=3)
     assert len(sample) == 7
