@@ -105,7 +105,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
             discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.limit),
             writer=writer,
             workers=workers,
-            in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count),
+            in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count, writer.available.is_set),
         )
         with _progress_display(writer, plan.total):
             process.start()

@@ -7,7 +7,7 @@ from scrapy.crawler import Crawler
 from lightmeter.harvest.catalogue.items import FetchOutcome
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed
+from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerTimedOut
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
 from lightmeter.harvest.store import StoreError
 
@@ -34,6 +34,8 @@ class IngestPipeline:
             outcome = FetchOutcome(item.item, SightingState.FAILED, str(error))
         except RequiredExifMissing as error:
             outcome = FetchOutcome(item.item, SightingState.SKIPPED, str(error))
+        except WorkerTimedOut as timeout:
+            outcome = FetchOutcome(item.item, SightingState.FAILED, f"inspection {timeout}")
         except WorkerCrashed as crash:
             outcome = FetchOutcome(item.item, SightingState.FAILED, f"inspection failed: {crash}")
         except StoreError as error:

@@ -36,7 +36,8 @@ class HostScheduler(BaseScheduler):
     * the end of a pause that its host asked for (``Retry-After``, ``Crawl-delay``),
     * a free connection to its host,
     * the rate limit of its service,
-    * memory: the limit on photographs between download and catalogue.
+    * memory: the limit on photographs between download and catalogue,
+    * the catalogue, if it is locked or unreachable.
 
     Args:
         crawler: The crawler.
@@ -101,6 +102,8 @@ class HostScheduler(BaseScheduler):
 
     def next_request(self) -> Request | None:
         """Return a request that may be sent now, of all hosts in turn."""
+        if self._spider.in_flight.paused:  # the engine asks again after some seconds
+            return None
         now = time.monotonic()
         active = Counter(map(origin_of, self._crawler.engine.downloader.active)) if self._crawler.engine else Counter()
         for _ in range(len(self._turns)):

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -47,16 +47,22 @@ class InFlightLimit:
 
     Args:
         size: Maximum number of photographs in flight.
+        is_available: Returns whether the catalogue can be written to.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, is_available: Callable[[], bool] = lambda: True) -> None:
+        self._size, self._is_available = size, is_available
         self._sightings: set[int] = set()
 
     @property
     def has_room(self) -> bool:
         """Whether another photograph may be downloaded."""
         return len(self._sightings) < self._size
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may be requested, because the catalogue is locked or unreachable."""
+        return not self._is_available()
 
     def acquire(self, item: RequestItem) -> None:
         """Count an item as in flight."""

@@ -87,7 +87,8 @@ class InspectionResult:
         width: Width in file orientation; 0 if unknown.
         height: Height in file orientation; 0 if unknown.
         problem: Why the photograph could not be inspected: ``empty``, ``not an image``, ``truncated``,
-            ``too many pixels``, ``too many bytes``, ``timeout``, ``raw format``, ``HEIF: install lightmeter[heif]``,
+            ``too many pixels``, ``too many bytes``, ``inspection took longer than 30 s``,
+            ``raw format``, ``HEIF: install lightmeter[heif]``,
             ``unsupported …`` or ``undecodable: …``; None if there is no problem.
         quantisation: Hash of the JPEG quantisation tables.
         results: Results by filter; empty if there is a problem.
@@ -145,7 +146,7 @@ def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
         with time_limit(plan.limits.timeout_s):
             _inspect(data, plan, result)
     except TimeLimitExceeded:
-        result["problem"] = "timeout"
+        result["problem"] = f"inspection took longer than {plan.limits.timeout_s:g} s"
     except UnreadableImage as error:
         result["problem"] = str(error)
     if "problem" in result:

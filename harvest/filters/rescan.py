@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,8 +16,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, sel
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
 from lightmeter.harvest.catalogue.rows import insert_rows
-from lightmeter.harvest.catalogue.session import pages
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
+from lightmeter.harvest.catalogue.session import pages, read, write
+from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool, WorkerTimedOut
 from lightmeter.harvest.filters.base import Filter
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_file
 from lightmeter.harvest.store import path_of
@@ -74,12 +75,9 @@ def rescan(
         for page in pages(engine, query, Image.id, _PAGE_SIZE):
             if result.stopped:
                 break
-            with engine.connect() as connection:
-                inspections = _stored_inspections(connection, [image_id for image_id, _ in page])
+            inspections = read(engine, partial(_stored_inspections, image_ids=[image_id for image_id, _ in page]))
             decoded = runner.run(_decode_outdated(page, inspections, store, plan, workers, result))
-            with engine.begin() as connection:
-                _replace_inspections(connection, decoded)
-                result.changed += _update_verdicts(connection, plan.filters, inspections)
+            result.changed += write(engine, partial(_save_page, plan.filters, inspections, decoded))
             result.photographs += len(page)
             on_progress(len(page))
     return result
@@ -102,15 +100,24 @@ def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> I
 async def _decode_outdated(
     page: Page, inspections: Inspections, store: Path, plan: InspectionPlan, workers: WorkerPool, result: RescanResult
 ) -> dict[int, InspectionResult]:
-    """Inspect the images with missing or outdated measures concurrently; return the results by image id."""
+    """Inspect the images with missing or outdated measures concurrently; return the results by image id.
+
+    After Ctrl-C no further image is begun.
+    """
     tasks = {}
+    slots = asyncio.Semaphore(workers.count + 1)  # one waits for the next process
+
+    async def inspect_image(path: Path, image_plan: InspectionPlan) -> InspectionResult | str | None:
+        async with slots:
+            return None if result.stopped else await _rescan_image(path, image_plan, workers)
+
     for image_id, sha256 in page:
         filters = tuple(item for item in plan.filters if _is_outdated(item, inspections[image_id]))
         if filters:
-            tasks[image_id] = _rescan_image(path_of(store, sha256), replace(plan, filters=filters), workers)
+            tasks[image_id] = inspect_image(path_of(store, sha256), replace(plan, filters=filters))
     outcomes = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
     result.failed.update(outcome for outcome in outcomes.values() if isinstance(outcome, str))
-    decoded = {image_id: outcome for image_id, outcome in outcomes.items() if not isinstance(outcome, str)}
+    decoded = {image_id: outcome for image_id, outcome in outcomes.items() if isinstance(outcome, InspectionResult)}
     result.decoded += len(decoded)
     return decoded
 
@@ -124,11 +131,28 @@ async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -
     """Return the result of an inspection, or the reason why it failed."""
     try:
         result = await workers.run(inspect_file, path, plan)
+    except WorkerTimedOut as timeout:
+        return f"inspection {timeout}"
     except WorkerCrashed as crash:
-        return str(crash)
+        return f"inspection failed: {crash}"
     except OSError as error:
         return f"store: {error.strerror}"
+    except Exception as error:  # noqa: BLE001 - the other photographs go on
+        return f"internal error: {type(error).__name__}: {error}"
     return result.problem or result
+
+
+def _save_page(
+    filters: Collection[Filter[Any]],
+    inspections: Inspections,
+    decoded: dict[int, InspectionResult],
+    connection: Connection,
+) -> int:
+    """Save the results of a page, beside other processes; return the number of verdicts that changed."""
+    images = select(Image.id).where(Image.id.in_(inspections)).order_by(Image.id).with_for_update()
+    existing = set(connection.scalars(images))  # some may have been removed meanwhile
+    _replace_inspections(connection, {id_: result for id_, result in decoded.items() if id_ in existing})
+    return _update_verdicts(connection, filters, inspections)
 
 
 def _replace_inspections(connection: Connection, results: dict[int, InspectionResult]) -> None:
