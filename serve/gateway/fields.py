@@ -49,7 +49,8 @@ def _parse(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
     if kind == _MULTIPART and "boundary=" in content_type.lower():
         return _multipart(content_type, body)
     if kind == _URLENCODED and _FORM_START.fullmatch(body[:_SNIFFED_BYTES].rstrip()):
-        return [(_name(name), value) for name, value in parse_qsl(body, keep_blank_values=True)]
+        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, encoding="latin-1")  # one character a byte
+        return [(_name(name.encode("latin-1")), value.encode("latin-1")) for name, value in pairs]
     return [("body", body)]
 
 

@@ -30,6 +30,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         UsageError: The address cannot be bound.
     """
+    if not host:  # which would mean every address of the machine
+        raise UsageError("The host is empty; set one, such as 127.0.0.1.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

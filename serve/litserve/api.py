@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,12 @@ def run_engine(run: Path, port: int, workers: int) -> None:
     def exit_process(*_: object) -> None:  # in this process and in those that LitServe forks
         raise KeyboardInterrupt if os.getpid() == main_pid else SystemExit
 
+    def exit_with_parent() -> None:
+        sys.stdin.buffer.read()  # ends when the gateway does, even if it is killed
+        os.kill(main_pid, signal.SIGTERM)
+
     signal.signal(signal.SIGTERM, exit_process)
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     logging.getLogger("litserve.server").addFilter(_is_relevant)
     path = f"/predictions/{read_spec(run).name}"
     server = LitServer(

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 import httpx
 import psutil
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable, error_document, gateway_app
@@ -104,9 +105,10 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
         on_ready: Called with the address once the model is loaded.
 
     Raises:
-        UsageError: The address cannot be bound.
+        UsageError: The host or the port cannot be used.
         LightmeterError: LitServe ended by itself.
     """
+    _check_host(options.host)
     listener = server.listen(options.host, options.port)
     port = free_port()
     engine = LitServeEngine(f"http://{LOOPBACK}:{port}", spec)
@@ -116,11 +118,27 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
     # LIT_*: LitServe's own settings, such as a key for the private engine; no Ctrl-C reaches another process group.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
     try:
         server.run(app, listener, [partial(_watch, process), partial(_announce, engine, partial(on_ready, url))])
     finally:
         _stop(process)
+
+
+def _check_host(host: str) -> None:
+    """Refuse the hosts that LitServe itself has never taken: names, of which one may have several addresses, and IPv6.
+
+    Raises:
+        UsageError: The host is neither an IPv4 address nor ``::``.
+    """
+    address: object = None
+    with suppress(ValueError):
+        address = ip_address(host)
+    if not (isinstance(address, IPv4Address) or host == "::"):
+        raise UsageError(
+            f"The host {host!r} cannot be used with LitServe; give an IPv4 address of this machine, such as 127.0.0.1, "
+            "or '::' for all of its addresses."
+        )
 
 
 async def _watch(process: subprocess.Popen[bytes]) -> None:
@@ -151,4 +169,4 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
     process.kill()
-    process.wait()
+    process.communicate()

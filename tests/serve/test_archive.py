@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import lightmeter
+from lightmeter.errors import UsageError
 from lightmeter.project import Project
+from lightmeter.serve.archive import copy_archive, write_archive
 from tests.serve.support import make_run, run_in_project
 from tests.support import create_project
 
@@ -107,6 +109,9 @@ def malicious_archive(path: Path, change: str) -> Path:
         for name, content in read_members(path).items():
             if change == "no-manifest" and name.startswith("MAR-INF"):
                 continue
+            if name == BLANKS.get(change):
+                archive.writestr(name, b" " * 50_000_000, zipfile.ZIP_DEFLATED)
+                continue
             greedy = change == "many-patches" and name == "run/model.toml"
             archive.writestr(name, content.replace(b"patches = 2", b"patches = 10000") if greedy else content)
         for name in ADDED_MEMBERS.get(change, ()):
@@ -141,6 +146,8 @@ ADDED_MEMBERS = {
     "duplicate": ["run/more", "run/more"],
     "many-members": [f"run/{number}" for number in range(1000)],
 }
+BLANKS = {"large-manifest": "MAR-INF/MANIFEST.json", "large-spec": "run/model.toml"}
+"""Members that are blanks without end, which compress well."""
 CHANGED_BYTES = {
     "truncated": lambda archive: archive[:5000],
     "text": lambda _: b"no archive",
@@ -164,6 +171,8 @@ CHANGED_BYTES = {
         ("truncated", "not an archive, or is damaged"),
         ("text", "not an archive, or is damaged"),
         ("flipped", "damaged"),
+        ("large-manifest", "'MAR-INF/MANIFEST.json' has more than 1,000,000 bytes"),
+        ("large-spec", "'run/model.toml' has more than 1,000,000 bytes"),
         ("many-patches", "patches must be between"),
     ],
 )
@@ -177,3 +186,34 @@ def test_malicious_archive_is_refused(serve_project: Project, tmp_path: Path, ch
     assert str(archive) in result.document["error"]
     assert message in result.document["error"]
     assert "Traceback" not in result.error
+
+
+def test_served_copy_has_the_validated_members_only(serve_project: Project, tmp_path: Path) -> None:
+    original = serve_project.archives / "tiny.mar"
+    hidden = tmp_path / "hidden.mar"
+    with zipfile.ZipFile(hidden, "w") as archive:  # a member that the directory of the archive does not list
+        archive.writestr("../../hidden.py", "")
+        archive.filelist.clear()
+        archive.NameToInfo.clear()
+        for name, content in read_members(original).items():
+            archive.writestr(name, content)
+    assert b"hidden.py" in hidden.read_bytes()
+
+    same = copy_archive(original, tmp_path / "same.mar")
+    copy = copy_archive(hidden, tmp_path / "copy.mar")
+
+    assert same.path.read_bytes() == copy.path.read_bytes() == original.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["README.md", "metrics.json", "model.toml", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_only_the_files_of_a_run_are_archived(tmp_path: Path, name: str, kind: str) -> None:
+    run = make_run(tmp_path / "run", "tiny")
+    file = run / name
+    file.unlink()
+    make = {"link": lambda: file.symlink_to("/etc/passwd"), "pipe": lambda: os.mkfifo(file), "folder": file.mkdir}
+    make[kind]()
+
+    with pytest.raises(UsageError, match=f"{name} is not a regular file"):
+        write_archive(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

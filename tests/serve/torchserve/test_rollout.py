@@ -1,13 +1,19 @@
 """``lightmeter serve rollout``: replace a served version without downtime."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
+from lightmeter.serve.torchserve import rollout
+from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory, ServerState
+from lightmeter.settings import ServeSection
 from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project
 from tests.serve.torchserve.load import PHOTO, constant_load
 from tests.support import create_project, wait_until
@@ -27,9 +33,9 @@ def extensible_server(tmp_path: Path) -> Iterator[RunningServer]:
     run_in_project("serve", "stop", project=project)
 
 
-def archive_version(project: Project, version: str) -> Path:
+def archive_version(project: Project, version: str, run: str = "next") -> Path:
     out = project.root / f"{version}.mar"
-    run_in_project("serve", "archive", "next", "--version", version, "--out", out, project=project)
+    run_in_project("serve", "archive", run, "--version", version, "--out", out, project=project)
     return out
 
 
@@ -70,6 +76,63 @@ def test_version_that_does_not_load_leaves_the_server_unchanged(extensible_serve
     assert "size mismatch" in failed.document["error"]
     assert [(model["version"], model["ready"]) for model in status.document["models"]] == [("1.0", True)]
     assert [(model["version"], model["ready"]) for model in repeated.document["models"]] == [("2.0", True)]
+
+
+class UnavailableClient:
+    """A client whose requests fail from a step on."""
+
+    def __init__(self, failing: str) -> None:
+        self.failing, self.calls = failing, list[str]()
+
+    def __call__(self, *_: object) -> "UnavailableClient":
+        return self
+
+    __enter__ = __call__
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def __getattr__(self, name: str) -> Callable[..., dict[Any, Any]]:
+        def call(*_: object) -> dict[Any, Any]:
+            self.calls.append(name)
+            if name == self.failing:
+                raise LightmeterError("timeout")
+            return {}
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("failing", "served"),
+    [("register", ["1.0"]), ("set_default", ["1.0", "2.0"]), ("unregister", ["1.0", "2.0"]), ("none", ["2.0"])],
+)
+def test_state_names_what_is_served_whatever_step_fails(
+    serve_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, served: list[str]
+) -> None:
+    url = "http://127.0.0.1:1"
+    old = ServedModel("tiny", "1.0", "tiny-1.0.mar", "")
+    state = ServerState(2, url, url, url, "", "/tmp/x", "", model_api=True, models=(old,))
+    directory = ServerDirectory(tmp_path / "main")
+    directory.archives.mkdir(parents=True)
+    directory.write(state)
+    client = UnavailableClient(failing)
+    monkeypatch.setattr(rollout, "Client", client)
+    monkeypatch.setattr(rollout, "running_state", lambda _: directory.read())
+    monkeypatch.setattr(rollout, "_OBSERVATION_S", 0)
+    archive = archive_version(serve_project, "2.0", run="tiny")
+
+    with suppress(LightmeterError):
+        rollout.rollout(directory, ServeSection(), archive)
+
+    after = directory.read()
+    assert after
+    assert [model.version for model in after.models] == served
+    archives = {model.archive for model in after.models} - {old.archive}
+    assert {path.name for path in directory.archives.iterdir()} == archives
+    if "2.0" in served:
+        with pytest.raises(UsageError, match="already served"):
+            rollout.rollout(directory, ServeSection(), archive)
+        assert {path.name for path in directory.archives.iterdir()} == archives
 
 
 def test_server_without_model_api_refuses_rollout(server: RunningServer) -> None:

@@ -1,0 +1,151 @@
+"""A server starts in any environment."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.serve.gateway.server import listen
+from lightmeter.serve.torchserve import environment
+from lightmeter.serve.torchserve.environment import engine_environment, make_temporary, owner_of, remove_temporary
+from tests.serve.support import RunningServer, make_photo, make_run
+from tests.support import create_project
+
+LONG = "scratch-of-a-job-1234567"
+
+
+def has_ipv6() -> bool:
+    try:
+        listen("::1", 0).close()
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.server
+def test_server_starts_whatever_the_environment_says(tmp_path: Path) -> None:
+    """One start in everything at once that has kept a server from starting."""
+    project = create_project(tmp_path / "José 写真 $HOME")
+    make_run(project.runs / "tiny", "tiny")
+    long = tmp_path.joinpath(*[LONG] * 8)
+    long.mkdir(parents=True)
+    foreign = tmp_path / "foreign.properties"
+    foreign.write_text("inference_address=http://0.0.0.0:1\nload_models=none\ndisable_token_authorization=true\n")
+    kept = {name: value for name, value in os.environ.items() if name not in {"HOME", "USER", "LOGNAME", "LANG"}}
+    hostile = {
+        "LC_ALL": "C",
+        "TMPDIR": str(long),
+        "TS_CONFIG_FILE": str(foreign),
+        "TS_MODEL_STORE": "/nonexistent",
+        "TS_DISABLE_TOKEN_AUTHORIZATION": "true",
+        "TS_INFERENCE_ADDRESS": "http://0.0.0.0:2",
+        "LOG4J_CONFIGURATION_FILE": "/nonexistent.xml",
+        "JAVA_HOME": "/nonexistent",
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+        "ALL_PROXY": "http://127.0.0.1:9",
+        "LIGHTMETER_SERVE__HOST": "::1" if has_ipv6() else "localhost",
+    }
+
+    def run(*args: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "lightmeter", *args]
+        return subprocess.run(
+            command, cwd=project.root, env=kept | hostile, capture_output=True, encoding="utf-8", check=False
+        )
+
+    (project.root / "photo.jpg").write_bytes(make_photo())
+    run("serve", "archive", "tiny")
+    started = run("serve", "start")
+    assert started.returncode == 0, started.stderr
+    try:
+        server = RunningServer(project)
+        assert run("serve", "predict", "tiny", "photo.jpg").returncode == 0
+        assert server.post("/predictions/tiny", token="wrong", content=make_photo()).status_code == 401
+        assert len(server.state.temporary) < 60
+    finally:
+        assert run("serve", "stop").returncode == 0
+
+
+ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
+    "C locale": ({"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "C.UTF-8"}),
+    "Turkish locale": ({"LC_ALL": "tr_TR.ISO-8859-9"}, {"LC_ALL": "C.UTF-8"}),
+    "another TorchServe": ({"TS_CONFIG_FILE": "x", "TS_JOB_QUEUE_SIZE": "1"}, {"TS_CONFIG_FILE": None}),
+    "another logging": ({"LOG4J_CONFIGURATION_FILE": "x"}, {"LOG4J_CONFIGURATION_FILE": None}),
+    "the token": ({"LIGHTMETER_SERVE__TOKEN": "secret"}, {"LIGHTMETER_SERVE__TOKEN": None}),
+    "no home": ({}, {"HOME": "/tmp/t"}),
+    "a home that is not there": ({"HOME": "/nonexistent"}, {"HOME": "/tmp/t"}),
+    "a home": ({"HOME": "/"}, {"HOME": "/"}),
+    "long TMPDIR": ({"TMPDIR": "/x" * 100}, {"TMPDIR": "/tmp/t", "TEMP": "/tmp/t"}),
+    "proxy": ({"http_proxy": "http://proxy"}, {"http_proxy": "http://proxy"}),
+    "memory of Java": ({"JAVA_TOOL_OPTIONS": "-Xmx1g"}, {"JAVA_TOOL_OPTIONS": "-Xmx1g"}),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_environment_of_the_engine(name: str) -> None:
+    given, expected = ENVIRONMENTS[name]
+    result = engine_environment(given, Path("/tmp/t"), Path("/tmp/logs"))
+
+    assert {variable: result.get(variable) for variable in expected} == expected
+    assert result["LOG_LOCATION"] == "/tmp/logs"
+
+
+def test_user_without_a_passwd_entry_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getpwuid(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", getpwuid)
+
+    assert engine_environment({}, Path("/t"), Path("/l"))["USER"] == "lightmeter"
+
+
+@pytest.mark.parametrize("host", ["", "bad..host", "999.1.1.1", "203.0.113.7", "no-such-host.invalid", "a b", "ü" * 80])
+def test_host_that_cannot_be_bound_is_refused_in_a_sentence(host: str) -> None:
+    with pytest.raises(UsageError, match=r"host|address"):
+        listen(host, 0)
+
+
+def test_port_in_use_is_refused() -> None:
+    with listen("127.0.0.1", 0) as other, pytest.raises(UsageError, match="in use"):
+        listen("127.0.0.1", other.getsockname()[1])
+
+
+def test_temporary_folder_is_short_and_belongs_to_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path.joinpath(*[LONG] * 4)))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
+    folder = make_temporary(tmp_path)
+
+    assert len(str(folder)) < 60
+    assert owner_of(folder) == tmp_path
+    remove_temporary(folder, tmp_path / "other")
+    assert folder.is_dir()
+    remove_temporary(folder, tmp_path)
+    assert not folder.exists()
+
+
+def test_no_folder_for_temporary_files_is_said_with_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "_temporary_folders", lambda: iter(["/nonexistent", "/x" * 100]))
+
+    with pytest.raises(LightmeterError, match=r"/nonexistent \(No such file.*too long"):
+        make_temporary(Path("/p"))
+
+
+@pytest.mark.parametrize("marker", ["none", "link", "other"])
+def test_foreign_folder_is_never_removed(tmp_path: Path, marker: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "precious").touch()
+    if marker == "other":
+        (folder / "lightmeter-server").write_text("/somewhere/else")
+    if marker == "link":
+        (folder / "lightmeter-server").write_text(str(tmp_path))
+        (tmp_path / "link").symlink_to(folder)
+        folder = tmp_path / "link"
+
+    remove_temporary(folder, tmp_path)
+
+    assert (folder / "precious").exists()
