@@ -166,7 +166,8 @@ class Front:
         lines = [line for line in text.splitlines() if "ssl_certificate" not in line]
         text = "\n".join(lines).replace("listen 8443 ssl", f"listen 127.0.0.1:{port}")
         self._configuration = folder / "nginx.conf"
-        self._configuration.write_text(f"pid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\ndaemon off;\n{text}")
+        self._log = folder / "nginx.log"
+        self._configuration.write_text(f"pid {folder}/nginx.pid;\nerror_log {self._log} error;\ndaemon off;\n{text}")
         self.url = f"http://127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
@@ -177,6 +178,7 @@ class Front:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait()
+        print(self._log.read_text()[-3000:])
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

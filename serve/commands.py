@@ -74,8 +74,7 @@ def start(
     model = state.models[0].name
     curl = (
         f'curl -H "Authorization: Bearer $(python -c \'import json; print(json.load(open("{directory.keys}"))'
-        f'["inference"]["key"])\')" --data-binary @PHOTO.jpg -H "Content-Type: application/octet-stream" '
-        f"{state.inference}/predictions/{model}"
+        f'["inference"]["key"])\')" --data-binary @PHOTO.jpg {state.inference}/predictions/{model}'
     )
     next_steps = f"Next: lightmeter serve predict {model} PHOTO.jpg\nor:   lightmeter serve demo\nor:   {curl}"
     document = _status(directory)

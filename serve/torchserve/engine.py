@@ -14,6 +14,7 @@ _PLAIN = {"Content-Type": "application/octet-stream"}
 _PHOTO_PART = "photo"  # a part with a file name is never decoded as text
 _READY_TIMEOUT_S = 5.0
 _READING_TRIES = 20
+_SNIFFED_BYTES = 200
 
 
 class TorchServeEngine:
@@ -31,6 +32,7 @@ class TorchServeEngine:
     def __init__(self, inference: str, management: str, keys: Path) -> None:
         self._inference, self._management, self._keys = inference, management, keys
         self.tokens: Mapping[str, Any] = {}
+        self._renewal = asyncio.Lock()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
         transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
         # TorchServe itself ends requests that take too long; the time in its queue has no limit.
@@ -58,9 +60,11 @@ class TorchServeEngine:
         kind = "explanations" if call.explain else "predictions"
         path = f"/{kind}/{call.model}" + (f"/{call.version}" if call.version else "")
         try:
-            response = await self._http.post(
-                self._inference + path, **_body(call.fields, self._authorization("inference"))
-            )
+            response = await self._post(path, call.fields)
+            if b"InvalidKeyException" in response.content[:_SNIFFED_BYTES]:  # the token was just being replaced
+                async with self._renewal:
+                    pass
+                response = await self._post(path, call.fields)
         except httpx.HTTPError as error:
             raise EngineUnavailable("TorchServe does not respond; it may be starting. Try again.") from error
         try:
@@ -71,11 +75,11 @@ class TorchServeEngine:
 
     async def renew_token(self) -> None:
         """Let TorchServe replace its inference token, which only the gateway and gRPC clients use."""
-        response = await self._http.get(
-            f"{self._management}/token?type=inference", headers=self._authorization("API"), timeout=_READY_TIMEOUT_S
-        )
-        response.raise_for_status()
-        await self.read_tokens()
+        url = f"{self._management}/token?type=inference"
+        async with self._renewal:
+            response = await self._http.get(url, headers=self._authorization("API"), timeout=_READY_TIMEOUT_S)
+            response.raise_for_status()
+            await self.read_tokens()
 
     async def read_tokens(self) -> Mapping[str, Any]:
         """Read and return TorchServe's tokens.
@@ -94,6 +98,9 @@ class TorchServeEngine:
                     raise
                 await asyncio.sleep(0.05)
         return self.tokens
+
+    async def _post(self, path: str, fields: Mapping[str, bytes]) -> httpx.Response:
+        return await self._http.post(self._inference + path, **_body(fields, self._authorization("inference")))
 
     async def _manage(self, path: str) -> Any:
         response = await self._http.get(self._management + path, headers=self._authorization("management"))
