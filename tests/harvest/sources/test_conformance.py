@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.harvest.sources.website import Website
 from lightmeter.testing import SourceTests, photograph, served
 from tests.harvest.sources.api import serve_api
-from tests.support import HttpRequest, HttpResponse
+from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse
+
+
+@pytest.fixture(autouse=True)
+def _forked_commands(lightmeter: CommandRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the harvests of the test kit."""
+
+    def run(folder: Path, command: list[str]) -> tuple[int, str, str]:
+        with chdir(folder):
+            result = lightmeter.run(*command, env=LOOPBACK)
+        return result.code, result.output, result.error
+
+    monkeypatch.setattr("lightmeter.testing.server._run_process", run)
 
 
 @pytest.fixture
