@@ -9,15 +9,16 @@ from pathlib import Path
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
+from lightmeter.image_files import RAW_FORMAT
 
 MAX_BYTES = 2**31
 """Largest photograph that is read."""
 
 SUFFIXES = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "BMP": "bmp",
-    "AVIF": "avif", "HEIF": "heic", "JPEG2000": "jp2", "PPM": "ppm", "ICO": "ico",
+    "AVIF": "avif", "HEIF": "heic", "JPEG2000": "jp2", "PPM": "ppm", "ICO": "ico", RAW_FORMAT: "jpg",
 }  # fmt: skip
-"""Formats of photographs by Pillow's name, with the suffix that other programs know."""
+"""Formats of photographs by Pillow's name, with the suffix that other programs know; of RAW files that of the preview."""
 
 
 def relative_path(sha256: str) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
+from lightmeter.image_files import RAW_FORMAT, picture_bytes
 from lightmeter.image_io import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 from lightmeter.labels.datasets.photo_files import SUFFIXES
@@ -66,7 +67,7 @@ def is_redistributable(row: Mapping[str, Any]) -> bool:
 def samples(
     dataset: Dataset, rows: Iterable[Mapping[str, Any]], on_progress: Callable[[int], object] = lambda _: None
 ) -> Iterator[Sample]:
-    """Yield the samples of manifest rows: original bytes, or crops as lossless PNG.
+    """Yield the samples of manifest rows: original bytes, the preview of a RAW file, or crops as lossless PNG.
 
     Args:
         dataset: Data set of the rows.
@@ -80,6 +81,8 @@ def samples(
     for row in rows:
         key, box = row["sha256"], crop_of(row)
         data, suffix = dataset.read(key), SUFFIXES[row["format"]]
+        if row["format"] == RAW_FORMAT:
+            data = picture_bytes(data)
         if box is not None:
             data, suffix, number = crop_bytes(data, box), "png", crops[key]
             crops[key] += 1
