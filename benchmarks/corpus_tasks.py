@@ -9,7 +9,6 @@ import numpy as np
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.harvest.exif.reader import read_exif
 from lightmeter.labels.datasets.dataset import TargetSpec
-from lightmeter.settings import PrivacySection
 
 PHONE_MAKES = (
     *("apple", "google", "hmd", "honor", "htc", "huawei", "lg", "motorola", "nokia", "oneplus", "oppo", "realme"),
@@ -162,7 +161,7 @@ def read_photos(corpus: Path) -> Iterator[Photo]:
         medium, photographer = file.relative_to(corpus).parts[:2]
         if not file.is_file() or medium not in ("digital", "film"):
             continue
-        exif = read_exif(file.read_bytes(), privacy=PrivacySection()).values
+        exif = read_exif(file.read_bytes()).values
         yield Photo(
             file,
             medium,

@@ -21,7 +21,6 @@ from typing import Any
 from lightmeter.harvest.exif import parsers
 from lightmeter.harvest.exif.containers import metadata_blocks
 from lightmeter.harvest.exif.reader import read_exif
-from lightmeter.settings import PrivacySection
 
 TAGS = {
     "make": ("Make",), "model": ("Model",), "lens": ("LensModel",), "f_number": ("FNumber",),
@@ -112,7 +111,7 @@ def main() -> int:
     rows = reference(arguments.folder, arguments.exiftool)
     for row in rows:
         data = Path(row["SourceFile"]).read_bytes()
-        values = read_exif(data, privacy=PrivacySection()).values
+        values = read_exif(data).values
         has_header = next(metadata_blocks(data), None) is not None
         for column, names in TAGS.items():
             text, value = expected(row, names), getattr(values, column)

@@ -76,12 +76,12 @@ class InspectSection(Section):
     later: tuple[str, ...] = Field((), description="filters that are skipped at download and run by 'harvest inspect'")
 
 
-class PrivacySection(Section):
-    """Personal data in EXIF, which is not stored by default."""
+class ExifSection(Section):
+    """EXIF; by default only technical tags are stored."""
 
-    keep_gps: bool = Field(default=False, description="store GPS positions")
-    keep_serial_numbers: bool = Field(default=False, description="store serial numbers of cameras and lenses")
-    keep_names: bool = Field(default=False, description="store names of owners, artists and copyright holders")
+    keep_all: bool = Field(
+        default=False, description="store all tags, also names, texts and serial numbers; never coordinates"
+    )
 
 
 class ServeSection(Section):
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     store: StoreSection = StoreSection()
     crawl: CrawlSection = CrawlSection()
     inspect: InspectSection = InspectSection()
-    privacy: PrivacySection = PrivacySection()
+    exif: ExifSection = ExifSection()
     serve: ServeSection = ServeSection()
     filters: dict[str, dict[str, Any]] = Field(default={}, description="settings of each filter, by name")
 

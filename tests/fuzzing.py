@@ -21,7 +21,7 @@ from PIL import Image
 
 from lightmeter.harvest.exif.reader import read_exif
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
-from lightmeter.settings import InspectSection, PrivacySection
+from lightmeter.settings import InspectSection
 from tests.support import encode_image
 
 BOUNDARY_VALUES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -70,7 +70,7 @@ def inspect_file(data: bytes, plan: InspectionPlan) -> str:
         AssertionError: The inspection took too long.
     """
     start = time.monotonic()
-    record = read_exif(data, privacy=plan.privacy)
+    record = read_exif(data, keep_all=plan.keep_all_tags)
     json.dumps(record.raw, allow_nan=False)
     inspected = inspect(data, plan)
     pickle.dumps(inspected)
@@ -81,9 +81,7 @@ def inspect_file(data: bytes, plan: InspectionPlan) -> str:
 def inspection_plan() -> InspectionPlan:
     """Return a plan with all built-in filters, which stores all EXIF."""
     names = ["borders", "duplicates", "faces", "monochrome", "quality"]
-    return InspectionPlan(
-        tuple(load_filters({}, names)), LIMITS, PrivacySection(keep_gps=True, keep_serial_numbers=True, keep_names=True)
-    )
+    return InspectionPlan(tuple(load_filters({}, names)), LIMITS, keep_all_tags=True)
 
 
 def main() -> None:

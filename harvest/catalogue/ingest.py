@@ -132,7 +132,7 @@ def _existing_sightings(connection: Connection, site: str, source_ids: list[str]
 
 def _assess(item: Sighting, options: RunOptions, context: SourceContext) -> DiscoveredSighting:
     item = item if item.file_version else replace(item, file_version=local_file_version(item.media_url))
-    exif = read_tags(item.exif, privacy=context.privacy) if item.exif else None
+    exif = read_tags(item.exif, keep_all=context.keep_all_tags) if item.exif else None
     return DiscoveredSighting(item, exif, *_initial_state(item, exif, options, context))
 
 

@@ -1,10 +1,9 @@
 """Records exchanged between the crawl engine and the catalogue."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.ingest_task import IngestedPhoto
-from lightmeter.settings import PrivacySection
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +32,12 @@ class SourceContext:
     Attributes:
         site: Source name in the catalogue.
         schemes: Allowed URL schemes of media URLs.
-        privacy: Personal EXIF data to store.
+        keep_all_tags: Whether EXIF tags that are not technical are stored.
     """
 
     site: str
     schemes: frozenset[str]
-    privacy: PrivacySection = field(default_factory=PrivacySection)
+    keep_all_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
-from lightmeter.settings import PrivacySection
 
 _REFRESH_S = 0.25
 _SHOWN_STATES = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)
@@ -55,12 +54,12 @@ class CrawlPlan:
     cursor: dict[str, Any] | None = None
     limit: int | None = None
 
-    def context(self, privacy: PrivacySection) -> SourceContext:
+    def context(self, *, keep_all_tags: bool) -> SourceContext:
         """Return the properties of the source that decide how its items are stored."""
         if self.source is None:
             return SourceContext("", frozenset())
         own = {self.source.scheme} if self.source.scheme else set()
-        return SourceContext(self.source.site(self.query), self.source.schemes | own, privacy)
+        return SourceContext(self.source.site(self.query), self.source.schemes | own, keep_all_tags)
 
     @property
     def total(self) -> int | None:
@@ -94,7 +93,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
     settings = project.settings
     log_to_file(project)
     with closing(PhotoStore(project.store, project.state / "incoming")) as store, ExitStack() as stack:
-        context, salt = plan.context(settings.privacy), settings.project.salt
+        context, salt = plan.context(keep_all_tags=settings.exif.keep_all), settings.project.salt
         writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, store.discard)
         stack.callback(writer.close)
         workers = stack.enter_context(WorkerPool.of_project(project))

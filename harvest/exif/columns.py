@@ -80,3 +80,49 @@ EXIF_COLUMNS = {
 
 CAPTURE_COLUMNS = tuple(name for name in EXIF_COLUMNS if name not in ("film", "software", "orientation"))
 """Names of the columns that describe the capture; the others describe film and file."""
+
+TECHNICAL_TAGS = frozenset({
+    # camera and lens
+    "make", "model", "uniquecameramodel", "camera", "lens", "lensid", "lensinfo", "lensmake", "lensmodel",
+    "lensspecification", "lenstype", "firmware", "firmwareversion", "camerafirmware", "imagetype",
+    # exposure
+    "fnumber", "aperture", "aperturevalue", "maxaperture", "maxaperturevalue", "minaperture", "exposure",
+    "exposuretime", "shutterspeed", "shutterspeedvalue", "exposureprogram", "exposuremode", "exposurebias",
+    "exposurebiasvalue", "exposurecompensation", "exposureindex", "brightnessvalue", "meteringmode", "lightsource",
+    "flash", "flashenergy", "flashmode", "fired", "whitebalance", "subjectdistance", "subjectdistancerange",
+    "subjectarea", "subjectlocation", "spectralsensitivity", "selftimer", "selftimermode",
+    "iso", "isospeed", "isospeedratings", "photographicsensitivity", "isosetting", "baseiso", "sensitivitytype",
+    "standardoutputsensitivity", "recommendedexposureindex", "isospeedlatitudeyyy", "isospeedlatitudezzz",
+    "focallength", "focallengthin35mmfilm", "focallengthin35mmformat", "focallength35mmformat",
+    "digitalzoom", "digitalzoomratio", "focalplanexresolution", "focalplaneyresolution", "focalplaneresolutionunit",
+    "scenetype", "scenecapturetype", "gaincontrol", "contrast", "saturation", "sharpness", "customrendered",
+    "sensingmethod", "filesource", "cfapattern", "compositeimage", "compositeimagecount", "focusmode", "macromode",
+    "recordmode", "continuousdrivemode", "drivemode", "quality", "imagequality", "easymode", "focustype",
+    "ambienttemperature", "humidity", "pressure", "waterdepth", "acceleration", "cameraelevationangle",
+    # image
+    "imagewidth", "imagelength", "imageheight", "exifimagewidth", "exifimageheight", "pixelxdimension",
+    "pixelydimension", "imagesize", "bitspersample", "samplesperpixel", "compression", "compressedbitsperpixel",
+    "photometricinterpretation", "planarconfiguration", "componentsconfiguration", "colorspace", "gamma",
+    "whitepoint", "primarychromaticities", "xresolution", "yresolution", "resolutionunit", "orientation",
+    "ycbcrcoefficients", "ycbcrpositioning", "ycbcrsubsampling", "newsubfiletype", "subfiletype", "exifversion",
+    "flashpixversion", "interopindex", "interopversion", "interoperabilityindex", "interoperabilityversion",
+    "dngversion", "dngbackwardversion",
+    # time and software
+    "datetime", "datetimeoriginal", "datetimedigitized", "dateandtime", "dateandtimeoriginal", "dateandtimedigitized",
+    "createdate", "modifydate", "offsettime", "offsettimeoriginal", "offsettimedigitized", "subsectime",
+    "subsectimeoriginal", "subsectimedigitized", "timezoneoffset", "software", "processingsoftware", "creatortool",
+    "rawdevelopingsoftware", "imageeditingsoftware", "metadataeditingsoftware",
+    # film and scanning
+    "film", "filmname", "filmmaker", "filmalias", "filmgrain", "filmtype", "filmformat", "filmiso", "developer",
+    "developermaker", "developerdilution", "developprocess", "developtime", "processtype", "exposurenumber", "filter",
+    "scanner", "scannermaker", "scannermake", "scannermodel", "scannersoftware", "pushpull", "developmentdilution",
+    "developmenttime", "developmenttemperature", "capturecameramake", "capturecameramodel", "capturelensmake",
+    "capturelensmodel", "capturefocallength", "captureiso", "captureexposure", "capturefilmstock",
+    "capturefilmmanufacturer", "capturefilmformat", "capturefilmcolortype", "capturefilmiso", "scanmethod",
+    "scancameramake", "scancameramodel", "scanlensmake", "scanlensmodel", "scanfocallength", "scanaperture",
+    "scanexposure", "scaniso",
+})  # fmt: skip
+"""Tags that say how a photograph was made, by plain name; only they are stored unless the settings ask for all.
+
+Names, texts, places, serial numbers and unknown tags are not among them.
+"""

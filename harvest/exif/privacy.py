@@ -1,18 +1,9 @@
-"""Personal data in EXIF: it is not stored unless the project's settings ask for it."""
+"""Which EXIF tags are stored: technical ones, from one list, whatever the origin; everything else only on request."""
 
 from collections.abc import Mapping
 
+from lightmeter.harvest.exif.columns import TECHNICAL_TAGS
 from lightmeter.harvest.exif.normalise import plain_name
-from lightmeter.settings import PrivacySection
-
-_SERIAL_NUMBERS = frozenset({"cameraid", "ownerid"})
-"""Tags of serial numbers, besides those with ``serial`` in their name."""
-
-_NAMES = frozenset({
-    "artist", "author", "authors", "byline", "cameraownername", "copyright", "copyrightnotice", "creator", "credit",
-    "creditline", "hostcomputer", "imageeditor", "owner", "ownername", "personinimage", "photographer", "rights",
-    "xpauthor", "0xa437", "0xa438",
-})  # fmt: skip
 
 _OPAQUE = frozenset({
     "dngprivatedata", "imageresources", "iptcnaa", "makernote", "makernotetiff", "photoshop", "printim",
@@ -20,35 +11,37 @@ _OPAQUE = frozenset({
 })  # fmt: skip
 """Tags whose values contain other tags, which cannot be checked."""
 
+_COORDINATES = ("gps", "latitude", "longitude", "geotag", "geolocation", "locationcreated", "locationshown")
 _MIN_SECRET_LENGTH = 5
 
 
-def without_personal(tags: Mapping[str, object], privacy: PrivacySection) -> dict[str, object]:
+def storable_tags(tags: Mapping[str, object], *, keep_all: bool) -> dict[str, object]:
     """Return the tags that may be stored.
 
-    A tag is excluded by its name, or if its text contains the value of an excluded tag, such as a name in a
-    description.
+    A technical tag is excluded too if its text contains the value of an excluded tag, such as a name in the software.
 
     Args:
-        tags: Values by name.
-        privacy: Personal data that may be stored.
+        tags: Values by directory and name (``Exif:FNumber``).
+        keep_all: Whether tags that are not technical are stored. Coordinates and opaque tags never are.
     """
-    personal = {name for name in tags if is_personal(name, privacy)}
-    secrets = {str(tags[name]).strip() for name in personal}
-    secrets = {secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH}
+    kept = {name: value for name, value in tags.items() if is_storable(name, keep_all=keep_all)}
+    excluded = {name: str(tags[name]).strip() for name in tags.keys() - kept.keys()}
+    secrets = {text for name, text in excluded.items() if len(text) >= _MIN_SECRET_LENGTH and _may_identify(name, text)}
     return {
         name: value
-        for name, value in tags.items()
-        if name not in personal and not any(secret in str(value) for secret in secrets)
+        for name, value in kept.items()
+        if not isinstance(value, str) or not any(secret in value for secret in secrets)
     }
 
 
-def is_personal(name: str, privacy: PrivacySection) -> bool:
-    """Return whether the name of a tag excludes it; opaque tags are always excluded."""
+def is_storable(name: str, *, keep_all: bool) -> bool:
+    """Return whether the name of a tag allows to store it."""
     plain = plain_name(name)
-    return (
-        plain in _OPAQUE
-        or ((plain in _SERIAL_NUMBERS or "serial" in plain) and not privacy.keep_serial_numbers)
-        or (plain in _NAMES and not privacy.keep_names)
-        or (plain.startswith("gps") and not privacy.keep_gps)
-    )
+    if name.upper().startswith("GPS:") or any(word in plain for word in _COORDINATES):
+        return False
+    return plain in TECHNICAL_TAGS or (keep_all and plain not in _OPAQUE)
+
+
+def _may_identify(name: str, text: str) -> bool:
+    """Return whether a value is text or a serial number; other numbers occur by chance elsewhere."""
+    return "serial" in name.lower() or any(character.isalpha() for character in text)

@@ -12,10 +12,9 @@ from lightmeter.harvest.exif.containers import metadata_blocks
 from lightmeter.harvest.exif.maker_notes import PLAUSIBLE_MAKER_NOTES, maker_notes
 from lightmeter.harvest.exif.normalise import describes_copying, normalise, plain_name
 from lightmeter.harvest.exif.parsers import text
-from lightmeter.harvest.exif.privacy import without_personal
+from lightmeter.harvest.exif.privacy import storable_tags
 from lightmeter.harvest.exif.tags import Tags, directory_tags
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.settings import PrivacySection
 from lightmeter.tiff import Directory, read_directories
 
 _MAX_TAGS = 512
@@ -40,7 +39,7 @@ class ExifRecord:
 
     Attributes:
         values: The normalised columns.
-        raw: JSON values of all tags by IFD, without personal data unless the settings ask for it.
+        raw: JSON values of the tags by directory; technical tags only unless the settings ask for all.
         serial: Serial number of the camera body; only its hash is stored.
     """
 
@@ -49,19 +48,19 @@ class ExifRecord:
     serial: str | None = field(default=None, repr=False)
 
 
-def read_exif(data: bytes | Path, *, privacy: PrivacySection, maker_notes_s: float = 0.0) -> ExifRecord:
+def read_exif(data: bytes | Path, *, keep_all: bool = False, maker_notes_s: float = 0.0) -> ExifRecord:
     """Read the EXIF and XMP of a file of any format without decoding its pixels.
 
     Args:
         data: Bytes or path of the file.
-        privacy: Personal data that is stored.
+        keep_all: Whether tags that are not technical are kept.
         maker_notes_s: Time limit for MakerNotes, in seconds; 0: not read.
 
     Returns:
         The EXIF; empty if none can be read.
 
     Example:
-        >>> read_exif(b"not an image", privacy=PrivacySection()).values.f_number is None
+        >>> read_exif(b"not an image").values.f_number is None
         True
     """
     if isinstance(data, Path):
@@ -73,22 +72,22 @@ def read_exif(data: bytes | Path, *, privacy: PrivacySection, maker_notes_s: flo
     if maker_notes_s:
         exif["MakerNote"] = _json_values(maker_notes(data, maker_notes_s))
     layers = [_merged(exif | xmp, ("Exif", "IFD0", *_FILM_GROUPS)), _merged(xmp, tuple(xmp))]
-    return _record(exif | xmp, layers, privacy)
+    return _record(exif | xmp, layers, keep_all=keep_all)
 
 
-def read_tags(tags: Mapping[str, object], *, privacy: PrivacySection) -> ExifRecord:
+def read_tags(tags: Mapping[str, object], *, keep_all: bool = False) -> ExifRecord:
     """Read the tags of an API or a sidecar.
 
     Args:
         tags: Values by name; a group before a name (``ExifIFD:FNumber``) becomes the IFD.
-        privacy: Personal data that is stored.
+        keep_all: Whether tags that are not technical are kept.
 
     Example:
-        >>> read_tags({"FNumber": "28/10"}, privacy=PrivacySection()).values.f_number
+        >>> read_tags({"FNumber": "28/10"}).values.f_number
         2.8
     """
     ifds = _by_ifd(_json_values(dict(islice(tags.items(), 4 * _MAX_TAGS))))
-    return _record(ifds, [_merged(ifds, tuple(ifds))], privacy)
+    return _record(ifds, [_merged(ifds, tuple(ifds))], keep_all=keep_all)
 
 
 def json_value(value: object) -> object:
@@ -156,12 +155,12 @@ def _merged(ifds: Ifds, precedence: Sequence[str]) -> Tags:
     return merged
 
 
-def _record(ifds: Ifds, layers: Sequence[Tags], privacy: PrivacySection) -> ExifRecord:
+def _record(ifds: Ifds, layers: Sequence[Tags], *, keep_all: bool) -> ExifRecord:
     """Make a record of tags by directory; columns are filled from the first of the layers that has a value."""
     by_plain_name = {plain_name(name): value for tags in reversed(layers) for name, value in tags.items()}
     serials = (_serial_number(by_plain_name.get(name)) for name in _SERIAL_TAGS)
     tags = {f"{ifd}:{name}": value for ifd, tags in ifds.items() for name, value in tags.items()}
-    raw = _by_ifd(without_personal(tags, privacy))
+    raw = _by_ifd(storable_tags(tags, keep_all=keep_all))
     return ExifRecord(_values(layers), raw, next(filter(None, serials), None))
 
 

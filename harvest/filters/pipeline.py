@@ -27,7 +27,7 @@ from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
 from lightmeter.image_files import file_format
 from lightmeter.image_io import pixel_orientation
-from lightmeter.settings import InspectSection, PrivacySection, Settings, first_error
+from lightmeter.settings import InspectSection, Settings, first_error
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class InspectionPlan:
     Attributes:
         filters: Filters with their settings.
         limits: Limits of pixels and time for one photograph.
-        privacy: Personal data in EXIF that is stored.
+        keep_all_tags: Whether EXIF tags that are not technical are stored.
         max_bytes: Maximum file size.
     """
 
     filters: tuple[Filter[Any], ...] = ()
     limits: InspectSection = field(default_factory=InspectSection)
-    privacy: PrivacySection = field(default_factory=PrivacySection)
+    keep_all_tags: bool = False
     max_bytes: int = 200_000_000
 
     @classmethod
@@ -64,7 +64,7 @@ class InspectionPlan:
                 "pip install 'lightmeter[makernotes]'."
             )
         filters = load_enabled_filters(settings) if names is None else load_filters(settings.filters, names)
-        return cls(tuple(filters), settings.inspect, settings.privacy, settings.crawl.max_bytes)
+        return cls(tuple(filters), settings.inspect, settings.exif.keep_all, settings.crawl.max_bytes)
 
     @classmethod
     def for_download(cls, settings: Settings) -> "InspectionPlan":
@@ -184,7 +184,7 @@ def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
     if claimed_webp_pixels(data) > plan.limits.max_pixels:
         result["format"] = "WEBP"
         raise UnreadableImage("too many pixels")
-    exif = read_exif(data, privacy=plan.privacy, maker_notes_s=plan.limits.maker_notes_s)
+    exif = read_exif(data, keep_all=plan.keep_all_tags, maker_notes_s=plan.limits.maker_notes_s)
     result |= {"format": file_format(data), "exif": exif}
     with open_image(data) as image:
         orientation = pixel_orientation(image, exif.values.orientation)

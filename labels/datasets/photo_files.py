@@ -18,7 +18,7 @@ SUFFIXES = {
     "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "BMP": "bmp",
     "AVIF": "avif", "HEIF": "heic", "JPEG2000": "jp2", "PPM": "ppm", "ICO": "ico", RAW_FORMAT: "jpg",
 }  # fmt: skip
-"""Formats of photographs by Pillow's name, with the suffix that other programs know; of RAW files that of the preview."""
+"""Formats of photographs by Pillow's name, with the suffix that other programs know; a RAW file is its preview."""
 
 
 def relative_path(sha256: str) -> str:

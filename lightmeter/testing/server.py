@@ -90,8 +90,7 @@ def photograph(
 
     Example:
         >>> from lightmeter.harvest.exif.reader import read_exif
-        >>> from lightmeter.settings import PrivacySection
-        >>> read_exif(photograph(f_number=8.0), privacy=PrivacySection()).values.f_number
+        >>> read_exif(photograph(f_number=8.0)).values.f_number
         8.0
     """
     import numpy as np

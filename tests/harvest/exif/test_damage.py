@@ -14,7 +14,6 @@ from PIL import Image
 from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.reader import read_exif
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.settings import PrivacySection
 from lightmeter.tiff import ASCII, BYTE, DOUBLE, FLOAT, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, read_directories
 from tests.harvest.exif import build
 from tests.support import encode_image
@@ -35,7 +34,7 @@ XMP_SEGMENT = build.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + PACKET)
 
 
 def read(data: bytes) -> ExifValues:
-    return read_exif(data, privacy=PrivacySection()).values
+    return read_exif(data).values
 
 
 def read_block(block: bytes) -> ExifValues:
@@ -91,7 +90,7 @@ def test_undefined_bytes_are_an_integer(order: str, size: int) -> None:
 def test_user_comments_are_decoded_in_any_byte_order(text: str, encoding: str) -> None:
     entry = (build.USER_COMMENT, UNDEFINED, b"UNICODE\0" + text.encode(encoding))
     data = build.with_segments(JPEG, build.exif_segment(build.tiff([], [entry], ">")))
-    assert read_exif(data, privacy=PrivacySection()).raw["Exif"]["UserComment"] == text
+    assert read_exif(data, keep_all=True).raw["Exif"]["UserComment"] == text
 
 
 @pytest.mark.parametrize(
@@ -204,7 +203,7 @@ def test_mutated_files_give_json_and_plausible_values(data: bytes, changes: list
     for position, replacement in changes:
         start = position % len(content)
         content[start : start + len(replacement)] = replacement
-    record = read_exif(bytes(content), privacy=PrivacySection(keep_gps=True, keep_names=True))
+    record = read_exif(bytes(content), keep_all=True)
     json.dumps(record.raw, allow_nan=False)
     assert record.values.f_number is None or 0.5 <= record.values.f_number <= 512
 

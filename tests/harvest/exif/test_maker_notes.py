@@ -10,7 +10,6 @@ from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.harvest.exif.reader import read_exif
-from lightmeter.settings import PrivacySection
 from tests.support import CommandRunner, encode_image
 
 ASCII, LONG = 2, 4
@@ -41,26 +40,25 @@ def _little_endian(tags: Image.Exif) -> bytes:
 
 
 def test_maker_notes_are_not_read_by_default(tmp_path: Path) -> None:
-    assert "MakerNote" not in read_exif(write_canon_photo(tmp_path / "photo.jpg"), privacy=PrivacySection()).raw
+    assert "MakerNote" not in read_exif(write_canon_photo(tmp_path / "photo.jpg")).raw
 
 
 def test_named_tags_are_stored_and_identify_the_body(tmp_path: Path) -> None:
-    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), privacy=PrivacySection(), maker_notes_s=1)
+    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), maker_notes_s=1)
     assert record.raw["MakerNote"] == {"ImageType": "IMG"}
     assert record.serial == "1234567"
     assert record.values.f_number == 2.8
 
 
 def test_personal_maker_notes_are_stored_when_enabled(tmp_path: Path) -> None:
-    privacy = PrivacySection(keep_serial_numbers=True, keep_names=True)
-    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), privacy=privacy, maker_notes_s=1)
+    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), keep_all=True, maker_notes_s=1)
     assert record.raw["MakerNote"] == {"ImageType": "IMG", "OwnerName": "Ada", "SerialNumber": 1234567}
 
 
 def test_slow_maker_notes_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exifread, "process_file", lambda *_, **__: time.sleep(30))
     start = time.monotonic()
-    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), privacy=PrivacySection(), maker_notes_s=0.05)
+    record = read_exif(write_canon_photo(tmp_path / "photo.jpg"), maker_notes_s=0.05)
     assert time.monotonic() - start < 10
     assert "MakerNote" not in record.raw
     assert record.values.f_number == 2.8

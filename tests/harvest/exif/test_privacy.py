@@ -12,8 +12,11 @@ from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.exif.reader import read_exif, read_tags
 from lightmeter.harvest.sources.base import Sighting
 from lightmeter.project import Project
+from lightmeter.tiff import ASCII, RATIONAL
+from tests.harvest.exif import build
 from tests.support import CommandRunner, jpeg
 
 SECRETS = ("SN-4711-0815", "LENS-4711-0815", "Berenice Nobody", "46.50417")
@@ -52,11 +55,34 @@ def test_catalogue_file_has_no_personal_data_of_a_photograph(
 
 
 def test_personal_tags_are_stored_when_enabled(project: Path, photograph: Path, lightmeter: CommandRunner) -> None:
-    keep = {"LIGHTMETER_PRIVACY__KEEP_SERIAL_NUMBERS": "true", "LIGHTMETER_PRIVACY__KEEP_NAMES": "true"}
-    lightmeter("harvest", "run", "folder", photograph, env=keep)
+    lightmeter("harvest", "run", "folder", photograph, env={"LIGHTMETER_EXIF__KEEP_ALL": "true"})
     stored = _catalogue_bytes(project)
     assert b"SN-4711-0815" in stored
     assert b"Berenice Nobody" in stored
+    assert b"46.504" not in stored  # coordinates never are
+
+
+@pytest.mark.parametrize("origin", ["file", "tags"])
+def test_only_technical_tags_are_stored_whatever_the_origin(origin: str) -> None:
+    personal: dict[str, object] = {
+        "IPTC:City": "Innsbruck", "IPTC:Sub-location": "Hofgasse", "IPTC:Writer-Editor": "Ada Writer",
+        "XMP-iptcCore:CreatorWorkEmail": "ada@example.org", "XMP-mwg-rs:RegionName": "Ada", "XMP-plus:CopyrightOwnerName": "Ada",
+        "XMP-xmpRights:WebStatement": "https://ada.example", "MakerNotes:BabyName": "Ada", "XMP-drone:Latitude": "46.5",
+        "IFD0:XPTitle": "Ada at home", "Exif:ImageHistory": "by Ada", "IFD0:CameraLabel": "Ada's", "Exif:ImageTitle": "Ada",
+        "XMP-xmp:BaseURL": "https://ada.example", "Exif:UserComment": "call Ada", "IFD0:ImageDescription": "Ada", "Exif:0xa500": "Ada",
+        "AnalogExif:Lab": "Ada's lab", "NegPy:CaptureRoll": "Ada's roll", "GPS:GPSLatitude": "46.5", "IFD0:HostComputer": "ada-pc",
+    }  # fmt: skip
+    tags = {"Exif:FNumber": "28/10", "IFD0:Model": "One", **personal}
+    if origin == "file":
+        block = build.tiff([(build.MODEL, ASCII, "One"), (0x9C9B, 1, list("Ada at home".encode("utf-16-le"))), (0xC62F, ASCII, "Ada's")],
+                           [(build.F_NUMBER, RATIONAL, (28, 10)), (0x9213, ASCII, "by Ada"), (0xA436, ASCII, "Ada")])  # fmt: skip
+        raw = read_exif(block).raw
+    else:
+        raw = read_tags(tags).raw
+        everything = read_tags(tags, keep_all=True).raw
+        assert everything["IPTC"]["City"] == "Innsbruck"
+        assert "Latitude" not in str(everything)
+    assert raw == {"Exif": {"FNumber": "28/10"}, "IFD0": {"Model": "One"}}
 
 
 def test_catalogue_file_has_no_personal_data_of_a_source(project: Path) -> None:

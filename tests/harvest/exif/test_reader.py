@@ -9,11 +9,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from lightmeter.harvest.exif.reader import ExifRecord, read_exif, read_tags
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.settings import PrivacySection
 from tests.support import encode_image
-
-NO_PERSONAL_DATA = PrivacySection()
-ALL_PERSONAL_DATA = PrivacySection(keep_gps=True, keep_serial_numbers=True, keep_names=True)
 
 
 def photograph(kind: str = "JPEG") -> bytes:
@@ -31,7 +27,7 @@ def photograph(kind: str = "JPEG") -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_settings_are_read_from_each_format(kind: str) -> None:
-    values = read_exif(photograph(kind), privacy=NO_PERSONAL_DATA).values
+    values = read_exif(photograph(kind)).values
     assert (values.make, values.model) == ("Testmaker", "Test 1")
     assert values.f_number == pytest.approx(2.8)
     assert values.exposure_time_s == pytest.approx(0.008)
@@ -39,7 +35,7 @@ def test_settings_are_read_from_each_format(kind: str) -> None:
 
 
 def test_personal_data_is_excluded_by_default() -> None:
-    record = read_exif(photograph(), privacy=NO_PERSONAL_DATA)
+    record = read_exif(photograph())
     stored = json.dumps([record.raw, str(record.values)])
     assert not any(secret in stored for secret in ("SN-123456", "Ansel", "46"))
     assert record.serial == "SN-123456"
@@ -48,15 +44,15 @@ def test_personal_data_is_excluded_by_default() -> None:
 
 
 def test_personal_data_is_stored_when_enabled() -> None:
-    raw = read_exif(photograph(), privacy=ALL_PERSONAL_DATA).raw
+    raw = read_exif(photograph(), keep_all=True).raw
     assert raw["IFD0"]["Artist"] == "Ansel Someone"
     assert raw["Exif"]["BodySerialNumber"] == "SN-123456"
-    assert raw["GPS"]["GPSLatitudeRef"] == "N"
+    assert "GPS" not in raw  # coordinates are never stored
     assert "MakerNote" not in raw["Exif"]  # opaque
 
 
 def test_raw_tags_keep_their_values() -> None:
-    raw = read_exif(photograph(), privacy=NO_PERSONAL_DATA).raw
+    raw = read_exif(photograph()).raw
     assert raw["Exif"]["ISOSpeedRatings"] == 100
     assert raw["Exif"]["FNumber"] in ("28/10", "14/5")
     json.dumps(raw, allow_nan=False)
@@ -64,16 +60,16 @@ def test_raw_tags_keep_their_values() -> None:
 
 def test_path_and_bytes_give_the_same_record(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photograph())
-    assert read_exif(tmp_path / "a.jpg", privacy=NO_PERSONAL_DATA) == read_exif(photograph(), privacy=NO_PERSONAL_DATA)
+    assert read_exif(tmp_path / "a.jpg") == read_exif(photograph())
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"<html>", photograph()[:80], bytes(1000)])
 def test_invalid_data_gives_an_empty_record(data: bytes) -> None:
-    assert read_exif(data, privacy=NO_PERSONAL_DATA) == ExifRecord()
+    assert read_exif(data) == ExifRecord()
 
 
 def test_missing_file_gives_an_empty_record(tmp_path: Path) -> None:
-    assert read_exif(tmp_path / "none.jpg", privacy=NO_PERSONAL_DATA) == ExifRecord()
+    assert read_exif(tmp_path / "none.jpg") == ExifRecord()
 
 
 def test_tags_of_a_source_are_normalised_and_filtered() -> None:
@@ -81,14 +77,14 @@ def test_tags_of_a_source_are_normalised_and_filtered() -> None:
         "IFD0:Make": "NIKON CORPORATION", "ExifIFD:FNumber": "4.0", "ExifIFD:SerialNumber": "3000123",
         "XMP-dc:Creator": "Ansel Someone", "XMP-dc:Title": "Photo: Ansel Someone", "GPS:GPSLatitude": "46 deg",
     }  # fmt: skip
-    record = read_tags(tags, privacy=NO_PERSONAL_DATA)
+    record = read_tags(tags)
     assert record.values.f_number == 4.0
     assert record.raw == {"IFD0": {"Make": "NIKON CORPORATION"}, "ExifIFD": {"FNumber": "4.0"}}
     assert record.serial == "3000123"
 
 
 def test_placeholder_serial_number_is_ignored() -> None:
-    assert read_tags({"SerialNumber": "0000000"}, privacy=NO_PERSONAL_DATA).serial is None
+    assert read_tags({"SerialNumber": "0000000"}).serial is None
 
 
 @pytest.mark.shared
@@ -96,7 +92,7 @@ def test_damaged_files_raise_no_error(shared: Path) -> None:
     files = sorted((shared / "broken").glob("*/*"))
     assert len(files) > 100
     for file in files:
-        json.dumps(read_exif(file.read_bytes(), privacy=ALL_PERSONAL_DATA).raw, allow_nan=False)
+        json.dumps(read_exif(file.read_bytes(), keep_all=True).raw, allow_nan=False)
 
 
 @pytest.mark.shared
@@ -114,14 +110,14 @@ def test_damaged_files_raise_no_error(shared: Path) -> None:
     ],
 )  # fmt: skip
 def test_implausible_values_are_missing(shared: Path, file: str, column: str, value: object) -> None:
-    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg", privacy=NO_PERSONAL_DATA).values
+    values = read_exif(shared / "broken" / "exif" / f"{file}.jpg").values
     assert getattr(values, column) == value
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["with_exif.tif", "with_exif.png", "with_exif.webp"])
 def test_exif_is_read_from_other_formats(shared: Path, file: str) -> None:
-    values = read_exif(shared / "broken" / "formats" / file, privacy=NO_PERSONAL_DATA).values
+    values = read_exif(shared / "broken" / "formats" / file).values
     assert (values.f_number, values.exposure_time_s, values.iso, values.focal_length_mm) == (2.8, 0.008, 100.0, 50.0)
 
 
@@ -130,7 +126,7 @@ def test_values_agree_with_exiftool(shared: Path) -> None:
     columns = {"f_number": "FNumber", "exposure_time_s": "ExposureTime", "iso": "ISO", "focal_length_mm": "FocalLength"}
     pairs = []
     for reference in json.loads((shared / "photos" / "exiftool.json").read_text()):
-        values = read_exif(shared / "photos" / reference["SourceFile"], privacy=NO_PERSONAL_DATA).values
+        values = read_exif(shared / "photos" / reference["SourceFile"]).values
         for column, tag in columns.items():
             value, expected = getattr(values, column), reference.get(f"ExifIFD:{tag}")
             if value is not None and expected is not None:
@@ -150,8 +146,8 @@ XMP = b"""<?xpacket begin='' id='x'?><x:xmpmeta xmlns:x='adobe:ns:meta/'>
 
 
 def test_xmp_fills_missing_exif() -> None:
-    record = read_exif(encode_image(Image.new("RGB", (20, 20)), xmp=XMP), privacy=NO_PERSONAL_DATA)
-    assert record == read_tags(xmp_tags(XMP), privacy=NO_PERSONAL_DATA)
+    record = read_exif(encode_image(Image.new("RGB", (20, 20)), xmp=XMP))
+    assert record == read_tags(xmp_tags(XMP))
     values = record.values
     assert (values.f_number, values.exposure_time_s, values.iso, values.lens) == (2.8, 0.008, 400.0, "EF50mm f/1.8")
     assert values.flash_fired is True
@@ -163,4 +159,4 @@ def test_xmp_fills_missing_exif() -> None:
     "packet", [b"", b"<x:xmpmeta></y>", b"<!DOCTYPE x [<!ENTITY a 'b'>]>" + XMP, b"<rdf:RDF" * 10_000, XMP[:300]]
 )
 def test_invalid_xmp_gives_an_empty_record(packet: bytes) -> None:
-    assert read_tags(xmp_tags(packet), privacy=NO_PERSONAL_DATA) == ExifRecord()
+    assert read_tags(xmp_tags(packet)) == ExifRecord()
