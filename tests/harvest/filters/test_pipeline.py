@@ -217,8 +217,8 @@ def test_damaged_files_give_a_problem_in_time(shared: Path) -> None:
     files = sorted((shared / "broken").glob("*/*"))
     assert len(files) > 100
     for file in files:
-        start = time.monotonic()
+        start = time.process_time()
         inspected = inspect(file.read_bytes(), plan)
-        assert time.monotonic() - start < 20, file
+        assert time.process_time() - start < 20, file
         assert inspected.problem is None or re.fullmatch(problems, inspected.problem), file
         pickle.dumps(inspected)
