@@ -1,15 +1,16 @@
 """Functions for notebooks and scripts, exported by `lightmeter.models`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.distributed import select_device
+from lightmeter.models.training.distributed import from_main_process, process_group, select_device
 from lightmeter.models.training.recipe import Recipe, read_recipe
-from lightmeter.models.training.runs import find_run, new_run_folder, open_run, training_dataset
-from lightmeter.models.training.train import TrainingRun
+from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
+from lightmeter.models.training.train import TrainingRun, check_seed
 from lightmeter.models.training.train import train as train_recipe
 
 
@@ -35,7 +36,7 @@ def load_predictor(run: str | Path, device: str = "cpu") -> Predictor:
     return open_run(Path(run), select_device(device))
 
 
-def train(
+def train(  # noqa: PLR0913 - an argument an option of the command
     recipe: Recipe | str,
     dataset: Dataset | str | Path,
     out: str | Path | None = None,
@@ -44,6 +45,7 @@ def train(
     device: str = "auto",
     seed: int = 0,
     resume: bool = False,
+    restart: bool = False,
 ) -> TrainingRun:
     """Train a recipe on a data set and evaluate it on validation; the test split is not read.
 
@@ -53,14 +55,15 @@ def train(
         out: Run folder; must not exist (default: ``runs/NAME`` of the project).
         name: Name of the run and of the served model (default: that of the folder).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
-        seed: Random seed.
-        resume: Resume from the last checkpoint of an interrupted training.
+        seed: Random seed, from 0 to 4,294,967,295.
+        resume: Resume from the last checkpoint of an interrupted training, if there is one.
+        restart: Delete the checkpoint of an interrupted training and start again.
 
     Returns:
         The run folder and its metrics.
 
     Raises:
-        UsageError: The recipe or the data set is invalid, or the folder exists.
+        UsageError: The recipe or the data set is invalid, the folder exists, or another process trains this run.
 
     Example:
         >>> run = train("quality-features", "iso-demo", seed=1)
@@ -69,8 +72,13 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
-    folder = new_run_folder(Path(out) if out else None, name, f"{recipe.name}-{dataset.spec.name}")
-    return train_recipe(recipe, dataset, folder, device=select_device(device), seed=seed, resume=resume)
+    check_seed(seed)
+    device = select_device(device)
+    default = f"{recipe.name}-{dataset.spec.name}"
+    reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
+    with process_group(device), ExitStack() as stack:
+        run = from_main_process(lambda: stack.enter_context(reservation))
+        return train_recipe(recipe, dataset, run, device=device, seed=seed)
 
 
 def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, device: str = "auto") -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import Estimate, bootstrap, group_sums, mean_ratio
+from lightmeter.bootstrap import Estimate, group_intervals, group_sums, mean_ratio
 from lightmeter.labels.datasets.dataset import TargetSpec, label_column
 from lightmeter.labels.datasets.stratify import count_classes, stratified_group_split
 
@@ -184,5 +184,6 @@ def _baseline(name: str, truth: Indicators, predicted: Indicators, groups: Integ
         metric, numerators = "accuracy", (truth & predicted).sum(axis=1, keepdims=True)
         denominators = np.ones_like(numerators)
     above, below = group_sums(groups, numerators), group_sums(groups, denominators)
-    estimate = bootstrap(lambda weights: {metric: mean_ratio(weights @ above, weights @ below)}, len(above))[metric]
+    sizes = np.bincount(groups)
+    estimate = group_intervals(lambda weights: {metric: mean_ratio(weights @ above, weights @ below)}, sizes)[metric]
     return Baseline(name, metric, estimate["value"] or 0.0, estimate["low"], estimate["high"], len(truth))

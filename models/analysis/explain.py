@@ -29,11 +29,13 @@ class Explanation:
         label: Predicted class.
         patch_effects: Decrease of the class's logit when a patch is replaced by its mean colour, shape (K,).
         maps: Saliency map of each image input, scaled to a maximum of 1, shape (..., H, W).
+        facts: What the saliency method reports, for example its number of steps.
     """
 
     label: str
     patch_effects: NDArray[np.float64]
     maps: dict[str, NDArray[np.float32]]
+    facts: Mapping[str, float]
 
 
 def explain(predictor: Predictor, photograph: ModelInput, target: Target, method: str = "gradient") -> Explanation:
@@ -58,10 +60,10 @@ def explain(predictor: Predictor, photograph: ModelInput, target: Target, method
         with torch.inference_mode():
             logits = predictor.network(inputs)[target.name][0]
         index = int(logits.argmax())
-        maps = METHODS[method](AttributionRequest(predictor.network, inputs, images, target.name, index))
+        attribution = METHODS[method](AttributionRequest(predictor.network, inputs, images, target.name, index))
         effects = _patch_effects(predictor, inputs, target.name, index, float(logits[index]))
-    scaled = {name: (values / values.max().clamp(min=1e-12)).cpu().numpy() for name, values in maps.items()}
-    return Explanation(target.classes[index], effects, scaled)
+    scaled = {name: (values / values.max().clamp(min=1e-12)).cpu().numpy() for name, values in attribution.maps.items()}
+    return Explanation(target.classes[index], effects, scaled, attribution.facts)
 
 
 def explain_files(

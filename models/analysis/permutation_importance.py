@@ -1,7 +1,7 @@
 """Permutation importance of EXIF tags and image statistics.
 
 The importance of an input is the decrease of macro F1 when its values are shuffled among the photographs (L. Breiman,
-"Random forests", Machine Learning 45, 2001), with intervals from the bootstrap over groups.
+"Random forests", Machine Learning 45, 2001), with intervals over groups.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import Floats, Metrics, bootstrap, paired_bootstrap
+from lightmeter.bootstrap import Floats, Metrics, group_intervals, paired_intervals
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.inputs import get_target
-from lightmeter.models.evaluation.metrics.base import TargetPredictions, n_groups
+from lightmeter.models.evaluation.metrics.base import TargetPredictions
 from lightmeter.models.evaluation.predictions import prediction_row, target_predictions
 from lightmeter.models.runtime.measures import NAMES as MEASURES
 from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
@@ -51,19 +51,19 @@ def permutation_importance(
     inputs = cached_inputs(predictor, dataset, rows)
     arrays = inputs.take(np.arange(len(inputs)))
     predictions = _predict(predictor, inputs, arrays, target)
-    groups, original = n_groups(predictions), _mean_metric([predictions])
+    sizes, original = np.bincount(predictions.groups), _mean_metric([predictions])
     importances = {}
     for name, (array, indices) in columns.items():
         shuffled = [
             _predict(predictor, inputs, {**arrays, array: values}, target)
             for values in _shuffled(arrays[array], indices, repeats)
         ]
-        importances[name] = paired_bootstrap(_mean_metric(shuffled), original, groups)[METRIC]
+        importances[name] = paired_intervals(_mean_metric(shuffled), original, sizes)[METRIC]
     return {
         "target": target.name,
         "split": split,
         "repeats": repeats,
-        **bootstrap(original, groups),
+        **group_intervals(original, sizes),
         "importances": dict(sorted(importances.items(), key=lambda item: -(item[1]["value"] or 0))),
     }
 

@@ -6,11 +6,14 @@ wherever it runs.
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from .efficientnet_lite import FEATURES, VARIANTS, EfficientNetLite
 
 DEFAULT = "efficientnet-lite0"
+
+_ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})  # options of vision transformers
 
 
 def build_backbone(name: str) -> tuple[nn.Module, int]:
@@ -31,5 +34,29 @@ def build_backbone(name: str) -> tuple[nn.Module, int]:
         similar = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:3]
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise LookupError(f"timm has no backbone '{name}'{hint}")
-    backbone: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    return backbone, int(backbone.num_features)
+    backbone = _timm_backbone(timm, name)
+    return backbone, _width(backbone, name)
+
+
+def _timm_backbone(timm: Any, name: str) -> Any:
+    """Return a backbone that takes images of any size, if its family can."""
+    for options in _ANY_SIZE:
+        try:
+            return timm.create_model(name, pretrained=False, num_classes=0, **options)
+        except TypeError:  # this family has no such option
+            continue
+    return timm.create_model(name, pretrained=False, num_classes=0)
+
+
+def _width(backbone: Any, name: str) -> int:
+    """Return the number of features per image: before the head, some families have more than ``num_features``."""
+    if width := getattr(backbone, "head_hidden_size", None):
+        return int(width)
+    size = backbone.pretrained_cfg.get("input_size", (3, 224, 224))
+    training = backbone.training
+    with torch.inference_mode():
+        features = backbone.eval()(torch.zeros(1, *size))
+    backbone.train(training)
+    if not isinstance(features, torch.Tensor) or features.dim() != 2:
+        raise LookupError(f"the backbone '{name}' returns no vector of features for an image")
+    return int(features.shape[1])

@@ -21,7 +21,7 @@ DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe (repeatable).")
 ]
-Seed = Annotated[int, typer.Option(help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
 ExifFile = Annotated[
     Path | None,
     typer.Option("--exif", help="JSON file of EXIF tags for models that use them, as from 'exiftool -n -json'."),

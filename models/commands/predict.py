@@ -41,7 +41,13 @@ def compare(
     from lightmeter.errors import UsageError
     from lightmeter.files import format_of
     from lightmeter.models.evaluation.comparison import compare as compare_runs
-    from lightmeter.models.evaluation.comparison import comparison_table, load_run_scores, write_page
+    from lightmeter.models.evaluation.comparison import (
+        compare_settings,
+        comparison_table,
+        load_run_scores,
+        settings_table,
+        write_page,
+    )
     from lightmeter.models.training.runs import find_run, spec_of
 
     if len(runs) < 2:
@@ -50,7 +56,8 @@ def compare(
         format_of(out, {".html": "html"}, default="html")
     scored = [load_run_scores(find_run(run), spec_of(run), split) for run in runs]
     targets = compare_runs(scored)
-    comparison = {"split": split, "reference": scored[0].spec.name, "targets": targets}
+    settings = compare_settings(scored)
+    comparison = {"split": split, "reference": scored[0].spec.name, "targets": targets, "settings": settings}
     if out:
         write_page(out, comparison)
     tables = [
@@ -60,4 +67,6 @@ def compare(
         )
         for name, target in targets.items()
     ]
-    console.get_console().emit(comparison, [*tables, *([f"Page: {out}"] if out else [])])
+    header, rows = settings_table(settings)
+    differing = console.table("settings that differ", header, rows) if rows else "All settings are the same."
+    console.get_console().emit(comparison, [*tables, differing, *([f"Page: {out}"] if out else [])])

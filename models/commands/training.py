@@ -35,13 +35,18 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     device: Device = "auto",
     set_: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete the checkpoint of an interrupted training and start again.")
+    ] = False,
 ) -> None:
     """Train a recipe on a data set and evaluate it on validation; the test split is not read."""
     from lightmeter.models import api
     from lightmeter.models.training.distributed import is_main_process
     from lightmeter.models.training.recipe import read_recipe
 
-    run = api.train(read_recipe(recipe, set_ or []), data, out, name=name, device=device, seed=seed, resume=resume)
+    run = api.train(
+        read_recipe(recipe, set_ or []), data, out, name=name, device=device, seed=seed, resume=resume, restart=restart
+    )
     if not is_main_process():
         return
     console.get_console().emit(

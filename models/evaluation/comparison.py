@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.bootstrap import format_estimate
+from lightmeter.bootstrap import few_groups_warning, format_estimate
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates, n_groups
 from lightmeter.models.evaluation.plots import comparison_plot, data_url
 from lightmeter.models.evaluation.predictions import target_predictions
-from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render
+from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render, setting_text
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.loader import photograph_key
-from lightmeter.models.training.runs import read_predictions
+from lightmeter.models.training.recipe import flat_settings
+from lightmeter.models.training.runs import read_predictions, read_run_recipe
 
 RESOURCES = {"seconds": "training time (s)", "energy_joules": "training energy (J)"}
 """Resource usage of training; energy is known only where the machine measures it."""
@@ -34,10 +35,12 @@ class ScoredRun:
     Attributes:
         spec: Spec of its model.
         predictions: Rows of ``predictions.parquet`` of one split.
+        settings: Every setting of its recipe, by its key.
     """
 
     spec: ModelSpec
     predictions: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any]
 
     def target(self, name: str) -> Target:
         """Return a target of the model by its name."""
@@ -55,7 +58,8 @@ def load_run_scores(folder: Path, spec: ModelSpec, split: str) -> ScoredRun:
         raise UsageError(
             f"Run {spec.name} has no predictions for the {split} split; run 'lightmeter models evaluate' first."
         )
-    return ScoredRun(spec, rows)
+    recipe = read_run_recipe(folder)
+    return ScoredRun(spec, rows, {"recipe": recipe.name, **flat_settings(recipe)})
 
 
 def compare(runs: Sequence[ScoredRun]) -> dict[str, Any]:
@@ -90,6 +94,22 @@ def comparison_table(compared: Mapping[str, Any]) -> tuple[list[str], list[list[
     return rows[0], rows[1:]
 
 
+def compare_settings(runs: Sequence[ScoredRun]) -> dict[str, dict[str, Any]]:
+    """Return the settings of the recipes of runs, by run and key."""
+    return {label: dict(run.settings) for label, run in zip(_labels(runs), runs, strict=True)}
+
+
+def settings_table(settings: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the settings that differ between runs as text: header and rows.
+
+    Args:
+        settings: Result of `compare_settings`.
+    """
+    keys = dict.fromkeys(key for values in settings.values() for key in values)
+    rows = [[key, *(setting_text(v[key]) if key in v else "–" for v in settings.values())] for key in keys]
+    return ["setting", *settings], [row for row in rows if len(set(row[1:])) > 1]
+
+
 def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
     """Write the document of ``models compare`` as a self-contained HTML page."""
     plots = {
@@ -100,7 +120,16 @@ def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
         ]
         for name, target in comparison["targets"].items()
     }
-    write_atomic(file, render("comparison.html", {"comparison": comparison, "table": comparison_table, "plots": plots}))
+    header, rows = settings_table(comparison["settings"])
+    context = {
+        "comparison": comparison,
+        "table": comparison_table,
+        "plots": plots,
+        "settings_header": header,
+        "settings_rows": rows,
+        "few_groups": few_groups_warning,
+    }
+    write_atomic(file, render("comparison.html", context))
 
 
 def _compare_target(runs: Sequence[ScoredRun], name: str) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.models.training.loader import check_readable, labelled
-from lightmeter.models.training.runs import read_metrics, read_predictions, write_metrics, write_predictions
+from lightmeter.models.training.recipe import flat_settings
+from lightmeter.models.training.runs import (
+    read_metrics,
+    read_predictions,
+    read_run_recipe,
+    write_metrics,
+    write_predictions,
+)
 
 
 def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[s
     for target in spec.targets:
         write_mistakes(folder, target, predictions, dataset)
     write_predictions(folder, [*other_splits, *predictions])
-    write_report(folder, spec, metrics, [*other_splits, *predictions])
+    write_report(folder, spec, metrics, [*other_splits, *predictions], flat_settings(read_run_recipe(folder)))
     write_metrics(folder, metrics)
     return metrics
 

@@ -119,7 +119,7 @@ def target_predictions(rows: Sequence[Mapping[str, Any]], target: Target) -> Cla
         predicted=np.asarray([index_of[row["predicted"]] for row in rows], np.int64),
         groups=groups,
         n_classes=len(target.classes),
-        confidence=probabilities.max(1),
+        probabilities=probabilities,
         uncalibrated_confidence=uncalibrated.max(1),
         **(stops if target.stops else {}),
     )

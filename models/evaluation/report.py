@@ -2,13 +2,14 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from lightmeter.bootstrap import Estimate, format_estimate
+from lightmeter.bootstrap import Estimate, few_groups_warning, format_estimate
 from lightmeter.files import write_atomic
 from lightmeter.models.evaluation.mistakes import mistakes_file
 from lightmeter.models.evaluation.plots import (
@@ -25,10 +26,12 @@ METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "macro_f1": "macro F1",
+    "auc": "AUC",
     "mean_average_precision": "mean average precision",
     "mae_stops": "MAE (stops)",
     "within_one_stop": "within ±1 stop",
     "within_one_class": "within ±1 class",
+    "log_loss": "log loss",
     "ece_uncalibrated": "raw ECE",
     "ece": "ECE",
 }
@@ -38,7 +41,11 @@ PERCENT_METRICS = ("accuracy", "balanced_accuracy", "within_one_stop", "within_o
 
 
 def write_report(
-    folder: Path, spec: ModelSpec, metrics: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]]
+    folder: Path,
+    spec: ModelSpec,
+    metrics: Mapping[str, Any],
+    predictions: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
 ) -> None:
     """Write ``README.md``, ``report.html`` and ``plots/`` into a run folder.
 
@@ -47,6 +54,7 @@ def write_report(
         spec: Spec of the model.
         metrics: Content of ``metrics.json``.
         predictions: Rows of ``predictions.parquet``.
+        settings: Every setting of the recipe, by its key.
     """
     splits = [(split, metrics[split]) for split in ("test", "validation") if split in metrics]
     history = read_history(folder)
@@ -71,6 +79,8 @@ def write_report(
         "metric_rows": metric_rows,
         "breakdown_table": breakdown_table,
         "details": _details(metrics["training"]),
+        "settings": {key: setting_text(value) for key, value in settings.items()},
+        "few_groups": few_groups_warning,
         "plots": plots,
         "curve": data_url(curve) if curve else "",
     }
@@ -111,6 +121,11 @@ def breakdown_table(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], 
 def formatted_metric(name: str, scores: Mapping[str, Any]) -> str:
     """Return a metric with its interval as text, a dash if it is missing."""
     return format_estimate(scores[name], percent=name in PERCENT_METRICS) if name in scores else "–"
+
+
+def setting_text(value: object) -> str:
+    """Return the value of a recipe's setting as it is written in TOML."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:

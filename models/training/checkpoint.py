@@ -1,16 +1,29 @@
-"""Checkpoints: an interrupted training resumes from one with the same result as an uninterrupted one."""
+"""Checkpoints: an interrupted training resumes from one with the same result as an uninterrupted one.
 
+A checkpoint is one safetensors file: tensors, and numbers and texts as JSON in its header. Nothing is unpickled.
+"""
+
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 
-CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+_HEADER = "lightmeter"
+_NETWORK, _BEST, _OPTIMISER = "network", "best", "optimiser"
+
+Identity = Mapping[str, Any]
+"""All that determines the result of a training, by what it is called in an error message."""
 
 
 @dataclass
@@ -57,43 +70,73 @@ class TrainerState:
 
 
 def save_checkpoint(
-    folder: Path, fingerprint: str, state: TrainerState, network: nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path, identity: Identity, state: TrainerState, network: nn.Module, optimiser: torch.optim.Optimizer
 ) -> None:
     """Write the checkpoint of a training atomically."""
-    content = {
-        "fingerprint": fingerprint,
-        "state": vars(state),
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
+    progress = {name: value for name, value in vars(state).items() if name != _BEST}
+    header = json.dumps({"identity": identity, "progress": progress}, allow_nan=False)
+    tensors = {
+        f"{_OPTIMISER}.{number}.{name}": value
+        for number, values in optimiser.state_dict()["state"].items()
+        for name, value in values.items()
     }
+    for part, values in ((_NETWORK, network.state_dict()), (_BEST, state.best)):
+        tensors |= {f"{part}.{name}": value for name, value in values.items()}
     with atomic_path(folder / CHECKPOINT_FILE) as temporary:
-        torch.save(content, temporary)
+        save_file(plain_tensors(tensors), temporary, {_HEADER: header})
 
 
-def load_checkpoint(folder: Path, fingerprint: str, network: nn.Module) -> tuple[TrainerState, dict[str, Any]] | None:
+def load_checkpoint(folder: Path, identity: Identity, network: nn.Module) -> tuple[TrainerState, dict[int, Any]] | None:
     """Load a checkpoint into a network.
 
     Args:
         folder: Directory of the checkpoint.
-        fingerprint: Hash of recipe, data set and seed; that of the checkpoint must be the same.
+        identity: That of this training; the checkpoint must have the same.
         network: Its weights are replaced.
 
     Returns:
-        State of the trainer and of the optimiser, or None without a checkpoint.
+        Progress of the training and the optimiser's state by parameter, or None without a checkpoint.
 
     Raises:
         UsageError: The checkpoint cannot be read or belongs to another training.
     """
     file = folder / CHECKPOINT_FILE
-    if not file.is_file():
+    if not file.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UsageError(f"Cannot read the checkpoint {file}; train without --resume.") from error
-    if content["fingerprint"] != fingerprint:
-        raise UsageError(
-            f"The checkpoint in {folder} belongs to another recipe, data set or seed; train without --resume."
-        )
-    network.load_state_dict(content["network"])
-    return TrainerState(**content["state"]), content["optimiser"]
+        parts, header = _read(file)
+        other = header["identity"]
+        differing = [name for name, value in json.loads(json.dumps(identity)).items() if other.get(name) != value]
+        if not differing:
+            network.load_state_dict(parts[_NETWORK])
+            return TrainerState(**header["progress"], best=parts[_BEST]), _by_parameter(parts[_OPTIMISER])
+    except Exception as error:  # a damaged file, or one of another program
+        raise UsageError(f"Cannot read the checkpoint {file}; start again with --restart.") from error
+    raise UsageError(
+        f"The checkpoint in {folder} belongs to a training with another {' and another '.join(differing)}; "
+        "start again with --restart, or choose another --name."
+    )
+
+
+def plain_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors can store them: on the CPU, contiguous, none sharing the memory of another."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+
+
+def _read(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Return the tensors of a checkpoint by part and name, and its header."""
+    parts: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _BEST: {}, _OPTIMISER: {}}
+    with safe_open(file, "pt") as content:
+        header: dict[str, Any] = json.loads(content.metadata()[_HEADER])
+        for key in content.keys():  # noqa: SIM118 - no mapping
+            part, _, name = key.partition(".")
+            parts[part][name] = content.get_tensor(key)
+    return parts, header
+
+
+def _by_parameter(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = value
+    return state

@@ -1,15 +1,18 @@
 """Devices, and several processes that train one network (``torchrun``); a single process needs no set-up."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
+
+Result = TypeVar("Result")
 
 _TIMEOUT = timedelta(days=1)  # the other processes wait while one fills the cache
 
@@ -56,12 +59,31 @@ def process_group(device: str) -> Iterator[None]:
     if world_size() == 1:
         yield
         return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)
     try:
         yield
         distributed.barrier()
     finally:
         distributed.destroy_process_group()
+
+
+def from_main_process(function: Callable[[], Result]) -> Result:
+    """Call a function in the main process and return its result, or raise its error, in all processes."""
+    if world_size() == 1:
+        return function()
+    outcome: list[Any] = [None]
+    if is_main_process():
+        try:
+            outcome = [function()]
+        except LightmeterError as error:
+            outcome = [error]
+    distributed.broadcast_object_list(outcome, 0)
+    if isinstance(outcome[0], LightmeterError):
+        raise outcome[0]
+    result: Result = outcome[0]
+    return result
 
 
 @contextmanager
@@ -82,6 +104,21 @@ def broadcast(value: Tensor) -> float:
     if world_size() > 1:
         distributed.broadcast(value, 0)
     return float(value)
+
+
+def mean_over_processes(losses: Sequence[float], sizes: Sequence[int], device: torch.device) -> float:
+    """Return the mean loss over steps whose photographs are shared among all processes.
+
+    Args:
+        losses: Mean loss of this process's photographs in each step.
+        sizes: Number of this process's photographs in each step.
+        device: Device of the training.
+    """
+    counts = torch.tensor(sizes, dtype=torch.float64, device=device)
+    sums = torch.stack([torch.tensor(losses, dtype=torch.float64, device=device) * counts, counts])
+    if world_size() > 1:
+        distributed.all_reduce(sums)
+    return float((sums[0] / sums[1]).mean())
 
 
 def wrap_ddp(network: nn.Module, device: torch.device) -> nn.Module:

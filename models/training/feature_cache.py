@@ -1,37 +1,48 @@
 """Inputs, activations and features computed once and kept in memory-mapped files, so that devices need not wait.
 
-A cache belongs to one data set and one set of settings; its name contains their hash. It can be deleted at any time.
-An incomplete one ends in ``.partial`` and is resumed from the last checkpoint (every 100 photographs).
+The name of a cache contains the hash of everything that decides its content: the photographs, preprocessing, the
+architecture with its options and its code, the weights, and the versions of the packages that compute it. It can be
+deleted at any time. An incomplete one ends in ``.partial`` and is resumed from the last checkpoint (every 100
+photographs).
 """
 
-import fcntl
+import errno
 import hashlib
+import inspect
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightmeter.console import get_console
+from lightmeter.errors import LightmeterError
 from lightmeter.files import write_atomic
 from lightmeter.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
+from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
 from lightmeter.project import find_optional_project
 
-_FORMAT = 3  # of the folder; caches of other formats are not used
-_INDEX, _LOCK = "index.json", "lock"
+_FORMAT = 4  # of the folder; caches of other formats are not used
+_INDEX = "index.json"
 _CHECKPOINT_INTERVAL = 100  # photographs
+_ENGINE_PACKAGES = ("pillow", "numpy", "torch", "timm")
 
 Arrays = Mapping[str, NDArray[Any]]
 Compute = Callable[[bytes, Box | None], Arrays]
@@ -74,7 +85,7 @@ def cached_inputs(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -
     def compute(data: bytes, box: Box | None) -> Arrays:
         return predictor.preprocess(data, box).inputs
 
-    return _cached(dataset, rows, compute, asdict(predictor.spec.preprocessing), "preprocessing")
+    return _cached(dataset, rows, compute, input_identity(predictor), "preprocessing")
 
 
 def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -90,8 +101,8 @@ def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Ro
     def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: values.half() for name, values in network.encode(inputs).items()}
 
-    settings = _settings(predictor, "backbone.")
-    return _cached(dataset, rows, _single_forward(predictor, encode), settings, "computing activations")
+    identity = output_identity(predictor, "activations", lambda name: "backbone" in name.partition(".")[0])
+    return _cached(dataset, rows, _single_forward(predictor, encode), identity, "computing activations")
 
 
 def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -107,16 +118,104 @@ def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row])
     def features(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {"features": network.features(inputs)}
 
-    settings = [*_settings(predictor, ""), "features"]
-    return _cached(dataset, rows, _single_forward(predictor, features), settings, "computing features")
+    identity = output_identity(predictor, "features", lambda name: not name.startswith("heads."))
+    return _cached(dataset, rows, _single_forward(predictor, features), identity, "computing features")
 
 
 def cache_root() -> Path:
-    """Return the folder of files that can be computed or downloaded again."""
+    """Return the folder of files that can be computed or downloaded again: the first one that can be written.
+
+    It is in the project, else in the user's cache folder, else among the temporary files.
+    """
+    for folder in _cache_folders():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return _temporary_cache()
+
+
+def input_identity(predictor: Predictor) -> dict[str, Any]:
+    """Return everything that decides the inputs of a network for a photograph."""
+    return {
+        "preprocessing": asdict(predictor.spec.preprocessing),
+        "packages": {name: _version(name) for name in ("lightmeter", *_ENGINE_PACKAGES)},
+    }
+
+
+def output_identity(predictor: Predictor, output: str, used: Callable[[str], bool]) -> dict[str, Any]:
+    """Return everything that decides an output of a network for a photograph.
+
+    Args:
+        predictor: Predictor of the network.
+        output: Name of the output.
+        used: Whether the output depends on the parameter or buffer of a name.
+    """
+    spec = predictor.spec
+    state = {name: values for name, values in predictor.network.state_dict().items() if used(name)}
+    return {
+        **input_identity(predictor),
+        "output": output,
+        "architecture": [spec.architecture, dict(spec.architecture_options), builder_version(spec.architecture)],
+        "weights": state_sha256(state),
+        "device": predictor.device.type,
+    }
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """Return a hash of tensors with their names, types and shapes."""
+    digest = hashlib.sha256()
+    for name, values in state.items():
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def builder_version(architecture: str) -> list[str]:
+    """Return what identifies the code of an architecture: the versions of its packages, and the hash of its source."""
+    plugins = entry_points(group="lightmeter.architectures", name=architecture)
+    versions = [f"{plugin.dist.name} {plugin.dist.version}" for plugin in plugins if plugin.dist]
+    return [*versions, _source_sha256(get_builder(architecture))]
+
+
+@cache
+def _source_sha256(builder: Callable[..., Any]) -> str:
+    """Return the hash of the package folder, or of the file, that defines a builder; empty if there is no source."""
+    module = inspect.getmodule(builder)
+    try:
+        file = Path(inspect.getsourcefile(builder) or "")
+        files = sorted(file.parent.glob("*.py")) if module and module.__package__ else [file]
+        return hashlib.sha256(b"".join(source.read_bytes() for source in files)).hexdigest()
+    except (OSError, TypeError):
+        return ""
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cache_folders() -> Iterator[Path]:
     project = find_optional_project()
     if project:
-        return project.state / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lightmeter"
+        yield project.state / "cache"
+    if root := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(root) / "lightmeter"
+    with suppress(RuntimeError):  # no home folder
+        yield Path.home() / ".cache" / "lightmeter"
+
+
+def _temporary_cache() -> Path:
+    """Return a folder among the temporary files that nobody else can write to."""
+    folder = Path(tempfile.gettempdir()) / f"lightmeter-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+        folder = Path(tempfile.mkdtemp(prefix="lightmeter-"))
+    get_console().note(f"Caches are kept in {folder}, because there is no home folder that can be written to.")
+    return folder
 
 
 def _single_forward(predictor: Predictor, forward: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> Compute:
@@ -130,53 +229,47 @@ def _single_forward(predictor: Predictor, forward: Callable[[Mapping[str, Tensor
     return compute
 
 
-def _settings(predictor: Predictor, prefix: str) -> list[object]:
-    """Return all that determines the output of a part of a network: settings, and its weights without the heads."""
-    digest = hashlib.sha256()
-    for name, values in predictor.network.state_dict().items():
-        if name.startswith(prefix) and not name.startswith("heads."):
-            digest.update(values.cpu().numpy().tobytes())
-    return [asdict(predictor.spec.preprocessing), predictor.spec.architecture, digest.hexdigest()]
-
-
-def _cached(dataset: Dataset, rows: Sequence[Row], compute: Compute, settings: object, description: str) -> Inputs:
+def _cached(
+    dataset: Dataset, rows: Sequence[Row], compute: Compute, identity: Mapping[str, Any], description: str
+) -> Inputs:
     """Return the arrays computed for each photograph, from the folder named after all that determines them."""
     split = rows[0]["split"]
     photographs = [(row["sha256"], crop_of(row)) for row in rows]
-    inputs = [_FORMAT, dataset.spec.manifest_sha256, photographs, settings]
-    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:24]
+    content = [_FORMAT, dataset.spec.manifest_sha256, photographs, identity]
+    key = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():
-        with _exclusive(folder.with_name(f"{folder.name}.partial")) as partial:
+        with _only_process(folder.with_name(f".{folder.name}.lock")):
             if not folder.exists():
-                _fill(partial, dataset, rows, compute, f"{description}, {split}")
+                partial = folder.with_name(f"{folder.name}.partial")
+                partial.mkdir(exist_ok=True)
+                try:
+                    _fill(partial, dataset, rows, compute, f"{description}, {split}")
+                finally:
+                    if not (partial / _INDEX).exists():
+                        shutil.rmtree(partial)
                 partial.rename(folder)
-    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    index, arrays = _read(folder, "r")
     check_readable(dataset, split, index["readable"])
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in index["arrays"]}
     return Inputs(arrays, [rows[number] for number in index["readable"]], index["unreadable"])
 
 
 @contextmanager
-def _exclusive(partial: Path) -> Iterator[Path]:
-    """Yield a folder once no other process uses it; a folder in which nothing was done is deleted."""
-    partial.mkdir(parents=True, exist_ok=True)
-    with (partial / _LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released by the system when the process ends, however it ends
-        partial.mkdir(exist_ok=True)  # the previous owner may have deleted it
+def _only_process(file: Path) -> Iterator[None]:
+    """Wait until no other process runs the block; the lock file is deleted."""
+    with FileLock(file):
         try:
-            yield partial
+            yield
         finally:
-            if not (partial / _INDEX).exists():
-                shutil.rmtree(partial, ignore_errors=True)
+            file.unlink(missing_ok=True)  # processes that wait for the deleted file notice and create it anew
 
 
 def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], compute: Compute, description: str) -> None:
     """Fill the arrays of a folder, resuming after the photographs that are done."""
     index: dict[str, Any] = {"arrays": [], "done": 0, "readable": [], "unreadable": []}
-    if (partial / _INDEX).is_file():
-        index = json.loads((partial / _INDEX).read_text(encoding="utf-8"))
-    arrays: dict[str, Any] = {name: np.load(partial / f"{name}.npy", mmap_mode="r+") for name in index["arrays"]}
+    arrays: dict[str, Any] = {}
+    if (partial / _INDEX).exists():
+        index, arrays = _read(partial, "r+")
     results = each_photograph(dataset, rows[index["done"] :], compute, description)
     for number, (row, result) in enumerate(results, index["done"]):
         if isinstance(result, InvalidPhoto):
@@ -193,13 +286,37 @@ def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], compute: Compute
             write_atomic(partial / _INDEX, json.dumps({**index, "arrays": sorted(arrays)}))
 
 
+def _read(folder: Path, mode: Literal["r", "r+"]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the index and the arrays of a cache.
+
+    Raises:
+        LightmeterError: A file is missing or damaged.
+    """
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        return index, {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in index["arrays"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LightmeterError(f"The cache {folder} is damaged; delete this folder and try again.") from error
+
+
 def _create_arrays(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
-    """Return writable arrays for all photographs; entries of unreadable ones stay unused at the end."""
-    arrays = {
-        name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(count, *values.shape))
-        for name, values in first.items()
-    }
-    for name in arrays:
-        with (folder / f"{name}.npy").open("r+b") as file:  # a disk that is full later would kill the process (SIGBUS)
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    """Return writable arrays for all photographs; entries of unreadable ones stay unused at the end.
+
+    Raises:
+        LightmeterError: The disk is full. Writing to memory-mapped files without space would kill the process.
+    """
+    arrays = {}
+    for name, values in first.items():
+        file = folder / f"{name}.npy"
+        arrays[name] = open_memmap(file, mode="w+", dtype=values.dtype, shape=(count, *values.shape))
+        with file.open("r+b") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    continue  # this file system cannot reserve space
+                size = sum(array.nbytes for array in arrays.values()) / 1e6
+                raise LightmeterError(
+                    f"The disk of {folder.parent} is full: the cache of the photographs needs {size:,.0f} MB."
+                ) from error
     return arrays

@@ -11,9 +11,9 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponen
 from torch import nn
 
 from lightmeter import console
-from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.errors import LightmeterError, UsageError, require_extra
 from lightmeter.files import atomic_path, sha256_of
-from lightmeter.models.training.feature_cache import cache_root
+from lightmeter.models.training.feature_cache import cache_root, state_sha256
 from lightmeter.models.training.recipe import Recipe
 from lightmeter.plugins import unknown_name_message
 
@@ -27,31 +27,44 @@ _TORCHVISION = {  # the file name ends in the first digits of the SHA-256
 }
 NAMES = [*BUNDLED, *_TORCHVISION, "timm"]
 
+_HUB = "hf-hub:"
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
 _ALTERNATIVES = "use a file with --set weights=PATH, or random weights with --set weights="
 
 
-def load_backbones(network: nn.Module, recipe: Recipe) -> None:
+def load_backbones(network: nn.Module, recipe: Recipe) -> dict[str, str]:
     """Load the weights of a recipe into the backbone of a network, and into that of its view.
+
+    Returns:
+        The SHA-256 of the weights of each.
 
     Raises:
         UsageError: The weights do not exist or have another SHA-256.
         LightmeterError: The weights cannot be downloaded or do not fit the network.
     """
-    if recipe.weights:
-        load_backbone(network, recipe.weights, recipe.weights_sha256)
-    if recipe.view_weights:
-        load_backbone(network, recipe.view_weights, recipe.view_weights_sha256, part="view_backbone")
+    parts = {
+        "backbone": (recipe.weights, recipe.weights_sha256),
+        "view_backbone": (recipe.view_weights, recipe.view_weights_sha256),
+    }
+    return {
+        part: load_backbone(network, weights, sha256, part=part) for part, (weights, sha256) in parts.items() if weights
+    }
 
 
-def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: str = "backbone") -> None:
+def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: str = "backbone") -> str:
     """Load pretrained weights into a backbone; layers that the backbone lacks are ignored.
 
     Args:
         network: Network with a submodule of this name.
-        weights: A name from `NAMES`, the path of a file, or a URL; ``timm`` for timm's weights of its own backbone.
+        weights: A name from `NAMES`, the path of a file, a URL, or ``hf-hub:OWNER/NAME``; ``timm`` for timm's weights
+            of its own backbone.
         sha256: SHA-256 of the file; required for a URL.
         part: Name of the submodule.
+
+    Returns:
+        The SHA-256 of the file, or of the tensors if they come from timm.
 
     Raises:
         UsageError: The weights do not exist or have another SHA-256.
@@ -61,7 +74,13 @@ def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: s
         backbone = network.get_submodule(part)
     except AttributeError as error:
         raise UsageError(f"This architecture has no {part} for pretrained weights; use --set weights=.") from error
-    state = _timm_state(backbone) if weights == "timm" else _read_state(_weights_file(weights, sha256))
+    if weights == "timm":
+        state = _timm_state(backbone)
+        digest = state_sha256(state)
+        _check_sha256(digest, weights, sha256)
+    else:
+        file = _weights_file(weights, sha256)
+        state, digest = _read_state(file), sha256_of(file)
     expected = backbone.state_dict()
     state = {name: value for name, value in state.items() if name in expected}
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
@@ -73,6 +92,7 @@ def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: s
         backbone.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise LightmeterError(f"The weights {weights} do not fit this network; {_ALTERNATIVES}.") from error
+    return digest
 
 
 def bundled_file(weights: str) -> Path:
@@ -99,8 +119,6 @@ def _timm_state(backbone: nn.Module) -> dict[str, torch.Tensor]:
 
 def _weights_file(weights: str, sha256: str) -> Path:
     """Return the file of weights, downloaded if necessary."""
-    if weights in BUNDLED:
-        return bundled_file(weights)
     if weights in _TORCHVISION:
         url = _TORCHVISION[weights]
         return _downloaded(weights, url, sha256 or url.rsplit("-", 1)[-1].removesuffix(".pth"))
@@ -108,24 +126,52 @@ def _weights_file(weights: str, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
             raise UsageError(f"Weights from {weights} need their SHA-256: --set weights_sha256=… (64 digits).")
         return _downloaded(weights, weights, sha256)
-    file = Path(weights)
+    if weights in BUNDLED:
+        file = bundled_file(weights)
+    elif weights.startswith(_HUB):
+        file = _hub_file(weights)
+    else:
+        file = Path(weights).expanduser()
     if not file.is_file():
         raise UsageError(unknown_name_message("file or set of weights", weights, NAMES))
-    _check_sha256(file, weights, sha256)
+    _check_sha256(sha256_of(file), weights, sha256)
     return file
+
+
+def _hub_file(weights: str) -> Path:
+    """Return a file of the Hugging Face hub, from its cache on this machine or downloaded.
+
+    The reference is ``hf-hub:OWNER/NAME``, with ``@REVISION`` at its end if wanted.
+    """
+    repository, _, revision = weights.removeprefix(_HUB).partition("@")
+    with require_extra("timm", "huggingface_hub"):
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    try:
+        for name in _HUB_FILES:
+            try:
+                return Path(hf_hub_download(repository, name, revision=revision or None))
+            except LocalEntryNotFoundError:  # an EntryNotFoundError too: no network, and not in the cache
+                raise
+            except EntryNotFoundError:
+                continue
+    except Exception as error:  # of the network, or of the repository
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise LightmeterError(f"Cannot get the weights {weights} ({reason}); {_ALTERNATIVES}.") from error
+    raise LightmeterError(f"{weights} has none of the files {', '.join(_HUB_FILES)}; {_ALTERNATIVES}.")
 
 
 def _downloaded(weights: str, url: str, sha256: str) -> Path:
     """Return the cached file of a URL, downloaded on first use."""
     file = cache_root() / "weights" / f"{sha256[:16].lower()}-{url.rsplit('/', 1)[-1]}"
     if file.is_file():
-        _check_sha256(file, weights, sha256)
+        _check_sha256(sha256_of(file), weights, sha256)
         return file
     console.get_console().note(f"Downloading {url}.")
     try:
         with atomic_path(file) as temporary:
             _download(url, temporary)
-            _check_sha256(temporary, weights, sha256)
+            _check_sha256(sha256_of(temporary), weights, sha256)
     except httpx.HTTPError as error:
         status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
         reason = f"HTTP {status}" if status else str(error) or type(error).__name__
@@ -155,8 +201,8 @@ def _download(url: str, target: Path) -> None:
             file.write(chunk)
 
 
-def _check_sha256(file: Path, weights: str, sha256: str) -> None:
-    if not sha256_of(file).startswith(sha256.lower()):
+def _check_sha256(actual: str, weights: str, sha256: str) -> None:
+    if not actual.startswith(sha256.lower()):
         raise UsageError(f"The weights {weights} have another SHA-256 than expected ({sha256}).")
 
 

@@ -1,13 +1,14 @@
 """Recipes: the architecture, preprocessing and training of a model, as TOML files."""
 
 import inspect
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lightmeter.errors import UsageError
 from lightmeter.models.architectures import get_builder, list_architectures
@@ -15,9 +16,32 @@ from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
 from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
 
+RECIPE_FILE = "recipe.toml"
+"""Recipe of a run or of a search."""
+
+_LEAST_STD = 0.01  # stops; exp underflows below
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+
+
+def _zero_or_wide(std: float) -> float:
+    if 0 < std < _LEAST_STD:
+        raise ValueError(f"use 0 for hard targets, or {_LEAST_STD} or more")
+    return std
+
+
+def _not_one_fold(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("use 0 folds, or 2 or more")
+    return folds
+
+
+SoftTargetStd = Annotated[float, Field(ge=0, le=100), AfterValidator(_zero_or_wide)]
 
 
 class Probe(_Strict):
@@ -34,18 +58,11 @@ class Probe(_Strict):
     """
 
     method: Literal["probe"]
-    penalties: list[float] = Field([1.0, 0.1, 0.01], min_length=1)
+    penalties: list[Positive] = Field([1.0, 0.1, 0.01], min_length=1)
     class_weights: bool = True
-    soft_target_std: float = Field(0.0, ge=0)
-    folds: int = Field(0, ge=0)
-    random_intercept_variances: list[Annotated[float, Field(ge=0)]] = []
-
-    @field_validator("folds")
-    @classmethod
-    def _not_one(cls, folds: int) -> int:
-        if folds == 1:
-            raise ValueError("use 0 folds, or 2 or more")
-        return folds
+    soft_target_std: SoftTargetStd = 0.0
+    folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one_fold)] = 0
+    random_intercept_variances: list[NotNegative] = []
 
     @model_validator(mode="after")
     def _variances_need_folds(self) -> "Probe":
@@ -64,7 +81,7 @@ class Phase(_Strict):
         freeze_fraction: Fraction of the backbone's parameters, from its input on, that are not trained either.
     """
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=1_000_000)
     learning_rate: float = Field(gt=0)
     freeze: list[str] = []
     freeze_fraction: float = Field(0.0, ge=0, le=1)
@@ -93,12 +110,12 @@ class Network(_Strict):
     method: Literal["network"]
     phases: list[Phase] = Field(min_length=1)
     optimiser: Literal["adamw", "adam"] = "adamw"
-    batch_size: int = Field(32, ge=2)
+    batch_size: int = Field(32, ge=2, le=1_000_000)
     weight_decay: float = Field(0.0, ge=0)
     class_weights: bool = True
-    soft_target_std: float = Field(0.0, ge=0)
+    soft_target_std: SoftTargetStd = 0.0
     flip: bool = True
-    patience: int = Field(5, ge=1)
+    patience: int = Field(5, ge=1, le=1_000_000)
     cache_activations: bool = False
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     channels_last: bool = True
@@ -120,7 +137,7 @@ class Boosting(_Strict):
     """
 
     method: Literal["boosting"]
-    learning_rate: float = Field(0.05, gt=0)
+    learning_rate: float = Field(0.05, gt=0, le=1)
     class_weights: bool = True
 
 
@@ -134,11 +151,28 @@ def _preprocessing(values: Any) -> Preprocessing:
         raise ValueError(str(error)) from error
 
 
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Check that the options of an architecture, which can be anything in TOML, hold neither NaN nor infinity."""
+    for name, value in values.items():
+        if not all(math.isfinite(number) for number in _floats(value)):
+            raise ValueError(f"{name} must be a finite number")
+    return values
+
+
+def _floats(node: Any) -> Iterator[float]:
+    """Yield every floating-point number in nested tables and lists."""
+    if isinstance(node, float):
+        yield node
+    elif isinstance(node, Mapping | list):
+        for child in node.values() if isinstance(node, Mapping) else node:
+            yield from _floats(child)
+
+
 class Recipe(_Strict):
     """A recipe.
 
     Attributes:
-        name: Name of the recipe: that of its file without the suffix.
+        name: Name of the recipe (default: that of its file without the suffix).
         summary: One sentence.
         source: Who described it.
         architecture: Name of the architecture.
@@ -164,9 +198,15 @@ class Recipe(_Strict):
     weights_sha256: str = ""
     view_weights: str = ""
     view_weights_sha256: str = ""
-    architecture_options: dict[str, Any] = {}
+    architecture_options: Annotated[dict[str, Any], AfterValidator(_finite)] = {}
     preprocessing: Annotated[Preprocessing, BeforeValidator(_preprocessing)] = Preprocessing()
     training: Annotated[Training, Field(discriminator="method")]
+
+
+def flat_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return every setting of a recipe by its full key, such as ``training.batch_size``."""
+    values = recipe.model_dump(mode="json", exclude={"name", "summary", "source"})
+    return {".".join(path): value for path, value in _leaves(values)}
 
 
 def list_recipes() -> list[str]:
@@ -187,7 +227,7 @@ def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
         UsageError: The recipe does not exist, or a value in it or in the settings is invalid.
     """
     try:
-        values = {**tomllib.loads(_text(name)), "name": Path(name).stem}
+        values = {"name": Path(name).stem, **tomllib.loads(_text(name))}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The recipe {name} is not valid TOML: {error}.") from error
     recipe = _validated(name, values)
@@ -256,6 +296,15 @@ def _paths(node: Any) -> Iterator[tuple[str, ...]]:
     for key, child in children:
         yield (str(key),)
         yield from ((str(key), *path) for path in _paths(child))
+
+
+def _leaves(node: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and the value of every setting that is not a table or list of tables."""
+    children = enumerate(node) if isinstance(node, list) else node.items() if isinstance(node, Mapping) else ()
+    for key, child in children:
+        nested = isinstance(child, Mapping) or (isinstance(child, list) and any(isinstance(c, Mapping) for c in child))
+        below = _leaves(child) if nested else iter([((), child)])
+        yield from (((str(key), *path), value) for path, value in below)
 
 
 def _builder_options(architecture: str) -> list[str]:

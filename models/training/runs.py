@@ -1,76 +1,135 @@
-"""Run folders: written completely or not at all."""
+"""Run folders: reserved before the work begins, and written completely or not at all."""
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tomli_w
+from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
+from lightmeter.models.training.checkpoint import CHECKPOINT_FILE, plain_tensors
+from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, read_recipe
 from lightmeter.project import find_optional_project, find_project
 
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
+_PARTIAL = ".partial"
+_PROCESS_ID, _FINISHED = "pid", "run"
 
 
-def new_run_folder(out: Path | None, name: str | None, default: str) -> Path:
-    """Return the folder of a new run.
+@dataclass(frozen=True)
+class ReservedRun:
+    """A run that this process alone may write.
 
-    Args:
-        out: Folder given by the user, if any.
-        name: Name of the run given by the user, if any.
-        default: Default name, to which the next free number is appended.
-
-    Raises:
-        UsageError: The folder exists, or the name is invalid.
+    Attributes:
+        name: Name of the run and of the served model.
+        folder: Run folder; it exists once the run is complete.
+        partial: Folder of the unfinished run beside it, with its checkpoint.
+        resume: Whether training resumes from that checkpoint.
     """
-    parent = out.parent if out else find_project().runs
-    name = name or (out.name if out else _numbered(parent, default))
-    folder = out or parent / name
-    if not NAME.fullmatch(name):
-        raise UsageError(f"Invalid run name '{name}': use up to 100 letters, digits, '.', '_' and '-' (--name).")
-    if folder.exists():
-        raise UsageError(f"{folder} already exists; choose another name (--name) or folder (--out).")
-    return folder
+
+    name: str
+    folder: Path
+    partial: Path
+    resume: bool = False
 
 
 @contextmanager
-def new_run(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``folder`` if the block succeeds and is deleted if it fails."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
+def reserve_run(
+    out: Path | None, name: str | None, default: str, *, resume: bool = False, restart: bool = False
+) -> Iterator[ReservedRun]:
+    """Reserve the name and the folder of a run while the block runs.
+
+    The folder of the unfinished run is created and locked, so nothing that prevents writing is found only at the end,
+    and no other process can use the same name. It is deleted at the end unless it holds a checkpoint.
+
+    Args:
+        out: Run folder given by the user, if any.
+        name: Name of the run given by the user, if any.
+        default: Default name, to which the next free number is appended.
+        resume: Resume from the checkpoint of an interrupted training, if there is one.
+        restart: Delete the checkpoint of an interrupted training.
+
+    Raises:
+        UsageError: The name is invalid or in use, the folder exists or cannot be written, or an interrupted training
+            has left a checkpoint and neither ``resume`` nor ``restart`` is given.
+    """
+    if resume and restart:
+        raise UsageError("Give either --resume or --restart.")
+    parent = out.parent if out else find_project().runs
+    given = name or (out.name if out else "")
+    base = given or re.sub(r"[^A-Za-z0-9._-]+", "-", default)
+    if not NAME.fullmatch(base) or base.endswith(_PARTIAL):
+        raise UsageError(f"Invalid run name '{base}': use up to 100 letters, digits, '.', '_' and '-' (--name).")
+    candidates = [out or parent / given] if given else _numbered(parent, base, interrupted_first=resume or restart)
+    with _locked(parent, candidates, wanted=bool(given)) as folder:
+        run = ReservedRun(given or folder.name, folder, folder.with_name(folder.name + _PARTIAL), resume)
+        with _unfinished(run, restart=restart):
+            yield run
+
+
+@contextmanager
+def complete_run(run: ReservedRun) -> Iterator[Path]:
+    """Yield a temporary folder that becomes the run folder if the block succeeds and is deleted if it fails."""
+    temporary = run.partial / _FINISHED
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    try:
+        temporary.rename(run.folder)
+    except OSError as error:
+        raise LightmeterError(
+            f"Cannot create {run.folder} ({error.strerror}); the finished run is in {temporary}: move it by hand."
+        ) from error
 
 
 def write_model(folder: Path, spec: ModelSpec, network: nn.Module) -> ModelSpec:
     """Write weights and specification; return the specification with the SHA-256 of the weights."""
-    content = save_tensors({name: value.contiguous().cpu() for name, value in network.state_dict().items()})
+    content = save_tensors(plain_tensors(network.state_dict()))
     write_atomic(folder / WEIGHTS_FILE, content)
     spec = replace(spec, weights_sha256=hashlib.sha256(content).hexdigest())
     write_atomic(folder / SPEC_FILE, tomli_w.dumps(spec.as_dict()))
     return spec
+
+
+def write_run_recipe(folder: Path, recipe: Recipe, seed: int, dataset: Dataset) -> None:
+    """Write ``recipe.toml``: the recipe with every setting of this run, from which it can be repeated."""
+    command = f"lightmeter models train {RECIPE_FILE} --data {dataset.spec.name} --seed {seed}"
+    settings = tomli_w.dumps(recipe.model_dump(mode="json"))
+    write_atomic(folder / RECIPE_FILE, f"# Every setting of this run; repeat it with: {command}\n{settings}")
+
+
+def read_run_recipe(folder: Path) -> Recipe:
+    """Return the recipe of a run, as it was trained.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
+    return read_recipe(str(folder / RECIPE_FILE))
 
 
 def write_predictions(folder: Path, predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -95,7 +154,7 @@ def read_predictions(folder: Path) -> list[dict[str, Any]]:
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write ``metrics.json``."""
-    write_atomic(folder / METRICS_FILE, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    write_atomic(folder / METRICS_FILE, json.dumps(metrics, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -155,9 +214,81 @@ def find_run(run: Path) -> Path:
     return run
 
 
-def _numbered(parent: Path, name: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return f"{name}-{number}"
+def _numbered(parent: Path, base: str, *, interrupted_first: bool) -> Iterator[Path]:
+    """Yield the folders of numbered runs, first those of interrupted trainings if they are to be resumed."""
+    if interrupted_first:
+        checkpoints = parent.glob(f"{base}-*{_PARTIAL}/{CHECKPOINT_FILE}")
+        yield from sorted(file.parent.with_suffix("") for file in checkpoints)
+    yield from (parent / f"{base}-{number}" for number in count(1))
+
+
+@contextmanager
+def _locked(parent: Path, folders: Iterable[Path], *, wanted: bool) -> Iterator[Path]:
+    """Lock and yield the first of some run folders that neither exists nor is in use by another process.
+
+    Args:
+        parent: Their parent folder; created if necessary.
+        folders: Candidates.
+        wanted: Whether the user asked for the only candidate, so that another one is no substitute.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):  # the lock takes some folders without write permission for busy ones
+            folder, lock = _lock_first(folders, wanted=wanted)
+    except OSError as error:
+        reason = "it is not a folder" if parent.exists() and not parent.is_dir() else error.strerror
+        raise UsageError(f"Cannot write runs to {parent} ({reason}); choose another folder (--out).") from error
+    try:
+        yield folder
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _lock_first(folders: Iterable[Path], *, wanted: bool) -> tuple[Path, FileLock]:
+    for folder in folders:
+        lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            if wanted:
+                raise UsageError(
+                    f"The run {folder} is being trained{_owner(folder)}; choose another --name."
+                ) from error
+            continue
+        if not folder.exists():
+            return folder, lock
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        if wanted:
+            raise UsageError(f"{folder} already exists; choose another name (--name) or folder (--out).")
+    raise AssertionError("the numbered folders are endless")
+
+
+def _owner(folder: Path) -> str:
+    with suppress(OSError):
+        return f" by process {(folder.with_name(folder.name + _PARTIAL) / _PROCESS_ID).read_text()}"
+    return ""
+
+
+@contextmanager
+def _unfinished(run: ReservedRun, *, restart: bool) -> Iterator[None]:
+    """Keep the folder of the unfinished run while the block runs, and afterwards if work would be lost without it."""
+    checkpoint, finished = run.partial / CHECKPOINT_FILE, run.partial / _FINISHED / SPEC_FILE
+    if restart:
+        shutil.rmtree(run.partial, ignore_errors=True)
+    elif not run.resume and (checkpoint.exists() or finished.exists()):
+        raise UsageError(
+            f"The training of {run.folder} was interrupted; continue it with --resume, or delete its checkpoint and "
+            "start again with --restart."
+        )
+    try:
+        run.partial.mkdir(exist_ok=True)
+        (run.partial / _PROCESS_ID).write_text(str(os.getpid()))
+    except OSError as error:
+        raise UsageError(f"Cannot write to {run.partial} ({error.strerror}); choose another folder (--out).") from error
+    try:
+        yield
+    finally:
+        if (run.folder.exists() or not checkpoint.exists()) and not finished.exists():
+            shutil.rmtree(run.partial, ignore_errors=True)

@@ -4,7 +4,8 @@ import json
 import math
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,28 @@ from typing import Any
 import optuna
 import pyarrow.compute as pc
 import tomli_w
+from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lightmeter import console
-from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.bootstrap import Estimate
+from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.files import write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training.recipe import Recipe, parse_value, read_recipe
+from lightmeter.models.evaluation.metrics.base import metric_names
+from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, parse_value, read_recipe
+from lightmeter.models.training.runs import reserve_run
 from lightmeter.models.training.train import train
+from lightmeter.plugins import unknown_name_message
 
 JOURNAL_FILE = "search.journal"
-RECIPE_FILE = "recipe.toml"
 SEARCH_FILE = "search.json"
 _LOG_SCALE_RATIO = 10  # between the ends of a range, from which it is searched on a logarithmic scale
 _LOCK_TIMEOUT_S = 3  # for the lock of a search that was killed
 _REASON = "reason"  # why a trial failed
-_MINIMISED = {"mae_stops", "ece", "ece_uncalibrated"}
+_MINIMISED = {"mae_stops", "log_loss", "ece", "ece_uncalibrated"}
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,13 @@ def search(task: Search, dataset: Dataset, folder: Path, trials: int) -> dict[st
     for searched in ranges:
         for value in searched.examples:
             task.read_recipe({searched.key: value})
+    _check_metric(task.metric, dataset)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _only_search(folder):
+        return _search(task, ranges, dataset, folder, trials)
+
+
+def _search(task: Search, ranges: Sequence[SearchRange], dataset: Dataset, folder: Path, trials: int) -> dict[str, Any]:
     study = _open_study(task, dataset, folder)
     _enqueue_interrupted(study)
     dataset = _without_test(dataset)
@@ -154,18 +164,61 @@ def _run_trial(
     temporary = folder / "trial"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        run = train(task.read_recipe(values), dataset, temporary / "run", device=task.device, seed=task.seed)
-        targets = run.metrics["validation"]["targets"]
-        trial.set_user_attr("metrics", {name: target[task.metric] for name, target in targets.items()})
-        study.tell(trial, statistics.fmean(target[task.metric]["value"] for target in targets.values()))
-    except KeyError as error:
-        raise UsageError(f"Unknown metric {error}: use one that all targets have, for example macro_f1.") from error
+        with reserve_run(temporary / "run", None, "") as run:
+            trained = train(task.read_recipe(values), dataset, run, device=task.device, seed=task.seed)
+        estimates = {name: target[task.metric] for name, target in trained.metrics["validation"]["targets"].items()}
+        value = _mean(estimates, task.metric)
+    except Interrupted:
+        raise
     except LightmeterError as error:
         trial.set_user_attr(_REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
         console.get_console().note(f"Trial {trial.number} failed: {error}")
+    else:
+        trial.set_user_attr("metrics", estimates)
+        study.tell(trial, value)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _mean(estimates: Mapping[str, Estimate], metric: str) -> float:
+    """Return the mean of a metric over the targets.
+
+    Raises:
+        LightmeterError: It is undefined for a target.
+    """
+    values = []
+    for name, estimate in estimates.items():
+        if estimate["value"] is None:
+            raise LightmeterError(f"{metric} of '{name}' is undefined on validation.")
+        values.append(estimate["value"])
+    return statistics.fmean(values)
+
+
+def _check_metric(metric: str, dataset: Dataset) -> None:
+    """Check that all targets have a metric."""
+    for target in dataset.spec.targets:
+        names = metric_names(multilabel=target.multilabel, ordinal=target.ordinal)
+        if metric not in names:
+            raise UsageError(unknown_name_message(f"metric of '{target.name}'", metric, names))
+
+
+@contextmanager
+def _only_search(folder: Path) -> Iterator[None]:
+    """Keep other processes out of the folder of a search."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(f"Another process is searching in {folder}; choose another folder with --out.") from error
+    except OSError as error:
+        raise UsageError(f"Cannot write to {folder} ({error.strerror}); choose another folder (--out).") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _open_study(task: Search, dataset: Dataset, folder: Path) -> optuna.Study:
@@ -221,7 +274,8 @@ def _write_result(study: optuna.Study, task: Search, folder: Path) -> dict[str, 
     if best:
         write_atomic(folder / RECIPE_FILE, _recipe_toml(task, best))
         result["recipe"] = folder / RECIPE_FILE
-    write_atomic(folder / SEARCH_FILE, json.dumps({**result, "recipe": RECIPE_FILE if best else None}, indent=2) + "\n")
+    document = {**result, "recipe": RECIPE_FILE if best else None}
+    write_atomic(folder / SEARCH_FILE, json.dumps(document, indent=2, allow_nan=False) + "\n")
     return result
 
 
@@ -230,7 +284,7 @@ def _recipe_toml(task: Search, best: Mapping[str, Any]) -> str:
     comment = (
         f"# {task.recipe} with {', '.join(settings)}; selected by {task.metric} {best['value']:.4f} on validation.\n"
     )
-    return comment + tomli_w.dumps(task.read_recipe(best["settings"]).model_dump(mode="json", exclude={"name"}))
+    return comment + tomli_w.dumps(task.read_recipe(best["settings"]).model_dump(mode="json"))
 
 
 def _parse_choices(text: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Train a recipe on a data set and write the run folder."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +29,20 @@ from lightmeter.models.training.heads.boosting import fit_boosting
 from lightmeter.models.training.heads.probe import fit_probe
 from lightmeter.models.training.loader import Row, each_photograph, labelled
 from lightmeter.models.training.pretrained import load_backbones
-from lightmeter.models.training.recipe import Network, Probe, Recipe, Training
+from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
-from lightmeter.models.training.runs import new_run, write_metrics, write_model, write_predictions
+from lightmeter.models.training.runs import (
+    ReservedRun,
+    complete_run,
+    write_metrics,
+    write_model,
+    write_predictions,
+    write_run_recipe,
+)
 from lightmeter.models.training.trainer import Trainer
+from lightmeter.models.training.trial_pass import check_recipe
+
+MAX_SEED = 2**32 - 1  # of scikit-learn
 
 _RANGE_PHOTOGRAPHS = 400  # evenly selected
 _RANGE_PERCENTILES = (1, 99)
@@ -52,9 +61,7 @@ class TrainingRun:
     metrics: dict[str, Any]
 
 
-def train(
-    recipe: Recipe, dataset: Dataset, folder: Path, *, device: str, seed: int, resume: bool = False
-) -> TrainingRun:
+def train(recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, seed: int) -> TrainingRun:
     """Train a model, evaluate it on validation, and write the run folder; the test split is not read.
 
     With several processes (``torchrun``) the main process evaluates and writes.
@@ -62,10 +69,9 @@ def train(
     Args:
         recipe: What to train.
         dataset: What to train on.
-        folder: Run folder; must not exist.
+        run: Reserved name and folder.
         device: torch device.
         seed: Random seed.
-        resume: Resume from the last checkpoint of an interrupted training.
 
     Raises:
         UsageError: The data set has too few labels, or the recipe does not suit it.
@@ -73,24 +79,34 @@ def train(
     keep_freed_memory()
     rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
-    job = FitJob(dataset, rows, seed, folder.with_name(f"{folder.name}.partial"), resume)
-    predictor = _initial_predictor(recipe, dataset, folder.name, device, seed)
-    with distributed.process_group(device):
-        usage = ResourceUsage()
-        with usage.measured():
-            result = _fit(predictor, job, recipe.training)
-        if not distributed.is_main_process():
-            return TrainingRun(folder, {})
-        facts = {**_facts(recipe, predictor, job, result), **usage.facts(result.earlier_seconds, device)}
-        spec = replace(
-            predictor.spec,
-            targets=tuple(replace(t, temperature=result.temperatures[t.name]) for t in predictor.spec.targets),
-            training=facts,
-            ranges=statistics_ranges(predictor, dataset, rows["train"]),
-        )
-        metrics = _write_run(folder, Predictor(spec, predictor.network, device), result, job)
-    shutil.rmtree(job.partial, ignore_errors=True)
-    return TrainingRun(folder, metrics)
+    job = FitJob(dataset, rows, seed, run.partial, run.resume)
+    predictor = _initial_predictor(recipe, dataset, run.name, device, seed)
+    weights = load_backbones(predictor.network, recipe)
+    check_recipe(predictor, recipe)
+    usage = ResourceUsage()
+    with usage.measured():
+        result = _fit(predictor, job, recipe.training)
+    if not distributed.is_main_process():
+        return TrainingRun(run.folder, {})
+    facts = {**_facts(recipe, predictor, job, result), **usage.facts(result.earlier_seconds, device)}
+    spec = replace(
+        predictor.spec,
+        targets=tuple(replace(t, temperature=result.temperatures[t.name]) for t in predictor.spec.targets),
+        training={**facts, **({"weights_sha256": weights} if weights else {})},
+        ranges=statistics_ranges(predictor, dataset, rows["train"]),
+    )
+    metrics = _write_run(run, Predictor(spec, predictor.network, device), result, job, recipe)
+    return TrainingRun(run.folder, metrics)
+
+
+def check_seed(seed: int) -> None:
+    """Check that all generators of random numbers accept a seed.
+
+    Raises:
+        UsageError: The seed is negative or too large.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"The seed must be from 0 to {MAX_SEED:,}, not {seed}.")
 
 
 def statistics_ranges(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
@@ -116,7 +132,7 @@ def statistics_ranges(predictor: Predictor, dataset: Dataset, rows: Sequence[Row
 
 
 def _initial_predictor(recipe: Recipe, dataset: Dataset, name: str, device: str, seed: int) -> Predictor:
-    """Return a predictor with the initial network: random weights, and pretrained ones in its backbone."""
+    """Return a predictor with the initial network: with random weights."""
     torch.manual_seed(seed)
     targets = (
         Target(target.name, target.classes, target.stops, target.unit, multilabel=target.multilabel)
@@ -135,9 +151,9 @@ def _initial_predictor(recipe: Recipe, dataset: Dataset, name: str, device: str,
     )
     try:
         network = architectures.build(spec)
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(f"Cannot build the network of {recipe.name}: {error.args[0]}.") from error
-    load_backbones(network, recipe)
+    except Exception as error:  # of another package, or of torch
+        reason = str(error.args[0] if error.args else type(error).__name__).strip().splitlines()[0].rstrip(".")
+        raise UsageError(f"Cannot build the network of {recipe.name}: {reason}.") from error
     return Predictor(spec, network, device)
 
 
@@ -149,9 +165,11 @@ def _fit(predictor: Predictor, job: FitJob, training: Training) -> FitResult:
     return fit_boosting(predictor, job, training)
 
 
-def _write_run(folder: Path, predictor: Predictor, result: FitResult, job: FitJob) -> dict[str, Any]:
+def _write_run(
+    run: ReservedRun, predictor: Predictor, result: FitResult, job: FitJob, recipe: Recipe
+) -> dict[str, Any]:
     spec = predictor.spec
-    with new_run(folder) as temporary:
+    with complete_run(run) as temporary:
         predictions, _ = predict_split(predictor, job.dataset, "validation")
         metrics = {
             "format": 1,
@@ -162,7 +180,8 @@ def _write_run(folder: Path, predictor: Predictor, result: FitResult, job: FitJo
         write_predictions(temporary, predictions)
         write_history(temporary, result.history)
         write_metrics(temporary, metrics)
-        write_report(temporary, spec, metrics, predictions)
+        write_run_recipe(temporary, recipe, job.seed, job.dataset)
+        write_report(temporary, spec, metrics, predictions, flat_settings(recipe))
         result.finish(predictor.network)
         write_model(temporary, spec, predictor.network)
     return metrics

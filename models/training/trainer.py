@@ -1,7 +1,6 @@
 """Training of a network by gradient descent, in phases, with checkpoints."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.training import distributed
 from lightmeter.models.training.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
 from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
-from lightmeter.models.training.feature_cache import cached_activations, cached_inputs
+from lightmeter.models.training.feature_cache import builder_version, cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.losses import Loss
 from lightmeter.models.training.recipe import Network, Phase
@@ -80,7 +79,7 @@ class Trainer:
         _set_memory_format(self.network, torch.contiguous_format)
         return self._result()
 
-    def _fit_phase(self, number: int, optimiser_state: dict[str, Any] | None) -> None:
+    def _fit_phase(self, number: int, optimiser_state: dict[int, Any] | None) -> None:
         phase, state = self.training.phases[number], self.state
         if optimiser_state is None:
             state.start_phase(number)
@@ -88,7 +87,7 @@ class Trainer:
             set_trainable(self.network, phase), lr=phase.learning_rate, weight_decay=self.training.weight_decay
         )
         if optimiser_state is not None:
-            optimiser.load_state_dict(optimiser_state)
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": optimiser_state})
         network = distributed.wrap_ddp(self.network, self.device)
         forward = torch.compile(network) if self.training.compile else network
         with console.get_console().progress("{task.fields[loss]}") as progress:
@@ -106,21 +105,24 @@ class Trainer:
         seed = self._epoch_seed()
         torch.manual_seed(seed)
         self.sampler.seed = seed
-        flip = np.random.default_rng(seed + 1)
+        mirroring = np.random.default_rng([seed + 1, distributed.rank()])
         set_train_mode(self.network, phase)
         losses: list[float] = []
+        sizes: list[int] = []
         for batch in self._timed(self.train_batches):
             optimiser.zero_grad(set_to_none=True)
             inputs = batch.inputs
-            if self.training.flip and not self.training.cache_activations and flip.random() < 0.5:
-                inputs = {name: _flip_images(values) for name, values in inputs.items()}
+            if self.training.flip and not self.training.cache_activations:
+                mirrored = torch.from_numpy(mirroring.random(_length(inputs)) < 0.5)
+                inputs = {name: _mirror_images(values, mirrored) for name, values in inputs.items()}
             with self._autocast():
                 loss = self._loss(forward(self._normalise(inputs)), batch.classes, batch.stops)
             losses.append(loss.item())
+            sizes.append(_length(inputs))
             self._check(losses[-1], f"step {len(losses)}")
             loss.backward()
             optimiser.step()
-        return float(np.mean(losses))
+        return distributed.mean_over_processes(losses, sizes, self.device)
 
     def _epoch_seed(self) -> int:
         text = f"{self.job.seed} {self.state.phase} {self.state.epoch}"
@@ -174,11 +176,11 @@ class Trainer:
     def _save(self, optimiser: torch.optim.Optimizer) -> None:
         self.state.seconds = self.earlier_seconds + time.perf_counter() - self.start
         if distributed.is_main_process():
-            save_checkpoint(self.job.partial, self._fingerprint(), self.state, self.network, optimiser)
+            save_checkpoint(self.job.partial, self._identity(), self.state, self.network, optimiser)
 
-    def _resume(self) -> dict[str, Any] | None:
+    def _resume(self) -> dict[int, Any] | None:
         """Load the checkpoint, if there is one, and return the state of the optimiser."""
-        checkpoint = load_checkpoint(self.job.partial, self._fingerprint(), self.network)
+        checkpoint = load_checkpoint(self.job.partial, self._identity(), self.network)
         if checkpoint is None:
             return None
         self.state, optimiser_state = checkpoint
@@ -186,12 +188,17 @@ class Trainer:
         console.get_console().note(f"Resuming after {len(self.state.history)} epochs.")
         return optimiser_state
 
-    def _fingerprint(self) -> str:
-        """Return a hash of all that determines the result."""
-        spec = self.predictor.spec
-        fields = ("preprocessing", "architecture", "architecture_options", "data", "targets")
-        values = [*map(spec.as_dict().get, fields), self.training.model_dump(mode="json"), self.job.seed]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    def _identity(self) -> dict[str, Any]:
+        """Return all that determines the result."""
+        spec = self.predictor.spec.as_dict()
+        return {
+            "version of Lightmeter": spec["lightmeter"],
+            "architecture": [spec["architecture"], spec["architecture_options"], builder_version(spec["architecture"])],
+            "preprocessing": spec["preprocessing"],
+            "recipe": self.training.model_dump(mode="json"),
+            "data set": [spec["data"], spec["targets"]],
+            "seed": self.job.seed,
+        }
 
     def _result(self) -> FitResult:
         frozen = set.intersection(*(frozen_parameters(self.network, phase) for phase in self.training.phases))
@@ -241,6 +248,12 @@ def _set_memory_format(network: nn.Module, memory_format: torch.memory_format) -
             parameter.data = parameter.data.contiguous(memory_format=memory_format)
 
 
-def _flip_images(values: Tensor) -> Tensor:
-    """Return images flipped left to right; other inputs are returned unchanged."""
-    return values.flip(-1) if values.dtype == torch.uint8 else values
+def _length(inputs: Mapping[str, Tensor]) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _mirror_images(values: Tensor, mirrored: Tensor) -> Tensor:
+    """Return images with the selected ones mirrored left to right; other inputs are returned unchanged."""
+    if values.dtype != torch.uint8:
+        return values
+    return torch.where(mirrored.view(-1, *[1] * (values.dim() - 1)), values.flip(-1), values)

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
-from numpy import bool_
+import numpy as np
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import Estimate, Floats, Ints, bootstrap, paired_bootstrap
+from lightmeter.bootstrap import Estimate, Floats, Ints, Scale, group_intervals, mean_ratio, paired_intervals
 
-Mask = NDArray[bool_]
+Mask = NDArray[np.bool_]
+
+_SCALES: dict[str, Scale] = {
+    "mae_stops": "amount",
+    "log_loss": "amount",
+    "ece": "distance",
+    "ece_uncalibrated": "distance",
+}
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,51 @@ class TargetPredictions(Protocol):
         """Return counts and scores by class, and the reliability curve, as in ``metrics.json``."""
 
 
+def class_auc(weights: Floats, groups: Ints, truth: Mask, scores: Floats) -> Floats:
+    """Return the area under the ROC curve of one class under group weights, shape (D,); NaN where it is undefined.
+
+    It is the probability that a photograph of the class has a higher score than one of the others; equal scores count
+    half (J. Hanley and B. McNeil, Radiology 143, 1982).
+
+    Args:
+        weights: Group weights, shape (D, G).
+        groups: Index of each photograph's group, shape (N,).
+        truth: Whether each photograph has the class, shape (N,).
+        scores: Score of each photograph, shape (N,).
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    of_rows = weights[:, groups[order]]
+    positives = of_rows * truth[order]
+    negatives = np.cumsum(np.pad(of_rows - positives, ((0, 0), (1, 0))), axis=1)
+    below, not_above = (np.searchsorted(ranked, ranked, side) for side in ("left", "right"))
+    wins = (positives * (negatives[:, below] + negatives[:, not_above]) / 2).sum(1)
+    pairs = positives.sum(1) * negatives[:, -1]
+    return np.asarray(np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0))
+
+
+def mean_defined(values: Floats) -> Floats:
+    """Return the mean of the defined values over the last axis, NaN where there are none."""
+    return mean_ratio(np.nan_to_num(values), np.isfinite(values).astype(np.float64))
+
+
+def metric_names(*, multilabel: bool, ordinal: bool) -> list[str]:
+    """Return the names of the metrics of a kind of target."""
+    calibration = ["log_loss", "ece_uncalibrated", "ece"]
+    if multilabel:
+        return ["macro_f1", "mean_average_precision", "auc", *calibration]
+    stops = ["mae_stops", "within_one_stop", "within_one_class"] if ordinal else []
+    return ["accuracy", "balanced_accuracy", "macro_f1", "auc", *stops, *calibration]
+
+
 def estimates(predictions: TargetPredictions, seed: int = 0) -> dict[str, Estimate]:
     """Return every metric of the predictions with its 95 % interval."""
-    return bootstrap(predictions.metrics, n_groups(predictions), seed)
+    return group_intervals(predictions.metrics, np.bincount(predictions.groups), _SCALES, seed)
 
 
 def estimated_differences(reference: TargetPredictions, other: TargetPredictions, seed: int = 0) -> dict[str, Estimate]:
     """Return how every metric differs from a reference's on the same photographs, with its 95 % interval."""
-    return paired_bootstrap(reference.metrics, other.metrics, n_groups(reference), seed)
+    return paired_intervals(reference.metrics, other.metrics, np.bincount(reference.groups), seed)
 
 
 def n_groups(predictions: TargetPredictions) -> int:

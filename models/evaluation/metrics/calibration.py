@@ -40,6 +40,11 @@ def fit_multilabel_temperature(logits: NDArray[np.float32], truth: Floats) -> fl
     return _bisect(lambda temperature: ((calibrated(logits, temperature, multilabel=True) - truth) * values).mean() > 0)
 
 
+def log_losses(probabilities: Floats) -> Floats:
+    """Return the log loss for the probability of each true class; a probability of zero has the loss of 2e-16."""
+    return np.asarray(-np.log(np.maximum(probabilities, np.finfo(np.float64).eps)))
+
+
 def reliability_curve(confidence: Floats, correct: NDArray[np.bool_]) -> list[dict[str, float]]:
     """Return mean confidence and accuracy in each of ten confidence bins that hold photographs."""
     bins = _bin_indices(confidence)
@@ -58,14 +63,16 @@ def calibration_gaps(groups: Ints, confidence: Floats, correct: NDArray[np.bool_
     return group_histogram(groups, _bin_indices(confidence), _BINS, correct - confidence)
 
 
-def expected_calibration_error(gaps: Floats, count: Floats) -> Floats:
-    """Return the ECE: the mean gap between accuracy and confidence over confidence bins, shape (D,).
+def calibration_error_vector(gaps: Floats, count: Floats) -> Floats:
+    """Return the share of each confidence bin in the ECE, shape (D, bins).
+
+    The ECE, the mean gap between accuracy and confidence over the bins, is the sum of their absolute values.
 
     Args:
         gaps: Weighted sums of `calibration_gaps` over groups, shape (D, bins).
         count: Weighted number of predictions, shape (D,).
     """
-    return np.asarray(np.abs(gaps).sum(1) / count)
+    return np.asarray(gaps / count[:, None])
 
 
 def _bisect(overconfident: Callable[[float], bool]) -> float:

@@ -9,12 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Floats, Ints, balanced_accuracy, group_histogram, group_sums, macro_f1
-from lightmeter.models.evaluation.metrics.base import BaselinePredictions
+from lightmeter.models.evaluation.metrics.base import BaselinePredictions, class_auc, mean_defined
 from lightmeter.models.evaluation.metrics.calibration import (
+    calibration_error_vector,
     calibration_gaps,
-    expected_calibration_error,
+    log_losses,
     reliability_curve,
 )
+
+STOP_TOLERANCE = 0.1
+"""Added to one stop in ``within_one_stop``.
+
+The nominal values of settings (1/60 s, f/11) differ from the exact powers of two by up to 0.093 stops, so neighbouring
+settings are up to 1.09 stops apart.
+"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class ClassPredictions:
         predicted: Index of the predicted class, shape (N,).
         groups: Index of each photograph's group, shape (N,).
         n_classes: Number of classes.
-        confidence: Calibrated probability of the predicted class, shape (N,); None for a baseline.
+        probabilities: Calibrated probability of each class, shape (N, C); None for a baseline.
         uncalibrated_confidence: Probability before temperature scaling, shape (N,).
         true_stops: True setting in stops, shape (N,); None for a target without order.
         predicted_stops: Predicted setting in stops, shape (N,).
@@ -40,7 +48,7 @@ class ClassPredictions:
     predicted: Ints
     groups: Ints
     n_classes: int
-    confidence: Floats | None = None
+    probabilities: Floats | None = None
     uncalibrated_confidence: Floats | None = None
     true_stops: Floats | None = None
     predicted_stops: Floats | None = None
@@ -54,6 +62,11 @@ class ClassPredictions:
                 raise ValueError(f"{name} holds an index outside 0..{self.n_classes - 1}")
         if not len(self.truth) == len(self.predicted) == len(self.groups):
             raise ValueError("truth, predicted and groups must have the same length")
+
+    @property
+    def confidence(self) -> Floats | None:
+        """Calibrated probability of the most probable class, shape (N,); None for a baseline."""
+        return None if self.probabilities is None else self.probabilities.max(1)
 
     def metrics(self, weights: Floats) -> dict[str, Floats]:
         """Return each metric under group weights of shape (D, G), shape (D,)."""
@@ -69,9 +82,16 @@ class ClassPredictions:
             adjacent = np.tri(self.n_classes, k=1) - np.tri(self.n_classes, k=-2)
             values["mae_stops"], values["within_one_stop"] = sums["stops"].T / count
             values["within_one_class"] = (confusion * adjacent).sum((1, 2)) / count
+        if self.probabilities is not None:
+            values["log_loss"] = sums["log_loss"] / count
+            areas = [
+                class_auc(weights, self.groups, self.truth == index, self.probabilities[:, index])
+                for index in range(self.n_classes)
+            ]
+            values["auc"] = mean_defined(np.stack(areas, 1))
         for name in ("ece_uncalibrated", "ece"):
             if name in sums:
-                values[name] = expected_calibration_error(sums[name], count)
+                values[name] = calibration_error_vector(sums[name], count)
         return values
 
     def subset(self, rows: NDArray[Any]) -> "ClassPredictions":
@@ -112,7 +132,11 @@ class ClassPredictions:
         sums: dict[str, Floats] = {"confusion": cells.reshape(-1, self.n_classes, self.n_classes)}
         if self.true_stops is not None and self.predicted_stops is not None:
             error = np.abs(self.predicted_stops - self.true_stops)
-            sums["stops"] = group_sums(self.groups, np.stack([error, error <= 1], axis=1))
+            within = error <= 1 + STOP_TOLERANCE
+            sums["stops"] = group_sums(self.groups, np.stack([error, within], axis=1))
+        if self.probabilities is not None:
+            of_truth = self.probabilities[np.arange(len(self.truth)), self.truth]
+            sums["log_loss"] = group_sums(self.groups, log_losses(of_truth))
         confidences = {"ece_uncalibrated": self.uncalibrated_confidence, "ece": self.confidence}
         for name, confidence in confidences.items():
             if confidence is not None:

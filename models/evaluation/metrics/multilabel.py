@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lightmeter.bootstrap import Floats, Ints, group_sums, macro_f1, mean_ratio
-from lightmeter.models.evaluation.metrics.base import BaselinePredictions, Mask
+from lightmeter.bootstrap import Floats, Ints, group_sums, macro_f1
+from lightmeter.models.evaluation.metrics.base import BaselinePredictions, Mask, class_auc, mean_defined
 from lightmeter.models.evaluation.metrics.calibration import (
+    calibration_error_vector,
     calibration_gaps,
-    expected_calibration_error,
+    log_losses,
     reliability_curve,
 )
 
@@ -50,14 +51,21 @@ class MultilabelPredictions:
     def metrics(self, weights: Floats) -> dict[str, Floats]:
         """Return each metric under group weights of shape (D, G), shape (D,)."""
         hits, actual, predicted = np.moveaxis(np.tensordot(weights, self._class_counts, 1), 1, 0)
-        precisions = np.stack([self._average_precision(weights, index) for index in range(self.truth.shape[1])], 1)
+        classes = range(self.truth.shape[1])
+        precisions = [self._average_precision(weights, index) for index in classes]
+        areas = [
+            class_auc(weights, self.groups, self.truth[:, index], self.probabilities[:, index]) for index in classes
+        ]
         values = {
             "macro_f1": macro_f1(hits, actual, predicted),
-            "mean_average_precision": mean_ratio(np.nan_to_num(precisions), np.isfinite(precisions).astype(np.float64)),
+            "mean_average_precision": mean_defined(np.stack(precisions, 1)),
+            "auc": mean_defined(np.stack(areas, 1)),
         }
         count = weights @ np.bincount(self.groups) * self.truth.shape[1]
+        if self.uncalibrated_probabilities is not None:  # a baseline's scores are no probabilities
+            values["log_loss"] = weights @ self._log_losses / count
         for name, gaps in self._gaps.items():
-            values[name] = expected_calibration_error(weights @ gaps, count)
+            values[name] = calibration_error_vector(weights @ gaps, count)
         return values
 
     def subset(self, rows: NDArray[Any]) -> "MultilabelPredictions":
@@ -87,6 +95,12 @@ class MultilabelPredictions:
     def _class_counts(self) -> Floats:
         """True positives, true and predicted photographs by group and class, shape (G, 3, C)."""
         return group_sums(self.groups, np.stack([self.truth & self.predicted, self.truth, self.predicted], axis=1))
+
+    @cached_property
+    def _log_losses(self) -> Floats:
+        """Sum of the binary log losses of all classes by group, shape (G,)."""
+        of_truth = np.where(self.truth, self.probabilities, 1 - self.probabilities)
+        return group_sums(self.groups, log_losses(of_truth).sum(1))
 
     @cached_property
     def _gaps(self) -> dict[str, Floats]:

@@ -113,17 +113,26 @@ class MixedEffectsRegression:
     def fit(self, data: HeadData) -> "MixedEffectsRegression":
         """Fit weights and intercepts with each candidate."""
         features = data.features.numpy()
-        centre, mean = features.mean(0), data.stops.mean()
-        weights = []
-        for variance in self.variances:
-            x = _remove_group_effect(features - centre, data.groups, variance)
-            y = _remove_group_effect(data.stops - mean, data.groups, variance)
-            ridge = Ridge(alpha=np.asarray(self.penalties) * len(y), fit_intercept=False, solver="cholesky")
-            ridge.fit(x, np.repeat(y[:, None], len(self.penalties), 1))
-            weights.append(ridge.coef_.reshape(len(self.penalties), -1))
-        self.weights = np.concatenate(weights)
-        self.intercepts = mean - self.weights @ centre
+        fits = [self._fit(features, data.stops, data.groups, variance) for variance in self.variances]
+        self.weights = np.concatenate([weights for weights, _ in fits])
+        self.intercepts = np.concatenate([intercepts for _, intercepts in fits])
         return self
+
+    def _fit(
+        self, features: Values, stops: Values, groups: NDArray[np.int64], variance: float
+    ) -> tuple[Values, Values]:
+        """Fit weights of shape (P, F) and intercepts of shape (P,) for one variance, by generalised least squares.
+
+        The column of ones is transformed like the others, and then projected out because it is not penalised.
+        """
+        ones = _remove_group_effect(np.ones(len(stops)), groups, variance)
+        x, y = (_remove_group_effect(values, groups, variance) for values in (features, stops))
+        mean_x, mean_y = ones @ x / (ones @ ones), ones @ y / (ones @ ones)
+        ridge = Ridge(alpha=np.asarray(self.penalties) * len(y), fit_intercept=False, solver="cholesky")
+        residual = y - ones * mean_y
+        ridge.fit(x - ones[:, None] * mean_x, np.repeat(residual[:, None], len(self.penalties), 1))
+        weights = ridge.coef_.reshape(len(self.penalties), -1)
+        return weights, mean_y - weights @ mean_x
 
     def outputs(self, features: Tensor) -> Tensor:
         """Return estimated stops, shape (P, N, 1)."""

@@ -38,7 +38,7 @@ def test_many_runs_are_rows_of_the_table(trained: Path, tmp_path: Path) -> None:
     run_json("models", "compare", *([trained] * 5), "--split", "validation", "--out", page)
     text = page.read_text()
     assert text.index("<th>run</th>") < text.index("<td>noise (1)</td>") < text.index("<td>noise (5)</td>")
-    assert "100.0 %\n[100.0, 100.0]\nΔ +0.0 points\n[+0.0, +0.0]" in text
+    assert "100.0 %\n[15.8, 100.0]\nΔ +0.0 points\n[+0.0, +0.0]" in text
 
 
 def test_single_run_raises_error(run: Path) -> None:

@@ -3,13 +3,14 @@
 import csv
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
-from tests.support import run_command, run_error, run_json
+from tests.support import run_command, run_error, run_json, run_text
 
 CARD_BASELINES = {"source", "image size and JPEG tables", "other EXIF"}
 """Shortcut baselines of the data set card."""
@@ -19,6 +20,7 @@ def test_training_writes_a_complete_run_folder(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         "model.safetensors",
         "model.toml",
+        "recipe.toml",
         "metrics.json",
         "predictions.parquet",
         "history.csv",
@@ -140,6 +142,43 @@ def test_project_runs_are_numbered_and_opened_by_name(project: Path) -> None:
     Path("patches-noise-v1-2").mkdir()  # a folder of the same name does not hide the run
     metrics = run_json("models", "evaluate", "patches-noise-v1-2")["metrics"]
     assert metrics["test"]["photographs"] == 12
+
+
+def test_recipe_of_a_run_repeats_it(dataset: Dataset, trained: Path, tmp_path: Path) -> None:
+    recipe = trained / "recipe.toml"
+    values = tomllib.loads(recipe.read_text())
+    assert (values["name"], values["preprocessing"]["patch_size"], values["training"]["penalties"]) == (
+        "patches",
+        64,
+        [1.0, 0.1],
+    )
+    again = tmp_path / "noise"
+    run_text("models", "train", recipe, "--data", dataset.folder, "--out", again, "--device", "cpu", "--quiet")
+    for name in ("model.safetensors", "predictions.parquet", "recipe.toml"):
+        assert (again / name).read_bytes() == (trained / name).read_bytes()
+    for file in ("README.md", "report.html"):
+        assert "preprocessing.patch_size" in (trained / file).read_text()
+    same = run_json("models", "compare", trained, again, "--split", "validation")
+    assert len({json.dumps(settings) for settings in same["settings"].values()}) == 1
+    other = tmp_path / "other"
+    run_text(
+        "models",
+        "train",
+        "patches",
+        "--data",
+        dataset.folder,
+        "--out",
+        other,
+        "--quiet",
+        *SMALL,
+        "--set",
+        "min_side=40",
+    )
+    page = tmp_path / "page.html"
+    text = run_text("models", "compare", trained, other, "--split", "validation", "--out", page)
+    assert "preprocessing.min_side" in text
+    assert "preprocessing.patch_size" not in text
+    assert "preprocessing.min_side" in page.read_text()
 
 
 def test_failed_training_leaves_no_files(tmp_path: Path) -> None:

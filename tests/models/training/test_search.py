@@ -99,7 +99,7 @@ def test_failed_trial_is_reported_and_search_continues(dataset: Dataset, tmp_pat
         (["--search", "learning_rate=1..0.1"], "Invalid --search 'learning_rate=1..0.1'"),
         (["--search", "filtres=2,4"], "did you mean filters"),
         (["--search", "batch_size=1..8"], "batch_size"),
-        (["--search", "filters=2,4", "--metric", "beauty"], "Unknown metric 'beauty'"),
+        (["--search", "filters=2,4", "--metric", "beauty"], "metric of 'shutter' 'beauty'"),
     ],
 )
 def test_invalid_search_raises_error(options: list[str], message: str, dataset: Dataset, tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training import train
+from lightmeter.models.training.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.trainer import Trainer
 from tests.models.conftest import CNN, TINY, history, make_dataset
 from tests.support import run_command, run_error, run_json, run_text
@@ -58,6 +61,15 @@ def test_killed_training_resumes_to_the_same_weights(
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", killed]
     run_killed(KILL_AFTER_SAVE, *command)
     assert not killed.exists()
+    checkpoint = killed.with_name("killed.partial") / CHECKPOINT_FILE
+    before = checkpoint.read_bytes()
+    error = run_error(*command)
+    assert "--resume" in error
+    assert "--restart" in error
+    assert "another seed" in run_error(*command, "--resume", "--seed", 1)
+    assert "another recipe" in run_error(*command, "--resume", "--set", "patience=3")
+    assert "another version of Lightmeter" in run_error_of_other_version(monkeypatch, *command, "--resume")
+    assert checkpoint.read_bytes() == before
     epochs: list[int] = []
     train_epoch = Trainer.train_epoch
     monkeypatch.setattr(
@@ -69,6 +81,14 @@ def test_killed_training_resumes_to_the_same_weights(
     assert epochs == list(range(1, EPOCHS))
     assert history(killed) == history(uninterrupted)
     assert (killed / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+    assert not checkpoint.parent.exists()
+
+
+def run_error_of_other_version(monkeypatch: pytest.MonkeyPatch, *command: object) -> str:
+    """Run a command as another version of Lightmeter would."""
+    with monkeypatch.context() as changed:
+        changed.setattr(train, "__version__", "0.0.1")
+        return run_error(*command)
 
 
 @pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
@@ -121,12 +141,23 @@ def test_training_does_not_read_the_test_split(tmp_path: Path) -> None:
 
 def test_foreign_or_damaged_checkpoint_is_rejected(dataset: Dataset, tmp_path: Path) -> None:
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run", "--resume"]
-    partial = tmp_path / "run.partial"
-    partial.mkdir()
-    torch.save({"fingerprint": "another"}, partial / "checkpoint.pt")
-    assert "belongs to another recipe, data set or seed" in run_error(*command)
-    (partial / "checkpoint.pt").write_bytes(b"junk")
-    assert "Cannot read the checkpoint" in run_error(*command)
+    checkpoint = tmp_path / "run.partial" / CHECKPOINT_FILE
+    checkpoint.parent.mkdir()
+    contents = {
+        "lacks the progress": {"lightmeter": '{"identity": {}}'},
+        "of another program": {"format": "pt"},
+        "no JSON": {"lightmeter": "{"},
+        "without a header": None,
+    }
+    for metadata in contents.values():
+        save_file({"network.x": torch.zeros(1)}, checkpoint, metadata)
+        before = checkpoint.read_bytes()
+        assert "checkpoint" in (error := run_error(*command))
+        assert "--restart" in error
+        assert checkpoint.read_bytes() == before
+    for content in (b"junk", b""):
+        checkpoint.write_bytes(content)
+        assert "Cannot read the checkpoint" in run_error(*command)
 
 
 def test_nan_loss_raises_error(dataset: Dataset, tmp_path: Path) -> None:
@@ -158,7 +189,8 @@ def test_two_processes_train_like_a_single_process(dataset: Dataset, tmp_path: P
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["run"] == str(tmp_path / "parallel")
     for single, parallel in zip(history(tmp_path / "single"), history(tmp_path / "parallel"), strict=True):
-        assert float(parallel["validation_loss"]) == pytest.approx(float(single["validation_loss"]), abs=0.05)
+        for loss in ("train_loss", "validation_loss"):
+            assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.05)
 
 
 def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
