@@ -1,5 +1,7 @@
 """Explanations of a prediction: the effect of each patch, and a saliency map of each image."""
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,15 @@ from torch import Tensor
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.models.analysis.inputs import get_target, image_tensors, read_photograph
+from lightmeter.models.analysis.inputs import get_target, image_tensors
 from lightmeter.models.analysis.saliency import METHODS, AttributionRequest
 from lightmeter.models.evaluation.plots import explanation_plot
 from lightmeter.models.runtime.predictor import Predictor, single_thread
-from lightmeter.models.runtime.preprocess import ModelInput
+from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, read_photo
 from lightmeter.models.runtime.spec import Target
 from lightmeter.plugins import unknown_name_message
+
+_MAX_STEM_BYTES = 100  # of the name of a plot
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ def explain_files(
 ) -> list[dict[str, Any]]:
     """Explain the predictions about files, and write one plot per file into a folder.
 
+    The name of a plot contains a hash of the photograph and the name of the run, so that no plot replaces another. A
+    file that is missing or unusable gives an error instead.
+
     Args:
         predictor: Predictor of the model.
         files: Photographs.
@@ -79,11 +86,17 @@ def explain_files(
         out: Output folder.
     """
     target = get_target(predictor, target_name)
-    results = []
+    results: list[dict[str, Any]] = []
     for file in files:
-        photograph = read_photograph(predictor, file)
+        try:
+            data = read_photo(file, predictor.spec.preprocessing.max_bytes)
+            photograph = predictor.preprocess(data)
+        except InvalidPhoto as error:
+            results.append({"file": str(file), "error": {"status": error.status, "reason": error.reason}})
+            continue
         explanation = explain(predictor, photograph, target, method)
-        plot = out / f"{file.stem}-{target.name}-{method}.png"
+        digest = hashlib.sha256(data).hexdigest()[:8]
+        plot = out / f"{_file_stem(file)}-{digest}-{predictor.spec.name}-{target.name}-{method}.png"
         title = f"{file.name}: {target.name} {explanation.label}, {method}"
         write_atomic(plot, explanation_plot(photograph, explanation, title))
         results.append(
@@ -92,11 +105,17 @@ def explain_files(
                 "target": target.name,
                 "class": explanation.label,
                 "method": method,
+                **explanation.facts,
                 "patch_effects": explanation.patch_effects.tolist(),
                 "plot": str(plot),
             }
         )
     return results
+
+
+def _file_stem(file: Path) -> str:
+    """Return the name of a file without its suffix, short enough for a longer name, and in UTF-8."""
+    return os.fsencode(file.stem)[:_MAX_STEM_BYTES].decode(errors="replace")
 
 
 def _patch_effects(

@@ -18,13 +18,10 @@ def read_photograph(predictor: Predictor, file: Path) -> ModelInput:
     """Read and preprocess a file.
 
     Raises:
-        UsageError: The file does not exist.
-        LightmeterError: The file is not a usable photograph.
+        LightmeterError: The file does not exist or is not a usable photograph.
     """
-    if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
     try:
-        return predictor.preprocess(file.read_bytes())
+        return predictor.preprocess(file)
     except InvalidPhoto as error:
         raise LightmeterError(f"{file}: {error.reason}") from error
 

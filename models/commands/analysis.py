@@ -19,6 +19,8 @@ from lightmeter.models.commands.options import (
 
 app = CommandGroup()
 
+_MAX_LEVEL = 255
+
 
 @app.command()
 def explain(
@@ -39,8 +41,21 @@ def explain(
 
     results = explain_files(open_run(run), files, target, method, out)
     columns = ("file", "target", "class", "plot")
-    rows = [tuple(result[column] for column in columns) for result in results]
-    console.get_console().emit(results, console.table("", ("photograph", "target", "prediction", "plot"), rows))
+    rows = [
+        (result["file"], "–", result["error"]["reason"], "–")
+        if "error" in result
+        else tuple(result[column] for column in columns)
+        for result in results
+    ]
+    notes = [
+        f"{result['file']}: {result['steps']} steps, attributions complete within {result['completeness_error']:.1%}."
+        for result in results
+        if "steps" in result
+    ]
+    table = console.table("", ("photograph", "target", "prediction", "plot"), rows)
+    console.get_console().emit(results, [table, *notes])
+    if all("error" in result for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -59,8 +74,9 @@ def attack(
     from lightmeter.models.evaluation.plots import attack_plot
     from lightmeter.models.training.runs import find_run
 
-    result = attack_split(*open_for_analysis(run, data, split), target, _numbers(epsilons), limit)
-    plot = find_run(run) / "plots" / f"attack-{result['target']}.png"
+    numbers = _numbers(epsilons)
+    result = attack_split(*open_for_analysis(run, data, split), target, numbers, limit)
+    plot = find_run(run) / "plots" / f"attack-{split}-{result['target']}.png"
     write_atomic(plot, attack_plot(result))
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
     table = console.table("accuracy under attack", ("epsilon (of 255)", "FGSM", "PGD"), rows)
@@ -82,7 +98,7 @@ def importance(
     from lightmeter.models.training.runs import find_run
 
     result = permutation_importance(*open_for_analysis(run, data, split), target, repeats)
-    plot = find_run(run) / "plots" / f"importance-{result['target']}.png"
+    plot = find_run(run) / "plots" / f"importance-{split}-{result['target']}.png"
     write_atomic(plot, importance_plot(result))
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]
     title = f"{result['target']}, {split}: macro F1 {format_estimate(result['macro_f1'], percent=False)}"
@@ -145,6 +161,9 @@ def _numbers(text: str) -> list[float]:
     from lightmeter.errors import UsageError
 
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"Invalid --epsilons '{text}': use numbers separated by commas, such as 0,1,2.") from error
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(0 <= number <= _MAX_LEVEL for number in numbers):
+        raise UsageError(f"Invalid --epsilons '{text}': use numbers from 0 to 255 separated by commas, such as 0,1,2.")
+    return numbers

@@ -38,6 +38,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="HTML page to write, with plots.")] = None,
 ) -> None:
     """Compare runs on the same photographs: metrics, differences with intervals, training time and energy."""
+    from lightmeter.bootstrap import few_groups_warning
     from lightmeter.errors import UsageError
     from lightmeter.files import format_of
     from lightmeter.models.evaluation.comparison import compare as compare_runs
@@ -69,4 +70,5 @@ def compare(
     ]
     header, rows = settings_table(settings)
     differing = console.table("settings that differ", header, rows) if rows else "All settings are the same."
-    console.get_console().emit(comparison, [*tables, differing, *([f"Page: {out}"] if out else [])])
+    warnings = filter(None, {few_groups_warning(target["groups"]) for target in targets.values()})
+    console.get_console().emit(comparison, [*tables, *warnings, differing, *([f"Page: {out}"] if out else [])])

@@ -6,10 +6,12 @@ from lightmeter import console
 
 
 def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
-    """Return a table of metrics per target, of one split."""
+    """Return a table of metrics per target, of one split, and a warning if it has few groups."""
+    from lightmeter.bootstrap import few_groups_warning
     from lightmeter.models.evaluation.report import metric_rows
 
-    return [
+    warning = few_groups_warning(metrics[split]["groups"])
+    tables = [
         console.table(
             f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
             ("metric", "this model", *target["baselines"]),
@@ -17,6 +19,7 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
         )
         for name, target in metrics[split]["targets"].items()
     ]
+    return [*tables, warning] if warning else tables
 
 
 def prediction_tables(predictions: list[dict[str, Any]]) -> list[Any]:

@@ -9,25 +9,19 @@ from lightmeter.errors import UsageError
 from lightmeter.models.runtime.exif_features import Tags
 from lightmeter.models.runtime.input_warnings import input_warnings
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.preprocess import InvalidPhoto
+from lightmeter.models.runtime.preprocess import InvalidPhoto, read_photo
 
 _FILE_KEY = "SourceFile"
 
 
 def predict_files(predictor: Predictor, files: Sequence[Path], exif: Path | None = None) -> list[dict[str, Any]]:
-    """Return one prediction per file, in order; an unusable photograph gives an error instead.
+    """Return one prediction per file, in order; a file that is missing or unusable gives an error instead.
 
     Args:
         predictor: Predictor of the model.
         files: Photographs.
         exif: JSON file with EXIF tags of the photographs; they take precedence over those in the files.
-
-    Raises:
-        UsageError: A file does not exist; nothing is predicted then.
     """
-    for file in files:
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}.")
     tags = read_exif_file(exif, files)
     return [{"file": str(file), **_predict(predictor, file, own)} for file, own in zip(files, tags, strict=True)]
 
@@ -61,11 +55,11 @@ def read_exif_file(exif: Path | None, files: Sequence[Path]) -> list[Tags | None
 
 
 def _predict(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
-    data = file.read_bytes()
     try:
+        data = read_photo(file, predictor.spec.preprocessing.max_bytes)
         photograph = predictor.preprocess(data, exif=exif)
+        prediction = predictor.predict(photograph).as_dict()
     except InvalidPhoto as error:
         return {"error": {"status": error.status, "reason": error.reason}}
-    prediction = predictor.predict(photograph).as_dict()
     warnings = input_warnings(data, photograph, predictor.spec)
     return {**prediction, "warnings": warnings} if warnings else prediction

@@ -23,7 +23,7 @@ from ...exposure import setting_from_stops
 from ...geometry import Box
 from .. import architectures
 from .exif_features import Tags
-from .preprocess import ModelInput, Photo, preprocess
+from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
 THRESHOLD = 0.5
@@ -138,7 +138,7 @@ class Predictor:
             photo: The bytes of a file, its path, an image opened with Pillow, or a preprocessed photograph.
 
         Raises:
-            InvalidPhoto: The photograph cannot be decoded or used.
+            InvalidPhoto: The photograph cannot be decoded or used, or the model gives no finite numbers for it.
         """
         logits = self.logits(photo if isinstance(photo, ModelInput) else self.preprocess(photo))
         predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
@@ -146,10 +146,17 @@ class Predictor:
         return PhotoPrediction(self.spec.name, self.spec.version, dataset, predictions)
 
     def logits(self, photo: ModelInput) -> dict[str, NDArray[np.float32]]:
-        """Return the uncalibrated logits of a photograph by target, each of shape (C,)."""
+        """Return the uncalibrated logits of a photograph by target, each of shape (C,).
+
+        Raises:
+            InvalidPhoto: They are not finite, so that there is no prediction.
+        """
         with torch.inference_mode(), single_thread():
             logits = self.network(self.tensors(photo))
-        return {target: values[0].float().cpu().numpy() for target, values in logits.items()}
+        values = {target: values[0].float().cpu().numpy() for target, values in logits.items()}
+        if not all(np.isfinite(array).all() for array in values.values()):
+            raise InvalidPhoto(422, "The model gives no finite prediction for this photograph.")
+        return values
 
     def tensors(self, photo: ModelInput) -> dict[str, Tensor]:
         """Return the network's inputs for one photograph, each with a leading axis of length one."""

@@ -20,7 +20,7 @@ from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
 
-_BAD_REQUEST, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 413, 415, 422
+_BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 404, 413, 415, 422
 _TILES, _TILE_SIZE = 64, 64  # from which the measures are computed
 _CANDIDATES = 4  # patches examined for each one selected
 _MIN_SATURATION, _DARK, _LIGHT = 0.05, 20, 235  # the last two are levels of 255
@@ -34,7 +34,8 @@ class InvalidPhoto(ValueError):
     """A photograph that cannot be decoded or used.
 
     Attributes:
-        status: HTTP status: 400 empty or damaged, 413 too large, 415 not an image, 422 unusable image.
+        status: HTTP status: 400 empty, damaged or unreadable, 404 no such file, 413 too large, 415 not an image, 422
+            unusable image.
         reason: One sentence.
     """
 
@@ -113,8 +114,32 @@ def patch_positions(width: int, height: int, count: int, size: int) -> list[tupl
     return list(zip(lefts.tolist(), tops.tolist(), strict=True))
 
 
+def read_photo(file: Path, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        file: Path of a photograph.
+        max_bytes: Larger files are rejected unread.
+
+    Raises:
+        InvalidPhoto: There is no such file, or it cannot be read.
+    """
+    try:
+        if not file.is_file():
+            raise InvalidPhoto(_NOT_FOUND, "It is not a file." if file.exists() else "There is no such file.")
+        size = file.stat().st_size
+        if size > max_bytes:
+            raise InvalidPhoto(_TOO_LARGE, f"The file has {size} bytes; the maximum is {max_bytes}.")
+        return file.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
+        if isinstance(error, InvalidPhoto):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidPhoto(_BAD_REQUEST, f"The file cannot be read ({reason}).") from error
+
+
 def _decode(photo: bytes | str | Path, settings: Preprocessing) -> Image.Image:
-    data = photo if isinstance(photo, bytes) else Path(photo).read_bytes()
+    data = photo if isinstance(photo, bytes) else read_photo(Path(photo), settings.max_bytes)
     if not data:
         raise InvalidPhoto(_BAD_REQUEST, "The file is empty.")
     if len(data) > settings.max_bytes:

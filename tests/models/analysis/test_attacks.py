@@ -14,7 +14,7 @@ def test_attack_lowers_accuracy(run: Path, dataset: Dataset) -> None:
     assert (result["photographs"], result["split"]) == (4, "validation")
     assert result["fgsm"][0] == result["pgd"][0] == 1.0
     assert result["pgd"][1] < 1.0
-    assert (run / "plots" / "attack-shutter.png").is_file()
+    assert (run / "plots" / "attack-validation-shutter.png").is_file()
 
 
 def test_attack_changes_all_patches_of_a_grid(dataset: Dataset, tmp_path: Path) -> None:

@@ -65,4 +65,29 @@ def test_models_without_images_cannot_be_explained(dataset: Dataset, photograph:
     run_text("models", "train", "quality-features", *options)
     assert "uses no images" in run_error("models", "explain", trees, photograph)
     assert "no features to compare" in run_error("models", "similar", trees, photograph, "--data", dataset.folder)
-    assert "There is no file" in run_error("models", "explain", trees, tmp_path / "missing.jpg")
+
+
+def test_plots_never_replace_each_other_and_bad_files_stop_no_others(
+    trained: Path, photograph: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "folder" / photograph.name
+    other.parent.mkdir()
+    other.write_bytes(jpeg(noisy=False, seed=77))
+    missing, long = tmp_path / "missing.jpg", tmp_path / f"{'é' * 120}.jpg"
+    long.write_bytes(photograph.read_bytes())
+    files = [photograph, missing, other, long]
+    results = run_json("models", "explain", trained, *files, "--out", tmp_path / "explained")
+    assert results[1] == {"file": str(missing), "error": {"status": 404, "reason": "There is no such file."}}
+    plots = {result["plot"] for result in results if "plot" in result}
+    assert len(plots) == 3
+    assert {str(path) for path in (tmp_path / "explained").iterdir()} == plots
+    run_json("models", "explain", trained, missing, "--out", tmp_path / "none", code=1)
+    assert not (tmp_path / "none").exists()
+
+
+def test_integrated_gradients_add_up_to_the_prediction(trained: Path, photograph: Path, tmp_path: Path) -> None:
+    pytest.importorskip("captum")
+    out = ["--out", tmp_path / "explained", "--method", "integrated-gradients"]
+    (result,) = run_json("models", "explain", trained, photograph, *out)
+    assert result["steps"] >= 32
+    assert result["completeness_error"] <= 0.05

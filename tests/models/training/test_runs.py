@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -76,7 +77,15 @@ def test_predict_returns_results_in_order_of_files(trained: Path, tmp_path: Path
     noisy, text = tmp_path / "noisy.jpg", tmp_path / "text.jpg"
     noisy.write_bytes(jpeg(noisy=True, seed=1000))
     text.write_text("no photograph")
-    good, bad = run_json("models", "predict", trained, noisy, text)
+    odd = Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.jpg"))
+    odd.write_bytes(noisy.read_bytes())
+    missing = tmp_path / "missing.jpg"
+    good, bad, latin, absent, folder = run_json("models", "predict", trained, noisy, text, odd, missing, tmp_path)
+    assert latin["predictions"] == good["predictions"]
+    assert Path(latin["file"]) == odd
+    assert absent == {"file": str(missing), "error": {"status": 404, "reason": "There is no such file."}}
+    assert folder["error"]["status"] == 404
+    run_json("models", "predict", trained, missing, code=1)
     assert good["file"] == str(noisy)
     assert (good["model"], good["version"]) == ("noise", "1.0")
     assert len(good["dataset"]) == 64
