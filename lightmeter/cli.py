@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from lightmeter import __version__, console, plugins
 from lightmeter.commands import GLOBAL_OPTIONS
 from lightmeter.console import Console, get_console, table
-from lightmeter.errors import LightmeterError, is_disk_full
+from lightmeter.errors import Interrupted, LightmeterError, is_disk_full
 
 if TYPE_CHECKING:
     from lightmeter.doctor import Check
@@ -158,6 +158,9 @@ def main(argv: Sequence[str]) -> int:
             code = command.main([*global_options, *args], prog_name="lightmeter", standalone_mode=False)
         except BrokenPipeError:
             raise
+        except (KeyboardInterrupt, typer.Abort):
+            selected.fail("Interrupted.")
+            return Interrupted.exit_code
         except Exception as error:
             if selected.debug:
                 raise

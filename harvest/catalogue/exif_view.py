@@ -1,13 +1,13 @@
 """Effective EXIF values: for each column the first origin in `EXIF_PRECEDENCE` that has a value."""
 
 import gc
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, Executable, Select, case, select
+from sqlalchemy import ColumnElement, Connection, Executable, Select, case, select
 
 from lightmeter.harvest.catalogue.models import Exif, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS, EXIF_COLUMNS, EXIF_PRECEDENCE
@@ -21,27 +21,26 @@ def arrow_type(column: str) -> pa.DataType:
 
 
 def resolved_exif(
-    connection: Connection, first: int, last: int, columns: Collection[str] = CAPTURE_COLUMNS
+    connection: Connection, images: Sequence[int] | range, columns: Collection[str] = CAPTURE_COLUMNS
 ) -> dict[int, dict[str, Any]]:
-    """Return the effective EXIF values of a range of images.
+    """Return the effective EXIF values of images.
 
     Args:
         connection: Catalogue connection.
-        first: Lowest image id.
-        last: Highest image id.
+        images: Image ids, at most some thousands; or a range of ids.
         columns: EXIF columns to read.
 
     Returns:
         Values by image id and column; columns without a value are missing.
     """
-    images: dict[int, dict[str, Any]] = {}
-    for query in _queries(first, last, columns):
+    result: dict[int, dict[str, Any]] = {}
+    for query in _queries(images, columns):
         for image_id, *row in connection.execute(query):
-            values = images.setdefault(image_id, {})
+            values = result.setdefault(image_id, {})
             for column, value in zip(columns, row, strict=True):
                 if value is not None:
                     values.setdefault(column, value)
-    return images
+    return result
 
 
 def resolved_exif_table(connection: Connection, first: int, last: int, columns: Collection[str]) -> pa.Table:
@@ -57,7 +56,9 @@ def resolved_exif_table(connection: Connection, first: int, last: int, columns: 
         One row per image with EXIF, sorted by ``image_id``, with nulls for missing values.
     """
     schema = pa.schema([("image_id", pa.int64()), *((name, arrow_type(name)) for name in columns)])
-    rows = pa.concat_tables(read_table(connection, query, schema) for query in _queries(first, last, columns))
+    rows = pa.concat_tables(
+        read_table(connection, query, schema) for query in _queries(range(first, last + 1), columns)
+    )
     if len(rows) == len(pc.unique(rows["image_id"])):  # almost always: one origin per image
         return rows.sort_by("image_id")
     firsts = rows.group_by("image_id", use_threads=False).aggregate([(name, "first") for name in columns])
@@ -84,21 +85,28 @@ def _garbage_collection_off() -> Iterator[None]:
             gc.enable()
 
 
-def _queries(first: int, last: int, columns: Collection[str]) -> list[Select[Any]]:
+def _queries(images: Sequence[int] | range, columns: Collection[str]) -> list[Select[Any]]:
     """Return queries that select image id and columns, in order of precedence."""
     if not columns:
         return []
     values = [getattr(Exif, column) for column in columns]
     from_files = (
         select(Exif.image_id, *values)
-        .where(Exif.image_id.between(first, last), Exif.origin == "file")
+        .where(_among(Exif.image_id, images), Exif.origin == "file")
         .order_by(Exif.image_id, Exif.id)
     )
     rank = case({origin: rank for rank, origin in enumerate(EXIF_PRECEDENCE)}, value=Exif.origin)
     from_sightings = (
         select(SightingRecord.image_id, *values)
         .join(Exif, Exif.sighting_id == SightingRecord.id)
-        .where(SightingRecord.image_id.between(first, last))
+        .where(_among(SightingRecord.image_id, images))
         .order_by(SightingRecord.image_id, rank, Exif.id)
     )
     return [from_files, from_sightings]
+
+
+def _among(column: Any, images: Sequence[int] | range) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = (
+        column.between(images[0], images[-1]) if isinstance(images, range) else column.in_(images)
+    )
+    return condition

@@ -78,7 +78,7 @@ def _batches(connection: Connection, where: ColumnElement[bool]) -> Iterator[Row
 def _with_image_data(connection: Connection, rows: Rows) -> Rows:
     """Add EXIF, nominal settings and measures of their images to sightings."""
     images = sorted({row["image_id"] for row in rows})
-    exif = resolved_exif(connection, images[0], images[-1])
+    exif = resolved_exif(connection, images)
     measures = _measures(connection, images)
     return [
         _with_nominal_settings(row | exif.get(row["image_id"], {}) | measures.get(row["image_id"], {})) for row in rows

@@ -77,7 +77,7 @@ def photo_history(connection: Connection, name: str) -> dict[str, Any]:
     return {
         **image._asdict(),
         "sightings": [row._asdict() for row in rows],
-        "exif": resolved_exif(connection, image_id, image_id).get(image_id, {}),
+        "exif": resolved_exif(connection, [image_id]).get(image_id, {}),
         "labels": _labels(connection, image_id),
     }
 

@@ -81,7 +81,7 @@ def read_facts(
         exif_columns: EXIF columns to read.
         sightings: Whether to read mediums and concepts of the sightings.
     """
-    exif = resolved_exif(connection, id_range.first, id_range.last, exif_columns)
+    exif = resolved_exif(connection, range(id_range.first, id_range.last + 1), exif_columns)
     mediums: defaultdict[int, list[str]] = defaultdict(list)
     concepts: defaultdict[int, list[tuple[str, ...]]] = defaultdict(list)
     query = select(SightingRecord.image_id, SightingRecord.medium, SightingRecord.concepts)

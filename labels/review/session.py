@@ -172,7 +172,7 @@ class Session:
 
 def _formatted_exif(connection: Connection, image_id: int) -> dict[str, str]:
     """Return effective EXIF values by column, and differing values of sources by column and origin: ``iso (api)``."""
-    values = resolved_exif(connection, image_id, image_id, _NAMES).get(image_id, {})
+    values = resolved_exif(connection, [image_id], _NAMES).get(image_id, {})
     formatted = {column.name: column.format(values[column.name]) for column in _COLUMNS if column.name in values}
     query = select(Exif.origin, *(getattr(Exif, name) for name in _NAMES))
     query = query.join(SightingRecord, Exif.sighting_id == SightingRecord.id).where(SightingRecord.image_id == image_id)

@@ -1,0 +1,142 @@
+"""Check the photo store against the catalogue: damaged and missing files, and files that nothing names."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, update
+
+from lightmeter.errors import UsageError
+from lightmeter.files import sha256_of, write_atomic
+from lightmeter.harvest.catalogue.leases import active_runs, running_message
+from lightmeter.harvest.catalogue.models import Image, SightingRecord, SightingState
+from lightmeter.harvest.catalogue.session import pages, read, write
+from lightmeter.harvest.store import path_of
+from lightmeter.project import Project
+
+_BATCH = 200
+
+
+@dataclass
+class StoreCheck:
+    """Result of a check, and its position, so that an interrupted check continues.
+
+    Attributes:
+        last: Id of the last image that was checked.
+        checked: Number of files compared with their hash.
+        damaged: Files with other bytes than their hash says; with the sightings that can be downloaded again.
+        missing: Photographs of the catalogue without a file, likewise.
+        orphans: Files that no image of the catalogue names.
+        repaired: Whether the faults were repaired.
+    """
+
+    last: int = 0
+    checked: int = 0
+    damaged: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[dict[str, Any]] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    repaired: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.damaged or self.missing or self.orphans)
+
+
+def count(engine: Engine) -> int:
+    """Return the number of images that `check_store` checks."""
+    return read(engine, lambda connection: connection.scalar(select(func.count()).select_from(Image))) or 0
+
+
+def check_store(
+    engine: Engine, project: Project, *, repair: bool, on_progress: Callable[[int], object] = lambda _: None
+) -> StoreCheck:
+    """Compare every file of the store with its hash; after an interruption, from where it stopped.
+
+    A repair deletes damaged files and orphans, and makes the sightings of damaged and missing photographs fail, so
+    that ``harvest retry`` downloads them again.
+
+    Args:
+        engine: Catalogue engine.
+        project: The project.
+        repair: Whether to repair.
+        on_progress: Called with the number of images checked since the last call.
+
+    Raises:
+        UsageError: The store cannot be repaired while a process harvests.
+    """
+    if repair:
+        _refuse_active(engine)
+    state = project.state / "store-check.json"
+    result = StoreCheck(**json.loads(state.read_text(encoding="utf-8"))) if state.is_file() else StoreCheck()
+    on_progress(result.checked + len(result.missing))
+    query = select(Image.id, Image.sha256).where(Image.id > result.last)
+    for page in pages(engine, query, Image.id, _BATCH):
+        for image_id, sha256 in page:
+            _check_file(engine, project.store, image_id, sha256, result)
+        result.last = page[-1][0]
+        write_atomic(state, json.dumps(asdict(result)))
+        on_progress(len(page))
+    result.orphans = list(_orphans(engine, project.store))
+    if repair:
+        _repair(engine, project.store, result)
+    state.unlink(missing_ok=True)
+    return result
+
+
+def _check_file(engine: Engine, store: Path, image_id: int, sha256: str, result: StoreCheck) -> None:
+    path = path_of(store, sha256)
+    try:
+        sound = sha256_of(path) == sha256
+    except FileNotFoundError:
+        result.missing.append(_described(engine, image_id, sha256))
+        return
+    except OSError:  # an unreadable sector
+        sound = False
+    result.checked += 1
+    if not sound:
+        result.damaged.append(_described(engine, image_id, sha256))
+
+
+def _described(engine: Engine, image_id: int, sha256: str) -> dict[str, Any]:
+    query = select(SightingRecord.source, SightingRecord.source_id, SightingRecord.media_url)
+    query = query.where(SightingRecord.image_id == image_id).order_by(SightingRecord.id)
+    rows = read(engine, lambda connection: connection.execute(query).mappings().all())
+    return {"sha256": sha256, "sightings": [dict(row) for row in rows]}
+
+
+def _orphans(engine: Engine, store: Path) -> Iterator[str]:
+    """Yield the names of stored files that no image names, relative to the store."""
+    for folder in sorted(path for path in store.glob("[0-9a-f][0-9a-f]") if path.is_dir()):
+        names = {path.name for path in folder.iterdir()}
+        query = select(Image.sha256).where(Image.sha256 >= folder.name, Image.sha256 < folder.name + "g")
+        known = set(read(engine, lambda connection, query=query: connection.scalars(query).all()))  # type: ignore[misc]
+        yield from (f"{folder.name}/{name}" for name in sorted(names - known))
+
+
+def _repair(engine: Engine, store: Path, result: StoreCheck) -> None:
+    hashes = [row["sha256"] for row in (*result.damaged, *result.missing)]
+
+    def work(connection: Connection) -> None:
+        for start in range(0, len(hashes), _BATCH):
+            images = select(Image.id).where(Image.sha256.in_(hashes[start : start + _BATCH]))
+            failed = update(SightingRecord).where(SightingRecord.image_id.in_(images))
+            lost = {"state": SightingState.FAILED, "reason": "store: file lost"}
+            values = {**lost, "image_id": None, "file_version": None}
+            connection.execute(failed.values(values))
+
+    write(engine, work)
+    for row in result.damaged:
+        path_of(store, row["sha256"]).unlink(missing_ok=True)
+    for name in result.orphans:
+        if (store / name).is_file():
+            (store / name).unlink()
+    result.repaired = True
+
+
+def _refuse_active(engine: Engine) -> None:
+    active = read(engine, active_runs)
+    if active:
+        raise UsageError(running_message(*next(iter(active.items()))))

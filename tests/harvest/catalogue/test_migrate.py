@@ -1,0 +1,106 @@
+"""Migrations: killed at any statement, copied before, one at a time."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, event, text
+
+from lightmeter.harvest.catalogue import migrate
+from lightmeter.harvest.catalogue.session import CatalogueError, engine_for, transaction, write
+
+
+class Killed(Exception):
+    """Stands for a process that ends at a statement."""
+
+
+def _kill_at(engine: Engine, statement: int) -> list[str]:
+    """Let a statement of an engine's later connections fail; return the list of the statements run."""
+    run: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def record(connection: Any, cursor: Any, sql: str, *_: object) -> None:
+        run.append(sql)
+        if len(run) == statement:
+            raise Killed
+
+    return run
+
+
+def test_killed_migration_can_be_repeated(tmp_path: Path) -> None:
+    total = 1
+    statement = 0
+    while statement < total:
+        statement += 5
+        url = f"sqlite:///{tmp_path / f'{statement}.sqlite'}"
+        killed = engine_for(url)
+        run = _kill_at(killed, statement)
+        try:
+            migrate.upgrade(killed)
+        except Killed:
+            total = statement + 1
+        killed.dispose()
+        engine = engine_for(url)
+        assert migrate.revision_of(engine) in (None, migrate.head())
+        migrate.upgrade(engine)
+        assert migrate.revision_of(engine) == migrate.head()
+        engine.dispose()
+    assert len(run) > 20
+
+
+def test_catalogue_is_copied_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _: upgrade(config, "0001"))
+    assert migrate.upgrade(engine) is None
+    with transaction(engine) as connection:
+        connection.execute(text("INSERT INTO datasets VALUES (1, 'name', 'path', 'hash', '{}', '2026-01-01')"))
+    monkeypatch.setattr(command, "upgrade", upgrade)
+    copy = migrate.upgrade(engine)
+    assert copy == tmp_path / "catalogue-revision-0001.sqlite"
+    assert migrate.revision_of(engine) == migrate.head()
+    old = engine_for(f"sqlite:///{copy}")
+    assert migrate.revision_of(old) == "0001"
+    with old.connect() as connection:
+        assert connection.scalar(text("SELECT name FROM datasets")) == "name"
+
+
+def test_locked_catalogue_is_waited_for(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+    engine, other = engine_for(url, retry_s=30), engine_for(url)
+    migrate.upgrade(engine)
+    lock = other.connect()
+    lock.exec_driver_sql("BEGIN IMMEDIATE")
+    messages: list[str] = []
+
+    def unlock(error: CatalogueError) -> None:
+        messages.append(str(error))
+        lock.close()
+
+    write(engine, lambda connection: connection.execute(text("UPDATE runs SET new = 0")), unlock)
+    assert messages == ["Cannot read or write the catalogue: database is locked."]
+    hasty = engine_for(url, retry_s=0)
+    lock = other.connect()
+    lock.exec_driver_sql("BEGIN IMMEDIATE")
+    with pytest.raises(CatalogueError, match="database is locked"):
+        write(hasty, lambda connection: None)
+    lock.close()
+
+
+def test_refused_values_are_not_repeated_and_quoted_without_sql(engine: Engine) -> None:
+    calls = []
+
+    def insert_twice(connection: Any) -> None:
+        calls.append(1)
+        for _ in range(2):
+            connection.execute(
+                text("INSERT INTO datasets VALUES (1, 'name', 'path', 'hash', '{}', '2026-01-01 00:00:00')")
+            )
+
+    with pytest.raises(CatalogueError) as caught:
+        write(engine, insert_twice)
+    assert caught.value.refused
+    assert not caught.value.temporary
+    assert "INSERT" not in str(caught.value)
+    assert len(calls) == 1

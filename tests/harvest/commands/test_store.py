@@ -1,0 +1,91 @@
+"""``lightmeter store check``, and what a full or damaged store means for a harvest."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lightmeter.files import sha256_of
+from lightmeter.harvest import store_check
+from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.store import PhotoStore, StoreError, path_of
+from lightmeter.project import Project
+from tests.support import run_json, run_text
+
+
+def _stored(project: Project) -> list[Path]:
+    return sorted(path for path in project.store.rglob("*") if path.is_file())
+
+
+def test_faults_are_named_and_repaired(harvested: Project) -> None:
+    assert "7 files: 0 damaged, 0 missing, 0 orphans" in run_text("store", "check")
+    damaged, missing = _stored(harvested)[:2]
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"other bytes")
+    missing.unlink()
+    orphan = path_of(harvested.store, "0" * 64)
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.touch()
+
+    found = run_json("store", "check", code=1)
+    assert [row["sha256"] for row in found["damaged"]] == [damaged.name]
+    assert [row["sha256"] for row in found["missing"]] == [missing.name]
+    assert found["damaged"][0]["sightings"][0]["source"] == "folder"
+    assert found["orphans"] == [f"00/{orphan.name}"]
+
+    assert run_json("store", "check", "--repair")["repaired"]
+    assert not damaged.exists()
+    assert not orphan.exists()
+    reasons = {(row["reason"], row["count"]) for row in run_json("harvest", "status")["total"]["reasons"]}
+    assert ("store", 2) in reasons
+
+
+def test_interrupted_check_continues(harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_check, "_BATCH", 2)
+    engine, checked = open_engine(harvested), []
+
+    def hash_or_interrupt(path: Path) -> str:
+        checked.append(path)
+        if len(checked) == 5:
+            raise KeyboardInterrupt
+        return sha256_of(path)
+
+    monkeypatch.setattr(store_check, "sha256_of", hash_or_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store_check.check_store(engine, harvested, repair=False)
+    assert json.loads((harvested.state / "store-check.json").read_text())["checked"] == 4
+    assert store_check.check_store(engine, harvested, repair=False).checked == 7
+    assert len(checked) == 5 + 3
+    engine.dispose()
+
+
+def test_damaged_file_is_replaced_by_the_next_put(tmp_path: Path) -> None:
+    store = PhotoStore(tmp_path / "store", tmp_path / "incoming")
+    sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # of hello
+    assert not store.put(sha256, b"hello")
+    assert not store.put(sha256, b"hello")
+    file = path_of(store.root, sha256)
+    file.chmod(0o644)
+    for damage in (b"hell", b"jello"):
+        file.write_bytes(damage)
+        assert store.put(sha256, b"hello")
+        assert file.read_bytes() == b"hello"
+        file.chmod(0o644)
+    store.close()
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_store_that_cannot_be_written_to_leaves_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PhotoStore(tmp_path / "store", tmp_path / "incoming")
+
+    def fill_the_disk(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill_the_disk)
+    with pytest.raises(StoreError, match="No space left on device"):
+        store.put("0" * 64, b"hello")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
