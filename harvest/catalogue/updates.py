@@ -67,6 +67,8 @@ def local_file_version(media_url: str | None) -> str | None:
 
 
 def _is_changed(row: Row[Any], new: Values, name: str) -> bool:
+    if name == "concepts" and row.concepts:  # another search found the photograph; it keeps its class
+        return False
     return new[name] is not None and new[name] != getattr(row, name) and name not in (row.edited or ())
 
 
