@@ -18,13 +18,14 @@ from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement
 from lightmeter.harvest.filters.image import DecodedImage, Pixels
 from lightmeter.settings import Section
 
-_MIN_LINES = 3  # of a frame; its colour is measured on them
+_MIN_REBATE_EDGE = 3  # plain lines of a rebate before its perforations
 _MIN_SIDES = 2
 _MAX_WIDTH = 0.45  # fraction of the image that one side of a frame covers
 _TOLERANCE = 20  # levels from the frame's colour, in any channel
 _UNIFORM = 0.96  # fraction of a line's pixels that have the frame's colour
 _ENDED = 0.55  # fraction of a line's pixels that differ behind the end of a frame
 _END_LINES = 6  # lines within which a frame must end
+_BLUR = 3  # lines around an end that compression blurs
 _CHUNK = 16  # lines compared at a time; most images need only the first chunk
 _DARK = 80  # of 255: maximum level of a rebate's base, in any channel
 _CONTRAST = 100  # levels between a rebate's base and its perforations and letters
@@ -55,7 +56,7 @@ class Borders(Filter[BordersSettings]):
     """Drops framed photographs and detects the area ``inside`` the frame."""
 
     name: ClassVar[str] = "borders"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "frames of near-constant colour, and the area inside"
     Settings = BordersSettings
 
@@ -105,10 +106,10 @@ def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
     before, after = getattr(frame, _SIDES[turns - 1]), getattr(frame, _SIDES[(turns + 1) % 4])
     grey = np.rot90(image.grey, turns)
     max_width = int(len(grey) * _MAX_WIDTH)
-    if max_width < _MIN_LINES or not _is_nearly_uniform(grey[0, before : grey.shape[1] - after]):
+    if not max_width or not _is_nearly_uniform(grey[0, before : grey.shape[1] - after]):
         return 0
     lines = _Lines(image, turns, before, after)
-    colour = np.median(lines.read(0, _MIN_LINES).reshape(-1, 3), axis=0)
+    colour = np.median(lines.read(0, 1).reshape(-1, 3), axis=0)
     for start in range(0, max_width, _CHUNK):
         shares = _share_of_colour(lines.read(start, min(start + _CHUNK, max_width)), colour)
         differing = np.flatnonzero(shares < _UNIFORM)
@@ -154,7 +155,7 @@ def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> in
     Between its plain edges a rebate's lines consist of the base and of something much brighter.
     """
     end = int(len(lines) * _MAX_REBATE)
-    if not _MIN_LINES <= start < end or colour.max() > _DARK:
+    if not _MIN_REBATE_EDGE <= start < end or colour.max() > _DARK:
         return start
     rows = lines.read(start, end)
     base = _share_of_colour(rows, colour)
@@ -167,11 +168,17 @@ def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> in
 def _end_of_frame(lines: _Lines, colour: NDArray[np.float64], start: int) -> int:
     """Return where a frame ends along the whole line, if that is within a few lines of the first that differs, else 0.
 
-    These few lines are compression artefacts: blocks and coarse chroma extend across the end.
+    These few lines are compression artefacts: blocks and coarse chroma extend across the end. The end itself is where
+    neighbouring lines differ most.
     """
     differing = 1.0 - _share_of_colour(lines.read(start, start + _END_LINES), colour)
     ended = np.flatnonzero(differing > _ENDED)
-    return start + int(ended[0]) if len(ended) and start >= _MIN_LINES else 0
+    if not start or not len(ended):
+        return 0
+    first = max(0, start - _BLUR)
+    rows = lines.read(first, start + int(ended[0]) + _BLUR).astype(np.int16)
+    steps = np.abs(np.diff(rows, axis=0)).max(axis=2).mean(axis=1)
+    return first + 1 + int(np.argmax(steps))
 
 
 def _share_of_colour(lines: Pixels, colour: NDArray[np.float64]) -> NDArray[np.float64]:

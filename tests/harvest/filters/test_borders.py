@@ -6,6 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from tests.harvest.filters.images import SIDES, Pixels, apply_filter, encode_jpeg, synthetic_image
+from tests.support import encode_image
 
 
 def framed(pixels: Pixels, widths: tuple[int, int, int, int], colour: tuple[int, int, int], sigma: float = 0) -> Pixels:
@@ -32,6 +33,16 @@ def test_frame_widths_are_measured_on_each_side(
     assert [result.measures[side] for side in SIDES] == pytest.approx(widths, abs=1)
     (inside,) = result.detections
     assert (inside.box.width, inside.box.height) == pytest.approx((320, 240), abs=2)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8])
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (90, 20, 20)])
+def test_thin_frames_are_exact(width: int, colour: tuple[int, int, int]) -> None:
+    image = Image.fromarray(framed(synthetic_image(), (width,) * 4, colour))
+    exact = apply_filter(encode_image(image, "PNG"), "borders")
+    assert [exact.measures[side] for side in SIDES] == [width] * 4
+    compressed = apply_filter(encode_jpeg(np.asarray(image)), "borders")
+    assert [compressed.measures[side] for side in SIDES] == pytest.approx([width] * 4, abs=1)
 
 
 @pytest.mark.parametrize(("strip", "quality"), [(70, 60), (70, 90), (90, 75)])
