@@ -1,5 +1,6 @@
 """Commands for data sets: split, verify and pack."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,9 +11,12 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
+from lightmeter.names import folder_name, name_key, name_problem
 from lightmeter.project import Project, find_optional_project, find_project
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.labels.datasets.freeze import FreezeResult
     from lightmeter.labels.datasets.groups import GroupKey
@@ -23,16 +27,19 @@ if TYPE_CHECKING:
 app = CommandGroup()
 
 _SPLITS = 3
+_NOT_EXTENDED = ("target", "group", "min_per_class", "folds", "holdout_source", "undersample", "crop")
+"""Options that a data set has in common with the one that it extends."""
 
 DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Name or folder of the data set.")]
 
 
 @app.command()
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the data set.")],
     target: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Target (repeatable).")] = None,
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")] = 0,
     group: Annotated[str, typer.Option(help="Group keys kept in one split.")] = "photographer,camera,duplicates",
     min_per_class: Annotated[
         int | None, typer.Option(min=1, help="Exclude classes with fewer photographs (default: set by the target).")
@@ -46,6 +53,10 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     crop: Annotated[
         Literal["face", "border-free"] | None, typer.Option(help="Use crops instead of whole photographs.")
     ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(metavar="DATASET", help="Extend this data set; its photographs and groups keep their splits."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder (default: datasets/NAME).")] = None,
 ) -> None:
     """Create a data set whose splits share no photographer, camera body or near-duplicates."""
@@ -53,8 +64,14 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     from lightmeter.labels.datasets.split import SplitOptions
 
     project = find_project()
-    if "/" in name or name.startswith("."):
+    if name_problem(name) or name_key(folder_name(name)) != name_key(name):
         raise UsageError(f"Invalid data set name '{name}': use letters, digits, '-' and '_'.")
+    if extend is not None:
+        sources = {key: context.get_parameter_source(key) for key in context.params}
+        given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+        result = _extend(project, out or project.datasets / name, extend, context.params, given)
+        console.get_console().emit(_document(result), list(_format_result(result)))
+        return
     if folds and (folds < _SPLITS or holdout_source):
         raise UsageError(f"--folds must be at least {_SPLITS}, and excludes --holdout-source.")
     targets = _targets(target or [], project, undersample=undersample)
@@ -75,6 +92,22 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     console.get_console().emit(
         {"folds": documents} if folds else documents[0], [part for result in results for part in _format_result(result)]
     )
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="Name or folder of a data set.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Name or folder of another one.")],
+) -> None:
+    """Show how two data sets differ: options, definitions, photographs, splits and labels."""
+    from lightmeter.labels.datasets.dataset import open_dataset
+    from lightmeter.labels.datasets.diff import dataset_changes
+
+    first, second = open_dataset(before), open_dataset(after)
+    changes = dataset_changes(first, second)
+    document = {"before": first.spec.name, "after": second.spec.name, "changes": changes}
+    equal = f"{first.spec.name} and {second.spec.name} have the same photographs, splits, labels and options."
+    console.get_console().emit(document, [f"• {change}" for change in changes] or equal)
 
 
 @app.command()
@@ -155,6 +188,42 @@ def _create(
         ]
 
 
+def _extend(
+    project: Project, folder: Path, base_folder: Path, params: dict[str, Any], given: "Collection[str]"
+) -> "FreezeResult":
+    """Create a data set that extends another one, with its options except those given."""
+    from lightmeter.labels.annotations.rules import count_photographs
+    from lightmeter.labels.datasets.collect import collect
+    from lightmeter.labels.datasets.crops import crop_for
+    from lightmeter.labels.datasets.dataset import open_dataset
+    from lightmeter.labels.datasets.extend import open_base
+    from lightmeter.labels.datasets.freeze import freeze
+    from lightmeter.labels.datasets.split import SplitOptions
+
+    for key in _NOT_EXTENDED:
+        if key in given:
+            option = f"--{key.replace('_', '-')}"
+            raise UsageError(f"--extend keeps the {option} of the data set that is extended; leave {option} out.")
+    base = open_base(open_dataset(base_folder))
+    recorded = base.dataset.spec.split
+    targets = _targets([target.name for target in base.dataset.spec.targets], project, undersample=False)
+    ratios = params["ratios"] if "ratios" in given else "/".join(map(str, recorded.get("ratios", (8, 1, 1))))
+    options = SplitOptions(
+        seed=params["seed"] if "seed" in given else recorded.get("seed", 0),
+        ratios=_parse_ratios(ratios),
+        group_by=_parse_group_keys(",".join(recorded.get("group_by", ()))),
+        min_per_class=recorded.get("min_per_class"),
+        where=params["where"] if "where" in given else recorded.get("where", ""),
+        holdout_source=recorded.get("holdout_source", ""),
+        crop=crop_for(recorded["crop"], project.settings) if "crop" in recorded else None,
+    )
+    with catalogue_engine(project) as engine:
+        total = count_photographs(engine, options.where)
+        with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
+            photographs = collect(connection, targets, options.where, options.crop, on_progress, kept=base.splits)
+        return freeze(engine, project, folder, photographs, options, base)
+
+
 def _violations(dataset: "Dataset") -> "list[Violation]":
     """Verify a data set, with the catalogue if the command runs in a project."""
     from lightmeter.labels.datasets.verify import verify as find_violations
@@ -172,7 +241,7 @@ def _parse_ratios(text: str) -> tuple[float, float, float]:
         ratios = [float(part) for part in text.split("/")]
     except ValueError:
         ratios = []
-    if len(ratios) != _SPLITS or min(ratios) <= 0:
+    if len(ratios) != _SPLITS or not all(0 < ratio < math.inf for ratio in ratios):
         raise UsageError(f"Invalid --ratios '{text}': give three numbers above 0, for example 80/10/10.")
     train, validation, test = (ratio / sum(ratios) for ratio in ratios)
     return train, validation, test

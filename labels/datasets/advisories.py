@@ -4,18 +4,21 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
 from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, read_dataset
-from lightmeter.labels.datasets.diff import differences
+from lightmeter.labels.datasets.diff import dataset_changes
 from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, format_rare_classes
+from lightmeter.project import Project
 
 _FOLD = re.compile(r"fold-\d+")
-_OPTIONS = ("seed", "ratios", "group_by", "min_per_class", "where", "holdout_source", "undersample", "crop")
+_MIN_GROUPS = 10
+"""Groups of a test split below which intervals over groups are too narrow."""
 
 
 def advisories(
@@ -50,6 +53,7 @@ def advisories(
         yield f"Excluded {result.undersampled} photographs so that all classes have equal counts within each split."
     for spec in targets:
         yield from _missing_classes(result, spec)
+    yield from _few_groups(result, options)
     if result.ungrouped and "photographer" in options.group_by:
         yield (
             f"{result.ungrouped} of {result.manifest.num_rows} photographs have neither a photographer nor a camera "
@@ -58,26 +62,26 @@ def advisories(
         )
 
 
-def changes_since_previous(engine: Engine, folder: Path, dataset: Dataset) -> Iterator[str]:
+def changes_since_previous(engine: Engine, project: Project, folder: Path, dataset: Dataset) -> Iterator[str]:
     """Yield how a data set differs from its previous version: the latest with the same base name and targets.
 
     Args:
         engine: Catalogue engine.
+        project: Project of the catalogue.
         folder: Future data set folder. ``shutter-v1`` and ``shutter-v2`` are versions of one data set.
         dataset: The new data set.
     """
-    previous = _previous(engine, folder.resolve(), dataset)
+    previous = _previous(engine, project, folder.resolve(), dataset)
     if previous is not None:
-        changes = [*_changed_options(previous, dataset), *differences(previous.manifest, dataset.manifest)]
         name = previous.folder.name
         title = f"{previous.folder.parent.name}/{name}" if _FOLD.fullmatch(name) else name
-        yield f"Changes since {title}: {'; '.join(changes) or 'none'}."
+        yield f"Changes since {title}: {'; '.join(dataset_changes(previous, dataset)) or 'none'}."
 
 
-def _previous(engine: Engine, folder: Path, dataset: Dataset) -> Dataset | None:
+def _previous(engine: Engine, project: Project, folder: Path, dataset: Dataset) -> Dataset | None:
     with engine.connect() as connection:
         paths = connection.scalars(select(DatasetRecord.path).order_by(DatasetRecord.id.desc())).all()
-    for path in map(Path, paths):
+    for path in (project.root / path for path in paths):  # relative to the project, which may have moved
         if path != folder and _base_name(path) == _base_name(folder):
             try:
                 previous = read_dataset(path)
@@ -98,16 +102,6 @@ def _base_name(folder: Path) -> str:
     return re.sub(r"[-_.]?v?\d+$", "", name)
 
 
-def _changed_options(before: Dataset, after: Dataset) -> Iterator[str]:
-    old, new = before.spec.split, after.spec.split
-    for key in _OPTIONS:
-        if old.get(key) != new.get(key):
-            yield f"{key.replace('_', ' ')} {old.get(key)} → {new.get(key)}"
-    for earlier, later in zip(before.spec.targets, after.spec.targets, strict=True):
-        if earlier.version != later.version:
-            yield f"definition of {later.name} {earlier.version} → {later.version}"
-
-
 def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
     if counts.origins.keys() - {"rule"}:
         origins = ", ".join(f"{number} {origin}" for origin, number in counts.origins.most_common())
@@ -118,6 +112,17 @@ def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
         yield (
             f"{counts.outdated} labels of {target} were made by another version of its definition. Run 'lightmeter "
             f"labels apply {target}' to update them."
+        )
+
+
+def _few_groups(result: SplitResult, options: SplitOptions) -> Iterator[str]:
+    test = result.manifest.filter(pc.equal(result.manifest["split"], "test"))
+    groups = len(pc.unique(test["group"]))
+    if groups < _MIN_GROUPS and not options.folds:
+        yield (
+            f"Warning: The test split has {groups} group{'s' * (groups != 1)}; intervals over fewer than {_MIN_GROUPS} "
+            "groups are unreliable. Use 'labels split --folds 5' to test on all groups in turn, or harvest from more "
+            "photographers."
         )
 
 

@@ -1,7 +1,7 @@
 """Collect the labelled photographs of the catalogue."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -85,6 +85,8 @@ def collect(
     where: str = "",
     crop: Crop | None = None,
     on_progress: Callable[[int], object] = lambda _: None,
+    *,
+    kept: Collection[str] = (),
 ) -> LabelledPhotos:
     """Read all readable photographs with a label of at least one target.
 
@@ -94,14 +96,16 @@ def collect(
         where: Query that selects photographs; empty for all.
         crop: Kind of crop to collect instead of whole photographs.
         on_progress: Called with the number of photographs read since the last call.
+        kept: SHA-256 of photographs to read even without a label, because they hold groups together.
     """
+    hashes = pa.array(kept, pa.string())
     fields = [*SCHEMA, *((name, pa.int32()) for name in CROP_COLUMNS)]
     for target in targets:
         fields += [(label_column(target.name), TEXT), (stops_column(target.name), pa.float64())]
     tables = [pa.schema(fields).empty_table()]
     photographs = LabelledPhotos(targets, tables[0], {target.name: LabelCounts() for target in targets})
     for id_range in id_ranges(connection, where):
-        table = _labelled(connection, id_range, photographs)
+        table = _labelled(connection, id_range, photographs, hashes)
         if crop is not None:
             n_photographs = table.num_rows
             table = join_crops(connection, id_range, table, crop)
@@ -124,7 +128,7 @@ def _spell_alike(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.Table:
     return table
 
 
-def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPhotos) -> pa.Table:
+def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPhotos, kept: pa.Array) -> pa.Table:
     """Return the labelled photographs of a range with their labels."""
     table = read_photographs(connection, id_range)
     names = [target.name for target in photographs.targets]
@@ -135,7 +139,7 @@ def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPh
         columns = [labels["image_id"], labels["value"].dictionary_encode(), labels["number"]]
         names = ["image_id", label_column(target.name), stops_column(target.name)]
         table = left_join(table, pa.table(columns, names=names))
-    return table.filter(has_label(table, photographs.targets))
+    return table.filter(pc.or_(has_label(table, photographs.targets), pc.is_in(table["sha256"], kept)))
 
 
 def has_label(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.ChunkedArray:

@@ -24,7 +24,8 @@ from lightmeter.labels.datasets.dataset import (
     read_dataset,
     write_dataset,
 )
-from lightmeter.labels.datasets.diff import differences
+from lightmeter.labels.datasets.diff import dataset_changes, differences, spec_changes
+from lightmeter.labels.datasets.extend import Base
 from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
@@ -51,7 +52,12 @@ class FreezeResult:
 
 
 def freeze(
-    engine: Engine, project: Project, folder: Path, photographs: LabelledPhotos, options: SplitOptions
+    engine: Engine,
+    project: Project,
+    folder: Path,
+    photographs: LabelledPhotos,
+    options: SplitOptions,
+    base: Base | None = None,
 ) -> FreezeResult:
     """Split photographs and create a data set.
 
@@ -61,28 +67,39 @@ def freeze(
         folder: Data set folder; its last part is the name.
         photographs: Labelled photographs.
         options: Options of the split.
+        base: Data set that is extended.
 
     Raises:
         UsageError: The photographs cannot be split, or the folder has something else in it.
     """
-    result = split(photographs, options)
+    result = split(photographs, options, base)
     targets = [_target_spec(target, result.classes[target.name]) for target in photographs.targets]
     baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
     texts = list(advisories(photographs, result, targets, options, baselines))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
         draft_folder = Path(temporary) / folder.name
-        spec = write_dataset(draft_folder, _spec(targets, result, options, folder, project), result.manifest)
+        spec = _spec(targets, result, options, folder, project)
+        if base is not None:
+            spec.split["extends"] = base.recorded
+        spec = write_dataset(draft_folder, spec, result.manifest)
         draft = Dataset(draft_folder, spec, result.manifest)
         existing = _existing(folder, draft)
         if existing:
             return FreezeResult(existing, result, created=False, advisories=texts, baselines=baselines)
-        texts += changes_since_previous(engine, folder, draft)
+        if base is None:
+            texts += changes_since_previous(engine, project, folder, draft)
+        else:
+            changes = "; ".join(dataset_changes(base.dataset, draft)) or "no changes"
+            texts.append(f"Extends {base.dataset.spec.name}: {changes}.")
         write_card(draft, texts, baselines)
         with engine.connect() as connection:
             write_attribution(draft_folder, connection, result.image_ids)
-        draft_folder.rename(folder)
-    row = {"name": spec.name, "path": str(folder.resolve()), "manifest_sha256": spec.manifest_sha256}
+        try:
+            draft_folder.rename(folder)
+        except OSError as error:  # another command has made it meanwhile
+            raise UsageError(f"{folder} exists ({error.strerror}); choose another name.") from error
+    row = {"name": spec.name, "path": _recorded_path(project, folder), "manifest_sha256": spec.manifest_sha256}
     with engine.begin() as connection:
         connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))
     return FreezeResult(replace(draft, folder=folder), result, created=True, advisories=texts, baselines=baselines)
@@ -99,13 +116,19 @@ def _existing(folder: Path, draft: Dataset) -> Dataset | None:
     if not (folder / SPEC_FILE).is_file():
         raise UsageError(f"{folder} exists and is not a data set; choose another name.")
     existing = read_dataset(folder)
-    changes = differences(existing.manifest, draft.manifest)
+    changes = [*spec_changes(existing, draft), *differences(existing.manifest, draft.manifest)]
+    options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
+    if not changes and (options != draft_options or existing.spec.targets != draft.spec.targets):
+        changes = [f"other options (see its {SPEC_FILE})"]
     if changes:
         raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
-    options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
-    if options != draft_options or existing.spec.targets != draft.spec.targets:
-        raise UsageError(f"Data set {folder} exists with other options (see its {SPEC_FILE}). Choose another name.")
     return existing
+
+
+def _recorded_path(project: Project, folder: Path) -> str:
+    """Return the path of a data set, relative to the project if it lies in it, so that the project can be moved."""
+    path = folder.resolve()
+    return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)
 
 
 def _spec(
@@ -135,4 +158,9 @@ def _spec(
 def _target_spec(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     stops = tuple(number for number in map(target.number_of, classes) if number is not None)
     determined_by = (*target.exif_columns, *target.related_columns)
-    return TargetSpec(target.name, target.version, classes, stops, target.unit, target.multilabel, determined_by)
+    definition = target.definition.model_dump(
+        mode="json", by_alias=True, exclude_unset=True, exclude={"name", "version", "plugin", "summary"}
+    )
+    return TargetSpec(
+        target.name, target.version, classes, stops, target.unit, target.multilabel, determined_by, definition
+    )

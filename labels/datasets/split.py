@@ -1,6 +1,6 @@
 """Leakage-safe train, validation and test splits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.collect import LabelledPhotos, has_label
 from lightmeter.labels.datasets.crops import Crop
 from lightmeter.labels.datasets.dataset import SPLITS, label_column, stops_column
+from lightmeter.labels.datasets.extend import Base
 from lightmeter.labels.datasets.groups import GROUP_KEYS, GroupKey, add_groups, codes
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.labels.datasets.stratify import count_classes, hash_order, stratified_group_split
@@ -92,7 +93,7 @@ class SplitResult:
     undersampled: int
 
 
-def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
+def split(photographs: LabelledPhotos, options: SplitOptions, base: Base | None = None) -> SplitResult:
     """Assign photographs to train, validation and test without leakage.
 
     Photographs of one photographer, one camera body or one set of near-duplicates form a group, and a group is never
@@ -101,6 +102,7 @@ def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
     Args:
         photographs: Photographs with at least one label; see `lightmeter.labels.datasets.collect.collect`.
         options: Ratios or folds, group keys, seed.
+        base: Data set that is extended: its photographs and groups keep their splits, and its classes stay.
 
     Returns:
         The manifest with the columns ``group`` and ``split``, and what was excluded and why.
@@ -119,10 +121,12 @@ def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
     table = add_groups(photographs.table, options.group_by)
     _require_groups(table, options)
     min_photographs = {target.name: options.min_photographs(target) for target in targets}
-    classes, rare_classes = frequent_classes(table, targets, min_photographs)
+    kept = {target.name: base.classes(target.name) for target in targets} if base else {}
+    classes, rare_classes = frequent_classes(table, targets, min_photographs, kept)
+    fixed = base.fixed_splits(table) if base else {}
     table = drop_other_classes(table, targets, classes)
     _require_groups(table, options)
-    table = add_splits(table, targets, options)
+    table = add_splits(table, targets, options, fixed)
     labelled = table.num_rows
     if options.undersample:
         table = undersample(table, targets[0], options.seed)
@@ -138,7 +142,10 @@ def split(photographs: LabelledPhotos, options: SplitOptions) -> SplitResult:
 
 
 def frequent_classes(
-    table: pa.Table, targets: Targets, min_photographs: Mapping[str, int]
+    table: pa.Table,
+    targets: Targets,
+    min_photographs: Mapping[str, int],
+    kept: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[dict[str, tuple[str, ...]], list[RareClass]]:
     """Return the classes with enough photographs and groups, and the others.
 
@@ -146,6 +153,7 @@ def frequent_classes(
         table: Photographs with labels and the column ``group``.
         targets: Targets of the labels.
         min_photographs: Minimum number of photographs of a class, by target name.
+        kept: Classes that count as frequent whatever their numbers, by target name.
 
     Returns:
         The frequent classes of each target in order, and the rare ones.
@@ -156,9 +164,10 @@ def frequent_classes(
     classes: dict[str, tuple[str, ...]] = {}
     rare_classes: list[RareClass] = []
     for target in targets:
-        minimum = min_photographs[target.name]
+        minimum, names = min_photographs[target.name], (kept or {}).get(target.name, ())
         counted = _count_photographs(table, target)
         rare = [item for item in counted if item.photographs < minimum or item.groups < len(SPLITS)]
+        rare = [item for item in rare if item.name not in names]
         classes[target.name] = tuple(item.name for item in counted if item not in rare)
         if len(classes[target.name]) < 2:
             raise UsageError(_too_few_classes(target.name, classes[target.name], rare, minimum))
@@ -229,17 +238,22 @@ def _too_few_classes(target: str, classes: Sequence[str], rare: Sequence[RareCla
     )
 
 
-def add_splits(table: pa.Table, targets: Targets, options: SplitOptions) -> pa.Table:
+def add_splits(
+    table: pa.Table, targets: Targets, options: SplitOptions, fixed: Mapping[str, int] | None = None
+) -> pa.Table:
     """Add the column ``split``; a group is in one split.
 
     Args:
         table: Photographs with labels and the column ``group``.
         targets: Targets of the labels; the split is stratified by the classes of all of them.
         options: Ratios, folds or held-out source, and the seed.
+        fixed: Split index of groups that have one already, -1 for others.
     """
     groups = table["group"].combine_chunks().dictionary_encode()
     counts = _count_by_group(table, targets, groups.dictionary)
-    splits = _split_groups(counts, groups.dictionary.to_pylist(), table, options)
+    names = groups.dictionary.to_pylist()
+    fixed_splits = np.asarray([(fixed or {}).get(name, -1) for name in names], dtype=np.int64)
+    splits = _split_groups(counts, names, table, options, fixed_splits)
     return table.append_column("split", pa.array(SPLITS).take(pa.array(splits)).take(groups.indices))
 
 
@@ -254,20 +268,29 @@ def _count_by_group(table: pa.Table, targets: Targets, groups: pa.Array) -> csr_
     return count_classes(np.concatenate(group_codes), np.concatenate(class_codes), (len(groups), n_classes))
 
 
-def _split_groups(counts: csr_array, names: list[str], table: pa.Table, options: SplitOptions) -> Integers:
+def _split_groups(
+    counts: csr_array, names: list[str], table: pa.Table, options: SplitOptions, fixed: Integers
+) -> Integers:
     """Return the index of each group's split."""
     if options.folds:
         folds = stratified_group_split(counts, [1 / options.folds] * options.folds, names, options.seed)
         return np.select([folds == options.fold - 1, folds == options.fold % options.folds], [2, 1], 0)
     if not options.holdout_source:
-        return stratified_group_split(counts, options.ratios, names, options.seed)
+        return stratified_group_split(counts, options.ratios, names, options.seed, fixed)
     held_out = table["group"].filter(_mask_of_source(table, options.holdout_source)).to_pylist()
-    rest = np.flatnonzero(~np.isin(names, held_out))
+    is_test = np.isin(names, held_out) | (fixed == SPLITS.index("test"))
+    if (fixed[is_test] == SPLITS.index("train")).any() or (fixed[is_test] == SPLITS.index("validation")).any():
+        raise UsageError(
+            f"New photographs of the source '{options.holdout_source}' would join groups of train or validation; "
+            "create a new data set without --extend."
+        )
+    rest = np.flatnonzero(~is_test)
     if len(rest) < len(SPLITS) - 1:
         raise UsageError(f"Too few groups are left to train on without the source '{options.holdout_source}'.")
     ratios = np.asarray(options.ratios[:2]) / sum(options.ratios[:2])
     splits = np.full(len(names), 2, dtype=np.int64)
-    splits[rest] = stratified_group_split(counts[rest], ratios.tolist(), [names[row] for row in rest], options.seed)
+    names_of_rest = [names[row] for row in rest]
+    splits[rest] = stratified_group_split(counts[rest], ratios.tolist(), names_of_rest, options.seed, fixed[rest])
     return splits
 
 

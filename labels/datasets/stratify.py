@@ -26,7 +26,9 @@ def count_classes(groups: Integers, classes: Integers, shape: tuple[int, int]) -
     return counts
 
 
-def stratified_group_split(counts: csr_array, ratios: Sequence[float], names: Sequence[str], seed: int) -> Integers:
+def stratified_group_split(
+    counts: csr_array, ratios: Sequence[float], names: Sequence[str], seed: int, fixed: Integers | None = None
+) -> Integers:
     """Assign groups to splits so that every class gets its share in every split.
 
     Greedy: the largest groups come first, and each goes to the split where it brings the class counts closest to their
@@ -38,14 +40,19 @@ def stratified_group_split(counts: csr_array, ratios: Sequence[float], names: Se
         ratios: Share of each split; all positive, with the sum 1.
         names: Unique name of each group. Name and seed determine the random order, whatever the order of the rows.
         seed: Random seed.
+        fixed: Split of each group that has one already, -1 for the others (default: all are free), shape (n_groups,).
 
     Returns:
         Split index of each group, shape (n_groups,).
     """
-    assignment = _Assignment(counts, ratios)
+    is_free = np.ones(len(names), dtype=np.bool_) if fixed is None else fixed < 0
+    assignment = _Assignment(counts, ratios, is_free)
+    for group in np.flatnonzero(~is_free).tolist():
+        assignment.assign(group, int(fixed[group]) if fixed is not None else 0)
     sizes = counts.sum(axis=1)
     order = np.lexsort((hash_order(seed, names), -sizes))
-    n_large = int((sizes > 1).sum())
+    order = order[is_free[order]]
+    n_large = int((sizes[order] > 1).sum())
     for group in order[:n_large].tolist():
         assignment.assign(group, int(assignment.costs(group).argmin()))
     assignment.assign_singles(order[n_large:])
@@ -69,8 +76,9 @@ class _Assignment:
         holders: Groups with each class in each split, shape (n_splits, n_classes).
     """
 
-    def __init__(self, counts: csr_array, ratios: Sequence[float]) -> None:
+    def __init__(self, counts: csr_array, ratios: Sequence[float], is_free: NDArray[np.bool_]) -> None:
         self._counts = counts
+        self._is_free = is_free
         self._totals = counts.sum(axis=0)
         self.splits = np.zeros(counts.shape[0], dtype=np.int64)
         self.expected = np.maximum(np.outer(ratios, self._totals), 1.0)
@@ -113,7 +121,8 @@ class _Assignment:
     def fill_missing(self) -> None:
         """Move the cheapest group to each split that lacks a class, if its own split can spare the group."""
         for split, label in np.argwhere((self.holders == 0) & (self._totals > 0)).tolist():
-            candidates = [group for group in self._groups_with(label) if self._can_leave(group)]
+            groups = self._groups_with(label)
+            candidates = [group for group in groups if self._is_free[group] and self._can_leave(group)]
             if candidates and not self.holders[split, label]:
                 group = min(candidates, key=lambda group: self.costs(group)[split])
                 self._add(group, int(self.splits[group]), -1)
