@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         SourceQuery,
         SourceRegion,
         SpiderSource,
+        Unreadable,
+        convert_record,
     )
     from lightmeter.settings import Section
 
@@ -41,7 +43,9 @@ __all__ = [
     "SourceQuery",
     "SourceRegion",
     "SpiderSource",
+    "Unreadable",
     "Verdict",
+    "convert_record",
     "open_catalogue",
 ]
 

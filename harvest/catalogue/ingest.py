@@ -1,12 +1,13 @@
 """Write discovered sightings to the catalogue, in batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_, update
 
+from lightmeter.harvest.addresses import scheme_of
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases import active_runs
 from lightmeter.harvest.catalogue.models import (
@@ -14,17 +15,19 @@ from lightmeter.harvest.catalogue.models import (
     HarvestRun,
     SightingRecord,
     Tombstone,
+    UnreadableRecord,
     sighting_key,
     url_key,
 )
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.outcomes import exif_row
+from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
 from lightmeter.harvest.catalogue.regions import metadata_with_regions
 from lightmeter.harvest.catalogue.rows import insert_missing, insert_rows
 from lightmeter.harvest.catalogue.updates import KnownSighting, local_file_version, update_sightings
 from lightmeter.harvest.exif.reader import ExifRecord, read_tags
-from lightmeter.harvest.licences import is_allowed, licence_of_source
-from lightmeter.harvest.sources.base import Sighting
+from lightmeter.harvest.licences import is_allowed
+from lightmeter.harvest.sources.base import Sighting, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +45,34 @@ class SavedItems:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredSighting:
-    """An item with its EXIF and the state that it has, or would have, before any download."""
+    """A record with its EXIF and the state that it has, or would have, before any download."""
 
-    item: Sighting
+    record: CleanRecord
     exif: ExifRecord | None
     state: State
     reason: str | None
     image_id: int | None = None
+
+    @property
+    def item(self) -> Sighting:
+        """The cleaned sighting."""
+        return self.record.item
 
 
 def save_items(
     connection: Connection,
     run: int,
     context: SourceContext,
-    items: Sequence[Sighting],
+    items: Sequence[Sighting | Unreadable],
     options: RunOptions,
     cursor: dict[str, Any] | None,
+    last_id: int = 0,
 ) -> SavedItems:
     """Save discovered items and the checkpoint behind them.
 
     Known sightings are updated. Those that an ended run left pending are adopted by this run; those of a run that is
-    active in another process are left to it. Removed photographs are ignored.
+    active in another process are left to it. Removed photographs are ignored. Of items with the same identifier the
+    first counts.
 
     Args:
         connection: Catalogue connection of a transaction that writes.
@@ -71,11 +81,16 @@ def save_items(
         items: Items as discovered.
         options: Options of the run.
         cursor: Checkpoint of the source behind these items, if it gave one.
+        last_id: Id of the last sighting before this process; only sightings of this run beyond it were listed before
+            in the same process, and not just before the run was resumed.
     """
-    unique = {item.source_id: replace(item, licence=licence_of_source(item.licence, item.metadata)) for item in items}
-    removed = _removed_items(connection, context.site, unique)
+    records = _clean_records(connection, run, items, context)
+    unique: dict[str, CleanRecord] = {}
+    for record in records:
+        unique.setdefault(record.item.source_id, record)
+    removed = _removed_items(connection, context.site, {source_id: r.item for source_id, r in unique.items()})
     discovered = {
-        source_id: _assess(item, options, context) for source_id, item in unique.items() if source_id not in removed
+        source_id: _assess(record, options, context) for source_id, record in unique.items() if source_id not in removed
     }
     existing = _existing_sightings(connection, context.site, list(discovered))
     fresh = [sighting for source_id, sighting in discovered.items() if source_id not in existing]
@@ -87,11 +102,18 @@ def save_items(
     ]
     again = update_sightings(connection, run, known, refresh=options.refresh)
     again += _adopt_pending(connection, run, earlier)
-    unchanged = len(removed) + len(fresh) - len(new) + len(earlier) - len(again)
+    repeated = len(records) - len(unique) + sum(row.run_id == run and row.id > last_id for row in existing.values())
+    unchanged = len(removed) + len(fresh) - len(new) + len(earlier) - len(again) + repeated
     _update_run(connection, run, len(new), unchanged, cursor)
     requested = [id_ for id_, sighting in new.items() if sighting.state == State.FOUND] + again
     states = [sighting.state for sighting in new.values()]
-    return SavedItems(request_items(connection, requested, options.require), states)
+    authorisations = {id_: sighting.record.authorisation for id_, sighting in new.items()}
+    authorisations |= {row.id: unique[row.source_id].authorisation for row in earlier}
+    requests = [
+        replace(item, authorisation=authorisations.get(item.sighting_id))
+        for item in request_items(connection, requested, options.require)
+    ]
+    return SavedItems(requests, states)
 
 
 def request_items(connection: Connection, sightings: Sequence[int], require: Sequence[str]) -> list[RequestItem]:
@@ -115,6 +137,16 @@ def request_items(connection: Connection, sightings: Sequence[int], require: Seq
     ]
 
 
+def _clean_records(
+    connection: Connection, run: int, items: Sequence[Sighting | Unreadable], context: SourceContext
+) -> list[CleanRecord]:
+    """Return the records that can be stored; record the others as unreadable."""
+    cleaned = [clean_record(item, context.provider) for item in items]
+    unreadable = [{"run_id": run, **asdict(record)} for record in cleaned if isinstance(record, Unreadable)]
+    insert_missing(connection, UnreadableRecord, unreadable, UnreadableRecord.location, UnreadableRecord.id)
+    return [record for record in cleaned if isinstance(record, CleanRecord)]
+
+
 def _removed_items(connection: Connection, site: str, items: Mapping[str, Sighting]) -> set[str]:
     """Return the source ids of the items that were removed from the project, by id or address."""
     by_id = {sighting_key(site, source_id): source_id for source_id in items}
@@ -130,10 +162,11 @@ def _existing_sightings(connection: Connection, site: str, source_ids: list[str]
     return {row.source_id: row for row in connection.execute(query)}
 
 
-def _assess(item: Sighting, options: RunOptions, context: SourceContext) -> DiscoveredSighting:
-    item = item if item.file_version else replace(item, file_version=local_file_version(item.media_url))
-    exif = read_tags(item.exif, keep_all=context.keep_all_tags) if item.exif else None
-    return DiscoveredSighting(item, exif, *_initial_state(item, exif, options, context))
+def _assess(record: CleanRecord, options: RunOptions, context: SourceContext) -> DiscoveredSighting:
+    if not record.item.file_version:
+        record = replace(record, item=replace(record.item, file_version=local_file_version(record.item.media_url)))
+    exif = read_tags(record.item.exif, keep_all=context.keep_all_tags) if record.item.exif else None
+    return DiscoveredSighting(record, exif, *_initial_state(record, exif, options, context))
 
 
 def _insert_sightings(
@@ -168,12 +201,15 @@ def _link_images(connection: Connection, sightings: Sequence[DiscoveredSighting]
 
 
 def _initial_state(
-    item: Sighting, exif: ExifRecord | None, options: RunOptions, context: SourceContext
+    record: CleanRecord, exif: ExifRecord | None, options: RunOptions, context: SourceContext
 ) -> tuple[State, str | None]:
     """Return state and reason as far as they can be decided before the download."""
+    item = record.item
     if item.gone is not None:
         return State.GONE, item.gone
-    return _excluded(item, exif, options) or _not_downloadable(item, context) or (State.FOUND, None)
+    if record.problem and not item.media_url:
+        return State.FAILED, record.problem
+    return _excluded(item, exif, options) or _not_downloadable(record, context) or (State.FOUND, None)
 
 
 def _excluded(item: Sighting, exif: ExifRecord | None, options: RunOptions) -> tuple[State, str] | None:
@@ -185,12 +221,13 @@ def _excluded(item: Sighting, exif: ExifRecord | None, options: RunOptions) -> t
     return (State.SKIPPED, "metadata only") if options.metadata_only else None
 
 
-def _not_downloadable(item: Sighting, context: SourceContext) -> tuple[State, str] | None:
-    if not item.media_url:
+def _not_downloadable(record: CleanRecord, context: SourceContext) -> tuple[State, str] | None:
+    media_url = record.item.media_url
+    if not media_url:
         return State.FAILED, "no media URL"
-    if item.media_url.partition(":")[0] not in context.schemes:
-        return State.REFUSED, f"address: {item.media_url[:100]}"
-    return None
+    if scheme_of(media_url) not in context.schemes:
+        return State.REFUSED, f"address: {media_url[:100]}"
+    return (State.FAILED, record.problem) if record.problem else None
 
 
 def _missing(exif: ExifRecord | None, required: tuple[str, ...]) -> tuple[str, ...]:
@@ -201,13 +238,13 @@ def _missing(exif: ExifRecord | None, required: tuple[str, ...]) -> tuple[str, .
 def _sighting_row(run: int, site: str, sighting: DiscoveredSighting) -> dict[str, Any]:
     item, now = sighting.item, datetime.now(UTC)
     same_name = (
-        "source_id", "media_url", "page_url", "owner", "licence", "attribution", "title", "medium", "published_at",
+        "source_id", "media_url", "page_url", "file", "owner", "licence", "attribution", "title", "medium",
+        "published_at", "file_version",
     )  # fmt: skip
     return {
         **{name: getattr(item, name) for name in same_name},
         "run_id": run,
         "source": site,
-        "file": item.file or (item.media_url or "").rpartition("/")[2] or None,
         "tags": list(item.tags) or None,
         "concepts": list(item.concepts) or None,
         "source_metadata": metadata_with_regions(item),
@@ -215,7 +252,6 @@ def _sighting_row(run: int, site: str, sighting: DiscoveredSighting) -> dict[str
         "reason": sighting.reason,
         "attempts": 0,
         "image_id": sighting.image_id,
-        "file_version": item.file_version,
         "found_at": now,
         "changed_at": now,
     }

@@ -1,8 +1,9 @@
 """Records exchanged between the crawl engine and the catalogue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.catalogue.records import MAX_SITE_LENGTH, clean_reason, stable_text
 from lightmeter.harvest.ingest_task import IngestedPhoto
 
 
@@ -33,11 +34,17 @@ class SourceContext:
         site: Source name in the catalogue.
         schemes: Allowed URL schemes of media URLs.
         keep_all_tags: Whether EXIF tags that are not technical are stored.
+        provider: Name and package of the source, for messages.
     """
 
     site: str
     schemes: frozenset[str]
     keep_all_tags: bool = False
+    provider: str = "the source"
+
+    def __post_init__(self) -> None:
+        """Bound the name, which plugins make of anything."""
+        object.__setattr__(self, "site", stable_text(str(self.site), MAX_SITE_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,13 @@ class RequestItem:
 
     Attributes:
         required: EXIF columns that the file must have because the source did not provide them.
+        authorisation: Value of the Authorization header; only in memory.
     """
 
     sighting_id: int
     media_url: str
     required: tuple[str, ...] = ()
+    authorisation: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +74,7 @@ class FetchOutcome:
     state: SightingState
     reason: str | None = None
     photo: IngestedPhoto | None = None
+
+    def __post_init__(self) -> None:
+        """Bound the reason, which may quote strangers."""
+        object.__setattr__(self, "reason", clean_reason(self.reason) if self.reason else None)

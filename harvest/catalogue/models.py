@@ -88,7 +88,8 @@ class HarvestRun(Base):
         options: Engine options (limit, required EXIF columns, …), reused by ``resume``.
         cursor: Last checkpoint of the source; all sightings before it are in the catalogue.
         new: Number of sightings that this run added.
-        existing: Number of discovered items that an earlier run had already finished, or that were removed.
+        existing: Number of discovered items that the catalogue had already, from an earlier run or listed
+            before, or that were removed.
         process: Identity of the process that works on the run; None if none does.
         heartbeat_at: When that process last confirmed that it works on the run, by the clock of the database.
     """
@@ -142,13 +143,14 @@ class SightingRecord(Base):
         Index(None, "source_id", "source", unique=True),
         Index(None, "run_id", "state", "id"),
         Index(None, "state", "reason"),
+        Index(None, "media_url", postgresql_using="hash"),  # URLs are longer than PostgreSQL's B-trees allow
     )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
     source: Mapped[str] = mapped_column(String(64))
     source_id: Mapped[str] = mapped_column(Text)
-    media_url: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    media_url: Mapped[str | None] = mapped_column(Text, default=None)
     page_url: Mapped[str | None] = mapped_column(Text)
     file: Mapped[str | None] = mapped_column(Text, default=None, index=True)
     owner: Mapped[str | None] = mapped_column(Text, default=None, index=True)
@@ -169,6 +171,23 @@ class SightingRecord(Base):
     updated_run_id: Mapped[int | None] = mapped_column(_Id, default=None, index=True)
     found_at: Mapped[datetime] = mapped_column(default=_now)
     changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class UnreadableRecord(Base):
+    """Something at a source that a run could not read: a folder, a page, a record of a list.
+
+    Attributes:
+        location: A path, a URL, or a file with a line number.
+        reason: Why it cannot be read.
+    """
+
+    __tablename__ = "unreadable"
+    __table_args__ = (Index(None, "run_id", "location", unique=True),)
+
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id"))
+    location: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(Text)
 
 
 class Image(Base):

@@ -13,7 +13,7 @@ from lightmeter.harvest.sources.base import Sighting
 MANUAL = "manual"
 """Origin of regions that were drawn manually."""
 
-_METADATA_KEY = "regions"
+_METADATA_KEY = "lightmeter:regions"
 
 
 def effective_regions(kind: str, min_score: float = 0.0, min_size: int = 0) -> ColumnElement[bool]:
@@ -41,8 +41,10 @@ def effective_regions(kind: str, min_score: float = 0.0, min_size: int = 0) -> C
 
 def metadata_with_regions(item: Sighting) -> dict[str, Any] | None:
     """Return an item's metadata including its regions, which become rows once the image is downloaded."""
-    regions = {_METADATA_KEY: [asdict(region) for region in item.regions]} if item.regions else {}
-    return item.metadata | regions or None
+    metadata = {name: value for name, value in item.metadata.items() if name != _METADATA_KEY}
+    if item.regions:
+        metadata[_METADATA_KEY] = [asdict(region) for region in item.regions]
+    return metadata or None
 
 
 def insert_source_regions(connection: Connection, image_ids: Mapping[int, int]) -> None:

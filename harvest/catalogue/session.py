@@ -22,6 +22,7 @@ _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
 _SQLITE_TEMPORARY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
+_POSTGRESQL_TOO_LONG = "54"  # class of program limits
 _POSTGRESQL_TEMPORARY = {
     "40001",  # serialization failure
     "40P01",  # deadlock
@@ -202,7 +203,8 @@ def _catalogue_error(context: ExceptionContext) -> CatalogueError | None:
     return CatalogueError(
         f"Cannot {action} the catalogue: {first_line}.",
         temporary=context.is_disconnect or not connected or _is_temporary(error),
-        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError),
+        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError)
+        or str(getattr(error, "sqlstate", "")).startswith(_POSTGRESQL_TOO_LONG),
     )
 
 

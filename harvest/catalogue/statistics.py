@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, true
 
 from lightmeter.harvest.catalogue.leases import active_runs
 from lightmeter.harvest.catalogue.models import (
@@ -15,7 +15,10 @@ from lightmeter.harvest.catalogue.models import (
     Label,
     SightingRecord,
     SightingState,
+    UnreadableRecord,
 )
+
+_MAX_UNREADABLE = 100  # that are listed
 
 _UPDATED = (
     select(SightingRecord.updated_run_id, func.count())
@@ -29,8 +32,10 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
     """Count sightings by state and reason, for each run and in total.
 
     ``found`` counts all sightings of a run and equals the sum of the final states and ``pending``. ``existing`` counts
-    discovered items that an earlier run had already finished; no other number includes them. ``updated`` counts the
-    known photographs whose metadata or file has changed. ``active`` tells whether a process works on a run.
+    discovered items that the catalogue had already, from an earlier run or listed before in the same run. ``updated``
+    counts the known photographs whose metadata or file has changed. ``unreadable`` counts what could not be read at the
+    source; the first hundred are listed in ``unreadable_records``. No other number includes these. ``active`` tells
+    whether a process works on a run.
 
     Args:
         engine: Catalogue engine.
@@ -45,6 +50,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
         reasons = connection.execute(by_reason).all()
         runs = connection.execute(select(*columns).where(selected).order_by(HarvestRun.id)).all()
         updated = dict(connection.execute(_UPDATED).all())
+        unreadable = _unreadable(connection, selected)
         active = active_runs(connection)
     documents = [
         {
@@ -55,6 +61,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
             **_sum_states(count for count in states if count.run_id == row.id),
             "existing": row.existing,
             "updated": updated.get(row.id, 0),
+            **unreadable.get(row.id, {"unreadable": 0, "unreadable_records": []}),
             "active": row.id in active,
             "reasons": _sum_reasons(count for count in reasons if count.run_id == row.id),
         }
@@ -63,6 +70,8 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
     total = _sum_states(states) | {
         "existing": sum(row.existing for row in runs),
         "updated": sum(updated.get(row.id, 0) for row in runs),
+        "unreadable": sum(entry["unreadable"] for entry in unreadable.values()),
+        "unreadable_records": [row for entry in unreadable.values() for row in entry["unreadable_records"]],
         "reasons": _sum_reasons(reasons),
     }
     return {"runs": documents, "total": total}
@@ -75,6 +84,21 @@ def catalogue_info(engine: Engine) -> dict[str, int]:
         return {
             table.__tablename__: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables
         }
+
+
+def _unreadable(connection: Connection, selected: ColumnElement[bool]) -> dict[int, dict[str, Any]]:
+    """Return number and first records of what runs could not read, by run."""
+    table = UnreadableRecord
+    counts = select(table.run_id, func.count()).join(HarvestRun).where(selected).group_by(table.run_id)
+    numbers = connection.execute(counts.order_by(table.run_id)).all()
+    records = select(table.location, table.reason).order_by(table.id).limit(_MAX_UNREADABLE)
+    return {
+        run: {
+            "unreadable": number,
+            "unreadable_records": [row._asdict() for row in connection.execute(records.where(table.run_id == run))],
+        }
+        for run, number in numbers
+    }
 
 
 def _counts(*columns: Any) -> Select[Any]:

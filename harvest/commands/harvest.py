@@ -56,10 +56,13 @@ class _SourceCommands(TyperGroup):
         return list(plugins.installed("sources"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in plugins.installed("sources"):
+        plugin = plugins.installed("sources").get(cmd_name)
+        if plugin is None:
             return None
+        from lightmeter.harvest.sources.registry import load_source
+
         try:
-            source = plugins.get("sources", cmd_name).load()
+            source = load_source(plugin)
         except LightmeterError as error:
             return _broken_source_command(cmd_name, str(error))
         return _source_command(cmd_name, source)
@@ -122,7 +125,7 @@ app.add_typer(inspect.app)
 def _status_tables(document: dict[str, Any]) -> list[Any]:
     """Return tables of runs and reasons, without states that no photograph is in."""
     total = document["total"]
-    columns = ("found", *_FINAL_STATES, "existing", "updated")
+    columns = ("found", *_FINAL_STATES, "existing", "updated", "unreadable")
     states = [name for name in columns if total[name] or name in ("found", "fetched")]
     rows = [
         (run["run"], run["source"], _shown_state(run), *(run[state] for state in states)) for run in document["runs"]
@@ -132,6 +135,9 @@ def _status_tables(document: dict[str, Any]) -> list[Any]:
     if total["reasons"]:
         reasons = [(row["state"], row["reason"], row["count"]) for row in total["reasons"]]
         tables.append(table("", ("state", "reason", "photographs"), reasons))
+    if total["unreadable_records"]:
+        unreadable = [(row["location"], row["reason"]) for row in total["unreadable_records"]]
+        tables.append(table("", ("unreadable", "reason"), unreadable))
     return tables
 
 
@@ -197,11 +203,12 @@ def _report(result: "RunResult") -> None:
     summary = ", ".join(f"{counts[state]} {state}" for state in ("found", *_FINAL_STATES) if counts[state])
     existing = f"; {counts['existing']} already in the catalogue" if counts["existing"] else ""
     updated = f"; {counts['updated']} updated" if counts["updated"] else ""
+    unreadable = f"; {counts['unreadable']} unreadable: see 'harvest status'" if counts["unreadable"] else ""
     repaired = f"; {result.repaired} damaged files of the store replaced" if result.repaired else ""
     title = f"Run {result.run}" if result.run else "All runs"
     console.get_console().emit(
         {"run": result.run, "state": result.state, "reason": result.reason, **counts, "repaired": result.repaired},
-        f"{title} {result.state}: {summary or '0 found'}{existing}{updated}{repaired}.",
+        f"{title} {result.state}: {summary or '0 found'}{existing}{updated}{unreadable}{repaired}.",
     )
     if result.state == "stopped":
         raise Interrupted("Stopped; completed downloads are saved. Resume with 'lightmeter harvest resume'.")

@@ -6,23 +6,27 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases import HEARTBEAT_S, Lease
-from lightmeter.harvest.catalogue.models import SightingState
+from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import write
-from lightmeter.harvest.sources.base import Sighting
+from lightmeter.harvest.catalogue.session import CatalogueError, read, write
+from lightmeter.harvest.sources.base import Sighting, Unreadable
 
 _COMMIT_INTERVAL_S = 0.5
 _COMMIT_SIZE = 200
 
-_SaveItems = tuple[Callable[[Connection], SavedItems], Future[SavedItems]]
+Items = Sequence[Sighting | Unreadable]
+
+_SaveItems = tuple[Items, dict[str, Any] | None, Future[SavedItems]]
 
 
 class CatalogueWriter:
@@ -70,20 +74,17 @@ class CatalogueWriter:
         self._engine, self._lease = engine, lease
         self._run, self._context, self._options, self._salt = run, context, options, salt
         self._discard = discard
+        self._last_id = read(engine, lambda connection: connection.scalar(select(func.max(SightingRecord.id))) or 0)
         self._queue: queue.SimpleQueue[FetchOutcome | _SaveItems | None] = queue.SimpleQueue()
         self._outcomes: list[FetchOutcome] = []
         self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
         self._thread.start()
 
-    def save_items(self, items: Sequence[Sighting], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+    def save_items(self, items: Items, cursor: dict[str, Any] | None) -> "Future[SavedItems]":
         """Save discovered items and the checkpoint behind them; the future is done once they are committed."""
         future: Future[SavedItems] = Future()
-
-        def save(connection: Connection) -> SavedItems:
-            return ingest.save_items(connection, self._run, self._context, items, self._options, cursor)
-
-        self._queue.put((save, future))
+        self._queue.put((items, cursor, future))
         return future
 
     @property
@@ -126,10 +127,10 @@ class CatalogueWriter:
             else:
                 self._commit_items(*message)
 
-    def _commit_items(self, save: Callable[[Connection], SavedItems], future: "Future[SavedItems]") -> None:
+    def _commit_items(self, items: Items, cursor: dict[str, Any] | None, future: "Future[SavedItems]") -> None:
         try:
             self.check()
-            saved: SavedItems = self._write(save)
+            saved = self._save_items(items, cursor)
             again = len(saved.requests) - saved.states.count(SightingState.FOUND)
             self._count(Counter([*saved.states, *[SightingState.FOUND] * again]))
         except BaseException as error:  # noqa: BLE001 - raised by the future
@@ -137,6 +138,24 @@ class CatalogueWriter:
             future.set_exception(error)
         else:
             future.set_result(saved)
+
+    def _save_items(self, items: Items, cursor: dict[str, Any] | None) -> SavedItems:
+        """Save items in one transaction; if the database refuses one of them, each in its own."""
+        save = partial(ingest.save_items, run=self._run, context=self._context, options=self._options)
+        save = partial(save, items=items, cursor=cursor, last_id=self._last_id)
+        try:
+            saved: SavedItems = self._write(save)
+        except Exception as error:
+            if not _is_refused(error):
+                raise
+            if items and (len(items) > 1 or cursor is not None):
+                batches = [self._save_items([item], None) for item in items] + [self._save_items((), cursor)]
+                return SavedItems([r for b in batches for r in b.requests], [s for b in batches for s in b.states])
+            if not items or isinstance(items[0], Unreadable):
+                raise
+            reason = f"the catalogue refuses the record ({error})"
+            return self._save_items([Unreadable(str(items[0].source_id), reason)], None)
+        return saved
 
     def _commit_outcomes(self) -> float:
         """Write the queued outcomes, renew the lease if it is time, and return the deadline of the next commit."""
@@ -174,3 +193,8 @@ class CatalogueWriter:
         if self.error is None:
             self.error = error
             self.on_error(error)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Return whether a value is to blame, and not a database that is locked, full or unreachable."""
+    return error.refused if isinstance(error, CatalogueError) else not isinstance(error, DBAPIError)

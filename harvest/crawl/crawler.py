@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.sources.registry import provider_of
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
 
@@ -59,13 +60,16 @@ class CrawlPlan:
         if self.source is None:
             return SourceContext("", frozenset())
         own = {self.source.scheme} if self.source.scheme else set()
-        return SourceContext(self.source.site(self.query), self.source.schemes | own, keep_all_tags)
+        schemes = self.source.schemes | own
+        return SourceContext(self.source.site(self.query), schemes, keep_all_tags, provider_of(self.source))
 
     @property
     def total(self) -> int | None:
         """Expected number of photographs, if the source or the limit determines it."""
-        total = self.source.total(self.query) if self.source else None
-        return min((number for number in (total, self.limit) if number is not None), default=None)
+        total = None
+        with suppress(Exception):  # a plugin's estimate, only for the progress bar
+            total = self.source.total(self.query) if self.source else None
+        return min((number for number in (total, self.limit) if isinstance(number, int)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

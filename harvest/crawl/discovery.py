@@ -1,16 +1,22 @@
 """Asynchronous iteration over what a source discovers."""
 
 import asyncio
+import json
+import queue
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source, SpiderSource
+from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source, SpiderSource, Unreadable
+from lightmeter.harvest.sources.registry import provider_of
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -19,11 +25,15 @@ _BATCH_SIZE = 64
 _BATCH_AGE_S = 0.5
 
 
+class SourceFailed(Exception):
+    """The source cannot be read further; the message says why."""
+
+
 class Discovery:
     """Asynchronous iterator over request items: pending ones of earlier runs, then those that the source discovers.
 
-    The source is iterated in batches, in a thread if it blocks. Each batch is committed to the catalogue before its
-    items are returned, and the next one is discovered meanwhile.
+    The source is iterated in a thread, at most one batch ahead. Each batch is committed to the catalogue before its
+    items are returned.
 
     Args:
         writer: Writes discovered items to the catalogue.
@@ -45,58 +55,68 @@ class Discovery:
     ) -> None:
         self.source, self.query = source, query
         self._writer, self._pending, self._cursor, self._remaining = writer, pending, cursor, limit
+        self._saving = asyncio.Lock()
 
     async def __aiter__(self) -> AsyncIterator[RequestItem]:
         """Yield request items.
 
         Raises:
-            Exception: The source failed.
+            SourceFailed: The source failed; what it yielded before is saved.
         """
         for item in self._pending:
             yield item
         if self.source is None or isinstance(self.source, SpiderSource):
             return
-        items = self.source.discover(self.query, self._cursor)
-        next_batch: asyncio.Future[_Batch] | None = self._next_batch(items)
+        feed = _Feed(partial(self.source.discover, self.query, self._cursor))
         try:
-            while next_batch is not None:
-                batch = await next_batch
-                requests = await self.save(batch.items, batch.cursor)
-                next_batch = None if batch.last or self.limit_reached else self._next_batch(items)
-                for request in requests:
+            last = False
+            while not (last or self.limit_reached):
+                size = _BATCH_SIZE if self._remaining is None else min(_BATCH_SIZE, self._remaining)
+                batch = await _in_daemon_thread(partial(feed.next_batch, size))
+                for request in await self.save(batch.items, batch.cursor):
                     yield request
+                if batch.error is not None:
+                    raise self._source_failed(batch.error) from batch.error
+                last = batch.last
         finally:
-            if next_batch is not None:  # the crawl was stopped
-                next_batch.cancel()
+            feed.close()
 
     def start_pages(self) -> Iterator["Request"]:
-        """Yield the requests that a website starts with; none for other sources."""
-        if isinstance(self.source, SpiderSource):
-            yield from self.source.start(self.query)
+        """Yield the requests that a website starts with; none for other sources.
 
-    async def save(self, items: list[Sighting], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
+        Raises:
+            SourceFailed: The source failed.
+        """
+        if not isinstance(self.source, SpiderSource):
+            return
+        try:
+            yield from self.source.start(self.query)
+        except Exception as error:
+            raise self._source_failed(error) from error
+
+    async def save(self, items: list[Sighting | Unreadable], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
         """Save discovered items up to the limit and return those to download."""
-        items = items[: self._remaining]
-        if not items and cursor is None:
-            return []
-        saved = await asyncio.wrap_future(self._writer.save_items(items, cursor))
-        if self._remaining is not None:
-            self._remaining -= len(saved.states)
-        return saved.requests
+        requests: list[RequestItem] = []
+        async with self._saving:  # of several pages at once none may exceed the limit
+            while (items or cursor is not None) and not self.limit_reached:
+                part, items = items[: self._remaining], items[len(items[: self._remaining]) :]
+                saved = await asyncio.wrap_future(self._writer.save_items(part, None if items else cursor))
+                cursor = cursor if items else None
+                requests += saved.requests
+                if self._remaining is not None:
+                    self._remaining -= len(saved.states)
+        return requests
 
     @property
     def limit_reached(self) -> bool:
         """Whether the maximum number of new sightings is reached."""
         return self._remaining is not None and self._remaining <= 0
 
-    def _next_batch(
-        self, items: Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]
-    ) -> "asyncio.Future[_Batch]":
-        """Start to collect the next batch."""
-        size = _BATCH_SIZE if self._remaining is None else min(_BATCH_SIZE, self._remaining)
-        if isinstance(items, AsyncIterator):
-            return asyncio.ensure_future(_Batch(size).collect_async(items))
-        return _in_daemon_thread(lambda: _Batch(size).collect(items))
+    def _source_failed(self, error: BaseException) -> SourceFailed:
+        """Return the exception with a message for people; a programming error names the package."""
+        if isinstance(error, LightmeterError):
+            return SourceFailed(str(error))
+        return SourceFailed(f"{type(error).__name__}: {error} ({provider_of(self.source)})")
 
 
 @dataclass
@@ -106,39 +126,100 @@ class _Batch:
     Attributes:
         cursor: Checkpoint behind the items.
         last: Whether the source has no more items.
+        error: Exception that ended the source.
     """
 
-    size: int
-    items: list[Sighting] = field(default_factory=list)
+    items: list[Sighting | Unreadable] = field(default_factory=list)
     cursor: dict[str, Any] | None = None
     last: bool = False
-    _started: float = field(default_factory=time.monotonic)
+    error: BaseException | None = None
 
-    def collect(self, items: Iterator[Sighting | Checkpoint]) -> "_Batch":
-        for item in items:
-            if self._add(item):
-                return self
-        self.last = True
-        return self
 
-    async def collect_async(self, items: AsyncIterator[Sighting | Checkpoint]) -> "_Batch":
+@dataclass(frozen=True)
+class _End:
+    """Stands behind the last item of a source."""
+
+    error: BaseException | None = None
+
+
+class _Closed(Exception):
+    """Nobody reads the feed any longer."""
+
+
+class _Feed:
+    """Iterates a source in a daemon thread: unlike `asyncio.to_thread`, a source that blocks does not delay the exit.
+
+    Args:
+        discover: Returns the source's iterator; an asynchronous one gets an event loop of its own.
+    """
+
+    def __init__(self, discover: Callable[[], Any]) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(_BATCH_SIZE)
+        self._closed = False
+        threading.Thread(target=self._run, args=(discover,), name="discovery", daemon=True).start()
+
+    def next_batch(self, size: int) -> _Batch:
+        """Wait for the next items; after the first one no longer than half a second for others."""
+        batch, deadline = _Batch(), None
+        while len(batch.items) < size:
+            try:
+                item = self._items.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if isinstance(item, _End):
+                batch.last, batch.error = True, item.error
+                break
+            if isinstance(item, Checkpoint) and _is_json(item.cursor):
+                batch.cursor = item.cursor
+                break
+            if isinstance(item, Checkpoint):
+                item = Unreadable("checkpoint", "its cursor is not JSON")
+            batch.items.append(item)
+            deadline = deadline or time.monotonic() + _BATCH_AGE_S
+        return batch
+
+    def close(self) -> None:
+        """End the thread with its next item."""
+        self._closed = True
+        with suppress(queue.Empty):
+            while True:
+                self._items.get_nowait()
+        with suppress(queue.Full):
+            self._items.put_nowait(_End())  # wakes a thread that waits for a batch
+
+    def _run(self, discover: Callable[[], Any]) -> None:
+        error: BaseException | None = None
+        try:
+            items = discover()
+            if isinstance(items, AsyncIterator):
+                asyncio.run(self._put_all(items))
+            else:
+                for item in items:
+                    self._put(item)
+        except _Closed:
+            return
+        except BaseException as exception:  # noqa: BLE001 - raised where the batch is awaited
+            error = exception
+        self._items.put(_End(error))
+
+    async def _put_all(self, items: AsyncIterator[Any]) -> None:
         async for item in items:
-            if self._add(item):
-                return self
-        self.last = True
-        return self
+            self._put(item)
 
-    def _add(self, item: Sighting | Checkpoint) -> bool:
-        """Add an item; return whether the batch is complete."""
-        if isinstance(item, Checkpoint):
-            self.cursor = item.cursor
-            return True
-        self.items.append(item)
-        return len(self.items) >= self.size or time.monotonic() - self._started > _BATCH_AGE_S
+    def _put(self, item: Any) -> None:
+        self._items.put(item)
+        if self._closed:
+            raise _Closed
+
+
+def _is_json(cursor: object) -> bool:
+    try:
+        return bool(json.dumps(cursor, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _in_daemon_thread(function: Callable[[], _Batch]) -> "asyncio.Future[_Batch]":
-    """Run a function in a daemon thread: unlike `asyncio.to_thread`, a source that blocks does not delay the exit."""
     future: Future[_Batch] = Future()
 
     def run() -> None:
@@ -148,5 +229,5 @@ def _in_daemon_thread(function: Callable[[], _Batch]) -> "asyncio.Future[_Batch]
             except BaseException as error:  # noqa: BLE001 - raised where the batch is awaited
                 future.set_exception(error)
 
-    threading.Thread(target=run, name="discovery", daemon=True).start()
+    threading.Thread(target=run, name="discovery-batch", daemon=True).start()
     return asyncio.wrap_future(future)

@@ -24,6 +24,7 @@ from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
 from lightmeter.harvest.crawl.settings import rate_limiter
 from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.sources.registry import load_source
 from lightmeter.project import Project
 from lightmeter.settings import first_error
 
@@ -195,8 +196,7 @@ def _crawl_plan(project: Project, engine: Engine, run: int, lease: Lease) -> Cra
 
 
 def _load_source(project: Project, name: str) -> Source:
-    source_class: type[Source] = plugins.get("sources", name).load()
-    source = source_class(project.settings)
+    source = load_source(plugins.get("sources", name))(project.settings)
     if source.rate_limit is not None:
         source.rate_limiter = rate_limiter(project, source.rate_limit)
     return source

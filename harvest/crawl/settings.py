@@ -47,6 +47,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "COOKIES_ENABLED": False,
         "REFERRER_POLICY": "no-referrer",
         "HTTPERROR_ALLOW_ALL": True,  # every response becomes an outcome
+        "URLLENGTH_LIMIT": 0,  # Scrapy drops longer URLs without a word; records are bounded by their cleaning
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
         "TELNETCONSOLE_ENABLED": False,

@@ -2,30 +2,30 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request
-from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
+from lightmeter.harvest.addresses import InvalidAddress, parse_address
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.crawl.discovery import Discovery
+from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.crawl.opt_outs import page_opt_out
 from lightmeter.harvest.crawl.reasons import failure_reason, is_success, status_reason
 from lightmeter.harvest.crawl.worker_pool import WorkerPool
-from lightmeter.harvest.sources.base import Sighting, SpiderSource
+from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.scheduler import HostScheduler
 
-_SOURCE_FAILED, _CANNOT_STORE = "source failed", "cannot store"
+_CANNOT_STORE = "cannot store"
 _PLACEHOLDER_MAX_BYTES = 4096
 _PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
     "d835884373f4d6c8f24742ceabe74946",  # imgur: 161 × 81, "The image you are requesting does not exist"
@@ -94,33 +94,44 @@ class HarvestSpider(scrapy.Spider):
     ) -> None:
         super().__init__()
         self.discovery, self.writer, self.workers, self.in_flight = discovery, writer, workers, in_flight
-        self._problem: str | None = None
+        self._open: dict[int, RequestItem] = {}
+        self._source_problem: str | None = None
+        self._page_problem: str | None = None
         self._cannot_store: str | None = None
         self.writer.on_error = self._fail_from_thread
 
     async def start(self) -> AsyncIterator[Request]:
-        """Yield a request for each item, no faster than the scheduler accepts them, and a website's start pages."""
+        """Yield a request for each item, no faster than the scheduler accepts them, and a website's start pages.
+
+        If the source fails, the photographs that it yielded before are still downloaded.
+        """
         try:
             async for item in self.discovery:
-                yield self.photo_request(item)
+                for request in self.photo_requests([item]):
+                    yield request
                 await self._scheduler_ready()
             for request in self.discovery.start_pages():
-                yield self._page_request(request)
-        except Exception as error:
-            self._problem = error_message(error)
+                for page_request in self._page_requests(request):
+                    yield page_request
+        except SourceFailed as error:
+            self._source_problem = error_message(error)
             self.logger.exception("discovery failed")
-            raise CloseSpider(_SOURCE_FAILED) from error
+        except Exception as error:  # noqa: BLE001 - of the catalogue
+            self.fail(error)
 
-    def photo_request(self, item: RequestItem) -> Request:
-        """Return the request that downloads an item."""
-        return Request(
-            item.media_url,
-            callback=self.parse_photo,
-            errback=self.on_photo_error,
-            cb_kwargs={"item": item},
-            headers={"Accept-Encoding": "identity"},  # the bytes exactly as stored on the server
-            dont_filter=True,
-        )
+    def photo_requests(self, items: Iterable[RequestItem]) -> Iterator[Request]:
+        """Yield the requests that download items; an item that cannot be requested fails."""
+        for item in items:
+            self._open[item.sighting_id] = item
+            headers = {"Accept-Encoding": "identity"}  # the bytes exactly as stored on the server
+            if item.authorisation:
+                headers["Authorization"] = item.authorisation
+            try:
+                request = Request(item.media_url, cb_kwargs={"item": item}, headers=headers, dont_filter=True)
+            except Exception as error:  # noqa: BLE001 - URLs of strangers
+                self.finish(FetchOutcome(item, SightingState.FAILED, f"invalid address: {error}"))
+                continue
+            yield request.replace(callback=self.parse_photo, errback=self.on_photo_error)
 
     def parse_photo(self, response: Response, item: RequestItem) -> Iterator[DownloadedPhoto]:
         """Yield the downloaded bytes, or record why there are none."""
@@ -137,30 +148,46 @@ class HarvestSpider(scrapy.Spider):
         self.finish(FetchOutcome(failure.request.cb_kwargs["item"], *failure_reason(failure.value)))  # type: ignore[attr-defined]
 
     async def parse_page(self, response: Response, source: SpiderSource, query: Any) -> AsyncIterator[Request]:
-        """Yield requests for the photographs and links of a website's page."""
+        """Yield requests for the photographs and links of a website's page; what was parsed before an error is kept."""
         if not is_success(response):
-            self._problem = self._problem or f"{response.url} answered HTTP {response.status}"
+            self._record_page_problem(response.url, f"HTTP {response.status}")
             return
         opt_out = page_opt_out(response)
-        photos: list[Sighting] = []
-        for result in source.parse(response, query):
-            if isinstance(result, Sighting):
-                photos.append(result)
+        items: list[Sighting | Unreadable] = []
+        for result in self._parsed(response, source, query):
+            if not isinstance(result, Request):
+                items.append(result)
             elif opt_out.follow and not self.discovery.limit_reached:
-                yield self._page_request(result)
-        for item in await self.discovery.save(photos):
-            if opt_out.reason:
+                for request in self._page_requests(result):
+                    yield request
+        try:
+            requests = await self.discovery.save(items)
+        except Exception as error:  # noqa: BLE001 - of the catalogue
+            self.fail(error)
+            return
+        if opt_out.reason:
+            for item in requests:
                 self.finish(FetchOutcome(item, SightingState.REFUSED, opt_out.reason))
-            else:
-                yield self.photo_request(item)
+        else:
+            for request in self.photo_requests(requests):
+                yield request
+
+    def _parsed(self, response: Response, source: SpiderSource, query: Any) -> Iterator[Any]:
+        """Yield what a source makes of a page, until it fails."""
+        try:
+            yield from source.parse(response, query)
+        except Exception as error:
+            self.logger.exception("%s cannot be parsed", response.url)
+            self._record_page_problem(response.url, f"cannot be parsed ({type(error).__name__}: {error})")
 
     def on_page_error(self, failure: Failure) -> None:
-        """Remember the first page that could not be downloaded; the run continues with the others."""
+        """Record a page that could not be downloaded; the run continues with the others."""
         _, reason = failure_reason(failure.value)
-        self._problem = self._problem or f"{failure.request.url}: {reason}"  # type: ignore[attr-defined]
+        self._record_page_problem(failure.request.url, reason)  # type: ignore[attr-defined]
 
     def finish(self, outcome: FetchOutcome) -> None:
         """Record the outcome of an item and free its in-flight slot."""
+        self._open.pop(outcome.item.sighting_id, None)
         self.writer.save_outcome(outcome)
         self.in_flight.release(outcome.item)
 
@@ -176,17 +203,36 @@ class HarvestSpider(scrapy.Spider):
         reactor.callFromThread(self.fail, error)
 
     def closed(self, reason: str) -> None:
-        """Set the result from Scrapy's reason: ``finished``, ``shutdown`` (Ctrl-C) or the one of `start`."""
+        """Set the result from Scrapy's reason: ``finished``, ``shutdown`` (Ctrl-C) or that of `fail`."""
         if self._cannot_store is not None:
             self.result = RunState.FAILED, self._cannot_store
-        elif reason == _SOURCE_FAILED or (reason == "finished" and self._problem and not self.writer.counts):
-            self.result = RunState.FAILED, self._problem
         elif reason == "finished":
-            self.result = RunState.FINISHED, self._problem
+            for item in list(self._open.values()):  # whatever a component dropped without a word
+                self.finish(FetchOutcome(item, SightingState.FAILED, "request dropped"))
+            nothing = self._page_problem and not self.writer.counts
+            state = RunState.FAILED if self._source_problem or nothing else RunState.FINISHED
+            self.result = state, self._source_problem or self._page_problem
 
-    def _page_request(self, request: Request) -> Request:
-        arguments = {"source": self.discovery.source, "query": self.discovery.query}
-        return request.replace(callback=self.parse_page, errback=self.on_page_error, cb_kwargs=arguments)
+    def _page_requests(self, request: Request) -> Iterator[Request]:
+        """Yield the request of a page, with credentials in a header instead of the URL."""
+        try:
+            address = parse_address(request.url)
+        except InvalidAddress as error:
+            self._record_page_problem(request.url, f"invalid address: {error}")
+            return
+        page = request.replace(
+            url=address.url,
+            callback=self.parse_page,
+            errback=self.on_page_error,
+            cb_kwargs={"source": self.discovery.source, "query": self.discovery.query},
+        )
+        if address.authorisation:
+            page.headers["Authorization"] = address.authorisation
+        yield page
+
+    def _record_page_problem(self, url: str, reason: str) -> None:
+        self._page_problem = self._page_problem or f"{url}: {reason}"
+        self.writer.save_items([Unreadable(url, reason)], None)
 
     async def _scheduler_ready(self) -> None:
         """Wait until the scheduler accepts requests, so that discovery is never far ahead of the downloads."""

@@ -4,15 +4,16 @@ The plugin lists photographs; the engine downloads, retries, limits the request 
 filters, writes the catalogue and reports progress.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lightmeter import __version__
+from lightmeter.errors import LightmeterError
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -104,6 +105,61 @@ class Checkpoint:
     """
 
     cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something at a source that cannot be read: a folder without permission, a page, a broken record of a list.
+
+    The run counts it, names its location and continues.
+
+    Attributes:
+        location: Where it is, for example a path, a URL, or a file with a line number.
+        reason: Why it cannot be read.
+    """
+
+    location: str
+    reason: str
+
+
+Item = Sighting | Checkpoint | Unreadable
+"""What `Source.discover` yields."""
+
+Record = TypeVar("Record")
+
+
+def convert_record(
+    convert: Callable[[Record], Sighting | Unreadable | Iterable[Sighting | Unreadable] | None],
+    record: Record,
+    location: str,
+) -> Iterator[Sighting | Unreadable]:
+    """Yield the photographs of one record of a service or list; a record that cannot be converted is `Unreadable`.
+
+    Args:
+        convert: Returns the photographs of a record; None if it has none.
+        record: The record.
+        location: Where the record is, for example ``page 3, photograph 17``.
+
+    Raises:
+        LightmeterError: The service itself refuses or does not answer.
+
+    Example:
+        >>> def convert(record):
+        ...     return Sighting(source_id=record["id"], media_url=record["url"])
+        >>> records = [{"id": "1", "url": "https://example.org/1.jpg"}, {"id": "2"}]
+        >>> [type(item).__name__ for record in records for item in convert_record(convert, record, "list.json")]
+        ['Sighting', 'Unreadable']
+    """
+    try:
+        result = convert(record)
+        if isinstance(result, Sighting | Unreadable):
+            yield result
+        elif result is not None:
+            yield from result
+    except LightmeterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - strangers' records raise anything
+        yield Unreadable(location, f"the record has another form ({type(error).__name__}: {error})")
 
 
 class SourceQuery(BaseModel):
@@ -212,12 +268,11 @@ class Source:
         """Return the number of photographs if it is known beforehand, for the progress bar."""
         return None
 
-    def discover(
-        self, query: Any, cursor: Cursor | None
-    ) -> Iterator[Sighting | Checkpoint] | AsyncIterator[Sighting | Checkpoint]:
-        """Yield the photographs that exist, and checkpoints.
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item] | AsyncIterator[Item]:
+        """Yield the photographs that exist, checkpoints, and what cannot be read.
 
-        The method may block: the engine runs it in a thread. It may also be an async generator.
+        The method may block: the engine runs it in a thread. It may also be an async generator. An exception ends the
+        discovery; what was yielded before is kept. `convert_records` guards the conversion of single records.
 
         Args:
             query: Instance of ``Query``.
@@ -241,8 +296,8 @@ class SpiderSource(Source):
         """Yield the first requests."""
         raise NotImplementedError
 
-    def parse(self, response: "Response", query: Any) -> Iterator["Sighting | Request"]:
-        """Yield the photographs on a page, and requests for further pages."""
+    def parse(self, response: "Response", query: Any) -> Iterator["Sighting | Unreadable | Request"]:
+        """Yield the photographs on a page, requests for further pages, and what cannot be read on it."""
         raise NotImplementedError
 
 

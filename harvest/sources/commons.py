@@ -2,24 +2,27 @@
 
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from html import unescape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.addresses import check_web_address, host_of
 from lightmeter.harvest.sources.base import (
     Checkpoint,
     Cursor,
+    Item,
     Medium,
     Option,
     Sighting,
     Source,
     SourceQuery,
+    convert_record,
     user_agent,
 )
-from lightmeter.harvest.sources.photo_metadata import parse_time
+from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text, parse_time
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_after, retry_when_busy
 
 if TYPE_CHECKING:
@@ -63,15 +66,14 @@ class Commons(Source):
         def _single_list(self) -> "Commons.Query":
             if bool(self.category) == bool(self.search):
                 raise ValueError("name one of --category, --search")
-            if urlsplit(self.api).scheme not in {"http", "https"}:
-                raise ValueError(f"{self.api} is not a web address")
+            check_web_address(self.api)
             return self
 
     def site(self, query: Any) -> str:
         """Return ``commons``, with the host of another wiki."""
-        return self.name if query.api == COMMONS else f"{self.name}:{urlsplit(query.api).netloc}"
+        return self.name if query.api == COMMONS else f"{self.name}:{host_of(query.api)}"
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield photographs with a checkpoint after each batch of 50."""
         import httpx
 
@@ -83,8 +85,10 @@ class Commons(Source):
             wiki = _Wiki(http, query.api)
             batches = _category_batches if query.category else _search_batches
             for pages, concept, batch_cursor in batches(wiki, query, cursor):
+                convert = partial(_item, concept=concept, medium=query.medium)
                 for page in pages:
-                    yield from _items(page, concept, query.medium)
+                    title = page.get("title") if isinstance(page, dict) else page
+                    yield from convert_record(convert, page, f"{query.api}, {concept}, page {title}")
                 yield Checkpoint(batch_cursor)
 
 
@@ -106,12 +110,13 @@ class _Wiki:
 
         A batch may need several requests, each returning some of the properties, until ``batchcomplete``.
         """
-        pages: dict[str, Page] = {}
+        pages: dict[str, Any] = {}
         while True:
             document = self.query(**params, **_FILE_PARAMS, **(position or {}))
-            for page in document.get("query", {}).get("pages", []):
-                pages[page["title"]] = pages.get(page["title"], {}) | page
-            position = document.get("continue")
+            for page in as_list(as_dict(document.get("query")).get("pages")):
+                key = str(page.get("title")) if isinstance(page, dict) else f"{page}"
+                pages[key] = pages[key] | page if isinstance(page, dict) and key in pages else page
+            position = _next_position(document, position)
             if document.get("batchcomplete") or position is None:
                 yield list(pages.values()), position
                 pages = {}
@@ -124,9 +129,11 @@ class _Wiki:
         position: dict[str, Any] | None = {}
         while position is not None:
             document = self.query(**params, **position)
-            for member in document.get("query", {}).get("categorymembers", []):
-                yield member["title"].partition(":")[2]
-            position = document.get("continue")
+            for member in map(as_dict, as_list(as_dict(document.get("query")).get("categorymembers"))):
+                title = as_text(member.get("title"))
+                if title:
+                    yield title.partition(":")[2]
+            position = _next_position(document, position)
 
     def query(self, **params: Any) -> dict[str, Any]:
         """Return the response of ``action=query``.
@@ -150,15 +157,29 @@ class _Wiki:
         if response.is_error:
             raise LightmeterError(f"{self._url} answered HTTP {response.status_code}")
         try:
-            document: dict[str, Any] = response.json()
-        except ValueError as error:
+            document = response.json()
+        except (ValueError, RecursionError) as error:
             raise RetryLater("a response that is not JSON") from error
-        problem = document.get("error")
-        if problem and problem.get("code") in _BUSY_CODES:
+        if not isinstance(document, dict):
+            raise RetryLater("a response that is not a JSON object")
+        problem = as_dict(document.get("error"))
+        if problem.get("code") in _BUSY_CODES:
             raise RetryLater(problem["code"], pause_s)
         if problem:
             raise LightmeterError(f"The wiki refused: {problem.get('info', problem)}")
         return document
+
+
+def _next_position(document: dict[str, Any], position: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the position behind an answer; None behind the last one.
+
+    Raises:
+        LightmeterError: The wiki repeats the position, so that the list would never end.
+    """
+    following: dict[str, Any] | None = as_dict(document.get("continue")) or None
+    if following is not None and following == position:
+        raise LightmeterError("The wiki repeats a page of the list; ask its operators")
+    return following
 
 
 def _search_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
@@ -191,25 +212,29 @@ def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterato
         position = None
 
 
-def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[Sighting]:
-    """Yield the photograph of a file page; nothing for drawings, sounds and missing files."""
-    info = (page.get("imageinfo") or [{}])[0]
+def _item(page: Page, concept: str, medium: Medium | None) -> Sighting | None:
+    """Return the photograph of a file page; None for drawings, sounds and missing files."""
+    info = next(map(as_dict, as_list(page.get("imageinfo"))), {})
     if info.get("mime") not in MEDIA_TYPES:
-        return
-    fields = {name: _plain_text(entry.get("value")) for name, entry in (info.get("extmetadata") or {}).items()}
-    owner = fields.get("Artist") or info.get("user")
+        return None
+    extended = as_dict(info.get("extmetadata"))
+    fields = {name: _plain_text(as_dict(entry).get("value")) for name, entry in extended.items()}
+    owner = fields.get("Artist") or as_text(info.get("user"))
     licence = fields.get("LicenseUrl") or fields.get("License") or fields.get("LicenseShortName")
     credit = (fields.get("Attribution") or owner, fields.get("LicenseShortName") or licence, "via Wikimedia Commons")
-    title = page["title"].partition(":")[2]
-    yield Sighting(
-        source_id=str(page["pageid"]),
-        media_url=info["url"],
-        page_url=info.get("descriptionurl"),
-        file=title,
+    title = (as_text(page.get("title")) or "").partition(":")[2]
+    page_id = as_text(page.get("pageid"))
+    if page_id is None:
+        raise ValueError("the page has no pageid")
+    return Sighting(
+        source_id=page_id,
+        media_url=as_text(info.get("url")),
+        page_url=as_text(info.get("descriptionurl")),
+        file=title or None,
         owner=owner,
         licence=licence,
         attribution=", ".join(part for part in credit if part),
-        title=fields.get("ObjectName") or title,
+        title=fields.get("ObjectName") or title or None,
         tags=tuple(tag for tag in (fields.get("Categories") or "").split("|") if tag),
         medium=medium,
         concepts=(concept,),
@@ -222,12 +247,12 @@ def _items(page: Page, concept: str, medium: Medium | None) -> Iterator[Sighting
 def _exif(metadata: Any) -> dict[str, Any]:
     """Return tags by name; the first value of a list, for example of several ISO speeds."""
     tags: dict[str, Any] = {}
-    for entry in metadata or []:
-        value = entry.get("value")
+    for entry in map(as_dict, as_list(metadata)):
+        name, value = as_text(entry.get("name")), entry.get("value")
         while isinstance(value, list):
             value = value[0].get("value") if value and isinstance(value[0], dict) else None
-        if value is not None:
-            tags[str(entry.get("name"))] = value
+        if name and value is not None:
+            tags[name] = value
     return tags
 
 

@@ -6,27 +6,41 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.sources.base import (
     Argument,
-    Checkpoint,
     Cursor,
     InputFile,
     InputFolder,
+    Item,
     Option,
     Sighting,
     Source,
     SourceQuery,
     SourceRegion,
+    Unreadable,
 )
-from lightmeter.harvest.sources.photo_metadata import credit_line, items_with_checkpoints, parse_time
+from lightmeter.harvest.sources.photo_metadata import (
+    as_dict,
+    as_list,
+    as_text,
+    credit_line,
+    items_with_checkpoints,
+    parse_time,
+    web_url,
+)
 
 _CHUNK_SIZE = 1 << 20
-_SEPARATORS = re.compile(r"[\s,:]*")
+_MAX_MEMBER_LENGTH = 4 << 20
+_MAX_COORDINATE = 1 << 31
+_SEPARATORS = " ,:\n\r\t"
+_KEY = re.compile(r'"\d+"\s{0,9}:')
+_DECODER = json.JSONDecoder()
 
 Record = dict[str, Any]
+Member = tuple[str, Any]
+"""Key and value."""
 
 
 class Ffhq(Source):
@@ -47,69 +61,70 @@ class Ffhq(Source):
             "in_the_wild", "Whole photographs (in_the_wild) or aligned faces (image)."
         )
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield the photographs in the order of the list."""
-        return items_with_checkpoints(read_records(query.file), partial(_item, query=query), cursor, every=200)
+        convert = partial(_item, query=query)
+        return items_with_checkpoints(read_members(query.file), convert, cursor, location=str(query.file), every=200)
 
 
-def read_records(file: Path) -> Iterator[tuple[str, Record]]:
+def read_members(file: Path) -> Iterator[Member | Unreadable]:
     """Yield the members of a JSON object without reading the whole file (267 MB) into memory.
 
+    A member that is not JSON is skipped up to the next key.
+
     Raises:
-        UsageError: The file is not an object of objects.
+        UsageError: The file is not an object.
     """
-    invalid = UsageError(f"{file} is not FFHQ's ffhq-dataset-v2.json: an object with a record for each photograph.")
-    try:
-        with file.open(encoding="utf-8") as stream:
-            text = stream.read(_CHUNK_SIZE).lstrip()
-            if not text.startswith("{"):
-                raise invalid
-            text = text[1:]
-            while True:
-                end = 0
-                for number, record, end in _complete_members(text):  # noqa: B007 - end of the last member
-                    yield number, record
+    with file.open(encoding="utf-8-sig", errors="replace") as stream:
+        text = stream.read(_CHUNK_SIZE).lstrip()
+        if not text.startswith("{"):
+            raise UsageError(f"{file} is not FFHQ's ffhq-dataset-v2.json: an object with a record for each photograph.")
+        start, is_complete, skipped = 1, False, 0
+        while True:
+            member, end = _next_member(text, start)
+            if member is not None:
+                yield member
+                start = end
+            elif len(text) - start < _MAX_MEMBER_LENGTH and not is_complete:
                 chunk = stream.read(_CHUNK_SIZE)
-                if not chunk:
-                    break
-                text = text[end:] + chunk
-            if text[end:].strip(", \n\r\t") != "}":
-                raise invalid
-    except UnicodeDecodeError as error:
-        raise invalid from error
+                text, start, is_complete = text[start:] + chunk, 0, not chunk
+            elif text[start:].strip(_SEPARATORS) in ("", "}"):
+                return
+            else:
+                skipped += 1
+                shown = text[start : start + 50]
+                yield Unreadable(f"{file}, broken member {skipped}", f"it is not JSON: {shown!r}")
+                following = _KEY.search(text, _skip_separators(text, start) + 1)
+                start = following.start() if following else len(text)
 
 
-def _complete_members(text: str) -> Iterator[tuple[str, Record, int]]:
-    """Yield the complete members in a piece of JSON, with the index behind each."""
-    decoder, start = json.JSONDecoder(), 0
-    while True:
-        try:
-            key, end = decoder.raw_decode(text, _skip_separators(text, start))
-            record, end = decoder.raw_decode(text, _skip_separators(text, end))
-        except json.JSONDecodeError:
-            return
-        if not isinstance(key, str) or not isinstance(record, dict):
-            return
-        yield key, record, end
-        start = end
+def _next_member(text: str, start: int) -> tuple[Member | None, int]:
+    """Return the member at an index and the index behind it; None if there is no complete one."""
+    try:
+        key, end = _DECODER.raw_decode(text, _skip_separators(text, start))
+        value, end = _DECODER.raw_decode(text, _skip_separators(text, end))
+    except (ValueError, RecursionError):
+        return None, start
+    return (str(key), value), end
 
 
 def _skip_separators(text: str, start: int) -> int:
-    match = _SEPARATORS.match(text, start)
-    return match.end() if match else start
+    while start < len(text) and text[start] in _SEPARATORS:
+        start += 1
+    return start
 
 
-def _item(member: tuple[str, Record], query: Any) -> Sighting:
+def _item(member: Member, query: Any) -> Sighting:
     number, record = member
-    metadata, image = record.get("metadata") or {}, record.get(query.kind) or {}
-    owner, title = metadata.get("author") or None, metadata.get("photo_title") or None
+    metadata, image = as_dict(record.get("metadata")), as_dict(record.get(query.kind))
+    owner, title = as_text(metadata.get("author")), as_text(metadata.get("photo_title"))
     return Sighting(
         source_id=f"{query.kind}/{number}",
         media_url=_media_url(image, query.images),
-        page_url=metadata.get("photo_url"),
+        page_url=as_text(metadata.get("photo_url")),
         file=PurePosixPath(str(image.get("file_path") or "")).name or None,
         owner=owner,
-        licence=metadata.get("license_url") or metadata.get("license"),
+        licence=as_text(metadata.get("license_url")) or as_text(metadata.get("license")),
         attribution=credit_line(title, owner, "Flickr"),
         title=title,
         published_at=parse_time(metadata.get("date_uploaded")),
@@ -121,8 +136,7 @@ def _item(member: tuple[str, Record], query: Any) -> Sighting:
 def _media_url(image: Record, folder: Path | None) -> str | None:
     """Return the URL of an image: on the web, or in the folder and never outside it."""
     if folder is None:
-        url = str(image.get("file_url") or "")
-        return url if urlsplit(url).scheme in {"http", "https"} else None
+        return web_url(image.get("file_url"))
     path = PurePosixPath(str(image.get("file_path") or ""))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         return None
@@ -130,13 +144,21 @@ def _media_url(image: Record, folder: Path | None) -> str | None:
 
 
 def _faces(image: Record) -> Iterator[SourceRegion]:
-    """Yield the face: its box, or the bounding box of its landmarks."""
-    landmarks = image.get("face_landmarks") or []
-    box = image.get("face_rect")
-    if not box and landmarks:
-        xs, ys = zip(*landmarks, strict=True)
+    """Yield the face: its box, or the bounding box of its landmarks; none if they are not numbers."""
+    landmarks = as_list(image.get("face_landmarks"))
+    box = _numbers(image.get("face_rect"), 4)
+    points = [_numbers(point, 2) for point in landmarks]
+    if not box and points and all(points):
+        xs, ys = zip(*points, strict=True)
         box = [min(xs), min(ys), max(xs), max(ys)]
     if box:
         left, top, right, bottom = (round(value) for value in box)
         details = {"landmarks": landmarks} | ({"quad": image["face_quad"]} if image.get("face_quad") else {})
         yield SourceRegion("face", left, top, right - left, bottom - top, details)
+
+
+def _numbers(value: Any, count: int) -> list[float]:
+    """Return a list of finite numbers; an empty one for anything else."""
+    numbers = as_list(value)
+    valid = [number for number in numbers if isinstance(number, int | float) and abs(number) < _MAX_COORDINATE]
+    return valid if len(valid) == len(numbers) == count else []

@@ -1,7 +1,9 @@
 """MIRFLICKR-25000 and MIRFLICKR-1M on disk (M. J. Huiskes, M. S. Lew: *The MIR Flickr Retrieval Evaluation*, 2008)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,15 +14,19 @@ from lightmeter.harvest.sources.base import (
     Checkpoint,
     Cursor,
     InputFolder,
+    Item,
     Medium,
     Option,
     Sighting,
     Source,
     SourceQuery,
+    convert_record,
 )
+from lightmeter.harvest.sources.local_files import path_id, read_small_file
 from lightmeter.harvest.sources.photo_metadata import credit_line
 
-_LABEL_AND_VALUE = re.compile(r"(?P<label>[A-Z][\w ]+?)\s*:\s*(?P<value>.*)")
+_LABEL = re.compile(r"[A-Z][\w ]+")
+_MAX_LINES, _MAX_DIGITS = 2000, 18
 
 
 class Mirflickr(Source):
@@ -43,7 +49,7 @@ class Mirflickr(Source):
                 raise ValueError(f"{path} contains neither im1.jpg … nor images/")
             return path
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield the images by folder and number, with a checkpoint after each folder."""
         done = cursor["folder"] if cursor else None
         for folder in _image_folders(query.path):
@@ -52,7 +58,7 @@ class Mirflickr(Source):
                 done = None if name == done else done
                 continue
             for image in sorted(folder.glob("*.jpg"), key=_number):
-                yield _item(image, query)
+                yield from convert_record(partial(_item, query=query), image, str(image))
             yield Checkpoint({"folder": name})
 
 
@@ -63,22 +69,24 @@ def read_pairs(file: Path) -> dict[str, str]:
     are stored as ``Label #2`` and so on.
     """
     pairs: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+
+    def add(label: str, value: str) -> None:
+        counts[label] += 1
+        pairs[f"{label} #{counts[label]}" if counts[label] > 1 else label] = value.strip()
+
     label = None
     for line in _lines(file):
-        match = _LABEL_AND_VALUE.fullmatch(line) if label is None else None
-        if match:
-            _add_pair(pairs, match["label"], match["value"])
-        elif line.startswith("-") and label is None:
-            label = line[1:].strip()
-        elif label is not None:
-            _add_pair(pairs, label, line)
+        if label is not None:
+            add(label, line)
             label = None
+        elif line.startswith("-"):
+            label = line[1:].strip()
+        else:
+            name, colon, value = line.partition(":")
+            if colon and _LABEL.fullmatch(name.rstrip()):
+                add(name.rstrip(), value)
     return pairs
-
-
-def _add_pair(pairs: dict[str, str], label: str, value: str) -> None:
-    count = sum(key == label or key.startswith(f"{label} #") for key in pairs)
-    pairs[f"{label} #{count + 1}" if count else label] = value.strip()
 
 
 def _image_folders(path: Path) -> list[Path]:
@@ -88,14 +96,11 @@ def _image_folders(path: Path) -> list[Path]:
 
 
 def _number(path: Path) -> int:
-    return int(re.sub(r"\D", "", path.stem) or 0)
+    return int(re.sub(r"\D", "", path.stem, flags=re.ASCII)[:_MAX_DIGITS] or 0)
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
+    return read_small_file(file).decode("utf-8", "replace").splitlines()[:_MAX_LINES]
 
 
 def _text_files(image: Path, top: Path, *kinds: str) -> Iterator[Path]:
@@ -120,7 +125,7 @@ def _item(image: Path, query: Any) -> Sighting:
     owner = pairs.get("Owner id") or pairs.get("Owner username") or pairs.get("Owner name")
     title = pairs.get("Picture title")
     return Sighting(
-        source_id=str(image.relative_to(query.path)),
+        source_id=path_id(image.relative_to(query.path)),
         media_url=image.as_uri(),
         page_url=pairs.get("Web url"),
         owner=owner,

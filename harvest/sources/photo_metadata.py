@@ -1,13 +1,15 @@
 """Metadata helpers that several sources share: credit lines, times, checkpoints, and Flickr's codes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from lightmeter.harvest import licences
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, Sighting
+from lightmeter.harvest.addresses import scheme_of
+from lightmeter.harvest.sources.base import Checkpoint, Cursor, Item, Record, Sighting, Unreadable, convert_record
 
-Row = TypeVar("Row")
+_MAX_DIGITS, _MAX_TIME_LENGTH = 18, 64
 
 FLICKR_LICENCES = {
     "0": licences.ALL_RIGHTS_RESERVED,
@@ -32,25 +34,63 @@ FLICKR_LICENCES = {
 
 
 def items_with_checkpoints(
-    rows: Iterable[Row], to_item: Callable[[Row], Sighting | None], cursor: Cursor | None, every: int = 100
-) -> Iterator[Sighting | Checkpoint]:
-    """Yield the items of a list from the cursor on, with a checkpoint after every ``every`` rows.
+    records: Iterable[Record],
+    convert: Callable[[Record], Sighting | Unreadable | None],
+    cursor: Cursor | None,
+    *,
+    location: str,
+    every: int = 100,
+) -> Iterator[Item]:
+    """Yield the items of a list from the cursor on, with a checkpoint after every ``every`` records.
 
     Args:
-        rows: All rows, always in the same order.
-        to_item: Returns the item of a row; None to skip the row.
+        records: All records, always in the same order; what cannot be read of them is passed on.
+        convert: Returns the item of a record; None to skip the record.
         cursor: Cursor of the last checkpoint.
-        every: Rows between two checkpoints.
+        location: The list, for records that cannot be converted.
+        every: Records between two checkpoints.
     """
     first = cursor["index"] if cursor else 0
-    for index, row in enumerate(rows):
+    for index, record in enumerate(records):
         if index < first:
             continue
-        item = to_item(row)
-        if item:
-            yield item
+        if isinstance(record, Unreadable):
+            yield record
+        else:
+            yield from convert_record(convert, record, f"{location}, record {index + 1}")
         if (index + 1) % every == 0:
             yield Checkpoint({"index": index + 1})
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """Return a JSON object; an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a JSON array; an empty one for any other value."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: Any) -> str | None:
+    """Return the text of a JSON string or number; None for any other value and for blanks."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return str(value)
+
+
+def web_url(value: Any) -> str | None:
+    """Return a URL of the web; None for any other, so that a stranger's list cannot name local files."""
+    text = as_text(value)
+    return text if text and scheme_of(text) in ("http", "https") else None
+
+
+def as_count(value: Any) -> int | None:
+    """Return a number of things, also from text such as ``1,234``; None if it is none."""
+    text = (as_text(value) or "").replace(",", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 def credit_line(title: str | None, owner: str | None, site: str | None) -> str | None:
@@ -63,7 +103,7 @@ def credit_line(title: str | None, owner: str | None, site: str | None) -> str |
 def parse_time(value: Any) -> datetime | None:
     """Return an ISO 8601 date or time; UTC if it has no zone, None if it is not one."""
     try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value)[:_MAX_TIME_LENGTH])
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
@@ -85,6 +125,9 @@ def flickr_content(value: Any) -> Any:
 def flickr_exif(photo: dict[str, Any]) -> dict[str, Any]:
     """Return the tags of a ``photos.getExif`` photo as ``tagspace:tag``; the first of several values counts."""
     tags: dict[str, Any] = {}
-    for entry in photo.get("exif", []):
-        tags.setdefault(f"{entry['tagspace']}:{entry['tag']}", flickr_content(entry.get("raw")))
+    for entry in map(as_dict, as_list(photo.get("exif"))):
+        tag, value = as_text(entry.get("tag")), flickr_content(entry.get("raw"))
+        if tag and value is not None:
+            tagspace = as_text(entry.get("tagspace"))
+            tags.setdefault(f"{tagspace}:{tag}" if tagspace else tag, value)
     return tags

@@ -12,8 +12,13 @@ from pydantic_core import PydanticUndefined
 
 from lightmeter import plugins
 from lightmeter.errors import LightmeterError
-from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.sources.base import Source, SourceQuery
 from lightmeter.plugins import Plugin
+
+RESERVED_NAMES = frozenset(
+    {"limit", "metadata_only", "require", "licence", "project", "json", "quiet", "debug", "help"}
+)
+"""Names of query fields that would hide an option of every run, or of every command."""
 
 
 def list_sources() -> list[dict[str, Any]]:
@@ -24,7 +29,7 @@ def list_sources() -> list[dict[str, Any]]:
 def _source_row(plugin: Plugin) -> dict[str, Any]:
     row = {"name": plugin.name, "version": plugin.version, "origin": plugin.distribution}
     try:
-        source: type[Source] = plugin.load()
+        source = load_source(plugin)
     except LightmeterError as error:
         unusable = {"summary": str(error), "needs_key": False, "ready": False, "options": [], "missing_keys": []}
         return row | unusable | {"problem": str(error)}
@@ -37,6 +42,47 @@ def _source_row(plugin: Plugin) -> dict[str, Any]:
         "missing_keys": missing,
         "problem": None,
     }
+
+
+def load_source(plugin: Plugin) -> type[Source]:
+    """Import a source and check its contract.
+
+    Raises:
+        LightmeterError: The source cannot be imported, or breaks the contract; the message names its package.
+    """
+    source = plugin.load()
+    problem = _contract_problem(source)
+    if problem:
+        raise LightmeterError(
+            f"The source '{plugin.name}' of {plugin.distribution} {plugin.version} {problem}; "
+            "update or uninstall that package."
+        )
+    loaded: type[Source] = source
+    return loaded
+
+
+def _contract_problem(source: Any) -> str | None:
+    """Return how a plugin breaks the contract of sources, or None."""
+    if not (isinstance(source, type) and issubclass(source, Source)):
+        return "is not a subclass of Source"
+    for name in ("name", "summary"):
+        if not isinstance(getattr(source, name, None), str):
+            return f"has no {name}"
+    query: Any = source.Query
+    if not (isinstance(query, type) and issubclass(query, SourceQuery)):
+        return "has a Query that is not a subclass of SourceQuery"
+    reserved = [option_name(name, field) for name, field in query.model_fields.items() if name in RESERVED_NAMES]
+    if reserved:
+        return f"declares the option {reserved[0]}, which every source has"
+    return None
+
+
+def provider_of(source: Source | None) -> str:
+    """Return name and package of a source, for messages about its errors."""
+    plugin = plugins.installed("sources").get(getattr(source, "name", ""))
+    if plugin is None:
+        return f"source {type(source).__qualname__}"
+    return f"source '{plugin.name}' of {plugin.distribution} {plugin.version}"
 
 
 def with_options(function: Callable[..., None], model: type[BaseModel]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import field_validator
 
-from lightmeter.harvest.sources.base import Checkpoint, Cursor, Option, Sighting, Source, SourceQuery
+from lightmeter.harvest.sources.base import Cursor, Item, Option, Sighting, Source, SourceQuery
 from lightmeter.harvest.sources.photo_metadata import items_with_checkpoints
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ class Simulator(Source):
         """Return the number of photographs."""
         return int(query.count)
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield the photographs by number; nothing is rendered yet."""
-        return items_with_checkpoints(range(query.count), partial(_item, query), cursor, every=256)
+        return items_with_checkpoints(range(query.count), partial(_item, query), cursor, location=self.name, every=256)
 
     @classmethod
     def read(cls, media_url: str) -> bytes:

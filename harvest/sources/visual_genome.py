@@ -1,7 +1,7 @@
 """Visual Genome (R. Krishna et al., *International Journal of Computer Vision* 123, 2017): image_data.json."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from lightmeter.errors import UsageError
 from lightmeter.harvest.sources.base import (
     Argument,
-    Checkpoint,
     Cursor,
     InputFile,
     InputFolder,
+    Item,
     Medium,
     Option,
     Sighting,
@@ -23,7 +23,7 @@ from lightmeter.harvest.sources.base import (
 )
 from lightmeter.harvest.sources.flickr.client import Client, connect
 from lightmeter.harvest.sources.flickr.photos import item_by_id
-from lightmeter.harvest.sources.photo_metadata import items_with_checkpoints
+from lightmeter.harvest.sources.photo_metadata import as_text, items_with_checkpoints, web_url
 from lightmeter.harvest.sources.rate_limit import FLICKR, RateLimit
 
 Record = dict[str, Any]
@@ -47,33 +47,32 @@ class VisualGenome(Source):
         )
         medium: Medium | None = Option(None, "Medium of all photographs.")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield the images in the order of the list; with ``--flickr`` those with a Flickr identifier."""
         images = _read_list(query.file)
-        if not query.flickr:
-            return items_with_checkpoints(images, partial(_published_item, query=query), cursor)
-        to_item = partial(_flickr_item, query=query, client=connect(self))
-        return items_with_checkpoints(images, to_item, cursor)
+        convert: Callable[[Record], Sighting | None] = partial(_published_item, query=query)
+        if query.flickr:
+            convert = partial(_flickr_item, query=query, client=connect(self))
+        return items_with_checkpoints(images, convert, cursor, location=str(query.file))
 
 
 def _read_list(file: Path) -> list[Record]:
     try:
-        records = json.loads(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UsageError(f"{file} is not JSON: {error}.") from error
-    if not isinstance(records, list) or not all(isinstance(image, dict) and "image_id" in image for image in records):
+        records = json.loads(file.read_text(encoding="utf-8-sig", errors="replace"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file} cannot be read as JSON: {error}.") from error
+    if not isinstance(records, list):
         raise UsageError(f"{file} is not Visual Genome's image_data.json: a list of images with image_id and url.")
     return records
 
 
 def _published_item(image: Record, query: Any) -> Sighting:
     """Return an image as Visual Genome publishes it, or as it is on disk."""
-    address = str(image.get("url") or "")
-    url = address if urlsplit(address).scheme in {"http", "https"} else None
+    url = web_url(image.get("url"))
     if query.images is not None:
-        folder, name = ("", "", *PurePosixPath(urlsplit(address).path).parts)[-2:]  # VG_100K/1.jpg
+        folder, name = ("", "", *PurePosixPath(urlsplit(str(image.get("url"))).path).parts)[-2:]  # VG_100K/1.jpg
         url = (query.images / folder / name).as_uri() if {"", "/", "..", "."}.isdisjoint({folder, name}) else None
-    return Sighting(source_id=str(image["image_id"]), media_url=url, medium=query.medium, metadata=_metadata(image))
+    return Sighting(source_id=_image_id(image), media_url=url, medium=query.medium, metadata=_metadata(image))
 
 
 def _flickr_item(image: Record, query: Any, client: Client) -> Sighting | None:
@@ -81,7 +80,14 @@ def _flickr_item(image: Record, query: Any, client: Client) -> Sighting | None:
     if not image.get("flickr_id"):
         return None
     item = item_by_id(client, str(image["flickr_id"]), query.medium)
-    return replace(item, source_id=str(image["image_id"]), metadata=item.metadata | _metadata(image))
+    return replace(item, source_id=_image_id(image), metadata=item.metadata | _metadata(image))
+
+
+def _image_id(image: Record) -> str:
+    image_id = as_text(image.get("image_id"))
+    if image_id is None:
+        raise ValueError("the image has no image_id")
+    return image_id
 
 
 def _metadata(image: Record) -> dict[str, Any]:

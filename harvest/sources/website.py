@@ -2,9 +2,11 @@
 
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urljoin
 
 from cssselect import SelectorError
 from parsel import Selector
@@ -13,8 +15,22 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources.base import AbsolutePath, Argument, Medium, Option, Sighting, SourceQuery, SpiderSource
+from lightmeter.harvest.addresses import check_web_address, host_of, scheme_of
+from lightmeter.harvest.sources.base import (
+    AbsolutePath,
+    Argument,
+    Medium,
+    Option,
+    Sighting,
+    SourceQuery,
+    SpiderSource,
+    Unreadable,
+    convert_record,
+)
 from lightmeter.settings import first_error
+
+if TYPE_CHECKING:
+    from lightmeter.settings import Settings
 
 
 def _css_selector(selector: str) -> str:
@@ -24,6 +40,8 @@ def _css_selector(selector: str) -> str:
         raise ValueError(f"'{selector}' is not a CSS selector ({error})") from error
     return selector
 
+
+_WEB = ("http", "https")
 
 CssSelector = Annotated[str, AfterValidator(_css_selector)]
 
@@ -82,10 +100,7 @@ class Site(BaseModel):
     @field_validator("start")
     @classmethod
     def _web_urls(cls, start: list[str]) -> list[str]:
-        for url in start:
-            if urlsplit(url).scheme not in {"http", "https"}:
-                raise ValueError(f"{url} is not a web address")
-        return start
+        return [check_web_address(url) for url in start]
 
 
 class Website(SpiderSource):
@@ -100,30 +115,43 @@ class Website(SpiderSource):
         file: AbsolutePath = Argument("Site file (TOML); see docs/sources/website.md.")
         medium: Medium | None = Option(None, "Medium of all photographs.")
 
+    def __init__(self, settings: "Settings") -> None:
+        super().__init__(settings)
+        self._site: Site | None = None
+
     def site(self, query: Any) -> str:
         """Return ``website:`` and the name of the site."""
-        site = read_site(query.file)
-        return f"{self.name}:{site.name or urlsplit(site.start[0]).netloc}"
+        site = self._read(query)
+        return f"{self.name}:{site.name or host_of(site.start[0])}"
 
     def start(self, query: Any) -> Iterator[Request]:
         """Yield requests for the start pages."""
-        for url in read_site(query.file).start:
+        for url in self._read(query).start:
             yield Request(url)
 
-    def parse(self, response: Response, query: Any) -> Iterator[Sighting | Request]:
+    def parse(self, response: Response, query: Any) -> Iterator[Sighting | Unreadable | Request]:
         """Yield the photographs on a page, and requests for the pages that it links to."""
         if not isinstance(response, TextResponse):
             return
-        site = read_site(query.file)
-        for element in response.css(site.photograph.each):
-            item = _item(element, response, site, query.medium)
-            if item:
-                yield item
-        hosts = {urlsplit(url).netloc for url in site.start}
+        site = self._read(query)
+        for number, element in enumerate(response.css(site.photograph.each), start=1):
+            convert = partial(_item, response=response, site=site, medium=query.medium)
+            yield from convert_record(convert, element, f"{response.url}, photograph {number}")
+        hosts = {host_of(url) for url in site.start}
         for link in (link for selector in site.follow for link in response.css(selector)):
             href = link.attrib.get("href", "").strip()
-            if href and urlsplit(response.urljoin(href)).netloc in hosts:
-                yield response.follow(href)
+            url = _join(response, href)
+            try:
+                if href and scheme_of(url) in _WEB and host_of(url) in hosts:
+                    yield response.follow(url)
+            except ValueError as error:
+                yield Unreadable(f"{response.url}, link {href[:200]}", f"invalid address: {error}")
+
+    def _read(self, query: Any) -> Site:
+        """Return the site file as it was at the start of the run."""
+        if self._site is None:
+            self._site = read_site(query.file)
+        return self._site
 
 
 def read_site(file: Path) -> Site:
@@ -133,7 +161,7 @@ def read_site(file: Path) -> Site:
         UsageError: The file cannot be read, or its content is invalid.
     """
     try:
-        return Site(**tomllib.loads(file.read_text(encoding="utf-8")))
+        return Site(**tomllib.loads(file.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise UsageError(f"The site file {file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -151,11 +179,11 @@ def _item(element: Selector, response: TextResponse, site: Site, medium: Medium 
     media = text(selectors.media)
     if media is None:
         return None
-    url, page = response.urljoin(media), text(selectors.page)
+    url, page = _join(response, media), text(selectors.page)
     return Sighting(
         source_id=text(selectors.id) or url,
         media_url=url,
-        page_url=response.urljoin(page) if page else response.url,
+        page_url=_join(response, page) if page else response.url,
         owner=text(selectors.owner) or site.owner,
         licence=text(selectors.licence) or site.licence,
         attribution=text(selectors.attribution),
@@ -163,3 +191,12 @@ def _item(element: Selector, response: TextResponse, site: Site, medium: Medium 
         tags=tuple(tag.strip() for tag in element.css(selectors.tags).getall()) if selectors.tags else (),
         medium=medium or site.medium,
     )
+
+
+def _join(response: TextResponse, href: str) -> str:
+    """Return the absolute address of a link; a malformed one as it is, so that only its record fails."""
+    with suppress(ValueError):
+        return response.urljoin(href)
+    with suppress(ValueError):  # a malformed base of the page
+        return urljoin(response.url, href)
+    return href

@@ -122,31 +122,43 @@ def create_project(folder: Path, settings: str = "") -> Path:
     return folder
 
 
-def run_lightmeter(folder: Path, *args: object, code: int = 0) -> Any:
+def run_lightmeter(folder: Path, *args: object, code: int = 0, timeout_s: float = 300) -> Any:
     """Run ``lightmeter ARGS --json`` in a folder and return its document.
 
     ``harvest run`` starts a process, because Twisted's reactor runs once per process; it may connect to loopback
     addresses, where `served` is. Other commands run in this process.
 
+    Args:
+        folder: Working directory.
+        *args: Arguments of the command.
+        code: Expected exit code.
+        timeout_s: Maximum time of ``harvest run`` in seconds.
+
     Raises:
-        AssertionError: The command did not exit with ``code``; the message is its standard error.
+        AssertionError: The command did not exit with ``code`` in time; the message is its standard error.
     """
     command = [*map(str, args), "--json"]
-    run = _run_process if args[:2] == ("harvest", "run") else _run_here
-    exit_code, output, error = run(folder, command)
-    assert exit_code == code, error
+    is_run = args[:2] == ("harvest", "run")
+    exit_code, output, error = _run_process(folder, command, timeout_s) if is_run else _run_here(folder, command)
+    assert exit_code == code, (
+        f"'lightmeter {' '.join(command)}' ended with exit code {exit_code}, expected {code}: {error.strip()}"
+    )
     return json.loads(output)
 
 
-def _run_process(folder: Path, command: list[str]) -> tuple[int, str, str]:
-    process = subprocess.run(
-        [sys.executable, "-m", "lightmeter", *command],
-        cwd=folder,
-        env=os.environ | _LOOPBACK,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _run_process(folder: Path, command: list[str], timeout_s: float) -> tuple[int, str, str]:
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "lightmeter", *command],
+            cwd=folder,
+            env=os.environ | _LOOPBACK,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AssertionError(f"'lightmeter {' '.join(command)}' did not end within {timeout_s:g} s") from error
     return process.returncode, process.stdout, process.stderr
 
 

@@ -154,7 +154,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_sightings_file", "sightings", ["file"])
     op.create_index("ix_sightings_image_id", "sightings", ["image_id"])
-    op.create_index("ix_sightings_media_url", "sightings", ["media_url"])
+    op.create_index("ix_sightings_media_url", "sightings", ["media_url"], postgresql_using="hash")
     op.create_index("ix_sightings_owner", "sightings", ["owner"])
     op.create_index("ix_sightings_run_id_state_id", "sightings", ["run_id", "state", "id"])
     op.create_index("ix_sightings_source_id_source", "sightings", ["source_id", "source"], unique=True)
@@ -187,7 +187,18 @@ def upgrade() -> None:
     op.create_index("ix_exif_image_id_origin", "exif", ["image_id", "origin"])
     op.create_index("ix_exif_sighting_id_origin", "exif", ["sighting_id", "origin"])
 
+    op.create_table(
+        "unreadable",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("run_id", _ID, nullable=False),
+        sa.Column("location", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_unreadable_run_id_runs")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_unreadable")),
+    )
+    op.create_index("ix_unreadable_run_id_location", "unreadable", ["run_id", "location"], unique=True)
+
 
 def downgrade() -> None:
-    for table in ("exif", "sightings", "regions", "labels", "inspections", "runs", "images", "datasets"):
+    for table in ("unreadable", "exif", "sightings", "regions", "labels", "inspections", "runs", "images", "datasets"):
         op.drop_table(table)

@@ -26,6 +26,8 @@ EXPORTS = {
         "SourceQuery",
         "SourceRegion",
         "SpiderSource",
+        "Unreadable",
+        "convert_record",
         "Verdict",
         "open_catalogue",
     },

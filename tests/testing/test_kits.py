@@ -39,10 +39,10 @@ class FaultySourceTests(SourceTests):
 @pytest.mark.parametrize(
     ("test", "message"),
     [
-        ("test_ids_are_unique_and_stable", "an identifier appears twice"),
+        ("test_ids_are_unique_and_stable", "the identifier 1 appears twice"),
         ("test_sightings_have_allowed_urls_and_credit", "requires an attribution"),
         ("test_discovery_downloads_no_photographs", None),
-        ("test_discovery_resumes_from_each_checkpoint", "wrong items after the checkpoint"),
+        ("test_discovery_resumes_from_each_checkpoint", "the source yields .* expected"),
     ],
 )
 def test_source_tests_find_fault(
@@ -55,6 +55,27 @@ def test_source_tests_find_fault(
             getattr(FaultySourceTests(), test)({})
 
 
+class Endless(Faulty):
+    """A source whose paging never ends."""
+
+    name = "endless"
+
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+        while True:
+            yield Sighting(source_id="1", title=5)  # type: ignore[arg-type]
+
+
+def test_source_tests_end_with_endless_paging_and_name_wrong_fields() -> None:
+    class EndlessSourceTests(SourceTests):
+        source = Endless
+        timeout_s = 0.05
+
+    with pytest.raises(AssertionError, match=r"does not end within 0\.05 s.*1 different photographs; expected"):
+        EndlessSourceTests().test_ids_are_unique_and_stable({})
+    with pytest.raises(AssertionError, match=r"title is 5 \(int\) instead of a text .*Endless"):
+        FaultySourceTests().check_fields([Sighting(source_id="1", title=5)], Endless({}))  # type: ignore[arg-type]
+
+
 def test_source_tests_read_pages_of_spider_source(tmp_path: Path) -> None:
     class WebsiteTests(SourceTests):
         source = Website
@@ -65,7 +86,7 @@ def test_source_tests_read_pages_of_spider_source(tmp_path: Path) -> None:
         file = tmp_path / "site.toml"
         file.write_text(f'start = ["{server.url}/"]\n[photograph]\neach = "figure"\n')
         assert WebsiteTests().ids({"file": file}) == [f"{server.url}/1.jpg"]
-        with pytest.raises(AssertionError, match="at least two photographs"):
+        with pytest.raises(AssertionError, match="expected at least two"):
             WebsiteTests().test_ids_are_unique_and_stable({"file": file})
 
 

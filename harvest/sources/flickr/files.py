@@ -15,11 +15,11 @@ def read_photos(file: Path) -> Iterator[tuple[tuple[str, ...], Photo]]:
     """Yield the concepts and the fields of each photograph in a file; a plain list has no concepts.
 
     Raises:
-        UsageError: The file cannot be read or has another form.
+        UsageError: The file cannot be read or is not a list.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"The photo file {file} cannot be read: {error}.") from error
     photo_form = '{"id": …, "secret": …, "server": …}'
     invalid = UsageError(f'{file} must contain {{"concept": [{photo_form}, …], …}} or a list of such photographs.')
@@ -27,9 +27,9 @@ def read_photos(file: Path) -> Iterator[tuple[tuple[str, ...], Photo]]:
     if not isinstance(groups, dict):
         raise invalid
     for concepts, photos in groups.items():
-        for photo in photos if isinstance(photos, list) else [None]:
-            if not isinstance(photo, dict) or not photo.get("id"):
-                raise invalid
+        if not isinstance(photos, list):
+            raise invalid
+        for photo in photos:
             yield tuple(concept.strip() for concept in concepts.split(",") if concept.strip()), photo
 
 
@@ -44,7 +44,8 @@ class PhotoFile:
         self._file = file
         self._photos: dict[str, dict[str, Photo]] = {}
         for concepts, photo in read_photos(file) if file.exists() else ():
-            self.add(concepts, photo)
+            if isinstance(photo, dict) and photo.get("id"):
+                self.add(concepts, photo)
 
     def add(self, concepts: tuple[str, ...], photo: Photo) -> None:
         """Add a photograph."""

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lightmeter.errors import LightmeterError
 from lightmeter.harvest.sources.base import Cursor
 from lightmeter.harvest.sources.flickr.client import Client
 from lightmeter.harvest.sources.flickr.photos import EXTRAS, Photo
+from lightmeter.harvest.sources.photo_metadata import as_count, as_dict, as_list
 
 MAX_RESULTS = 4000
 """photos.search repeats earlier results beyond this number."""
@@ -44,7 +46,9 @@ class Listing:
         """Return one page as the API returns it."""
         params = self.params | params
         document = client.call(self.method, extras=EXTRAS, per_page=self.per_page, page=number, **params)
-        page: dict[str, Any] = document[self.key]
+        page = as_dict(document.get(self.key))
+        if not page:
+            raise LightmeterError(f"Flickr's answer to {self.method} has no list of photographs")
         return page
 
 
@@ -57,9 +61,10 @@ def pages(client: Client, listing: Listing, first: int, count: int | None, **par
     while number and (count is None or number < first + count):
         page = listing.page(client, number, **params)
         owner = {key: page[key] for key in ("owner", "ownername") if page.get(key)}  # of all photographs of an album
-        is_last = number >= int(page["pages"]) or not page["photo"]
+        photos = as_list(page.get("photo"))
+        is_last = number >= (as_count(page.get("pages")) or 0) or not photos
         number = 0 if is_last else number + 1
-        yield Page([owner | photo for photo in page["photo"]], {"page": number})
+        yield Page([owner | photo if isinstance(photo, dict) else photo for photo in photos], {"page": number})
 
 
 def search_pages(client: Client, listing: Listing, cursor: Cursor | None, now: float | None = None) -> Iterator[Page]:
@@ -83,7 +88,9 @@ def search_pages(client: Client, listing: Listing, cursor: Cursor | None, now: f
         low, high = spans.pop()
         if low > high:
             continue
-        total = int(listing.page(client, 1, min_upload_date=low, max_upload_date=high)["total"])
+        total = as_count(listing.page(client, 1, min_upload_date=low, max_upload_date=high).get("total"))
+        if total is None:
+            raise LightmeterError("Flickr's answer to photos.search has no number of photographs")
         if total > MAX_RESULTS and high > low:
             middle = (low + high) // 2
             spans += [(low, middle), (middle + 1, high)]

@@ -8,6 +8,9 @@ from lightmeter.harvest.sources.base import Medium, Sighting
 from lightmeter.harvest.sources.flickr.client import EXIF_HIDDEN, NOT_FOUND, Client, Refused
 from lightmeter.harvest.sources.photo_metadata import (
     FLICKR_LICENCES,
+    as_dict,
+    as_list,
+    as_text,
     credit_line,
     flickr_content,
     flickr_exif,
@@ -46,10 +49,11 @@ def media_url(client: Client, photo: Photo, size: str) -> str | None:
     Returns:
         The URL; None if Flickr does not show the photograph.
     """
-    urls = {name: photo[f"url_{key}"] for name, key in SIZES.items() if photo.get(f"url_{key}")}
-    if not urls and _ORDER.index(size) <= _MAX_BUILT and photo.get("secret") and photo.get("server"):
+    urls = {name: url for name, key in SIZES.items() if (url := as_text(photo.get(f"url_{key}")))}
+    secret, server = as_text(photo.get("secret")), as_text(photo.get("server"))
+    if not urls and _ORDER.index(size) <= _MAX_BUILT and secret and server:
         letter = "" if size == "default" else f"_{size}"
-        return f"https://live.staticflickr.com/{photo['server']}/{photo['id']}_{photo['secret']}{letter}.jpg"
+        return f"https://live.staticflickr.com/{server}/{photo['id']}_{secret}{letter}.jpg"
     try:
         return _nearest(urls or _requested_urls(client, photo), size)
     except Refused:
@@ -63,7 +67,9 @@ def _nearest(urls: dict[str, str], size: str) -> str | None:
 
 def _requested_urls(client: Client, photo: Photo) -> dict[str, str]:
     """Return the URLs of ``photos.getSizes`` by size."""
-    urls = [entry["source"] for entry in client.call("photos.getSizes", photo_id=photo["id"])["sizes"]["size"]]
+    sizes_answer = as_dict(client.call("photos.getSizes", photo_id=photo["id"]).get("sizes"))
+    entries = map(as_dict, as_list(sizes_answer.get("size")))
+    urls = [url for entry in entries if (url := as_text(entry.get("source")))]
     letters = [re.search(r"_([0-9a-z]{1,2})\.\w+$", url) for url in urls]
     sizes = [letter[1] if letter else "default" for letter in letters]
     return {size: url for size, url in zip(sizes, urls, strict=True) if size in SIZES}
@@ -81,7 +87,7 @@ def request_exif(client: Client, photo: Photo) -> tuple[dict[str, Any] | None, b
         if refused.code not in {EXIF_HIDDEN, NOT_FOUND}:
             raise LightmeterError(f"Flickr refused: {refused}") from refused
         return None, refused.code == EXIF_HIDDEN
-    return flickr_exif(document["photo"]), False
+    return flickr_exif(as_dict(document.get("photo"))), False
 
 
 def photo_item(
@@ -97,18 +103,21 @@ def photo_item(
         medium: Medium, if it is known.
         exif: Whether to request EXIF.
     """
-    owner, title = photo.get("owner"), flickr_content(photo.get("title")) or None
+    photo_id = as_text(photo.get("id"))
+    if photo_id is None:
+        raise ValueError("the photograph has no id")
+    owner, title = as_text(photo.get("owner")), as_text(flickr_content(photo.get("title")))
     tags, is_hidden = request_exif(client, photo) if exif else (None, False)
     metadata = {key: photo[key] for key in ("secret", "server") if photo.get(key)}
     return Sighting(
-        source_id=str(photo["id"]),
+        source_id=photo_id,
         media_url=media_url(client, photo, size),
-        page_url=f"https://www.flickr.com/photos/{owner}/{photo['id']}" if owner else None,
+        page_url=f"https://www.flickr.com/photos/{owner}/{photo_id}" if owner else None,
         owner=owner,
         licence=FLICKR_LICENCES.get(str(photo.get("license", ""))),
-        attribution=credit_line(title, photo.get("ownername") or owner, "Flickr") if owner else None,
+        attribution=credit_line(title, as_text(photo.get("ownername")) or owner, "Flickr") if owner else None,
         title=title,
-        tags=tuple(str(photo.get("tags") or "").split()),
+        tags=tuple((as_text(photo.get("tags")) or "").split()),
         medium=medium,
         concepts=concepts,
         published_at=parse_timestamp(photo.get("dateupload")),
@@ -120,7 +129,7 @@ def photo_item(
 def item_by_id(client: Client, photo_id: str, medium: Medium | None) -> Sighting:
     """Return the item of a Flickr id, with the original's URL, EXIF, owner and licence; it may be gone."""
     try:
-        photo = _from_info(client.call("photos.getInfo", photo_id=photo_id)["photo"])
+        photo = _from_info(as_dict(client.call("photos.getInfo", photo_id=photo_id).get("photo"))) | {"id": photo_id}
     except Refused as refused:
         return Sighting(source_id=photo_id, gone=f"not on Flickr: {refused}", medium=medium)
     return photo_item(client, photo, size="o", concepts=(), medium=medium, exif=True)
@@ -128,13 +137,13 @@ def item_by_id(client: Client, photo_id: str, medium: Medium | None) -> Sighting
 
 def _from_info(info: dict[str, Any]) -> Photo:
     """Return the photograph of ``photos.getInfo`` in the form of lists."""
-    owner = info.get("owner") or {}
-    tags = (info.get("tags") or {}).get("tag") or []
+    owner = as_dict(info.get("owner"))
+    tags = as_list(as_dict(info.get("tags")).get("tag"))
     return {
-        **{key: info.get(key) for key in ("id", "secret", "server", "license")},
+        **{key: info.get(key) for key in ("secret", "server", "license")},
         "owner": owner.get("nsid"),
         "ownername": owner.get("realname") or owner.get("username"),
         "dateupload": info.get("dateuploaded"),
         "title": flickr_content(info.get("title")),
-        "tags": " ".join(str(flickr_content(tag)) for tag in tags),
+        "tags": " ".join(filter(None, (as_text(flickr_content(tag)) for tag in tags))),
     }

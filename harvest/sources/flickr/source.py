@@ -11,17 +11,19 @@ from lightmeter.harvest.sources.base import (
     AbsolutePath,
     Checkpoint,
     Cursor,
+    Item,
     Medium,
     Option,
     Sighting,
     Source,
     SourceQuery,
+    convert_record,
 )
 from lightmeter.harvest.sources.flickr.client import KEYS, Client, Refused, connect
 from lightmeter.harvest.sources.flickr.files import PhotoFile, read_photos
 from lightmeter.harvest.sources.flickr.listings import Listing, Page, pages, search_pages
 from lightmeter.harvest.sources.flickr.photos import Photo, photo_item
-from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES
+from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES, as_dict, as_text
 from lightmeter.harvest.sources.rate_limit import FLICKR, RateLimit
 
 _NSID = re.compile(r"\d+@N\d+")
@@ -76,20 +78,31 @@ class Flickr(Source):
                 raise ValueError("--album needs --user")
             return self
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield photographs with a checkpoint after each page."""
         client = connect(self)
         file = PhotoFile(query.save_metadata) if query.save_metadata else None
+
+        def convert(entry: PhotoWithConcepts) -> Sighting:
+            concepts, photo = entry
+            item = photo_item(client, photo, size=query.size, concepts=concepts, medium=query.medium, exif=query.exif)
+            if file:
+                file.add(concepts, photo)
+            return item
+
         for photos, page_cursor in _pages(client, query, cursor):
-            for concepts, photo in photos:
-                if file:
-                    file.add(concepts, photo)
-                yield photo_item(
-                    client, photo, size=query.size, concepts=concepts, medium=query.medium, exif=query.exif
-                )
+            behind = ", ".join(f"{key} {value}" for key, value in page_cursor.items())
+            for number, entry in enumerate(photos, start=1):
+                yield from convert_record(convert, entry, f"{_name(query)}, photograph {number} before {behind}")
             if file:
                 file.write()
             yield Checkpoint(page_cursor)
+
+
+def _name(query: Any) -> str:
+    """Return the list of a query, for messages."""
+    name = query.search or query.album or query.group or query.photos or query.user
+    return f"Flickr {name}"
 
 
 def _pages(client: Client, query: Any, cursor: Cursor | None) -> Iterator[tuple[list[PhotoWithConcepts], Cursor]]:
@@ -142,13 +155,18 @@ def _nsid(client: Client, name: str, kind: Literal["user", "group"]) -> str:
         return name
     path = {"user": "photos", "group": "groups"}[kind]
     url = name if name.startswith("http") else f"https://www.flickr.com/{path}/{name}/"
-    return str(client.call(f"urls.lookup{kind.capitalize()}", url=url)[kind]["id"])
+    nsid = as_text(as_dict(client.call(f"urls.lookup{kind.capitalize()}", url=url).get(kind)).get("id"))
+    if nsid is None:
+        raise LightmeterError(f"Flickr does not know the {kind} {name}")
+    return nsid
 
 
-def _matches(photo: Photo, query: Any) -> bool:
+def _matches(photo: Any, query: Any) -> bool:
     """Return whether a photograph passes the filters of the query, which only searches apply themselves."""
+    if not isinstance(photo, dict):
+        return True  # and is reported as unreadable
     allowed = {number.strip() for number in query.licence_ids.split(",") if number.strip()}
-    tags = str(photo.get("tags") or "").split()
+    tags = (as_text(photo.get("tags")) or "").split()
     return (
         photo.get("media", "photo") == "photo"
         and (not allowed or str(photo.get("license")) in allowed)

@@ -1,60 +1,86 @@
 """Sidecar files beside photographs: JSON of gallery-dl, and XMP."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES, credit_line, flickr_exif, parse_time
+from lightmeter.harvest.sources.local_files import read_small_file
+from lightmeter.harvest.sources.photo_metadata import (
+    FLICKR_LICENCES,
+    as_dict,
+    as_text,
+    credit_line,
+    flickr_exif,
+    parse_time,
+)
 
-_MAX_BYTES = 4 << 20
+_SUFFIXES = (".json", ".xmp")
 
 
-def read_sidecars(photo: Path) -> dict[str, Any]:
-    """Return the fields of `Sighting` that the sidecars of a photograph provide; unreadable sidecars are ignored.
+class SidecarListing:
+    """The sidecars in one folder.
 
-    Sidecars are named ``1.jpg.json`` (``gallery-dl --write-metadata``), and ``1.jpg.xmp`` or ``1.xmp``.
+    Sidecars are named ``1.jpg.json`` (``gallery-dl --write-metadata``), and ``1.jpg.xmp`` or ``1.xmp``, with suffixes
+    in lower or upper case.
+
+    Args:
+        folder: The folder.
+        names: Names of all files in it.
     """
-    fields = _gallery_dl_fields(photo.with_name(f"{photo.name}.json"))
-    exif = xmp_tags(_read(photo.with_name(f"{photo.name}.xmp"))) or xmp_tags(_read(photo.with_suffix(".xmp")))
-    return fields | {"exif": (exif | fields.get("exif", {})) or None, "exif_origin": "sidecar"}
+
+    def __init__(self, folder: Path, names: Iterable[str]) -> None:
+        self._folder = folder
+        self._names: dict[str, list[str]] = {}
+        for name in names:
+            if name.lower().endswith(_SUFFIXES):
+                self._names.setdefault(name.lower(), []).append(name)
+
+    def fields(self, photo: str) -> dict[str, Any]:
+        """Return the fields of `Sighting` that the sidecars of a photograph provide; unreadable ones are ignored.
+
+        Args:
+            photo: Name of the photograph in the folder.
+        """
+        stem, suffix = Path(photo).stem, Path(photo).suffix
+        fields = _gallery_dl_fields(self._read(stem, f"{suffix}.json"))
+        exif = xmp_tags(self._read(stem, f"{suffix}.xmp")) or xmp_tags(self._read(stem, ".xmp"))
+        return fields | {"exif": (exif | fields.get("exif", {})) or None, "exif_origin": "sidecar"}
+
+    def _read(self, stem: str, suffix: str) -> bytes:
+        """Return the bytes of a sidecar; the case of its suffix does not matter."""
+        names = [name for name in self._names.get(f"{stem}{suffix}".lower(), ()) if name.startswith(stem)]
+        name = min(names, key=lambda name: (name != f"{stem}{suffix}", name), default=None)
+        return read_small_file(self._folder / name) if name else b""
 
 
-def _gallery_dl_fields(file: Path) -> dict[str, Any]:
+def _gallery_dl_fields(data: bytes) -> dict[str, Any]:
     """Return the fields in gallery-dl's JSON; its keys depend on the site."""
     try:
-        content = json.loads(_read(file) or b"{}")
-    except ValueError:
+        content = as_dict(json.loads(data or b"{}"))
+    except (ValueError, RecursionError):
         return {}
-    if not isinstance(content, dict):
-        return {}
-    title = content["title"] if isinstance(content.get("title"), str) else None
+    title = as_text(content.get("title"))
     owner = _identifier(content.get("owner") or content.get("author") or content.get("user") or content.get("artist"))
     fields = {
         "page_url": _page_url(content),
         "owner": owner,
         "licence": _licence(content),
-        "attribution": credit_line(title, owner, str(content.get("category") or "").capitalize()),
+        "attribution": credit_line(title, owner, (as_text(content.get("category")) or "").capitalize()),
         "title": title,
         "tags": _tags(content.get("tags")),
         "published_at": parse_time(content.get("date")),
-        "exif": flickr_exif(content) if isinstance(content.get("exif"), list) else {},
+        "exif": flickr_exif(content),
         "metadata": {key: content[key] for key in ("category", "subcategory", "id", "subreddit") if content.get(key)},
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes() if file.stat().st_size <= _MAX_BYTES else b""
-    except OSError:
-        return b""
-
-
 def _page_url(content: dict[str, Any]) -> str | None:
-    owner = content.get("owner")
-    if content.get("category") == "flickr" and isinstance(owner, dict) and owner.get("nsid"):
-        return f"https://www.flickr.com/photos/{owner['nsid']}/{content.get('id')}"
+    nsid = as_text(as_dict(content.get("owner")).get("nsid"))
+    if content.get("category") == "flickr" and nsid:
+        return f"https://www.flickr.com/photos/{nsid}/{content.get('id')}"
     link = content.get("permalink") or content.get("post_url") or content.get("page_url")
     if not isinstance(link, str):
         return None
@@ -64,8 +90,8 @@ def _page_url(content: dict[str, Any]) -> str | None:
 def _identifier(owner: Any) -> str | None:
     """Return the owner, preferably as an identifier: names may change."""
     if isinstance(owner, dict):
-        owner = next((owner[key] for key in ("nsid", "id", "username", "name") if owner.get(key)), None)
-    return str(owner) if owner else None
+        owner = next((owner[key] for key in ("nsid", "id", "username", "name") if as_text(owner.get(key))), None)
+    return as_text(owner)
 
 
 def _licence(content: dict[str, Any]) -> str | None:

@@ -1,6 +1,8 @@
 """The source plugin for folders."""
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,18 +11,29 @@ from lightmeter.harvest.sources.base import (
     Checkpoint,
     Cursor,
     InputFolder,
+    Item,
     Medium,
     Option,
     Sighting,
     Source,
     SourceQuery,
+    Unreadable,
+    convert_record,
 )
-from lightmeter.harvest.sources.folder.sidecars import read_sidecars
+from lightmeter.harvest.sources.folder.sidecars import SidecarListing
+from lightmeter.harvest.sources.folder.walk import walk
+from lightmeter.harvest.sources.local_files import path_id
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif"}
-    | {".jp2", ".mpo", ".dng", ".nef", ".cr2", ".arw", ".orf", ".rw2"}
-)
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jps", ".mpo", ".insp", ".jp2", ".j2k", ".jpf", ".jpx", ".jpm",
+    ".jxl", ".jxr", ".wdp", ".hdp", ".png", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".dib",
+    ".heic", ".heics", ".heif", ".heifs", ".hif", ".avci", ".avcs", ".avif", ".avifs",
+    ".3fr", ".ari", ".arq", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".dcr", ".dcs", ".dng", ".drf", ".eip",
+    ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kc2", ".kdc", ".mdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".obm",
+    ".orf", ".ori", ".pef", ".ptx", ".pxn", ".qtk", ".r3d", ".raf", ".raw", ".rdc", ".rw2", ".rwl", ".rwz", ".sr2",
+    ".srf", ".srw", ".sti", ".x3f",
+})  # fmt: skip
+"""Suffixes of pictures, of HEIF and AVIF, and of raw formats; inspection decides whether the files are photographs."""
 
 
 class Folder(Source):
@@ -43,29 +56,36 @@ class Folder(Source):
         medium: Medium | None = Option(None, "Medium of all photographs.")
         assume_licence: str | None = Option(None, "Default licence (SPDX identifier) when no sidecar names one.")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield photographs in alphabetical order, with a checkpoint after each folder."""
-        done = cursor["folder"] if cursor else ""
-        for folder in _folders(query.path, recursive=query.recursive):
-            if str(folder) <= done:
+        done = cursor["folder"] if cursor else None
+        for folder in walk(query.path, recursive=query.recursive, is_wanted=_is_photo):
+            if isinstance(folder, Unreadable):
+                yield folder
                 continue
-            for path in sorted(path for path in folder.iterdir() if path.is_file()):
-                if path.suffix.lower() in SUFFIXES:
-                    yield _item(path, query)
-            yield Checkpoint({"folder": str(folder)})
+            position = [os.fsencode(name).hex() for name in folder.path.relative_to(query.path).parts]
+            if done is not None and position <= done:
+                continue
+            sidecars = SidecarListing(folder.path, folder.names) if query.sidecars else None
+            for name in folder.names:
+                if _is_photo(name):
+                    yield from convert_record(
+                        partial(_item, query=query, sidecars=sidecars), folder.path / name, path_id(folder.path / name)
+                    )
+            yield from folder.unreadable
+            yield Checkpoint({"folder": position})
 
 
-def _folders(top: Path, *, recursive: bool) -> list[Path]:
-    subfolders = [path for path in top.rglob("*") if path.is_dir()] if recursive else []
-    return sorted([top, *subfolders], key=str)
+def _is_photo(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
 
 
-def _item(path: Path, query: Any) -> Sighting:
+def _item(path: Path, query: Any, sidecars: SidecarListing | None) -> Sighting:
     fields: dict[str, Any] = {"licence": query.assume_licence}
-    if query.sidecars:
-        fields |= read_sidecars(path)
+    if sidecars:
+        fields |= sidecars.fields(path.name)
     if query.owner_from_folders:
         fields["owner"] = path.parent.name
     if query.concepts_from_folders:
         fields["concepts"] = path.parent.relative_to(query.path).parts
-    return Sighting(source_id=str(path), media_url=path.as_uri(), file=path.name, medium=query.medium, **fields)
+    return Sighting(source_id=path_id(path), media_url=path.as_uri(), file=path.name, medium=query.medium, **fields)

@@ -20,6 +20,7 @@ from prawcore.exceptions import (
 )
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.sources.base import Unreadable
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_when_busy
 
 KEYS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
@@ -63,14 +64,23 @@ def listings(reddit: praw.Reddit, name: str, search: str | None) -> list[Iterato
     return newest + [subreddit.top(time_filter=time_filter, limit=None) for time_filter in TIME_FILTERS]
 
 
-def read(listing: Iterator[Submission]) -> Iterator[dict[str, Any]]:
-    """Yield the posts of a list.
+def read(listing: Iterator[Submission], location: str) -> Iterator[dict[str, Any] | Unreadable]:
+    """Yield the posts of a list; it ends where PRAW cannot read it further.
+
+    Args:
+        listing: The list.
+        location: Name of the list.
 
     Raises:
         LightmeterError: Reddit does not answer, or refuses.
     """
-    while (post := retry_when_busy(lambda: _next(listing), "Reddit")) is not None:
-        yield vars(post)
+    try:
+        while (post := retry_when_busy(lambda: _next(listing), "Reddit")) is not None:
+            yield vars(post)
+    except LightmeterError:
+        raise
+    except Exception as error:  # noqa: BLE001 - PRAW raises anything for records of another form
+        yield Unreadable(location, f"PRAW cannot read its posts ({type(error).__name__}: {error})")
 
 
 def _next(listing: Iterator[Submission]) -> Submission | None:

@@ -4,18 +4,29 @@ import bz2
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.sources.base import Unreadable
+
+_MAX_LINE_BYTES = 16 << 20
+_ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, lzma.LZMAError, zlib.error)
+with suppress(ModuleNotFoundError):
+    from backports.zstd import ZstdError
+
+    _ERRORS += (ZstdError,)
 
 _WINDOW_LOG = 31
 """The dumps are compressed with ``zstd --long=31``."""
 
 
-def read_dump(file: Path, subreddits: frozenset[str], first: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the posts of a dump with their line numbers; other lines are skipped.
+def read_dump(file: Path, subreddits: frozenset[str], first: int) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
+    """Yield the posts of a dump with their line numbers, and the lines that are no posts; blank lines are skipped.
 
     Args:
         file: The dump.
@@ -27,20 +38,24 @@ def read_dump(file: Path, subreddits: frozenset[str], first: int) -> Iterator[tu
     """
     try:
         with _open(file) as lines:
-            for number, line in enumerate(lines):
-                post = _parse(line) if number >= first else None
-                if post is not None and str(post.get("subreddit", "")).lower() in subreddits:
+            for number, line in enumerate(iter(partial(lines.readline, _MAX_LINE_BYTES), b"")):
+                if number < first or not line.strip():
+                    continue
+                post = _parse(line)
+                if post is None:
+                    yield number, Unreadable(f"{file}, line {number + 1}", "the line is not a post in JSON")
+                elif str(post.get("subreddit", "")).lower() in subreddits:
                     yield number, post
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except _ERRORS as error:
         raise UsageError(f"The dump {file} cannot be read: {error}.") from error
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         post = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return post if isinstance(post, dict) and post.get("id") else None
+    return post if isinstance(post, dict) else None
 
 
 def _open(file: Path) -> BinaryIO:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lightmeter.harvest.sources.base import Medium, Sighting
-from lightmeter.harvest.sources.photo_metadata import parse_timestamp
+from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text, parse_timestamp
 
 Post = Mapping[str, Any]
 
@@ -17,9 +17,10 @@ _NO_AUTHOR = {"", "None", "[deleted]"}
 _SUFFIXES = {"image/jpg": "jpg", "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif"}
 
 _BRACKETS = re.compile(r"[\[({]([^\[\](){}]+)[\])}]")
-_SEPARATORS = re.compile(r"\s*(?:[|,;•·]|\s[/+&–—-]\s)\s*")
+_SEPARATORS = re.compile(r"[|,;•·]| [/+&–—-] ")
 _NOT_A_TAG = re.compile(r"oc|nsfw|\d+\s*[x×]\s*\d+|\d{4}|[\W_]*", re.IGNORECASE)
 _MAX_TAG_LENGTH = 60
+_MAX_TITLE_LENGTH = 1000  # Reddit allows 300
 _FILM_STOCKS = re.compile(
     r"\b(?:(?:kodak\s+)?(?:portra|ektar|gold|tri-?x|t-?max|colorplus|color\s?plus|ultramax|ektachrome|double-?x|vision\s?3)"
     r"|(?:fuji(?:film|color|chrome)?\s+)?(?:superia|provia|velvia|astia|acros|neopan|natura|c200|pro\s?400h)"
@@ -40,12 +41,14 @@ def post_to_items(post: Post, medium: Medium | None, concepts: tuple[str, ...]) 
         medium: Medium, if it is known.
         concepts: Search terms.
     """
-    parents = post.get("crosspost_parent_list") or []
-    original: Post = parents[0] if parents else post
+    original: Post = next(filter(None, map(as_dict, as_list(post.get("crosspost_parent_list")))), post)
+    post_id = as_text(original.get("id"))
+    if post_id is None:
+        raise ValueError("the post has no id")
     removed = _removal_reason(original)
     for number, (media_id, url) in enumerate(_images(original), start=1):
         yield Sighting(
-            source_id=str(original["id"]) if media_id is None else f"{original['id']}-{media_id}",
+            source_id=post_id if media_id is None else f"{post_id}-{media_id}",
             media_url=url if not removed else None,
             gone=removed or (None if url else "gallery image is gone"),
             medium=medium,
@@ -63,33 +66,41 @@ def title_tags(title: str, flair: str | None = None) -> tuple[str, ...]:
         ('leica m6', 'summicron 35mm', 'portra 400')
     """
     tags: list[str] = [flair] if flair else []
+    title = " ".join(title[:_MAX_TITLE_LENGTH].split())
     for group in _BRACKETS.findall(title):
         tags += _SEPARATORS.split(group)
     tags += [match[0] for match in _FILM_STOCKS.finditer(_BRACKETS.sub(" ", title))]
-    plain = (re.sub(r"\s+", " ", tag).strip(" .-–—").lower() for tag in tags)
+    plain = (" ".join(tag.split()).strip(" .-–—").lower() for tag in tags)
     return tuple(dict.fromkeys(tag for tag in plain if len(tag) <= _MAX_TAG_LENGTH and not _NOT_A_TAG.fullmatch(tag)))
 
 
 def _common_fields(post: Post) -> dict[str, Any]:
-    author = str(post.get("author") or "")
+    author = _author(post)
     owner = None if author in _NO_AUTHOR else author
-    title = unescape(str(post.get("title") or "")) or None
+    title = unescape(as_text(post.get("title")) or "") or None
+    permalink = as_text(post.get("permalink"))
     return {
-        "page_url": f"https://www.reddit.com{post['permalink']}" if post.get("permalink") else None,
+        "page_url": f"https://www.reddit.com{permalink}" if permalink else None,
         "owner": owner,
         "attribution": f"{title} by u/{owner} on Reddit" if owner else None,
         "title": title,
-        "tags": title_tags(title or "", post.get("link_flair_text")),
+        "tags": title_tags(title or "", as_text(post.get("link_flair_text"))),
         "published_at": parse_timestamp(post.get("created_utc") or None),
     }
 
 
+def _author(post: Post) -> str:
+    """Return the author's name; PRAW gives an object that converts to it."""
+    author = post.get("author")
+    return "" if author is None or isinstance(author, dict | list) else str(author)
+
+
 def _metadata(post: Post, number: int, url: str | None) -> dict[str, Any]:
-    is_preview = urlsplit(url or "").hostname in {"preview.redd.it", "external-preview.redd.it"}
+    is_preview = (url or "").startswith(("https://preview.redd.it/", "https://external-preview.redd.it/"))
     fields = {
         "post": post["id"],
         "subreddit": str(post.get("subreddit") or ""),
-        "flair": post.get("link_flair_text"),
+        "flair": as_text(post.get("link_flair_text")),
         "gallery_index": number if post.get("is_gallery") else None,
         "preview": True if is_preview else None,
         "over_18": True if post.get("over_18") else None,
@@ -98,25 +109,31 @@ def _metadata(post: Post, number: int, url: str | None) -> dict[str, Any]:
 
 
 def _removal_reason(post: Post) -> str | None:
-    category = post.get("removed_by_category")
+    category = as_text(post.get("removed_by_category"))
     if category:
         return f"removed by {category}"
-    deleted = str(post.get("author")) == "[deleted]" and post.get("selftext") == "[deleted]"
+    deleted = _author(post) == "[deleted]" and post.get("selftext") == "[deleted]"
     return "removed by deleted" if deleted else None
 
 
 def _images(post: Post) -> Iterator[tuple[str | None, str | None]]:
     """Yield media id and URL of each image; the id is None outside galleries, the URL None if the image is gone."""
     if post.get("is_gallery"):
-        media = post.get("media_metadata") or {}
-        items = (post.get("gallery_data") or {}).get("items") or [{"media_id": media_id} for media_id in media]
-        for item in items:
-            yield item["media_id"], _gallery_url(item["media_id"], media.get(item["media_id"]) or {})
+        media = as_dict(post.get("media_metadata"))
+        items = as_list(as_dict(post.get("gallery_data")).get("items")) or [
+            {"media_id": media_id} for media_id in media
+        ]
+        for number, item in enumerate(items, start=1):
+            media_id = as_text(as_dict(item).get("media_id"))
+            yield (
+                media_id or f"item-{number}",
+                _gallery_url(media_id, as_dict(media.get(media_id))) if media_id else None,
+            )
         if not items:
             yield None, None
     elif not post.get("is_video") and not post.get("is_self"):
-        url = _original_url(unescape(str(post.get("url_overridden_by_dest") or post.get("url") or "")))
-        url = url or _preview_url(post)
+        address = as_text(post.get("url_overridden_by_dest")) or as_text(post.get("url"))
+        url = _original_url(unescape(address or "")) or _preview_url(post)
         if url:
             yield None, url
 
@@ -131,7 +148,10 @@ def _gallery_url(media_id: str, media: Mapping[str, Any]) -> str | None:
 
 def _original_url(url: str) -> str | None:
     """Return the URL of the image file that a post links to, if it links to one."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # which fails by its address
     host = (parts.hostname or "").removeprefix("www.").removeprefix("m.")
     if parts.scheme not in {"http", "https"}:
         return None
@@ -145,7 +165,6 @@ def _original_url(url: str) -> str | None:
 
 def _preview_url(post: Post) -> str | None:
     """Return Reddit's copy of an image on another site; it is not the original file."""
-    images = (post.get("preview") or {}).get("images") or []
-    if post.get("post_hint") not in {"image", "link"} or not images or not images[0].get("source"):
-        return None
-    return unescape(str(images[0]["source"]["url"]))
+    images = as_list(as_dict(post.get("preview")).get("images"))
+    url = as_text(as_dict(as_dict(images[0]).get("source")).get("url")) if images else None
+    return unescape(url) if url and post.get("post_hint") in ("image", "link") else None

@@ -11,11 +11,13 @@ from lightmeter.harvest.sources.base import (
     Checkpoint,
     Cursor,
     InputFile,
+    Item,
     Medium,
     Option,
-    Sighting,
     Source,
     SourceQuery,
+    Unreadable,
+    convert_record,
     user_agent,
 )
 from lightmeter.harvest.sources.reddit.dumps import read_dump
@@ -47,19 +49,20 @@ class Reddit(Source):
         def _without_prefix(cls, subreddit: str) -> str:
             return subreddit.strip().strip("/").removeprefix("r/")
 
-    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Sighting | Checkpoint]:
+    def discover(self, query: Any, cursor: Cursor | None) -> Iterator[Item]:
         """Yield photographs with a checkpoint after each list, or after some lines of a dump."""
         subreddits = frozenset(query.subreddit.lower().split("+"))
         medium: Medium | None = query.medium or ("film" if subreddits <= FILM_SUBREDDITS else None)
         concepts = (query.search,) if query.search else ()
         posts = _dump_posts(query, cursor, subreddits) if query.dump else self._api_posts(query, cursor)
-        for post in posts:
-            if isinstance(post, Checkpoint):
+        for number, post in enumerate(posts, start=1):
+            if isinstance(post, Checkpoint | Unreadable):
                 yield post
             else:
-                yield from post_to_items(post, medium, concepts)
+                location = f"Reddit {query.subreddit}, post {post.get('id') or number}"
+                yield from convert_record(lambda post: post_to_items(post, medium, concepts), post, location)
 
-    def _api_posts(self, query: Any, cursor: Cursor | None) -> Iterator[Post | Checkpoint]:
+    def _api_posts(self, query: Any, cursor: Cursor | None) -> Iterator[Post | Checkpoint | Unreadable]:
         """Yield the posts of all lists, with a checkpoint after each list."""
         try:
             from lightmeter.harvest.sources.reddit.client import connect, listings, read
@@ -69,16 +72,18 @@ class Reddit(Source):
         reddit = connect(user_agent(self.settings.crawl.contact))
         done = cursor["listings"] if cursor else 0
         for number, listing in enumerate(listings(reddit, query.subreddit, query.search)[done:], start=done + 1):
-            yield from read(listing)
+            yield from read(listing, f"Reddit {query.subreddit}, list {number}")
             yield Checkpoint({"listings": number})
 
 
-def _dump_posts(query: Any, cursor: Cursor | None, subreddits: frozenset[str]) -> Iterator[Post | Checkpoint]:
+def _dump_posts(
+    query: Any, cursor: Cursor | None, subreddits: frozenset[str]
+) -> Iterator[Post | Checkpoint | Unreadable]:
     """Yield the posts of a dump, with a checkpoint after some lines."""
     search = query.search.lower() if query.search else ""
     last = cursor["line"] if cursor else 0
     for line, post in read_dump(query.dump, subreddits, last):
-        if search in str(post.get("title", "")).lower():
+        if isinstance(post, Unreadable) or search in str(post.get("title", "")).lower():
             yield post
         if line - last >= _DUMP_LINES:
             last = line

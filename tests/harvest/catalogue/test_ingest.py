@@ -1,6 +1,7 @@
 """The catalogue on SQLite and PostgreSQL: migrations, batched writes and counts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,7 +19,7 @@ from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.filters.pipeline import inspect as inspect_image
 from lightmeter.harvest.ingest_task import IngestedPhoto
-from lightmeter.harvest.sources.base import Sighting
+from lightmeter.harvest.sources.base import Sighting, Unreadable
 from lightmeter.project import Project
 from tests.support import jpeg
 
@@ -94,10 +95,23 @@ def test_pending_sighting_of_earlier_run_is_adopted(engine: Engine, run: int) ->
     assert _save(engine, _new_run(engine), _items("a")) == first
 
 
-def test_duplicate_item_of_a_run_is_requested_once(engine: Engine, run: int) -> None:
-    _save(engine, run, _items("a"))
-    assert _save(engine, run, _items("a")) == []
-    assert run_counts(engine)["total"]["existing"] == 0
+def test_item_that_is_listed_again_is_requested_once_and_counted(engine: Engine, run: int) -> None:
+    first = Sighting(source_id="a", media_url="https://example.org/a", title="first")
+    second = Sighting(source_id="a", media_url="https://example.org/b", title="second")
+    assert len(_save(engine, run, [first, second])) == 1
+    assert _save(engine, run, [second]) == []
+    assert run_counts(engine)["total"]["existing"] == 2
+    with engine.connect() as connection:
+        assert connection.scalars(select(SightingRecord.title)).all() == ["first"]
+
+
+def test_what_is_unreadable_is_counted_once_per_run(engine: Engine, run: int) -> None:
+    unreadable: list[Any] = [Unreadable("/locked\udce9\0", "no\npermission"), "not a sighting", Sighting(source_id="")]
+    for _ in range(2):
+        _save(engine, run, unreadable)
+    total = run_counts(engine)["total"]
+    assert (total["found"], total["unreadable"]) == (0, 3)
+    assert total["unreadable_records"][0]["reason"] == "no permission"
 
 
 def test_same_url_of_another_source_is_not_downloaded(engine: Engine, run: int) -> None:

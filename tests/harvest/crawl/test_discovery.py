@@ -11,7 +11,7 @@ import pytest
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.catalogue.models import SightingState
-from lightmeter.harvest.crawl.discovery import Discovery
+from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source
 from lightmeter.settings import Settings
 
@@ -23,8 +23,10 @@ class RecordingWriter:
         self.batches: list[tuple[list[str], dict[str, Any] | None]] = []
 
     def save_items(self, items: list[Sighting], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
-        self.batches.append(([item.source_id for item in items], cursor))
-        requests = [RequestItem(int(item.source_id), str(item.media_url)) for item in items]
+        self.batches.append(([getattr(item, "source_id", "") for item in items], cursor))
+        requests = [
+            RequestItem(int(item.source_id), str(item.media_url)) for item in items if isinstance(item, Sighting)
+        ]
         future: Future[SavedItems] = Future()
         future.set_result(SavedItems(requests, [SightingState.FOUND] * len(items)))
         return future
@@ -104,6 +106,67 @@ def test_pending_items_come_first() -> None:
     assert ids == [900, 0, 1]
 
 
-def test_failure_of_source_is_raised() -> None:
-    with pytest.raises(ConnectionError, match="the service is down"):
-        discover(FailingSource)
+def test_failing_source_keeps_what_it_yielded() -> None:
+    writer = RecordingWriter()
+
+    async def main() -> None:
+        async for _ in Discovery(writer, source=FailingSource(Settings())):  # type: ignore[arg-type]
+            pass
+
+    with pytest.raises(SourceFailed, match="the service is down"):
+        asyncio.run(main())
+    assert [ids for ids, _ in writer.batches] == [["0"]]
+
+
+class SlowSource(Source):
+    """Yields one photograph and then waits for the end of the test."""
+
+    name = "slow"
+    end = threading.Event()
+
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Sighting | Checkpoint]:
+        yield Sighting(source_id="0", media_url="https://example.org/0.jpg")
+        self.end.wait(30)
+
+
+def test_item_of_a_slow_source_is_saved_before_the_next() -> None:
+    async def first() -> int:
+        async for item in Discovery(RecordingWriter(), source=SlowSource(Settings())):  # type: ignore[arg-type]
+            return item.sighting_id
+        return -1
+
+    assert asyncio.run(asyncio.wait_for(first(), 10)) == 0
+    SlowSource.end.set()
+
+
+class OddSource(Source):
+    """Yields a checkpoint that cannot be stored, and something else than a sighting."""
+
+    name = "odd"
+
+    def discover(self, query: Any, cursor: dict[str, Any] | None) -> Iterator[Any]:
+        yield Checkpoint({"seen": {1, 2}})
+        yield "not a sighting"
+        yield Sighting(source_id="0", media_url="https://example.org/0.jpg")
+
+
+def test_what_a_source_must_not_yield_is_passed_on_to_be_counted() -> None:
+    writer = RecordingWriter()
+
+    async def main() -> None:
+        async for _ in Discovery(writer, source=OddSource(Settings())):  # type: ignore[arg-type]
+            pass
+
+    asyncio.run(main())
+    assert [len(ids) for ids, _ in writer.batches] == [3]
+
+
+def test_limit_is_exact_for_pages_at_once() -> None:
+    writer = RecordingWriter()
+
+    async def main() -> list[list[RequestItem]]:
+        discovery = Discovery(writer, limit=10)  # type: ignore[arg-type]
+        pages = [[Sighting(source_id=f"{page}{n}") for n in range(4)] for page in range(8)]
+        return await asyncio.gather(*(discovery.save(page) for page in pages))
+
+    assert sum(len(requests) for requests in asyncio.run(main())) == 10

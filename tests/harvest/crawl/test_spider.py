@@ -1,8 +1,10 @@
 """The spider's callbacks, and end-to-end crawls that need a slow or hostile server."""
 
+import asyncio
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from gzip import BadGzipFile
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +30,8 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
 from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
+from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
+from lightmeter.settings import Settings
 from tests.support import CommandRunner, Site, encode_image
 
 URL = "https://example.org/1.jpg"
@@ -36,23 +40,44 @@ ITEM = RequestItem(1, URL)
 
 @pytest.fixture
 def spider() -> Any:
-    """A spider that records outcomes in ``spider.outcomes``."""
+    """A spider that records outcomes in ``spider.outcomes`` and what is unreadable in ``spider.unreadable``."""
     outcomes: list[FetchOutcome] = []
-    writer: Any = SimpleNamespace(save_outcome=outcomes.append, counts={})
+    unreadable: list[Unreadable] = []
+    writer: Any = SimpleNamespace(save_outcome=outcomes.append, counts={}, save_items=lambda i, _: unreadable.extend(i))
     in_flight: Any = SimpleNamespace(release=lambda _: None)
     spider: Any = HarvestSpider(None, writer, None, in_flight)  # type: ignore[arg-type]
-    spider.outcomes = outcomes
+    spider.outcomes, spider.unreadable = outcomes, unreadable
     return spider
 
 
 def test_photo_request_asks_for_unencoded_bytes(spider: Any) -> None:
-    request = spider.photo_request(ITEM)
+    request, local = spider.photo_requests([ITEM, RequestItem(2, "file:///tmp/2.jpg")])
     assert request.url == URL
     assert request.headers["Accept-Encoding"] == b"identity"
+    assert local.url == "file:///tmp/2.jpg"
+
+
+def test_malformed_url_fails_and_others_are_requested(spider: Any) -> None:
+    items = [RequestItem(number, url) for number, url in enumerate(["no URL", "http://[broken/x.jpg", URL])]
+    assert [request.url for request in spider.photo_requests(items)] == [URL]
+    assert [(o.item.sighting_id, o.state) for o in spider.outcomes] == [(0, "failed"), (1, "failed")]
+
+
+def test_credentials_are_sent_in_a_header(spider: Any) -> None:
+    (request,) = spider.photo_requests([RequestItem(1, URL, authorisation="Basic YTpi")])
+    assert request.headers["Authorization"] == b"Basic YTpi"
+
+
+def test_request_that_a_component_drops_fails(spider: Any) -> None:
+    list(spider.photo_requests([ITEM]))
+    spider.closed("finished")
+    assert spider.outcomes == [FetchOutcome(ITEM, SightingState.FAILED, "request dropped")]
 
 
 def test_downloaded_bytes_become_an_item(spider: Any) -> None:
-    assert list(spider.parse_photo(Response(URL, body=b"bytes"), ITEM)) == [DownloadedPhoto(ITEM, b"bytes")]
+    for status in (200, 203):
+        response = Response(URL, status=status, body=b"bytes")
+        assert list(spider.parse_photo(response, ITEM)) == [DownloadedPhoto(ITEM, b"bytes")]
     assert spider.outcomes == []
 
 
@@ -124,18 +149,40 @@ def wrapped(*causes: Exception) -> DownloadFailedError:
 )
 def test_download_error_is_recorded(spider: Any, error: Exception, state: SightingState, reason: str) -> None:
     failure = Failure(error)
-    failure.request = spider.photo_request(ITEM)  # type: ignore[attr-defined]
+    (failure.request,) = spider.photo_requests([ITEM])  # type: ignore[attr-defined]
     spider.on_photo_error(failure)
     assert spider.outcomes == [FetchOutcome(ITEM, state, reason)]
 
 
 @pytest.mark.parametrize(
     ("reason", "state"),
-    [("finished", RunState.FINISHED), ("shutdown", RunState.STOPPED), ("source failed", RunState.FAILED)],
+    [("finished", RunState.FINISHED), ("shutdown", RunState.STOPPED)],
 )
 def test_close_reason_sets_result(spider: Any, reason: str, state: RunState) -> None:
     spider.closed(reason)
     assert spider.result[0] == state
+
+
+def test_page_that_cannot_be_parsed_keeps_what_it_yielded(spider: Any) -> None:
+    class Broken(SpiderSource):
+        def parse(self, response: Response, query: Any) -> Iterator[Any]:
+            yield Sighting(source_id="1", media_url=URL)
+            raise KeyError("figure")
+
+    saved: list[Any] = []
+
+    async def save(items: list[Any]) -> list[RequestItem]:
+        saved.extend(items)
+        return [ITEM]
+
+    async def parse() -> list[str]:
+        response = Response("https://example.org/")
+        return [request.url async for request in spider.parse_page(response, Broken(Settings()), None)]
+
+    spider.discovery = SimpleNamespace(save=save, limit_reached=False)
+    assert asyncio.run(parse()) == [URL]
+    assert [item.source_id for item in saved] == ["1"]
+    assert [(item.location, "figure" in item.reason) for item in spider.unreadable] == [("https://example.org/", True)]
 
 
 def test_photos_in_flight_are_limited_in_a_crawl(lightmeter: CommandRunner, site: Site, project: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif.normalise import normalise
 from lightmeter.harvest.sources.base import Checkpoint, Sighting
-from lightmeter.harvest.sources.commons import Commons, _items
+from lightmeter.harvest.sources.commons import Commons, _item
 from lightmeter.settings import Settings
 from tests.harvest.sources.api import ApiServer, serve_api
 from tests.support import HttpRequest, HttpResponse
@@ -199,7 +199,8 @@ def test_invalid_query_is_refused(options: dict[str, Any]) -> None:
 def test_recorded_responses_are_read(shared: Path) -> None:
     recorded = json.loads((shared / "fixtures" / "wikimedia" / "image_data_example.json").read_text())
     recorded["imageinfo"][0]["mime"] = "image/jpeg"
-    (item,) = _items(recorded, "Trees", None)
+    item = _item(recorded | {"pageid": 1}, "Trees", None)
+    assert item is not None
     assert (item.owner, item.licence) == ("PtrQs", "https://creativecommons.org/licenses/by-sa/4.0")
     assert item.attribution == "Photo by PtrQs, CC BY-SA 4.0, via Wikimedia Commons"
     assert item.media_url is not None

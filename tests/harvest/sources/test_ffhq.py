@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.sources.base import Checkpoint, Sighting
-from lightmeter.harvest.sources.ffhq import Ffhq, read_records
+from lightmeter.harvest.sources.base import Checkpoint, Item, Sighting, Unreadable
+from lightmeter.harvest.sources.ffhq import Ffhq, read_members
 from lightmeter.settings import Settings
 from tests.support import CommandRunner, jpeg
 
@@ -38,7 +38,7 @@ def write_list(folder: Path, count: int = 3, indent: int | None = None) -> Path:
     return file
 
 
-def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(cursor: dict[str, Any] | None = None, **options: Any) -> list[Item]:
     return list(Ffhq(Settings()).discover(Ffhq.Query(**options), cursor))
 
 
@@ -71,7 +71,7 @@ def test_aligned_face_has_bounding_box_of_landmarks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("indent", [None, 1])
 def test_list_larger_than_chunk_is_read(tmp_path: Path, indent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightmeter.harvest.sources.ffhq._CHUNK_SIZE", 1000)
-    assert [number for number, _ in read_records(write_list(tmp_path, 40, indent))] == [str(n) for n in range(40)]
+    assert [number for number, _ in read_members(write_list(tmp_path, 40, indent))] == [str(n) for n in range(40)]
 
 
 def test_discovery_resumes_at_checkpoint(tmp_path: Path) -> None:
@@ -94,11 +94,21 @@ def test_list_cannot_name_other_files(tmp_path: Path) -> None:
     assert list_items(file=file)[2].media_url is None
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"0": 3}', '{"0": {}, "1": {', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", "\xff"])
 def test_other_content_raises_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "list.json").write_text(content, encoding="latin-1")
     with pytest.raises(UsageError, match=r"list\.json"):
         list_items(file=tmp_path / "list.json")
+
+
+def test_broken_members_are_unreadable_and_others_are_read(tmp_path: Path) -> None:
+    broken = ['"2": 3', '"3": {"a": }', '"4": {"in_the_wild": ' + "[" * 100_000, '"5": {"cut": "']
+    faces = [[1, 2, 3], [1, 2, float("nan"), 4], [0, 0, 1e30, 1], ["a", "b", "c", "d"], [1, 2, 3, 4]]
+    good = [f'"{10 + n}": {json.dumps(record(n, in_the_wild={"face_rect": box}))}' for n, box in enumerate(faces)]
+    (tmp_path / "list.json").write_text("\ufeff{" + ", ".join([*broken[:2], *good, *broken[2:]]), encoding="utf-8")
+    items = discover(file=tmp_path / "list.json")
+    assert [len(item.regions) for item in items if isinstance(item, Sighting)] == [0, 0, 0, 0, 1]
+    assert sum(isinstance(item, Unreadable) for item in items) == 4
 
 
 def test_faces_become_regions_once(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ class TestFiles:
             ("3", ("cat",)),
         ]
 
-    @pytest.mark.parametrize("content", ["", "3", '{"dog": 3}', '[{"secret": "x"}]', '{"dog": ["1"]}'])
+    @pytest.mark.parametrize("content", ["", "3", '{"dog": 3}', "[" * 100_000])
     def test_other_content_raises_error(self, content: str, tmp_path: Path) -> None:
         file = tmp_path / "photos.json"
         file.write_text(content)

@@ -9,7 +9,7 @@ import pytest
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.exif.normalise import normalise
-from lightmeter.harvest.sources.base import Checkpoint, Sighting
+from lightmeter.harvest.sources.base import Checkpoint, Item, Sighting
 from lightmeter.harvest.sources.urls import Urls
 from lightmeter.settings import Settings
 from tests.support import LOOPBACK, CommandRunner, Site, jpeg
@@ -21,7 +21,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Sighting | Checkpoint]:
+def discover(file: Path, cursor: dict[str, Any] | None = None, **options: Any) -> list[Item]:
     return list(Urls(Settings()).discover(Urls.Query(file=file, **options), cursor))
 
 
@@ -69,13 +69,48 @@ def test_discovery_resumes_at_checkpoint(tmp_path: Path) -> None:
     assert len(list_items(file, checkpoint.cursor)) == 700
 
 
-@pytest.mark.parametrize(
-    ("name", "content"), [("x.parquet", b"no parquet"), ("x.txt", b"\xff\xfe\xff"), ("x.csv", b"url\n\xff\n")]
-)
-def test_unreadable_list_raises_error(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
+def test_unreadable_list_raises_error(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"no parquet")
     with pytest.raises(UsageError, match="cannot be read"):
-        list_items(tmp_path / name)
+        list_items(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_table_of_any_program_is_read(tmp_path: Path, encoding: str, separator: str, line_end: str) -> None:
+    rows = [("Owner", " URL ", "Title"), ("Zoë", "https://example.org/1.jpg", '"a, b; c"'), ("", "", "")]
+    text = line_end.join(separator.join(row) for row in rows)
+    (tmp_path / "list.csv").write_bytes(text.encode(encoding))
+    (item,) = list_items(tmp_path / "list.csv")
+    assert (item.owner, item.media_url, item.title) == ("Zoë", "https://example.org/1.jpg", "a, b; c")
+
+
+def test_separator_line_of_excel_is_read(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("sep=;\nurl;owner\nhttps://example.org/1.jpg;Ann\n")
+    assert [item.owner for item in list_items(tmp_path / "list.csv")] == ["Ann"]
+
+
+def test_broken_rows_are_unreadable_and_others_are_read(tmp_path: Path) -> None:
+    long = "x" * (1 << 24 | 1)
+    cells = [["url", "title"], ["https://example.org/1.jpg", long[:200_000]], ["", "no address"], ["u", long]]
+    cells.append(["https://example.org/2.jpg", "last"])
+    (tmp_path / "list.csv").write_text("\n".join(",".join(row) for row in cells))
+    items = discover(tmp_path / "list.csv")
+    assert [type(item).__name__ for item in items] == ["Sighting", "Unreadable", "Unreadable", "Sighting"]
+
+
+def test_values_of_any_type_in_parquet_are_read(tmp_path: Path) -> None:
+    nan = float("nan")
+    rows = [
+        {"url": "https://example.org/1.jpg", "source_id": nan, "tags": [nan, None, "fog"][:1], "medium": ["film"]},
+        {"url": "https://example.org/2.jpg", "source_id": nan, "tags": [], "medium": []},
+        {"url": None, "source_id": 3.0, "tags": None, "medium": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet")
+    items = discover(tmp_path / "list.parquet")
+    assert [type(item).__name__ for item in items] == ["Sighting", "Sighting", "Unreadable"]
+    assert {item.source_id for item in items if isinstance(item, Sighting)} == {row["url"] for row in rows[:2]}
 
 
 def test_harvest_run_fills_catalogue(lightmeter: CommandRunner, site: Site, project: Path) -> None:

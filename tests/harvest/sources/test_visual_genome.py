@@ -110,7 +110,7 @@ def test_published_form_is_read(shared: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '[{"id": 3}]', "[3]"])
+@pytest.mark.parametrize("content", ["{", "{}", "[" * 100_000])
 def test_other_content_raises_error(tmp_path: Path, content: str) -> None:
     (tmp_path / "list.json").write_text(content)
     with pytest.raises(UsageError, match=r"list\.json"):
