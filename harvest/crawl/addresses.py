@@ -1,6 +1,7 @@
 """Private addresses: refused in URLs and as the result of DNS, so that no name can be redirected after the check."""
 
 import ipaddress
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -46,11 +47,7 @@ class PrivateAddressMiddleware:
         if parts.scheme not in {"http", "https"}:
             return
         host = (parts.hostname or "").lower().rstrip(".")
-        try:
-            public = is_public(host)
-        except ValueError:  # a host name
-            public = host != "localhost" and not host.endswith(".localhost") and host not in proxy_hosts()
-        if not public:
+        if not _is_public_host(host):
             raise PrivateAddress(host)
 
 
@@ -94,6 +91,18 @@ def is_public(address: str) -> bool:
         return ip.is_global and not ip.is_multicast and not ip.is_reserved
     embedded = _embedded_ipv4(ip)
     return is_public(str(embedded)) if embedded else ip.is_global and ip in _GLOBAL_UNICAST
+
+
+def _is_public_host(host: str) -> bool:
+    """Return whether the host of a URL may be public; the address of a name is checked once it is known."""
+    try:
+        return is_public(host)
+    except ValueError:
+        pass
+    try:
+        return is_public(socket.inet_ntoa(socket.inet_aton(host)))  # 127.1, 0x7f000001, 2130706433
+    except (OSError, ValueError):
+        return host != "localhost" and not host.endswith(".localhost") and host not in proxy_hosts()
 
 
 def proxy_hosts() -> set[str]:

@@ -193,8 +193,20 @@ class TestPrivateAddress:
         with pytest.raises(PrivateAddress, match="private_addresses = true"):
             PrivateAddressMiddleware().process_request(Request(f"HTTP://{host}/1.jpg"))
 
-    @pytest.mark.parametrize("host", ["localhost", "LocalHost.", "a.localhost", "proxy.example.org"])
-    def test_private_name_is_refused(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "LocalHost.",
+            "a.localhost",
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "017700000001",
+            "proxy.example.org",
+        ],
+    )
+    def test_private_host_is_refused(self, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
         monkeypatch.setenv("https_proxy", "proxy.example.org:3128")
         with pytest.raises(PrivateAddress):
             PrivateAddressMiddleware().process_request(Request(f"http://{host}/1.jpg"))
