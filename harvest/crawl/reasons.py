@@ -25,6 +25,7 @@ from lightmeter.harvest.catalogue.models import SightingState
 
 UNREACHABLE_ROBOTS = "robots.txt unreachable"
 """Start of the reason of photographs that are refused until their site's robots.txt can be read (RFC 9309)."""
+TOO_MANY_REDIRECTS = "too many redirects"
 
 _GONE = {404, 410}
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -57,7 +58,7 @@ _REASONS: dict[str, tuple[type[BaseException], ...]] = {  # the first that match
     "invalid content coding": (OSError,),  # of gzip
 }
 _IGNORED = {  # by Scrapy's own middlewares
-    "max redirections reached": "too many redirects",
+    "max redirections reached": TOO_MANY_REDIRECTS,
     "Ignored response": "too many bytes",  # after decompression
 }
 

@@ -14,7 +14,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.httpobj import urlparse_cached
 
 from lightmeter.harvest.crawl.addresses import PrivateAddress
-from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS, failure_reason
+from lightmeter.harvest.crawl.reasons import TOO_MANY_REDIRECTS, UNREACHABLE_ROBOTS, failure_reason
 from lightmeter.harvest.crawl.robots import RobotsRules, TdmRules
 from lightmeter.harvest.sources.rate_limit import retry_after
 
@@ -141,10 +141,11 @@ class SiteRulesCache:
             response = await self._request_robots(origin)
         except _HOST_DOWN as error:
             return SiteRules(error=error)
-        except IgnoreRequest:  # too many redirects: "unavailable", as HTTP 404 (RFC 9309, section 2.3.1.2)
-            robots = RobotsRules()
         except Exception as error:  # noqa: BLE001 - whatever happened, the rules are unknown
-            return SiteRules(refusal=f"{UNREACHABLE_ROBOTS}: {failure_reason(error)[1]}")
+            _, reason = failure_reason(error)
+            if reason != TOO_MANY_REDIRECTS:  # "unavailable", as HTTP 404 (RFC 9309, section 2.3.1.2)
+                return SiteRules(refusal=f"{UNREACHABLE_ROBOTS}: {reason}")
+            robots = RobotsRules()
         else:
             if response.status >= 500:
                 return SiteRules(refusal=f"{UNREACHABLE_ROBOTS}: HTTP {response.status}")
