@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs install install-test clean
+.PHONY: demo test check sbom docs install install-test clean
 
 demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
@@ -11,12 +11,16 @@ demo: install  ## Run the full pipeline on simulated photographs.
 test: install-test  ## Run the tests.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-check: install-test  ## Check style, types, import rules and generated documents.
+check: install-test  ## Check style, types, import rules, generated documents and licences.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/dependencies.py --check
+
+sbom: install-test  ## Write the software bill of materials, lightmeter.cdx.json (CycloneDX).
+	$(BIN)/python docs/dependencies.py --sbom lightmeter.cdx.json
 
 docs: install-test  ## Generate the reference and build the site in site/.
 	$(BIN)/python docs/generate.py
@@ -27,7 +31,7 @@ install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[serve]'
 	$(BIN)/python -m compileall -q lightmeter harvest labels models serve migrations  # links are not followed
 	touch $@
 

