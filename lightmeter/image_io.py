@@ -32,6 +32,15 @@ _WHITE_IS_ZERO, _UNSIGNED = 0, 1
 _WIDE_MODES = ("I", "F")
 _PILLOW_GLOBALS = threading.RLock()
 
+MAX_DECODING_BYTES = 1_500_000_000
+"""Memory that decoding one photograph may take, unless a setting says otherwise."""
+
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1}  # per pixel in Pillow; 2 for 16 bits, 4 for everything else
+_CONVERSION_BYTES = {"L": 0, "RGB": 0, "1": 1, "LA": 1, "La": 5, "P": 8, "PA": 8}  # to eight bits; 4 for other modes
+_WIDE_CONVERSION_BYTES = 10
+_DECODER_BYTES = {"WEBP": 12, "AVIF": 6, "HEIF": 6}
+_JPEG_2000_BYTES, _COEFFICIENT_BYTES = 5, 2  # per component
+
 Floats = NDArray[np.float32]
 
 _TRANSPOSITIONS = {
@@ -70,6 +79,23 @@ def open_image(source: bytes | Path, formats: Sequence[str] = FORMATS) -> Image.
     if picture is not data and image.format in ("JPEG", "MPO"):
         _describe_raw(image, data)
     return image
+
+
+def decoding_bytes(image: Image.Image) -> int:
+    """Return about how much memory decoding an opened image and converting it to eight bits takes.
+
+    The numbers were measured with Pillow 13 on pictures of 20 megapixels. JPEG 2000 keeps each component in 32 bits,
+    and a progressive JPEG all its coefficients.
+    """
+    wide = image.mode.startswith(_WIDE_MODES)
+    stored = _STORED_BYTES.get(image.mode, 2 if image.mode.startswith("I;16") else 4)
+    conversion = _WIDE_CONVERSION_BYTES if wide else _CONVERSION_BYTES.get(image.mode, 4)
+    decoder: float = _DECODER_BYTES.get(image.format or "", 0)
+    if image.format == "JPEG2000":
+        decoder = _JPEG_2000_BYTES * len(image.getbands())
+    elif image.info.get("progressive"):
+        decoder = _COEFFICIENT_BYTES * _samples_per_pixel(image)
+    return int(image.width * image.height * (stored + conversion + decoder))
 
 
 def to_eight_bit(image: Image.Image) -> Image.Image:
@@ -163,6 +189,13 @@ def _describe_raw(image: Image.Image, data: bytes) -> None:
     exif = image.getexif()
     if field is not None and field.integers() and ExifTags.Base.Orientation not in exif:
         exif[ExifTags.Base.Orientation] = field.integers()[0]
+
+
+def _samples_per_pixel(image: Image.Image) -> float:
+    """Return how many samples a JPEG stores for each pixel: 3, or fewer with chroma subsampling."""
+    factors = [(int(horizontal), int(vertical)) for _, horizontal, vertical, *_ in getattr(image, "layer", [])]
+    largest = max((horizontal for horizontal, _ in factors), default=1) * max((item for _, item in factors), default=1)
+    return sum(horizontal * vertical for horizontal, vertical in factors) / max(largest, 1)
 
 
 @cache

@@ -70,6 +70,11 @@ class InspectSection(Section):
 
     workers: int = Field(0, ge=0, description="worker processes; 0: one per core")
     max_pixels: int = Field(200_000_000, gt=0, description="maximum image size, in pixels")
+    max_memory_mb: int = Field(
+        1500,
+        gt=0,
+        description="maximum memory that decoding a photograph may take, by its header, in MB",
+    )
     timeout_s: float = Field(30.0, gt=0, description="time limit per photograph, in seconds")
     maker_notes_s: float = Field(0.0, ge=0, description="time limit for MakerNotes, in seconds; 0: not read")
     disabled: tuple[str, ...] = Field((), description="filters that run only if the command line names them")

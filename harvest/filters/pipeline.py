@@ -26,7 +26,7 @@ from lightmeter.harvest.filters.decode import (
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
 from lightmeter.image_files import file_format
-from lightmeter.image_io import pixel_orientation
+from lightmeter.image_io import decoding_bytes, pixel_orientation
 from lightmeter.settings import InspectSection, Settings, first_error
 
 
@@ -87,7 +87,7 @@ class InspectionResult:
         width: Width in file orientation; 0 if unknown.
         height: Height in file orientation; 0 if unknown.
         problem: Why the photograph could not be inspected: ``empty``, ``not an image``, ``truncated``,
-            ``too many pixels``, ``too many bytes``, ``inspection took longer than 30 s``,
+            ``too many pixels``, ``too much memory``, ``too many bytes``, ``inspection took longer than 30 s``,
             ``raw format``, ``HEIF: install lightmeter[heif]``,
             ``unsupported …`` or ``undecodable: …``; None if there is no problem.
         quantisation: Hash of the JPEG quantisation tables.
@@ -194,6 +194,8 @@ def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
             result["exif"] = replace(exif, values=replace(exif.values, orientation=orientation))
         if image.width * image.height > plan.limits.max_pixels:
             raise UnreadableImage("too many pixels")
+        if decoding_bytes(image) > plan.limits.max_memory_mb * 1_000_000:
+            raise UnreadableImage("too much memory")
         decode(image)
         result |= {"width": image.width, "height": image.height}
         result["results"] = _apply_filters(image, orientation, plan.filters)

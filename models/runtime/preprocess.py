@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ...geometry import Box
-from ...image_io import open_image, to_eight_bit
+from ...image_io import MAX_DECODING_BYTES, decoding_bytes, open_image, to_eight_bit
 from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
@@ -163,6 +163,9 @@ def _check_header(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise InvalidPhoto(_TOO_LARGE, f"The image has {width} × {height} pixels; the maximum is {max_pixels}.")
+    if decoding_bytes(image) > MAX_DECODING_BYTES:
+        needed, limit = decoding_bytes(image) // 1_000_000, MAX_DECODING_BYTES // 1_000_000
+        raise InvalidPhoto(_TOO_LARGE, f"Decoding the image would take {needed} MB; the maximum is {limit} MB.")
 
 
 def _exif(image: Image.Image, tags: Sequence[str], overrides: Tags) -> NDArray[np.float32]:

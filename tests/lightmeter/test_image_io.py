@@ -1,6 +1,7 @@
 """Opening photographs of every mode, format and orientation."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from lightmeter.geometry import ORIENTATION_TAG, upright
-from lightmeter.image_io import display_image, open_image, pixel_orientation, to_eight_bit
+from lightmeter.image_io import decoding_bytes, display_image, open_image, pixel_orientation, to_eight_bit
 from tests.support import encode_image
 
 GREY = (np.add.outer(np.linspace(0, 160, 64), np.linspace(0, 95, 96))).round().astype(np.uint8)
@@ -130,3 +131,19 @@ def test_colours_are_shown_in_srgb() -> None:
 def _difference(image: Image.Image, expected: NDArray[np.uint8]) -> float:
     assert image.size == expected.shape[::-1]
     return float(np.abs(np.asarray(image.convert("L")).astype(int) - expected).mean())
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "options", "bytes_per_pixel"),
+    [
+        ("JPEG", "RGB", {}, 4), ("JPEG", "L", {}, 1), ("JPEG", "CMYK", {}, 8), ("JPEG", "RGB", {"progressive": True}, 7),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}, 10), ("PNG", "RGBA", {}, 8), ("PNG", "P", {}, 9),
+        ("JPEG2000", "RGB", {}, 19), ("JPEG2000", "L", {}, 6), ("WEBP", "RGB", {}, 16), ("TIFF", "F", {}, 14),
+    ],
+)  # fmt: skip
+def test_memory_of_decoding_follows_from_format_and_mode(
+    kind: str, mode: str, options: dict[str, Any], bytes_per_pixel: int
+) -> None:
+    data = encode_image(Image.new("RGB", (64, 48)).convert(mode), kind, **options)
+    with open_image(data) as image:
+        assert decoding_bytes(image) == 64 * 48 * bytes_per_pixel

@@ -94,6 +94,14 @@ def test_limits_on_bytes_pixels_and_time() -> None:
     assert time.monotonic() - start < 2
 
 
+def test_limit_on_memory_by_format() -> None:
+    limits = InspectSection(max_memory_mb=10)
+    picture = Image.new("RGB", (1000, 1000))
+    assert inspect(encode_image(picture, "JPEG"), InspectionPlan(limits=limits)).problem is None
+    refused = inspect(encode_image(picture, "JPEG2000"), InspectionPlan(limits=limits))
+    assert (refused.problem, refused.width) == ("too much memory", 1000)
+
+
 def test_pixel_limit_of_pillow_is_not_used() -> None:
     data = encode_image(Image.new("L", (10_000, 9_500)), "PNG", compress_level=1)
     assert inspect(data, InspectionPlan()).problem is None
