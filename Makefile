@@ -9,7 +9,7 @@ demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
 
 test: install-test  ## Run the tests.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install-test  ## Check style, types, import rules, generated documents and licences.
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -122,15 +122,24 @@ FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels",
 """Folders and files with the longest tests: these start first, so that all processes end at the same time."""
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run the tests of a file in one process, in the order of `FIRST`; those of serving share a TorchServe."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "tests/serve" if nodeid.startswith("tests/serve/") else super()._split_scope(nodeid)
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of pytest-xdist whole files; the serving tests share a TorchServe and form a single group."""
+    """Start the longest tests first."""
 
     def rank(item: pytest.Item) -> int:
         path = item.path.relative_to(TESTS)
         return next((rank for rank, start in enumerate(FIRST) if path.is_relative_to(start)), len(FIRST))
 
-    for item in items:
-        path = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("serve" if path.is_relative_to("serve") else str(path)))
     items.sort(key=rank)

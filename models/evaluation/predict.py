@@ -3,18 +3,20 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightmeter.errors import UsageError
 from lightmeter.models.runtime.exif_features import Tags
 from lightmeter.models.runtime.input_warnings import input_warnings
-from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, read_photo
+
+if TYPE_CHECKING:  # `serve predict` reads EXIF files without importing torch
+    from lightmeter.models.runtime.predictor import Predictor
 
 _FILE_KEY = "SourceFile"
 
 
-def predict_files(predictor: Predictor, files: Sequence[Path], exif: Path | None = None) -> list[dict[str, Any]]:
+def predict_files(predictor: "Predictor", files: Sequence[Path], exif: Path | None = None) -> list[dict[str, Any]]:
     """Return one prediction per file, in order; a file that is missing or unusable gives an error instead.
 
     Args:
@@ -54,7 +56,7 @@ def read_exif_file(exif: Path | None, files: Sequence[Path]) -> list[Tags | None
     return [by_path.get(file.absolute()) for file in files]
 
 
-def _predict(predictor: Predictor, file: Path, exif: Tags | None) -> dict[str, Any]:
+def _predict(predictor: "Predictor", file: Path, exif: Tags | None) -> dict[str, Any]:
     try:
         data = read_photo(file, predictor.spec.preprocessing.max_bytes)
         photograph = predictor.preprocess(data, exif=exif)

@@ -2,6 +2,8 @@
 
 import doctest
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -128,3 +130,9 @@ def test_examples_in_docstrings_run(project: Path) -> None:
 
     assert started.code == 0, started.error
     assert failed == 0
+
+
+def test_client_and_its_command_need_no_torch() -> None:
+    code = "import sys, lightmeter.models.evaluation.predict, lightmeter.serve.client; print('torch' in sys.modules)"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout == "False\n"
