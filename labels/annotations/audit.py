@@ -152,6 +152,11 @@ def _different_labels(
             groups[key].append(row)
     labels, hashes, images = photos.labels(target), photos.column("sha256"), photos.column("image_id")
     for group in groups.values():
-        for row in group if len({labels[member] for member in group}) > 1 else ():
-            other = next(member for member in group if labels[member] != labels[row])
-            yield images[row], f"{relation} {hashes[other][:12]}, labelled {labels[other]}"
+        first_rows: dict[str | None, int] = {}
+        for row in group:
+            first_rows.setdefault(labels[row], row)
+        if len(first_rows) > 1:
+            first, second, *_ = first_rows.values()
+            for row in group:
+                other = second if labels[row] == labels[first] else first
+                yield images[row], f"{relation} {hashes[other][:12]}, labelled {labels[other]}"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
@@ -21,7 +22,10 @@ from lightmeter.labels.targets.base import Target
 
 _FOLDS = 5
 _MIN_PHOTOGRAPHS = 50
+_MAX_TRAINING = 20_000
 _TREES = 100
+_MIN_ACCURACY = 0.85
+_MAX_SHARE = 0.05
 _MIN_PROBABILITY = 1e-6
 _EXIF = ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm", "width", "height", "file_size")
 
@@ -37,11 +41,22 @@ def find_label_issues(labels: NDArray[np.int64], probabilities: NDArray[np.float
         probabilities: Out-of-sample predictions, shape (n, n_classes).
 
     Returns:
-        1 - the probability of the label by row, in descending order.
+        1 - the probability of the label by row, in descending order. Empty if the predictions are too poor to dispute a
+        label: a model that is often wrong itself would suspect right labels. At most `_MAX_SHARE` of the labels, the
+        most disputed ones, so that the next predictions are made from corrected labels.
 
     Raises:
         UsageError: cleanlab is not installed.
     """
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean()) if len(labels) else 0.0
+    majority = float(np.bincount(labels).max() / len(labels)) if len(labels) else 1.0
+    if accuracy < _MIN_ACCURACY or accuracy <= majority:
+        get_console().note(
+            f"Model-based checks skipped: the model agrees with {100 * accuracy:.0f} % of the labels, the most "
+            f"frequent class with {100 * majority:.0f} %. To dispute labels, it must agree with more than that, and "
+            f"with {100 * _MIN_ACCURACY:.0f} %."
+        )
+        return {}
     try:
         from cleanlab.filter import find_label_issues
     except ImportError as error:
@@ -49,6 +64,7 @@ def find_label_issues(labels: NDArray[np.int64], probabilities: NDArray[np.float
             "Model-based auditing needs cleanlab: run pip install 'lightmeter[audit]', or use --no-model."
         ) from error
     rows = find_label_issues(labels, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    rows = rows[: max(1, int(_MAX_SHARE * len(labels)))]
     return {int(row): float(1 - probabilities[row, labels[row]]) for row in rows}
 
 
@@ -89,7 +105,7 @@ def issues_from_features(connection: Connection, photos: LabelledPhotos, target:
         target: The target.
     """
     labels, rows = _frequent_labels(photos, target)
-    if len(rows) < _MIN_PHOTOGRAPHS:
+    if len(rows) < _MIN_PHOTOGRAPHS or labels.max() == 0:
         return {}
     features = _features(connection, photos, exclude=(*target.exif_columns, *target.related_columns))[rows]
     owners = photos.column("owners")
@@ -112,11 +128,18 @@ def _out_of_fold_probabilities(
     features: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     from sklearn.ensemble import RandomForestClassifier
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     probabilities = np.full((len(labels), int(labels.max()) + 1), _MIN_PROBABILITY)
-    folds = StratifiedGroupKFold(min(_FOLDS, int(groups.max()) + 1), shuffle=True, random_state=0)
-    for train, test in folds.split(features, labels, groups):
+    n_groups = int(groups.max()) + 1
+    if n_groups == 1:  # one photographer
+        folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(features, labels)
+    else:
+        folds = StratifiedGroupKFold(min(_FOLDS, n_groups), shuffle=True, random_state=0).split(
+            features, labels, groups
+        )
+    for train, test in folds:
+        train = train[:_MAX_TRAINING]  # noqa: PLW2901 - a random sample: rows are in the order of their SHA-256
         model = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=0).fit(features[train], labels[train])
         predictions = np.maximum(model.predict_proba(features[test]), _MIN_PROBABILITY)
         probabilities[np.ix_(test, model.classes_)] = predictions
@@ -125,14 +148,14 @@ def _out_of_fold_probabilities(
 
 def _features(connection: Connection, photos: LabelledPhotos, exclude: Sequence[str]) -> NDArray[np.float64]:
     """Return filter measures and EXIF values, -1 for missing ones, shape (n_photographs, n_features)."""
-    ids = photos.column("image_id")
-    measures: dict[int, dict[str, float]] = {image: {} for image in ids}
+    row_of = {image: row for row, image in enumerate(photos.column("image_id"))}
+    measures: dict[str, NDArray[np.float64]] = {}
     for id_range in id_ranges(connection):
         query = select(Inspection.image_id, Inspection.filter, Inspection.measures)
         for image, name, values in connection.execute(query.where(id_range.covers(Inspection.image_id))):
-            if image in measures:
-                measures[image] |= {f"{name}.{key}": v for key, v in values.items() if isinstance(v, int | float)}
-    names = sorted({name for values in measures.values() for name in values})
-    filter_columns = [[measures[image].get(name, -1.0) for name in names] for image in ids]
+            for key, value in values.items() if image in row_of else ():
+                if isinstance(value, int | float):
+                    column = measures.setdefault(f"{name}.{key}", np.full(len(row_of), -1.0))
+                    column[row_of[image]] = value
     exif = encode_features(photos.table, [name for name in _EXIF if name not in exclude])
-    return np.hstack([np.asarray(filter_columns, dtype=np.float64).reshape(len(ids), -1), exif])
+    return np.column_stack([*(measures[name] for name in sorted(measures)), exif])

@@ -76,21 +76,23 @@ def _issue_scores(engine: "Engine", target: "Target[Any]", run: Path | None, whe
 @app.command()
 def agreement(
     name: TargetName,
-    first: Annotated[str, typer.Argument(help="An author, as shown by 'labels show'.")],
-    second: Annotated[str, typer.Argument(help="Another author.")],
+    authors: Annotated[list[str], typer.Argument(metavar="AUTHOR AUTHOR", help="Authors, as shown by 'labels show'.")],
     where: Where = "",
 ) -> None:
-    """Measure inter-annotator agreement (Cohen's kappa)."""
+    """Measure inter-annotator agreement: Cohen's kappa of two authors, Fleiss' kappa of more."""
     from lightmeter.bootstrap import format_estimate
     from lightmeter.labels.annotations.agreement import agreement as compare
 
+    if len(authors) < 2 or len({*authors}) < len(authors):
+        raise UsageError("Give at least two different authors.")
     project, target = find_target(name)
     with catalogue_engine(project) as engine, engine.connect() as connection:
-        result = compare(connection, target, first, second, where)
-    rows = [(row, *(result.confusion[row][column] for column in result.classes)) for row in result.classes]
+        result = compare(connection, target, authors, where)
+    kappa = {"cohen": "Cohen's kappa", "fleiss": "Fleiss' kappa"}[result.method]
     summary = (
         f"{result.photographs} photographs, {100 * result.accuracy:.1f} % with the same class. "
-        f"Cohen's kappa: {format_estimate(result.kappa, percent=False)}"
+        f"{kappa}: {format_estimate(result.kappa, percent=False)}"
     )
-    confusion = console.table(f"{first} (rows), {second} (columns)", ("", *result.classes), rows)
-    console.get_console().emit(vars(result), [confusion, summary])
+    rows = [(row, *(columns[column] for column in result.classes)) for row, columns in result.confusion.items()]
+    confusion = console.table(f"{authors[0]} (rows), {authors[1]} (columns)", ("", *result.classes), rows)
+    console.get_console().emit(vars(result), [confusion, summary] if rows else summary)

@@ -37,8 +37,8 @@ def advisories(
         options: Options of the split.
         baselines: Shortcut baselines by target name.
     """
-    for name, estimates in baselines.items():
-        yield from shortcut_warnings(estimates, name)
+    for spec in targets:
+        yield from shortcut_warnings(baselines[spec.name], spec.name, _largest_share(result, spec))
     for target in photographs.targets:
         rare = [item for item in result.rare_classes if item.target == target.name]
         if rare:
@@ -113,6 +113,12 @@ def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
             f"{counts.outdated} labels of {target} were made by another version of its definition. Run 'lightmeter "
             f"labels apply {target}' to update them."
         )
+
+
+def _largest_share(result: SplitResult, target: TargetSpec) -> float:
+    """Return the share of the most frequent class; 0 for multilabel targets, whose baseline is another."""
+    counts = [sum(by_split.values()) for by_split in class_counts(result.manifest, target).values()]
+    return 0.0 if target.multilabel or not any(counts) else max(counts) / sum(counts)
 
 
 def _few_groups(result: SplitResult, options: SplitOptions) -> Iterator[str]:

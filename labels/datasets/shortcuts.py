@@ -6,7 +6,7 @@ F1 for multilabel targets. Intervals are bootstrapped over groups.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -71,13 +71,21 @@ def shortcut_baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]
     truth = _indicators(labelled, target)
     names, groups = np.unique(labelled["group"].to_numpy(zero_copy_only=False), return_inverse=True)
     folds = _folds(truth, groups, names.tolist())
-    if target.multilabel:
-        predictions = {"all positive": np.ones_like(truth)}
-    else:  # a tree on a constant predicts the most frequent class of the other folds
-        predictions = {"majority": _cross_predict(np.zeros((len(truth), 1)), truth, folds, target)}
+    predictions = {"all positive": np.ones_like(truth)} if target.multilabel else {}
     for kind, columns in shortcut_features(target).items():
         predictions[kind] = _cross_predict(encode_features(labelled, columns), truth, folds, target)
-    return [_baseline(kind, truth, predicted, groups, target) for kind, predicted in predictions.items()]
+    baselines = [_baseline(kind, truth, predicted, groups, target) for kind, predicted in predictions.items()]
+    return baselines if target.multilabel else [_majority(labelled, truth, groups, target), *baselines]
+
+
+def _majority(labelled: pa.Table, truth: Indicators, groups: Integers, target: TargetSpec) -> Baseline:
+    """Return the accuracy of the most frequent class of the train split on the test split, as reports of models do."""
+    splits = labelled["split"].to_numpy(zero_copy_only=False)
+    train, test = (np.flatnonzero(splits == split) for split in ("train", "test"))
+    train, test = (rows if len(rows) else np.arange(len(truth)) for rows in (train, test))
+    predicted = np.zeros((len(test), truth.shape[1]), dtype=np.bool_)
+    predicted[:, truth[train].sum(axis=0).argmax()] = True
+    return _baseline("majority", truth[test], predicted, np.unique(groups[test], return_inverse=True)[1], target)
 
 
 def shortcut_features(target: TargetSpec) -> dict[str, Sequence[str]]:
@@ -109,9 +117,16 @@ def shortcut_predictions(train: pa.Table, test: pa.Table, target: TargetSpec) ->
     return predictions
 
 
-def shortcut_warnings(baselines: Sequence[Baseline], target: str) -> list[str]:
-    """Return a warning for each baseline that exceeds the first one by more than `WARNING_THRESHOLD`."""
-    majority, *others = baselines
+def shortcut_warnings(baselines: Sequence[Baseline], target: str, share: float = 0.0) -> list[str]:
+    """Return a warning for each baseline that exceeds the first one by more than `WARNING_THRESHOLD`.
+
+    Args:
+        baselines: As returned by `shortcut_baselines`.
+        target: Name of the target.
+        share: Share of the most frequent class of all photographs, if the test split has fewer of it.
+    """
+    first, *others = baselines
+    majority = replace(first, value=max(first.value, share))
     return [
         f"Warning: {item.name} alone predicts {target} with {100 * item.value:.0f} % {item.metric}, "
         f"{100 * (item.value - majority.value):.0f} points above the {majority.name} baseline "

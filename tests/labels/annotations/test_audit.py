@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 
 from lightmeter.harvest.catalogue.models import Inspection
-from lightmeter.labels.annotations.agreement import cohen_kappa
+from lightmeter.labels.annotations.label_issues import find_label_issues
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.targets.registry import get_target
@@ -63,6 +63,34 @@ def test_random_forest_disputes_wrong_labels(catalogue: Any) -> None:
     assert set(audit_medium()) == {11, 34, 73}
 
 
+@pytest.mark.parametrize("photographers", [1, 3])
+def test_labels_of_few_photographers_are_audited(catalogue: Any, photographers: int) -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    rows = []
+    for index in range(60):
+        film = (index % 2 == 0) ^ (index == 31)  # one label is wrong
+        owner = f"person {index // 2 % photographers}"
+        image = catalogue.photograph(medium="film" if film else "digital", owner=owner)
+        measures = {"noise": float(random.normal(2 if index % 2 else 8, 0.5))}
+        rows.append({"image_id": image, "filter": "quality", "version": 1, "verdict": "keep", "measures": measures})
+    with catalogue.engine.begin() as connection:
+        connection.execute(insert(Inspection), rows)
+    apply(catalogue.engine, [get_target("medium")])
+    assert set(audit_medium()) == {32}
+
+
+def test_poor_model_disputes_nothing_and_a_good_one_little() -> None:
+    pytest.importorskip("cleanlab")
+    random = np.random.default_rng(0)
+    labels = random.integers(2, size=400)
+    for accuracy, most in ((0.7, 0), (0.9, 20), (1.0, 0)):
+        shown = np.where(random.random(400) < accuracy, labels, 1 - labels)
+        confidence = random.uniform(0.6, 0.99, 400)
+        first = np.where(shown == 0, confidence, 1 - confidence)
+        assert len(find_label_issues(labels, np.stack((first, 1 - first), axis=1))) <= most
+
+
 def test_trained_model_disputes_labels_until_they_are_corrected(catalogue: Any, tmp_path: Path) -> None:
     pytest.importorskip("cleanlab")
     random = np.random.default_rng(0)
@@ -113,15 +141,8 @@ def test_agreement_has_confusion_and_kappa(catalogue: Any) -> None:
     assert kappa["value"] == pytest.approx((16 / 18 - 168 / 324) / (1 - 168 / 324))
     assert kappa["low"] < kappa["value"] < kappa["high"] <= 1
     assert "by both ann and eve" in run_error("labels", "agreement", "medium", "ann", "eve")
-
-
-def test_kappa_equals_scikit_learn() -> None:
-    from sklearn.metrics import cohen_kappa_score
-
-    random = np.random.default_rng(1)
-    first = random.integers(4, size=300)
-    second = np.where(random.random(300) < 0.6, first, random.integers(4, size=300))
-    confusion = np.zeros((4, 4), dtype=np.int64)
-    np.add.at(confusion, (first, second), 1)
-    assert cohen_kappa(confusion) == pytest.approx(cohen_kappa_score(first, second))
-    assert cohen_kappa(np.array([[5, 0], [0, 0]])) == 1
+    assert "two different authors" in run_error("labels", "agreement", "medium", "ann", "ann")
+    run_json("labels", "set", *(f"{index}.jpg" for index in range(1, 11)), "medium=film", "--author", "eve")
+    result = run_json("labels", "agreement", "medium", "ann", "bob", "eve")
+    assert [result[key] for key in ("photographs", "method", "confusion")] == [10, "fleiss", {}]
+    assert result["kappa"]["value"] == 1
