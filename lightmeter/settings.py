@@ -96,7 +96,7 @@ class ServeSection(Section):
     workers: int = Field(1, ge=1, description="worker processes per model")
     batch_size: int = Field(8, ge=1, description="maximum batch size")
     max_batch_delay_ms: int = Field(1, ge=0, description="maximum wait for a full batch, in milliseconds")
-    max_request_bytes: int = Field(50_000_000, gt=0, description="maximum request size")
+    max_request_bytes: int = Field(50_000_000, gt=0, lt=2**31, description="maximum request size")
     token_minutes: float = Field(60.0, gt=0, description="lifetime of the published token, replaced at its half")
     token: SecretStr | None = Field(
         None,

@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import command_group
-from lightmeter.errors import UsageError, require_extra
+from lightmeter.errors import UsageError
 from lightmeter.models.commands.options import ExifFile
 from lightmeter.project import find_project
 
@@ -167,11 +168,13 @@ def litserve(
     """Serve a run with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
     from lightmeter.models.runtime.spec import BrokenModel, read_spec
     from lightmeter.models.training.runs import find_run
+    from lightmeter.project import find_optional_project
     from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
     from lightmeter.serve.litserve.server import LitServeOptions, run_server
+    from lightmeter.settings import ServeSection
 
-    with require_extra("litserve", "litserve"):
-        import litserve as _  # noqa: F401
+    if find_spec("litserve") is None:  # importing it would take seconds
+        raise UsageError("LitServe is not installed; run: pip install 'lightmeter[litserve]'")
     folder = find_run(run)
     try:
         spec = read_spec(folder)
@@ -183,7 +186,10 @@ def litserve(
         console.get_console().emit({"name": spec.name, "address": address}, f"{spec.name} {spec.version} at {address}")
         sys.stdout.flush()
 
-    options = LitServeOptions(host, port, workers, token=static_key(os.environ.get(KEY_VARIABLE, "")))
+    project = find_optional_project()
+    settings = project.settings.serve if project else ServeSection()
+    key = settings.token.get_secret_value() if settings.token else os.environ.get(KEY_VARIABLE, "")
+    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key))
     run_server(folder, spec, options, announce)
 
 

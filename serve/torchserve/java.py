@@ -45,7 +45,11 @@ def find_java() -> Java:
         LightmeterError: No such Java is installed.
     """
     refused = []
+    tried = set()
     for path, origin in _candidates():
+        if path.resolve() in tried:
+            continue
+        tried.add(path.resolve())
         try:
             return Java(path, _version(path), origin)
         except _Refused as reason:
@@ -84,8 +88,9 @@ def _version(java: Path) -> str:
         raise _Refused(f"it did not answer within {_TIMEOUT_S} s") from error
     output = (result.stderr + result.stdout).decode("utf-8", "replace")
     if result.returncode:
-        first = next((line.strip() for line in output.splitlines() if line.strip()), "no output")
-        raise _Refused(f"it fails with exit code {result.returncode}: {first[:200]}")
+        lines = [line.strip() for line in output.splitlines() if line.strip() and not line.startswith("Picked up ")]
+        reason = " ".join(lines[:2]) or "no output"
+        raise _Refused(f"it fails with exit code {result.returncode}: {reason[:200]}")
     for pattern in _VERSION_FORMS:
         if match := pattern.search(output):
             version, major = match[1], match[2]

@@ -1,0 +1,133 @@
+"""A gateway that is stopped cuts no request; the trial with TorchServe is ``python -m benchmarks.serve_reliability``."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lightmeter.web import free_port
+from tests.support import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Replica:
+    """A gateway in a process of its own."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.serve.gateway.replica", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        wait_until(self.ready)
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.process.communicate()[1]
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/ping", trust_env=False).status_code == 200
+        return False
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        _, error = self.process.communicate(timeout=30)
+        assert (self.process.returncode, error) == (0, "")
+
+
+@pytest.fixture
+def replicas() -> Iterator[list[Replica]]:
+    replicas = [Replica(), Replica()]
+    yield replicas
+    for replica in replicas:
+        replica.process.kill()
+        replica.process.communicate()
+
+
+def test_ten_restarts_under_load_reset_no_connection(replicas: list[Replica]) -> None:
+    outcomes: Counter[str] = Counter()
+    finished = threading.Event()
+
+    def send(number: int) -> str:
+        """Send a request to one replica, or to the other one if the first does not listen."""
+        for attempt in range(40):
+            connection = HTTPConnection("127.0.0.1", replicas[(number + attempt) % 2].port, timeout=30)
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                continue
+            try:
+                connection.request("POST", "/predictions/m", bytes(50_000))
+                response = connection.getresponse()
+                return f"{response.status} {json.load(response)['bytes']}"
+            except (OSError, HTTPException) as error:
+                return repr(error)
+            finally:
+                connection.close()
+        return "no replica"
+
+    def work(number: int) -> None:
+        while not finished.is_set():
+            outcomes[send(number)] += 1
+
+    clients = [threading.Thread(target=work, args=(number,)) for number in range(24)]
+    for client in clients:
+        client.start()
+    try:
+        for number in range(10):
+            replicas[number % 2].stop()
+            replicas[number % 2].start()
+    finally:
+        finished.set()
+        for client in clients:
+            client.join()
+
+    assert set(outcomes) == {"200 50000"}
+    assert outcomes.total() > 24
+
+
+def test_connection_without_a_request_yet_is_answered(replicas: list[Replica]) -> None:
+    (replica, _) = replicas
+    with socket.create_connection(("127.0.0.1", replica.port)) as connection:
+        wait_until(lambda: httpx.get(f"{replica.url}/ping", trust_env=False).status_code == 200)
+        replica.process.send_signal(signal.SIGTERM)
+        connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        response = connection.makefile("rb").read()
+
+    assert response.startswith(b"HTTP/1.1 200")
+    assert replica.process.wait(10) == 0
+
+
+def test_idle_connections_do_not_delay_the_end(replicas: list[Replica]) -> None:
+    (replica, _) = replicas
+    with httpx.Client(trust_env=False) as client:
+        client.get(f"{replica.url}/ping")  # its connection stays open
+        replica.stop()
+
+
+def test_request_with_two_lengths_is_answered_once(replicas: list[Replica]) -> None:
+    (replica, _) = replicas
+    smuggled = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    request = (
+        b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", replica.port)) as connection:
+        connection.sendall(request % (5 + len(smuggled)) + smuggled)
+        connection.settimeout(2)
+        received = b""
+        with suppress(TimeoutError):
+            while chunk := connection.recv(4096):
+                received += chunk
+
+    assert b"HTTP/1.1 400" in received or received.count(b"HTTP/1.1 200") <= 2
