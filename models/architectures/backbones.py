@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from .efficientnet_lite import FEATURES, VARIANTS, EfficientNetLite
 
 DEFAULT = "efficientnet-lite0"
 
+_TRIAL_SIZE = 96
 _ANY_SIZE = ({"dynamic_img_size": True}, {"strict_img_size": False})  # options of vision transformers
 
 
@@ -35,11 +37,13 @@ def build_backbone(name: str) -> tuple[nn.Module, int]:
         hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
         raise LookupError(f"timm has no backbone '{name}'{hint}")
     backbone = _timm_backbone(timm, name)
-    return backbone, _width(backbone, name)
+    training = backbone.training
+    width = _width(backbone.eval(), name)
+    return backbone.train(training), width
 
 
 def _timm_backbone(timm: Any, name: str) -> Any:
-    """Return a backbone that takes images of any size, if its family can."""
+    """Return a backbone that takes images of several sizes, if its family can."""
     for options in _ANY_SIZE:
         try:
             return timm.create_model(name, pretrained=False, num_classes=0, **options)
@@ -49,14 +53,34 @@ def _timm_backbone(timm: Any, name: str) -> Any:
 
 
 def _width(backbone: Any, name: str) -> int:
-    """Return the number of features per image: before the head, some families have more than ``num_features``."""
-    if width := getattr(backbone, "head_hidden_size", None):
-        return int(width)
-    size = backbone.pretrained_cfg.get("input_size", (3, 224, 224))
-    training = backbone.training
+    """Return the number of features per image, which ``num_features`` is not in some families, by a forward pass.
+
+    A backbone that takes images of its own size alone then resizes all images to it.
+    """
     with torch.inference_mode():
-        features = backbone.eval()(torch.zeros(1, *size))
-    backbone.train(training)
+        try:
+            features = backbone(torch.zeros(1, 3, _TRIAL_SIZE, _TRIAL_SIZE))
+        except Exception:  # noqa: BLE001 - each family has its own
+            size = backbone.pretrained_cfg["input_size"][-2:]
+            backbone.register_forward_pre_hook(_Resize(size))
+            features = backbone(torch.zeros(1, 3, *size))
     if not isinstance(features, torch.Tensor) or features.dim() != 2:
         raise LookupError(f"the backbone '{name}' returns no vector of features for an image")
     return int(features.shape[1])
+
+
+class _Resize:
+    """A hook that resizes the images before a backbone sees them.
+
+    Args:
+        size: Height and width.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = tuple(size)
+
+    def __call__(self, _module: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        (images,) = inputs
+        if tuple(images.shape[-2:]) == self.size:
+            return inputs
+        return (functional.interpolate(images, self.size, mode="bilinear", antialias=True),)

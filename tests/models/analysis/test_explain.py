@@ -28,6 +28,7 @@ def test_explain_reports_patch_effects_and_writes_plot(trained: Path, photograph
     assert Path(result["plot"]).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.plots
 @pytest.mark.parametrize("method", ["gradient", "activations", "integrated-gradients", "smoothgrad"])
 def test_each_saliency_method_gives_plot(method: str, trained: Path, photograph: Path, tmp_path: Path) -> None:
     if method in ("integrated-gradients", "smoothgrad"):

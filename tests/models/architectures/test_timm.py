@@ -1,6 +1,7 @@
 """Backbones of timm."""
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lightmeter.errors import LightmeterError
+from lightmeter.files import sha256_of
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.architectures.backbones import build_backbone
 from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.training.pretrained import load_backbone
 from tests.models.conftest import FROZEN_EPOCH, settings
 from tests.support import run_error, run_json, run_text
 
@@ -40,6 +45,52 @@ def test_timm_backbone_trains_and_predicts(timm: Any, backbone: str, dataset: Da
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet10t",
+        "mobilenetv3_small_050",
+        "mobilenetv4_conv_small_035",
+        "lcnet_035",
+        "convnext_atto",
+        "vit_tiny_patch16_224",
+        "ghostnet_050",
+        "hgnetv2_b0",
+        "inception_next_atto",
+        "efficientvit_b0",
+        "levit_128s",
+        "mixer_s32_224",
+    ],
+)
+def test_backbones_of_any_family_give_features_of_the_stated_width(timm: Any, name: str) -> None:
+    """The last two take images of 224 pixels alone; the width of most is not their ``num_features``."""
+    backbone, width = build_backbone(name)
+    with torch.inference_mode():
+        for size in (64, 128):
+            assert backbone.eval()(torch.zeros(1, 3, size, size)).shape == (1, width)
+    assert set(backbone.state_dict()) == set(timm.create_model(name, num_classes=0).state_dict())
+
+
+def test_weights_come_from_the_hugging_face_cache(timm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    network = torch.nn.ModuleDict({"backbone": build_backbone(BACKBONE)[0]})
+    with pytest.raises(LightmeterError, match="Cannot get the weights hf-hub:someone/net"):
+        load_backbone(network, "hf-hub:someone/net")
+    repository = tmp_path / "models--someone--net"
+    snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    file = snapshot / "model.safetensors"
+    save_file(timm.create_model(BACKBONE, num_classes=10).state_dict(), file)
+    assert load_backbone(network, "hf-hub:someone/net") == sha256_of(file)
+    with pytest.raises(LightmeterError, match="another SHA-256"):
+        load_backbone(network, "hf-hub:someone/net", "0" * 64)
+
+
 def test_timm_backbone_loads_weights_of_a_file(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
     state = timm.create_model(BACKBONE, pretrained=False, num_classes=10).state_dict()
     file = tmp_path / "weights.safetensors"
@@ -47,6 +98,8 @@ def test_timm_backbone_loads_weights_of_a_file(timm: Any, dataset: Dataset, tmp_
     run_text(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}", f"weights={file}"), "--quiet")
     trained = Predictor.load(tmp_path / "run").network.get_submodule("backbone").state_dict()
     assert all(torch.equal(value, state[name]) for name, value in trained.items())
+    facts = tomllib.loads((tmp_path / "run" / "model.toml").read_text())["training"]
+    assert facts["weights_sha256"] == {"backbone": sha256_of(file)}
 
 
 def test_missing_network_connection_raises_error(
