@@ -84,7 +84,7 @@ def integrated_gradients(request: AttributionRequest) -> Attribution:
     difference = request.logit(request.images) - request.logit([torch.zeros_like(image) for image in request.images])
     for steps in _PATH_STEPS:
         attributions = method.attribute(request.images, target=request.label, n_steps=steps, internal_batch_size=_BATCH)
-        total = float(sum(values.sum() for values in attributions))
+        total = sum(float(values.detach().sum()) for values in attributions)
         error = abs(total - difference) / max(abs(difference), 1e-6)
         if error <= _COMPLETENESS:
             break
