@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest-xdist uses all cores already; set before torch is imported
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
 STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
 
 
