@@ -24,6 +24,7 @@ _UNSUPPORTED = (
 )
 _KEPT_CHUNKS = frozenset({b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT"})  # what a decoder here looks at
 _MAX_PROFILE_BYTES = 1 << 20
+_MAX_CHUNKS = 100_000
 _IMAGE_WIDTH, _IMAGE_LENGTH, _STRIP_OFFSETS, _TILE_OFFSETS = 0x0100, 0x0101, 0x0111, 0x0144
 
 
@@ -81,7 +82,9 @@ def _without_odd_chunks(data: bytes) -> bytes:
     """Return a PNG without ancillary chunks that are damaged or not needed, such as text, as libpng ignores them."""
     kept: list[bytes | memoryview] = []
     view, start, position = memoryview(data), 0, len(_PNG)
-    while position + 12 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(data):
+            break
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if kind[0] & 0x20 and not _is_sound(kind, view[position + 4 : end]):

@@ -44,14 +44,14 @@ def full_size_preview(data: bytes) -> bytes | None:
     directories = read_directories(data)
     expected = max(_pixels(directories), _fujifilm_pixels(data))
     needed = _MIN_SHARE * expected if expected else _MIN_PIXELS
-    previews = (data[start : start + size] for start, size in _previews(data, directories))
-    largest = max(previews, default=b"", key=_jpeg_pixels)
-    if _jpeg_pixels(largest) < needed:
-        largest = _preview_of_rawpy(data)
-    return largest if _jpeg_pixels(largest) >= needed else None
+    view = memoryview(data)  # previews of damaged files can overlap, so none is copied before the largest is known
+    previews = (view[start : start + size] for start, size in _previews(data, directories))
+    largest = max(previews, default=view[:0], key=_jpeg_pixels)
+    preview = bytes(largest) if _jpeg_pixels(largest) >= needed else _preview_of_rawpy(data)
+    return preview if _jpeg_pixels(preview) >= needed else None
 
 
-def jpeg_size(data: bytes) -> tuple[int, int]:
+def jpeg_size(data: bytes | memoryview) -> tuple[int, int]:
     """Return width and height of a JPEG that holds a picture, from its frame header; (0, 0) for anything else."""
     position = 2 if data[:2] == b"\xff\xd8" else len(data)
     for _ in range(_MAX_SEGMENTS):
@@ -67,7 +67,7 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
-def _jpeg_pixels(data: bytes) -> int:
+def _jpeg_pixels(data: bytes | memoryview) -> int:
     width, height = jpeg_size(data)
     return width * height
 

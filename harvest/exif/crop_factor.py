@@ -5,7 +5,8 @@ from functools import lru_cache
 
 _CANON_APS_C = (
     r"Canon EOS (?:[1-9]0Da?|7D(?: Mark II)?|77D|\d{3,4}D(?: .{0,30})?|D30|D60|M\d{0,3}(?: Mark II)?)",
-    r"Canon EOS (?:DIGITAL REBEL|Kiss Digital|Kiss X|REBEL (?:T|S|XS|XT|XTi|XSi))\b.{0,30}",
+    r"Canon EOS (?:DIGITAL REBEL(?: XTi?)?|Kiss Digital(?: [NX])?|Kiss (?:X\d\w{0,3}|F|M2?))",
+    r"Canon EOS REBEL (?:XSi?|T\d+i|T[3567]|T6s|T100|SL\d)",
     r"Canon EOS R(?:7|10|50|50 V|100)",
 )
 _CANON_APS_H = (r"Canon EOS-1D(?: Mark (?:II|II N|III|IV))?",)

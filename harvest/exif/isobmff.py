@@ -1,5 +1,6 @@
 """EXIF and XMP in files made of boxes: HEIF, AVIF, JPEG 2000, JPEG XL and Canon CR3 (ISO/IEC 14496-12 and 23008-12)."""
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 _MAX_BOXES = 4096
 _MAX_ITEMS = 4096
 _MAX_EXTENTS = 64
+_MAX_ITEM_BYTES = 4 << 20
+_TIFF_HEADER = re.compile(rb"II[*+]\0|MM\0[*+]", re.DOTALL)
 _EXIF_UUIDS = (b"JpgTiffExif->JP2", bytes.fromhex("0537cdab9d0c4431a72afa561f2a113e"))
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _CANON_UUID = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
@@ -92,14 +95,23 @@ def _item_blocks(data: bytes, meta: Box) -> Iterator[Block]:
     for number, extents in _item_extents(data, parts.get(b"iloc"), parts.get(b"idat")):
         targets = described.get(number)
         if number in kinds and (not targets or primary is None or primary in targets):
-            content = b"".join(data[start:end] for start, end in extents)
+            content = _joined(data, extents)
             yield Block("exif", _after_header_offset(content)) if kinds[number] == "exif" else Block("xmp", content)
 
 
+def _joined(data: bytes, extents: list[tuple[int, int]]) -> bytes:
+    """Return the content of an item; extents of damaged files can overlap, so its size is limited."""
+    content = b""
+    for start, end in extents:
+        content += data[start : min(end, start + _MAX_ITEM_BYTES - len(content))]
+    return content
+
+
 def _after_header_offset(content: bytes) -> bytes:
-    """Return the TIFF data of an Exif item, which begins with the offset of the TIFF header."""
-    offset = int.from_bytes(content[:4], "big")
-    return content[4 + offset :] if 4 + offset < len(content) else content[4:]
+    """Return the TIFF data of an Exif item, which begins with the offset of the TIFF header; some offsets are wrong."""
+    offset = 4 + int.from_bytes(content[:4], "big")
+    header = _TIFF_HEADER.match(content, offset) or _TIFF_HEADER.search(content, 0, 32)
+    return content[header.start() :] if header else b""
 
 
 def _primary_item(data: bytes, box: Box | None) -> int | None:

@@ -147,6 +147,11 @@ def test_settings_are_found_wherever_a_format_keeps_them(data: bytes) -> None:
     assert read(data).f_number == 2.8
 
 
+@pytest.mark.parametrize("prefix", [b"Exif\0\0", b"\0\0\0\0Exif\0\0"])
+def test_wrong_offset_of_a_heif_item_is_corrected(prefix: bytes) -> None:
+    assert read(build.heif(prefix + BLOCK)).f_number == 2.8
+
+
 def test_metadata_of_another_item_of_a_heif_is_not_read() -> None:
     assert read(build.heif(BLOCK, PACKET, described=7)) == ExifValues()
 

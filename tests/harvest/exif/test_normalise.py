@@ -43,6 +43,7 @@ def test_tags_are_normalised_from_each_name(tags: dict[str, object], expected: d
         ("Canon EOS 5D Mark II", 50.0), ("E-M10", 100.0), ("DMC-GF1", 100.0), ("X-T30", 75.0),
         ("Canon PowerShot G6", None), ("NIKON D800", None), ("iPhone 6s", None), ("DMC-LX3", None), ("E5700", None),
         ("E-10", None), ("E-20,E-20N,E-20P", None), ("E-100RS", None), ("X-S1", None), ("OM-1", None), ("X-S10", 75.0), ("E-410", 100.0),
+        ("Canon EOS Kiss X7i", 80.0), ("Canon EOS REBEL T3i", 80.0), ("Canon EOS DIGITAL REBEL XT", 80.0), ("Canon EOS M6 Mark II", 80.0),
     ],
 )  # fmt: skip
 def test_missing_equivalent_focal_length_is_computed_if_the_crop_factor_is_certain(
