@@ -23,6 +23,7 @@ _UNSUPPORTED = (
     (re.compile(rb"8BPS"), "Photoshop"),
 )
 _KEPT_CHUNKS = frozenset({b"tRNS", b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT"})  # what a decoder here looks at
+_EXIF_PROFILES = (b"raw profile type exif\0\0", b"raw profile type app1\0\0")
 _MAX_PROFILE_BYTES = 1 << 20
 _MAX_CHUNKS = 100_000
 _IMAGE_WIDTH, _IMAGE_LENGTH, _STRIP_OFFSETS, _TILE_OFFSETS = 0x0100, 0x0101, 0x0111, 0x0144
@@ -96,9 +97,12 @@ def _without_odd_chunks(data: bytes) -> bytes:
 
 def _is_sound(kind: bytes, chunk: memoryview) -> bool:
     """Return whether an ancillary chunk, without its length, is needed and undamaged."""
-    if kind not in _KEPT_CHUNKS or zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big"):
+    is_profile = kind == b"zTXt" and bytes(chunk[4:40]).lower().startswith(_EXIF_PROFILES)
+    if not is_profile and kind not in _KEPT_CHUNKS:
         return False
-    if kind != b"iCCP":
+    if zlib.crc32(chunk[:-4]) != int.from_bytes(chunk[-4:], "big"):
+        return False
+    if not is_profile and kind != b"iCCP":
         return True
     try:
         compressed = bytes(chunk[4:-4]).partition(b"\0")[2][1:]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ...exposure import parse_number
+from ...tiff import read_directories
 
 _FLASH_FIRED = 1
 _MAX_STOPS = 20.0
@@ -86,7 +87,15 @@ def exif_features(image: Image.Image, tags: Sequence[str], overrides: Tags) -> N
 
 
 def exif_ifd(image: Image.Image) -> Mapping[int, Any]:
-    """Return the tags of the Exif IFD by number; empty if they cannot be read."""
+    """Return the tags of the Exif IFD by number; empty if they cannot be read.
+
+    Pillow stops at the first damaged entry, so its own reader is used for TIFF alone, which has no EXIF block.
+    """
+    block = image.info.get("exif")
+    if isinstance(block, bytes):
+        directory = read_directories(block.removeprefix(b"Exif\0\0")).get("Exif", {})
+        values = {tag: tuple(field.numbers()) for tag, field in directory.items()}
+        return {tag: value[0] if len(value) == 1 else value for tag, value in values.items()}
     try:
         return image.getexif().get_ifd(ExifTags.IFD.Exif)
     except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything

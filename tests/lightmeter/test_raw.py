@@ -85,6 +85,12 @@ def test_ancillary_chunks_do_not_make_a_png_unreadable(chunk: bytes, behind: boo
         assert np.array_equal(np.asarray(image), PICTURE)
 
 
+def test_exif_in_a_raw_profile_of_a_png_reaches_its_readers() -> None:
+    profile = build.raw_profile("exif", b"Exif\0\0" + build.tiff([(build.ORIENTATION, SHORT, 6)]))
+    with open_image(build.with_chunks(PNG, profile)) as image:
+        assert pixel_orientation(image) == 6
+
+
 def test_cut_png_with_text_is_still_refused() -> None:
     data = build.with_chunks(PNG, build.chunk(b"tEXt", b"Comment\0hello"))
     assert inspect(data[: len(data) // 2], InspectionPlan()).problem == "truncated"

@@ -12,6 +12,8 @@ from lightmeter.models import architectures
 from lightmeter.models.runtime.preprocess import InvalidPhoto, Preprocessing, preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.runs import write_model
+from lightmeter.tiff import RATIONAL, SHORT, UNDEFINED
+from tests.harvest.exif import build
 from tests.support import encode_image, run_error, run_json
 
 SETTINGS = Preprocessing(patches=0, exif=("f_number", "exposure_time", "iso"))
@@ -40,6 +42,16 @@ def test_supplied_tags_replace_those_of_the_file(supplied: dict[str, Any], value
     features = preprocess(image_with_exif(), SETTINGS, exif=supplied).inputs["exif"]
 
     assert features == pytest.approx([*values, 1, 1, 1])
+
+
+def test_a_damaged_tag_hides_no_other() -> None:
+    block = build.tiff(
+        [], [(build.F_NUMBER, RATIONAL, (2, 1)), (build.MAKER_NOTE, UNDEFINED, bytes(99)), (build.ISO, SHORT, 100)]
+    )
+    damaged = build.point_outside(block, build.MAKER_NOTE, UNDEFINED)
+    data = encode_image(np.full((200, 300, 3), 90, np.uint8), exif=b"Exif\0\0" + damaged)
+
+    assert preprocess(data, SETTINGS).inputs["exif"] == pytest.approx([1, 0, np.log2(100), 1, 0, 1])
 
 
 def test_codes_are_one_hot_and_settings_are_numbers() -> None:
