@@ -22,6 +22,7 @@ import psutil
 from sqlalchemy import func, select
 
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.leases import active_runs
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import engine_for, open_engine
 from lightmeter.project import Project
@@ -79,7 +80,8 @@ def kill_processes(home: Path, processes: int, seconds: float, url: str = "") ->
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(1)
-        victim = running.pop(0)  # the oldest
+        victim = _oldest_harvesting(running, project, url)
+        running.remove(victim)
         victim.kill()
         ends[_end(victim)] += 1
         running.append(start())
@@ -129,6 +131,15 @@ def find_faults(project: Project, photographs: Path, url: str = "") -> list[str]
         f"processes are left: {orphans}": not orphans,
     }
     return [fault for fault, holds in checks.items() if not holds]
+
+
+def _oldest_harvesting(running: "list[subprocess.Popen[str]]", project: Project, url: str) -> "subprocess.Popen[str]":
+    """Return the oldest process that works on a run, or the oldest if none has begun."""
+    engine = engine_for(url) if url else open_engine(project)
+    with engine.connect() as connection:
+        owners = {process.split("~")[1] for process in active_runs(connection).values()}
+    engine.dispose()
+    return next((process for process in running if str(process.pid) in owners), running[0])
 
 
 def _processes_of(project: Project) -> list[int]:

@@ -159,14 +159,15 @@ def main(argv: Sequence[str]) -> int:
         except BrokenPipeError:
             raise
         except (KeyboardInterrupt, typer.Abort):
-            selected.fail("Interrupted.")
-            return Interrupted.exit_code
+            code = Interrupted.exit_code
         except Exception as error:
             if selected.debug:
                 raise
             if message := _error_message(error):
                 selected.fail(message)
             return getattr(error, "exit_code", 1)
+        if code == Interrupted.exit_code:  # returned for Ctrl-C by the command-line parser
+            selected.fail("Interrupted.")
     return code if isinstance(code, int) else 0
 
 

@@ -119,3 +119,14 @@ def test_text_that_looks_like_markup_is_printed_literally(capsys: pytest.Capture
     printed = capsys.readouterr()
     assert all(name in printed.out for name in ("a[bold].jpg [/b]", "[/t]", "[/h]", "[/r]"))
     assert "lightmeter[audit]" in printed.err
+
+
+def test_ctrl_c_ends_any_command_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightmeter.project.create_project", interrupt)
+    assert main(["init", str(tmp_path)]) == 130
+    assert "Interrupted." in capsys.readouterr().err

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Row, insert, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.edits import edit, parse_changes
-from lightmeter.harvest.catalogue.ingest import save_items
+from lightmeter.harvest.catalogue.ingest import request_items, save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, RunState, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
@@ -124,3 +124,18 @@ def test_edit_outlasts_later_harvests(engine: Engine, harvest: Harvest) -> None:
 def test_invalid_change_is_refused(change: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_changes([change])
+
+
+def test_required_exif_of_the_source_survives_a_resumed_run(engine: Engine, harvest: Harvest) -> None:
+    require = ("f_number", "iso")
+    (request,) = harvest(RunOptions(require=require), exif={"FNumber": "f/4"}, exif_origin="sidecar")
+    assert request.required == ("iso",)
+    with engine.connect() as connection:
+        assert request_items(connection, [request.sighting_id], require) == [request]
+
+
+def test_concept_of_the_first_search_is_kept(engine: Engine, harvest: Harvest) -> None:
+    harvest()
+    harvest(concepts=("dog",))
+    harvest(concepts=("animal",))
+    assert _sighting(engine).concepts == ["dog"]

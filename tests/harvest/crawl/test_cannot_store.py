@@ -1,0 +1,74 @@
+"""What ends a crawl at once: a catalogue that stays locked, and a store that cannot be written to."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.leases import Lease, acquire
+from lightmeter.harvest.catalogue.migrate import upgrade
+from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingState
+from lightmeter.harvest.catalogue.session import engine_for, transaction
+from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
+from lightmeter.harvest.crawl.pipelines import IngestPipeline
+from lightmeter.harvest.crawl.spider import DownloadedPhoto, InFlightLimit
+from lightmeter.harvest.sources.base import Sighting
+from lightmeter.harvest.store import StoreError
+
+ITEM = RequestItem(1, "https://example.org/a.jpg")
+
+
+def test_writer_reports_a_catalogue_that_stays_locked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+    engine, other = engine_for(url, retry_s=0.2), engine_for(url)
+    upgrade(engine)
+    run, lease = _new_run(engine)
+    writer = CatalogueWriter(engine, lease, run, SourceContext("x", frozenset({"https"})), RunOptions(), "salt")
+    errors: list[BaseException] = []
+    writer.on_error = errors.append
+    (request,) = writer.save_items([Sighting(source_id="a", media_url=ITEM.media_url)], None).result().requests
+    with other.connect() as lock:
+        lock.exec_driver_sql("BEGIN IMMEDIATE")
+        writer.save_outcome(FetchOutcome(request, SightingState.GONE, "HTTP 404"))
+        writer.close()
+    assert [str(error) for error in errors] == ["Cannot read or write the catalogue: database is locked."]
+    assert writer.counts[SightingState.GONE] == 1
+    engine.dispose()
+
+
+def _new_run(engine: Any) -> tuple[int, Lease]:
+    with transaction(engine) as connection:
+        row = {"source": "x", "query": {}, "options": {}, "state": RunState.STOPPED}
+        run = connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
+        return run, acquire(connection, [run])
+
+
+def test_nothing_is_requested_while_the_catalogue_is_unavailable() -> None:
+    available = [True]
+    limit = InFlightLimit(1, lambda: available[0])
+    assert not limit.paused
+    available[0] = False
+    assert limit.paused
+
+
+@pytest.mark.parametrize("error", [StoreError("Cannot write to the photo store x: No space left on device.")])
+def test_full_store_ends_the_crawl_and_leaves_the_photograph_pending(error: StoreError) -> None:
+    failures: list[BaseException] = []
+    outcomes: list[FetchOutcome] = []
+
+    async def run(*_: object) -> None:
+        raise error
+
+    in_flight = InFlightLimit(1)
+    in_flight.acquire(ITEM)
+    workers = SimpleNamespace(run=run)
+    spider: Any = SimpleNamespace(workers=workers, in_flight=in_flight, fail=failures.append, finish=outcomes.append)
+    pipeline = IngestPipeline(spider, SimpleNamespace(run=None))  # type: ignore[arg-type]
+    asyncio.run(pipeline.process_item(DownloadedPhoto(ITEM, b"")))
+    assert failures == [error]
+    assert outcomes == []
+    assert in_flight.has_room
