@@ -27,7 +27,7 @@ _HEADER = re.compile(rb"II(?:[*+]\0|R[OS]|U\0|\xbc\x01)|MM(?:\0[*+]|OR)", re.DOT
 _SIGNED = {BYTE: SBYTE, SHORT: SSHORT, LONG: SLONG, RATIONAL: SRATIONAL, LONG8: SLONG8}
 
 _MAX_DIRECTORIES = 64
-_MAX_FIELDS = 4096  # of one directory
+_MAX_FIELDS = 1024  # of one directory
 _MAX_VALUE_BYTES = 4096
 _MAX_PACKET_BYTES = 1 << 20
 _PACKETS = frozenset({0x02BC, 0x8649})  # XMP and Photoshop's image resources

@@ -14,6 +14,7 @@ from lightmeter.tiff import is_tiff, read_directories
 _MAX_SEGMENTS = 100_000
 _MAX_INFLATED_BYTES = 4 << 20
 _MAX_PACKET_BYTES = 4 << 20
+_MAX_EXIF_BYTES = 4 << 20  # of segments that continue each other
 
 _EXIF_HEADER = re.compile(rb".{0,8}?exif\0", re.IGNORECASE | re.DOTALL)
 _TIFF_HEADER = re.compile(rb"II[*+]\0|MM\0[*+]", re.DOTALL)
@@ -71,7 +72,9 @@ def _with_exif_segment(blocks: list[bytes], marker: int, content: bytes) -> list
     tiff = _TIFF_HEADER.search(content, start, start + 12) or _BYTE_ORDER.match(content, start + 1)
     if tiff:
         return [*blocks, content[tiff.start() :]]
-    return [*blocks[:-1], blocks[-1] + content[start + 1 :]] if blocks else blocks
+    if blocks and len(blocks[-1]) < _MAX_EXIF_BYTES:
+        return [*blocks[:-1], blocks[-1] + content[start + 1 :]]
+    return blocks
 
 
 def _add_extension(extensions: dict[bytes, list[bytes]], content: bytes) -> None:
