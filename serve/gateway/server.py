@@ -93,7 +93,8 @@ async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -
     server = _DrainingServer(config, closing)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, server.stop)
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup does with SIGHUP
+            loop.add_signal_handler(number, server.stop)
     beside = [asyncio.create_task(_end_server_on_failure(task, server)) for task in tasks]
     try:
         await server.serve_on(listener)

@@ -59,7 +59,7 @@ def run_engine(run: Path, port: int, workers: int) -> None:
         raise KeyboardInterrupt if os.getpid() == main_pid else SystemExit
 
     def exit_with_parent() -> None:
-        sys.stdin.buffer.read()  # ends when the gateway does, even if it is killed
+        os.read(0, 1)  # ends when the gateway does, even if it is killed; sys.stdin would be locked in forked processes
         os.kill(main_pid, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, exit_process)

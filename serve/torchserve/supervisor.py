@@ -10,6 +10,7 @@ Only Starlette, uvicorn, httpx, psutil and python-multipart are needed beside To
 import argparse
 import asyncio
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import gateway_app
 from lightmeter.serve.gateway.tokens import KEY_VARIABLE, Tokens, publish, static_key
@@ -44,6 +45,7 @@ KEY_FILE = "key_file.json"
 _MANAGEMENT = f"http://{LOOPBACK}:8081"  # TorchServe's defaults
 _MAX_REQUEST_BYTES = 6_553_500
 _ENGINE_TOKEN_MINUTES = 60 * 24 * 365 * 50  # TorchServe's own tokens practically never expire; the gateway's do
+_TOKEN_MINUTES = 60
 _POLL_S = 0.1
 _RETRY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -100,15 +102,15 @@ def supervise(options: Options) -> None:
     """
     values = read_properties(options.configuration)
     tokens = _tokens(values) if options.tokens else None
+    java_path = options.java or find_java().path
     listener = _listener(values, options.listener)
     temporary = options.temporary or make_temporary(Path.cwd())
     inner = f"http://{LOOPBACK}:{free_port()}"
     write_properties(temporary / "config.properties", _engine_values(values, options.configuration, inner))
-    java = _start(options, temporary)
+    java = _start(java_path, options, temporary)
     engine = TorchServeEngine(inner, values.get("management_address", _MANAGEMENT), temporary / KEY_FILE)
-    app = gateway_app(
-        engine, tokens.accepts if tokens else None, int(values.get("max_request_size", _MAX_REQUEST_BYTES))
-    )
+    max_bytes = int(_number(values, "max_request_size", _MAX_REQUEST_BYTES))
+    app = gateway_app(engine, tokens.accepts if tokens else None, max_bytes)
     tasks = [partial(_watch, java), *([partial(_renew, engine, tokens, Path.cwd() / KEY_FILE)] if tokens else [])]
     try:
         server.run(app, listener, tasks)
@@ -119,8 +121,18 @@ def supervise(options: Options) -> None:
 
 
 def _tokens(values: Mapping[str, str]) -> Tokens:
-    lifetime_s = 60 * float(values.get("token_expiration_min", 60))
-    return Tokens(lifetime_s, static_key(os.environ.get(KEY_VARIABLE, "")))
+    minutes = _number(values, "token_expiration_min", _TOKEN_MINUTES)
+    return Tokens(60 * minutes, static_key(os.environ.get(KEY_VARIABLE, "")))
+
+
+def _number(values: Mapping[str, str], key: str, default: float) -> float:
+    try:
+        number = float(values.get(key, default))
+    except ValueError:
+        number = 0
+    if not 0 < number < math.inf:
+        raise UsageError(f"{key} in the configuration must be a positive number, not {values[key]!r}.")
+    return number
 
 
 def _listener(values: Mapping[str, str], descriptor: int | None) -> socket.socket:
@@ -138,10 +150,9 @@ def _engine_values(values: Mapping[str, str], configuration: Path, inference: st
     return changed
 
 
-def _start(options: Options, temporary: Path) -> subprocess.Popen[bytes]:
+def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[bytes]:
     """Start Java, in a process group of its own, so that Ctrl-C does not reach it."""
     folder = torchserve_folder()
-    java = options.java or find_java().path
     settings = {
         "java.io.tmpdir": temporary,
         "model_server_home": folder.parent,

@@ -1,6 +1,7 @@
 """Diagnosis of dead workers from the logs of TorchServe."""
 
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -82,3 +83,14 @@ def test_first_error_of_the_server_is_reported(directory: ServerDirectory, conso
 def test_missing_log_raises_error(tmp_path: Path) -> None:
     with pytest.raises(LightmeterError, match="never started"):
         last_lines(ServerDirectory(tmp_path / "other"), 5)
+
+
+def test_every_log_file_is_rotated() -> None:
+    root = ET.parse(Path(diagnosis.__file__).parent / "log4j2.xml").getroot()
+    files = [appender for appender in root.iter() if "fileName" in appender.attrib]
+
+    assert {file.tag for file in files} == {"RollingFile"}
+    assert len(files) == 3
+    for file in files:
+        assert file.find("SizeBasedTriggeringPolicy") is not None
+        assert file.find("DefaultRolloverStrategy") is not None
