@@ -22,6 +22,7 @@ from lightmeter.harvest.sources.base import (
     convert_record,
     user_agent,
 )
+from lightmeter.harvest.sources.json_text import parse_json
 from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text, parse_time
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_after, retry_when_busy
 
@@ -157,8 +158,8 @@ class _Wiki:
         if response.is_error:
             raise LightmeterError(f"{self._url} answered HTTP {response.status_code}")
         try:
-            document = response.json()
-        except (ValueError, RecursionError) as error:
+            document = parse_json(response.content)
+        except ValueError as error:
             raise RetryLater("a response that is not JSON") from error
         if not isinstance(document, dict):
             raise RetryLater("a response that is not a JSON object")

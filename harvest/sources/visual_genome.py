@@ -1,6 +1,5 @@
 """Visual Genome (R. Krishna et al., *International Journal of Computer Vision* 123, 2017): image_data.json."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,6 +22,7 @@ from lightmeter.harvest.sources.base import (
 )
 from lightmeter.harvest.sources.flickr.client import Client, connect
 from lightmeter.harvest.sources.flickr.photos import item_by_id
+from lightmeter.harvest.sources.json_text import parse_json
 from lightmeter.harvest.sources.photo_metadata import as_text, items_with_checkpoints, web_url
 from lightmeter.harvest.sources.rate_limit import FLICKR, RateLimit
 
@@ -58,8 +58,8 @@ class VisualGenome(Source):
 
 def _read_list(file: Path) -> list[Record]:
     try:
-        records = json.loads(file.read_text(encoding="utf-8-sig", errors="replace"))
-    except (OSError, ValueError, RecursionError) as error:
+        records = parse_json(file.read_text(encoding="utf-8-sig", errors="replace"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read as JSON: {error}.") from error
     if not isinstance(records, list):
         raise UsageError(f"{file} is not Visual Genome's image_data.json: a list of images with image_id and url.")

@@ -1,12 +1,12 @@
 """Client of the Flickr API through flickrapi: with retries, and within the rate limit."""
 
-import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.sources.base import Source
+from lightmeter.harvest.sources.json_text import parse_json
 from lightmeter.harvest.sources.rate_limit import RateLimiter, RetryLater, retry_after, retry_when_busy
 
 if TYPE_CHECKING:
@@ -72,13 +72,18 @@ class Client:
             self._rate_limiter.wait()
         self._response = None
         try:
-            document: dict[str, Any] = api.do_flickr_call(f"flickr.{method}", format="parsed-json", **params)
+            document = parse_json(api.do_flickr_call(f"flickr.{method}", format="json", **params))
         except FlickrError as error:
             raise self._translate(error) from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise RetryLater(type(error).__name__) from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise RetryLater("a response that is not JSON") from error
+        if not isinstance(document, dict):
+            raise RetryLater("a response that is not a JSON object")
+        if document.get("stat") == "fail":
+            code = document.get("code")
+            raise self._translate(FlickrError(f"Error: {code}: {document.get('message')}", code))
         return document
 
     def _translate(self, error: "FlickrError") -> Exception:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
+from lightmeter.harvest.sources.json_text import parse_json
 
 Photo = dict[str, Any]
 
@@ -18,8 +19,8 @@ def read_photos(file: Path) -> Iterator[tuple[tuple[str, ...], Photo]]:
         UsageError: The file cannot be read or is not a list.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise UsageError(f"The photo file {file} cannot be read: {error}.") from error
     photo_form = '{"id": …, "secret": …, "server": …}'
     invalid = UsageError(f'{file} must contain {{"concept": [{photo_form}, …], …}} or a list of such photographs.')

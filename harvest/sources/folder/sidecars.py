@@ -1,11 +1,11 @@
 """Sidecar files beside photographs: JSON of gallery-dl, and XMP."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lightmeter.harvest.exif.xmp import xmp_tags
+from lightmeter.harvest.sources.json_text import parse_json
 from lightmeter.harvest.sources.local_files import read_small_file
 from lightmeter.harvest.sources.photo_metadata import (
     FLICKR_LICENCES,
@@ -58,8 +58,8 @@ class SidecarListing:
 def _gallery_dl_fields(data: bytes) -> dict[str, Any]:
     """Return the fields in gallery-dl's JSON; its keys depend on the site."""
     try:
-        content = as_dict(json.loads(data or b"{}"))
-    except (ValueError, RecursionError):
+        content = as_dict(parse_json(data or b"{}"))
+    except ValueError:
         return {}
     title = as_text(content.get("title"))
     owner = _identifier(content.get("owner") or content.get("author") or content.get("user") or content.get("artist"))

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import praw
-from praw.models import Submission
+import prawcore
 from prawcore.exceptions import (
     Forbidden,
     InvalidToken,
@@ -20,7 +22,8 @@ from prawcore.exceptions import (
 )
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.sources.base import Unreadable
+from lightmeter.harvest.sources.json_text import parse_json
+from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_when_busy
 
 KEYS = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
@@ -30,6 +33,7 @@ URL_VARIABLE = "REDDIT_URL"
 TIME_FILTERS = ("hour", "day", "week", "month", "year", "all")
 SEARCH_ORDERS = ("new", "relevance", "top", "comments")
 _UNAUTHORISED = 401
+_PAGE_SIZE = 100
 
 
 def connect(user_agent: str) -> praw.Reddit:
@@ -46,47 +50,65 @@ def connect(user_agent: str) -> praw.Reddit:
         )
     url = os.environ.get(URL_VARIABLE)
     urls: dict[str, Any] = {"reddit_url": url, "oauth_url": url} if url else {}
-    return praw.Reddit(client_id=key, client_secret=secret, user_agent=user_agent, check_for_updates=False, **urls)
+    return praw.Reddit(
+        client_id=key,
+        client_secret=secret,
+        user_agent=user_agent,
+        check_for_updates=False,
+        requestor_class=_Requestor,
+        **urls,
+    )
 
 
-def listings(reddit: praw.Reddit, name: str, search: str | None) -> list[Iterator[Submission]]:
-    """Return all lists of a subreddit's posts; each contains at most a thousand posts.
+class _Requestor(prawcore.Requestor):
+    """Sends requests whose answers may be nested more deeply than Python's parser allows."""
+
+    def request(self, *args: Any, **options: Any) -> Any:
+        """Return the answer of a request."""
+        response = super().request(*args, **options)
+        response.json = lambda **_: parse_json(response.content)  # type: ignore[method-assign]
+        return response
+
+
+def listings(reddit: praw.Reddit, name: str, search: str | None) -> list[Iterator[Any]]:
+    """Return all lists of a subreddit's posts, as JSON; each contains at most a thousand posts.
+
+    Posts stay JSON, because PRAW's objects refuse a whole page for one post of another form.
 
     Args:
         reddit: Client of the API.
         name: Name of the subreddit, or several with ``+`` between them.
         search: Search term; None for all posts.
-    """
-    subreddit = reddit.subreddit(name)
-    if search:
-        return [subreddit.search(search, sort=order, limit=None) for order in SEARCH_ORDERS]
-    newest = [subreddit.new(limit=None), subreddit.hot(limit=None), subreddit.rising(limit=None)]
-    return newest + [subreddit.top(time_filter=time_filter, limit=None) for time_filter in TIME_FILTERS]
-
-
-def read(listing: Iterator[Submission], location: str) -> Iterator[dict[str, Any] | Unreadable]:
-    """Yield the posts of a list; it ends where PRAW cannot read it further.
-
-    Args:
-        listing: The list.
-        location: Name of the list.
 
     Raises:
-        LightmeterError: Reddit does not answer, or refuses.
+        LightmeterError: Reddit does not answer, or refuses; raised while a list is read.
     """
-    try:
-        while (post := retry_when_busy(lambda: _next(listing), "Reddit")) is not None:
-            yield vars(post)
-    except LightmeterError:
-        raise
-    except Exception as error:  # noqa: BLE001 - PRAW raises anything for records of another form
-        yield Unreadable(location, f"PRAW cannot read its posts ({type(error).__name__}: {error})")
+    path = f"r/{quote(name, safe='+')}"
+    if search:
+        return [_posts(reddit, f"{path}/search/", q=search, sort=order, restrict_sr="true") for order in SEARCH_ORDERS]
+    newest = [_posts(reddit, f"{path}/{order}/") for order in ("new", "hot", "rising")]
+    return newest + [_posts(reddit, f"{path}/top/", t=time_filter) for time_filter in TIME_FILTERS]
 
 
-def _next(listing: Iterator[Submission]) -> Submission | None:
-    """Return the next post; after `RetryLater` the list continues where it was."""
+def _posts(reddit: praw.Reddit, path: str, **params: str) -> Iterator[Any]:
+    """Yield the posts of a list, page by page."""
+    after: str | None = None
+    while True:
+        query: dict[str, str | int] = {**params, "limit": _PAGE_SIZE, **({"after": after} if after else {})}
+        document = retry_when_busy(partial(_request, reddit, path, query), "Reddit")
+        page = as_dict(as_dict(document).get("data"))
+        for child in as_list(page.get("children")):
+            yield child.get("data") if isinstance(child, dict) else child
+        following = as_text(page.get("after"))
+        if following is None or following == after:
+            return
+        after = following
+
+
+def _request(reddit: praw.Reddit, path: str, params: dict[str, str | int]) -> Any:
+    """Return the JSON of a page."""
     try:
-        return next(listing, None)
+        return reddit.request(method="GET", path=path, params=params)
     except TooManyRequests as error:
         pause_s = error.retry_after
         raise RetryLater("HTTP 429", float(pause_s) if pause_s is not None else None) from error

@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import json
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.sources.base import Unreadable
+from lightmeter.harvest.sources.json_text import parse_json
 
 _MAX_LINE_BYTES = 16 << 20
 _ERRORS: tuple[type[Exception], ...] = (OSError, EOFError, lzma.LZMAError, zlib.error)
@@ -52,8 +52,8 @@ def read_dump(file: Path, subreddits: frozenset[str], first: int) -> Iterator[tu
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        post = json.loads(line)
-    except (ValueError, RecursionError):
+        post = parse_json(line)
+    except ValueError:
         return None
     return post if isinstance(post, dict) else None
 

@@ -20,6 +20,7 @@ from lightmeter.harvest.sources.base import (
     convert_record,
     user_agent,
 )
+from lightmeter.harvest.sources.photo_metadata import as_dict
 from lightmeter.harvest.sources.reddit.dumps import read_dump
 from lightmeter.harvest.sources.reddit.posts import Post, post_to_items
 
@@ -59,20 +60,20 @@ class Reddit(Source):
             if isinstance(post, Checkpoint | Unreadable):
                 yield post
             else:
-                location = f"Reddit {query.subreddit}, post {post.get('id') or number}"
+                location = f"Reddit {query.subreddit}, post {as_dict(post).get('id') or number}"
                 yield from convert_record(lambda post: post_to_items(post, medium, concepts), post, location)
 
     def _api_posts(self, query: Any, cursor: Cursor | None) -> Iterator[Post | Checkpoint | Unreadable]:
         """Yield the posts of all lists, with a checkpoint after each list."""
         try:
-            from lightmeter.harvest.sources.reddit.client import connect, listings, read
+            from lightmeter.harvest.sources.reddit.client import connect, listings
         except ModuleNotFoundError as error:
             raise LightmeterError("PRAW is not installed; run: pip install 'lightmeter[reddit]'") from error
 
         reddit = connect(user_agent(self.settings.crawl.contact))
         done = cursor["listings"] if cursor else 0
         for number, listing in enumerate(listings(reddit, query.subreddit, query.search)[done:], start=done + 1):
-            yield from read(listing, f"Reddit {query.subreddit}, list {number}")
+            yield from listing
             yield Checkpoint({"listings": number})
 
 
