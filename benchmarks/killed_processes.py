@@ -81,6 +81,8 @@ def kill_processes(home: Path, processes: int, seconds: float, url: str = "") ->
     while time.monotonic() < deadline:
         time.sleep(1)
         victim = _oldest_harvesting(running, project, url)
+        if victim is None:
+            continue
         running.remove(victim)
         victim.kill()
         ends[_end(victim)] += 1
@@ -133,13 +135,16 @@ def find_faults(project: Project, photographs: Path, url: str = "") -> list[str]
     return [fault for fault, holds in checks.items() if not holds]
 
 
-def _oldest_harvesting(running: "list[subprocess.Popen[str]]", project: Project, url: str) -> "subprocess.Popen[str]":
-    """Return the oldest process that works on a run, or the oldest if none has begun."""
+def _oldest_harvesting(
+    running: "list[subprocess.Popen[str]]", project: Project, url: str
+) -> "subprocess.Popen[str] | None":
+    """Return the oldest process that works on a run; None if none does. One that has ended is replaced."""
     engine = engine_for(url) if url else open_engine(project)
     with engine.connect() as connection:
         owners = {process.split("~")[1] for process in active_runs(connection).values()}
     engine.dispose()
-    return next((process for process in running if str(process.pid) in owners), running[0])
+    ended = (process for process in running if process.poll() is not None)
+    return next((process for process in running if str(process.pid) in owners), next(ended, None))
 
 
 def _processes_of(project: Project) -> list[int]:

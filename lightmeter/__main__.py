@@ -1,5 +1,17 @@
-"""``python -m lightmeter``: the same as the ``lightmeter`` command."""
+"""``python -m lightmeter`` and the ``lightmeter`` command."""
 
-from lightmeter.cli import run
+import sys
 
-run()
+
+def run() -> None:
+    """Run the command line; Ctrl-C ends it quietly also while modules are imported."""
+    try:
+        from lightmeter.cli import run as run_command
+
+        run_command()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -128,6 +128,8 @@ class CatalogueWriter:
                 self._commit_items(*message)
 
     def _commit_items(self, items: Items, cursor: dict[str, Any] | None, future: "Future[SavedItems]") -> None:
+        if not future.set_running_or_notify_cancel():  # the crawl was stopped meanwhile
+            return
         try:
             self.check()
             saved = self._save_items(items, cursor)

@@ -40,6 +40,19 @@ def test_writer_reports_a_catalogue_that_stays_locked(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_cancelled_items_do_not_stop_the_writer(tmp_path: Path) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    upgrade(engine)
+    run, lease = _new_run(engine)
+    writer = CatalogueWriter(engine, lease, run, SourceContext("x", frozenset({"https"})), RunOptions(), "salt")
+    for name in "abcdefgh":
+        writer.save_items([Sighting(source_id=name, media_url=ITEM.media_url)], None).cancel()
+    assert writer.save_items([Sighting(source_id="z", media_url=ITEM.media_url)], None).result(timeout=30).requests
+    writer.close()
+    assert writer.error is None
+    engine.dispose()
+
+
 def _new_run(engine: Any) -> tuple[int, Lease]:
     with transaction(engine) as connection:
         row = {"source": "x", "query": {}, "options": {}, "state": RunState.STOPPED}
