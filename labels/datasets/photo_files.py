@@ -42,15 +42,13 @@ def read_photograph(store: Path, sha256: str) -> bytes:
             if size > MAX_BYTES:
                 raise UsageError(f"The photograph {sha256} in the store {store} has {size} bytes, too many to read.")
             data = file.read(MAX_BYTES)
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"The photograph {sha256} is missing in the store {store}. Check that the store has not moved since the "
-            "data set was created."
-        ) from error
     except OSError as error:
-        raise UsageError(f"Cannot read the photograph {sha256} in the store {store} ({error.strerror}).") from error
+        hint = "Check that the store has not moved since the data set was frozen."
+        raise UsageError(
+            f"Cannot read the photograph {sha256} in the store {store} ({error.strerror}). {hint}"
+        ) from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise UsageError(f"The photograph {sha256} in the store {store} has changed since the data set was created.")
+        raise UsageError(f"The photograph {sha256} in the store {store} has changed since the data set was frozen.")
     return data
 
 

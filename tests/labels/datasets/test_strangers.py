@@ -122,7 +122,7 @@ PACK_REFUSED = {
     "its folder is a link": (replace_photograph("folder"), "Cannot read the photograph"),
     "photograph is a pipe": (replace_photograph("pipe"), "no regular file"),
     "photograph has other bytes": (replace_photograph("bytes"), "has changed"),
-    "photograph is missing": (replace_photograph("missing"), "is missing"),
+    "photograph is missing": (replace_photograph("missing"), "No such file"),
 }
 
 
