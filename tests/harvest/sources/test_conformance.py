@@ -24,7 +24,7 @@ from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse
 def _forked_commands(lightmeter: CommandRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork the harvests of the test kit."""
 
-    def run(folder: Path, command: list[str]) -> tuple[int, str, str]:
+    def run(folder: Path, command: list[str], timeout_s: float) -> tuple[int, str, str]:
         with chdir(folder):
             result = lightmeter.run(*command, env=LOOPBACK)
         return result.code, result.output, result.error
