@@ -7,6 +7,7 @@ This module needs the standard library alone and is copied into model archives.
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Rational, Real
 
@@ -49,9 +50,10 @@ _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d|,))", re.ASCII)
 _THOUSANDS = re.compile(r"(?:(?<=/)|(?<=/ ))(\d{1,3}),(\d{3})(?!\d)", re.ASCII)  # in the denominator of a time
 _F_SIGN = re.compile(r"^[fF] ?/? ?")
 _UNIT = re.compile(r" ?([a-z\"'′″]{0,16})\.?(?: ?[(\[].*)?", re.IGNORECASE | re.DOTALL)  # and a remark in brackets
+_VULGAR_FRACTION = re.compile("([¼½¾⅐-⅞])")
 _SPELLINGS = str.maketrans({
-    "\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/", "\N{FULLWIDTH SOLIDUS}": "/", "ƒ": "f", "\N{MINUS SIGN}": "-",
-    "µ": "u", "\N{GREEK SMALL LETTER MU}": "u",
+    "\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/", "\N{FULLWIDTH SOLIDUS}": "/", "÷": "/", "ƒ": "f",
+    "\N{MINUS SIGN}": "-", "″": '"', "′": "'", "µ": "u", "\N{GREEK SMALL LETTER MU}": "u",
 })  # fmt: skip
 NEUTRAL_UNITS: Mapping[str, float] = dict.fromkeys(
     ("", "mm", "s", "sec", "secs", "second", "seconds", '"', "″", "ev", "iso", "asa"), 1.0
@@ -198,7 +200,12 @@ def _nominal(series: Sequence[float], value: float | None) -> float | None:
 
 
 def _number_from_text(text: str, units: Mapping[str, float]) -> float | None:
-    text = " ".join(text[:_MAX_TEXT_LENGTH].translate(_SPELLINGS).strip("\0 \t\r\n").split())
+    text = text[:_MAX_TEXT_LENGTH]
+    if not text.isascii():  # ¼ is 1⁄4, but 1½ is not 11⁄2
+        text = unicodedata.normalize("NFKC", _VULGAR_FRACTION.sub(r" \1", text.translate(_SPELLINGS))).translate(
+            _SPELLINGS
+        )
+    text = " ".join(text.strip("\0 \t\r\n").split())
     fraction = _BRACKETED_FRACTION.search(text)
     if fraction:
         text = fraction[1]

@@ -58,7 +58,7 @@ def test_thousands_of_an_iso_are_separated_in_any_way(text: str, number: float |
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("1⁄125", 0.008), ("1∕125 s", 0.008), ("8 ms", 0.008), ("2 min", 120.0), ("1/1,250", 0.0008), ('2"', 2.0),
+    [("1⁄125", 0.008), ("1∕125 s", 0.008), ("¼ s", 0.25), ("1½ s", None), ("2″", 2.0), ("8 ms", 0.008), ("2 min", 120.0), ("1/1,250", 0.0008), ('2"', 2.0),
      ("1/125 sec.", 0.008), ("1/60 to 1/30", None), ("30 frames", None), ("0.5 s (auto)", 0.5)],
 )  # fmt: skip
 def test_exposure_times_count_in_the_unit_that_follows(text: str, seconds: float | None) -> None:
