@@ -53,6 +53,7 @@ def litserve(serve_project: Project, lightmeter: CommandRunner, tmp_path_factory
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture
