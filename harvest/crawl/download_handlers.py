@@ -1,9 +1,12 @@
 """Scrapy download handlers for the web, for local files and for URL schemes of sources."""
 
+import logging
+import os
+import stat
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
@@ -23,11 +26,13 @@ from twisted.internet.interfaces import IAddress
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as HttpRequest
 from twisted.web.iweb import IResponse
-from w3lib.url import file_uri_to_path
 
+from lightmeter.errors import LightmeterError
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
 from lightmeter.harvest.crawl.spider import HarvestSpider
+
+logger = logging.getLogger(__name__)
 
 Readers = Mapping[str, Callable[[str], bytes]]
 """Functions that return the bytes for a URL, by URL scheme."""
@@ -61,20 +66,41 @@ class FileHandler(BaseDownloadHandler):
     """Reads ``file:`` URLs within the size limit of the settings."""
 
     async def download_request(self, request: Request) -> Response:
-        """Return the bytes of the file."""
+        """Return the bytes of the file.
+
+        Raises:
+            DownloadError: The file cannot be read, is too large or is no regular file.
+        """
+        path = os.fsdecode(unquote_to_bytes(urlparse_cached(request).path))  # a file name need not be UTF-8
         limit = self.crawler.settings.getint("DOWNLOAD_MAXSIZE")
-        return Response(request.url, body=await run_in_thread(_read, Path(file_uri_to_path(request.url)), limit))
+        return Response(request.url, body=await run_in_thread(_read, path, limit))
 
 
 class SchemeHandler(BaseDownloadHandler):
     """Reads URLs of a source's own scheme, in a worker process."""
 
     async def download_request(self, request: Request) -> Response:
-        """Return the bytes that the source reads."""
+        """Return the bytes that the source reads.
+
+        Raises:
+            DownloadError: The source cannot read them.
+        """
         spider = cast("HarvestSpider", self.crawler.spider)
         readers: Readers = self.crawler.settings["LIGHTMETER_READERS"]
-        read = readers[request.url.partition(":")[0]]
-        return Response(request.url, body=await spider.workers.run(read, request.url))
+        scheme = request.url.partition(":")[0]
+        try:
+            data = await spider.workers.run(readers[scheme], request.url)
+        except OSError as error:
+            raise DownloadError(f"unreadable: {error.strerror or error}") from error
+        except LightmeterError as error:
+            raise DownloadError(f"unreadable: {str(error).removesuffix('.')}") from error
+        except Exception as error:
+            logger.exception("%s cannot be read", request.url)
+            raise DownloadError(f"unreadable: the source of {scheme}: addresses failed") from error
+        if not isinstance(data, bytes):
+            raise DownloadError(f"unreadable: the source of {scheme}: addresses returned no bytes")
+        _check_size(len(data), self.crawler.settings.getint("DOWNLOAD_MAXSIZE"))
+        return Response(request.url, body=data)
 
 
 class _Parser(_LenientHTTPClientParser):
@@ -116,10 +142,26 @@ class _Factory(_LenientHTTP11ClientFactory):
         return protocol
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _read(path: str, limit: int) -> bytes:
     try:
-        if path.stat().st_size > limit:
-            raise DownloadError(f"too many bytes: {path.stat().st_size:,}")
-        return path.read_bytes()
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise DownloadError("unreadable: no regular file")
+            _check_size(status.st_size, limit)
+            data = file.read(limit + 1)
     except OSError as error:
         raise DownloadError(f"unreadable: {error.strerror}") from error
+    except ValueError as error:
+        raise DownloadError("unreadable: invalid path") from error
+    _check_size(len(data), limit)
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe without a writer would block
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise DownloadError(f"too many bytes: {size:,}")

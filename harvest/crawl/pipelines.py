@@ -1,5 +1,6 @@
 """Scrapy item pipeline: inspects photographs, stores them and records the outcome."""
 
+import logging
 from typing import cast
 
 from scrapy.crawler import Crawler
@@ -10,6 +11,8 @@ from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
 from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerTimedOut
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
 from lightmeter.harvest.store import StoreError
+
+logger = logging.getLogger(__name__)
 
 
 class IngestPipeline:
@@ -42,7 +45,8 @@ class IngestPipeline:
             self._spider.in_flight.release(item.item)
             self._spider.fail(error)
             return item
-        except Exception as error:  # noqa: BLE001 - any error becomes the outcome
-            outcome = FetchOutcome(item.item, SightingState.FAILED, f"internal error: {type(error).__name__}: {error}")
+        except Exception:
+            logger.exception("unexpected error of an inspection")
+            outcome = FetchOutcome(item.item, SightingState.FAILED, "inspection failed: unexpected error")
         self._spider.finish(outcome)
         return item
