@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from scrapy import Request, Spider, signals
+from scrapy.core.downloader import Downloader
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
 from scrapy.dupefilters import RFPDupeFilter
@@ -20,7 +21,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
-from lightmeter.harvest.crawl.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
+from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
 
@@ -198,6 +199,14 @@ class HostScheduler(BaseScheduler):
     @property
     def _spider(self) -> HarvestSpider:
         return cast("HarvestSpider", self._crawler.spider)
+
+
+class HostDownloader(Downloader):
+    """Scrapy's downloader, whose places are not occupied by requests for robots.txt, many of which may hang."""
+
+    def needs_backout(self) -> bool:
+        """Return whether no other request may be sent."""
+        return sum(SITE_FILE not in request.meta for request in self.active) >= self.total_concurrency
 
 
 @dataclass(slots=True)

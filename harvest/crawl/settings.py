@@ -15,7 +15,7 @@ from lightmeter.harvest.crawl.middlewares import (
     SiteRulesMiddleware,
 )
 from lightmeter.harvest.crawl.pipelines import IngestPipeline
-from lightmeter.harvest.crawl.scheduler import HostScheduler
+from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
@@ -67,6 +67,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "RETRY_HTTP_CODES": _RETRIED_STATUS,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
         "SCHEDULER": HostScheduler,
+        "DOWNLOADER": HostDownloader,
         "DOWNLOAD_HANDLERS": {
             **dict.fromkeys(("http", "https"), HttpHandler),
             **dict.fromkeys(("data", "ftp", "s3"), None),

@@ -25,6 +25,7 @@ _ROBOTS, _TDM = "/robots.txt", "/.well-known/tdmrep.json"
 _MAX_AGE_S = 24 * 3600.0  # RFC 9309, section 2.4
 _UNREACHABLE_AGE_S = 300.0
 _MAX_SITES = 1000
+_MAX_REQUESTS = 100
 _TDM_TIMEOUT_S = 15.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST_DOWN = (PrivateAddress, CannotResolveHostError, DownloadConnectionRefusedError)
@@ -102,6 +103,7 @@ class SiteRulesCache:
         self, download: Download, options: SiteRulesOptions, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._download, self._options, self._clock = download, options, clock
+        self._places = asyncio.Semaphore(_MAX_REQUESTS)
         self._sites: OrderedDict[str, tuple[asyncio.Task[SiteRules], float]] = OrderedDict()
 
     def get(self, origin: str) -> "asyncio.Task[SiteRules]":
@@ -161,7 +163,7 @@ class SiteRulesCache:
             last = attempt + 1 == self._options.attempts
             pause_s = 2.0**attempt
             try:
-                response = await self._download(self._file_request(origin + _ROBOTS))
+                response = await self._request(origin + _ROBOTS)
             except (IgnoreRequest, *_HOST_DOWN):
                 raise
             except Exception:
@@ -181,19 +183,22 @@ class SiteRulesCache:
         if not robots.allow(origin + _TDM):
             return TdmRules()
         try:
-            response = await self._download(self._file_request(origin + _TDM, download_timeout=_TDM_TIMEOUT_S))
+            response = await self._request(origin + _TDM, download_timeout=_TDM_TIMEOUT_S)
         except Exception:  # noqa: BLE001
             return TdmRules()
         return TdmRules.parse(response.body) if 200 <= response.status < 300 else TdmRules()
 
-    def _file_request(self, url: str, **meta: float) -> Request:
-        return Request(
+    async def _request(self, url: str, **meta: float) -> Response:
+        """Request a file of a site, not too many at once."""
+        request = Request(
             url,
             callback=NO_CALLBACK,
             headers={"Accept-Encoding": "identity"},
             meta={SITE_FILE: self._options.max_bytes, "dont_retry": True, **meta},
             dont_filter=True,
         )
+        async with self._places:
+            return await self._download(request)
 
 
 def origin_of(request: Request) -> str:

@@ -12,7 +12,8 @@ from scrapy.settings import Settings
 
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl import scheduler as scheduler_module
-from lightmeter.harvest.crawl.scheduler import HostScheduler
+from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
+from lightmeter.harvest.crawl.site_rules import SITE_FILE
 from lightmeter.harvest.crawl.spider import InFlightLimit
 from lightmeter.harvest.sources.rate_limit import RateLimit
 
@@ -205,6 +206,16 @@ def test_rate_limit_delays_its_service_only() -> None:
         assert taken[1:] + crawl.take() == ["http://media.a.org/1", "http://media.a.org/2"]
 
     run(scenario())
+
+
+def test_hanging_robots_txt_leaves_room_in_the_downloader() -> None:
+    downloader = HostDownloader.__new__(HostDownloader)
+    downloader.total_concurrency = 2
+    downloader.active = {Request(f"http://{number}.org/robots.txt", meta={SITE_FILE: 1}) for number in range(50)}
+    downloader.active.add(Request("http://a.org/1"))
+    assert not downloader.needs_backout()
+    downloader.active.add(Request("http://a.org/2"))
+    assert downloader.needs_backout()
 
 
 def test_discovery_waits_while_many_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:

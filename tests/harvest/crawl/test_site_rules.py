@@ -155,6 +155,25 @@ def test_rules_are_requested_once_until_they_are_old(pauses: list[float], status
     asyncio.run(request_all())
 
 
+def test_requests_to_many_sites_are_limited() -> None:
+    active, most = 0, 0
+
+    async def download(request: Request) -> Response:
+        nonlocal active, most
+        active += 1
+        most = max(most, active)
+        await asyncio.sleep(0)
+        active -= 1
+        return answer(404)
+
+    async def request_all() -> None:
+        cache = SiteRulesCache(download, OPTIONS)
+        await asyncio.gather(*(cache.get(f"https://{number}.org") for number in range(300)))
+
+    asyncio.run(request_all())
+    assert most == 100
+
+
 @pytest.mark.parametrize(
     ("url", "origin"),
     [
