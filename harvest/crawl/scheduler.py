@@ -202,7 +202,14 @@ class HostScheduler(BaseScheduler):
 
 
 class HostDownloader(Downloader):
-    """Scrapy's downloader, whose places are not occupied by requests for robots.txt, many of which may hang."""
+    """Scrapy's downloader, with one slot for each scheme, host and port, as the scheduler has one queue for each.
+
+    Requests for robots.txt, many of which may hang, do not occupy its places.
+    """
+
+    def get_slot_key(self, request: Request) -> str:
+        """Return the slot of a request, which for a redirected one is not that of the first host."""
+        return origin_of(request)
 
     def needs_backout(self) -> bool:
         """Return whether no other request may be sent."""

@@ -218,6 +218,13 @@ def test_hanging_robots_txt_leaves_room_in_the_downloader() -> None:
     assert downloader.needs_backout()
 
 
+def test_every_site_has_a_slot_of_its_own() -> None:
+    downloader = HostDownloader.__new__(HostDownloader)
+    redirected = Request("http://a.org:81/1", meta={"download_slot": "http://a.org"})
+    assert downloader.get_slot_key(redirected) == "http://a.org:81"
+    assert downloader.get_slot_key(Request("file:///1.jpg")) == ""
+
+
 def test_discovery_waits_while_many_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         monkeypatch.setattr(scheduler_module, "_MAX_WAITING", 2)
