@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -112,13 +113,28 @@ def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable
         size = 0
         for sample in samples:
             if rows and size + len(sample.data) > ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_pylist(rows, schema), row_group_size=len(rows))
-                rows, size = [], 0
+                _write_row_group(writer, rows, schema)
+                size = 0
             rows.append(_row(spec, sample))
             size += len(sample.data)
             count += 1
-        writer.write_table(pa.Table.from_pylist(rows, schema))
+        _write_row_group(writer, rows, schema)
     return count
+
+
+def _write_row_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    """Write rows as a row group and remove them from the list, so that images are held as few times as possible."""
+    contents = [row["image"]["bytes"] for row in rows]
+    offsets = np.cumsum([0, *map(len, contents)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(contents))]
+    content = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
+    path = pa.array([row["image"]["path"] for row in rows], pa.string())
+    columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in schema.names[1:]}
+    columns["image"] = pa.StructArray.from_arrays([content, path], fields=list(schema.field("image").type))
+    del contents
+    rows.clear()
+    table = pa.table([columns[name] for name in schema.names], schema=schema)
+    writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
 def _row(spec: DatasetSpec, sample: Sample) -> dict[str, Any]:
