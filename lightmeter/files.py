@@ -68,6 +68,37 @@ def write_atomic(target: Path, content: str | bytes) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def check_output(target: Path) -> None:
+    """Check that a file can be written, before the work whose result it will hold.
+
+    Args:
+        target: File to write later. Missing parent folders are created.
+
+    Raises:
+        UsageError: The file is a folder, or its folder cannot be written to.
+    """
+    if _is_stream(target):
+        return
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder; choose the name of a file.")
+    check_folder(target.resolve().parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Create a folder, if it is missing, and check that files can be created in it.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary_file(folder, ""):
+            pass
+    except OSError as error:
+        reason = "it is not a folder" if folder.exists() and not folder.is_dir() else error.strerror
+        raise UsageError(f"Cannot write to {folder} ({reason}); choose another folder (--out).") from error
+
+
 def format_of(target: Path, formats: Mapping[str, F], default: F | None = None) -> F:
     """Return the format of an output file by its suffix, in capitals or not.
 

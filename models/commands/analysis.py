@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.files import format_of, write_atomic
+from lightmeter.files import check_folder, check_output, format_of, write_atomic
 from lightmeter.models.commands.options import (
     RunFolder,
     SplitName,
@@ -39,6 +39,7 @@ def explain(
     from lightmeter.models.analysis.explain import explain_files
     from lightmeter.models.training.runs import open_run
 
+    check_folder(out)
     results = explain_files(open_run(run), files, target, method, out)
     columns = ("file", "target", "class", "plot")
     rows = [
@@ -74,9 +75,10 @@ def attack(
     from lightmeter.models.evaluation.plots import attack_plot
     from lightmeter.models.training.runs import find_run
 
-    numbers = _numbers(epsilons)
+    numbers, plots = _numbers(epsilons), find_run(run) / "plots"
+    check_folder(plots)
     result = attack_split(*open_for_analysis(run, data, split), target, numbers, limit)
-    plot = find_run(run) / "plots" / f"attack-{split}-{result['target']}.png"
+    plot = plots / f"attack-{split}-{result['target']}.png"
     write_atomic(plot, attack_plot(result))
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
     table = console.table("accuracy under attack", ("epsilon (of 255)", "FGSM", "PGD"), rows)
@@ -97,8 +99,10 @@ def importance(
     from lightmeter.models.evaluation.plots import importance_plot
     from lightmeter.models.training.runs import find_run
 
+    plots = find_run(run) / "plots"
+    check_folder(plots)
     result = permutation_importance(*open_for_analysis(run, data, split), target, repeats)
-    plot = find_run(run) / "plots" / f"importance-{split}-{result['target']}.png"
+    plot = plots / f"importance-{split}-{result['target']}.png"
     write_atomic(plot, importance_plot(result))
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]
     title = f"{result['target']}, {split}: macro F1 {format_estimate(result['macro_f1'], percent=False)}"
@@ -124,6 +128,7 @@ def series(
     if bool(files) == bool(data):
         raise UsageError("Give a series either as files or as a data set (--data).")
     format_of(out, {".png": "png"}, default="png")
+    check_output(out)
     predictor = open_run(run)
     ordinal = ordinal_target(predictor, target)
     if data:

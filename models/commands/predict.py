@@ -40,7 +40,7 @@ def compare(
     """Compare runs on the same photographs: metrics, differences with intervals, training time and energy."""
     from lightmeter.bootstrap import few_groups_warning
     from lightmeter.errors import UsageError
-    from lightmeter.files import format_of
+    from lightmeter.files import check_output, format_of
     from lightmeter.models.evaluation.comparison import compare as compare_runs
     from lightmeter.models.evaluation.comparison import (
         compare_settings,
@@ -55,6 +55,7 @@ def compare(
         raise UsageError("Comparison needs at least two runs.")
     if out:
         format_of(out, {".html": "html"}, default="html")
+        check_output(out)
     scored = [load_run_scores(find_run(run), spec_of(run), split) for run in runs]
     targets = compare_runs(scored)
     settings = compare_settings(scored)

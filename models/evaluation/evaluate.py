@@ -6,6 +6,7 @@ from typing import Any
 
 from lightmeter import console
 from lightmeter.errors import UsageError
+from lightmeter.files import check_folder
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.mistakes import write_mistakes
 from lightmeter.models.evaluation.predictions import predict_split
@@ -13,6 +14,7 @@ from lightmeter.models.evaluation.report import write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec
+from lightmeter.models.training.feature_cache import only_process
 from lightmeter.models.training.loader import check_readable, labelled
 from lightmeter.models.training.recipe import flat_settings
 from lightmeter.models.training.runs import (
@@ -38,8 +40,14 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[s
     Raises:
         UsageError: The data set is not the one of the training, or it has no test photographs.
     """
+    _check_dataset(predictor.spec, dataset)
+    check_folder(folder)
+    with only_process(folder / ".lock"):  # two at once would lose the record of one evaluation
+        return _evaluate(folder, predictor, dataset)
+
+
+def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
     spec = predictor.spec
-    _check_dataset(spec, dataset)
     metrics = read_metrics(folder)
     other_splits = [row for row in read_predictions(folder) if row["split"] != "test"]
     predictions, unreadable = predict_split(predictor, dataset, "test")

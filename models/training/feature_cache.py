@@ -239,7 +239,7 @@ def _cached(
     key = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
     folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
     if not folder.exists():
-        with _only_process(folder.with_name(f".{folder.name}.lock")):
+        with only_process(folder.with_name(f".{folder.name}.lock")):
             if not folder.exists():
                 partial = folder.with_name(f"{folder.name}.partial")
                 partial.mkdir(exist_ok=True)
@@ -255,8 +255,12 @@ def _cached(
 
 
 @contextmanager
-def _only_process(file: Path) -> Iterator[None]:
-    """Wait until no other process runs the block; the lock file is deleted."""
+def only_process(file: Path) -> Iterator[None]:
+    """Wait until no other process runs the block.
+
+    Args:
+        file: Lock file; deleted afterwards.
+    """
     with FileLock(file):
         try:
             yield

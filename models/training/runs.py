@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.files import atomic_path, write_atomic
+from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.memory import keep_freed_memory
@@ -217,8 +216,8 @@ def find_run(run: Path) -> Path:
 def _numbered(parent: Path, base: str, *, interrupted_first: bool) -> Iterator[Path]:
     """Yield the folders of numbered runs, first those of interrupted trainings if they are to be resumed."""
     if interrupted_first:
-        checkpoints = parent.glob(f"{base}-*{_PARTIAL}/{CHECKPOINT_FILE}")
-        yield from sorted(file.parent.with_suffix("") for file in checkpoints)
+        interrupted = [file.parent.with_suffix("") for file in parent.glob(f"{base}-*{_PARTIAL}/{CHECKPOINT_FILE}")]
+        yield from sorted(folder for folder in interrupted if re.fullmatch(r"-\d+", folder.name[len(base) :]))
     yield from (parent / f"{base}-{number}" for number in count(1))
 
 
@@ -231,13 +230,8 @@ def _locked(parent: Path, folders: Iterable[Path], *, wanted: bool) -> Iterator[
         folders: Candidates.
         wanted: Whether the user asked for the only candidate, so that another one is no substitute.
     """
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=parent):  # the lock takes some folders without write permission for busy ones
-            folder, lock = _lock_first(folders, wanted=wanted)
-    except OSError as error:
-        reason = "it is not a folder" if parent.exists() and not parent.is_dir() else error.strerror
-        raise UsageError(f"Cannot write runs to {parent} ({reason}); choose another folder (--out).") from error
+    check_folder(parent)  # before the lock, which takes some folders without write permission for busy ones
+    folder, lock = _lock_first(folders, wanted=wanted)
     try:
         yield folder
     finally:

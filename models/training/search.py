@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from lightmeter import console
 from lightmeter.bootstrap import Estimate
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
-from lightmeter.files import write_atomic
+from lightmeter.files import check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.base import metric_names
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, parse_value, read_recipe
@@ -206,14 +206,12 @@ def _check_metric(metric: str, dataset: Dataset) -> None:
 @contextmanager
 def _only_search(folder: Path) -> Iterator[None]:
     """Keep other processes out of the folder of a search."""
+    check_folder(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except Timeout as error:
         raise UsageError(f"Another process is searching in {folder}; choose another folder with --out.") from error
-    except OSError as error:
-        raise UsageError(f"Cannot write to {folder} ({error.strerror}); choose another folder (--out).") from error
     try:
         yield
     finally:

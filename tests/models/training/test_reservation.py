@@ -50,6 +50,8 @@ def test_checkpoint_is_never_overwritten(project: Path) -> None:
     for name in (None, "cnn-d-1"):
         with pytest.raises(UsageError, match=r"continue it with --resume, or delete .* with --restart"):
             reserve_run(None, name, "cnn-d").__enter__()
+    with reserve_run(None, None, "cnn-d-other") as other:
+        (other.partial / CHECKPOINT_FILE).write_bytes(b"of another training")
     with reserve_run(None, None, "cnn-d", resume=True) as run:
         assert (run.name, run.resume) == ("cnn-d-1", True)
         assert (run.partial / CHECKPOINT_FILE).read_bytes() == b"a day of work"
