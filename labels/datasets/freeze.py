@@ -116,12 +116,14 @@ def _existing(folder: Path, draft: Dataset) -> Dataset | None:
     if not (folder / SPEC_FILE).is_file():
         raise UsageError(f"{folder} exists and is not a data set; choose another name.")
     existing = read_dataset(folder)
-    changes = [*spec_changes(existing, draft), *differences(existing.manifest, draft.manifest)]
-    options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
-    if not changes and (options != draft_options or existing.spec.targets != draft.spec.targets):
-        changes = [f"other options (see its {SPEC_FILE})"]
+    changes = differences(existing.manifest, draft.manifest)
     if changes:
+        changes = [*spec_changes(existing, draft), *changes]
         raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
+    options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
+    if options != draft_options or existing.spec.targets != draft.spec.targets:
+        changes = spec_changes(existing, draft) or [f"see its {SPEC_FILE}"]
+        raise UsageError(f"Data set {folder} exists with other options: {'; '.join(changes)}. Choose another name.")
     return existing
 
 

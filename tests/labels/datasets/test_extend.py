@@ -77,7 +77,7 @@ def test_diff_names_every_kind_of_change(catalogue: Any) -> None:
     assert run_json("labels", "diff", "x-v3", "x-v3")["changes"] == []
     assert "'from' of class slow" in (Path("datasets/x-v3/README.md")).read_text(encoding="utf-8")
     error = run_error("labels", "split", "x-v2", "--target", "x")
-    assert "exists and would change: 'from' of class slow" in error
+    assert "exists with other options: 'from' of class slow" in error
 
 
 def test_moved_project_keeps_its_history(catalogue: Any) -> None:

@@ -75,6 +75,7 @@ def test_card_is_markdown_without_template_leftovers(catalogue: Any) -> None:
     lines = (create_dataset().folder / "README.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("#")] == [
         "# one",
+        "## Advisories",
         "## shutter-binary (definition 1)",
         "## Licences",
         "## Sources",
