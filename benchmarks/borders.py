@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from lightmeter.harvest.filters.borders import Frame, find_frame
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.image_io import display_image
+from lightmeter.images.reader import display_image
 
 WIDTHS = (1, 2, 3, 5, 20)
 COLOURS = ((0, 0, 0), (255, 255, 255), (235, 225, 200))

@@ -31,10 +31,8 @@ RUN = "run"
 HANDLER = "lightmeter.serve.handler.handler"
 """Module that TorchServe imports; it puts the folder of the unpacked archive first on the module path."""
 
-_CODE_FOLDERS = ("models/runtime", "models/architectures", "serve/handler")
-_CODE_FILES = (
-    "exposure.py", "geometry.py", "image_files.py", "image_io.py", "image_statistics.py", "raw.py", "tiff.py",
-)  # fmt: skip
+_CODE_FOLDERS = ("images", "models/runtime", "models/architectures", "serve/handler")
+_CODE_FILES = ("exposure.py",)
 _EMPTY_PACKAGES = ("lightmeter", "lightmeter/models", "lightmeter/serve")  # the real ones import what does not travel
 _OPTIONAL_FILES = ("README.md", "metrics.json")
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

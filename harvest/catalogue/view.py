@@ -14,7 +14,7 @@ from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import path_of
-from lightmeter.image_io import open_image
+from lightmeter.images.reader import open_image
 from lightmeter.project import Project, find_project
 
 

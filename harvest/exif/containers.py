@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from lightmeter.harvest.exif.isobmff import Block, box_blocks
-from lightmeter.tiff import is_tiff, read_directories
+from lightmeter.images.tiff import is_tiff, read_directories
 
 _MAX_SEGMENTS = 100_000
 _MAX_INFLATED_BYTES = 4 << 20

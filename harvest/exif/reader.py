@@ -15,7 +15,7 @@ from lightmeter.harvest.exif.parsers import text
 from lightmeter.harvest.exif.privacy import storable_tags
 from lightmeter.harvest.exif.tags import Tags, directory_tags
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.tiff import Directory, read_directories
+from lightmeter.images.tiff import Directory, read_directories
 
 _MAX_TAGS = 512
 _MAX_ITEMS = 64

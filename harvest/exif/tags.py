@@ -2,7 +2,7 @@
 
 from PIL import ExifTags
 
-from lightmeter.tiff import LONG, POINTERS, SLONG, UNDEFINED, Directory, Field
+from lightmeter.images.tiff import LONG, POINTERS, SLONG, UNDEFINED, Directory, Field
 
 Tags = dict[str, object]
 

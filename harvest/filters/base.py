@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
-from lightmeter.geometry import Box
 from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.images.geometry import Box
 from lightmeter.settings import Section
 
 Measures = Mapping[str, Any]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lightmeter.geometry import Box
 from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.images.geometry import Box
 from lightmeter.settings import Section
 
 _MIN_REBATE_EDGE = 3  # plain lines of a rebate before its perforations

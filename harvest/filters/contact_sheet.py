@@ -8,12 +8,12 @@ from PIL import Image, ImageDraw
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, true
 
 from lightmeter.files import format_of, write_atomic
-from lightmeter.geometry import Box, Size, to_display
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region
 from lightmeter.harvest.store import path_of
-from lightmeter.image_grid import PAPER, Colour, Tile, draw_grid
-from lightmeter.image_io import display_image
+from lightmeter.images.geometry import Box, Size, to_display
+from lightmeter.images.grid import PAPER, Colour, Tile, draw_grid
+from lightmeter.images.reader import display_image
 
 _SIDE, _COLUMNS = 180, 5
 _MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32

@@ -9,14 +9,14 @@ from PIL import Image
 from sqlalchemy import ColumnElement, Engine, RowMapping, select, true
 
 from lightmeter.files import atomic_path
-from lightmeter.geometry import Box
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.regions import effective_regions
 from lightmeter.harvest.filters.faces import crop
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.store import path_of
-from lightmeter.image_io import open_image
+from lightmeter.images.geometry import Box
+from lightmeter.images.reader import open_image
 
 _LIST = "crops.csv"
 _COLUMNS = ("file", "sha256", "kind", "x", "y", "width", "height", "score")

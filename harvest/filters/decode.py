@@ -7,7 +7,7 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from lightmeter import image_io
+from lightmeter.images import reader
 
 _WEBP_CANVAS = slice(24, 30)
 _MAX_MESSAGE_LENGTH, _MAX_REASON_LENGTH = 1000, 120
@@ -26,7 +26,7 @@ def open_image(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImage("empty")
     try:
-        return image_io.open_image(data)
+        return reader.open_image(data)
     except UnidentifiedImageError as error:
         raise UnreadableImage(str(error)) from None
     except Exception as error:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lightmeter.geometry import Box, Size, points_to_file, upright
 from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.images.geometry import Box, Size, points_to_file, upright
 from lightmeter.settings import Section
 
 _MODEL = "face_detection_yunet_2023mar.onnx"

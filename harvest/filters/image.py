@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightmeter.geometry import Box
-from lightmeter.image_io import to_eight_bit
+from lightmeter.images.geometry import Box
+from lightmeter.images.reader import to_eight_bit
 
 Pixels = NDArray[np.uint8]
 

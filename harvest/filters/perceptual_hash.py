@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightmeter.geometry import upright
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.images.geometry import upright
 from lightmeter.settings import Section
 
 Hashes = NDArray[np.uint64]

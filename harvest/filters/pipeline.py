@@ -25,8 +25,8 @@ from lightmeter.harvest.filters.decode import (
 )
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
-from lightmeter.image_files import file_format
-from lightmeter.image_io import decoding_bytes, pixel_orientation
+from lightmeter.images.formats import file_format
+from lightmeter.images.reader import decoding_bytes, pixel_orientation
 from lightmeter.settings import InspectSection, Settings, first_error
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage, Pixels
-from lightmeter.image_statistics import jpeg_quality
+from lightmeter.images.pixel_statistics import jpeg_quality
 from lightmeter.settings import Section
 
 _BLOCK = 8
@@ -85,7 +85,7 @@ def brightness_and_contrast(grey: Pixels) -> dict[str, Any]:
 def sharpness_and_noise(grey: Pixels) -> tuple[float, float]:
     """Return the variance of the Laplacian and the standard deviation of the noise.
 
-    The values are those of `lightmeter.image_statistics.laplacian` and ``noise_sigma``, summed over strips in OpenCV.
+    The values are those of `laplacian` and ``noise_sigma`` of `lightmeter.images.pixel_statistics`, summed over strips.
 
     Args:
         grey: Shape (height, width), both at least 3.

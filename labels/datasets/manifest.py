@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
-from lightmeter.geometry import Box
+from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.photo_files import SUFFIXES
 
 Split = Literal["train", "validation", "test"]

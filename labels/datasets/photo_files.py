@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
-from lightmeter.image_files import RAW_FORMAT
+from lightmeter.images.formats import RAW_FORMAT
 
 MAX_BYTES = 2**31
 """Largest photograph that is read."""

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lightmeter.geometry import upright
-from lightmeter.image_io import open_image, pixel_orientation, to_eight_bit
+from lightmeter.images.geometry import upright
+from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import TargetSpec, crop_of, label_column
 from lightmeter.labels.datasets.photo_files import read_photograph
 

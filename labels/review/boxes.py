@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from lightmeter.errors import UsageError
-from lightmeter.geometry import Box, Size, display_size, to_display, to_file
 from lightmeter.harvest.catalogue.models import Exif, Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
+from lightmeter.images.geometry import Box, Size, display_size, to_display, to_file
 from lightmeter.labels.datasets.crops import CROP_KINDS, Crop, crop_for
 from lightmeter.settings import Settings
 

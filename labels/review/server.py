@@ -20,9 +20,9 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.geometry import Box
 from lightmeter.harvest.store import path_of
-from lightmeter.image_io import display_image, open_image, pixel_orientation
+from lightmeter.images.geometry import Box
+from lightmeter.images.reader import display_image, open_image, pixel_orientation
 from lightmeter.labels.review.boxes import BOX_KINDS
 from lightmeter.labels.review.queues import Queue
 from lightmeter.labels.review.session import Session, StaleError

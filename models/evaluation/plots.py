@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightmeter.bootstrap import Estimate
-from lightmeter.image_grid import Tile, draw_grid
+from lightmeter.images.grid import Tile, draw_grid
 
 if TYPE_CHECKING:
     from lightmeter.models.analysis.explain import Explanation

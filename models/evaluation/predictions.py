@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import group_indices
-from lightmeter.geometry import Box
+from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions

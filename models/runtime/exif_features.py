@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ...exposure import parse_number
-from ...tiff import read_directories
+from ...images.tiff import read_directories
 
 _FLASH_FIRED = 1
 _MAX_STOPS = 20.0

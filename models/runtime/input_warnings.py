@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from ...image_io import open_image
-from ...image_statistics import jpeg_quality
+from ...images.pixel_statistics import jpeg_quality
+from ...images.reader import open_image
 from .exif_features import exif_ifd
 from .preprocess import ModelInput
 from .spec import ModelSpec, Preprocessing

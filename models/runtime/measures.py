@@ -6,7 +6,7 @@ They are computed on tiles at native resolution, since resizing would change sha
 import numpy as np
 from numpy.typing import NDArray
 
-from ...image_statistics import laplacian, noise_residual, noise_sigma
+from ...images.pixel_statistics import laplacian, noise_residual, noise_sigma
 
 Floats = NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from ...exposure import setting_from_stops
-from ...geometry import Box
+from ...images.geometry import Box
 from .. import architectures
 from .exif_features import Tags
 from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess

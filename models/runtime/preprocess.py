@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from ...geometry import Box
-from ...image_io import MAX_DECODING_BYTES, decoding_bytes, open_image, to_eight_bit
+from ...images.geometry import Box
+from ...images.reader import MAX_DECODING_BYTES, decoding_bytes, open_image, to_eight_bit
 from .exif_features import Tags, exif_features
 from .measures import measure
 from .spec import PatchSelection, Preprocessing

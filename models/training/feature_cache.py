@@ -31,7 +31,7 @@ from torch import Tensor
 from lightmeter.console import get_console
 from lightmeter.errors import LightmeterError
 from lightmeter.files import write_atomic
-from lightmeter.geometry import Box
+from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
 from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.predictor import Predictor

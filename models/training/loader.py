@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lightmeter import console
 from lightmeter.errors import UsageError
-from lightmeter.geometry import Box
+from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, crop_of, label_column, stops_column
 from lightmeter.models.runtime.predictor import single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto

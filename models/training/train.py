@@ -11,8 +11,8 @@ import torch
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from lightmeter.geometry import Box
-from lightmeter.image_io import open_image
+from lightmeter.images.geometry import Box
+from lightmeter.images.reader import open_image
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.predictions import predict_split

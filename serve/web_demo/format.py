@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lightmeter.exposure import format_setting
-from lightmeter.geometry import Box, Size, to_display
-from lightmeter.image_io import open_image, pixel_orientation
+from lightmeter.images.geometry import Box, Size, to_display
+from lightmeter.images.reader import open_image, pixel_orientation
 from lightmeter.models.runtime.exif_features import exif_features
 
 

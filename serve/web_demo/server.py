@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lightmeter.geometry import Size
+from lightmeter.images.geometry import Size
 from lightmeter.project import Project
 from lightmeter.serve.client import Client
 from lightmeter.serve.web_demo.format import (

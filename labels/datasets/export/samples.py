@@ -9,10 +9,10 @@ from typing import Any
 
 from PIL import Image
 
-from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
-from lightmeter.image_files import RAW_FORMAT, picture_bytes
-from lightmeter.image_io import open_image, pixel_orientation, to_eight_bit
+from lightmeter.images.formats import RAW_FORMAT, picture_bytes
+from lightmeter.images.geometry import ORIENTATION_TAG, Box
+from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 from lightmeter.labels.datasets.photo_files import SUFFIXES
 

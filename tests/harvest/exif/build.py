@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from lightmeter.tiff import ASCII, LONG, RATIONAL, SHORT, UNDEFINED
+from lightmeter.images.tiff import ASCII, LONG, RATIONAL, SHORT, UNDEFINED
 
 EXIF, GPS, MAKER_NOTE = 0x8769, 0x8825, 0x927C
 MAKE, MODEL, DESCRIPTION, ORIENTATION = 0x010F, 0x0110, 0x010E, 0x0112

@@ -14,7 +14,18 @@ from PIL import Image
 from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.reader import read_exif
 from lightmeter.harvest.exif.xmp import xmp_tags
-from lightmeter.tiff import ASCII, BYTE, DOUBLE, FLOAT, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, read_directories
+from lightmeter.images.tiff import (
+    ASCII,
+    BYTE,
+    DOUBLE,
+    FLOAT,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    UNDEFINED,
+    read_directories,
+)
 from tests.harvest.exif import build
 from tests.support import encode_image
 

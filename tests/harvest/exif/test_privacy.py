@@ -14,8 +14,8 @@ from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.exif.reader import read_exif, read_tags
 from lightmeter.harvest.sources.base import Sighting
+from lightmeter.images.tiff import ASCII, RATIONAL
 from lightmeter.project import Project
-from lightmeter.tiff import ASCII, RATIONAL
 from tests.harvest.exif import build
 from tests.support import CommandRunner, jpeg
 

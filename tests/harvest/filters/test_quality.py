@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageStat
 
 from lightmeter.harvest.filters.quality import sharpness_and_noise
-from lightmeter.image_statistics import jpeg_quality, laplacian, noise_residual, noise_sigma
+from lightmeter.images.pixel_statistics import jpeg_quality, laplacian, noise_residual, noise_sigma
 from tests.harvest.filters.images import apply_filter, encode_jpeg, synthetic_image
 from tests.support import encode_image
 

@@ -16,11 +16,11 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from sqlalchemy import insert, select, update
 
-from lightmeter.geometry import ORIENTATION_TAG, Box
 from lightmeter.harvest.catalogue.models import Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.harvest.licences import ALL_RIGHTS_RESERVED, PUBLIC_DOMAIN
 from lightmeter.harvest.store import PhotoStore
+from lightmeter.images.geometry import ORIENTATION_TAG, Box
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset, write_dataset
 from lightmeter.labels.datasets.export.samples import crop_bytes, permits_redistribution
 from lightmeter.names import folder_name

@@ -8,9 +8,9 @@ import numpy as np
 from selenium.webdriver import ActionChains, Chrome, Keys
 from sqlalchemy import func, select
 
-from lightmeter.geometry import Box, Size, to_display
 from lightmeter.harvest.catalogue.models import Label, Region
 from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.images.geometry import Box, Size, to_display
 from lightmeter.labels.review.server import ReviewServer
 from lightmeter.project import find_project
 from tests.browser import console_errors

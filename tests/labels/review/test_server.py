@@ -13,10 +13,10 @@ import pytest
 from PIL import Image as PillowImage
 from sqlalchemy import Engine, func, insert, select
 
-from lightmeter.geometry import Box
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import PhotoStore
+from lightmeter.images.geometry import Box
 from lightmeter.labels.annotations.audit import LabelIssue, write_label_issues
 from lightmeter.labels.review.queues import build_queue
 from lightmeter.labels.review.server import ReviewServer

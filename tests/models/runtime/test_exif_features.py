@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightmeter.images.tiff import RATIONAL, SHORT, UNDEFINED
 from lightmeter.models import architectures
 from lightmeter.models.runtime.preprocess import InvalidPhoto, Preprocessing, preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.runs import write_model
-from lightmeter.tiff import RATIONAL, SHORT, UNDEFINED
 from tests.harvest.exif import build
 from tests.support import encode_image, run_error, run_json
 

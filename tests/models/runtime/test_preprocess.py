@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightmeter.geometry import Box
+from lightmeter.images.geometry import Box
 from lightmeter.models.runtime.preprocess import InvalidPhoto, patch_positions, preprocess
 from lightmeter.models.runtime.spec import Preprocessing
 from tests.models.conftest import jpeg

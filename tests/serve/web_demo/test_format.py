@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightmeter.geometry import Size
+from lightmeter.images.geometry import Size
 from lightmeter.serve.web_demo.format import (
     display_box,
     format_target_setting,

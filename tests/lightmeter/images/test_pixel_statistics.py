@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lightmeter.image_statistics import jpeg_quality, laplacian, noise_residual, noise_sigma
+from lightmeter.images.pixel_statistics import jpeg_quality, laplacian, noise_residual, noise_sigma
 
 IMAGES = arrays(np.uint8, st.tuples(st.integers(3, 80), st.integers(3, 20)))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from lightmeter.geometry import ORIENTATION_TAG, Box, Size, display_size, to_display, to_file, upright
+from lightmeter.images.geometry import ORIENTATION_TAG, Box, Size, display_size, to_display, to_file, upright
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -9,9 +9,9 @@ import pytest
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect
-from lightmeter.image_io import open_image, pixel_orientation
-from lightmeter.raw import full_size_preview, is_raw
-from lightmeter.tiff import ASCII, LONG, RATIONAL, SHORT
+from lightmeter.images.raw import full_size_preview, is_raw
+from lightmeter.images.reader import open_image, pixel_orientation
+from lightmeter.images.tiff import ASCII, LONG, RATIONAL, SHORT
 from tests.harvest.exif import build
 from tests.support import encode_image
 
@@ -106,7 +106,7 @@ def test_reasons_call_no_sound_header_damaged(monkeypatch: pytest.MonkeyPatch) -
     )
     assert (inspected.format, inspected.problem) == ("TIFF", "unsupported kind of TIFF")
     assert inspected.exif.values.f_number == 2.8
-    monkeypatch.setattr("lightmeter.image_files.find_spec", lambda _: None)
+    monkeypatch.setattr("lightmeter.images.formats.find_spec", lambda _: None)
     inspected = inspect(build.heif(BLOCK), InspectionPlan())
     assert (inspected.format, inspected.problem) == ("HEIF", "HEIF: install lightmeter[heif]")
     assert inspected.exif.values.f_number == 2.8

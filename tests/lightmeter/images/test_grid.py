@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lightmeter.image_grid import PAPER, Tile, draw_grid
-from lightmeter.image_io import display_image
+from lightmeter.images.grid import PAPER, Tile, draw_grid
+from lightmeter.images.reader import display_image
 
 
 def test_grid_draws_images_in_rows() -> None:

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from lightmeter.geometry import ORIENTATION_TAG, upright
-from lightmeter.image_io import decoding_bytes, display_image, open_image, pixel_orientation, to_eight_bit
+from lightmeter.images.geometry import ORIENTATION_TAG, upright
+from lightmeter.images.reader import decoding_bytes, display_image, open_image, pixel_orientation, to_eight_bit
 from tests.support import encode_image
 
 GREY = (np.add.outer(np.linspace(0, 160, 64), np.linspace(0, 95, 96))).round().astype(np.uint8)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from .image_files import RAW_FORMAT, UnsupportedFile, picture_bytes, why_unidentified
+from .formats import RAW_FORMAT, UnsupportedFile, picture_bytes, why_unidentified
 from .tiff import read_directories
 
 FORMATS = (

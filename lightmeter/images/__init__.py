@@ -1,0 +1,1 @@
+"""Image files: formats, decoding, geometry and pixel statistics."""
