@@ -107,8 +107,8 @@ def edit(
     where: Where = "",
 ) -> None:
     """Change owner, licence, medium, attribution or title of photographs; later harvests keep the changes."""
-    from lightmeter.harvest.catalogue.edits import edit as edit_sightings
-    from lightmeter.harvest.catalogue.edits import parse_changes
+    from lightmeter.harvest.catalogue.changes.edits import edit as edit_sightings
+    from lightmeter.harvest.catalogue.changes.edits import parse_changes
     from lightmeter.harvest.catalogue.session import open_engine
 
     values, condition = parse_changes(changes), condition_of(where)
@@ -128,7 +128,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
 ) -> None:
     """Remove photographs for good: files, metadata, labels and derived files. They are not harvested again."""
-    from lightmeter.harvest.catalogue import removal
+    from lightmeter.harvest.catalogue.changes import removal
     from lightmeter.harvest.catalogue.session import open_engine
 
     condition, selected = condition_of(where), [_parse_sha256(text) for text in hashes or ()]

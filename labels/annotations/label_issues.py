@@ -16,8 +16,8 @@ from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
+from lightmeter.labels.datasets.card.shortcuts import encode_features
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.shortcuts import encode_features
 from lightmeter.labels.targets.base import Target
 
 _FOLDS = 5

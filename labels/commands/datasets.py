@@ -280,7 +280,7 @@ def _document(result: "FreezeResult") -> dict[str, Any]:
 
 
 def _format_result(result: "FreezeResult") -> list[Any]:
-    from lightmeter.labels.datasets.card import class_table
+    from lightmeter.labels.datasets.card.card import class_table
     from lightmeter.labels.datasets.dataset import class_counts
 
     spec, manifest = result.dataset.spec, result.dataset.manifest

@@ -101,7 +101,7 @@ def stats(
     with catalogue_engine(project) as engine:
         result = statistics(engine, target, where)
     if plot is not None:
-        from lightmeter.labels.datasets.plots import plot_statistics
+        from lightmeter.labels.datasets.card.plots import plot_statistics
 
         plot_statistics(plot, target, result)
     values = _histogram(result, target.unit)

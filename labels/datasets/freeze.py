@@ -12,8 +12,9 @@ from sqlalchemy import Engine, insert
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.labels.datasets.advisories import advisories, changes_since_previous
-from lightmeter.labels.datasets.card import write_attribution, write_card
+from lightmeter.labels.datasets.card.advisories import advisories, changes_since_previous
+from lightmeter.labels.datasets.card.card import write_attribution, write_card
+from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.datasets.dataset import (
     SPEC_FILE,
@@ -26,7 +27,6 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.diff import dataset_changes, differences, spec_changes
 from lightmeter.labels.datasets.extend import Base
-from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project

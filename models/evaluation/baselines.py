@@ -1,8 +1,8 @@
 """Baselines that never look at an image.
 
 The most frequent class, the median setting, and decision trees on metadata of the manifest
-(`lightmeter.labels.datasets.shortcuts`). They are fitted to the training split and predict the photographs that the
-model predicts.
+(`lightmeter.labels.datasets.card.shortcuts`). They are fitted to the training split and predict the photographs
+that the model predicts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightmeter.labels.datasets.card.shortcuts import shortcut_predictions
 from lightmeter.labels.datasets.dataset import Dataset, label_column
-from lightmeter.labels.datasets.shortcuts import shortcut_predictions
 from lightmeter.models.evaluation.metrics.base import BaselinePredictions, TargetPredictions, estimates
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import Row, class_matrix, class_numbers, photograph_key, stops_of

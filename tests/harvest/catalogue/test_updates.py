@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, Row, insert, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.edits import edit, parse_changes
+from lightmeter.harvest.catalogue.changes.edits import edit, parse_changes
 from lightmeter.harvest.catalogue.ingest import request_items, save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, RunState, SightingRecord, SightingState

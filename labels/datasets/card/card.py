@@ -17,6 +17,8 @@ from lightmeter.files import atomic_path, write_atomic
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from lightmeter.labels.annotations.photo_facts import id_ranges
+from lightmeter.labels.datasets.card.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
+from lightmeter.labels.datasets.card.shortcuts import Baseline
 from lightmeter.labels.datasets.dataset import (
     SPLITS,
     Dataset,
@@ -26,8 +28,6 @@ from lightmeter.labels.datasets.dataset import (
     class_counts,
     count_by_split,
 )
-from lightmeter.labels.datasets.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
-from lightmeter.labels.datasets.shortcuts import Baseline
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
@@ -50,7 +50,7 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
     for title, rows in facets.items():
         plot_facet(plots / f"{title.lower()}.png", title, rows)
     environment = Environment(
-        loader=PackageLoader("lightmeter.labels.datasets"),
+        loader=PackageLoader("lightmeter.labels.datasets.card"),
         autoescape=False,  # noqa: S701 - Markdown
         undefined=StrictUndefined,
         keep_trailing_newline=True,

@@ -9,10 +9,10 @@ from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
+from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, read_dataset
 from lightmeter.labels.datasets.diff import dataset_changes
-from lightmeter.labels.datasets.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, format_rare_classes
 from lightmeter.project import Project
 

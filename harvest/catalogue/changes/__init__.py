@@ -1,0 +1,1 @@
+"""Changes of photographs that the catalogue has: updates by harvests, edits and removal."""

@@ -1,0 +1,1 @@
+"""The card of a data set: tables, plots, advisories and shortcut baselines."""
