@@ -20,10 +20,10 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def demo(tmp_path_factory: pytest.TempPathFactory, lightmeter: CommandRunner) -> dict[str, Any]:
     """Result of a small demo."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    result: dict[str, Any] = CommandRunner()("demo", folder, "--count", "72")
+    result: dict[str, Any] = lightmeter("demo", folder, "--count", "72")
     return result
 
 

@@ -107,7 +107,7 @@ def test_stats_are_plotted_with_photographs_that_filters_would_drop(catalogue: A
     with PillowImage.open("shutter.png") as image:
         assert image.format == "PNG"
     run_text("labels", "stats", "medium", "--plot", "medium.png")
-    assert "must end in .png" in run_error("labels", "stats", "shutter", "--plot", "shutter.jpg")
+    assert "ends in .png" in run_error("labels", "stats", "shutter", "--plot", "shutter.jpg")
 
 
 def test_stats_count_manual_labels(any_catalogue: Any) -> None:

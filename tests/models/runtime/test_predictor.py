@@ -123,7 +123,7 @@ def test_truncated_changed_or_missing_weights_raise_error(run: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(BrokenModel, match="differs from"):
         Predictor.load(run)
-    edit_spec(run, "weights_sha256", "# weights_sha256")
+    edit_spec(run, "\nweights_sha256", "\n# weights_sha256")
     with pytest.raises(BrokenModel, match="is damaged"):
         Predictor.load(run)
     weights.unlink()
@@ -146,7 +146,7 @@ def test_trees_with_invalid_indices_raise_error(table: str, dataset: Dataset, tm
     weights = load_file(run / "model.safetensors")
     weights[f"targets.shutter.{table}"][0, 0, 0] = 10**9
     save_file(weights, run / "model.safetensors")
-    edit_spec(run, "weights_sha256", "# weights_sha256")
+    edit_spec(run, "\nweights_sha256", "\n# weights_sha256")
     with pytest.raises(BrokenModel, match=f"the table '{table}' of a tree has an index"):
         Predictor.load(run)
 

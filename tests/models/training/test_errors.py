@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
-from lightmeter.labels.datasets.dataset import Dataset, TargetSpec
+from lightmeter.labels.datasets.dataset import Dataset, write_dataset
 from tests.models.conftest import SMALL, make_dataset
-from tests.support import run_command, run_error
+from tests.support import run_command, run_error, run_json
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,9 @@ def test_existing_run_is_never_overwritten(trained: Path, dataset: Dataset) -> N
 
 
 def test_target_with_a_single_class_raises_error(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "one-v1", targets=[TargetSpec("shutter", "1", ("fast", "never"), (-10.0, 0.0))])
+    dataset = make_dataset(tmp_path / "one-v1")
+    manifest = dataset.manifest.filter(pc.equal(dataset.manifest["label_shutter"], "fast"))
+    write_dataset(dataset.folder, dataset.spec, manifest)
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "fewer than two classes of 'shutter'" in error
 
@@ -56,8 +59,10 @@ def test_evaluation_on_another_data_set_raises_error(trained: Path, tmp_path: Pa
     )
 
 
-def test_missing_photograph_raises_error(trained: Path, tmp_path: Path) -> None:
-    assert "missing.jpg" in run_error("models", "predict", trained, tmp_path / "missing.jpg")
+def test_missing_photograph_is_an_error_of_its_own(trained: Path, tmp_path: Path) -> None:
+    (entry,) = run_json("models", "predict", trained, tmp_path / "missing.jpg", code=1)
+    assert entry["file"].endswith("missing.jpg")
+    assert entry["error"]["status"] == 404
 
 
 def test_only_unreadable_photographs_exit_with_1(trained: Path, tmp_path: Path) -> None:
