@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
+STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
+
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize=STRICT,  # before a merge the same examples each time; new ones wherever else the tests run
 )
 hypothesis.settings.load_profile("any machine")
-
-STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
 
 
 def skip_without(requirement: str) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.migrate import upgrade
-from lightmeter.harvest.catalogue.models import HarvestRun, SightingRecord
+from lightmeter.harvest.catalogue.models import Exif, HarvestRun, SightingRecord
 from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
 from lightmeter.harvest.catalogue.session import engine_for
 from lightmeter.harvest.catalogue.statistics import run_counts
@@ -84,7 +84,8 @@ def save(engine: Engine, items: list[Any]) -> tuple[dict[str, Any], list[tuple[A
     with engine.begin() as connection:
         row = {"source": "x", "query": {}, "options": {"require": []}}
         run = connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
-        connection.execute(SightingRecord.__table__.delete())  # type: ignore[attr-defined]
+        for model in (Exif, SightingRecord):  # of the example before
+            connection.execute(delete(model))
         save_items(connection, run, context, items, RunOptions(), {"page": 1})
     names = (
         "source_id",
