@@ -160,7 +160,7 @@ class _Log:
             self._remember((image, target, origin, author), created_at, value)
 
     def add(self, row: Mapping[str, Any]) -> datetime | None:
-        """Add an annotation, and return its time; None if it is there already."""
+        """Add an annotation, and return its time; None if the catalogue has it."""
         key = (row["image_id"], row["target"], row["origin"], row["author"])
         newest = self._newest.get(key)
         created_at: datetime | None = row["created_at"]
