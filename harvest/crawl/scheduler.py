@@ -55,7 +55,7 @@ class HostScheduler(BaseScheduler):
         self._turns: deque[str] = deque()  # hosts with waiting requests, the next one first
         self._numbers = itertools.count()
         self._waiting = 0
-        self._room = asyncio.Event()
+        self._capacity = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._services = [
             _Service(limit, limiter, self._wake, self._fail)
@@ -120,11 +120,11 @@ class HostScheduler(BaseScheduler):
         """Send no request to a request's host for some seconds."""
         self._hold(origin_of(request), pause_s)
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until few enough requests are waiting to add another one."""
         while self._waiting >= _MAX_WAITING:
-            self._room.clear()
-            await self._room.wait()
+            self._capacity.clear()
+            await self._capacity.wait()
 
     def _take(self, host: "_Host") -> Request:
         """Remove the first request of the host that was last in turn."""
@@ -132,7 +132,7 @@ class HostScheduler(BaseScheduler):
         if not host.queue:
             self._turns.pop()
         self._waiting -= 1
-        self._room.set()
+        self._capacity.set()
         if item := _item(request):
             self._spider.in_flight.acquire(item)
         return request
@@ -150,7 +150,7 @@ class HostScheduler(BaseScheduler):
         return now >= host.not_before and active < (1 if delay_s else self._per_host)
 
     def _request_ready(self, request: Request) -> bool:
-        if _item(request) and not self._spider.in_flight.has_room:
+        if _item(request) and not self._spider.in_flight.has_capacity:
             return False
         hostname = urlparse_cached(request).hostname or ""
         service = next((service for service in self._services if service.limit.owns(hostname)), None)

@@ -55,7 +55,7 @@ class InFlightLimit:
         self._sightings: set[int] = set()
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether another photograph may be downloaded."""
         return len(self._sightings) < self._size
 
@@ -237,7 +237,7 @@ class HarvestSpider(scrapy.Spider):
     async def _scheduler_ready(self) -> None:
         """Wait until the scheduler accepts requests, so that discovery is never far ahead of the downloads."""
         if self.crawler.engine:
-            await cast("HostScheduler", self.crawler.engine.scheduler).room()
+            await cast("HostScheduler", self.crawler.engine.scheduler).wait_for_capacity()
 
 
 def error_message(error: BaseException) -> str:

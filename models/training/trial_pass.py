@@ -117,8 +117,8 @@ def _check_logits(logits: Any, targets: tuple[Target, ...]) -> None:
         values = logits.get(target.name) if isinstance(logits, Mapping) else None
         expected = (_PHOTOGRAPHS, len(target.classes))
         if not isinstance(values, Tensor) or tuple(values.shape) != expected:
-            found = tuple(values.shape) if isinstance(values, Tensor) else "none"
-            raise UsageError(f"the network must return logits of shape {expected} for '{target.name}', not {found}.")
+            shape = tuple(values.shape) if isinstance(values, Tensor) else "none"
+            raise UsageError(f"the network must return logits of shape {expected} for '{target.name}', not {shape}.")
 
 
 @contextmanager

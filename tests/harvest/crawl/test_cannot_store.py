@@ -84,4 +84,4 @@ def test_full_store_ends_the_crawl_and_leaves_the_photograph_pending(error: Stor
     asyncio.run(pipeline.process_item(DownloadedPhoto(ITEM, b"")))
     assert failures == [error]
     assert outcomes == []
-    assert in_flight.has_room
+    assert in_flight.has_capacity

@@ -229,9 +229,9 @@ def test_discovery_waits_while_many_requests_wait(monkeypatch: pytest.MonkeyPatc
     async def scenario() -> None:
         monkeypatch.setattr(scheduler_module, "_MAX_WAITING", 2)
         crawl = Crawl()
-        await crawl.scheduler.room()
+        await crawl.scheduler.wait_for_capacity()
         crawl.add("file:///1", "file:///2")
-        room = asyncio.ensure_future(crawl.scheduler.room())
+        room = asyncio.ensure_future(crawl.scheduler.wait_for_capacity())
         await asyncio.sleep(0)
         assert not room.done()
         crawl.take()
