@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check sbom docs install install-test clean
+ONLY ?=
+
+.PHONY: demo test check bench sbom docs install install-test clean
 
 demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
@@ -18,6 +20,9 @@ check: install-test  ## Check style, types, import rules, generated documents an
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/dependencies.py --check
+
+bench: install-test  ## Measure the speed and write docs/performance.md; ONLY=NAME for one section.
+	$(BIN)/python -m benchmarks.bench $(ONLY)
 
 sbom: install-test  ## Write the software bill of materials, lightmeter.cdx.json (CycloneDX).
 	$(BIN)/python docs/dependencies.py --sbom lightmeter.cdx.json

@@ -1,26 +1,24 @@
 """Measure the throughput of a crawl by Lightmeter and by other tools, from the same server on loopback.
 
-    python -m benchmarks.ingest [--count 3000] [--tools FOLDER]
+    make bench ONLY=ingest
 
 Lightmeter runs a complete crawl (download, hash, store, EXIF, filters, catalogue), first with all filters and then
 without face detection (``later = ["faces"]``). The other tools only download files: Scrapy's FilesPipeline,
-img2dataset without resizing, gallery-dl. The last two are not dependencies; --tools names the ``bin`` folder of an
-environment in which they are installed. Prints photographs per second, including start and end of each program, and
-ratios.
+img2dataset without resizing, gallery-dl. Start and end of each program are included.
 """
 
-import argparse
 import asyncio
 import contextlib
 import io
+import itertools
 import multiprocessing
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -28,12 +26,16 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
+from benchmarks import comparators
+from benchmarks.measurement import Benchmark, Contender, Goal
 from lightmeter import cli
 
 Command = Callable[[Path], list[str]]
 """Function from an output folder to the command line to run in it."""
 
-ALL_FILTERS, WITHOUT_FACES = "lightmeter", "lightmeter, no faces"
+COUNT = 1500
+ALL_FILTERS, WITHOUT_FACES = "Lightmeter", "Lightmeter, faces later"
+RATE, CPU = "photographs/s", "CPU ms a photograph"
 
 _SIZE = (500, 375)
 _VARIANTS = 50
@@ -56,49 +58,39 @@ process.start()
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=3000, help="number of photographs (default: 3000)")
-    parser.add_argument("--tools", type=Path, help="bin folder of img2dataset and gallery-dl")
-    options = parser.parse_args()
+@contextlib.contextmanager
+def contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Serve photographs on loopback; yield the programs that fetch them."""
     ready: multiprocessing.Queue[int] = multiprocessing.Queue()
     server = multiprocessing.Process(target=_serve, args=(ready,), daemon=True)
     server.start()
+    urls = folder / "urls.txt"
     base_url = f"http://127.0.0.1:{ready.get()}"
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        urls = root / "urls.txt"
-        urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(options.count)))
-        rates = {
-            name: options.count / _timed(command(out), out)
-            for name, (out, command) in _tools(root, urls, options.tools).items()
-        }
-        with_exif = _count_with_exif(root / ALL_FILTERS / "catalogue.sqlite")
-    server.terminate()
-    print(f"{'':26}{'photographs/s':>14}{ALL_FILTERS + ' ÷ tool':>22}{WITHOUT_FACES + ' ÷ tool':>27}")
-    for name, rate in rates.items():
-        print(f"{name:26}{rate:14.0f}{rates[ALL_FILTERS] / rate:22.2f}{rates[WITHOUT_FACES] / rate:27.2f}")
-    print(f"{with_exif} of {options.count} photographs are in the catalogue with their EXIF.")
-
-
-def _tools(root: Path, urls: Path, tools: Path | None) -> dict[str, tuple[Path, Command]]:
-    """Return output folder and command of each tool, by its name."""
+    urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(COUNT)))
     commands: dict[str, Command] = {
         ALL_FILTERS: partial(_lightmeter, urls, []),
         WITHOUT_FACES: partial(_lightmeter, urls, ["faces"]),
         "Scrapy FilesPipeline": partial(_files_pipeline, urls),
+        "img2dataset": partial(_img2dataset, urls),
+        "gallery-dl": partial(_gallery_dl, urls),
     }
-    if tools:
-        commands |= {"img2dataset": partial(_img2dataset, urls, tools), "gallery-dl": partial(_gallery_dl, urls, tools)}
-    return {name: (root / name, command) for name, command in commands.items()}
+    folders = (folder / f"out-{number}" for number in itertools.count())
+    yield [Contender(name, partial(_measure, command, folders)) for name, command in commands.items()]
+    server.terminate()
 
 
-def _timed(command: list[str], out: Path) -> float:
-    """Run a command in a folder and return its duration in seconds."""
-    out.mkdir(exist_ok=True)
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=out)
-    return time.perf_counter() - started
+def _measure(command: Command, folders: Iterator[Path]) -> dict[str, float]:
+    """Run a program once in a new folder; return its rate and its CPU time, with that of its child processes."""
+    out = next(folders)
+    out.mkdir()
+    arguments = command(out)
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(arguments, check=True, capture_output=True, cwd=out)
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if (out / "catalogue.sqlite").exists() and (rows := _count_with_exif(out / "catalogue.sqlite")) != COUNT:
+        raise RuntimeError(f"{rows} of {COUNT} photographs are in the catalogue with their EXIF")
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {RATE: COUNT / seconds, CPU: 1000 * cpu_s / COUNT}
 
 
 def _lightmeter(urls: Path, later: list[str], out: Path) -> list[str]:
@@ -115,14 +107,14 @@ def _files_pipeline(urls: Path, out: Path) -> list[str]:
     return [sys.executable, "-W", "ignore", "-c", FILES_SPIDER.format(urls=str(urls), out=str(out))]
 
 
-def _img2dataset(urls: Path, tools: Path, out: Path) -> list[str]:
-    command = [str(tools / "img2dataset"), "--url_list", str(urls), "--output_folder", str(out / "out")]
+def _img2dataset(urls: Path, out: Path) -> list[str]:
+    command = [str(comparators.program("img2dataset")), "--url_list", str(urls), "--output_folder", str(out / "out")]
     command += ["--processes_count", str(os.cpu_count()), "--thread_count", "32"]
     return [*command, "--resize_mode", "no", "--encode_format", "jpg", "--disable_all_reencoding", "True"]
 
 
-def _gallery_dl(urls: Path, tools: Path, out: Path) -> list[str]:
-    return [str(tools / "gallery-dl"), "--quiet", "--directory", str(out), "--input-file", str(urls)]
+def _gallery_dl(urls: Path, out: Path) -> list[str]:
+    return [str(comparators.program("gallery-dl")), "--quiet", "--directory", str(out), "--input-file", str(urls)]
 
 
 def _count_with_exif(catalogue: Path) -> int:
@@ -167,5 +159,18 @@ def _photograph(seed: int) -> bytes:
     return file.getvalue()
 
 
-if __name__ == "__main__":
-    main()
+BENCHMARK = Benchmark(
+    title="Ingest",
+    text=f"""{COUNT:,} photographs of 500 pixels from one server on loopback. Lightmeter downloads, hashes, stores,
+reads EXIF, inspects and writes the catalogue; the other programs only download. Start and end of each program are
+included. CPU time includes all processes of the program.""",
+    contenders=contenders,
+    goals=[
+        Goal("rate relative to img2dataset", WITHOUT_FACES, {RATE: 2.0}, "img2dataset"),
+        Goal("rate relative to gallery-dl", WITHOUT_FACES, {RATE: 1.1}, "gallery-dl"),
+        Goal("rate relative to FilesPipeline", WITHOUT_FACES, {RATE: 0.9}, "Scrapy FilesPipeline"),
+        Goal("rate with faces relative to img2dataset", ALL_FILTERS, {RATE: 1.2}, "img2dataset"),
+        Goal("CPU time without faces", WITHOUT_FACES, {CPU: 4.5}, at_most=True),
+        Goal("CPU time with faces", ALL_FILTERS, {CPU: 8.0}, at_most=True),
+    ],
+)

@@ -1,67 +1,91 @@
 """Measure the speed of inspection on a single core, compared with other tools.
 
-    python -m benchmarks.inspection [--seconds 3] [--photographs DIR]
+    make bench ONLY=inspection
 
 Compares at three image sizes: Lightmeter's inspection (EXIF, borders, monochrome, quality, duplicates), the same with
-faces, decoding with Pillow and with simplejpeg, pHash with ImageHash, and the checks of CleanVision. The last three
-need ``pip install simplejpeg imagehash cleanvision``; missing packages are skipped. Also measures the grouping of
-100,000 hashes.
+faces, faces alone, decoding with Pillow and with simplejpeg, and the checks of CleanVision, which run in an environment
+of their own. Synthetic images with as much detail as photographs.
 """
 
-import argparse
 import io
-import tempfile
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import comparators
+from benchmarks.measurement import Benchmark, Contender, Goal
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 
-SIZES = {"500 px": 500, "1024 px": 1024, "12 MP": 4000}
+SIZES = {"500 px": 500, "1,024 px": 1024, "12 MP": 4000}
 FILTERS = ["borders", "duplicates", "monochrome", "quality"]
+SECONDS = 1.0
+"""CPU time of each measurement at each size."""
+
+_CLEANVISION_COPIES = {"500 px": 50, "1,024 px": 12, "12 MP": 1}
+
+INSPECTION, PILLOW, CLEANVISION = "inspection without faces", "decoding with Pillow", "CleanVision, all checks"
+FACES = "faces alone, ms"
+
+CLEANVISION_PROGRAM = """
+import contextlib, os, sys, time
+from cleanvision import Imagelab
+with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
+    lab = Imagelab(data_path=sys.argv[1])
+    start = time.process_time()
+    lab.find_issues(n_jobs=1)
+    seconds = time.process_time() - start
+print(seconds)
+"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="duration of each measurement (default: 3)")
-    parser.add_argument("--photographs", type=Path, help="folder of files p0*.jpg (default: synthetic images)")
-    options = parser.parse_args()
+@contextmanager
+def contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Write the photographs; yield the programs that inspect or decode them."""
     cv2.setNumThreads(1)
-    print(f"{'images/s on a core (CPU time)':34}" + "".join(f"{name:>12}" for name in SIZES))
-    columns = [measure(photographs(side, options.photographs), options.seconds) for side in SIZES.values()]
-    for name in columns[0]:
-        print(f"{name:34}" + "".join(f"{column[name]:12,.1f}" for column in columns))
-    lightmeter_rates, pillow_rates, cleanvision_rates = (
-        [column.get(name, 0.0) for column in columns]
-        for name in ("inspection", "decode only: Pillow", "CleanVision, all checks")
-    )
-    print(
-        f"{'time relative to decode only':34}"
-        + "".join(f"{d / o:12.2f}" for o, d in zip(lightmeter_rates, pillow_rates, strict=True))
-    )
-    if all(cleanvision_rates):
-        ratios = [
-            lightmeter_rate / cleanvision_rate
-            for lightmeter_rate, cleanvision_rate in zip(lightmeter_rates, cleanvision_rates, strict=True)
-        ]
-        print(f"{'speed relative to CleanVision':34}" + "".join(f"{ratio:12.2f}" for ratio in ratios))
-    print(f"\n100,000 hashes grouped within 6 bits: {grouping():.2f} s")
+    files = {name: photographs(side) for name, side in SIZES.items()}
+    without_faces = InspectionPlan(tuple(load_filters({}, FILTERS)))
+    with_faces = InspectionPlan(tuple(load_filters({}, [*FILTERS, "faces"])))
+    operations: dict[str, Callable[[bytes], object]] = {
+        INSPECTION: partial(inspect, plan=without_faces),
+        "inspection with faces": partial(inspect, plan=with_faces),
+        PILLOW: pillow,
+        "decoding with simplejpeg": simplejpeg.decode_jpeg,
+    }
+    yield [
+        *(Contender(name, partial(rates, operation, files)) for name, operation in operations.items()),
+        Contender(FACES, partial(faces_ms, with_faces, without_faces, files)),
+        Contender(CLEANVISION, partial(cleanvision, files, folder)),
+    ]
 
 
-def photographs(side: int, folder: Path | None) -> list[bytes]:
-    """Return JPEG files with a long side of ``side`` pixels, of the photographs in a folder or of synthetic images."""
-    paths = sorted(folder.glob("p0*.jpg"))[:12] if folder else []
-    images = [Image.open(path).convert("RGB") for path in paths] or [synthetic_image(seed) for seed in range(6)]
+def rates(operation: Callable[[bytes], object], files: Mapping[str, Sequence[bytes]]) -> dict[str, float]:
+    """Return files per second of CPU time, by size."""
+    return {name: rate(operation, sized) for name, sized in files.items()}
+
+
+def faces_ms(
+    with_faces: InspectionPlan, without_faces: InspectionPlan, files: Mapping[str, Sequence[bytes]]
+) -> dict[str, float]:
+    """Return the milliseconds that faces add to an inspection, by size."""
+    slow, fast = (rates(partial(inspect, plan=plan), files) for plan in (with_faces, without_faces))
+    return {name: 1000 / slow[name] - 1000 / fast[name] for name in files}
+
+
+def photographs(side: int) -> list[bytes]:
+    """Return JPEG files with a long side of ``side`` pixels."""
     files = []
-    for image in images:
-        file = io.BytesIO()
+    for seed in range(6):
+        image, file = synthetic_image(seed), io.BytesIO()
         scale = side / max(image.size)
         image.resize((round(image.width * scale), round(image.height * scale))).save(file, "JPEG", quality=88)
         files.append(file.getvalue())
@@ -78,33 +102,11 @@ def synthetic_image(seed: int) -> Image.Image:
     return Image.fromarray(np.clip(sum(layers), 0, 255).astype(np.uint8))
 
 
-def measure(files: Sequence[bytes], seconds: float) -> dict[str, float]:
-    """Return images per second of CPU time, by operation."""
-    without_faces = InspectionPlan(tuple(load_filters({}, FILTERS)))
-    with_faces = InspectionPlan(tuple(load_filters({}, [*FILTERS, "faces"])))
-    rates = {
-        "inspection": rate(partial(inspect, plan=without_faces), files, seconds),
-        "inspection with faces": rate(partial(inspect, plan=with_faces), files, seconds),
-        "decode only: Pillow": rate(pillow, files, seconds),
-    }
-    if find_spec("simplejpeg"):
-        import simplejpeg
-
-        rates["decode only: simplejpeg"] = rate(simplejpeg.decode_jpeg, files, seconds)
-    if find_spec("imagehash"):
-        import imagehash
-
-        rates["pHash: ImageHash"] = rate(lambda data: imagehash.phash(Image.open(io.BytesIO(data))), files, seconds)
-    if find_spec("cleanvision"):
-        rates["CleanVision, all checks"] = cleanvision(files, seconds)
-    return rates
-
-
-def rate(operation: Callable[[bytes], object], files: Sequence[bytes], seconds: float) -> float:
+def rate(operation: Callable[[bytes], object], files: Sequence[bytes]) -> float:
     """Return the number of files per second of CPU time."""
     operation(files[0])
     number, start = 0, time.process_time()
-    while time.process_time() - start < seconds:
+    while time.process_time() - start < SECONDS:
         operation(files[number % len(files)])
         number += 1
     return number / (time.process_time() - start)
@@ -115,33 +117,76 @@ def pillow(data: bytes) -> None:
         image.load()
 
 
-def cleanvision(files: Sequence[bytes], seconds: float) -> float:
-    """Return the speed of CleanVision on a folder large enough to hide its start-up time."""
-    import contextlib
-    import os
-
-    from cleanvision import Imagelab
-
-    copies = max(1, round(seconds * 20 / len(files)))
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as null:
-        for number, data in enumerate(files * copies):
-            Path(folder, f"{number}.jpg").write_bytes(data)
-        with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
-            lab = Imagelab(data_path=folder)
-            start = time.process_time()
-            lab.find_issues(n_jobs=1)
-    return len(files) * copies / (time.process_time() - start)
+def cleanvision(files: Mapping[str, Sequence[bytes]], folder: Path) -> dict[str, float]:
+    """Return the speed of CleanVision on folders large enough to hide its start-up time."""
+    speeds = {}
+    for name, sized in files.items():
+        images = folder / f"cleanvision {name}"
+        copies = _CLEANVISION_COPIES[name]
+        if not images.exists():
+            images.mkdir()
+            for number, data in enumerate([*sized] * copies):
+                (images / f"{number}.jpg").write_bytes(data)
+        command = [str(comparators.program("cleanvision", "python")), "-c", CLEANVISION_PROGRAM, str(images)]
+        seconds = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        speeds[name] = len(sized) * copies / seconds
+    return speeds
 
 
-def grouping() -> float:
-    """Return the seconds to group 100,000 hashes."""
+BENCHMARK = Benchmark(
+    title="Inspection",
+    text="""Images per second of CPU time on one core, OpenCV with one thread, synthetic images of three sizes.
+Inspection reads EXIF and runs all filters except faces, unless said otherwise. "Faces alone" is the time that they add
+to it.""",
+    contenders=contenders,
+    goals=[
+        Goal(
+            "speed relative to CleanVision",
+            INSPECTION,
+            {"500 px": 6, "1,024 px": 11, "12 MP": 12},
+            CLEANVISION,
+        ),
+        Goal(
+            "time relative to decoding with Pillow",
+            PILLOW,
+            {"500 px": 1.8, "1,024 px": 1.4, "12 MP": 1.3},
+            INSPECTION,
+            at_most=True,
+        ),
+        Goal("faces, ms", FACES, {"500 px": 4, "1,024 px": 4, "12 MP": 8}, at_most=True),
+    ],
+)
+
+
+@contextmanager
+def grouping_contenders(_: Path) -> Iterator[list[Contender]]:
+    """Yield the grouping of near-duplicates."""
+    hashes = {f"{number:,}": random_hashes(number) for number in (10_000, 100_000)}
+    yield [Contender("groups within 6 bits", partial(grouping_seconds, hashes))]
+
+
+def random_hashes(number: int) -> NDArray[np.uint64]:
+    """Return perceptual hashes, of which half differ in one bit from another."""
     rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**64, 100_000, dtype=np.uint64)
-    hashes[50_000:] = hashes[:50_000] ^ (np.uint64(1) << rng.integers(0, 64, 50_000).astype(np.uint64))
-    start = time.perf_counter()
-    group_by_hamming_radius(hashes, 6)
-    return time.perf_counter() - start
+    hashes = rng.integers(0, 2**64, number, dtype=np.uint64)
+    half = number // 2
+    hashes[half:] = hashes[:half] ^ (np.uint64(1) << rng.integers(0, 64, half).astype(np.uint64))
+    return hashes
 
 
-if __name__ == "__main__":
-    main()
+def grouping_seconds(hashes: Mapping[str, NDArray[np.uint64]]) -> dict[str, float]:
+    """Return the seconds to group hashes, by their number."""
+    seconds = {}
+    for name, values in hashes.items():
+        start = time.perf_counter()
+        group_by_hamming_radius(values, 6)
+        seconds[name] = time.perf_counter() - start
+    return seconds
+
+
+NEAR_DUPLICATES = Benchmark(
+    title="Near-duplicates",
+    text="Seconds to group perceptual hashes that differ in at most 6 of 64 bits, by the number of hashes.",
+    contenders=grouping_contenders,
+    digits=2,
+)

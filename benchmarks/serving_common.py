@@ -45,14 +45,14 @@ class ServedModel:
 
 
 @contextmanager
-def serving(project: Project, run: Path, **settings: object) -> Iterator[ServedModel]:
+def serving(project: Project, run: Path, server_name: str = "main", **settings: object) -> Iterator[ServedModel]:
     """Serve a run within the block, with changed settings of ``[serve]``."""
     for name, value in settings.items():
         os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
     configured = Project(project.root)
-    directory = server_directory(configured, "main")
+    directory = server_directory(configured, server_name)
     archive = write_archive(run, configured.archives)
-    state = server.start(configured, [archive.path], server.StartOptions())
+    state = server.start(configured, [archive.path], server.StartOptions(server_name))
     try:
         key = json.loads(directory.keys.read_text(encoding="utf-8"))["inference"]["key"]
         with client({"Authorization": f"Bearer {key}", **OCTET_STREAM}) as http:

@@ -1,6 +1,5 @@
 """Serving systems to compare: this process, TorchServe with Lightmeter's handler or a minimal one, and LitServe."""
 
-import base64
 import json
 import os
 import signal
@@ -21,8 +20,9 @@ from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import read_spec
 from lightmeter.project import Project
-from lightmeter.serve.torchserve.config import Ports, free_ports
+from lightmeter.serve.torchserve.config import free_ports
 from lightmeter.serve.torchserve.java import find_java
+from lightmeter.web import free_port
 
 WORKERS = 2
 Predict = Callable[[bytes], object]
@@ -39,8 +39,8 @@ def in_process(run: Path) -> Predict:
 
 
 @contextmanager
-def torchserve_lightmeter(project: Project, run: Path, batch: int) -> Iterator[Predict]:
-    with serving(project, run, workers=WORKERS, batch_size=batch) as served:
+def torchserve_lightmeter(project: Project, run: Path, batch: int, name: str = "main") -> Iterator[Predict]:
+    with serving(project, run, name, workers=WORKERS, batch_size=batch) as served:
         yield lambda data: served.predict(data).raise_for_status()
 
 
@@ -50,12 +50,12 @@ def torchserve_minimal(folder: Path, run: Path) -> Iterator[Predict]:
     store = folder / "plain"
     store.mkdir()
     write_minimal_archive(run, store)
-    ports = free_ports("127.0.0.1")
-    (store / "config.properties").write_text(minimal_configuration(ports))
+    port = free_port()
+    (store / "config.properties").write_text(minimal_configuration(port))
     command = ["torchserve", "--start", "--foreground", "--ncs", "--disable-token-auth", "--model-store", str(store)]
     command += ["--ts-config", str(store / "config.properties"), "--models", "plain=plain.mar"]
     programs = os.pathsep.join([str(Path(sys.executable).parent), str(find_java().path.parent), os.environ["PATH"]])
-    url = f"http://127.0.0.1:{ports.inference}/predictions/plain"
+    url = f"http://127.0.0.1:{port}/predictions/plain"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folders = dict.fromkeys(("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION"), temporary)
         with background(command, os.environ | folders | {"PATH": programs}, store), client({}) as http:
@@ -65,18 +65,19 @@ def torchserve_minimal(folder: Path, run: Path) -> Iterator[Predict]:
 
 @contextmanager
 def litserve(project: Project, run: Path) -> Iterator[Predict]:
-    port = free_ports("127.0.0.1").inference
+    port = free_port()
     url = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
     arguments = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
     command = [sys.executable, "-m", "lightmeter", *map(str, arguments)]
     with background(command, os.environ, project.root), client({}) as http:
-        wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").text == "ok")
-        yield lambda data: http.post(url, json={"image": base64.b64encode(data).decode()}).raise_for_status()
+        wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").is_success)
+        yield lambda data: http.post(url, content=data).raise_for_status()
 
 
-def minimal_configuration(ports: Ports) -> str:
+def minimal_configuration(port: int) -> str:
+    ports = free_ports()
     return (
-        f"inference_address=http://127.0.0.1:{ports.inference}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
+        f"inference_address=http://127.0.0.1:{port}\nmanagement_address=http://127.0.0.1:{ports.management}\n"
         f"metrics_address=http://127.0.0.1:{ports.metrics}\ngrpc_inference_port={ports.grpc_inference}\n"
         f"grpc_management_port={ports.grpc_management}\ndefault_workers_per_model={WORKERS}\n"
         "max_request_size=50000000\n"

@@ -1,30 +1,29 @@
-"""Measure the speed of training and prediction on this machine.
+"""Measure the speed of training on this machine.
 
-    python -m benchmarks.train [--photographs 128] [--recipe haoran-cnn] [--device auto]
+    make bench ONLY=training
+    python -m benchmarks.train --gpu-utilisation [--recipe haoran-cnn]
 
-Uses generated photographs (JPEG, 1024 × 683). Prints medians in photographs per second: the training step with inputs
-from the cache, with a batch that is already on the device, and with decoding in every epoch; on a GPU also its
-utilisation. Next the extraction of the pixel grids of lebon-grid, compared with a loop over pixels and with a pandas
-table that is filled cell by cell, as in the original work. Last prediction, sequential and in threads.
+Uses generated photographs (JPEG, 1024 × 683). The training step with inputs from the cache, with a batch that is
+already on the device, and with decoding in every epoch. The second form prints the share of time in which a GPU works.
 """
 
 import argparse
 import hashlib
 import io
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import torch
 from PIL import Image
 
+from benchmarks.measurement import Benchmark, Contender, Goal
 from lightmeter.labels.datasets.dataset import (
     Dataset,
     DatasetSpec,
@@ -35,9 +34,8 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.models import architectures
-from lightmeter.models.runtime.predictor import Predictor, single_thread
-from lightmeter.models.runtime.preprocess import preprocess
-from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.batches import Batch
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
@@ -45,9 +43,10 @@ from lightmeter.models.training.recipe import Network, Recipe, read_recipe
 from lightmeter.models.training.resource_usage import describe_device
 from lightmeter.models.training.trainer import Trainer, set_trainable
 
-ROUNDS = 3
 CLASSES = ("fast", "slow")
-GRID_SIZE, GRIDS = 6, 256
+PHOTOGRAPHS = 128
+RECIPE = "haoran-cnn"
+CACHED, READY, DECODING = "inputs from the cache", "a batch that is ready", "decoding in every epoch"
 
 
 def photograph(seed: int) -> bytes:
@@ -84,11 +83,6 @@ def rate(count: int, function: Callable[[], object]) -> float:
     return count / (time.perf_counter() - start)
 
 
-def median_rate(count: int, function: Callable[[], object]) -> float:
-    """Return the median rate of several rounds."""
-    return statistics.median(rate(count, function) for _ in range(ROUNDS))
-
-
 def untrained_predictor(recipe: Recipe, device: str) -> Predictor:
     """Return a predictor with random weights."""
     spec = ModelSpec(
@@ -104,7 +98,7 @@ def untrained_predictor(recipe: Recipe, device: str) -> Predictor:
     return Predictor(spec, architectures.build(spec), device)
 
 
-class DecodingDataset(torch.utils.data.Dataset):
+class DecodingDataset(torch.utils.data.Dataset[Batch]):
     """Photographs that are decoded in every epoch."""
 
     def __init__(self, trainer: Trainer, files: list[bytes]) -> None:
@@ -121,45 +115,48 @@ class DecodingDataset(torch.utils.data.Dataset):
         return Batch(tensors, *first)
 
 
-def benchmark_training(files: list[bytes], name: str, device: str, folder: Path) -> None:
-    """Print the speed of a training step with each source of batches."""
-    recipe = read_recipe(name, ["weights="])
-    settings = recipe.training
-    if not isinstance(settings, Network):
-        raise SystemExit(f"{name} is not trained by gradient descent.")
-    dataset = make_dataset(files, folder)
-    rows = {split: dataset.rows(split) for split in ("train", "validation")}
-    predictor = untrained_predictor(recipe, device)
-    trainer = Trainer(predictor, FitJob(dataset, rows, 0, folder / "partial"), settings)
-    optimiser = torch.optim.AdamW(set_trainable(trainer.network, settings.phases[0]), 1e-4)
-    cached = trainer.train_batches
-    first = next(iter(cached))
-    sources: dict[str, Iterable[Batch]] = {
-        "from the cache": cached,
-        "from a ready batch": [first] * -(-len(files) // settings.batch_size),
-        "decoding in every epoch": torch.utils.data.DataLoader(
-            DecodingDataset(trainer, files), settings.batch_size, shuffle=True, num_workers=os.cpu_count() or 1
-        ),
-    }
+class Steps:
+    """Epochs of a recipe that is trained by gradient descent, from different sources of batches."""
 
-    def epoch() -> None:
-        trainer.train_epoch(trainer.network, optimiser, settings.phases[0])
-        if predictor.device.type == "cuda":
+    def __init__(self, folder: Path, recipe: str, device: str) -> None:
+        files = [photograph(seed) for seed in range(PHOTOGRAPHS)]
+        settings = read_recipe(recipe, ["weights="]).training
+        if not isinstance(settings, Network):
+            raise SystemExit(f"{recipe} is not trained by gradient descent.")
+        dataset = make_dataset(files, folder)
+        rows = {split: dataset.rows(split) for split in ("train", "validation")}
+        predictor = untrained_predictor(read_recipe(recipe, ["weights="]), device)
+        self.device, self.phase = predictor.device, settings.phases[0]
+        self.trainer = Trainer(predictor, FitJob(dataset, rows, 0, folder / "partial"), settings)
+        self.optimiser = torch.optim.AdamW(set_trainable(self.trainer.network, self.phase), 1e-4)
+        cached = self.trainer.train_batches
+        workers = os.cpu_count() or 1
+        self.sources: dict[str, Iterable[Batch]] = {
+            CACHED: cached,
+            READY: [next(iter(cached))] * -(-PHOTOGRAPHS // settings.batch_size),
+            DECODING: torch.utils.data.DataLoader(
+                DecodingDataset(self.trainer, files), settings.batch_size, shuffle=True, num_workers=workers
+            ),
+        }
+        self.epoch()
+
+    def epoch(self) -> None:
+        """Train for an epoch."""
+        self.trainer.train_epoch(self.trainer.network, self.optimiser, self.phase)
+        if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    epoch()
-    rounds: dict[str, list[float]] = {source: [] for source in sources}
-    for _ in range(ROUNDS):
-        for source, batches in sources.items():
-            trainer.train_batches = batches
-            rounds[source].append(rate(len(files), epoch))
-    rates = {source: statistics.median(values) for source, values in rounds.items()}
-    print(f"training ({name}, batches of {settings.batch_size}): "
-          + ", ".join(f"{value:.1f}/s {source}" for source, value in rates.items())
-          + f"; {rates['from the cache'] / rates['from a ready batch']:.0%} of that with a ready batch")  # fmt: skip
-    trainer.train_batches = cached
-    if predictor.device.type == "cuda":
-        print(f"GPU utilisation: {gpu_utilisation(epoch):.0%}")
+    def measure(self, source: str) -> dict[str, float]:
+        """Return the rate with a source of batches."""
+        self.trainer.train_batches = self.sources[source]
+        return {"photographs/s": rate(PHOTOGRAPHS, self.epoch)}
+
+
+@contextmanager
+def contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Prepare the training; yield its sources of batches."""
+    steps = Steps(folder, RECIPE, "cpu")
+    yield [Contender(source, partial(steps.measure, source)) for source in steps.sources]
 
 
 def gpu_utilisation(function: Callable[[], None]) -> float:
@@ -171,62 +168,24 @@ def gpu_utilisation(function: Callable[[], None]) -> float:
     return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / seconds
 
 
-def benchmark_grids(files: list[bytes]) -> None:
-    """Print the number of pixel grids extracted per second, compared with simple loops."""
-    settings = Preprocessing(patches=GRIDS, patch_size=GRID_SIZE, patch_selection="coloured")
-    photographs = median_rate(len(files), lambda: [preprocess(data, settings) for data in files])
-    decoding = median_rate(len(files), lambda: [Image.open(io.BytesIO(data)).convert("RGB").load() for data in files])
-    grids_rate = GRIDS / (1 / photographs - 1 / decoding)
-    image = Image.open(io.BytesIO(files[0])).convert("RGB")
-    pixels = np.asarray(image)
-    corners = [(left, top) for top in range(0, 60, GRID_SIZE) for left in range(0, 600, GRID_SIZE)]
-    offsets = [(row, column) for row in range(GRID_SIZE) for column in range(GRID_SIZE)]
-
-    def loop_over_pixels() -> None:
-        for left, top in corners:
-            for row, column in offsets:
-                red, green, blue = image.getpixel((left + column, top + row))
-                max(red, green, blue) - min(red, green, blue)
-
-    def fill_table() -> None:
-        table = pd.DataFrame(columns=range(3 * GRID_SIZE * GRID_SIZE))
-        for number, (left, top) in enumerate(corners[:20]):
-            for cell, (row, column) in enumerate(offsets):
-                for colour in range(3):
-                    table.loc[number, 3 * cell + colour] = pixels[top + row, left + column, colour]
-
-    loop, table = median_rate(len(corners), loop_over_pixels), rate(20, fill_table)
-    print(f"grids: {grids_rate:,.0f}/s ({photographs:.0f} photographs/s with decoding)")
-    print(f"loop over pixels: {loop:,.0f}/s ({grids_rate / loop:.0f} times slower)")
-    print(f"pandas table: {table:,.0f}/s ({grids_rate / table:,.0f} times slower)")
-
-
-def benchmark_prediction(files: list[bytes], device: str) -> None:
-    """Print the speed of prediction from bytes."""
-    for name in ("patches", "lightmeter"):
-        predictor = untrained_predictor(read_recipe(name), device)
-        sample = files[:24]
-        predictor.predict(sample[0])
-        single = rate(len(sample), lambda: [predictor.predict(data) for data in sample])  # noqa: B023 - called at once
-        with single_thread(), ThreadPoolExecutor() as pool:
-            threads = rate(len(sample), lambda: list(pool.map(predictor.predict, sample)))  # noqa: B023
-        print(f"prediction ({name}), from bytes: {single:.1f}/s sequential, {threads:.1f}/s in threads")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=int, default=128, help="number of photographs (default: 128)")
-    parser.add_argument("--recipe", default="haoran-cnn", help="recipe of the training step (default: haoran-cnn)")
-    parser.add_argument("--device", default="auto", help="device of PyTorch (default: auto)")
-    args = parser.parse_args()
-    device = select_device(args.device)
-    print(f"{describe_device(device)}, torch {torch.__version__}")
-    files = [photograph(seed) for seed in range(args.photographs)]
+    parser.add_argument("--gpu-utilisation", action="store_true", required=True)
+    parser.add_argument("--recipe", default=RECIPE, help=f"recipe of the training step (default: {RECIPE})")
+    options = parser.parse_args()
+    device = select_device("auto")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_CACHE_HOME"] = folder
-        benchmark_training(files, args.recipe, device, Path(folder))
-    benchmark_grids(files[:16])
-    benchmark_prediction(files, device)
+        steps = Steps(Path(folder), options.recipe, device)
+        print(f"{describe_device(device)}, torch {torch.__version__}: {gpu_utilisation(steps.epoch):.0%}")
+
+
+BENCHMARK = Benchmark(
+    title="Training step",
+    text=f"An epoch of the recipe `{RECIPE}` with {PHOTOGRAPHS} generated photographs of 1024 × 683 pixels.",
+    contenders=contenders,
+    goals=[Goal("speed relative to a batch that is ready", CACHED, {"photographs/s": 0.95}, READY)],
+)
 
 
 if __name__ == "__main__":

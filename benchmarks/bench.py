@@ -1,0 +1,177 @@
+"""Run the benchmarks and write docs/performance.md: ``make bench``, or ``make bench ONLY=NAME`` for one of them.
+
+    python -m benchmarks.bench [NAME ...] [--rounds N] [--list]
+
+Each benchmark is a section of the page: a table with a row per contender, measured in turn at least five times, in a
+process of its own (`benchmarks.measurement`). One that fails, hangs or lacks a program is named on the page and stops
+no other; altogether they end within 25 minutes. Results are kept in ``benchmarks/results.json``, so that measuring
+one benchmark again leaves the other sections as they are. With fewer than five rounds (``--rounds 1`` for a trial)
+results are only printed.
+
+To add a benchmark, write a module with a `Benchmark` and add a line to ``REGISTRY``:
+
+    from benchmarks.measurement import Benchmark, Contender, Goal
+
+    @contextmanager
+    def contenders(folder: Path) -> Iterator[list[Contender]]:
+        files = make_photographs(folder)                        # not measured
+        yield [
+            Contender("Lightmeter", lambda: {"500 px": rate(ours, files), "12 MP": ...}),
+            Contender("Pillow", lambda: {"500 px": rate(pillow, files), "12 MP": ...}),
+        ]
+
+    BENCHMARK = Benchmark(
+        title="Decoding, photographs per second on one core",
+        text="What is measured, on what, how.",
+        contenders=contenders,
+        goals=[Goal("speed relative to Pillow", "Lightmeter", {"500 px": 2.0}, relative_to="Pillow")],
+    )
+
+A `measure` function runs once and returns its values by column. It should take 1 to 20 s: a round is the sum over all
+contenders, a benchmark five rounds. Programs to compare with are installed in environments of their own
+(`benchmarks.comparators`): add the requirement there, name it in ``REGISTRY``, call it by
+``comparators.program("img2dataset")``.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import comparators, machine, performance_page
+from benchmarks.measurement import ROUNDS
+
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parent.parent / "docs/performance.md"
+TOTAL_SECONDS = 25 * 60
+GRACE_SECONDS = 45  # for imports, preparation and the last round
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A benchmark of the registry.
+
+    Attributes:
+        benchmark: Module and attribute, ``module:ATTRIBUTE``.
+        seconds: Time for its rounds; it is killed `GRACE_SECONDS` later.
+        comparators: Environments that it needs.
+    """
+
+    benchmark: str
+    seconds: float
+    comparators: tuple[str, ...] = ()
+
+
+REGISTRY = {
+    "ingest": Entry("benchmarks.ingest:BENCHMARK", 420, ("gallery-dl", "img2dataset")),
+    "inspection": Entry("benchmarks.inspection:BENCHMARK", 210, ("cleanvision",)),
+    "near-duplicates": Entry("benchmarks.inspection:NEAR_DUPLICATES", 60),
+    "prediction": Entry("benchmarks.prediction:PREDICTION", 120),
+    "features": Entry("benchmarks.prediction:FEATURES", 120),
+    "serving": Entry("benchmarks.serve:BENCHMARK", 240),
+    "training": Entry("benchmarks.train:BENCHMARK", 75),
+    "grids": Entry("benchmarks.grids:BENCHMARK", 45),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"measurements of each row (default: {ROUNDS})")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
+    options = parser.parse_args()
+    if unknown := set(options.names) - REGISTRY.keys():
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; one of {', '.join(REGISTRY)}")
+    if options.list:
+        print("\n".join(f"{name:14} {entry.seconds:4.0f} s  {entry.benchmark}" for name, entry in REGISTRY.items()))
+        return
+    names = options.names or list(REGISTRY)
+    missing = install_comparators(names)
+    deadline = time.monotonic() + TOTAL_SECONDS
+    failed = False
+    for name in names:
+        result = description(name, missing) | run(name, options.rounds, deadline - time.monotonic())
+        failed |= "error" in result
+        print(performance_page.section(name, result), flush=True)
+        if options.rounds >= ROUNDS:
+            save(name, result)
+    sys.exit(failed)
+
+
+def install_comparators(names: list[str]) -> dict[str, str]:
+    """Install the comparators of benchmarks; return the errors by comparator."""
+    errors = {}
+    for comparator in sorted({comparator for name in names for comparator in REGISTRY[name].comparators}):
+        try:
+            comparators.install(comparator)
+        except (OSError, RuntimeError) as error:
+            print(error, file=sys.stderr)
+            errors[comparator] = str(error).splitlines()[0]
+    return errors
+
+
+def run(name: str, rounds: int, seconds_left: float) -> dict[str, Any]:
+    """Run a benchmark in a process of its own; return its result, with an ``error`` if it did not end well."""
+    entry = REGISTRY[name]
+    seconds = min(entry.seconds, seconds_left - GRACE_SECONDS)
+    if seconds <= 0:
+        return {"error": f"not measured: the {TOTAL_SECONDS // 60} minutes of all benchmarks were over"}
+    print(f"{datetime.now(UTC):%H:%M:%S} {name}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        command = [sys.executable, "-m", "benchmarks.measurement", entry.benchmark, str(file)]
+        command += ["--rounds", str(rounds), "--seconds", str(seconds)]
+        status = run_group(command, Path(folder) / "output.log", seconds + GRACE_SECONDS)
+        result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+        if status:
+            log = (Path(folder) / "output.log").read_text(errors="replace")
+            print(log[-4000:], file=sys.stderr)
+            last = (log.strip().splitlines() or ["no output"])[-1][:300]
+            result["error"] = last if status > 0 else f"stopped after {seconds + GRACE_SECONDS:.0f} s"
+    return result
+
+
+def run_group(command: list[str], log: Path, timeout: float) -> int:
+    """Run a command in a process group, which ends with it; return its status, negative if it had to be killed."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=PAGE.parent.parent
+        )
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return -1
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def description(name: str, missing: dict[str, str]) -> dict[str, Any]:
+    """Return when and where a benchmark ran, and the versions of what it compares with."""
+    versions = {}
+    for comparator in REGISTRY[name].comparators:
+        versions[comparator] = missing.get(comparator) or comparators.versions(comparator)
+    return {"date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "machine": machine.describe(), "comparators": versions}
+
+
+def save(name: str, result: dict[str, Any]) -> None:
+    """Replace the result of a benchmark, and write the page anew."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    results[name] = result
+    ordered = {name: results[name] for name in REGISTRY if name in results}
+    RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(performance_page.page(ordered), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

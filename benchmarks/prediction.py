@@ -1,0 +1,84 @@
+"""Measure prediction from bytes and the features of a training, with untrained networks of our recipes.
+
+make bench ONLY=prediction
+make bench ONLY=features
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from benchmarks.measurement import Benchmark, Contender, Goal
+from benchmarks.train import make_dataset, photograph, rate, untrained_predictor
+from lightmeter.console import Console, use_console
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.runtime.predictor import Predictor, single_thread
+from lightmeter.models.training.feature_cache import cached_features
+from lightmeter.models.training.recipe import read_recipe
+
+RECIPES = ("lightmeter", "patches")
+FEATURES_PHOTOGRAPHS = 24
+_DATASET = 4000  # photographs of the goal
+
+
+@contextmanager
+def prediction_contenders(_: Path) -> Iterator[list[Contender]]:
+    """Build the networks; yield one contender per recipe."""
+    files = [photograph(seed) for seed in range(12)]
+    contenders = []
+    for recipe in RECIPES:
+        predictor = untrained_predictor(read_recipe(recipe), "cpu")
+        predictor.predict(files[0])
+        contenders.append(Contender(f"`{recipe}`", partial(prediction_rates, predictor, files)))
+    yield contenders
+
+
+def prediction_rates(predictor: Predictor, files: list[bytes]) -> dict[str, float]:
+    """Return photographs per second from bytes, one after another and in threads."""
+    sequential = rate(len(files), lambda: [predictor.predict(data) for data in files])
+    with single_thread(), ThreadPoolExecutor() as pool:
+        threads = rate(len(files), lambda: list(pool.map(predictor.predict, files)))
+    return {"one thread": sequential, "a thread per core": threads}
+
+
+@contextmanager
+def feature_contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Write data sets, a new one for each measurement so that nothing is cached."""
+    predictor = untrained_predictor(read_recipe("lightmeter"), "cpu")
+    seeds = count()
+
+    def measure() -> dict[str, float]:
+        start = next(seeds) * FEATURES_PHOTOGRAPHS
+        files = [photograph(start + number) for number in range(FEATURES_PHOTOGRAPHS)]
+        folder_of_round = folder / str(start)
+        folder_of_round.mkdir()
+        return feature_rate(predictor, make_dataset(files, folder_of_round))
+
+    with use_console(Console(quiet=True)):
+        yield [Contender("`lightmeter`", measure)]
+
+
+def feature_rate(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
+    """Return the rate of features and the time for a whole data set at this rate."""
+    rows = dataset.rows("train")
+    photographs_s = rate(len(rows), lambda: cached_features(predictor, dataset, rows))
+    return {"photographs/s": photographs_s, f"minutes for {_DATASET:,}": _DATASET / photographs_s / 60}
+
+
+PREDICTION = Benchmark(
+    title="Prediction",
+    text="Photographs per second, from the bytes of generated JPEG files of 1024 × 683 pixels, by recipe (untrained).",
+    contenders=prediction_contenders,
+    goals=[Goal("photographs/s, `lightmeter`", "`lightmeter`", {"one thread": 12, "a thread per core": 18})],
+)
+
+FEATURES = Benchmark(
+    title="Features for training",
+    text=f"Features of the frozen backbone, as `models train lightmeter` computes them once, of {FEATURES_PHOTOGRAPHS} "
+    "generated photographs of 1024 × 683 pixels, with decoding.",
+    contenders=feature_contenders,
+    goals=[Goal(f"minutes for {_DATASET:,}", "`lightmeter`", {f"minutes for {_DATASET:,}": 4}, at_most=True)],
+)
