@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lightmeter.bootstrap import group_indices
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
-from lightmeter.models.analysis.inputs import get_target, read_photograph
+from lightmeter.models.analysis.inputs import get_target
 from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess
+from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess, read_photo
 from lightmeter.models.runtime.spec import Preprocessing, Target
 from lightmeter.models.training.loader import each_photograph
 
@@ -33,14 +33,14 @@ class SeriesPhoto(NamedTuple):
     Attributes:
         file: Path of the photograph.
         group: Group of the photograph, for intervals.
-        model_input: Preprocessed photograph.
+        model_input: Preprocessed photograph, or why it cannot be used.
         true_stops: True setting in stops.
     """
 
     file: str
     group: str
-    model_input: ModelInput
-    true_stops: float
+    model_input: ModelInput | InvalidPhoto
+    true_stops: float = np.nan
 
 
 def ordinal_target(predictor: Predictor, name: str | None) -> Target:
@@ -58,22 +58,23 @@ def ordinal_target(predictor: Predictor, name: str | None) -> Target:
 def predict_series_files(predictor: Predictor, files: Sequence[Path], target: Target) -> dict[str, Any]:
     """Predict files and compare with the setting in their EXIF.
 
+    Files that are missing, are no photographs or lack the setting are listed under ``errors``.
+
     Raises:
-        UsageError: The target is not a setting in EXIF, or a file lacks its tag.
+        UsageError: The target is not a setting in EXIF.
+        LightmeterError: No file can be used.
     """
     if target.name not in _SETTINGS:
         raise UsageError(f"'{target.name}' is not a setting in EXIF; a series of files needs {', '.join(_SETTINGS)}.")
-    photographs = (
-        SeriesPhoto(str(file), "", read_photograph(predictor, file), _exif_stops(file, target)) for file in files
-    )
-    return _predict_series(predictor, photographs, target)
+    return _predict_series(predictor, (_read_file(predictor, file, target) for file in files), target)
 
 
 def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Target) -> dict[str, Any]:
     """Predict all photographs of a data set of series, of every split, and compare with their labels.
 
     Raises:
-        UsageError: The model was trained on this data set, or it lacks the target or readable photographs.
+        UsageError: The model was trained on this data set, or it lacks the target.
+        LightmeterError: No photograph can be used.
     """
     if dataset.spec.manifest_sha256 == predictor.spec.data.get("manifest_sha256"):
         raise UsageError(
@@ -85,16 +86,22 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
     photographs = (
         SeriesPhoto(str(dataset.store / row["path"]), row["group"], photograph, row[stops_column(target.name)])
         for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
-        if not isinstance(photograph, InvalidPhoto)
     )
     return _predict_series(predictor, photographs, target)
 
 
 def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], target: Target) -> dict[str, Any]:
-    """Return the metrics of a series and its predictions, from few stops to many."""
+    """Return the metrics of a series, its predictions from few stops to many, and what could not be predicted."""
     rows, groups = [], []
+    errors: list[dict[str, Any]] = []
     for photo in photographs:
-        prediction = predictor.predict(photo.model_input).predictions[target.name]
+        try:
+            if isinstance(photo.model_input, InvalidPhoto):
+                raise photo.model_input
+            prediction = predictor.predict(photo.model_input).predictions[target.name]
+        except InvalidPhoto as error:
+            errors.append({"file": photo.file, "error": {"status": error.status, "reason": error.reason}})
+            continue
         rows.append(
             {
                 "file": photo.file,
@@ -105,7 +112,8 @@ def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], ta
         )
         groups.append(photo.group)
     if not rows:
-        raise UsageError("No photograph of the series can be read.")
+        first = f" {errors[0]['file']}: {errors[0]['error']['reason']}" if errors else ""
+        raise LightmeterError(f"No photograph of the series can be used.{first}")
     true_stops, predicted_stops = (
         np.asarray([row[key] for row in rows], np.float64) for key in ("true_stops", "predicted_stops")
     )
@@ -124,14 +132,26 @@ def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], ta
         "photographs": len(rows),
         **{name: metrics[name] for name in ("mae_stops", "within_one_stop", "within_one_class")},
         "series": sorted(rows, key=itemgetter("true_stops")),
+        "errors": errors,
     }
 
 
-def _exif_stops(file: Path, target: Target) -> float:
-    """Return a file's setting from its EXIF, in stops."""
+def _read_file(predictor: Predictor, file: Path, target: Target) -> SeriesPhoto:
+    try:
+        data = read_photo(file, predictor.spec.preprocessing.max_bytes)
+        return SeriesPhoto(str(file), "", predictor.preprocess(data), _exif_stops(data, target))
+    except InvalidPhoto as error:
+        return SeriesPhoto(str(file), "", error)
+
+
+def _exif_stops(data: bytes, target: Target) -> float:
+    """Return a file's setting from its EXIF, in stops.
+
+    Raises:
+        InvalidPhoto: The setting is not in the EXIF.
+    """
     tag, to_stops = _SETTINGS[target.name]
-    exif = preprocess(file.read_bytes(), Preprocessing(patches=0, exif=(tag,))).inputs["exif"]
-    value, present = exif.tolist()
+    value, present = preprocess(data, Preprocessing(patches=0, exif=(tag,))).inputs["exif"].tolist()
     if not present:
-        raise UsageError(f"{file} has no {target.name} in its EXIF.")
+        raise InvalidPhoto(422, f"The photograph has no {target.name} in its EXIF.")
     return float(to_stops(2.0**value))

@@ -143,6 +143,8 @@ def series(
     )
     rows = [tuple(row.values()) for row in result["series"]]
     tables = [] if data else [console.table("", ("photograph", "true stops", "predicted stops", "class"), rows)]
+    unusable = [(entry["file"], entry["error"]["reason"]) for entry in result["errors"]]
+    tables += [console.table("not used", ("photograph", "reason"), unusable)] if unusable else []
     console.get_console().emit({**result, "plot": out}, [*tables, summary, f"Plot: {out}"])
 
 

@@ -1,8 +1,10 @@
 """Run the gateway: listen, keep the engine running, and end without cutting a request."""
 
 import asyncio
+import math
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -61,7 +63,7 @@ def url_of(host: str, port: int) -> str:
 Task = Callable[[], Coroutine[Any, Any, None]]
 
 
-def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> None:
+def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
     """Serve an application until SIGTERM, SIGINT or SIGHUP, and then answer the requests that were accepted.
 
     Args:
@@ -70,13 +72,16 @@ def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> None:
         tasks: Coroutine functions that run beside the server, such as one that watches the engine. If one of them
             raises an exception, the server ends.
 
+    Returns:
+        How much of the time for accepted requests, `DRAIN_S`, is left.
+
     Raises:
         Exception: That of the task.
     """
-    asyncio.run(_serve(app, listener, tasks))
+    return asyncio.run(_serve(app, listener, tasks))
 
 
-async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> None:
+async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
     closing = _CloseConnections(app)
     config = uvicorn.Config(
         closing,
@@ -105,6 +110,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -
     for result in results:
         if isinstance(result, Exception):
             raise result
+    return 0.0 if server.force_exit else max(0.0, server.stop_time + DRAIN_S - time.monotonic())
 
 
 async def _end_server_on_failure(task: Task, server: "_DrainingServer") -> None:
@@ -138,6 +144,7 @@ class _DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._closing = closing
         self._listener: socket.socket | None = None
+        self.stop_time = -math.inf
 
     async def serve_on(self, listener: socket.socket) -> None:
         """Serve until `stop` is called."""
@@ -148,6 +155,8 @@ class _DrainingServer(uvicorn.Server):
     def stop(self, *, force: bool = False) -> None:
         """End the server after the requests that were accepted; at once if forced, or if called again."""
         self.force_exit = force or self.should_exit
+        if not self.should_exit:
+            self.stop_time = time.monotonic()
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

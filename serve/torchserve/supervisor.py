@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -112,9 +113,11 @@ def supervise(options: Options) -> None:
     max_bytes = int(_number(values, "max_request_size", _MAX_REQUEST_BYTES))
     app = gateway_app(engine, tokens.accepts if tokens else None, max_bytes)
     tasks = [partial(_watch, java), *([partial(_renew, engine, tokens, Path.cwd() / KEY_FILE)] if tokens else [])]
+    seconds_left = 0.0
     try:
-        server.run(app, listener, tasks)
+        seconds_left = server.run(app, listener, tasks)
     finally:
+        _stop(java, seconds_left)
         terminate(str(temporary))
         if options.temporary is None:
             remove_temporary(temporary, Path.cwd())
@@ -170,6 +173,18 @@ def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[by
         stdin=subprocess.DEVNULL,
         process_group=0,
     )
+
+
+def _stop(java: subprocess.Popen[bytes], seconds_left: float) -> None:
+    """Ask Java to end and wait for it: it answers its gRPC calls first, which do not pass through the gateway.
+
+    Args:
+        java: The process.
+        seconds_left: Time that is left for accepted requests, in seconds.
+    """
+    java.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        java.wait(seconds_left)
 
 
 async def _watch(java: subprocess.Popen[bytes]) -> None:

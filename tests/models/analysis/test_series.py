@@ -20,13 +20,19 @@ def test_series_of_files_is_ordered_by_the_true_setting(trained: Path, tmp_path:
         with Image.open(io.BytesIO(jpeg(noisy=index == 1, seed=600))) as image:
             image.save(file, quality="keep", exif=exif)
         files.append(file)
-    rows = run_json("models", "series", trained, *files[::-1], "--out", tmp_path / "series.png")["series"]
+    without_exif, damaged = tmp_path / "plain.jpg", tmp_path / "damaged.jpg"
+    without_exif.write_bytes(jpeg(noisy=True, seed=1))
+    damaged.write_bytes(files[0].read_bytes()[:500])
+    bad = [tmp_path / "missing.jpg", without_exif, damaged, tmp_path]
+    result = run_json("models", "series", trained, *bad, *files[::-1], "--out", tmp_path / "series.png")
+    rows = result["series"]
+    assert result["photographs"] == 2
+    assert [entry["file"] for entry in result["errors"]] == list(map(str, bad))
+    assert "has no shutter in its EXIF" in result["errors"][1]["error"]["reason"]
     assert [round(row["true_stops"], 2) for row in rows] == [-9.97, -4.91]
     assert rows[0]["predicted_stops"] < rows[1]["predicted_stops"]
     assert (tmp_path / "series.png").is_file()
-    without_exif = tmp_path / "plain.jpg"
-    without_exif.write_bytes(jpeg(noisy=True, seed=1))
-    assert "has no shutter in its EXIF" in run_error("models", "series", trained, without_exif)
+    assert "has no shutter in its EXIF" in run_error("models", "series", trained, without_exif, code=1)
 
 
 def test_series_of_a_data_set_has_intervals(trained: Path, dataset: Dataset, tmp_path: Path) -> None:

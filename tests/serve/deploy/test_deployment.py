@@ -21,7 +21,8 @@ from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.torchserve.config import declared_metrics, free_ports
 from lightmeter.serve.torchserve.java import find_java
 from lightmeter.web import free_port
-from tests.serve.support import Endpoint, make_photo, requests_in_flight, run_in_project
+from tests.serve.grpc_client import GrpcClient
+from tests.serve.support import Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
 from tests.support import wait_until
 
 KEY = "a-key-that-never-expires"
@@ -157,7 +158,8 @@ def systemd_unit() -> ConfigParser:
     return parser
 
 
-def test_systemd_unit_starts_and_stops_a_server(second_project: Project) -> None:
+def test_systemd_unit_starts_a_server_and_its_stop_answers_grpc_calls(second_project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("grpc_tools", reason="the package grpcio-tools is not installed")
     service = systemd_unit()["Service"]
     port = free_port()
 
@@ -172,12 +174,17 @@ def test_systemd_unit_starts_and_stops_a_server(second_project: Project) -> None
     status = run_in_project("serve", "status", project=second_project).document
     pid = second_project.root / Path(service["PIDFile"]).relative_to(service["WorkingDirectory"])
     systemd_pid = int(pid.read_text())
-    run(service["ExecStop"])
+    with GrpcClient(RunningServer(second_project), tmp_path) as client:
+        calls = [client.future(data=make_photo()) for _ in range(24)]
+        calls[0].result()  # by then the server has accepted the others too
+        run(service["ExecStop"])
+        documents = [json.loads(call.result().prediction) for call in calls]
 
     assert status["addresses"]["inference"].endswith(f":{port}")
     assert status["models"][0]["ready"]
     assert systemd_pid == status["pid"]
     assert not pid.exists()
+    assert all(document["predictions"] == documents[0]["predictions"] for document in documents)
     assert run_in_project("serve", "status", project=second_project).document["running"] is False
 
 

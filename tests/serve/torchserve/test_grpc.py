@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lightmeter.serve.torchserve.config import torchserve_folder
+from tests.serve.grpc_client import GrpcClient
 from tests.serve.support import RunningServer, make_photo
 
 grpc = pytest.importorskip("grpc", reason="the package grpcio-tools is not installed")
@@ -23,40 +22,10 @@ PHOTO = make_photo(6)
 DOCUMENTATION = Path(__file__).resolve().parents[3] / "docs" / "serve.md"
 
 
-class GrpcClient:
-    """A gRPC client with a token."""
-
-    def __init__(self, channel: Any, protocol: tuple[Any, Any], token: str) -> None:
-        self._messages, services = protocol
-        self._stub = services.InferenceAPIsServiceStub(channel)
-        self.token = token
-
-    def predict(self, model: str = "tiny", version: str = "", **fields: bytes) -> Any:
-        request = self._messages.PredictionsRequest(model_name=model, model_version=version, input=fields)
-        metadata = [("authorization", f"Bearer {self.token}")]
-        return json.loads(self._stub.Predictions(request, metadata=metadata, timeout=60).prediction)
-
-    def error_code(self, **fields: Any) -> Any:
-        with pytest.raises(grpc.RpcError) as error:
-            self.predict(**fields)
-        return error.value.code()
-
-
-@pytest.fixture(scope="module")
-def protocol(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """The messages and services of TorchServe's protocol file."""
-    folder = tmp_path_factory.mktemp("protocol")
-    with zipfile.ZipFile(torchserve_folder() / "frontend" / "model-server.jar") as jar:
-        for name in ("inference.proto", "google/rpc/status.proto"):
-            jar.extract(name, folder)
-    sys.path.insert(0, str(folder))
-    return grpc.protos_and_services("inference.proto")
-
-
 @pytest.fixture
-def client(server: RunningServer, protocol: tuple[Any, Any]) -> Iterator[GrpcClient]:
-    with grpc.insecure_channel(server.state.grpc) as channel:
-        yield GrpcClient(channel, protocol, server.token())
+def client(server: RunningServer, tmp_path: Path) -> Iterator[GrpcClient]:
+    with GrpcClient(server, tmp_path) as client:
+        yield client
 
 
 def predict_over_http(server: RunningServer, **options: Any) -> Any:
