@@ -158,6 +158,10 @@ def _source_command(name: str, source: Any) -> Any:
         licence: Licences = None,
         refresh: Refresh = False,
     ) -> None:
+        from lightmeter.harvest.workers.worker import prepare_processes
+
+        if not metadata_only:
+            prepare_processes()
         from lightmeter.harvest.catalogue.items import RunOptions
         from lightmeter.harvest.crawl.runs import start_run
         from lightmeter.harvest.licences import normalise_licence

@@ -25,9 +25,9 @@ def inspect(
 ) -> None:
     """Re-run filters: decode new images, re-evaluate the rest with current settings."""
     from lightmeter.harvest.catalogue.session import open_engine
-    from lightmeter.harvest.crawl.worker_pool import WorkerPool
     from lightmeter.harvest.filters.pipeline import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
+    from lightmeter.harvest.workers.pool import WorkerPool
 
     project = find_project()
     plan = InspectionPlan.from_settings(project.settings, filters)

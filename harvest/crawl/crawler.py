@@ -19,10 +19,10 @@ from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
-from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import provider_of
 from lightmeter.harvest.store import PhotoStore
+from lightmeter.harvest.workers.pool import WorkerPool
 from lightmeter.project import Project
 
 _REFRESH_S = 0.25

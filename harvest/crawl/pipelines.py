@@ -8,9 +8,9 @@ from scrapy.crawler import Crawler
 from lightmeter.harvest.catalogue.items import FetchOutcome
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerTimedOut
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
 from lightmeter.harvest.store import StoreError
+from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.crawl.opt_outs import page_opt_out
 from lightmeter.harvest.crawl.reasons import failure_reason, is_success, status_reason
-from lightmeter.harvest.crawl.worker_pool import WorkerPool
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
+from lightmeter.harvest.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.scheduler import HostScheduler

@@ -17,10 +17,11 @@ from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
 from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.catalogue.session import pages, read, write
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool, WorkerTimedOut
 from lightmeter.harvest.filters.base import Filter
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_file
 from lightmeter.harvest.store import path_of
+from lightmeter.harvest.workers.pool import WorkerPool
+from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
 
 _PAGE_SIZE = 200
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightmeter.harvest.crawl.worker_pool import WorkerCrashed, WorkerPool
+from lightmeter.harvest.workers.pool import WorkerPool
+from lightmeter.harvest.workers.worker import WorkerCrashed
 from tests.support import wait_until
 
 
@@ -128,7 +129,7 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     code = f"""
 import asyncio, os, time
 from pathlib import Path
-from lightmeter.harvest.crawl.worker_pool import WorkerPool
+from lightmeter.harvest.workers.pool import WorkerPool
 async def main(pool):
     print(await pool.run(os.getpid), flush=True)
     await pool.run(time.sleep, 600)
@@ -161,5 +162,21 @@ def test_result_that_cannot_be_sent_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="cannot be sent"):
             await pool.run(compile, "0", "x", "eval")
         assert await pool.run(abs, -1) == 1
+
+    with_pool(tmp_path, use)
+
+
+def test_large_tasks_and_results_arrive(tmp_path: Path) -> None:
+    async def use(pool: WorkerPool) -> None:
+        contents = [bytes([number]) * 3_000_000 for number in range(5)]
+        assert await asyncio.gather(*(pool.run(bytes, content) for content in contents)) == contents
+
+    with_pool(tmp_path, use)
+
+
+def test_worker_that_dies_without_reading_its_tasks_is_replaced(tmp_path: Path) -> None:
+    async def use(pool: WorkerPool) -> None:
+        tasks = [pool.run(crash_once, tmp_path / "mark"), *(pool.run(len, bytes(3_000_000)) for _ in range(3))]
+        assert await asyncio.gather(*tasks) == ["alive", *[3_000_000] * 3]
 
     with_pool(tmp_path, use)

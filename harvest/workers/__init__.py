@@ -1,0 +1,1 @@
+"""Worker processes for decoding and inspection."""
