@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, update
 
+from lightmeter.console import get_console
+from lightmeter.documents import InvalidDocument, read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import sha256_of, write_atomic
 from lightmeter.harvest.catalogue.leases import active_runs, running_message
@@ -19,7 +23,7 @@ from lightmeter.project import Project
 _BATCH = 200
 
 
-@dataclass
+@dataclass(config=ConfigDict(strict=True, extra="forbid"))
 class StoreCheck:
     """Result of a check, and its position, so that an interrupted check continues.
 
@@ -32,8 +36,8 @@ class StoreCheck:
         repaired: Whether the faults were repaired.
     """
 
-    last: int = 0
-    checked: int = 0
+    last: Annotated[int, Field(ge=0)] = 0
+    checked: Annotated[int, Field(ge=0)] = 0
     damaged: list[dict[str, Any]] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -70,7 +74,7 @@ def check_store(
     if repair:
         _refuse_active(engine)
     state = project.state / "store-check.json"
-    result = StoreCheck(**json.loads(state.read_text(encoding="utf-8"))) if state.is_file() else StoreCheck()
+    result = _interrupted(state) or StoreCheck()
     on_progress(result.checked + len(result.missing))
     query = select(Image.id, Image.sha256).where(Image.id > result.last)
     for page in pages(engine, query, Image.id, _BATCH):
@@ -84,6 +88,17 @@ def check_store(
         _repair(engine, project.store, result)
     state.unlink(missing_ok=True)
     return result
+
+
+def _interrupted(state: Path) -> StoreCheck | None:
+    """Return the position of an interrupted check; None if there is none, or if the file is damaged."""
+    if not state.exists():
+        return None
+    try:
+        return StoreCheck(**read_json(state))
+    except (InvalidDocument, ValidationError, TypeError):
+        get_console().note(f"{state} is damaged; the check starts again.")
+        return None
 
 
 def _check_file(engine: Engine, store: Path, image_id: int, sha256: str, result: StoreCheck) -> None:

@@ -7,19 +7,24 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
 from lightmeter.console import get_console
 from lightmeter.errors import UsageError
+from lightmeter.processes import ProcessIdentity
 
 STANDARD_OUTPUT = Path("-")
 """Path that stands for standard output on the command line."""
 
 _DESCRIPTORS = tuple(map(Path, ("/dev/fd", "/dev/stdout", "/dev/stderr", "/proc")))
 """Paths of open files, which are links to them."""
+
+_TEMPORARY = ".tmp-"
+_CLEANED: set[Path] = set()
+"""Folders in which this process has removed what ended processes left."""
 
 F = TypeVar("F")
 
@@ -29,7 +34,7 @@ def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[
     """Yield a temporary path and move it to ``target`` if the block succeeds.
 
     Readers see the old file or the new one, never a part, also after a power cut: file and folder are synchronised with
-    the disk. After a crash at most an unused ``.tmp-…`` file remains.
+    the disk. After a crash at most an unused ``.tmp-…`` file remains, until the next file is written to that folder.
     A symbolic link is followed, so that the file it points to is replaced and not the link. The permissions of an
     existing file are kept; a new file gets those of the umask. If the target is ``-``, a device or a named pipe,
     which cannot be replaced, the finished content is written to it.
@@ -157,13 +162,50 @@ def _synchronise(folder: Path) -> None:
 
 
 @contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new folder in another one, and remove it afterwards.
+
+    The name holds the identity of the process, so that the next one removes the folders of killed processes.
+
+    Args:
+        parent: Existing folder.
+    """
+    folder = _temporary_path(parent)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def _temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
-    temporary = folder / f".tmp-{secrets.token_hex(8)}{suffix}"
+    temporary = _temporary_path(folder, suffix)
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
     try:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_path(folder: Path, suffix: str = "") -> Path:
+    """Return an unused path in a folder, from which the paths of ended processes are removed."""
+    if folder not in _CLEANED:
+        _CLEANED.add(folder)
+        for path in folder.glob(f"{_TEMPORARY}*"):
+            owner = ProcessIdentity.parse(path.name.removeprefix(_TEMPORARY).partition("+")[0])
+            if owner is not None and owner.is_local and not owner.is_running:
+                _remove(path)
+    return folder / f"{_TEMPORARY}{ProcessIdentity.current()}+{secrets.token_hex(4)}{suffix}"
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; what cannot be removed stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _is_stream(target: Path) -> bool:

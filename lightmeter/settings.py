@@ -4,13 +4,13 @@ A variable names its section and key, separated by two underscores: ``LIGHTMETER
 settings: the plugin that needs one reads it from its own variable.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
 
 
@@ -140,10 +140,7 @@ def read_settings(file: Path | None) -> Settings:
     Raises:
         UsageError: The file is not valid TOML, or a key or value is invalid.
     """
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}.") from error
+    values = read_toml(file) if file else {}
     try:
         return Settings(**values)
     except ValidationError as error:

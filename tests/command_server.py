@@ -1,13 +1,24 @@
 """A process that has imported the commands and forks a process for each one, as imports take most of their time.
 
-It reads one JSON object a line, a `tests.support.ForkRequest`, and answers with the exit code.
+    python -m tests.command_server [MODULE ...]
+
+It reads one `ForkRequest` a line, as JSON, and answers with the exit code, the resources that the process used, and what
+it did with files. More modules to import first may be named.
 """
 
+import atexit
 import gc
 import importlib
 import json
 import os
+import resource
+import signal
 import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from lightmeter import plugins
 from lightmeter.cli import main
@@ -20,33 +31,158 @@ MODULES = (
     *(f"scrapy.{name}" for name in ("core.downloader.handlers.http11", "core.scheduler", "pqueues", "squeues")),
     "rich.progress",
 )
+_CHANGES = frozenset(
+    f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "utime")
+)
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+@dataclass
+class ForkRequest:
+    """A command to run in a process of its own.
+
+    Attributes:
+        args: Arguments of ``lightmeter``.
+        folder: Working directory.
+        environment: Environment variables.
+        output: File for the standard output.
+        error: File for the standard error.
+        timeout_s: Time after which the process and its workers are killed.
+        kill_at: Step at which the process is killed: a change of a file or a statement of SQL, counted from 1; 0: never.
+        kill_after_s: Time after which the process alone is killed; 0: never.
+        observed: Whether to count the steps and to list the changed files.
+        function: ``MODULE:NAME`` of a function that is called with the arguments, instead of ``lightmeter``; it returns
+            an exit code.
+    """
+
+    args: list[str]
+    folder: str
+    environment: dict[str, str]
+    output: str
+    error: str
+    timeout_s: int = 300
+    kill_at: int = 0
+    kill_after_s: float = 0.0
+    observed: bool = False
+    function: str = ""
+
+
+@dataclass
+class ForkResult:
+    """How a process ended; memory is counted beyond the imported modules.
+
+    Attributes:
+        code: Exit code; negative for a signal.
+        cpu_s: Processor time, with that of its ended children.
+        memory_mb: Largest memory of the process, or of one of its children.
+        steps: Number of steps, as `ForkRequest.kill_at` counts them.
+        changed: Paths of the files that it created, changed or removed.
+    """
+
+    code: int
+    cpu_s: float
+    memory_mb: float
+    steps: int = 0
+    changed: list[str] = field(default_factory=list)
 
 
 def serve() -> None:
     """Answer requests until the standard input is closed."""
-    for module in MODULES:
+    for module in (*MODULES, *sys.argv[1:]):
         importlib.import_module(module)
     for source in plugins.installed("sources").values():
         source.load()
     gc.freeze()  # the collector of a forked process would copy all of this
     for line in sys.stdin:
-        process = os.fork()
-        if not process:
-            os._exit(run(**json.loads(line)))  # sys.exit would free all objects, and copy their pages first
-        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+        print(json.dumps(asdict(fork(ForkRequest(**json.loads(line))))), flush=True)
 
 
-def run(args: list[str], folder: str, environment: dict[str, str], output: str, error: str) -> int:
+def fork(request: ForkRequest) -> ForkResult:
+    """Run a command in a forked process."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if not process:
+        os.close(reading)
+        os._exit(run(request, writing))  # sys.exit would free all objects, and copy their pages first
+    os.close(writing)
+    _set_timer(request, process)
+    with os.fdopen(reading, encoding="utf-8", errors="surrogateescape") as report:
+        lines = report.read().splitlines()
+    _, status, usage = os.wait4(process, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    before_kb = int(lines[0]) if lines else 0
+    return ForkResult(
+        os.waitstatus_to_exitcode(status),
+        usage.ru_utime + usage.ru_stime,
+        (usage.ru_maxrss - before_kb) / 1024,
+        int(lines[1]) if len(lines) > 1 else 0,
+        lines[2:],
+    )
+
+
+def run(request: ForkRequest, report: int) -> int:
     """Run a command with its standard output and error in files."""
-    os.chdir(folder)
+    os.setpgid(0, 0)
+    os.set_inheritable(report, False)
+    os.write(report, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n".encode())
+    os.chdir(request.folder)
     os.environ.clear()
-    os.environ.update(environment)
-    for name, standard in ((os.devnull, sys.stdin), (output, sys.stdout), (error, sys.stderr)):
+    os.environ.update(request.environment)
+    tempfile.tempdir = None  # read TMPDIR again
+    for name, standard in ((os.devnull, sys.stdin), (request.output, sys.stdout), (request.error, sys.stderr)):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), standard.fileno())
-    code = main(args)
+    steps: list[str] = []
+    if request.observed or request.kill_at:
+        _observe(steps, request.kill_at)
+    code = _function(request.function)(request.args)
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    changed = sorted({step for step in steps if step.startswith("/")})
+    os.write(report, "\n".join([str(len(steps)), *changed]).encode(errors="surrogateescape"))
     return code
+
+
+def _function(name: str) -> Callable[[list[str]], int]:
+    if not name:
+        return main
+    module, _, function = name.partition(":")
+    loaded: Callable[[list[str]], int] = getattr(importlib.import_module(module), function)
+    return loaded
+
+
+def _set_timer(request: ForkRequest, process: int) -> None:
+    """Kill the process at its time: alone if that is a trial, with its workers if it takes too long."""
+    kill: Callable[[int, int], None] = os.kill if request.kill_after_s else os.killpg
+
+    def on_alarm(*_: Any) -> None:
+        kill(process, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, request.kill_after_s or request.timeout_s)
+
+
+def _observe(steps: list[str], kill_at: int) -> None:
+    """Record each change of a file and each statement of SQL, and end the process at one of them."""
+    from sqlalchemy import Engine, event
+
+    process = os.getpid()
+
+    def step(name: str) -> None:
+        if os.getpid() == process:
+            steps.append(name)
+            if len(steps) == kill_at:
+                os.kill(process, signal.SIGKILL)
+
+    def audit(name: str, args: tuple[Any, ...]) -> None:
+        if name in _CHANGES or (name == "open" and isinstance(args[2], int) and args[2] & _WRITING):
+            path = args[0]
+            if isinstance(path, str | bytes | os.PathLike):
+                step(str(Path(os.fsdecode(path)).absolute()).replace("\n", "?"))
+
+    sys.addaudithook(audit)
+    event.listen(Engine, "before_cursor_execute", lambda *_: step("SQL"))
+    event.listen(Engine, "commit", lambda _: step("COMMIT"))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long form of the trials in tests/faults")
+
+
 def skip_without(requirement: str) -> None:
     """Skip a test because a program is not installed, or fail if LIGHTMETER_TEST_STRICT is set."""
     message = f"{requirement} is not installed"

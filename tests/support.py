@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from PIL import Image
 
 from lightmeter.cli import main
 from lightmeter.project import Project
+from tests.command_server import ForkRequest, ForkResult
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,11 +37,13 @@ class CommandResult:
         code: Exit code.
         output: Standard output.
         error: Standard error.
+        process: How the process ended, if the command had one.
     """
 
     code: int
     output: str
     error: str
+    process: ForkResult | None = None
 
     @property
     def document(self) -> Any:
@@ -82,9 +85,14 @@ def run_error(*args: object, code: int = 2) -> str:
 
 
 class CommandRunner:
-    """The ``lightmeter`` command, run in a separate process; `run` and calls fork it from `tests.command_server`."""
+    """The ``lightmeter`` command, run in a separate process; `run` and calls fork it from `tests.command_server`.
 
-    def __init__(self) -> None:
+    Args:
+        modules: More modules to import before forking.
+    """
+
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
         self._server: subprocess.Popen[str] | None = None
 
     def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
@@ -94,29 +102,41 @@ class CommandRunner:
         assert "Traceback" not in result.error
         return json.loads(result.output)
 
-    def run(self, *args: object, env: dict[str, str] | None = None) -> CommandResult:
-        """Run a command with additional environment variables and return its result."""
-        with tempfile.TemporaryDirectory() as folder:
-            output, error = Path(folder, "output"), Path(folder, "error")
-            request = {
-                "args": [str(arg) for arg in args],
-                "folder": str(Path.cwd()),
-                "environment": os.environ | (env or {}),
-                "output": str(output),
-                "error": str(error),
-            }
-            return CommandResult(self._fork(request), output.read_text(), error.read_text())
+    def run(
+        self, *args: object, env: dict[str, str] | None = None, folder: Path | None = None, **options: Any
+    ) -> CommandResult:
+        """Run a command and return its result.
 
-    def _fork(self, request: dict[str, Any]) -> int:
+        Args:
+            *args: Arguments.
+            env: Additional environment variables.
+            folder: Working directory (default: the current one).
+            **options: Further fields of `ForkRequest`.
+        """
+        with tempfile.TemporaryDirectory() as temporary:
+            output, error = Path(temporary, "output"), Path(temporary, "error")
+            request = ForkRequest(
+                args=[str(arg) for arg in args],
+                folder=str(folder or Path.cwd()),
+                environment=os.environ | (env or {}),
+                output=str(output),
+                error=str(error),
+                **options,
+            )
+            process = self._fork(request)
+            texts = [path.read_text(errors="replace") if path.exists() else "" for path in (output, error)]
+            return CommandResult(process.code, texts[0], texts[1], process)
+
+    def _fork(self, request: ForkRequest) -> ForkResult:
         if self._server is None:
-            command = [sys.executable, "-m", "tests.command_server"]
+            command = [sys.executable, "-m", "tests.command_server", *self._modules]
             pipe = subprocess.PIPE
             self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
         assert self._server.stdin
         assert self._server.stdout
         try:
-            print(json.dumps(request), file=self._server.stdin, flush=True)
-            return int(self._server.stdout.readline())
+            print(json.dumps(asdict(request)), file=self._server.stdin, flush=True)
+            return ForkResult(**json.loads(self._server.stdout.readline()))
         except BaseException:  # a time limit of pytest: the answer would reach the next request
             self.close()
             raise

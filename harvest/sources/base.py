@@ -4,6 +4,7 @@ The plugin lists photographs; the engine downloads, retries, limits the request 
 filters, writes the catalogue and reports progress.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -188,19 +189,24 @@ def Option(default: Any, description: str, **constraints: Any) -> Any:  # noqa: 
     return Field(default, description=description, **constraints)
 
 
+def _absolute(path: Path) -> Path:
+    """Return an absolute path without ``..``, so that a photograph has one identifier from whatever folder it is named."""
+    return Path(os.path.normpath(path.absolute()))
+
+
 def _existing_file(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
-    return path.absolute()
+    return _absolute(path)
 
 
 def _existing_folder(path: Path) -> Path:
     if not path.is_dir():
         raise ValueError(f"{path} is not a folder")
-    return path.absolute()
+    return _absolute(path)
 
 
-AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 """Type of a query field for a path; its value is absolute, so that a run can be resumed from any folder."""
 
 InputFile = Annotated[Path, AfterValidator(_existing_file)]

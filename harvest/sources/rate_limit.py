@@ -2,8 +2,8 @@
 
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -68,13 +68,13 @@ class RateLimiter:
         self._interval_s = _HOUR_S / (rate_limit.per_hour - burst)
         self._tolerance_s = (burst - 1) * self._interval_s
         file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS rate_limits (service TEXT PRIMARY KEY, due REAL NOT NULL)")
 
     def take(self) -> float:
         """Reserve one request and return the seconds to wait before it may be sent."""
         now = self._clock()
-        with closing(self._open()) as connection:
+        with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
             row = connection.execute("SELECT due FROM rate_limits WHERE service = ?", (self._service,)).fetchone()
             due = min(max(row[0] if row else now, now), now + _HOUR_S)
@@ -88,10 +88,21 @@ class RateLimiter:
         """Reserve one request and wait until it may be sent."""
         time.sleep(self.take())
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._file, timeout=30, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")  # survives a killed process, not a power cut
-        return connection
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for a block.
+
+        Raises:
+            LightmeterError: It cannot be read or written.
+        """
+        try:
+            with closing(sqlite3.connect(self._file, timeout=30, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = OFF")  # survives a killed process, not a power cut
+                yield connection
+        except sqlite3.Error as error:
+            raise LightmeterError(
+                f"Cannot read or write the rate limits in {self._file}: {error}; if the file is damaged, delete it."
+            ) from error
 
 
 class RetryLater(Exception):

@@ -1,6 +1,5 @@
 """Websites described in a few lines of TOML."""
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from scrapy import Request
 from scrapy.http import Response, TextResponse
 
+from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
 from lightmeter.harvest.addresses import check_web_address, host_of, scheme_of
 from lightmeter.harvest.sources.base import (
@@ -161,11 +161,7 @@ def read_site(file: Path) -> Site:
         UsageError: The file cannot be read, or its content is invalid.
     """
     try:
-        return Site(**tomllib.loads(file.read_text(encoding="utf-8-sig")))
-    except OSError as error:
-        raise UsageError(f"The site file {file} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The site file {file} is not valid TOML: {error}.") from error
+        return Site(**read_toml(file))
     except ValidationError as error:
         raise UsageError(f"The site file {file}: {first_error(error)}") from error
 

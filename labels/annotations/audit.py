@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.models import Label
@@ -91,7 +92,10 @@ def read_label_issues(project: Project, target: str) -> list[int]:
     file = _issues_file(project, target)
     if not file.is_file():
         raise UsageError(f"No audit of target {target}; run 'lightmeter labels audit {target}' first.")
-    return [int(issue["image_id"]) for issue in json.loads(file.read_text(encoding="utf-8"))]
+    try:
+        return [int(issue["image_id"]) for issue in read_json(file)]
+    except (TypeError, KeyError, ValueError) as error:
+        raise UsageError(f"{file} is damaged; run 'lightmeter labels audit {target}' again.") from error
 
 
 def _issues_file(project: Project, target: str) -> Path:

@@ -1,6 +1,5 @@
 """Label issues found by a model: confident learning (Northcutt, Jiang and Chuang, 2021) with cleanlab."""
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from lightmeter.console import get_console
+from lightmeter.documents import InvalidDocument, read_toml
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
@@ -79,10 +79,10 @@ def issues_from_run(run: Path, target: str) -> IssueScores:
         UsageError: The run has no predictions of the target.
     """
     try:
-        spec = tomllib.loads((run / "model.toml").read_text(encoding="utf-8"))
+        spec = read_toml(run / "model.toml")
         classes = next(entry["classes"] for entry in spec["targets"] if entry["name"] == target)
         table = pq.read_table(run / "predictions.parquet")
-    except (OSError, StopIteration, KeyError, tomllib.TOMLDecodeError, pa.ArrowInvalid) as error:
+    except (OSError, StopIteration, KeyError, TypeError, InvalidDocument, pa.ArrowInvalid) as error:
         raise UsageError(
             f"{run} contains no predictions of target {target}; run 'lightmeter models evaluate' first."
         ) from error

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.store import path_of
@@ -123,10 +124,7 @@ def read_label_studio(file: Path, targets: Mapping[str, Target[Any]], parsed: Pa
     Raises:
         UsageError: The file is not a Label Studio export, or has annotations but none of a target.
     """
-    try:
-        tasks = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{file} is not a Label Studio export in JSON ({type(error).__name__}: {error}).") from error
+    tasks = read_json(file)
     if not isinstance(tasks, list):
         raise UsageError(f"{file} is not a Label Studio export in JSON: it must be a list of tasks.")
     count = 0

@@ -1,6 +1,5 @@
 """Create data sets: folders that appear complete and never change."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os.path import relpath
@@ -11,6 +10,7 @@ from sqlalchemy import Engine, insert
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
+from lightmeter.files import temporary_folder
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.card.advisories import advisories, changes_since_previous
 from lightmeter.labels.datasets.card.card import write_attribution, write_card
@@ -77,8 +77,8 @@ def freeze(
     baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
     texts = list(advisories(photographs, result, targets, options, baselines))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as temporary:
-        draft_folder = Path(temporary) / folder.name
+    with temporary_folder(folder.parent) as temporary:
+        draft_folder = temporary / folder.name
         spec = _spec(targets, result, options, folder, project)
         if base is not None:
             spec.split["extends"] = base.recorded

@@ -1,7 +1,6 @@
 """Registry of targets: the definition files of installed plugins, overridden by those of the project."""
 
 import inspect
-import tomllib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from lightmeter import plugins
 from lightmeter.console import get_console
+from lightmeter.documents import read_toml
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
@@ -79,7 +79,7 @@ def _read_folder(
     """
     is_shared = bool(names) and not (folder.parent / "__init__.py").is_file()
     for file in sorted(folder.glob("*.toml")):
-        values = _read_toml(file)
+        values = read_toml(file)
         if not is_shared or values.get("plugin") in names:
             yield RegisteredTarget(file, origin, _target(file, values, types))
 
@@ -118,15 +118,6 @@ def get_target(name: str, project: Project | None = None) -> Target[Any]:
     if name not in entries:
         raise UsageError(plugins.unknown_name_message("target", name, list(entries)))
     return entries[name].target
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{file} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"Cannot read {file}: {error.strerror}.") from error
 
 
 def _target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugin]) -> Target[Any]:

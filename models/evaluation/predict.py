@@ -1,10 +1,10 @@
 """Prediction of files for ``models predict``, with EXIF from a JSON file where a model needs it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.models.runtime.exif_features import Tags
 from lightmeter.models.runtime.input_warnings import input_warnings
@@ -41,10 +41,7 @@ def read_exif_file(exif: Path | None, files: Sequence[Path]) -> list[Tags | None
     """
     if exif is None:
         return [None] * len(files)
-    try:
-        document = json.loads(exif.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"Cannot read EXIF file {exif} ({error}).") from error
+    document = read_json(exif)
     if isinstance(document, dict):
         return [document] * len(files)
     if not isinstance(document, list) or not all(isinstance(tags, dict) and _FILE_KEY in tags for tags in document):

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightmeter.console import get_console
+from lightmeter.documents import InvalidDocument, read_json
 from lightmeter.errors import LightmeterError
 from lightmeter.files import write_atomic
 from lightmeter.images.geometry import Box
@@ -297,9 +298,9 @@ def _read(folder: Path, mode: Literal["r", "r+"]) -> tuple[dict[str, Any], dict[
         LightmeterError: A file is missing or damaged.
     """
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = read_json(folder / _INDEX)
         return index, {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in index["arrays"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InvalidDocument, OSError, ValueError, KeyError, TypeError) as error:
         raise LightmeterError(f"The cache {folder} is damaged; delete this folder and try again.") from error
 
 

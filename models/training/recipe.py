@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
 from lightmeter.models.architectures import get_builder, list_architectures
 from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
@@ -226,10 +227,7 @@ def read_recipe(name: str, settings: Sequence[str] = ()) -> Recipe:
     Raises:
         UsageError: The recipe does not exist, or a value in it or in the settings is invalid.
     """
-    try:
-        values = {"name": Path(name).stem, **tomllib.loads(_text(name))}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"The recipe {name} is not valid TOML: {error}.") from error
+    values = {"name": Path(name).stem, **_content(name)}
     recipe = _validated(name, values)
     if settings:
         values = recipe.model_dump(mode="json")
@@ -248,15 +246,12 @@ def _validated(name: str, values: dict[str, Any]) -> Recipe:
         raise UsageError(f"The recipe {name}: {first_error(error)}") from error
 
 
-def _text(name: str) -> str:
+def _content(name: str) -> dict[str, Any]:
     if name.endswith(".toml"):
-        try:
-            return Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"Cannot read the recipe {name}: {error.strerror}.") from error
+        return read_toml(Path(name))
     if name not in list_recipes():
         raise UsageError(unknown_name_message("recipe", name, list_recipes()))
-    return resources.files("lightmeter.models.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(resources.files("lightmeter.models.recipes").joinpath(f"{name}.toml").read_text("utf-8"))
 
 
 def _set(values: dict[str, Any], setting: str) -> None:
@@ -320,5 +315,5 @@ def parse_value(text: str) -> Any:
     """Return a TOML value, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text

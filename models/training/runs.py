@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from lightmeter.documents import read_json
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
@@ -162,10 +163,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     Raises:
         UsageError: The file cannot be read.
     """
-    try:
-        metrics: dict[str, Any] = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"Cannot read {folder / METRICS_FILE} ({error}).") from error
+    metrics: dict[str, Any] = read_json(folder / METRICS_FILE)
     return metrics
 
 

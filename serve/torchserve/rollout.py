@@ -4,9 +4,9 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.files import temporary_folder
 from lightmeter.serve.archive import copy_archive
 from lightmeter.serve.client import Client
 from lightmeter.serve.torchserve.config import RESPONSE_TIMEOUT_S
@@ -51,8 +51,8 @@ def rollout(directory: ServerDirectory, settings: ServeSection, archive: Path, *
 
 def _copy(directory: ServerDirectory, state: ServerState, archive: Path) -> ServedModel:
     """Copy the new archive, validate the copy, and put it into the model store."""
-    with TemporaryDirectory(dir=directory.path) as folder:
-        copy = copy_archive(archive, Path(folder) / "new.mar")
+    with temporary_folder(directory.path) as folder:
+        copy = copy_archive(archive, folder / "new.mar")
         new = ServedModel.from_archive(copy)
         _check(state, new)
         copy.path.rename(directory.archives / new.archive)

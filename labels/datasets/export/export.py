@@ -3,7 +3,6 @@
 import csv
 import io
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 
 from lightmeter.errors import UsageError
-from lightmeter.files import open_regular
+from lightmeter.files import open_regular, temporary_folder
 from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset
 from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
 from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
@@ -84,8 +83,8 @@ def export(
             "pack them for your own use."
         )
     nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=nearest) as temporary:
-        draft = Path(temporary) / folder.name
+    with temporary_folder(nearest) as temporary:
+        draft = temporary / folder.name
         draft.mkdir()
         written = _Written()
         for split in SPLITS:

@@ -210,8 +210,8 @@ def test_label_studio_finds_the_local_file(tmp_path: Path, monkeypatch: pytest.M
     [
         ("a.csv", "sha256,target\n", "no column value"),
         ("a.csv", "sha256,target,value\n\xff", "not a CSV file in UTF-8"),
-        ("a.json", "{", "is not a Label Studio export"),
-        ("a.json", "[" * 100_000, "is not a Label Studio export"),
+        ("a.json", "{", "is not valid JSON"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", "{}", "must be a list of tasks"),
         ("a.txt", "", "neither .csv nor .json"),
     ],

@@ -111,4 +111,4 @@ def test_invalid_exif_file_raises_error(exif_run: Path, tmp_path: Path, content:
     file = tmp_path / "exif.json"
     file.write_text(content)
 
-    assert f"EXIF file {file}" in run_error("models", "predict", exif_run, file, "--exif", file)
+    assert str(file) in run_error("models", "predict", exif_run, file, "--exif", file)

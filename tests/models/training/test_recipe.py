@@ -84,7 +84,7 @@ def test_ambiguous_key_raises_error() -> None:
 def test_unknown_or_unreadable_recipe_raises_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean patches"):
         read_recipe("patchs")
-    with pytest.raises(UsageError, match=r"Cannot read the recipe missing\.toml"):
+    with pytest.raises(UsageError, match=r"Cannot read missing\.toml"):
         read_recipe("missing.toml")
     file = tmp_path / "mine.toml"
     file.write_text("summary = ")

@@ -1,0 +1,103 @@
+"""The trials: a small project for all of them, how many each test makes, and the table of their outcomes."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.conftest import STRICT
+from tests.faults.world import MODULES, World, build_world
+from tests.support import ROOT, CommandRunner
+
+DOCUMENT = ROOT / "docs" / "reliability.md"
+START, END = "<!-- trials -->\n", "<!-- end of trials -->\n"
+KEY = "trial"
+
+
+class OverLimit(AssertionError):
+    """A command took more time or memory than it may."""
+
+
+class Trials:
+    """The trials of one test: each may fail, and the test fails at the end if one did.
+
+    Attributes:
+        long: Whether this is the long form, ``make trials``.
+        rng: Random numbers, of another seed each time; of the same seed before a merge.
+        outcomes: Number of trials that held, went over a limit or lost something.
+        failures: What failed, by trial.
+    """
+
+    def __init__(self, kind: str, *, long: bool, seed: str) -> None:
+        self.kind, self.long = kind, long
+        self.rng = random.Random(seed if STRICT or long else f"{seed} {time.time_ns()}")
+        self.outcomes: Counter[str] = Counter()
+        self.failures: list[str] = []
+
+    def count(self, short: int, long: int) -> int:
+        """Return how many trials to make."""
+        return long if self.long else short
+
+    @contextmanager
+    def trial(self, name: str) -> Iterator[None]:
+        """Make a trial, which holds unless the block raises an `AssertionError`."""
+        try:
+            yield
+            self.outcomes["held"] += 1
+        except AssertionError as error:
+            self.outcomes["over limit" if isinstance(error, OverLimit) else "lost"] += 1
+            self.failures.append(f"{name}: {error}")
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
+    """The trials of a test; the marker ``trials`` names their kind."""
+    marker = request.node.get_closest_marker("trials")
+    trials = Trials(marker.args[0], long=request.config.getoption("--long"), seed=request.node.name)
+    yield trials
+    request.node.user_properties.append((KEY, (trials.kind, dict(trials.outcomes))))
+    if trials.failures:
+        pytest.fail("\n".join(trials.failures[:50]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def built_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A project with everything that commands read."""
+    runner = CommandRunner(*MODULES)
+    yield build_world(tmp_path_factory.mktemp("world") / "home", runner)
+    runner.close()
+
+
+@pytest.fixture
+def world(built_world: World) -> World:
+    """A project with everything that commands read, as it was built."""
+    built_world.restore()
+    return built_world
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of the long form, and write it to the document."""
+    if not config.getoption("--long"):
+        return
+    reports = [report for name in ("passed", "failed", "error") for report in terminalreporter.stats.get(name, [])]
+    totals: dict[str, Counter[str]] = {}
+    for report in reports:
+        for kind, outcomes in (value for key, value in report.user_properties if key == KEY and report.when != "setup"):
+            if report.when == "teardown" or report.outcome == "passed":
+                totals.setdefault(kind, Counter()).update(outcomes)
+    rows = [
+        (kind, sum(count.values()), *(count[name] for name in ("held", "over limit", "lost")))
+        for kind, count in totals.items()
+    ]
+    table = "".join(
+        f"| {' | '.join(map(str, row))} |\n"
+        for row in [("trial", "number", "held", "over limit", "lost"), ("---", *["---:"] * 4), *sorted(rows)]
+    )
+    terminalreporter.write_line(table)
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if end and rows:
+        DOCUMENT.write_text(f"{before}{START}{table}{END}{after}", encoding="utf-8")
