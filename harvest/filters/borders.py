@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.images.geometry import Box
+from lightmeter.images.pixels import Pixels
 from lightmeter.settings import Section
 
 _MIN_REBATE_EDGE = 3  # plain lines of a rebate before its perforations
@@ -95,7 +96,7 @@ def find_frame(image: DecodedImage) -> Frame:
 def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
     """Return the width of one side of a frame, in pixels.
 
-    The image is rotated to bring the side to the top, so that the lines of any side are rows.
+    The image counts as rotated to bring the side to the top, so that the lines of any side are rows.
 
     Args:
         image: The image.
@@ -104,14 +105,15 @@ def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
     """
     turns = _SIDES.index(side)
     before, after = getattr(frame, _SIDES[turns - 1]), getattr(frame, _SIDES[(turns + 1) % 4])
-    grey = np.rot90(image.grey, turns)
-    max_width = int(len(grey) * _MAX_WIDTH)
-    if not max_width or not _is_nearly_uniform(grey[0, before : grey.shape[1] - after]):
-        return 0
+    grey = image.grey
+    edge = (grey[0], grey[:, -1], grey[-1, ::-1], grey[::-1, 0])[turns]
     lines = _Lines(image, turns, before, after)
-    colour = np.median(lines.read(0, 1).reshape(-1, 3), axis=0)
+    max_width = int(len(lines) * _MAX_WIDTH)
+    if not max_width or not _is_nearly_uniform(edge[before : len(edge) - after]):
+        return 0
+    colour = _median(lines.read(0, 1).reshape(-1, 3))
     for start in range(0, max_width, _CHUNK):
-        shares = _share_of_colour(lines.read(start, min(start + _CHUNK, max_width)), colour)
+        shares = lines.share_of_colour(start, min(start + _CHUNK, max_width), colour)
         differing = np.flatnonzero(shares < _UNIFORM)
         if len(differing):
             return _end_of_frame(lines, colour, _end_of_rebate(lines, colour, start + int(differing[0])))
@@ -132,21 +134,43 @@ class _Lines:
 
     def read(self, start: int, stop: int) -> Pixels:
         """Return the rows in colour, shape (stop - start, length, 3); only their part of the image is converted."""
+        return np.rot90(self._read_unrotated(start, stop), self.turns)
+
+    def share_of_colour(self, start: int, stop: int, colour: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the fraction of each row's pixels that have a colour, shape (stop - start,)."""
+        return self.share_between(start, stop, (colour - _TOLERANCE).clip(0, 255), (colour + _TOLERANCE).clip(0, 255))
+
+    def share_between(
+        self, start: int, stop: int, lowest: NDArray[np.float64], highest: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the fraction of each row's pixels with all channels between two levels, shape (stop - start,)."""
+        between = cv2.inRange(self._read_unrotated(start, stop), lowest, highest)
+        along_rows = 0 if self.turns % 2 else 1
+        shares = np.asarray(cv2.reduce(between, along_rows, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel() / 255.0)
+        return shares[::-1] if self.turns in (1, 2) else shares
+
+    def _read_unrotated(self, start: int, stop: int) -> Pixels:
         stop = min(stop, len(self))
         length = (self.image.height if self.turns % 2 else self.image.width) - self.before - self.after
         first = len(self) - stop if self.turns in (1, 2) else start
         offset = self.after if self.turns in (2, 3) else self.before
         box = Box(first, offset, stop - start, length) if self.turns % 2 else Box(offset, first, length, stop - start)
-        return np.rot90(self.image.crop(box), self.turns)
+        return self.image.crop(box)
 
 
 def _is_nearly_uniform(line: Pixels) -> bool:
     """Return whether a grey line could have one colour: a fast test that excludes most photographs."""
     levels = np.sort(line)
     median = int(levels[len(levels) // 2])
-    low = np.searchsorted(levels, max(0, median - 2 * _TOLERANCE))
-    high = np.searchsorted(levels, min(255, median + 2 * _TOLERANCE), side="right")
+    low = levels.searchsorted(np.uint8(max(0, median - 2 * _TOLERANCE)))
+    high = levels.searchsorted(np.uint8(min(255, median + 2 * _TOLERANCE)), side="right")
     return bool(high - low >= _UNIFORM * len(levels))
+
+
+def _median(colours: Pixels) -> NDArray[np.float64]:
+    """Return the median of each channel, shape (3,), like ``np.median``, which takes longer for a single line."""
+    levels = np.sort(colours, axis=0).astype(np.float64)
+    return np.asarray((levels[(len(levels) - 1) // 2] + levels[len(levels) // 2]) / 2)
 
 
 def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> int:
@@ -157,9 +181,8 @@ def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> in
     end = int(len(lines) * _MAX_REBATE)
     if not _MIN_REBATE_EDGE <= start < end or colour.max() > _DARK:
         return start
-    rows = lines.read(start, end)
-    base = _share_of_colour(rows, colour)
-    bright = 1.0 - _share_between(rows, np.zeros(3), np.full(3, colour.max() + _CONTRAST))
+    base = lines.share_of_colour(start, end, colour)
+    bright = 1.0 - lines.share_between(start, end, np.zeros(3), np.full(3, colour.max() + _CONTRAST))
     other = np.flatnonzero((base < _MIN_BASE) | (base + bright < _REBATE_LIKE))
     plain = np.flatnonzero(base[: other[0] if len(other) else None] >= _UNIFORM)
     return start + int(plain[-1]) + 1 if len(plain) else start
@@ -171,7 +194,7 @@ def _end_of_frame(lines: _Lines, colour: NDArray[np.float64], start: int) -> int
     These few lines are compression artefacts: blocks and coarse chroma extend across the end. The end itself is where
     neighbouring lines differ most.
     """
-    differing = 1.0 - _share_of_colour(lines.read(start, start + _END_LINES), colour)
+    differing = 1.0 - lines.share_of_colour(start, start + _END_LINES, colour)
     ended = np.flatnonzero(differing > _ENDED)
     if not start or not len(ended):
         return 0
@@ -179,14 +202,3 @@ def _end_of_frame(lines: _Lines, colour: NDArray[np.float64], start: int) -> int
     rows = lines.read(first, start + int(ended[0]) + _BLUR).astype(np.int16)
     steps = np.abs(np.diff(rows, axis=0)).max(axis=2).mean(axis=1)
     return first + 1 + int(np.argmax(steps))
-
-
-def _share_of_colour(lines: Pixels, colour: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the fraction of each line's pixels that have a colour, shape (lines,)."""
-    return _share_between(lines, (colour - _TOLERANCE).clip(0, 255), (colour + _TOLERANCE).clip(0, 255))
-
-
-def _share_between(lines: Pixels, lowest: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the fraction of each line's pixels with all channels between two levels, shape (lines,)."""
-    between = cv2.inRange(np.ascontiguousarray(lines), lowest, highest)
-    return np.asarray(cv2.reduce(between, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel() / 255.0)

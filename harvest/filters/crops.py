@@ -89,7 +89,6 @@ def _write_crop(source: Path, region: RowMapping, margin: float, target: Path) -
     box = Box(*(region[side] for side in Box._fields))
     try:
         with open_image(source) as image:
-            image.load()
             pixels = crop(DecodedImage(image, region["orientation"]), box, margin)
     except OSError:
         return False

@@ -7,6 +7,7 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.images import reader
 
 _WEBP_CANVAS = slice(24, 30)
@@ -33,7 +34,7 @@ def open_image(data: bytes) -> Image.Image:
         raise UnreadableImage(failure_reason(error)) from error
 
 
-def decode(image: Image.Image) -> None:
+def decode(image: Image.Image, orientation: int) -> DecodedImage:
     """Decode all pixels of an opened image.
 
     Raises:
@@ -41,7 +42,7 @@ def decode(image: Image.Image) -> None:
     """
     try:
         with warnings.catch_warnings(action="ignore"):
-            image.load()
+            return DecodedImage(image, orientation)
     except Exception as error:
         raise UnreadableImage(failure_reason(error)) from error
 

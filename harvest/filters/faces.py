@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.images.geometry import Box, Size, points_to_file, upright
+from lightmeter.images.pixels import Pixels
 from lightmeter.settings import Section
 
 _MODEL = "face_detection_yunet_2023mar.onnx"
@@ -40,7 +41,7 @@ class Faces(Filter[FacesSettings]):
     """Detects faces; drops nothing unless the settings ask for a number of faces."""
 
     name: ClassVar[str] = "faces"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = "faces, with landmarks"
     Settings = FacesSettings
 

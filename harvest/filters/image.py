@@ -2,14 +2,12 @@
 
 from functools import cached_property
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lightmeter.images.geometry import Box
-from lightmeter.images.reader import to_eight_bit
-
-Pixels = NDArray[np.uint8]
+from lightmeter.images.pixels import Pixels, decode_pixels
 
 _REDUCED_SIDE = 256
 
@@ -17,39 +15,46 @@ _REDUCED_SIDE = 256
 class DecodedImage:
     """The pixels of a photograph in file orientation, that is, before the EXIF orientation is applied.
 
+    All arrays are read-only.
+
     Args:
-        image: Image decoded by Pillow, in any mode.
+        image: Image opened with Pillow, in any mode.
         orientation: 1 to 8 (Exif 2.32, tag 0x0112).
 
     Attributes:
+        pixels: All pixels, shape (height, width) in grey or (height, width, 3) in RGB.
         orientation: 1 to 8.
         quantisation: JPEG quantisation tables by number; empty for other formats.
+
+    Raises:
+        Exception: The file is damaged; decoders raise nearly anything.
     """
 
     def __init__(self, image: Image.Image, orientation: int = 1) -> None:
-        self._image = to_eight_bit(image)
+        self.pixels = decode_pixels(image)
         self.orientation = orientation
         self.quantisation: dict[int, list[int]] = getattr(image, "quantization", None) or {}
+        self._halvings = [self.pixels]
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return self._image.width
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
         """Number of rows."""
-        return self._image.height
+        return int(self.pixels.shape[0])
 
     @property
     def is_grey(self) -> bool:
         """Whether the file has a single component."""
-        return self._image.mode == "L"
+        return self.pixels.ndim == 2
 
     @cached_property
     def grey(self) -> Pixels:
         """All pixels in grey (ITU-R BT.601 luma), shape (height, width)."""
-        return np.asarray(self._image.convert("L"))
+        return self.pixels if self.is_grey else _read_only(cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY))
 
     @cached_property
     def reduced(self) -> Pixels:
@@ -57,16 +62,36 @@ class DecodedImage:
         return self.reduced_to(_REDUCED_SIDE)
 
     def reduced_to(self, max_side: int) -> Pixels:
-        """Return the image in colour, averaged down by a whole factor, shape (height, width, 3).
+        """Return the image in colour, halved until it is small enough, shape (height, width, 3).
+
+        Each pixel is the mean of 2 × 2 pixels of the image before; an odd last row or column is left out.
 
         Args:
             max_side: Maximum length of the longer side, in pixels.
         """
-        factor = -(-max(self.width, self.height) // max_side)
-        colour = self._image if self._image.mode == "RGB" else self._image.convert("RGB")
-        return np.asarray(colour.reduce(factor) if factor > 1 else colour)
+        number = 0
+        while max(self._halvings[number].shape[:2]) > max_side:
+            number += 1
+            if number == len(self._halvings):
+                self._halvings.append(_halved(self._halvings[-1]))
+        return _in_colour(self._halvings[number])
 
     def crop(self, box: Box) -> Pixels:
         """Return a part of the image in colour, shape (box.height, box.width, 3)."""
-        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
-        return np.asarray(self._image.crop(corners).convert("RGB"))
+        return _in_colour(self.pixels[box.y : box.y + box.height, box.x : box.x + box.width])
+
+
+def _halved(pixels: Pixels) -> Pixels:
+    height, width = (max(1, side // 2) for side in pixels.shape[:2])
+    even = pixels[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _in_colour(pixels: Pixels) -> Pixels:
+    return _read_only(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB) if pixels.ndim == 2 else pixels)
+
+
+def _read_only(pixels: cv2.typing.MatLike) -> Pixels:
+    array: Pixels = np.asarray(pixels)
+    array.flags.writeable = False
+    return array

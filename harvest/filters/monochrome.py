@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.images.pixels import Pixels
 from lightmeter.settings import Section
 
 _COLOURED = 8  # of 255: difference in chroma that is a colour and not compression noise
@@ -39,7 +39,7 @@ class Monochrome(Filter[MonochromeSettings]):
     """
 
     name: ClassVar[str] = "monochrome"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "grey and toned photographs"
     Settings = MonochromeSettings
 
@@ -48,17 +48,17 @@ class Monochrome(Filter[MonochromeSettings]):
         if image.is_grey:
             return Measurement({"chroma": 0.0, "coloured": 0.0, "coloured_beside_tone": 0.0, "lit": 1.0})
         luma, *chroma = cv2.split(cv2.cvtColor(image.reduced, cv2.COLOR_RGB2YCrCb))
-        tones = _tones(luma, chroma)
+        tones, neutral = _tones(luma, chroma), np.full_like(luma, _CENTRE)
         strength = np.abs(tones.astype(np.int16) - _CENTRE).max(axis=0)
         tolerance = (_COLOURED + _SPREAD * strength).astype(np.uint8)
-        from_grey = _distance(chroma, [np.full_like(luma, _CENTRE)] * 2)
+        from_grey = _distance(chroma, [neutral, neutral])
         from_tone = _distance(chroma, [cv2.LUT(luma, tone) for tone in tones])
         return Measurement(
             {
                 "chroma": cv2.mean(from_grey)[0],
-                "coloured": _fraction(from_grey > _COLOURED),
-                "coloured_beside_tone": _fraction(from_tone > cv2.LUT(luma, tolerance)),
-                "lit": _fraction(luma >= _LIT),
+                "coloured": np.count_nonzero(from_grey > _COLOURED) / luma.size,
+                "coloured_beside_tone": np.count_nonzero(from_tone > cv2.LUT(luma, tolerance)) / luma.size,
+                "lit": np.count_nonzero(luma >= _LIT) / luma.size,
             }
         )
 
@@ -77,9 +77,10 @@ def _tones(luma: cv2.typing.MatLike, chroma: Planes) -> Pixels:
     """Return the median of both chroma components for each luma value, shape (2, 256)."""
     tones = np.empty((2, 256), dtype=np.uint8)
     for tone, component in zip(tones, chroma, strict=True):
-        counts = cv2.calcHist([luma, component], [0, 1], None, [_BINS, 256], [0, 256, 0, 256])
-        cumulative = np.asarray(counts).cumsum(axis=1)
-        tone[:] = (cumulative * 2 >= cumulative[:, -1:]).argmax(axis=1).repeat(256 // _BINS)
+        counts = cv2.calcHist([component, luma], [0, 1], None, [256, _BINS], [0, 256, 0, 256])
+        cumulative = np.asarray(counts).cumsum(axis=0)
+        below = np.add.reduce(cumulative * 2 < cumulative[-1], axis=0, dtype=np.uint8)
+        tone[:] = below.repeat(256 // _BINS)
     return tones
 
 
@@ -87,7 +88,3 @@ def _distance(chroma: Planes, tone: Planes) -> cv2.typing.MatLike:
     """Return the larger difference of the two chroma components for each pixel, shape (height, width)."""
     red, blue = (cv2.absdiff(component, reference) for component, reference in zip(chroma, tone, strict=True))
     return cv2.max(red, blue)
-
-
-def _fraction(mask: NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(mask) / mask.size)

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.harvest.filters.base import KEEP, Filter, Measurement, Measures, Verdict
-from lightmeter.harvest.filters.image import DecodedImage, Pixels
+from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.images.geometry import upright
+from lightmeter.images.pixels import Pixels
 from lightmeter.settings import Section
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
-_SIDE, _FREQUENCIES = 32, 8
+_REDUCED_SIDE, _SIDE, _FREQUENCIES = 128, 32, 8
 _MIN_DEVIATION = 4.0  # of a blank scan with noise and vignetting: up to 4; of the flattest real photographs: 7
 _BYTES = 8
 MAX_RADIUS = 7
@@ -34,13 +35,13 @@ class PerceptualHash(Filter[PerceptualHashSettings]):
     """Measures the hash by which near-duplicates are grouped; keeps every photograph."""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "64-bit perceptual hash, for near-duplicates"
     Settings = PerceptualHashSettings
 
     def measure(self, image: DecodedImage) -> Measurement:
         """Return ``phash``: 16 hexadecimal digits, or None for a flat image."""
-        value = perceptual_hash(image.reduced, image.orientation)
+        value = perceptual_hash(image.reduced_to(_REDUCED_SIDE), image.orientation)
         return Measurement({"phash": None if value is None else f"{value:016x}"})
 
     def judge(self, measures: Measures) -> Verdict:
@@ -59,11 +60,13 @@ def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int | None:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    if small.std() < _MIN_DEVIATION:
+    if cv2.meanStdDev(small)[1][0, 0] < _MIN_DEVIATION:
         return None
     shown = np.ascontiguousarray(upright(np.asarray(small, dtype=np.float32), orientation))
     low = np.asarray(cv2.dct(shown))[:_FREQUENCIES, :_FREQUENCIES]
-    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
+    ordered = np.sort(low, axis=None)
+    median = (ordered[ordered.size // 2 - 1] + ordered[ordered.size // 2]) / 2
+    return int.from_bytes(np.packbits(low > median).tobytes(), "big")
 
 
 def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Indices:

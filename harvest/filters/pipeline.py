@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from PIL import Image
 from pydantic import ValidationError
 
 from lightmeter import plugins
@@ -196,14 +195,13 @@ def _inspect(data: bytes, plan: InspectionPlan, result: dict[str, Any]) -> None:
             raise UnreadableImage("too many pixels")
         if decoding_bytes(image) > plan.limits.max_memory_mb * 1_000_000:
             raise UnreadableImage("too much memory")
-        decode(image)
-        result |= {"width": image.width, "height": image.height}
-        result["results"] = _apply_filters(image, orientation, plan.filters)
+        decoded = decode(image, orientation)
+        result |= {"width": decoded.width, "height": decoded.height}
+        result["results"] = _apply_filters(decoded, plan.filters)
 
 
-def _apply_filters(image: Image.Image, orientation: int, filters: tuple[Filter[Any], ...]) -> dict[str, FilterResult]:
+def _apply_filters(image: DecodedImage, filters: tuple[Filter[Any], ...]) -> dict[str, FilterResult]:
     try:
-        decoded = DecodedImage(image, orientation)
-        return {item.name: item.apply(decoded) for item in filters}
+        return {item.name: item.apply(image) for item in filters}
     except MemoryError as error:
         raise UnreadableImage(failure_reason(error)) from error
