@@ -17,10 +17,13 @@ from scrapy.crawler import Crawler
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
+from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
+from twisted.internet.defer import Deferred
 
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
+from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
 from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
@@ -31,11 +34,11 @@ _MAX_WAITING = 1000
 class HostScheduler(BaseScheduler):
     """Holds the requests that must wait, so that those of other hosts pass them.
 
-    A request waits here, and not in the downloader, whose places it would occupy, for
+    Photographs are given to a `PhotoFetcher`, pages to Scrapy's engine. A request waits here for
 
     * its site's robots.txt and tdmrep.json, which are requested once,
     * the end of a pause that its host asked for (``Retry-After``, ``Crawl-delay``),
-    * a free connection to its host,
+    * a free connection to its host, and the delay between two requests to it,
     * the rate limit of its service,
     * memory: the limit on photographs between download and catalogue,
     * the catalogue, if it is locked or unreachable.
@@ -49,7 +52,9 @@ class HostScheduler(BaseScheduler):
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
+        self._concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         self._per_host = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
+        self._delay_s = crawler.settings.getfloat("DOWNLOAD_DELAY")
         self._duplicates = RFPDupeFilter.from_crawler(crawler)
         self._hosts: dict[str, _Host] = {}
         self._turns: deque[str] = deque()  # hosts with waiting requests, the next one first
@@ -58,10 +63,11 @@ class HostScheduler(BaseScheduler):
         self._capacity = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._services = [
-            _Service(limit, limiter, self._wake, self._fail)
+            _Service(limit, limiter, self.wake, self._fail)
             for limit, limiter in crawler.settings["LIGHTMETER_RATE_LIMITERS"]
         ]
         self.site_rules = SiteRulesCache(self._download, SiteRulesOptions.from_settings(crawler.settings))
+        self._photos = PhotoFetcher(crawler, self.enqueue_request, self._request_left, self.wake)
         crawler.signals.connect(self._request_left, signals.request_left_downloader)
 
     @classmethod
@@ -72,17 +78,18 @@ class HostScheduler(BaseScheduler):
     def open(self, spider: Spider) -> None:
         """Do nothing; requests are kept in memory."""
 
-    def close(self, reason: str) -> None:
-        """Stop everything that would wake the engine."""
+    def close(self, reason: str) -> "Deferred[None]":
+        """Stop everything that would wake the engine, and wait for the photographs that are being fetched."""
         self.site_rules.close()
         for service in self._services:
             service.close()
         if self._timer:
             self._timer.cancel()
+        return deferred_from_coro(self._photos.close())
 
     def has_pending_requests(self) -> bool:
-        """Return whether requests are waiting."""
-        return self._waiting > 0
+        """Return whether requests are waiting, or photographs are being fetched."""
+        return self._waiting > 0 or not self._photos.is_idle
 
     def enqueue_request(self, request: Request) -> bool:
         """Add a request; return False for the second request of a page.
@@ -102,17 +109,24 @@ class HostScheduler(BaseScheduler):
         return True
 
     def next_request(self) -> Request | None:
-        """Return a request that may be sent now, of all hosts in turn."""
-        if self._spider.in_flight.paused:  # the engine asks again after some seconds
+        """Begin to fetch the photographs that may be requested now, and return a page's request that may be sent."""
+        while (request := self.take()) and _item(request):
+            self._photos.start(request)
+        return request
+
+    def take(self) -> Request | None:
+        """Return a request that may be sent now, of all hosts in turn; it is no longer waiting."""
+        active = self._active_requests()
+        if active.total() >= self._concurrency or self._spider.in_flight.paused:  # the engine asks again later
             return None
         now = time.monotonic()
-        active = Counter(map(origin_of, self._crawler.engine.downloader.active)) if self._crawler.engine else Counter()
         for _ in range(len(self._turns)):
             origin = self._turns[0]
             self._turns.rotate(-1)
             host = self._hosts[origin]
             if self._host_ready(origin, host, now, active[origin]) and self._request_ready(host.queue[0][2]):
-                return self._take(host)
+                host.not_before = max(host.not_before, now + (self._delay_s if origin else 0.0))
+                return self._remove_first(host)
         self._wake_after_pause(now)
         return None
 
@@ -126,7 +140,19 @@ class HostScheduler(BaseScheduler):
             self._capacity.clear()
             await self._capacity.wait()
 
-    def _take(self, host: "_Host") -> Request:
+    def wake(self) -> None:
+        """Let the engine ask for requests now; Scrapy has no public way, and would do so every five seconds."""
+        engine = self._crawler.engine
+        if engine and engine._slot and not engine._slot.closing:  # noqa: SLF001
+            engine._slot.nextcall.schedule()  # noqa: SLF001
+
+    def _active_requests(self) -> Counter[str]:
+        """Return the number of requests under way by origin, without those for robots.txt, many of which may hang."""
+        active = self._crawler.engine.downloader.active if self._crawler.engine else ()
+        pages = [origin_of(request) for request in active if SITE_FILE not in request.meta]
+        return self._photos.connections + Counter(pages) if pages else self._photos.connections
+
+    def _remove_first(self, host: "_Host") -> Request:
         """Remove the first request of the host that was last in turn."""
         _, _, request = heapq.heappop(host.queue)
         if not host.queue:
@@ -158,10 +184,11 @@ class HostScheduler(BaseScheduler):
 
     def _rules_arrived(self, origin: str) -> None:
         self._pause(origin)
-        self._wake()
+        self.wake()
 
     def _request_left(self, request: Request) -> None:
         self._pause(origin_of(request))
+        self.wake()
 
     def _pause(self, origin: str) -> None:
         """Begin the pause that a site's robots.txt asks for after each request."""
@@ -180,16 +207,10 @@ class HostScheduler(BaseScheduler):
         if self._timer:
             self._timer.cancel()
         pauses = [host.not_before - now for host in self._hosts.values() if host.queue and host.not_before > now]
-        self._timer = asyncio.get_running_loop().call_later(min(pauses), self._wake) if pauses else None
+        self._timer = asyncio.get_running_loop().call_later(min(pauses), self.wake) if pauses else None
 
     def _fail(self, error: Exception) -> None:
         self._spider.fail(error)
-
-    def _wake(self) -> None:
-        """Let the engine ask for requests now; Scrapy has no public way, and would do so every five seconds."""
-        engine = self._crawler.engine
-        if engine and engine._slot and not engine._slot.closing:  # noqa: SLF001
-            engine._slot.nextcall.schedule()  # noqa: SLF001
 
     async def _download(self, request: Request) -> Response:
         if self._crawler.engine is None:
@@ -202,18 +223,15 @@ class HostScheduler(BaseScheduler):
 
 
 class HostDownloader(Downloader):
-    """Scrapy's downloader, with one slot for each scheme, host and port, as the scheduler has one queue for each.
-
-    Requests for robots.txt, many of which may hang, do not occupy its places.
-    """
+    """Scrapy's downloader, with one slot for each scheme, host and port, as the scheduler has one queue for each."""
 
     def get_slot_key(self, request: Request) -> str:
         """Return the slot of a request, which for a redirected one is not that of the first host."""
         return origin_of(request)
 
     def needs_backout(self) -> bool:
-        """Return whether no other request may be sent."""
-        return sum(SITE_FILE not in request.meta for request in self.active) >= self.total_concurrency
+        """Return False: the scheduler limits the requests."""
+        return False
 
 
 @dataclass(slots=True)

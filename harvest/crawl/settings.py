@@ -14,7 +14,6 @@ from lightmeter.harvest.crawl.middlewares import (
     RetryAfterMiddleware,
     SiteRulesMiddleware,
 )
-from lightmeter.harvest.crawl.pipelines import IngestPipeline
 from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
@@ -53,12 +52,8 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "TELNETCONSOLE_ENABLED": False,
         "CONCURRENT_REQUESTS": crawl.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": crawl.per_host,
-        "CONCURRENT_ITEMS": 1,  # a response has one item
         "DOWNLOAD_DELAY": crawl.delay_s,
-        "DOWNLOAD_SLOTS": {"": {"concurrency": crawl.concurrency, "delay": 0.0}},  # files have no host
-        "AUTOTHROTTLE_ENABLED": True,
-        "AUTOTHROTTLE_START_DELAY": crawl.delay_s,
-        "AUTOTHROTTLE_TARGET_CONCURRENCY": crawl.per_host,
+        "DOWNLOAD_DELAY_JITTER": 0.0,
         "DOWNLOAD_TIMEOUT": crawl.timeout_s,
         "DOWNLOAD_MAXSIZE": crawl.max_bytes,
         "DOWNLOAD_WARNSIZE": 0,
@@ -83,7 +78,6 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
             ContentCodingMiddleware: 595,  # before Scrapy's HttpCompressionMiddleware (590) decodes
         },
         "EXTENSIONS": dict.fromkeys(_UNUSED_EXTENSIONS),
-        "ITEM_PIPELINES": {IngestPipeline: 500},
         "TWISTED_DNS_RESOLVER": CachingThreadedResolver if crawl.private_addresses else PublicResolver,
         "LIGHTMETER_RATE_LIMITERS": [(limit, rate_limiter(project, limit)) for limit in SERVICES],
         "LIGHTMETER_MAX_RETRY_AFTER_S": crawl.max_retry_after_s,

@@ -1,11 +1,8 @@
 """The Scrapy spider of a harvest run, its items, and the limit on how many of them are in memory."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import scrapy
 from scrapy import Request
@@ -18,7 +15,7 @@ from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.crawl.opt_outs import page_opt_out
-from lightmeter.harvest.crawl.reasons import failure_reason, is_success, status_reason
+from lightmeter.harvest.crawl.reasons import failure_reason, is_success
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
 from lightmeter.harvest.workers.pool import WorkerPool
 
@@ -26,20 +23,6 @@ if TYPE_CHECKING:
     from lightmeter.harvest.crawl.scheduler import HostScheduler
 
 _CANNOT_STORE = "cannot store"
-_PLACEHOLDER_MAX_BYTES = 4096
-_PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
-    "d835884373f4d6c8f24742ceabe74946",  # imgur: 161 × 81, "The image you are requesting does not exist"
-    "f17b01901c752c1bb04928131d1661af",  # i.redd.it: 130 × 60, "… it was probably deleted"
-}
-_PLACEHOLDER_URLS = {"i.imgur.com/removed.png", "s.yimg.com/pw/images/en-us/photo_unavailable.png"}
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadedPhoto:
-    """The unchanged bytes of a photograph; the item that the pipeline processes."""
-
-    item: RequestItem
-    data: bytes = field(repr=False)
 
 
 class InFlightLimit:
@@ -101,15 +84,13 @@ class HarvestSpider(scrapy.Spider):
         self.writer.on_error = self._fail_from_thread
 
     async def start(self) -> AsyncIterator[Request]:
-        """Yield a request for each item, no faster than the scheduler accepts them, and a website's start pages.
+        """Schedule each item, no faster than the scheduler accepts them, and yield a website's start pages.
 
         If the source fails, the photographs that it yielded before are still downloaded.
         """
         try:
             async for item in self.discovery:
-                for request in self.photo_requests([item]):
-                    yield request
-                await self._scheduler_ready()
+                await self._schedule_photo(item)
             for request in self.discovery.start_pages():
                 for page_request in self._page_requests(request):
                     yield page_request
@@ -131,21 +112,7 @@ class HarvestSpider(scrapy.Spider):
             except Exception as error:  # noqa: BLE001 - URLs of strangers
                 self.finish(FetchOutcome(item, SightingState.FAILED, f"invalid address: {error}"))
                 continue
-            yield request.replace(callback=self.parse_photo, errback=self.on_photo_error)
-
-    def parse_photo(self, response: Response, item: RequestItem) -> Iterator[DownloadedPhoto]:
-        """Yield the downloaded bytes, or record why there are none."""
-        reason = status_reason(response)
-        if reason:
-            self.finish(FetchOutcome(item, *reason))
-        elif is_placeholder(response.url, response.body):
-            self.finish(FetchOutcome(item, SightingState.GONE, "removed placeholder"))
-        else:
-            yield DownloadedPhoto(item, response.body)
-
-    def on_photo_error(self, failure: Failure) -> None:
-        """Record a photograph that could not be downloaded."""
-        self.finish(FetchOutcome(failure.request.cb_kwargs["item"], *failure_reason(failure.value)))  # type: ignore[attr-defined]
+            yield request
 
     async def parse_page(self, response: Response, source: SpiderSource, query: Any) -> AsyncIterator[Request]:
         """Yield requests for the photographs and links of a website's page; what was parsed before an error is kept."""
@@ -234,27 +201,16 @@ class HarvestSpider(scrapy.Spider):
         self._page_problem = self._page_problem or f"{url}: {reason}"
         self.writer.save_items([Unreadable(url, reason)], None)
 
-    async def _scheduler_ready(self) -> None:
-        """Wait until the scheduler accepts requests, so that discovery is never far ahead of the downloads."""
+    async def _schedule_photo(self, item: RequestItem) -> None:
+        """Schedule a photograph, and wait while too many are waiting already."""
         if self.crawler.engine:
-            await cast("HostScheduler", self.crawler.engine.scheduler).wait_for_capacity()
+            scheduler = cast("HostScheduler", self.crawler.engine.scheduler)
+            for request in self.photo_requests([item]):
+                scheduler.enqueue_request(request)
+            scheduler.wake()
+            await scheduler.wait_for_capacity()
 
 
 def error_message(error: BaseException) -> str:
     """Return the message of an error as the reason of a run: a sentence without its period, or the error's name."""
     return str(error).strip().removesuffix(".") or type(error).__name__
-
-
-def is_placeholder(url: str, data: bytes) -> bool:
-    """Return whether a response is the "this image was removed" image of a host, which has status 200.
-
-    Args:
-        url: Final URL, after redirects.
-        data: Response body.
-    """
-    parts = urlsplit(url)
-    if f"{parts.hostname}{parts.path}" in _PLACEHOLDER_URLS:
-        return True
-    if len(data) > _PLACEHOLDER_MAX_BYTES:
-        return False
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() in _PLACEHOLDER_MD5

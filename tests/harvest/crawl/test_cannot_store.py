@@ -4,8 +4,11 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
+from scrapy import Request
+from scrapy.http import Response
 from sqlalchemy import insert
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
@@ -14,8 +17,8 @@ from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingState
 from lightmeter.harvest.catalogue.session import engine_for, transaction
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.crawl.pipelines import IngestPipeline
-from lightmeter.harvest.crawl.spider import DownloadedPhoto, InFlightLimit
+from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
+from lightmeter.harvest.crawl.spider import InFlightLimit
 from lightmeter.harvest.sources.base import Sighting
 from lightmeter.harvest.store import StoreError
 
@@ -76,12 +79,24 @@ def test_full_store_ends_the_crawl_and_leaves_the_photograph_pending(error: Stor
     async def run(*_: object) -> None:
         raise error
 
+    async def download(*_: object) -> Response:
+        return Response(ITEM.media_url, body=b"photograph")
+
     in_flight = InFlightLimit(1)
     in_flight.acquire(ITEM)
     workers = SimpleNamespace(run=run)
     spider: Any = SimpleNamespace(workers=workers, in_flight=in_flight, fail=failures.append, finish=outcomes.append)
-    pipeline = IngestPipeline(spider, SimpleNamespace(run=None))  # type: ignore[arg-type]
-    asyncio.run(pipeline.process_item(DownloadedPhoto(ITEM, b"")))
+    middleware = SimpleNamespace(download_async=download)
+    engine = SimpleNamespace(downloader=SimpleNamespace(middleware=middleware, handlers=MagicMock()))
+    settings = {"LIGHTMETER_INGEST_TASK": SimpleNamespace(run=None)}
+    crawler: Any = SimpleNamespace(spider=spider, engine=engine, settings=settings)
+
+    async def fetch() -> None:
+        fetcher = PhotoFetcher(crawler, lambda _: None, lambda _: None, lambda: None)
+        fetcher.start(Request(ITEM.media_url, cb_kwargs={"item": ITEM}))
+        await fetcher.close()
+
+    asyncio.run(fetch())
     assert failures == [error]
     assert outcomes == []
     assert in_flight.has_capacity

@@ -40,9 +40,13 @@ class MadeUpEngine:
 class Crawl:
     """A scheduler with an engine and a spider."""
 
-    def __init__(self, robots: str = "", in_flight: int = 100, limiters: Any = ()) -> None:
+    def __init__(
+        self, robots: str = "", in_flight: int = 100, limiters: Any = (), concurrency: int = 100, delay_s: float = 0
+    ) -> None:
         settings = {
+            "CONCURRENT_REQUESTS": concurrency,
             "CONCURRENT_REQUESTS_PER_DOMAIN": 2,
+            "DOWNLOAD_DELAY": delay_s,
             "RETRY_TIMES": 0,
             "LIGHTMETER_MAX_RETRY_AFTER_S": 600,
             "LIGHTMETER_MAX_ROBOTS_BYTES": 512_000,
@@ -70,7 +74,7 @@ class Crawl:
     def take(self) -> list[str]:
         """Return the URLs of all requests that may be sent; they become active."""
         urls = []
-        while request := self.scheduler.next_request():
+        while request := self.scheduler.take():
             self.engine.downloader.active.add(request)
             urls.append(request.url)
         return urls
@@ -208,14 +212,32 @@ def test_rate_limit_delays_its_service_only() -> None:
     run(scenario())
 
 
-def test_hanging_robots_txt_leaves_room_in_the_downloader() -> None:
-    downloader = HostDownloader.__new__(HostDownloader)
-    downloader.total_concurrency = 2
-    downloader.active = {Request(f"http://{number}.org/robots.txt", meta={SITE_FILE: 1}) for number in range(50)}
-    downloader.active.add(Request("http://a.org/1"))
-    assert not downloader.needs_backout()
-    downloader.active.add(Request("http://a.org/2"))
-    assert downloader.needs_backout()
+def test_concurrency_is_limited_and_hanging_robots_txt_does_not_count() -> None:
+    async def scenario() -> None:
+        crawl = Crawl(concurrency=2)
+        crawl.engine.downloader.active = {
+            Request(f"http://{number}.org/robots.txt", meta={SITE_FILE: 1}) for number in range(50)
+        }
+        crawl.add("file:///1.jpg", "file:///2.jpg", "file:///3.jpg")
+        assert crawl.take() == ["file:///1.jpg", "file:///2.jpg"]
+        crawl.finish()
+        assert crawl.take() == ["file:///3.jpg"]
+
+    run(scenario())
+
+
+def test_delay_is_between_requests_to_a_host() -> None:
+    async def scenario() -> None:
+        crawl = Crawl(delay_s=0.05)
+        crawl.add("http://a.org/1", "http://a.org/2", "file:///1.jpg", "file:///2.jpg")
+        crawl.take()
+        await crawl.rules("http://a.org")
+        assert crawl.take() == ["http://a.org/1"]
+        crawl.engine.woken.clear()
+        await crawl.engine.woken.wait()  # at the end of the delay
+        assert crawl.take() == ["http://a.org/2"]
+
+    run(scenario())
 
 
 def test_every_site_has_a_slot_of_its_own() -> None:

@@ -28,8 +28,9 @@ from twisted.web._newclient import ParseError, ResponseNeverReceived
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
-from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
-from lightmeter.harvest.crawl.spider import DownloadedPhoto, HarvestSpider
+from lightmeter.harvest.crawl.photo_fetcher import rejection_of
+from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge, failure_reason
+from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
 from lightmeter.settings import Settings
 from tests.support import CommandRunner, Site, encode_image
@@ -74,13 +75,6 @@ def test_request_that_a_component_drops_fails(spider: Any) -> None:
     assert spider.outcomes == [FetchOutcome(ITEM, SightingState.FAILED, "request dropped")]
 
 
-def test_downloaded_bytes_become_an_item(spider: Any) -> None:
-    for status in (200, 203):
-        response = Response(URL, status=status, body=b"bytes")
-        assert list(spider.parse_photo(response, ITEM)) == [DownloadedPhoto(ITEM, b"bytes")]
-    assert spider.outcomes == []
-
-
 @pytest.mark.parametrize(
     ("response", "state", "reason"),
     [
@@ -100,21 +94,21 @@ def test_downloaded_bytes_become_an_item(spider: Any) -> None:
         (Response("https://i.imgur.com/removed.png", body=b"x"), SightingState.GONE, "removed placeholder"),
     ],
 )
-def test_response_without_photo_is_recorded(spider: Any, response: Response, state: SightingState, reason: str) -> None:
-    assert list(spider.parse_photo(response, ITEM)) == []
-    assert spider.outcomes == [FetchOutcome(ITEM, state, reason)]
+def test_response_without_photo_has_a_reason(response: Response, state: SightingState, reason: str) -> None:
+    assert rejection_of(response) == (state, reason)
 
 
 @pytest.mark.parametrize(
     "response",
     [
+        Response(URL, status=200, body=b"photo"),
         Response(URL, status=201, body=b"photo"),
         Response(URL, status=203, body=b"photo"),
         Response(URL, status=206, body=b"photo", headers={"Content-Range": "bytes 0-4/5"}),
     ],
 )
-def test_every_success_is_a_photo(spider: Any, response: Response) -> None:
-    assert list(spider.parse_photo(response, ITEM)) == [DownloadedPhoto(ITEM, b"photo")]
+def test_every_success_is_a_photo(response: Response) -> None:
+    assert rejection_of(response) is None
 
 
 def wrapped(*causes: Exception) -> DownloadFailedError:
@@ -147,11 +141,8 @@ def wrapped(*causes: Exception) -> DownloadFailedError:
         (RuntimeError("odd"), SightingState.FAILED, "unexpected error"),
     ],
 )
-def test_download_error_is_recorded(spider: Any, error: Exception, state: SightingState, reason: str) -> None:
-    failure = Failure(error)
-    (failure.request,) = spider.photo_requests([ITEM])  # type: ignore[attr-defined]
-    spider.on_photo_error(failure)
-    assert spider.outcomes == [FetchOutcome(ITEM, state, reason)]
+def test_download_error_has_a_reason(error: Exception, state: SightingState, reason: str) -> None:
+    assert failure_reason(error) == (state, reason)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("praw")
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.harvest.crawl.spider import is_placeholder
+from lightmeter.harvest.crawl.photo_fetcher import is_placeholder
 from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.reddit.posts import post_to_items, title_tags
@@ -296,7 +296,7 @@ def test_placeholders_are_recognised_by_url_and_bytes(monkeypatch: pytest.Monkey
     assert is_placeholder("https://i.imgur.com/removed.png", b"image")
     assert not is_placeholder("https://i.imgur.com/abc.png", b"image")
     md5 = hashlib.md5(b"image", usedforsecurity=False).hexdigest()
-    monkeypatch.setattr("lightmeter.harvest.crawl.spider._PLACEHOLDER_MD5", {md5})
+    monkeypatch.setattr("lightmeter.harvest.crawl.photo_fetcher._PLACEHOLDER_MD5", {md5})
     assert is_placeholder("https://i.imgur.com/abc.png", b"image")
 
 
