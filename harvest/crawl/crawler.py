@@ -109,6 +109,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
             writer=writer,
             workers=workers,
             in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count, writer.available.is_set),
+            max_page_depth=settings.crawl.max_page_depth,
         )
         with _progress_display(writer, plan.total):
             process.start()

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _BATCH_SIZE = 64
 _BATCH_AGE_S = 0.5
+
+T = TypeVar("T")
 
 
 class SourceFailed(Exception):
@@ -72,7 +74,7 @@ class Discovery:
             last = False
             while not (last or self.limit_reached):
                 size = _BATCH_SIZE if self._remaining is None else min(_BATCH_SIZE, self._remaining)
-                batch = await _in_daemon_thread(partial(feed.next_batch, size))
+                batch = await in_daemon_thread(partial(feed.next_batch, size))
                 for request in await self.save(batch.items, batch.cursor):
                     yield request
                 if batch.error is not None:
@@ -219,8 +221,9 @@ def _is_json(cursor: object) -> bool:
         return False
 
 
-def _in_daemon_thread(function: Callable[[], _Batch]) -> "asyncio.Future[_Batch]":
-    future: Future[_Batch] = Future()
+def in_daemon_thread(function: Callable[[], T], name: str = "discovery-batch") -> "asyncio.Future[T]":
+    """Call a function in a thread that does not delay the exit of the process, as those of `asyncio.to_thread` do."""
+    future: Future[T] = Future()
 
     def run() -> None:
         if future.set_running_or_notify_cancel():
@@ -229,5 +232,5 @@ def _in_daemon_thread(function: Callable[[], _Batch]) -> "asyncio.Future[_Batch]
             except BaseException as error:  # noqa: BLE001 - raised where the batch is awaited
                 future.set_exception(error)
 
-    threading.Thread(target=run, name="discovery-batch", daemon=True).start()
+    threading.Thread(target=run, name=name, daemon=True).start()
     return asyncio.wrap_future(future)

@@ -1,22 +1,28 @@
 """Scrapy downloader middlewares: rules of sites, opt-outs, busy hosts and encoded responses."""
 
+import asyncio
 import zlib
+from contextlib import suppress
 from typing import cast
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.exceptions import IgnoreRequest, StopDownload
 from scrapy.http import Response
+from scrapy.utils.asyncio import run_in_thread
 
-from lightmeter.harvest.crawl.opt_outs import header_opt_out
+from lightmeter.harvest.crawl.pages import header_opt_out
+from lightmeter.harvest.crawl.reasons import DownloadError
 from lightmeter.harvest.crawl.scheduler import HostScheduler
 from lightmeter.harvest.crawl.site_rules import SITE_FILE, origin_of
 from lightmeter.harvest.sources.rate_limit import retry_after
+from lightmeter.limits import MAX_CONTENT_CODINGS
 
 _BUSY = {429, 503}
 _MAX_BUSY_RETRIES = 10
 _FIRST_PAUSE_S = 1.0
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_GZIP_OR_ZLIB, _RAW = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 class SiteRulesMiddleware:
@@ -93,28 +99,30 @@ class RetryAfterMiddleware:
         return response
 
 
-class ContentCodingMiddleware:
-    """Prepare the content coding of a response for Scrapy, which decodes it (RFC 9110, section 8.4).
+class ContentCodingMiddleware(HttpCompressionMiddleware):
+    """Decode the content coding of a response, in a thread (RFC 9110, section 8.4).
 
-    ``identity`` is no coding, and a coding that the bytes do not have is ignored. Of a robots.txt only the first bytes
-    are received and decoded.
+    ``identity`` is no coding, and a coding that the bytes do not have is ignored. The decoded body may be as long as
+    the response itself, by its kind. Of a robots.txt only the first bytes are received and decoded.
 
     Args:
-        max_page_bytes: Longest decoded page.
+        crawler: Its settings have the limits.
     """
 
-    def __init__(self, max_page_bytes: int) -> None:
-        self._max_page_bytes = max_page_bytes
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler=crawler)
+        self._decoding = asyncio.Lock()  # one at a time, as each may take the memory of the largest file
+        self._max_page_bytes = crawler.settings.getint("LIGHTMETER_MAX_PAGE_BYTES")
+        crawler.signals.connect(self.bytes_received, signals.bytes_received)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "ContentCodingMiddleware":
-        """Read the longest page from the settings."""
-        middleware = cls(crawler.settings.getint("LIGHTMETER_MAX_PAGE_BYTES"))
-        crawler.signals.connect(middleware.bytes_received, signals.bytes_received)
-        return middleware
+        """Read the limits from the settings."""
+        return cls(crawler)
 
-    def process_request(self, request: Request) -> None:
+    def process_request(self, request: Request) -> None:  # type: ignore[override]
         """Limit the size of everything that is not a photograph."""
+        super().process_request(request)
         if "item" not in request.cb_kwargs:
             request.meta["download_maxsize"] = 0 if SITE_FILE in request.meta else self._max_page_bytes
 
@@ -129,32 +137,73 @@ class ContentCodingMiddleware:
             if received >= request.meta[SITE_FILE]:
                 raise StopDownload(fail=False)
 
-    def process_response(self, request: Request, response: Response) -> Response:
-        """Correct the header ``Content-Encoding``."""
+    async def process_response(self, request: Request, response: Response) -> Response:  # type: ignore[override]
+        """Return the response with its decoded body.
+
+        Raises:
+            DownloadError: The body cannot be decoded, or is too long.
+        """
+        if "Content-Encoding" in response.headers or SITE_FILE in request.meta:
+            response = self._corrected(request, response)
+        if "Content-Encoding" not in response.headers:
+            return response
+        async with self._decoding:
+            decoded = await run_in_thread(self._decoded, request, response)
+        if isinstance(decoded, str):
+            raise DownloadError(decoded)
+        return decoded
+
+    @staticmethod
+    def _decode(body: bytes, encoding: bytes, max_size: int) -> bytes:
+        """Decode one coding; of deflate, Scrapy copies what remains for each part that it decodes."""
+        if encoding != b"deflate":
+            return HttpCompressionMiddleware._decode(body, encoding, max_size)  # noqa: SLF001
+        try:
+            decoded = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, max_size + 1)
+        except zlib.error:  # some servers send no zlib header
+            decoded = zlib.decompressobj(_RAW).decompress(body, max_size + 1)
+        if len(decoded) > max_size:
+            raise IgnoreRequest
+        return decoded
+
+    def _decoded(self, request: Request, response: Response) -> Response | str:
+        """Return the response with its decoded body, or why there is none.
+
+        An exception would keep what was decoded in memory, in the local variables of the decoder.
+        """
+        try:
+            return cast("Response", super().process_response(request, response))
+        except IgnoreRequest:
+            return "too many bytes"
+        except Exception:  # noqa: BLE001 - each decoder has errors of its own
+            return "invalid content coding"
+
+    def _corrected(self, request: Request, response: Response) -> Response:
+        """Return a response whose header ``Content-Encoding`` names the codings of its bytes.
+
+        Raises:
+            DownloadError: It names more of them than anybody uses.
+        """
         codings = ",".join(value.decode("latin-1") for value in response.headers.getlist("Content-Encoding")).lower()
         names = [name for coding in codings.split(",") if (name := coding.strip()) not in {"", "identity"}]
         body = response.body
         if SITE_FILE in request.meta:
             request.meta["download_maxsize"] = self._max_page_bytes
             if names in (["gzip"], ["x-gzip"], ["deflate"]):
-                names, body = [], _decoded_start(body, request.meta[SITE_FILE])
+                with suppress(zlib.error):  # it is not compressed
+                    body = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, request.meta[SITE_FILE])
+                names = []
         if names[-1:] in (["gzip"], ["x-gzip"]) and not body.startswith(b"\x1f\x8b"):
             names.pop()
+        if len(names) > MAX_CONTENT_CODINGS:
+            raise DownloadError("invalid content coding")
         headers = response.headers.copy()
         headers.pop("Content-Encoding", None)
         if names:
             headers["Content-Encoding"] = ", ".join(names)
-        return response.replace(body=body, headers=headers) if codings else response
+        return response.replace(body=body, headers=headers)
 
 
 def scheduler_of(crawler: Crawler) -> HostScheduler:
     """Return the scheduler of a crawler that runs."""
     return cast("HostScheduler", crawler.engine and crawler.engine.scheduler)
-
-
-def _decoded_start(body: bytes, size: int) -> bytes:
-    """Return the first bytes of a compressed body, or the body if it is not compressed."""
-    try:
-        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, size)
-    except zlib.error:
-        return body

@@ -1,7 +1,6 @@
 """Reasons for photographs and pages that could not be downloaded: sentences of a closed list."""
 
 import logging
-import zlib
 from collections.abc import Iterator
 
 from OpenSSL import SSL
@@ -51,16 +50,12 @@ _REASONS: dict[str, tuple[type[BaseException], ...]] = {  # the first that match
     "TLS error": (SSL.Error,),
     "unsupported address": (UnsupportedURLSchemeError,),
     "refused by the proxy": (TunnelError,),
-    "invalid answer": (ParseError, zlib.error, EOFError),
+    "invalid answer": (ParseError,),
     "connection lost": (ResponseDataLossError, ConnectionClosed, DownloadFailedError, ConnectionError),
-    "host unreachable": (ConnectError,),
+    "host unreachable": (ConnectError, OSError),
     "invalid address": (RequestGenerationFailed, ValueError),
-    "invalid content coding": (OSError,),  # of gzip
 }
-_IGNORED = {  # by Scrapy's own middlewares
-    "max redirections reached": TOO_MANY_REDIRECTS,
-    "Ignored response": "too many bytes",  # after decompression
-}
+_IGNORED = {"max redirections reached": TOO_MANY_REDIRECTS}  # by Scrapy's own middlewares
 
 
 def failure_reason(error: BaseException | None) -> tuple[SightingState, str]:

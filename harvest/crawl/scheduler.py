@@ -14,7 +14,6 @@ from scrapy import Request, Spider, signals
 from scrapy.core.downloader import Downloader
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
-from scrapy.dupefilters import RFPDupeFilter
 from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.defer import deferred_from_coro
@@ -55,7 +54,8 @@ class HostScheduler(BaseScheduler):
         self._concurrency = crawler.settings.getint("CONCURRENT_REQUESTS")
         self._per_host = crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN")
         self._delay_s = crawler.settings.getfloat("DOWNLOAD_DELAY")
-        self._duplicates = RFPDupeFilter.from_crawler(crawler)
+        self._max_pages = crawler.settings.getint("LIGHTMETER_MAX_PAGES")
+        self._pages: set[bytes] = set()  # fingerprints
         self._hosts: dict[str, _Host] = {}
         self._turns: deque[str] = deque()  # hosts with waiting requests, the next one first
         self._numbers = itertools.count()
@@ -92,11 +92,11 @@ class HostScheduler(BaseScheduler):
         return self._waiting > 0 or not self._photos.is_idle
 
     def enqueue_request(self, request: Request) -> bool:
-        """Add a request; return False for the second request of a page.
+        """Add a request; return False for the second request of a page, and for one page too many.
 
         A photograph that is retried or redirected is not in memory while it waits.
         """
-        if not request.dont_filter and self._duplicates.request_seen(request):
+        if not request.dont_filter and not self._is_new_page(request):
             return False
         if item := _item(request):
             self._spider.in_flight.release(item)
@@ -151,6 +151,18 @@ class HostScheduler(BaseScheduler):
         active = self._crawler.engine.downloader.active if self._crawler.engine else ()
         pages = [origin_of(request) for request in active if SITE_FILE not in request.meta]
         return self._photos.connections + Counter(pages) if pages else self._photos.connections
+
+    def _is_new_page(self, request: Request) -> bool:
+        if self._crawler.request_fingerprinter is None:
+            raise RuntimeError("the crawl has not started")
+        fingerprint = self._crawler.request_fingerprinter.fingerprint(request)
+        if fingerprint in self._pages:
+            return False
+        if len(self._pages) >= self._max_pages:
+            self._spider.report_limit(request.url, f"more than {self._max_pages:,} pages ([crawl] max_pages)")
+            return False
+        self._pages.add(fingerprint)
+        return True
 
     def _remove_first(self, host: "_Host") -> Request:
         """Remove the first request of the host that was last in turn."""

@@ -20,13 +20,17 @@ from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
 from lightmeter.harvest.store import PhotoStore
+from lightmeter.limits import MAX_REDIRECTS
 from lightmeter.project import Project
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]
-# Disabled, because they import aiohttp and requests, which takes half a second.
+# Disabled: these import aiohttp and requests, which takes half a second; ContentCodingMiddleware replaces the last.
 _UNUSED_EXTENSIONS = ["scrapy.extensions.remote_control.RemoteControl"]
-_UNUSED_MIDDLEWARES = ["scrapy.downloadermiddlewares.cookies.CookiesMiddleware"]
+_UNUSED_MIDDLEWARES = [
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware",
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware",
+]
 
 
 def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "DOWNLOAD_TIMEOUT": crawl.timeout_s,
         "DOWNLOAD_MAXSIZE": crawl.max_bytes,
         "DOWNLOAD_WARNSIZE": 0,
-        "REDIRECT_MAX_TIMES": 5,
+        "REDIRECT_MAX_TIMES": MAX_REDIRECTS,
         "RETRY_TIMES": crawl.attempts - 1,
         "RETRY_HTTP_CODES": _RETRIED_STATUS,
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 64 * _MEBIBYTE,
@@ -75,7 +79,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
             SiteRulesMiddleware: 100,
             RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), which its notes are for
             OptOutMiddleware: 556,
-            ContentCodingMiddleware: 595,  # before Scrapy's HttpCompressionMiddleware (590) decodes
+            ContentCodingMiddleware: 590,
         },
         "EXTENSIONS": dict.fromkeys(_UNUSED_EXTENSIONS),
         "TWISTED_DNS_RESOLVER": CachingThreadedResolver if crawl.private_addresses else PublicResolver,
@@ -84,6 +88,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "LIGHTMETER_PRIVATE_ADDRESSES": crawl.private_addresses,
         "LIGHTMETER_PRIVATE_HOSTS": set(),
         "LIGHTMETER_MAX_PAGE_BYTES": crawl.max_page_bytes,
+        "LIGHTMETER_MAX_PAGES": crawl.max_pages,
         "LIGHTMETER_MAX_ROBOTS_BYTES": crawl.max_robots_bytes,
         "LIGHTMETER_MAX_HEADER_BYTES": crawl.max_header_bytes,
         "LIGHTMETER_READERS": readers,

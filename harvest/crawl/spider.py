@@ -14,10 +14,11 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
-from lightmeter.harvest.crawl.opt_outs import page_opt_out
+from lightmeter.harvest.crawl.pages import ParsedPage, parse_page
 from lightmeter.harvest.crawl.reasons import failure_reason, is_success
-from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
+from lightmeter.harvest.sources.base import SpiderSource, Unreadable
 from lightmeter.harvest.workers.pool import WorkerPool
+from lightmeter.limits import MAX_SLOW_PAGES
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.scheduler import HostScheduler
@@ -64,6 +65,7 @@ class HarvestSpider(scrapy.Spider):
         writer: Writes outcomes to the catalogue.
         workers: Process pool for inspection.
         in_flight: Limits the number of photographs in memory.
+        max_page_depth: Maximum number of links between a start page and a page.
 
     Attributes:
         result: Final state of the run and the reason if it did not finish.
@@ -73,11 +75,20 @@ class HarvestSpider(scrapy.Spider):
     result: tuple[RunState, str | None] = (RunState.STOPPED, "interrupted")
 
     def __init__(
-        self, discovery: Discovery, writer: CatalogueWriter, workers: WorkerPool, in_flight: InFlightLimit
+        self,
+        discovery: Discovery,
+        writer: CatalogueWriter,
+        workers: WorkerPool,
+        in_flight: InFlightLimit,
+        max_page_depth: int,
     ) -> None:
         super().__init__()
         self.discovery, self.writer, self.workers, self.in_flight = discovery, writer, workers, in_flight
+        self._max_page_depth = max_page_depth
         self._open: dict[int, RequestItem] = {}
+        self._limits: set[str] = set()
+        self._slow_pages = 0
+        self._parsing = asyncio.Lock()  # sources need not be safe for threads
         self._source_problem: str | None = None
         self._page_problem: str | None = None
         self._cannot_store: str | None = None
@@ -119,38 +130,43 @@ class HarvestSpider(scrapy.Spider):
         if not is_success(response):
             self._record_page_problem(response.url, f"HTTP {response.status}")
             return
-        opt_out = page_opt_out(response)
-        items: list[Sighting | Unreadable] = []
-        for result in self._parsed(response, source, query):
-            if not isinstance(result, Request):
-                items.append(result)
-            elif opt_out.follow and not self.discovery.limit_reached:
-                for request in self._page_requests(result):
-                    yield request
+        async with self._parsing:
+            if self._slow_pages >= MAX_SLOW_PAGES:
+                self._record_page_problem(response.url, f"not parsed, as parsing {MAX_SLOW_PAGES} pages took too long")
+                return
+            page = await parse_page(response, source, query, lambda: not self.crawler.crawling)
+            self._slow_pages += page.abandoned
+        if page.problem:
+            self._record_page_problem(response.url, page.problem)
+        for request in self._linked_pages(page, response):
+            yield request
         try:
-            requests = await self.discovery.save(items)
+            requests = await self.discovery.save(page.items)
         except Exception as error:  # noqa: BLE001 - of the catalogue
             self.fail(error)
             return
-        if opt_out.reason:
+        if page.opt_out.reason:
             for item in requests:
-                self.finish(FetchOutcome(item, SightingState.REFUSED, opt_out.reason))
+                self.finish(FetchOutcome(item, SightingState.REFUSED, page.opt_out.reason))
         else:
             for request in self.photo_requests(requests):
                 yield request
-
-    def _parsed(self, response: Response, source: SpiderSource, query: Any) -> Iterator[Any]:
-        """Yield what a source makes of a page, until it fails."""
-        try:
-            yield from source.parse(response, query)
-        except Exception as error:
-            self.logger.exception("%s cannot be parsed", response.url)
-            self._record_page_problem(response.url, f"cannot be parsed ({type(error).__name__}: {error})")
 
     def on_page_error(self, failure: Failure) -> None:
         """Record a page that could not be downloaded; the run continues with the others."""
         _, reason = failure_reason(failure.value)
         self._record_page_problem(failure.request.url, reason)  # type: ignore[attr-defined]
+
+    def report_limit(self, url: str, reason: str) -> None:
+        """Record that a limit of the run is reached, once.
+
+        Args:
+            url: First page beyond it.
+            reason: The limit.
+        """
+        if reason not in self._limits:
+            self._limits.add(reason)
+            self._record_page_problem(url, reason)
 
     def finish(self, outcome: FetchOutcome) -> None:
         """Record the outcome of an item and free its in-flight slot."""
@@ -179,6 +195,17 @@ class HarvestSpider(scrapy.Spider):
             nothing = self._page_problem and not self.writer.counts
             state = RunState.FAILED if self._source_problem or nothing else RunState.FINISHED
             self.result = state, self._source_problem or self._page_problem
+
+    def _linked_pages(self, page: ParsedPage, response: Response) -> Iterator[Request]:
+        """Yield requests for the pages that a page links to, unless it opts out or a limit is reached."""
+        if not page.links or not page.opt_out.follow or self.discovery.limit_reached:
+            return
+        if response.meta.get("depth", 0) >= self._max_page_depth:
+            limit = f"more than {self._max_page_depth:,} links from a start page ([crawl] max_page_depth)"
+            self.report_limit(page.links[0].url, limit)
+            return
+        for link in page.links:
+            yield from self._page_requests(link)
 
     def _page_requests(self, request: Request) -> Iterator[Request]:
         """Yield the request of a page, with credentials in a header instead of the URL."""

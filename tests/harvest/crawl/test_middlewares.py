@@ -2,10 +2,12 @@
 
 import asyncio
 import gzip
+import sys
 import zlib
 from types import SimpleNamespace
 from typing import Any
 
+import brotli
 import pytest
 from scrapy import Request
 from scrapy.exceptions import CannotResolveHostError, IgnoreRequest, NotConfigured, StopDownload
@@ -24,8 +26,14 @@ from lightmeter.harvest.crawl.middlewares import (
     RetryAfterMiddleware,
     SiteRulesMiddleware,
 )
+from lightmeter.harvest.crawl.reasons import DownloadError
 from lightmeter.harvest.crawl.robots import RobotsRules
 from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 URL = "https://example.org/1.jpg"
 PHOTO = Request(URL, cb_kwargs={"item": RequestItem(1, URL)})
@@ -34,11 +42,16 @@ PHOTO = Request(URL, cb_kwargs={"item": RequestItem(1, URL)})
 def crawler(scheduler: object = None, **settings: object) -> Any:
     """Return the part of a crawler that middlewares use."""
     signals = SimpleNamespace(connect=lambda *_: None)
-    return SimpleNamespace(settings=Settings(settings), signals=signals, engine=SimpleNamespace(scheduler=scheduler))
+    engine = SimpleNamespace(scheduler=scheduler)
+    return SimpleNamespace(settings=Settings(settings), signals=signals, engine=engine, stats=None)
 
 
 def response(status: int = 200, body: bytes = b"", **headers: str) -> Response:
     return Response(URL, status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+
+
+def decode(middleware: ContentCodingMiddleware, request: Request, reply: Response) -> Response:
+    return asyncio.run(middleware.process_response(request, reply))
 
 
 class TestSiteRules:
@@ -128,25 +141,54 @@ class TestContentCoding:
 
     @pytest.fixture
     def middleware(self) -> ContentCodingMiddleware:
-        return ContentCodingMiddleware.from_crawler(crawler(LIGHTMETER_MAX_PAGE_BYTES=1000))
+        settings = {"LIGHTMETER_MAX_PAGE_BYTES": 1000, "DOWNLOAD_MAXSIZE": 100_000, "DOWNLOAD_WARNSIZE": 0}
+        return ContentCodingMiddleware.from_crawler(crawler(**settings))
 
     @pytest.mark.parametrize(
-        ("coding", "body", "corrected"),
+        ("coding", "body"),
         [
-            ("identity", b"photo", None),
-            ("", b"photo", None),
-            ("GZIP", gzip.compress(b"photo", mtime=0), b"gzip"),
-            ("gzip, identity", gzip.compress(b"photo", mtime=0), b"gzip"),
-            ("x-gzip", b"photo", None),  # the bytes are not compressed
-            ("br", b"photo", b"br"),
+            ("identity", b"photo"),
+            (" ", b"photo"),
+            ("GZIP", gzip.compress(b"photo")),
+            ("gzip, identity", gzip.compress(b"photo")),
+            ("x-gzip", b"photo"),  # the bytes are not compressed
+            ("deflate, gzip", gzip.compress(zlib.compress(b"photo"))),
+            ("br", brotli.compress(b"photo")),
+            ("zstd", zstd.compress(b"photo")),
         ],
     )
-    def test_header_names_the_codings_of_the_bytes(
-        self, middleware: ContentCodingMiddleware, coding: str, body: bytes, corrected: bytes | None
+    def test_photo_is_decoded(self, middleware: ContentCodingMiddleware, coding: str, body: bytes) -> None:
+        reply = decode(middleware, PHOTO, response(body=body, Content_Encoding=coding))
+        assert (reply.body, "Content-Encoding" in reply.headers) == (b"photo", False)
+
+    @pytest.mark.parametrize(
+        ("coding", "compress"),
+        [("gzip", gzip.compress), ("deflate", zlib.compress), ("br", brotli.compress), ("zstd", zstd.compress)],
+    )
+    def test_decoded_photo_and_page_are_limited(
+        self, middleware: ContentCodingMiddleware, coding: str, compress: Any
     ) -> None:
-        reply = middleware.process_response(PHOTO, response(body=body, Content_Encoding=coding))
-        assert reply.headers.get("Content-Encoding") in (corrected, coding.encode() if coding == "" else corrected)
-        assert reply.body == body
+        page = Request(URL)
+        middleware.process_request(page)
+        for request, limit in [(PHOTO, 100_000), (page, 1000)]:
+            largest = response(body=compress(bytes(limit)), Content_Encoding=coding)
+            assert len(decode(middleware, request, largest).body) == limit
+            with pytest.raises(DownloadError, match="too many bytes"):
+                decode(middleware, request, response(body=compress(bytes(limit + 1)), Content_Encoding=coding))
+
+    @pytest.mark.parametrize(
+        ("coding", "body"),
+        [
+            ("br", b"photo"),
+            ("zstd", b"photo"),
+            ("deflate", b"photo"),
+            ("gzip", b"\x1f\x8bphoto"),
+            ("br," * 9, b"photo"),
+        ],
+    )
+    def test_damaged_coding_is_a_reason(self, middleware: ContentCodingMiddleware, coding: str, body: bytes) -> None:
+        with pytest.raises(DownloadError, match="invalid content coding"):
+            decode(middleware, PHOTO, response(body=body, Content_Encoding=coding))
 
     def test_page_is_limited_and_a_photo_has_its_own_limit(self, middleware: ContentCodingMiddleware) -> None:
         page = Request(URL)
@@ -162,7 +204,7 @@ class TestContentCoding:
         assert request.meta["download_maxsize"] == 0
         coding = "gzip" if compress is gzip.compress else "deflate"
         packed = response(body=compress(b"a" * 10_000_000), Content_Encoding=coding)
-        reply = middleware.process_response(request, packed)
+        reply = decode(middleware, request, packed)
         assert reply.body == b"a" * 100
         assert "Content-Encoding" not in reply.headers
         assert request.meta["download_maxsize"] == 1000

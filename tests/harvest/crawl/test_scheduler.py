@@ -41,7 +41,13 @@ class Crawl:
     """A scheduler with an engine and a spider."""
 
     def __init__(
-        self, robots: str = "", in_flight: int = 100, limiters: Any = (), concurrency: int = 100, delay_s: float = 0
+        self,
+        robots: str = "",
+        in_flight: int = 100,
+        limiters: Any = (),
+        concurrency: int = 100,
+        delay_s: float = 0,
+        max_pages: int = 100,
     ) -> None:
         settings = {
             "CONCURRENT_REQUESTS": concurrency,
@@ -51,12 +57,17 @@ class Crawl:
             "LIGHTMETER_MAX_RETRY_AFTER_S": 600,
             "LIGHTMETER_MAX_ROBOTS_BYTES": 512_000,
             "LIGHTMETER_RATE_LIMITERS": limiters,
+            "LIGHTMETER_MAX_PAGES": max_pages,
         }
         self.engine, self.in_flight = MadeUpEngine(robots), InFlightLimit(in_flight)
-        spider = SimpleNamespace(in_flight=self.in_flight)
-        signals = SimpleNamespace(connect=self._connect)
+        self.reported: list[tuple[str, str]] = []
+        report = lambda url, reason: self.reported.append((url, reason))  # noqa: E731
         crawler: Any = SimpleNamespace(
-            settings=Settings(settings), engine=self.engine, spider=spider, signals=signals, request_fingerprinter=None
+            settings=Settings(settings),
+            engine=self.engine,
+            spider=SimpleNamespace(in_flight=self.in_flight, report_limit=report),
+            signals=SimpleNamespace(connect=self._connect),
+            request_fingerprinter=SimpleNamespace(fingerprint=lambda request: request.url.encode()),
         )
         self.scheduler = HostScheduler(crawler)
 
@@ -113,6 +124,17 @@ def test_all_requests_of_a_host_wait_for_its_rules() -> None:
         assert crawl.take() == ["http://a.org/2", "http://a.org/3"]
         assert crawl.scheduler.has_pending_requests()
         crawl.scheduler.close("finished")
+
+    run(scenario())
+
+
+def test_pages_of_a_run_are_limited() -> None:
+    async def scenario() -> None:
+        crawl = Crawl(max_pages=2)
+        pages = [Request(f"http://a.org/{number}") for number in (1, 2, 1, 3, 2)]
+        assert [crawl.scheduler.enqueue_request(page) for page in pages] == [True, True, False, False, False]
+        crawl.add_photos("http://a.org/4")
+        assert crawl.reported == [("http://a.org/3", "more than 2 pages ([crawl] max_pages)")]
 
     run(scenario())
 

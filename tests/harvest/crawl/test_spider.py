@@ -3,9 +3,9 @@
 import asyncio
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
-from gzip import BadGzipFile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from PIL import Image
+from scrapy import Request
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -28,6 +29,8 @@ from twisted.web._newclient import ParseError, ResponseNeverReceived
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
+from lightmeter.harvest.crawl import pages
+from lightmeter.harvest.crawl import spider as spider_module
 from lightmeter.harvest.crawl.photo_fetcher import rejection_of
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge, failure_reason
 from lightmeter.harvest.crawl.spider import HarvestSpider
@@ -46,8 +49,9 @@ def spider() -> Any:
     unreadable: list[Unreadable] = []
     writer: Any = SimpleNamespace(save_outcome=outcomes.append, counts={}, save_items=lambda i, _: unreadable.extend(i))
     in_flight: Any = SimpleNamespace(release=lambda _: None)
-    spider: Any = HarvestSpider(None, writer, None, in_flight)  # type: ignore[arg-type]
+    spider: Any = HarvestSpider(None, writer, None, in_flight, 3)  # type: ignore[arg-type]
     spider.outcomes, spider.unreadable = outcomes, unreadable
+    spider.crawler = SimpleNamespace(crawling=True)
     return spider
 
 
@@ -124,14 +128,13 @@ def wrapped(*causes: Exception) -> DownloadFailedError:
         (IgnoreRequest("robots.txt"), SightingState.REFUSED, "robots.txt"),
         (IgnoreRequest("opt-out: TDM-Reservation"), SightingState.REFUSED, "opt-out: TDM-Reservation"),
         (IgnoreRequest("max redirections reached"), SightingState.FAILED, "too many redirects"),
-        (IgnoreRequest("Ignored response <200 https://…> because its body"), SightingState.FAILED, "too many bytes"),
         (DownloadTimeoutError(), SightingState.FAILED, "timed out"),
         (DownloadError("too many bytes: 9"), SightingState.FAILED, "too many bytes: 9"),
         (DownloadCancelledError(), SightingState.FAILED, "too many bytes"),
         (ResponseDataLossError(), SightingState.FAILED, "connection lost"),
         (CannotResolveHostError(), SightingState.FAILED, "host not found"),
         (ConnectError(), SightingState.FAILED, "host unreachable"),
-        (BadGzipFile(), SightingState.FAILED, "invalid content coding"),
+        (OSError(), SightingState.FAILED, "host unreachable"),
         (wrapped(ConnectionDone()), SightingState.FAILED, "connection lost"),
         (wrapped(ConnectionDone(), HeadersTooLarge()), SightingState.FAILED, "too many bytes of headers"),
         (wrapped(ParseError("wrong", b"data")), SightingState.FAILED, "invalid answer"),
@@ -154,26 +157,83 @@ def test_close_reason_sets_result(spider: Any, reason: str, state: RunState) -> 
     assert spider.result[0] == state
 
 
-def test_page_that_cannot_be_parsed_keeps_what_it_yielded(spider: Any) -> None:
-    class Broken(SpiderSource):
-        def parse(self, response: Response, query: Any) -> Iterator[Any]:
-            yield Sighting(source_id="1", media_url=URL)
-            raise KeyError("figure")
+class MadeUpSite(SpiderSource):
+    """A source whose pages have a photograph, then what a test puts there."""
 
+    content: Callable[[], Iterable[Any]]
+
+    def parse(self, response: Response, query: Any) -> Iterator[Any]:
+        yield Sighting(source_id="1", media_url=URL)
+        yield from self.content()
+
+
+@pytest.fixture
+def parse_page(spider: Any) -> Callable[..., tuple[list[str], int]]:
+    """Return the URLs that the spider requests after a page, and the number of photographs that are saved."""
     saved: list[Any] = []
 
     async def save(items: list[Any]) -> list[RequestItem]:
         saved.extend(items)
         return [ITEM]
 
-    async def parse() -> list[str]:
-        response = Response("https://example.org/")
-        return [request.url async for request in spider.parse_page(response, Broken(Settings()), None)]
+    spider.discovery = SimpleNamespace(save=save, limit_reached=False, source=None, query=None)
 
-    spider.discovery = SimpleNamespace(save=save, limit_reached=False)
-    assert asyncio.run(parse()) == [URL]
-    assert [item.source_id for item in saved] == ["1"]
+    def parse(content: Callable[[], Iterable[Any]], depth: int = 0) -> tuple[list[str], int]:
+        source = MadeUpSite(Settings())
+        source.content = content
+
+        async def requests() -> list[str]:
+            response = Response("https://example.org/", request=Request("https://example.org/", meta={"depth": depth}))
+            return [request.url async for request in spider.parse_page(response, source, None)]
+
+        return asyncio.run(requests()), len(saved)
+
+    return parse
+
+
+def test_page_that_cannot_be_parsed_keeps_what_it_yielded(spider: Any, parse_page: Any) -> None:
+    def broken() -> Iterator[Any]:
+        raise KeyError("figure")
+
+    assert parse_page(broken) == ([URL], 1)
     assert [(item.location, "figure" in item.reason) for item in spider.unreadable] == [("https://example.org/", True)]
+
+
+def test_page_that_takes_too_long_keeps_what_it_yielded(
+    spider: Any, parse_page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE_PARSING_S", 0.1)
+    monkeypatch.setattr(spider_module, "MAX_SLOW_PAGES", 1)
+    ended = threading.Event()
+    assert parse_page(lambda: [ended.wait(30)]) == ([URL], 1)
+    assert parse_page(list) == ([], 1)
+    ended.set()
+    reasons = [item.reason for item in spider.unreadable]
+    assert reasons == ["parsing took longer than 0 s", "not parsed, as parsing 1 pages took too long"]
+
+
+def test_parsing_of_a_page_ends_with_the_crawl(spider: Any, parse_page: Any) -> None:
+    spider.crawler.crawling = False
+    ended = threading.Event()
+    assert parse_page(lambda: [ended.wait(30)])[0] == [URL]
+    ended.set()
+
+
+def test_items_of_a_page_are_limited(spider: Any, parse_page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "MAX_PAGE_ITEMS", 3)
+    links = [Request(f"https://example.org/{number}") for number in range(5)]
+    assert parse_page(lambda: iter(links)) == ([links[0].url, links[1].url, URL], 1)
+    assert [item.reason for item in spider.unreadable] == ["more than 3 photographs and links"]
+
+
+def test_links_that_are_too_deep_are_one_record(spider: Any, parse_page: Any) -> None:
+    links = [Request("https://example.org/next"), Request("https://example.org/previous")]
+    assert parse_page(lambda: links, depth=2)[0] == [*(link.url for link in links), URL]
+    for _ in range(2):
+        assert parse_page(lambda: links, depth=3)[0] == [URL]
+    assert [(item.location, item.reason) for item in spider.unreadable] == [
+        ("https://example.org/next", "more than 3 links from a start page ([crawl] max_page_depth)")
+    ]
 
 
 def test_photos_in_flight_are_limited_in_a_crawl(lightmeter: CommandRunner, site: Site, project: Path) -> None:
