@@ -6,6 +6,7 @@
 | ``/ping``, ``/health`` | GET | no |
 """
 
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -19,10 +20,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lightmeter.serve.gateway.fields import InvalidForm, request_fields
+from lightmeter.serve.gateway.fields import InvalidForm, may_be_form, request_fields
 from lightmeter.web import read_body
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FIRST_ERROR = 400
 _log = logging.getLogger(__name__)
 
 
@@ -45,10 +47,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's response: a status and a JSON document."""
+    """An engine's response: a status and a JSON document, as it is sent."""
 
     status: int
-    document: Mapping[str, Any]
+    content: bytes
 
 
 class EngineUnavailable(Exception):
@@ -91,13 +93,17 @@ def gateway_app(engine: Engine, accepts_token: Callable[[str], bool] | None, max
         body = await read_body(request, max_bytes)
         query = dict(request.query_params)
         try:
-            fields = await run_in_threadpool(request_fields, request.headers.get("content-type", ""), body, query)
+            content_type = request.headers.get("content-type", "")
+            if may_be_form(content_type):
+                fields = await run_in_threadpool(request_fields, content_type, body, query)
+            else:
+                fields = request_fields(content_type, body, query)
             answer = await engine.predict(_call(request, fields))
         except InvalidForm as error:
             raise HTTPException(400, str(error)) from error
         except EngineUnavailable as error:
             raise HTTPException(503, str(error)) from error
-        return JSONResponse(_one_shape(answer), answer.status)
+        return Response(_one_shape(answer), answer.status, media_type="application/json")
 
     async def health(_: Request) -> Response:
         ready = await engine.ready()
@@ -138,13 +144,20 @@ def _call(request: Request, fields: Mapping[str, bytes]) -> Call:
     return Call(model, version, fields, explain=request.url.path.startswith("/explanations/"))
 
 
-def _one_shape(answer: Answer) -> Mapping[str, Any]:
+def _one_shape(answer: Answer) -> bytes:
     """Return the document of an answer; an engine's own errors, of any shape, become ours."""
-    document = answer.document
-    if answer.status < 400 or set(document) == {"error"}:
-        return document
+    if answer.status < _FIRST_ERROR:
+        return answer.content
+    try:
+        document = json.loads(answer.content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        document = {}
+    if set(document) == {"error"}:
+        return answer.content
     reason = document.get("message") or document.get("detail") or "The engine gave no reason."
-    return error_document(answer.status, str(reason)[:500])
+    return json.dumps(error_document(answer.status, str(reason)[:500])).encode()
 
 
 def _http_error(_: Request, error: Any) -> Response:

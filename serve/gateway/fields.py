@@ -21,6 +21,11 @@ class InvalidForm(Exception):
     """The form of a request cannot be read; the message is a sentence for the client."""
 
 
+def may_be_form(content_type: str) -> bool:
+    """Return whether a body of this content type may be a form, which takes time to parse."""
+    return _kind(content_type) in {_MULTIPART, _URLENCODED}
+
+
 def request_fields(content_type: str, body: bytes, query: Mapping[str, str]) -> dict[str, bytes]:
     """Return the fields of a request by name.
 
@@ -44,8 +49,12 @@ def request_fields(content_type: str, body: bytes, query: Mapping[str, str]) -> 
     return fields
 
 
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _parse(content_type: str, body: bytes) -> list[tuple[str, bytes]]:
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = _kind(content_type)
     if kind == _MULTIPART and "boundary=" in content_type.lower():
         return _multipart(content_type, body)
     if kind == _URLENCODED and _FORM_START.fullmatch(body[:_SNIFFED_BYTES].rstrip()):

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 
 import uvicorn
@@ -63,7 +63,12 @@ def url_of(host: str, port: int) -> str:
 Task = Callable[[], Coroutine[Any, Any, None]]
 
 
-def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    tasks: Sequence[Task] = (),
+    resource: AbstractAsyncContextManager[object] | None = None,
+) -> float:
     """Serve an application until SIGTERM, SIGINT or SIGHUP, and then answer the requests that were accepted.
 
     Args:
@@ -71,6 +76,7 @@ def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
         listener: The listening socket; it is closed.
         tasks: Coroutine functions that run beside the server, such as one that watches the engine. If one of them
             raises an exception, the server ends.
+        resource: What the application and the tasks need, such as connections; closed after the last response.
 
     Returns:
         How much of the time for accepted requests, `DRAIN_S`, is left.
@@ -78,7 +84,12 @@ def run(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
     Raises:
         Exception: That of the task.
     """
-    return asyncio.run(_serve(app, listener, tasks))
+
+    async def serve() -> float:
+        async with resource or nullcontext():
+            return await _serve(app, listener, tasks)
+
+    return asyncio.run(serve())
 
 
 async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -> float:
@@ -86,12 +97,13 @@ async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -
     config = uvicorn.Config(
         closing,
         loop="asyncio",
-        http="h11",
+        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )

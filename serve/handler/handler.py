@@ -1,7 +1,11 @@
 """The TorchServe handler, a thin adapter over the prediction service. Runs inside an archive."""
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,8 @@ class Handler:
             rows: Fields of each request's body by name; the single field of a plain body is ``body``.
             context: TorchServe's context; receives the status of each response.
         """
-        return [self._handle_request(index, row, context) for index, row in enumerate(rows)]
+        with _single_write():
+            return [self._handle_request(index, row, context) for index, row in enumerate(rows)]
 
     def _handle_request(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
         context.set_response_content_type(index, "application/json")
@@ -45,3 +50,24 @@ class Handler:
             self.metrics.record_error(response.status)
             context.set_response_status(code=response.status, phrase="refused", idx=index)
         return json.dumps(response.document).encode()  # ASCII: any text can be written, even lone surrogates
+
+
+@contextmanager
+def _single_write() -> Iterator[None]:
+    """Write what is logged in the block at once.
+
+    A worker's metrics are lines of its log, which TorchServe reads from a pipe; a write for each of them would cost
+    more than the rest of the adapter.
+    """
+    loggers = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.StreamHandler)]
+    handlers = [handler for handler in loggers if handler.stream is sys.stdout]
+    lines = io.StringIO()
+    for handler in handlers:
+        handler.setStream(lines)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.setStream(sys.stdout)
+        sys.stdout.write(lines.getvalue())
+        sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,13 @@ from functools import partial
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-import httpx
 import psutil
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable, error_document, gateway_app
+from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection
 from lightmeter.serve.gateway.tokens import Tokens
 from lightmeter.web import LOOPBACK, free_port
 
@@ -27,6 +28,7 @@ _POLL_S = 0.2
 _STOP_S = 10
 _HEALTH_TIMEOUT_S = 5
 _OK, _NOT_FOUND = 200, 404
+_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,22 @@ class LitServeEngine:
     """A LitServe that listens on loopback.
 
     Args:
+        connection: Connections to it.
         url: Its address.
         spec: Specification of its model.
     """
 
-    def __init__(self, url: str, spec: ModelSpec) -> None:
-        self._url, self._spec = url, spec
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
-        self._http = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(None, connect=10), trust_env=False)
+    def __init__(self, connection: EngineConnection, url: str, spec: ModelSpec) -> None:
+        self._connection, self._url, self._spec = connection, url, spec
 
     async def ready(self) -> bool:
         """Return whether the workers have loaded the model."""
         try:
-            response = await self._http.get(f"{self._url}/health", timeout=_HEALTH_TIMEOUT_S)
-        except httpx.HTTPError:
+            async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+                response = await self._connection.get(f"{self._url}/health")
+        except (ConnectionFailed, TimeoutError):
             return False
-        return response.status_code == _OK
+        return response.status == _OK
 
     async def predict(self, call: Call) -> Answer:
         """Answer a request.
@@ -78,21 +79,23 @@ class LitServeEngine:
         """
         name, version = self._spec.name, self._spec.version
         if call.model != name:
-            return Answer(_NOT_FOUND, error_document(_NOT_FOUND, f"Model not found: {call.model}"))
+            return _not_found(f"Model not found: {call.model}")
         if call.version not in {"", version}:
-            reason = f"Model version: {call.version} does not exist for model: {name}"
-            return Answer(_NOT_FOUND, error_document(_NOT_FOUND, reason))
+            return _not_found(f"Model version: {call.version} does not exist for model: {name}")
         fields = {field: base64.b64encode(value).decode() for field, value in call.fields.items()}
+        body = json.dumps({"fields": fields, "explain": call.explain}).encode()
         try:
-            response = await self._http.post(
-                f"{self._url}/predictions/{name}", json={"fields": fields, "explain": call.explain}
-            )
-            document = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+            response = await self._connection.post(f"{self._url}/predictions/{name}", _JSON, body)
+            if response.status != _OK:
+                return Answer(response.status, response.content)
+            document = json.loads(response.content)
+        except (ConnectionFailed, ValueError) as error:
             raise EngineUnavailable("LitServe does not respond; it may be starting. Try again.") from error
-        if response.status_code != _OK:
-            return Answer(response.status_code, document)
-        return Answer(document["status"], document["document"])
+        return Answer(document["status"], json.dumps(document["document"]).encode())
+
+
+def _not_found(reason: str) -> Answer:
+    return Answer(_NOT_FOUND, json.dumps(error_document(_NOT_FOUND, reason)).encode())
 
 
 def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: Callable[[str], None]) -> None:
@@ -111,7 +114,8 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     _check_host(options.host)
     listener = server.listen(options.host, options.port)
     port = free_port()
-    engine = LitServeEngine(f"http://{LOOPBACK}:{port}", spec)
+    connection = EngineConnection()
+    engine = LitServeEngine(connection, f"http://{LOOPBACK}:{port}", spec)
     tokens = Tokens(0, options.token)
     app = gateway_app(engine, tokens.accepts if options.token else None, options.max_bytes)
     url = server.url_of(options.host, listener.getsockname()[1])
@@ -120,7 +124,8 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
     try:
-        server.run(app, listener, [partial(_watch, process), partial(_announce, engine, partial(on_ready, url))])
+        tasks = [partial(_watch, process), partial(_announce, engine, partial(on_ready, url))]
+        server.run(app, listener, tasks, connection)
     finally:
         _stop(process)
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable
+from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection, EngineResponse
 
 _PLAIN = {"Content-Type": "application/octet-stream"}
-_PHOTO_PART = "photo"  # a part with a file name is never decoded as text
+_OK = 200
 _READY_TIMEOUT_S = 5.0
 _READING_TRIES = 20
 _SNIFFED_BYTES = 200
@@ -21,6 +20,7 @@ class TorchServeEngine:
     """A TorchServe that listens on loopback.
 
     Args:
+        connection: Connections to it.
         inference: Address of its inference API.
         management: Address of its management API.
         keys: File in which it writes its tokens; it does not exist if tokens are disabled.
@@ -29,14 +29,11 @@ class TorchServeEngine:
         tokens: Its tokens, as they were last read: ``inference``, ``management`` and ``API``.
     """
 
-    def __init__(self, inference: str, management: str, keys: Path) -> None:
+    def __init__(self, connection: EngineConnection, inference: str, management: str, keys: Path) -> None:
+        self._connection = connection
         self._inference, self._management, self._keys = inference, management, keys
         self.tokens: Mapping[str, Any] = {}
         self._renewal = asyncio.Lock()
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
-        transport = httpx.AsyncHTTPTransport(retries=1, limits=limits)
-        # TorchServe itself ends requests that take too long; the time in its queue has no limit.
-        self._http = httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(None, connect=10), trust_env=False)
 
     async def ready(self) -> bool:
         """Return whether every version of every model has a ready worker.
@@ -47,7 +44,7 @@ class TorchServeEngine:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 names = [model["modelName"] for model in (await self._manage("/models"))["models"]]
                 models = [model for name in names for model in await self._manage(f"/models/{name}/all")]
-        except (httpx.HTTPError, ValueError, KeyError, TypeError, TimeoutError):
+        except (ConnectionFailed, ValueError, KeyError, TypeError, TimeoutError):
             return False
         return bool(models) and all(has_ready_worker(model) for model in models)
 
@@ -65,20 +62,19 @@ class TorchServeEngine:
                 async with self._renewal:
                     pass
                 response = await self._post(path, call.fields)
-        except httpx.HTTPError as error:
+        except ConnectionFailed as error:
             raise EngineUnavailable("TorchServe does not respond; it may be starting. Try again.") from error
-        try:
-            document = response.json()
-        except ValueError:
-            document = {}
-        return Answer(response.status_code, document if isinstance(document, dict) else {})
+        return Answer(response.status, response.content)
 
     async def renew_token(self) -> None:
-        """Let TorchServe replace its inference token, which only the gateway and gRPC clients use."""
-        url = f"{self._management}/token?type=inference"
-        async with self._renewal:
-            response = await self._http.get(url, headers=self._authorization("API"), timeout=_READY_TIMEOUT_S)
-            response.raise_for_status()
+        """Let TorchServe replace its inference token, which only the gateway and gRPC clients use.
+
+        Raises:
+            ConnectionFailed: It does not.
+            TimeoutError: It does not respond.
+        """
+        async with self._renewal, asyncio.timeout(_READY_TIMEOUT_S):
+            await self._get("/token?type=inference", "API")
             await self.read_tokens()
 
     async def read_tokens(self) -> Mapping[str, Any]:
@@ -99,13 +95,21 @@ class TorchServeEngine:
                 await asyncio.sleep(0.05)
         return self.tokens
 
-    async def _post(self, path: str, fields: Mapping[str, bytes]) -> httpx.Response:
-        return await self._http.post(self._inference + path, **_body(fields, self._authorization("inference")))
+    async def _post(self, path: str, fields: Mapping[str, bytes]) -> EngineResponse:
+        """Send a plain body, or a form if there are options."""
+        url, headers = self._inference + path, self._authorization("inference")
+        if set(fields) == {"body"}:
+            return await self._connection.post(url, headers | _PLAIN, fields["body"])
+        return await self._connection.post_form(url, headers, fields)
 
     async def _manage(self, path: str) -> Any:
-        response = await self._http.get(self._management + path, headers=self._authorization("management"))
-        response.raise_for_status()
-        return response.json()
+        return json.loads(await self._get(path, "management"))
+
+    async def _get(self, path: str, token: str) -> bytes:
+        response = await self._connection.get(self._management + path, self._authorization(token))
+        if response.status != _OK:
+            raise ConnectionFailed(f"{path}: status {response.status}")
+        return response.content
 
     def _authorization(self, kind: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[kind]['key']}"} if kind in self.tokens else {}
@@ -114,10 +118,3 @@ class TorchServeEngine:
 def has_ready_worker(model: Mapping[str, Any]) -> bool:
     """Return whether a worker is ready, from TorchServe's description of a model."""
     return any(worker["status"] == "READY" for worker in model["workers"])
-
-
-def _body(fields: Mapping[str, bytes], headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return a request's body and headers: a plain body, or a form if there are options."""
-    if set(fields) == {"body"}:
-        return {"content": fields["body"], "headers": {**headers, **_PLAIN}}
-    return {"files": {name: (_PHOTO_PART, value) for name, value in fields.items()}, "headers": headers}

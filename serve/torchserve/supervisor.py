@@ -4,7 +4,7 @@
 ``config.properties``, takes over the inference address, and gives TorchServe an address of its own on loopback. On
 SIGTERM it answers every request that was accepted, stops TorchServe with its workers, and exits with 0.
 
-Only Starlette, uvicorn, httpx, psutil and python-multipart are needed beside TorchServe.
+Only aiohttp, httptools, psutil, python-multipart, Starlette and uvicorn are needed beside TorchServe.
 """
 
 import argparse
@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import gateway_app
+from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection
 from lightmeter.serve.gateway.tokens import KEY_VARIABLE, Tokens, publish, static_key
 from lightmeter.serve.torchserve.engine import TorchServeEngine
 from lightmeter.serve.torchserve.environment import (
@@ -47,6 +46,8 @@ _MANAGEMENT = f"http://{LOOPBACK}:8081"  # TorchServe's defaults
 _MAX_REQUEST_BYTES = 6_553_500
 _ENGINE_TOKEN_MINUTES = 60 * 24 * 365 * 50  # TorchServe's own tokens practically never expire; the gateway's do
 _TOKEN_MINUTES = 60
+# TorchServe copies bytes: the optimising compiler and parallel garbage collection would take more time than they save.
+_JAVA_OPTIONS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 _POLL_S = 0.1
 _RETRY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -109,13 +110,14 @@ def supervise(options: Options) -> None:
     inner = f"http://{LOOPBACK}:{free_port()}"
     write_properties(temporary / "config.properties", _engine_values(values, options.configuration, inner))
     java = _start(java_path, options, temporary)
-    engine = TorchServeEngine(inner, values.get("management_address", _MANAGEMENT), temporary / KEY_FILE)
+    connection = EngineConnection()
+    engine = TorchServeEngine(connection, inner, values.get("management_address", _MANAGEMENT), temporary / KEY_FILE)
     max_bytes = int(_number(values, "max_request_size", _MAX_REQUEST_BYTES))
     app = gateway_app(engine, tokens.accepts if tokens else None, max_bytes)
     tasks = [partial(_watch, java), *([partial(_renew, engine, tokens, Path.cwd() / KEY_FILE)] if tokens else [])]
     seconds_left = 0.0
     try:
-        seconds_left = server.run(app, listener, tasks)
+        seconds_left = server.run(app, listener, tasks, connection)
     finally:
         _stop(java, seconds_left)
         terminate(str(temporary))
@@ -161,7 +163,7 @@ def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[by
         "model_server_home": folder.parent,
         "log4j.configurationFile": (Path(__file__).parent / "log4j2.xml").as_uri(),
     }
-    command = [str(java), *(f"-D{name}={value}" for name, value in settings.items())]
+    command = [str(java), *_JAVA_OPTIONS, *(f"-D{name}={value}" for name, value in settings.items())]
     command += ["-cp", f"{folder / 'frontend'}/*", "org.pytorch.serve.ModelServer", "--python", str(options.python)]
     command += ["-f", str(temporary / "config.properties"), "-s", str(options.archives.absolute()), "-ncs"]
     command += [] if options.tokens else ["--disable-token-auth"]
@@ -206,7 +208,7 @@ async def _renew(engine: TorchServeEngine, tokens: Tokens, file: Path) -> None:
         await asyncio.sleep(pause)
         try:
             await renew()
-        except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
+        except (ConnectionFailed, OSError, ValueError, KeyError) as error:
             if renew == engine.renew_token:
                 _log.warning("The token cannot be renewed yet: %r", error)
                 pause = min(_RETRY_S, tokens.renewal_s / 10)

@@ -1,6 +1,7 @@
 """A gateway with an engine that takes some time: ``python -m tests.serve.gateway.replica PORT``."""
 
 import asyncio
+import json
 import sys
 
 from lightmeter.serve.gateway.app import Answer, Call, gateway_app
@@ -15,8 +16,8 @@ class SlowEngine:
 
     async def predict(self, call: Call) -> Answer:
         await asyncio.sleep(0.3)
-        return Answer(200, {"predictions": {}, "bytes": len(call.fields["body"])})
+        return Answer(200, json.dumps({"predictions": {}, "bytes": len(call.fields["body"])}).encode())
 
 
 if __name__ == "__main__":
-    run(gateway_app(SlowEngine(), None, 1_000_000), listen("127.0.0.1", int(sys.argv[1])), [])
+    run(gateway_app(SlowEngine(), None, 1_000_000), listen("127.0.0.1", int(sys.argv[1])))
