@@ -1,8 +1,6 @@
 """Fixtures of all tests: test material, projects, commands, servers and a browser."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest-xdist uses all cores already; set before torch is imported
 
+from tests.postgresql import PostgresServer, find_programs
 from tests.support import CommandRunner, Site, create_project
 
 if TYPE_CHECKING:
@@ -79,36 +78,22 @@ def lightmeter() -> Iterator[CommandRunner]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Chrome"]:
     """A headless Chromium (see `tests.browser`)."""
-    from tests.browser import find_programs, open_browser
+    from tests import browser
 
-    if None in find_programs():
+    if None in browser.find_programs():
         skip_without("Chromium with its driver")
-    with open_browser() as chrome:
+    with browser.open_browser() as chrome:
         yield chrome
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A temporary PostgreSQL server on a Unix socket; yields its URL with a placeholder for the database name."""
-    programs = [Path(p).parent for p in [shutil.which("initdb")] if p] + sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), reverse=True
-    )
-    if not programs:
+    """A temporary PostgreSQL server; yields its URL with a placeholder for the database name."""
+    if find_programs() is None:
         skip_without("PostgreSQL")
-    home = Path("/tmp") / f"lm-pg-{os.getpid()}"  # a socket's path must be short
-    home.mkdir(mode=0o700)
-    as_user = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(home, "postgres", "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    data, run = home / "data", [*as_user, str(programs[0] / "pg_ctl"), "-D", str(home / "data"), "-s", "-w"]
-    initdb = [str(programs[0] / "initdb"), "-D", str(data), "-U", "lightmeter", "-A", "trust", "-E", "UTF8", "-N"]
-    subprocess.run([*as_user, *initdb], check=True, capture_output=True)
-    options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"
-    subprocess.run([*run, "-o", options, "-l", str(home / "log"), "start"], check=True)
-    yield f"postgresql+psycopg://lightmeter@/{{name}}?host={home}"
-    subprocess.run([*run, "-m", "immediate", "stop"], check=True)
-    shutil.rmtree(home)
+    server = PostgresServer(f"lm-pg-{os.getpid()}")
+    yield server.url
+    server.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

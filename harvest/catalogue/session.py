@@ -22,6 +22,7 @@ _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
 _SQLITE_TEMPORARY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
+_SQLITE_IOERR_SHMSIZE = 4874  # the shared memory beside the file cannot grow
 _POSTGRESQL_TOO_LONG = "54"  # class of program limits
 _POSTGRESQL_TEMPORARY = {
     "40001",  # serialization failure
@@ -60,7 +61,9 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
         UsageError: The URL is not an SQLAlchemy URL, or its driver is not installed.
     """
     try:
-        engine = create_engine(_read_only_if_necessary(make_url(url)), execution_options={"retry_s": retry_s})
+        parsed = _read_only_if_necessary(make_url(url))
+        check = parsed.get_backend_name() != "sqlite"  # a server may have been restarted since the last transaction
+        engine = create_engine(parsed, execution_options={"retry_s": retry_s}, pool_pre_ping=check)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
@@ -198,6 +201,8 @@ def _catalogue_error(context: ExceptionContext) -> CatalogueError | None:
         return None
     error = context.original_exception
     first_line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    if getattr(error, "sqlite_errorcode", None) == _SQLITE_IOERR_SHMSIZE:
+        first_line = "the disk is full"
     connected = context.connection is not None
     action = "read or write" if connected else "reach"
     return CatalogueError(

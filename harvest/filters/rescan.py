@@ -87,8 +87,7 @@ def rescan(
 def count(engine: Engine, where: ColumnElement[bool] | None = None) -> int:
     """Return the number of photographs that `rescan` processes."""
     query = select(func.count()).select_from(Image).where(Image.problem.is_(None), true() if where is None else where)
-    with engine.connect() as connection:
-        return connection.execute(query).scalar_one()
+    return read(engine, lambda connection: connection.execute(query).scalar_one())
 
 
 def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> Inspections:

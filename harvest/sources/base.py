@@ -4,7 +4,6 @@ The plugin lists photographs; the engine downloads, retries, limits the request 
 filters, writes the catalogue and reports progress.
 """
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -190,8 +189,8 @@ def Option(default: Any, description: str, **constraints: Any) -> Any:  # noqa: 
 
 
 def _absolute(path: Path) -> Path:
-    """Return an absolute path without ``..``, so that a photograph has one identifier from whatever folder it is named."""
-    return Path(os.path.normpath(path.absolute()))
+    """Return an absolute path without ``..``, so that a photograph has one identifier wherever it is named from."""
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def _existing_file(path: Path) -> Path:

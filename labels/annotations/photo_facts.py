@@ -51,19 +51,20 @@ def decodable(where: str = "") -> ColumnElement[bool]:
     return and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
 
 
-def id_ranges(connection: Connection, where: str = "") -> Iterator[IdRange]:
+def id_ranges(connection: Connection, where: str = "", after: int = 0) -> Iterator[IdRange]:
     """Yield the images without a decoding problem in batches, empty ones omitted.
 
     Args:
         connection: Catalogue connection.
         where: Query that selects photographs (default: all).
+        after: Id of an image; only later ones are yielded.
 
     Raises:
         UsageError: The query is invalid.
     """
     condition = decodable(where)
     last = connection.scalar(select(func.max(Image.id))) or 0
-    for start in range(0, last, BATCH):
+    for start in range(after, last, BATCH):
         query = select(Image.id).where(Image.id > start, Image.id <= start + BATCH, condition).order_by(Image.id)
         ids = connection.scalars(query).all()
         if ids:

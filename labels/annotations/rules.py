@@ -3,13 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Image, Label
+from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges, read_facts
 from lightmeter.labels.targets.base import Decision, PhotoFacts, Target
@@ -36,6 +38,11 @@ class RuleResult:
     added: int = 0
     removed: int = 0
 
+    def add(self, other: "RuleResult") -> None:
+        """Add the counts of another result."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+
     def update(self, decision: Decision) -> None:
         """Count one decision."""
         self.photographs += 1
@@ -49,8 +56,9 @@ def count_photographs(engine: Engine, where: str = "") -> int | None:
     """Return the number of images that rules are applied to; None if a query selects them."""
     if where:
         return None
-    with engine.connect() as connection:
-        return connection.scalar(select(func.count(Image.id)).where(Image.problem.is_(None)))
+    return read(
+        engine, lambda connection: connection.scalar(select(func.count(Image.id)).where(Image.problem.is_(None)))
+    )
 
 
 def apply(
@@ -73,12 +81,26 @@ def apply(
         Results by target name.
     """
     results = {target.name: RuleResult() for target in targets}
-    with engine.connect() as reader:
-        for id_range in id_ranges(reader, where):
-            with engine.begin() as connection:
-                insert_annotations(connection, list(_changes(connection, id_range, targets, results)))
-            on_progress(len(id_range.ids))
-    return results
+    last = 0
+    while True:
+        id_range, batch = write(engine, partial(_apply_to_next, last, where, targets))
+        if id_range is None:
+            return results
+        for name, result in batch.items():
+            results[name].add(result)
+        last = id_range.last
+        on_progress(len(id_range.ids))
+
+
+def _apply_to_next(
+    last: int, where: str, targets: Sequence[Target[Any]], connection: Connection
+) -> tuple[IdRange | None, dict[str, RuleResult]]:
+    """Label the first batch of images after an id; return the batch, None if there is none, and its results."""
+    results = {target.name: RuleResult() for target in targets}
+    id_range = next(id_ranges(connection, where, last), None)
+    if id_range is not None:
+        insert_annotations(connection, list(_changes(connection, id_range, targets, results)))
+    return id_range, results
 
 
 def decisions(
