@@ -27,7 +27,8 @@ from lightmeter.models import architectures
 from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
-from lightmeter.models.runtime.predictor import Predictor, calibrated, single_thread
+from lightmeter.models.runtime.engines.pytorch import single_thread
+from lightmeter.models.runtime.predictor import Predictor, calibrated
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.heads.probe import fit_head, standardise

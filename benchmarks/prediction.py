@@ -15,7 +15,8 @@ from benchmarks.measurement import Benchmark, Contender, Goal
 from benchmarks.train import make_dataset, photograph, rate, untrained_predictor
 from lightmeter.console import Console, use_console
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.runtime.predictor import Predictor, single_thread
+from lightmeter.models.runtime.engines.pytorch import single_thread
+from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cached_features
 from lightmeter.models.training.recipe import read_recipe
 

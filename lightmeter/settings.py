@@ -5,7 +5,7 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -91,6 +91,17 @@ class ExifSection(Section):
     )
 
 
+EngineName = Literal["torch", "openvino", "onnxruntime"]
+
+
+class ModelsSection(Section):
+    """Models."""
+
+    engine: EngineName = Field(
+        "torch", description="inference engine; openvino and onnxruntime need the extra of that name, and run on CPUs"
+    )
+
+
 class ServeSection(Section):
     """TorchServe."""
 
@@ -117,6 +128,7 @@ class Settings(BaseSettings):
     crawl: CrawlSection = CrawlSection()
     inspect: InspectSection = InspectSection()
     exif: ExifSection = ExifSection()
+    models: ModelsSection = ModelsSection()
     serve: ServeSection = ServeSection()
     filters: dict[str, dict[str, Any]] = Field(default={}, description="settings of each filter, by name")
 

@@ -4,28 +4,31 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.evaluate import evaluate_run
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.distributed import from_main_process, process_group, select_device
-from lightmeter.models.training.recipe import Recipe, read_recipe
+from lightmeter.models.training.distributed import from_main_process, process_group, select_engine
+from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
 from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
 from lightmeter.models.training.train import TrainingRun, check_seed
 from lightmeter.models.training.train import train as train_recipe
 
 
-def load_predictor(run: str | Path, device: str = "cpu") -> Predictor:
+def load_predictor(run: str | Path, device: str = "cpu", engine: EngineName | None = None) -> Predictor:
     """Load the model of a run.
 
     Args:
         run: Run folder, or the name of a run of the project.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+        engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime`` (default: the project's setting).
 
     Returns:
         A predictor; its method ``predict`` takes a path, the bytes of a file or an image opened with Pillow.
 
     Raises:
-        UsageError: The folder is not a run folder or is damaged.
+        UsageError: The folder is not a run folder or is damaged, or the engine cannot be used.
 
     Example:
         >>> predictor = load_predictor("patches-iso-demo-1")
@@ -33,7 +36,8 @@ def load_predictor(run: str | Path, device: str = "cpu") -> Predictor:
         >>> sorted(prediction.predictions)
         ['iso']
     """
-    return open_run(Path(run), select_device(device))
+    name, device = select_engine(engine, device)
+    return open_run(Path(run), device, name)
 
 
 def train(  # noqa: PLR0913 - an argument an option of the command
@@ -43,6 +47,7 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     *,
     name: str | None = None,
     device: str = "auto",
+    engine: EngineName | None = None,
     seed: int = 0,
     resume: bool = False,
     restart: bool = False,
@@ -55,6 +60,8 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         out: Run folder; must not exist (default: ``runs/NAME`` of the project).
         name: Name of the run and of the served model (default: that of the folder).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+        engine: What computes the features of a probe: ``torch``, ``openvino`` or ``onnxruntime`` (default: the
+            project's setting). Networks are trained with torch.
         seed: Random seed, from 0 to 4,294,967,295.
         resume: Resume from the last checkpoint of an interrupted training, if there is one.
         restart: Delete the checkpoint of an interrupted training and start again.
@@ -63,7 +70,8 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         The run folder and its metrics.
 
     Raises:
-        UsageError: The recipe or the data set is invalid, the folder exists, or another process trains this run.
+        UsageError: The recipe or the data set is invalid, the folder exists, another process trains this run, or the
+            engine cannot be used.
 
     Example:
         >>> run = train("quality-features", "iso-demo", seed=1)
@@ -73,15 +81,20 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
     check_seed(seed)
-    device = select_device(device)
+    engine, device = select_engine(_training_engine(recipe, engine), device)
     default = f"{recipe.name}-{dataset.spec.name}"
     reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
     with process_group(device), ExitStack() as stack:
         run = from_main_process(lambda: stack.enter_context(reservation))
-        return train_recipe(recipe, dataset, run, device=device, seed=seed)
+        return train_recipe(recipe, dataset, run, device=device, engine=engine, seed=seed)
 
 
-def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, device: str = "auto") -> dict[str, Any]:
+def evaluate(
+    run: str | Path,
+    dataset: Dataset | str | Path | None = None,
+    device: str = "auto",
+    engine: EngineName | None = None,
+) -> dict[str, Any]:
     """Evaluate a run on the test split of its data set; each evaluation is recorded in the run.
 
     Args:
@@ -89,6 +102,7 @@ def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, devic
         dataset: The data set that it was trained on, its folder or its name in the project (default: the data set of
             the same name in the project).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
+        engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime`` (default: the project's setting).
 
     Returns:
         Content of ``metrics.json``.
@@ -101,5 +115,18 @@ def evaluate(run: str | Path, dataset: Dataset | str | Path | None = None, devic
         >>> sorted(metrics["test"]["targets"]["iso"]["macro_f1"])
         ['high', 'low', 'value']
     """
-    predictor = load_predictor(run, device)
+    predictor = load_predictor(run, device, engine)
     return evaluate_run(find_run(Path(run)), predictor, training_dataset(predictor, dataset))
+
+
+def _training_engine(recipe: Recipe, engine: EngineName | None) -> EngineName | None:
+    """Return the engine of a training; only the features of probes can be computed by another engine than torch.
+
+    Raises:
+        UsageError: The recipe trains its network, and the user asks for another engine.
+    """
+    if isinstance(recipe.training, Probe):
+        return engine
+    if engine not in {None, "torch"}:
+        raise UsageError(f"The recipe {recipe.name} is trained with torch; --engine {engine} is for probes.")
+    return "torch"

@@ -15,7 +15,8 @@ from torch.nn import functional
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.inputs import get_target, image_tensors
-from lightmeter.models.runtime.predictor import Predictor, single_thread
+from lightmeter.models.runtime.engines.pytorch import single_thread
+from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.loader import class_numbers, each_photograph

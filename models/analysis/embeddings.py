@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 from torch.nn import functional
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.analysis.inputs import read_photograph
-from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.engines.outputs import first_head
+from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
 from lightmeter.models.training.loader import each_photograph
 
@@ -22,17 +23,10 @@ def embedding(predictor: Predictor, photograph: ModelInput) -> NDArray[np.float3
     Raises:
         UsageError: The model has no features before its heads.
     """
-    modules = predictor.network.named_modules()
-    heads = [module for name, module in modules if name.startswith("heads.") and isinstance(module, nn.Linear)]
-    if not heads:
+    if first_head(predictor.network) is None:
         raise UsageError(f"The model {predictor.spec.name} has no features to compare photographs by.")
-    features: list[Tensor] = []
-    hook = heads[0].register_forward_hook(lambda _module, inputs, _output: features.append(inputs[0]))
-    try:
-        predictor.logits(photograph)
-    finally:
-        hook.remove()
-    return functional.normalize(features[0].flatten(0, -2).mean(0), dim=0).cpu().numpy()
+    features = torch.from_numpy(predictor.compute("embedding", stack([photograph]))["embedding"])
+    return functional.normalize(features.mean(0), dim=0).numpy()  # a network may have applied its heads to each patch
 
 
 def similar_photographs(predictor: Predictor, file: Path, dataset: Dataset, count: int) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from lightmeter.files import write_atomic
 from lightmeter.models.analysis.inputs import get_target, image_tensors
 from lightmeter.models.analysis.saliency import METHODS, AttributionRequest
 from lightmeter.models.evaluation.plots import explanation_plot
-from lightmeter.models.runtime.predictor import Predictor, single_thread
+from lightmeter.models.runtime.engines.pytorch import single_thread
+from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, read_photo
 from lightmeter.models.runtime.spec import Target
 from lightmeter.plugins import unknown_name_message

@@ -17,8 +17,9 @@ from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
 from lightmeter.models.analysis.inputs import get_target
 from lightmeter.models.evaluation.metrics.base import TargetPredictions
 from lightmeter.models.evaluation.predictions import prediction_row, target_predictions
+from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.measures import NAMES as MEASURES
-from lightmeter.models.runtime.predictor import Predictor, single_thread, to_tensors
+from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.feature_cache import Inputs, cached_inputs
 

@@ -66,7 +66,7 @@ class Network(nn.Module):
 
 def apply_to_patches(function: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
     """Return the outputs of a function of images or features for patches of shape (N, K, …), shape (N, K, F)."""
-    outputs: Tensor = function(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
+    outputs: Tensor = function(patches.flatten(0, 1)).unflatten(0, (-1, patches.shape[1]))
     return outputs
 
 

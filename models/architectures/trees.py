@@ -51,7 +51,7 @@ class Ensemble(nn.Module):
 
     def forward(self, measures: Tensor) -> Tensor:
         """Return logits of shape (N, C) for measures of shape (N, M)."""
-        node = torch.zeros((len(measures), *self.feature.shape[:2]), dtype=torch.int64, device=measures.device)
+        node = torch.zeros((measures.shape[0], *self.feature.shape[:2]), dtype=torch.int64, device=measures.device)
         for _ in range(self.depth):
             values = measures.gather(1, self._at(self.feature, node).flatten(1)).view_as(node).double()
             below = values <= self._at(self.threshold, node)
@@ -59,7 +59,7 @@ class Ensemble(nn.Module):
         return self._at(self.value, node).sum(1).float()
 
     def _at(self, table: Tensor, node: Tensor) -> Tensor:
-        return table.expand(len(node), *table.shape).gather(3, node[..., None])[..., 0]
+        return table.expand(node.shape[0], *table.shape).gather(3, node[..., None])[..., 0]
 
 
 @register_architecture("trees")

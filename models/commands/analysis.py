@@ -9,6 +9,7 @@ from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.files import check_folder, check_output, format_of, write_atomic
 from lightmeter.models.commands.options import (
+    Engine,
     RunFolder,
     SplitName,
     TargetName,
@@ -154,12 +155,15 @@ def similar(
     file: Annotated[Path, typer.Argument(help="Photograph to compare with.")],
     data: Annotated[Path, typer.Option(help="Data set to search.")],
     count: Annotated[int, typer.Option(min=1, help="Number of photographs to show.")] = 10,
+    engine: Engine = None,
 ) -> None:
     """Find the most similar photographs in a data set."""
     from lightmeter.models.analysis.embeddings import similar_photographs
+    from lightmeter.models.training.distributed import select_engine
     from lightmeter.models.training.runs import open_run
 
-    results = similar_photographs(open_run(run), file, open_dataset(data), count)
+    name, device = select_engine(engine, "cpu")
+    results = similar_photographs(open_run(run, device, name, "embedding"), file, open_dataset(data), count)
     rows = [(result["similarity"], result["split"], result["file"]) for result in results]
     console.get_console().emit(results, console.table("", ("similarity", "split", "photograph"), rows))
 

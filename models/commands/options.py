@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lightmeter.settings import EngineName
+
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.models.runtime.predictor import Predictor
@@ -15,6 +17,10 @@ TrainingData = Annotated[
     typer.Option("--data", help="Data set of the training (default: the project's data set of that name)."),
 ]
 TargetName = Annotated[str | None, typer.Option("--target", help="Target of the model (default: the first).")]
+Engine = Annotated[
+    EngineName | None,
+    typer.Option("--engine", help="What runs the network: torch, openvino or onnxruntime (default: models.engine)."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
 RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or path of a .toml file.")]
 DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of a data set of this project.")]

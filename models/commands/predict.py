@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.models.commands.options import Device, ExifFile, RunFolder
+from lightmeter.models.commands.options import Device, Engine, ExifFile, RunFolder
 from lightmeter.models.commands.tables import prediction_tables
 
 app = CommandGroup()
@@ -19,13 +19,15 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Photographs.")],
     exif: ExifFile = None,
     device: Device = "auto",
+    engine: Engine = None,
 ) -> None:
     """Predict the targets of a run for photographs; unreadable files are reported with the reason."""
     from lightmeter.models.evaluation.predict import predict_files
-    from lightmeter.models.training.distributed import select_device
+    from lightmeter.models.training.distributed import select_engine
     from lightmeter.models.training.runs import open_run
 
-    predictions = predict_files(open_run(run, select_device(device)), files, exif)
+    name, selected = select_engine(engine, device)
+    predictions = predict_files(open_run(run, selected, name), files, exif)
     console.get_console().emit(predictions, prediction_tables(predictions))
     if all("error" in entry for entry in predictions):
         raise typer.Exit(1)

@@ -7,7 +7,16 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.models.commands.options import DataFolder, Device, RecipeName, RunFolder, Seed, Settings, TrainingData
+from lightmeter.models.commands.options import (
+    DataFolder,
+    Device,
+    Engine,
+    RecipeName,
+    RunFolder,
+    Seed,
+    Settings,
+    TrainingData,
+)
 from lightmeter.models.commands.tables import metrics_tables
 
 app = CommandGroup()
@@ -33,6 +42,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     name: Annotated[str | None, typer.Option(help="Name of the run and of the served model.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    engine: Engine = None,
     set_: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint.")] = False,
     restart: Annotated[
@@ -45,7 +55,15 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     from lightmeter.models.training.recipe import read_recipe
 
     run = api.train(
-        read_recipe(recipe, set_ or []), data, out, name=name, device=device, seed=seed, resume=resume, restart=restart
+        read_recipe(recipe, set_ or []),
+        data,
+        out,
+        name=name,
+        device=device,
+        engine=engine,
+        seed=seed,
+        resume=resume,
+        restart=restart,
     )
     if not is_main_process():
         return
@@ -63,12 +81,13 @@ def evaluate(
     run: RunFolder,
     data: TrainingData = None,
     device: Device = "auto",
+    engine: Engine = None,
 ) -> None:
     """Evaluate a run on the test split of its data set (each evaluation is recorded)."""
     from lightmeter.models import api
     from lightmeter.models.training.runs import find_run
 
-    metrics = api.evaluate(run, data, device)
+    metrics = api.evaluate(run, data, device, engine)
     folder = find_run(run)
     console.get_console().emit(
         {"run": folder, "metrics": metrics},

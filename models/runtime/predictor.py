@@ -2,12 +2,14 @@
 
 The prediction for a photograph does not depend on batch composition: its patches are one forward pass of their own. Nor
 does it depend on the number of cores: on a CPU a forward pass runs in one thread, since other numbers of threads round
-sums differently. Several photographs can be predicted in several threads.
+sums differently. Several photographs can be predicted in several threads. Another engine than PyTorch gives the same
+numbers but for the last digits.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from ...exposure import setting_from_stops
 from ...images.geometry import Box
 from .. import architectures
+from .engines import Arrays, Engine, EngineName, check_engine, load_engine
+from .engines.outputs import NetworkOutput, OutputName, normalised
 from .exif_features import Tags
 from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
@@ -66,12 +70,14 @@ class PhotoPrediction:
         model: Name of the model.
         version: Version of the model.
         dataset: SHA-256 of the manifest of the training data set.
+        engine: Name of the engine that ran the network.
         predictions: Prediction for each target.
     """
 
     model: str
     version: str
     dataset: str
+    engine: EngineName
     predictions: Mapping[str, TargetPrediction]
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,6 +93,11 @@ class Predictor:
         spec: The specification of the model.
         network: The network with its weights.
         device: torch device, for example ``cpu`` or ``cuda:0``.
+        engine: What runs the network.
+        threads: Number of threads that will predict at the same time (default: the number of cores).
+
+    Raises:
+        EngineError: The engine is not installed, or does not run on the device.
 
     Example:
         >>> predictor = Predictor.load(Path("runs/patches-shutter-v1-1"))  # doctest: +SKIP
@@ -94,16 +105,24 @@ class Predictor:
         '1/250'
     """
 
-    def __init__(self, spec: ModelSpec, network: nn.Module, device: str = "cpu") -> None:
+    def __init__(
+        self, spec: ModelSpec, network: nn.Module, device: str = "cpu", engine: EngineName = "torch", threads: int = 0
+    ) -> None:
+        check_engine(engine, device)
         self.spec = spec
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
+        self.engine: EngineName = engine
+        self.threads = threads or os.cpu_count() or 1
+        self._engines: dict[OutputName, Engine] = {}
+        self._loading = threading.Lock()
 
     @classmethod
-    def load(cls, run: Path, device: str = "cpu") -> "Predictor":
+    def load(cls, run: Path, device: str = "cpu", engine: EngineName = "torch", threads: int = 0) -> "Predictor":
         """Load the model of a run folder, from safetensors and TOML alone.
 
         Raises:
+            EngineError: The engine is not installed, or does not run on the device.
             BrokenModel: The folder is not a run folder, is damaged, or needs an architecture that is not installed.
         """
         spec = read_spec(run)
@@ -116,7 +135,7 @@ class Predictor:
         except (RuntimeError, TypeError, ValueError) as error:
             reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
             raise BrokenModel(f"{run / WEIGHTS_FILE} does not fit its model.toml: {reason}.") from error
-        return cls(spec, network, device)
+        return cls(spec, network, device, engine, threads)
 
     def preprocess(self, photo: Photo, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
         """Decode a photograph and compute the inputs of the network.
@@ -143,7 +162,7 @@ class Predictor:
         logits = self.logits(photo if isinstance(photo, ModelInput) else self.preprocess(photo))
         predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
         dataset = str(self.spec.data.get("manifest_sha256", ""))
-        return PhotoPrediction(self.spec.name, self.spec.version, dataset, predictions)
+        return PhotoPrediction(self.spec.name, self.spec.version, dataset, self.engine, predictions)
 
     def logits(self, photo: ModelInput) -> dict[str, NDArray[np.float32]]:
         """Return the uncalibrated logits of a photograph by target, each of shape (C,).
@@ -151,28 +170,43 @@ class Predictor:
         Raises:
             InvalidPhoto: They are not finite, so that there is no prediction.
         """
-        with torch.inference_mode(), single_thread():
-            logits = self.network(self.tensors(photo))
-        values = {target: values[0].float().cpu().numpy() for target, values in logits.items()}
+        values = {target: logits[0] for target, logits in self.compute("logits", stack([photo])).items()}
         if not all(np.isfinite(array).all() for array in values.values()):
             raise InvalidPhoto(422, "The model gives no finite prediction for this photograph.")
         return values
 
+    def compute(self, output: OutputName, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
+        """Return an output of the network for N photographs, each array with a leading axis of photographs.
+
+        Args:
+            output: What to compute.
+            inputs: Inputs of the network, as returned by `stack`.
+
+        Raises:
+            EngineError: The engine cannot run this network; only the first computation of an output raises it.
+        """
+        self.prepare(output)
+        return self._engines[output].run(inputs)
+
+    def prepare(self, output: OutputName) -> None:
+        """Load the engine for an output of the network, which takes seconds for other engines than PyTorch.
+
+        Raises:
+            EngineError: The engine cannot run this network.
+        """
+        with self._loading:
+            if output not in self._engines:
+                function = NetworkOutput(self.network, output, self.spec.preprocessing).eval()
+                self._engines[output] = load_engine(self.engine, function, self.device, self.threads)
+
     def tensors(self, photo: ModelInput) -> dict[str, Tensor]:
         """Return the network's inputs for one photograph, each with a leading axis of length one."""
-        inputs = {name: values[None] for name, values in photo.inputs.items()}
-        return to_tensors(inputs, self.spec.preprocessing, self.device)
+        return to_tensors(stack([photo]), self.spec.preprocessing, self.device)
 
 
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Let torch use one thread in the block, and in threads that are started in it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def stack(photographs: Sequence[ModelInput]) -> dict[str, NDArray[Any]]:
+    """Return the inputs of photographs by name, each with a leading axis of photographs."""
+    return {name: np.stack([photo.inputs[name] for photo in photographs]) for name in photographs[0].inputs}
 
 
 def to_tensors(
@@ -187,11 +221,7 @@ def to_tensors(
     """
     mean = torch.tensor(settings.mean, device=device)[:, None, None]
     std = torch.tensor(settings.std, device=device)[:, None, None]
-    tensors = {name: torch.as_tensor(values).to(device) for name, values in inputs.items()}
-    return {
-        name: (values.float() - mean) / std if values.dtype == torch.uint8 else values
-        for name, values in tensors.items()
-    }
+    return normalised({name: torch.as_tensor(values).to(device) for name, values in inputs.items()}, mean, std)
 
 
 def calibrated(logits: NDArray[np.float32], temperature: float, *, multilabel: bool = False) -> NDArray[np.float64]:

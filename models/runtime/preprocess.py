@@ -94,6 +94,21 @@ def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, ex
     return ModelInput(width, height, inputs)
 
 
+def empty_inputs(settings: Preprocessing, photographs: int) -> dict[str, NDArray[Any]]:
+    """Return the inputs of black photographs by name, as `preprocess` returns them for one."""
+    inputs: dict[str, NDArray[Any]] = {}
+    if settings.patches:
+        shape = (photographs, settings.patches, 3, settings.patch_size, settings.patch_size)
+        inputs["patches"] = np.zeros(shape, np.uint8)
+    if settings.measures:
+        inputs["measures"] = np.zeros((photographs, settings.measure_count), np.float32)
+    if settings.exif:
+        inputs["exif"] = np.zeros((photographs, sum(map(len, settings.exif_columns.values()))), np.float32)
+    if settings.view_size:
+        inputs["view"] = np.zeros((photographs, 3, settings.view_size, settings.view_size), np.uint8)
+    return inputs
+
+
 def patch_positions(width: int, height: int, count: int, size: int) -> list[tuple[int, int]]:
     """Return the upper left corners of patches, evenly spread over an image.
 

@@ -11,6 +11,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.models.runtime.engines import EngineError, EngineName, check_engine
+from lightmeter.project import find_optional_project
+from lightmeter.settings import read_settings
 
 Result = TypeVar("Result")
 
@@ -31,6 +34,26 @@ def select_device(device: str) -> str:
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UsageError(f"Device '{device}' is not available on this machine; use --device cpu.")
     return device
+
+
+def select_engine(engine: EngineName | None, device: str) -> tuple[EngineName, str]:
+    """Return the inference engine and the torch device for what a user asks for.
+
+    Args:
+        engine: An engine; None for the one of the project's settings.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``; ``auto`` is the CPU for engines that run there only.
+
+    Raises:
+        UsageError: The engine is not installed or does not run on the device, or there is no such device.
+    """
+    project = find_optional_project()
+    name: EngineName = engine or (project.settings if project else read_settings(None)).models.engine
+    wanted = "cpu" if device == "auto" and name != "torch" else device
+    try:
+        check_engine(name, wanted)
+    except EngineError as error:
+        raise UsageError(str(error)) from error
+    return name, select_device(wanted)
 
 
 def rank() -> int:

@@ -35,7 +35,9 @@ from lightmeter.files import write_atomic
 from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
 from lightmeter.models.architectures import get_builder
-from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.engines import engine_version
+from lightmeter.models.runtime.engines.outputs import OutputName
+from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
 from lightmeter.project import find_optional_project
@@ -97,13 +99,13 @@ def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Ro
         dataset: Data set with the photographs.
         rows: Manifest rows of one split, at least one.
     """
-    network: Any = predictor.network.eval()
-
-    def encode(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {name: values.half() for name, values in network.encode(inputs).items()}
-
     identity = output_identity(predictor, "activations", lambda name: "backbone" in name.partition(".")[0])
-    return _cached(dataset, rows, _single_forward(predictor, encode), identity, "computing activations")
+
+    def compute(data: bytes, box: Box | None) -> Arrays:
+        activations = predictor.compute("activations", stack([predictor.preprocess(data, box)]))
+        return {name: values[0].astype(np.float16) for name, values in activations.items()}
+
+    return _cached(dataset, rows, compute, identity, "computing activations")
 
 
 def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -114,13 +116,13 @@ def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row])
         dataset: Data set with the photographs.
         rows: Manifest rows of one split, at least one.
     """
-    network: Any = predictor.network.eval()
-
-    def features(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {"features": network.features(inputs)}
-
     identity = output_identity(predictor, "features", lambda name: not name.startswith("heads."))
-    return _cached(dataset, rows, _single_forward(predictor, features), identity, "computing features")
+
+    def compute(data: bytes, box: Box | None) -> Arrays:
+        features = predictor.compute("features", stack([predictor.preprocess(data, box)]))
+        return {name: values[0] for name, values in features.items()}
+
+    return _cached(dataset, rows, compute, identity, "computing features")
 
 
 def cache_root() -> Path:
@@ -144,7 +146,7 @@ def input_identity(predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def output_identity(predictor: Predictor, output: str, used: Callable[[str], bool]) -> dict[str, Any]:
+def output_identity(predictor: Predictor, output: OutputName, used: Callable[[str], bool]) -> dict[str, Any]:
     """Return everything that decides an output of a network for a photograph.
 
     Args:
@@ -160,6 +162,7 @@ def output_identity(predictor: Predictor, output: str, used: Callable[[str], boo
         "architecture": [spec.architecture, dict(spec.architecture_options), builder_version(spec.architecture)],
         "weights": state_sha256(state),
         "device": predictor.device.type,
+        "engine": engine_version(predictor.engine),
     }
 
 
@@ -217,17 +220,6 @@ def _temporary_cache() -> Path:
         folder = Path(tempfile.mkdtemp(prefix="lightmeter-"))
     get_console().note(f"Caches are kept in {folder}, because there is no home folder that can be written to.")
     return folder
-
-
-def _single_forward(predictor: Predictor, forward: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> Compute:
-    """Return a function that applies a part of a network to one photograph at a time."""
-
-    def compute(data: bytes, box: Box | None) -> Arrays:
-        with torch.inference_mode():
-            outputs = forward(predictor.tensors(predictor.preprocess(data, box)))
-            return {name: values[0].cpu().numpy() for name, values in outputs.items()}
-
-    return compute
 
 
 def _cached(

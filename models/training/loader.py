@@ -14,7 +14,7 @@ from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, crop_of, label_column, stops_column
-from lightmeter.models.runtime.predictor import single_thread
+from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import Target
 

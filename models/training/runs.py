@@ -24,6 +24,8 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
+from lightmeter.models.runtime.engines import EngineError, EngineName
+from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
@@ -167,17 +169,25 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def open_run(run: Path, device: str = "cpu") -> Predictor:
+def open_run(run: Path, device: str = "cpu", engine: EngineName = "torch", output: OutputName = "logits") -> Predictor:
     """Load the predictor of a run, given by its folder or its name in the project.
 
+    Args:
+        run: Run folder or name.
+        device: torch device.
+        engine: What runs the network.
+        output: What will be computed, so that an engine that cannot run the network is refused at once.
+
     Raises:
-        UsageError: The folder is not a run folder or is damaged.
+        UsageError: The folder is not a run folder or is damaged, or the engine cannot be used.
     """
     keep_freed_memory()
     try:
-        return Predictor.load(find_run(run), device)
-    except BrokenModel as error:
+        predictor = Predictor.load(find_run(run), device, engine)
+        predictor.prepare(output)
+    except (BrokenModel, EngineError) as error:
         raise UsageError(str(error)) from error
+    return predictor
 
 
 def training_dataset(predictor: Predictor, dataset: Dataset | str | Path | None) -> Dataset:

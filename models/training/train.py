@@ -18,6 +18,7 @@ from lightmeter.models import architectures
 from lightmeter.models.evaluation.predictions import predict_split
 from lightmeter.models.evaluation.report import write_history, write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
+from lightmeter.models.runtime.engines import EngineError, EngineName, engine_version
 from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
 from lightmeter.models.runtime.memory import keep_freed_memory
@@ -61,7 +62,9 @@ class TrainingRun:
     metrics: dict[str, Any]
 
 
-def train(recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, seed: int) -> TrainingRun:
+def train(
+    recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, engine: EngineName = "torch", seed: int
+) -> TrainingRun:
     """Train a model, evaluate it on validation, and write the run folder; the test split is not read.
 
     With several processes (``torchrun``) the main process evaluates and writes.
@@ -71,6 +74,7 @@ def train(recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, se
         dataset: What to train on.
         run: Reserved name and folder.
         device: torch device.
+        engine: What computes the features of a probe.
         seed: Random seed.
 
     Raises:
@@ -80,9 +84,10 @@ def train(recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, se
     rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
     job = FitJob(dataset, rows, seed, run.partial, run.resume)
-    predictor = _initial_predictor(recipe, dataset, run.name, device, seed)
+    predictor = _initial_predictor(recipe, dataset, run.name, device, engine, seed)
     weights = load_backbones(predictor.network, recipe)
     check_recipe(predictor, recipe)
+    _prepare_engine(predictor, recipe.training)
     usage = ResourceUsage()
     with usage.measured():
         result = _fit(predictor, job, recipe.training)
@@ -95,7 +100,7 @@ def train(recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, se
         training={**facts, **({"weights_sha256": weights} if weights else {})},
         ranges=statistics_ranges(predictor, dataset, rows["train"]),
     )
-    metrics = _write_run(run, Predictor(spec, predictor.network, device), result, job, recipe)
+    metrics = _write_run(run, Predictor(spec, predictor.network, device, engine), result, job, recipe)
     return TrainingRun(run.folder, metrics)
 
 
@@ -131,7 +136,9 @@ def statistics_ranges(predictor: Predictor, dataset: Dataset, rows: Sequence[Row
     return {name: (round(float(low), 1), round(float(high), 1)) for name, (low, high) in percentiles.items()}
 
 
-def _initial_predictor(recipe: Recipe, dataset: Dataset, name: str, device: str, seed: int) -> Predictor:
+def _initial_predictor(
+    recipe: Recipe, dataset: Dataset, name: str, device: str, engine: EngineName, seed: int
+) -> Predictor:
     """Return a predictor with the initial network: with random weights."""
     torch.manual_seed(seed)
     targets = (
@@ -154,7 +161,20 @@ def _initial_predictor(recipe: Recipe, dataset: Dataset, name: str, device: str,
     except Exception as error:  # of another package, or of torch
         reason = str(error.args[0] if error.args else type(error).__name__).strip().splitlines()[0].rstrip(".")
         raise UsageError(f"Cannot build the network of {recipe.name}: {reason}.") from error
-    return Predictor(spec, network, device)
+    return Predictor(spec, network, device, engine)
+
+
+def _prepare_engine(predictor: Predictor, training: Training) -> None:
+    """Load the engine before any photograph is decoded.
+
+    Raises:
+        UsageError: The engine cannot run the network.
+    """
+    try:
+        if isinstance(training, Probe):
+            predictor.prepare("features")
+    except EngineError as error:
+        raise UsageError(str(error)) from error
 
 
 def _fit(predictor: Predictor, job: FitJob, training: Training) -> FitResult:
@@ -235,6 +255,7 @@ def _facts(recipe: Recipe, predictor: Predictor, job: FitJob, result: FitResult)
         "class_weights": "balanced" if recipe.training.class_weights else "none",
         "device": describe_device(str(predictor.device)),
         "torch": torch.__version__,
+        "engine": engine_version(predictor.engine),
         "processes": distributed.world_size(),
         "parameters": sum(parameter.numel() for parameter in predictor.network.parameters()),
         "trained_parameters": result.trained_parameters,

@@ -12,7 +12,8 @@ from lightmeter.errors import UsageError
 from lightmeter.models.architectures.base import LinearHeads
 from lightmeter.models.architectures.trees import Trees
 from lightmeter.models.runtime.predictor import Predictor, to_tensors
-from lightmeter.models.runtime.spec import Preprocessing, Target
+from lightmeter.models.runtime.preprocess import empty_inputs
+from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.losses import Loss
 from lightmeter.models.training.recipe import Boosting, Network, Probe, Recipe
 from lightmeter.models.training.trainer import set_train_mode, set_trainable
@@ -34,7 +35,8 @@ def check_recipe(predictor: Predictor, recipe: Recipe) -> None:
     try:
         with _unchanged_random_state(predictor.device):
             network = copy.deepcopy(predictor.network)
-            inputs = to_tensors(zeros(predictor.spec.preprocessing), predictor.spec.preprocessing, predictor.device)
+            settings = predictor.spec.preprocessing
+            inputs = to_tensors(empty_inputs(settings, _PHOTOGRAPHS), settings, predictor.device)
             _CHECKS[type(recipe.training)](network, inputs, predictor.spec.targets, recipe.training)
     except UsageError as error:
         raise UsageError(f"The recipe {recipe.name} cannot work: {error}") from error
@@ -44,21 +46,6 @@ def check_recipe(predictor: Predictor, recipe: Recipe) -> None:
             f"The recipe {recipe.name} cannot work: a first pass of zeros through the network failed "
             f"({lines[0][:_MAX_REASON_LENGTH].rstrip('.')}); change its preprocessing or architecture with --set."
         ) from error
-
-
-def zeros(settings: Preprocessing, photographs: int = _PHOTOGRAPHS) -> dict[str, Tensor]:
-    """Return the inputs of black photographs by name, as `preprocess` returns them for one."""
-    inputs = {}
-    if settings.patches:
-        shape = (photographs, settings.patches, 3, settings.patch_size, settings.patch_size)
-        inputs["patches"] = torch.zeros(shape, dtype=torch.uint8)
-    if settings.view_size:
-        inputs["view"] = torch.zeros((photographs, 3, settings.view_size, settings.view_size), dtype=torch.uint8)
-    if settings.measures:
-        inputs["measures"] = torch.zeros((photographs, settings.measure_count))
-    if settings.exif:
-        inputs["exif"] = torch.zeros((photographs, sum(map(len, settings.exif_columns.values()))))
-    return inputs
 
 
 def _check_probe(network: nn.Module, inputs: Mapping[str, Tensor], targets: tuple[Target, ...], _: Probe) -> None:
