@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -26,6 +26,7 @@ _COMMIT_SIZE = 200
 
 Items = Sequence[Sighting | Unreadable]
 
+_COMMIT, _CLOSE = object(), object()
 _SaveItems = tuple[Items, dict[str, Any] | None, Future[SavedItems]]
 
 
@@ -75,8 +76,8 @@ class CatalogueWriter:
         self._run, self._context, self._options, self._salt = run, context, options, salt
         self._discard = discard
         self._last_id = read(engine, lambda connection: connection.scalar(select(func.max(SightingRecord.id))) or 0)
-        self._queue: queue.SimpleQueue[FetchOutcome | _SaveItems | None] = queue.SimpleQueue()
-        self._outcomes: list[FetchOutcome] = []
+        self._queue: queue.SimpleQueue[_SaveItems | object] = queue.SimpleQueue()
+        self._outcomes: deque[FetchOutcome] = deque()  # the thread is not woken for each
         self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._loop, name="catalogue-writer", daemon=True)
         self._thread.start()
@@ -97,7 +98,9 @@ class CatalogueWriter:
         """Save the outcome of an item with the next commit."""
         self._count({outcome.state: 1, SightingState.FOUND: -1})
         self.repaired += bool(outcome.photo and outcome.photo.repaired)
-        self._queue.put(outcome)
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == _COMMIT_SIZE:
+            self._queue.put(_COMMIT)
 
     def check(self) -> None:
         """Raise the exception that stopped the thread, if any."""
@@ -106,7 +109,7 @@ class CatalogueWriter:
 
     def close(self) -> None:
         """Write what is queued and stop the thread."""
-        self._queue.put(None)
+        self._queue.put(_CLOSE)
         self._thread.join()
 
     def _loop(self) -> None:
@@ -117,15 +120,12 @@ class CatalogueWriter:
             except queue.Empty:
                 deadline = self._commit_outcomes()
                 continue
-            if message is None:
-                self._commit_outcomes()
-                return
-            if isinstance(message, FetchOutcome):
-                self._outcomes.append(message)
-                if len(self._outcomes) >= _COMMIT_SIZE:
-                    deadline = self._commit_outcomes()
-            else:
+            if isinstance(message, tuple):
                 self._commit_items(*message)
+            else:
+                deadline = self._commit_outcomes()
+            if message is _CLOSE:
+                return
 
     def _commit_items(self, items: Items, cursor: dict[str, Any] | None, future: "Future[SavedItems]") -> None:
         if not future.set_running_or_notify_cancel():  # the crawl was stopped meanwhile
@@ -162,20 +162,20 @@ class CatalogueWriter:
     def _commit_outcomes(self) -> float:
         """Write the queued outcomes, renew the lease if it is time, and return the deadline of the next commit."""
         due = time.monotonic() - self._renewed > HEARTBEAT_S
-        if self.error is None and (self._outcomes or due):
+        outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
+        if self.error is None and (outcomes or due):
             try:
-                self._write(self._save_outcomes)
+                self._write(partial(self._save_outcomes, outcomes=outcomes))
             except BaseException as error:  # noqa: BLE001 - raised by `check`
                 self._fail(error)
-        self._outcomes.clear()
         return time.monotonic() + _COMMIT_INTERVAL_S
 
-    def _save_outcomes(self, connection: Connection) -> None:
+    def _save_outcomes(self, connection: Connection, outcomes: Sequence[FetchOutcome]) -> None:
         self._lease.renew(connection)
         self._renewed = time.monotonic()
-        if not self._outcomes:
+        if not outcomes:
             return
-        saved = save_outcomes(connection, self._outcomes, self._salt)
+        saved = save_outcomes(connection, outcomes, self._salt)
         self.replaced |= saved.replaced
         for sha256 in saved.discard:
             self._discard(sha256)

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import queue
 import threading
-import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -151,43 +150,55 @@ class _Closed(Exception):
 class _Feed:
     """Iterates a source in a daemon thread: unlike `asyncio.to_thread`, a source that blocks does not delay the exit.
 
+    The threads wake each other once per batch, not for each item.
+
     Args:
         discover: Returns the source's iterator; an asynchronous one gets an event loop of its own.
     """
 
     def __init__(self, discover: Callable[[], Any]) -> None:
-        self._items: queue.Queue[Any] = queue.Queue(_BATCH_SIZE)
+        self._items: deque[Any] = deque()
+        self._changed = threading.Condition()
+        self._wanted = 1
         self._closed = False
         threading.Thread(target=self._run, args=(discover,), name="discovery", daemon=True).start()
 
     def next_batch(self, size: int) -> _Batch:
         """Wait for the next items; after the first one no longer than half a second for others."""
-        batch, deadline = _Batch(), None
-        while len(batch.items) < size:
-            try:
-                item = self._items.get(timeout=None if deadline is None else max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
+        with self._changed:
+            self._wanted = size
+            self._changed.wait_for(lambda: self._items or self._closed)
+            self._changed.wait_for(self._is_complete, _BATCH_AGE_S)
+            batch = self._take(size)
+            self._changed.notify_all()
+        return batch
+
+    def close(self) -> None:
+        """End the thread with its next item."""
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def _take(self, size: int) -> _Batch:
+        batch = _Batch(last=self._closed)
+        while self._items and len(batch.items) < size:
+            item = self._items.popleft()
             if isinstance(item, _End):
                 batch.last, batch.error = True, item.error
                 break
             if isinstance(item, Checkpoint) and _is_json(item.cursor):
                 batch.cursor = item.cursor
                 break
-            if isinstance(item, Checkpoint):
-                item = Unreadable("checkpoint", "its cursor is not JSON")
-            batch.items.append(item)
-            deadline = deadline or time.monotonic() + _BATCH_AGE_S
+            batch.items.append(
+                Unreadable("checkpoint", "its cursor is not JSON") if isinstance(item, Checkpoint) else item
+            )
         return batch
 
-    def close(self) -> None:
-        """End the thread with its next item."""
-        self._closed = True
-        with suppress(queue.Empty):
-            while True:
-                self._items.get_nowait()
-        with suppress(queue.Full):
-            self._items.put_nowait(_End())  # wakes a thread that waits for a batch
+    def _is_complete(self) -> bool:
+        """Return whether the items are a complete batch."""
+        size_reached = self._closed or len(self._items) >= self._wanted
+        return size_reached or any(isinstance(item, _End | Checkpoint) for item in self._items)
 
     def _run(self, discover: Callable[[], Any]) -> None:
         error: BaseException | None = None
@@ -202,16 +213,21 @@ class _Feed:
             return
         except BaseException as exception:  # noqa: BLE001 - raised where the batch is awaited
             error = exception
-        self._items.put(_End(error))
+        with suppress(_Closed):
+            self._put(_End(error))
 
     async def _put_all(self, items: AsyncIterator[Any]) -> None:
         async for item in items:
             self._put(item)
 
     def _put(self, item: Any) -> None:
-        self._items.put(item)
-        if self._closed:
-            raise _Closed
+        with self._changed:
+            self._items.append(item)
+            if len(self._items) in (1, self._wanted) or isinstance(item, _End | Checkpoint):
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._items) < _BATCH_SIZE or self._closed)
+            if self._closed:
+                raise _Closed
 
 
 def _is_json(cursor: object) -> bool:

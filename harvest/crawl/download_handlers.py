@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
-from scrapy import Request
+from scrapy import Request, Spider
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.core.downloader.handlers.http11 import (
     HTTP11DownloadHandler,
@@ -30,6 +30,7 @@ from twisted.web.iweb import IResponse
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
+from lightmeter.harvest.crawl.site_rules import SITE_FILE
 from lightmeter.harvest.crawl.spider import HarvestSpider
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class HttpHandler(HTTP11DownloadHandler):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        self._crawler = cast("Crawler", _QuietCrawler(crawler))
         self._private_hosts: set[str] = crawler.settings["LIGHTMETER_PRIVATE_HOSTS"]
         limit = crawler.settings.getint("LIGHTMETER_MAX_HEADER_BYTES")
         self._pool._factory = cast("type[_LenientHTTP11ClientFactory]", partial(_Factory, limit))  # noqa: SLF001
@@ -60,6 +62,24 @@ class HttpHandler(HTTP11DownloadHandler):
             if host in self._private_hosts:
                 raise PrivateAddress(host) from None
             raise
+
+
+class _QuietCrawler:
+    """The crawler as the handler sees it: nobody awaits the signals of received bytes of photographs."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler, self.signals = crawler, self
+
+    @property
+    def spider(self) -> Spider | None:
+        """The spider of the crawl."""
+        return self._crawler.spider
+
+    def send_catch_log(self, signal: object, *, request: Request, **arguments: object) -> list[Any]:
+        """Send the signals of site files, whose length is limited."""
+        if SITE_FILE not in request.meta:
+            return []
+        return self._crawler.signals.send_catch_log(signal, request=request, **arguments)
 
 
 class FileHandler(BaseDownloadHandler):

@@ -25,11 +25,19 @@ from lightmeter.project import Project
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]
-# Disabled: these import aiohttp and requests, which takes half a second; ContentCodingMiddleware replaces the last.
-_UNUSED_EXTENSIONS = ["scrapy.extensions.remote_control.RemoteControl"]
+# Disabled, because they take time: two import aiohttp and requests, the others see each request or log record.
+_UNUSED_EXTENSIONS = [
+    "scrapy.extensions.remote_control.RemoteControl",
+    "scrapy.extensions.corestats.CoreStats",
+    "scrapy.extensions.logcount.LogCount",
+    "scrapy.extensions.logstats.LogStats",
+]
 _UNUSED_MIDDLEWARES = [
     "scrapy.downloadermiddlewares.cookies.CookiesMiddleware",
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware",
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware",
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware",  # ContentCodingMiddleware replaces it
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware",
+    "scrapy.downloadermiddlewares.stats.DownloaderStats",
 ]
 
 

@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select
 
 from lightmeter.harvest.catalogue.models import (
@@ -116,6 +114,9 @@ def _dataset_folders(connection: Connection) -> dict[str, Path]:
 
 def _held(folder: Path, hashes: Collection[str]) -> set[str]:
     """Return those of some photographs that a data set holds; none if it cannot be read."""
+    import pyarrow.compute as pc  # takes a fifth of a second, and a harvest seldom needs it
+    import pyarrow.parquet as pq
+
     try:
         column = pq.read_table(folder / _MANIFEST, columns=["sha256"])["sha256"]
     except (OSError, KeyError, ValueError):

@@ -1,10 +1,12 @@
 """Migrations: killed at any statement, copied before, one at a time."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
 from lightmeter.harvest.catalogue import migrate
@@ -26,6 +28,10 @@ def _kill_at(engine: Engine, statement: int) -> list[str]:
             raise Killed
 
     return run
+
+
+def test_head_is_the_newest_revision() -> None:
+    assert migrate.head() == ScriptDirectory(str(files("lightmeter.migrations"))).get_current_head()
 
 
 def test_killed_migration_can_be_repeated(tmp_path: Path) -> None:
