@@ -20,6 +20,7 @@ from lightmeter.harvest.addresses import (
     scheme_of,
     strip_address,
 )
+from lightmeter.harvest.exif.privacy import without_coordinates
 from lightmeter.harvest.licences import licence_of_source
 from lightmeter.harvest.sources.base import Sighting, SourceRegion, Unreadable
 
@@ -191,7 +192,7 @@ def _repr(value: object) -> str:
 def _cleaned(item: Sighting, problem: str | None) -> CleanRecord:
     media_url, authorisation, reason = _media_url(item.media_url)
     texts: dict[str, Any] = {name: _text(getattr(item, name), length) for name, length in MAX_TEXT_LENGTHS.items()}
-    metadata = clean_json(item.metadata) or {}
+    metadata = without_coordinates(clean_json(item.metadata)) or {}
     texts["licence"] = _text(licence_of_source(texts["licence"], metadata), MAX_LICENCE_LENGTH)
     texts["file"] = texts["file"] or _file_name(media_url)
     clean = replace(

@@ -1,6 +1,8 @@
 """Which EXIF tags are stored: technical ones, from one list, whatever the origin; everything else only on request."""
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
 from lightmeter.harvest.exif.columns import TECHNICAL_TAGS
 from lightmeter.harvest.exif.normalise import plain_name
@@ -11,7 +13,18 @@ _OPAQUE = frozenset({
 })  # fmt: skip
 """Tags whose values contain other tags, which cannot be checked."""
 
-_COORDINATES = ("gps", "latitude", "longitude", "geotag", "geolocation", "locationcreated", "locationshown")
+_COORDINATES = (
+    "gps",
+    "latitude",
+    "longitude",
+    "geotag",
+    "geolocation",
+    "locationcreated",
+    "locationshown",
+    "coordinates",
+)
+_SHORT_COORDINATES = frozenset({"lat", "lon", "lng", "latlon", "latlng", "latlong", "lonlat", "coords", "geo"})
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _MIN_SECRET_LENGTH = 5
 
 
@@ -36,10 +49,27 @@ def storable_tags(tags: Mapping[str, object], *, keep_all: bool) -> dict[str, ob
 
 def is_storable(name: str, *, keep_all: bool) -> bool:
     """Return whether the name of a tag allows to store it."""
-    plain = plain_name(name)
-    if name.upper().startswith("GPS:") or any(word in plain for word in _COORDINATES):
+    if name.upper().startswith("GPS:") or names_coordinates(name):
         return False
+    plain = plain_name(name)
     return plain in TECHNICAL_TAGS or (keep_all and plain not in _OPAQUE)
+
+
+def names_coordinates(name: str) -> bool:
+    """Return whether the name of a tag or of a column says that it holds coordinates, which are never stored."""
+    plain, words = plain_name(name), [word.lower() for word in _WORD.findall(name[:200])]
+    return (
+        any(text in plain for text in _COORDINATES)
+        or not _SHORT_COORDINATES.isdisjoint(words)
+        or words[-1:] == ["long"]  # but not long_exposure
+    )
+
+
+def without_coordinates(values: Any) -> Any:
+    """Return JSON values without the members of objects that hold coordinates, at any depth."""
+    if isinstance(values, dict):
+        return {name: without_coordinates(value) for name, value in values.items() if not names_coordinates(name)}
+    return [without_coordinates(value) for value in values] if isinstance(values, list) else values
 
 
 def _may_identify(name: str, text: str) -> bool:

@@ -135,8 +135,14 @@ def pack(
     any_licence: Annotated[
         bool, typer.Option("--any-licence", help="Include images whose licence forbids redistribution.")
     ] = False,
+    keep_metadata: Annotated[
+        bool, typer.Option("--keep-metadata", help="Pack the original files with EXIF, names and coordinates.")
+    ] = False,
 ) -> None:
-    """Pack a data set with its images as WebDataset, image folder or Parquet."""
+    """Pack a data set with its images as WebDataset, image folder or Parquet.
+
+    The images have no metadata except orientation and colour profile; their pixels are unchanged.
+    """
     from lightmeter.labels.datasets.dataset import open_dataset
     from lightmeter.labels.datasets.export.export import export
 
@@ -144,13 +150,18 @@ def pack(
     dataset = open_dataset(folder)
     out = out or project.root / "packs" / f"{dataset.spec.name}-{format_name}"
     with progress_bar("packing", dataset.manifest.num_rows) as on_progress:
-        result = export(dataset, out, format_name, any_licence=any_licence, on_progress=on_progress)
+        result = export(
+            dataset, out, format_name, any_licence=any_licence, keep_metadata=keep_metadata, on_progress=on_progress
+        )
     lines = [f"Packed {sum(result.images.values())} images: {result.folder}"]
     if result.excluded:
         lines.append(
             f"Excluded {result.excluded} images: their licence does not permit redistribution (use --any-licence to "
             "include them)."
         )
+    if result.converted:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(result.converted.items()))
+        lines.append(f"Converted to lossless PNG or TIFF, to remove metadata: {counts}.")
     console.get_console().emit(vars(result), "\n".join(lines))
 
 

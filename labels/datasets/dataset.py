@@ -308,8 +308,13 @@ def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> Datase
     with atomic_path(folder / MANIFEST_FILE) as temporary:
         pq.write_table(manifest, temporary, compression="zstd", store_schema=False)
     spec = replace(spec, manifest_sha256=sha256_of(folder / MANIFEST_FILE))
-    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_SPEC.dump_python(spec, mode="json", exclude_none=True)))
+    write_spec(folder, spec)
     return spec
+
+
+def write_spec(folder: Path, spec: DatasetSpec) -> None:
+    """Write the spec of a data set into a folder."""
+    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_SPEC.dump_python(spec, mode="json", exclude_none=True)))
 
 
 def read_dataset(folder: Path) -> Dataset:

@@ -22,6 +22,7 @@ from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.harvest.store import path_of
 from lightmeter.images.geometry import Box
+from lightmeter.images.metadata import strip_metadata
 from lightmeter.images.reader import display_image, open_image, pixel_orientation
 from lightmeter.labels.review.boxes import BOX_KINDS
 from lightmeter.labels.review.queues import Queue
@@ -202,7 +203,7 @@ def _image(path: str, read: Callable[[str], tuple[bytes, str]]) -> Route:
 
 
 def _original(store: Path, sha256: str) -> tuple[bytes, str]:
-    """Return the bytes and media type of a photograph, converted to PNG if browsers might not show it upright.
+    """Return a photograph without metadata and its media type, as PNG if browsers might not show it upright.
 
     Raises:
         OSError: The file is missing or cannot be decoded.
@@ -211,7 +212,9 @@ def _original(store: Path, sha256: str) -> tuple[bytes, str]:
     with open_image(data) as image:
         upright = image.format in _ROTATED_BY_BROWSERS or pixel_orientation(image) == 1
         if image.format in _SHOWN_BY_BROWSERS and upright:
-            return data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else Image.MIME[image.format]
+            return strip_metadata(data).data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else Image.MIME[
+                image.format
+            ]
         out = io.BytesIO()
         display_image(image).save(out, "PNG")
     return out.getvalue(), "image/png"

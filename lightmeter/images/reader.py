@@ -145,7 +145,9 @@ def pixel_orientation(image: Image.Image, stored: int | None = None) -> int:
 def display_image(
     source: bytes | Path | Image.Image, side: int | None = None, stored: int | None = None
 ) -> Image.Image:
-    """Return a photograph as people see it: upright, with eight bits, in sRGB, and no larger than needed.
+    """Return a photograph as people see it: upright, with eight bits, in sRGB, no larger than needed.
+
+    The image has no metadata.
 
     Args:
         source: The content of a file, its path, or an image opened with Pillow.
@@ -170,7 +172,9 @@ def display_image(
         pixels = pixels.copy() if pixels is image else pixels
         pixels.thumbnail((side, side))
     method = _TRANSPOSITIONS.get(orientation)
-    return pixels if method is None else pixels.transpose(method)
+    pixels = pixels if method is None else pixels.transpose(method)
+    pixels.info = {}  # Pillow stores comments in the files that it writes
+    return pixels
 
 
 def _open(file: io.BytesIO, formats: list[str]) -> Image.Image:

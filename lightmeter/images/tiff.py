@@ -56,6 +56,11 @@ class Field:
     offset: int
 
     @property
+    def size(self) -> int:
+        """Number of bytes of all values."""
+        return self.count * _SIZES[self.type]
+
+    @property
     def is_text(self) -> bool:
         """Whether the type is ASCII, or UTF-8 of Exif 3.0."""
         return self.type in (ASCII, UTF8)

@@ -5,15 +5,15 @@ import io
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, temporary_folder
-from lightmeter.labels.datasets.dataset import SPEC_FILE, SPLITS, Dataset
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, write_spec
 from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
 from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
 from lightmeter.plugins import unknown_name_message
@@ -27,26 +27,33 @@ class ExportResult:
         folder: Output folder.
         images: Number of images by split.
         excluded: Number of images whose licence does not permit redistribution.
+        metadata: What was done with the metadata of the images: ``removed`` or ``kept``.
+        converted: Number of photographs by format that were stored in another, lossless format.
     """
 
     folder: Path
     images: dict[str, int]
     excluded: int
+    metadata: Literal["removed", "kept"]
+    converted: dict[str, int]
 
 
 @dataclass
 class _Written:
-    """What was written: number of images and their bytes by split, and suffixes."""
+    """What was written: number of images and their bytes by split, suffixes, and converted formats."""
 
     images: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     suffixes: set[str] = field(default_factory=set)
+    converted: Counter[str] = field(default_factory=Counter)
 
     def watch(self, split: str, split_samples: Iterable[Sample]) -> Iterator[Sample]:
         for sample in split_samples:
             self.images[split] += 1
             self.bytes[split] += len(sample.data)
             self.suffixes.add(sample.suffix)
+            if sample.converted:
+                self.converted[sample.converted] += 1
             yield sample
 
 
@@ -56,15 +63,17 @@ def export(
     format_name: str,
     *,
     any_licence: bool = False,
+    keep_metadata: bool = False,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> ExportResult:
-    """Pack a data set: original bytes, or crops as lossless PNG.
+    """Pack a data set: its photographs without metadata, or crops as lossless PNG.
 
     Args:
         dataset: Data set.
         folder: Output folder; it must not exist.
         format_name: ``webdataset``, ``imagefolder`` or ``parquet``.
         any_licence: Include images whose licence does not permit redistribution.
+        keep_metadata: Pack the original bytes of photographs, with all their metadata.
         on_progress: Called with the number of images written since the last call.
 
     Raises:
@@ -88,16 +97,25 @@ def export(
         draft.mkdir()
         written = _Written()
         for split in SPLITS:
-            split_samples = samples(dataset, [row for row in rows if row["split"] == split], on_progress)
+            split_rows = [row for row in rows if row["split"] == split]
+            split_samples = samples(dataset, split_rows, keep_metadata=keep_metadata, on_progress=on_progress)
             FORMATS[format_name].write(draft, dataset.spec, split, written.watch(split, split_samples))
         header = _header(dataset, format_name, written)
-        _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows}, header)
+        note = _images_note(dataset, written, keep_metadata=keep_metadata)
+        _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows}, header, note)
+        write_spec(draft, replace(dataset.spec, store=""))  # the path can hold a name
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             draft.rename(folder)
         except OSError as error:  # made meanwhile
             raise UsageError(f"Cannot write {folder} ({error.strerror}); choose another --out.") from error
-    return ExportResult(folder, {split: written.images[split] for split in SPLITS}, len(all_rows) - len(rows))
+    return ExportResult(
+        folder,
+        {split: written.images[split] for split in SPLITS},
+        len(all_rows) - len(rows),
+        "kept" if keep_metadata else "removed",
+        dict(written.converted),
+    )
 
 
 def _header(dataset: Dataset, format_name: str, written: _Written) -> str:
@@ -123,16 +141,35 @@ def _header(dataset: Dataset, format_name: str, written: _Written) -> str:
     return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n"
 
 
-def _copy_documents(source: Path, draft: Path, hashes: set[str], header: str) -> None:
-    """Copy spec, card and plots, and the attributions of the packed photographs.
+def _images_note(dataset: Dataset, written: _Written, *, keep_metadata: bool) -> str:
+    """Return the section of the README about the images."""
+    if "crop" in dataset.spec.split:
+        text = "The images are crops as lossless PNG, without metadata except orientation and colour profile."
+    elif keep_metadata:
+        text = (
+            "The images are the original files with all their metadata, which can contain names, serial numbers and "
+            "coordinates."
+        )
+    else:
+        text = (
+            "The images have the pixels of the original files, without metadata except orientation and colour profile."
+        )
+    if written.converted:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(written.converted.items()))
+        text += f" Converted to lossless PNG or TIFF: {counts}."
+    hashes = "`sha256` and the file names are the SHA-256 of the original photographs, `file_sha256` or `SHA256SUMS`"
+    return f"\n## Images\n\n{text} {hashes} that of the images in this pack.\n"
+
+
+def _copy_documents(source: Path, draft: Path, hashes: set[str], header: str, note: str) -> None:
+    """Copy card and plots, and the attributions of the packed photographs.
 
     Raises:
         UsageError: One of them is missing or a link.
     """
     try:
-        _copy(source / SPEC_FILE, draft / SPEC_FILE)
         with open_regular(source / "README.md") as card:
-            (draft / "README.md").write_bytes(header.encode() + card.read())
+            (draft / "README.md").write_bytes(header.encode() + card.read() + note.encode())
         (draft / "plots").mkdir()
         for plot in sorted(_folder(source / "plots").glob("*.png")):
             _copy(plot, draft / "plots" / plot.name)

@@ -1,5 +1,6 @@
 """Formats of packs. Writers take one sample at a time, so that memory stays bounded."""
 
+import hashlib
 import io
 import itertools
 import json
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import DatasetSpec, TargetSpec, label_column, stops_column
-from lightmeter.labels.datasets.export.samples import METADATA_COLUMNS, Sample, png_bytes
+from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS, Sample, png_bytes
 from lightmeter.names import equal_names, folder_name
 
 Writer = Callable[[Path, DatasetSpec, str, Iterable[Sample]], int]
@@ -74,6 +75,7 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     """Write ``SPLIT/CLASS/KEY.jpg``; formats that torchvision ignores become lossless PNG.
 
     A split has a folder for each class, also without photographs, so that classes have the same numbers in all splits.
+    ``SHA256SUMS`` lists the hashes of the files for ``sha256sum --check``.
 
     Raises:
         UsageError: The data set has several targets or a multilabel target, or two classes would share a folder.
@@ -89,15 +91,17 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     if equal is not None:
         raise UsageError(f"The classes '{equal[0]}' and '{equal[1]}' would share a folder. Use parquet or webdataset.")
     count = 0
-    for sample in samples:
-        for name in target.classes if count == 0 else ():
-            (folder / split / folder_name(name)).mkdir(parents=True)
-        class_folder = folder / split / folder_name(str(sample.labels[target.name]))
-        if sample.suffix in _TORCHVISION_SUFFIXES:
-            (class_folder / sample.file_name).write_bytes(sample.data)
-        else:
-            (class_folder / f"{sample.key}.png").write_bytes(png_bytes(sample.data))
-        count += 1
+    with (folder / "SHA256SUMS").open("a", encoding="utf-8") as sums:
+        for sample in samples:
+            for name in target.classes if count == 0 else ():
+                (folder / split / folder_name(name)).mkdir(parents=True)
+            data, file_name = sample.data, sample.file_name
+            if sample.suffix not in _TORCHVISION_SUFFIXES:
+                data, file_name = png_bytes(sample.data), f"{sample.key}.png"
+            path = Path(split, folder_name(str(sample.labels[target.name])), file_name)
+            (folder / path).write_bytes(data)
+            sums.write(f"{hashlib.sha256(data).hexdigest()}  {path.as_posix()}\n")
+            count += 1
     return count
 
 
@@ -152,8 +156,9 @@ def _row(spec: DatasetSpec, sample: Sample) -> dict[str, Any]:
 def _schema(spec: DatasetSpec) -> pa.Schema:
     """Return the schema with the metadata from which ``datasets`` makes its features."""
     fields = [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
-    fields += [(name, pa.string()) for name in METADATA_COLUMNS]
-    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in METADATA_COLUMNS}
+    names = (*METADATA_COLUMNS, FILE_HASH)
+    fields += [(name, pa.string()) for name in names]
+    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in names}
     features["image"] = {"_type": "Image"}
     for target in spec.targets:
         label, stops = label_column(target.name), stops_column(target.name)

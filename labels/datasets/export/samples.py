@@ -1,17 +1,17 @@
 """Samples of an export: images with their labels and metadata."""
 
-import io
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
+from lightmeter.errors import UsageError
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
 from lightmeter.images.formats import RAW_FORMAT, picture_bytes
-from lightmeter.images.geometry import ORIENTATION_TAG, Box
+from lightmeter.images.geometry import Box
+from lightmeter.images.metadata import PNG_MODES, StrippedFile, lossless, strip_metadata
 from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
 from lightmeter.labels.datasets.photo_files import SUFFIXES
@@ -19,8 +19,10 @@ from lightmeter.labels.datasets.photo_files import SUFFIXES
 METADATA_COLUMNS = ("sha256", "group", "source", "owner", "licence", "make", "model")
 """Manifest columns of a sample's metadata."""
 
+FILE_HASH = "file_sha256"
+"""SHA-256 of the image file of a sample; ``sha256`` is that of the photograph in the catalogue."""
+
 _FREE_LICENCES = frozenset({PUBLIC_DOMAIN, NO_KNOWN_RESTRICTIONS, UNITED_STATES_GOVERNMENT})
-_PNG_MODES = ("1", "L", "LA", "I;16", "I;16B", "P", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ class Sample:
     Attributes:
         key: Unique name: the SHA-256 of the photograph, for crops followed by the number of the crop.
         file_name: Key with the suffix of the image format.
-        data: Original bytes, or a crop as PNG.
+        data: The image file, or a crop as PNG.
         suffix: Suffix of the image format.
-        metadata: `METADATA_COLUMNS` of the manifest row.
+        converted: Format of the photograph if its pixels had to be stored in another one, otherwise empty.
+        metadata: `METADATA_COLUMNS` of the manifest row, and `FILE_HASH`.
         labels: Class by target name, None if missing; a list of classes for multilabel targets.
         stops: Number by target name, None if missing; multilabel targets have none.
     """
@@ -41,6 +44,7 @@ class Sample:
     file_name: str
     data: bytes
     suffix: str
+    converted: str
     metadata: dict[str, Any]
     labels: dict[str, str | list[str] | None]
     stops: dict[str, float | None]
@@ -65,26 +69,30 @@ def is_redistributable(row: Mapping[str, Any]) -> bool:
 
 
 def samples(
-    dataset: Dataset, rows: Iterable[Mapping[str, Any]], on_progress: Callable[[int], object] = lambda _: None
+    dataset: Dataset,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    keep_metadata: bool = False,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> Iterator[Sample]:
-    """Yield the samples of manifest rows: original bytes, the preview of a RAW file, or crops as lossless PNG.
+    """Yield the samples of manifest rows: photographs, the previews of RAW files, or crops as lossless PNG.
 
     Args:
         dataset: Data set of the rows.
         rows: Manifest rows.
+        keep_metadata: Yield the original bytes of whole photographs instead of files without metadata.
         on_progress: Called with the number of samples finished since the last call.
 
     Raises:
-        UsageError: A photograph is missing in the store, or its bytes have changed.
+        UsageError: A photograph is missing in the store, its bytes have changed, or it cannot be decoded.
     """
     targets, crops = dataset.spec.targets, Counter[str]()
     for row in rows:
-        key, box = row["sha256"], crop_of(row)
-        data, suffix = dataset.read(key), SUFFIXES[row["format"]]
-        if row["format"] == RAW_FORMAT:
-            data = picture_bytes(data)
-        if box is not None:
-            data, suffix, number = crop_bytes(data, box), "png", crops[key]
+        key, is_crop = row["sha256"], crop_of(row) is not None
+        data, file_format = _image_file(dataset, row, keep_metadata=keep_metadata)
+        suffix = SUFFIXES[file_format]
+        if is_crop:
+            number = crops[key]
             crops[key] += 1
             key = f"{key}-{number}"
         yield Sample(
@@ -92,11 +100,25 @@ def samples(
             f"{key}.{suffix}",
             data,
             suffix,
-            {name: row[name] for name in METADATA_COLUMNS},
+            "" if is_crop or suffix == SUFFIXES[row["format"]] else row["format"],
+            {name: row[name] for name in METADATA_COLUMNS} | {FILE_HASH: hashlib.sha256(data).hexdigest()},
             {target.name: row[label_column(target.name)] for target in targets},
             {target.name: row.get(stops_column(target.name)) for target in targets if not target.multilabel},
         )
         on_progress(1)
+
+
+def _image_file(dataset: Dataset, row: Mapping[str, Any], *, keep_metadata: bool) -> StrippedFile:
+    """Return the image file of a manifest row and its format."""
+    data, box = dataset.read(row["sha256"]), crop_of(row)
+    try:
+        if box is not None:
+            return StrippedFile(crop_bytes(data, box), "PNG")
+        if not keep_metadata:
+            return strip_metadata(data)
+        return StrippedFile(picture_bytes(data) if row["format"] == RAW_FORMAT else data, row["format"])
+    except (OSError, ValueError) as error:
+        raise UsageError(f"The photograph {row['sha256']} cannot be decoded: {error}.") from error
 
 
 def crop_bytes(data: bytes, box: Box) -> bytes:
@@ -106,16 +128,15 @@ def crop_bytes(data: bytes, box: Box) -> bytes:
         data: Bytes of an image file.
         box: Crop in file pixels.
     """
-    output, exif = io.BytesIO(), Image.Exif()
     with open_image(data) as image:
         image.load()
-        exif[ORIENTATION_TAG] = pixel_orientation(image)
-        keeps_mode = image.mode in _PNG_MODES
-        pixels = image if keeps_mode else to_eight_bit(image)
-        profile = image.info.get("icc_profile") if keeps_mode else None
+        orientation = pixel_orientation(image)
+        pixels = image
+        if image.mode not in PNG_MODES:
+            pixels = to_eight_bit(image)
+            pixels.info.pop("icc_profile", None)  # of other channels
         crop = pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
-        crop.save(output, "PNG", exif=exif, icc_profile=profile)
-    return output.getvalue()
+    return lossless(crop, orientation).data
 
 
 def png_bytes(data: bytes) -> bytes:

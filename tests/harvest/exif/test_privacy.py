@@ -11,6 +11,7 @@ from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
+from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.exif.reader import read_exif, read_tags
 from lightmeter.harvest.sources.base import Sighting
@@ -83,6 +84,19 @@ def test_only_technical_tags_are_stored_whatever_the_origin(origin: str) -> None
         assert everything["IPTC"]["City"] == "Innsbruck"
         assert "Latitude" not in str(everything)
     assert raw == {"Exif": {"FNumber": "28/10"}, "IFD0": {"Model": "One"}}
+
+
+def test_coordinates_in_metadata_of_a_source_are_not_stored() -> None:
+    metadata = {
+        "lat": 46.5, "geoLng": 8.1, "camera_long": 8.1, "Longitude": "8.1", "tag_coordinates": "46.5 8.1", "GPS": {"a": 1},
+        "place": {"name": "Alps", "geo.lat": 46.5, "points": [{"lat": 46.5, "id": 3}]}, "long_exposure": True, "plate": "x",
+    }  # fmt: skip
+    item = Sighting(source_id="1", media_url="https://example.org/1.jpg", metadata=metadata)
+    record = clean_record(item, "x")
+    assert isinstance(record, CleanRecord)
+    assert record.item.metadata == {
+        "place": {"name": "Alps", "points": [{"id": 3}]}, "long_exposure": True, "plate": "x"
+    }  # fmt: skip
 
 
 def test_catalogue_file_has_no_personal_data_of_a_source(project: Path) -> None:

@@ -22,10 +22,14 @@ from lightmeter.harvest.licences import ALL_RIGHTS_RESERVED, PUBLIC_DOMAIN
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.images.geometry import ORIENTATION_TAG, Box
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset, write_dataset
+from lightmeter.labels.datasets.export.formats import FORMATS
 from lightmeter.labels.datasets.export.samples import crop_bytes, permits_redistribution
 from lightmeter.names import folder_name
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, splits_by, store_image
 from tests.support import encode_image, exif_tags, run_error, run_json, run_text
+
+MARK = "Jane Roe"
+"""A name in the EXIF of each photograph."""
 
 
 @pytest.fixture
@@ -35,6 +39,7 @@ def dataset(catalogue: Any) -> Dataset:
         store_image(
             catalogue,
             PillowImage.new("RGB", (64, 48), (index * 8, 100, 50)),
+            exif=exif_tags({}, make=MARK),
             owner=str(index // 3),
             exposure_time_s=(FAST, SLOW)[index % 2],
             concepts=(["street"], ["street", "night"])[index % 2],
@@ -55,7 +60,7 @@ def redistributable_labels(dataset: Dataset, split: Split) -> dict[str, str]:
 
 # webdataset leaves its shards open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_webdataset_shards_have_the_original_bytes(dataset: Dataset) -> None:
+def test_webdataset_shards_have_photographs_labels_and_hashes(dataset: Dataset) -> None:
     webdataset = pytest.importorskip("webdataset")
     result = export("webdataset")
     assert (sum(result["images"].values()), result["excluded"]) == (28, 2)
@@ -65,8 +70,9 @@ def test_webdataset_shards_have_the_original_bytes(dataset: Dataset) -> None:
         documents = [json.loads(sample["json"]) for sample in samples]
         labels = {document["sha256"]: document["labels"]["shutter"] for document in documents}
         assert labels == redistributable_labels(dataset, split)
-        for sample in samples:
-            assert hashlib.sha256(sample["jpg"]).hexdigest() == sample["__key__"]
+        for sample, document in zip(samples, documents, strict=True):
+            assert document["sha256"] == sample["__key__"]
+            assert document["file_sha256"] == hashlib.sha256(sample["jpg"]).hexdigest()
 
 
 def test_webdataset_starts_a_new_shard_at_the_maximum_size(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +206,22 @@ def test_imagefolder_has_a_folder_per_class(dataset: Dataset) -> None:
     attributions = (folder / "ATTRIBUTION.csv").read_text(encoding="utf-8")
     assert attributions.count("CC-BY-4.0") == 28
     assert "All rights reserved" not in attributions
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("option", ["--any-licence", "--keep-metadata"])
+def test_packs_hold_no_metadata_unless_asked(dataset: Dataset, format_name: str, option: str) -> None:
+    result = export(format_name, option)
+    folder = Path(result["folder"])
+    files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert result["metadata"] == ("kept" if option == "--keep-metadata" else "removed")
+    assert any(MARK.encode() in data for data in files.values()) is (option == "--keep-metadata")
+    assert ("without metadata" in files["README.md"].decode()) is (result["metadata"] == "removed")
+    assert 'store = ""' in files["dataset.toml"].decode()
+    if format_name == "imagefolder":
+        lines = files["SHA256SUMS"].decode().splitlines()
+        images = {name: data for name, data in files.items() if name.endswith(".jpg")}
+        assert sorted(lines) == sorted(f"{hashlib.sha256(data).hexdigest()}  {name}" for name, data in images.items())
 
 
 def test_face_crops_are_lossless_and_manual_boxes_replace_detections(catalogue: Any, dataset: Dataset) -> None:
