@@ -17,14 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import tomli_w
 
 import lightmeter
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, sha256_of
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
+
+if TYPE_CHECKING:  # what starts a server needs no torch
+    from lightmeter.labels.datasets.dataset import Dataset
+    from lightmeter.models.evaluation.engine_agreement import EngineAgreement
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 RUN = "run"
@@ -34,7 +39,8 @@ HANDLER = "lightmeter.serve.handler.handler"
 _CODE_FOLDERS = ("images", "models/runtime", "models/architectures", "serve/handler")
 _CODE_FILES = ("exposure.py",)
 _EMPTY_PACKAGES = ("lightmeter", "lightmeter/models", "lightmeter/serve")  # the real ones import what does not travel
-_OPTIONAL_FILES = ("README.md", "metrics.json")
+MODEL_CARD = "README.md"
+_OPTIONAL_FILES = (MODEL_CARD, "metrics.json")
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _MAX_MEMBERS = 1000
 _MAX_BYTES = 8_000_000_000
@@ -51,6 +57,8 @@ class Archive:
         version: Model version.
         dataset: SHA-256 of the manifest of the training data set.
         sha256: SHA-256 of the archive.
+        engine: What runs the network.
+        agreement: How far the engine's probabilities differ from those of torch, when another engine is written.
     """
 
     path: Path
@@ -58,22 +66,38 @@ class Archive:
     version: str
     dataset: str
     sha256: str
+    engine: EngineName = "torch"
+    agreement: "EngineAgreement | None" = None
 
 
-def write_archive(run: Path, out: Path, name: str | None = None, version: str | None = None) -> Archive:
+def write_archive(
+    run: Path,
+    out: Path,
+    name: str | None = None,
+    version: str | None = None,
+    engine: EngineName = "torch",
+    dataset: "Dataset | Path | None" = None,
+) -> Archive:
     """Package a run as a TorchServe archive.
+
+    Another engine than torch is compared with torch on validation photographs; the archive's model card states the
+    largest difference.
 
     Args:
         run: Run folder.
         out: Folder for ``NAME.mar``, or the path of the archive if it ends in ``.mar``.
         name: Model name (default: the run's).
         version: Model version (default: the run's).
+        engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime``.
+        dataset: Data set of the training, or its folder, if the engine is not torch (default: the project's data set of
+            that name).
 
     Returns:
         The archive.
 
     Raises:
-        UsageError: The run is damaged, or the name or version is invalid.
+        UsageError: The run is damaged, the name or version is invalid, or the engine or the data set cannot be used.
+        LightmeterError: The engine and torch disagree.
 
     Example:
         >>> archive = write_archive(Path("runs/patches-iso-demo-1"), Path("archives"))  # made by 'lightmeter demo'
@@ -88,16 +112,22 @@ def write_archive(run: Path, out: Path, name: str | None = None, version: str | 
         spec = Predictor.load(run).spec
     except BrokenModel as error:
         raise UsageError(str(error)) from error
-    spec = replace(spec, name=_valid("name", name or spec.name), version=_valid("version", version or spec.version))
+    spec = replace(
+        spec,
+        name=_valid("name", name or spec.name),
+        version=_valid("version", version or spec.version),
+        engine=engine,
+    )
+    agreement = None if engine == "torch" else _agreement(run, engine, dataset)
     path = out if out.suffix == ".mar" else out / f"{spec.name}.mar"
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for member, content in sorted(_members(run, spec).items()):
+        for member, content in sorted(_members(run, spec, agreement).items()):
             if isinstance(content, str):
                 _store(archive, member, BytesIO(content.encode()), len(content.encode()))
             else:
                 with content.open("rb") as source:
                     _store(archive, member, source, content.stat().st_size)
-    return _archive(path, spec)
+    return replace(_archive(path, spec), agreement=agreement)
 
 
 def check_archive(path: Path) -> Archive:
@@ -184,7 +214,15 @@ def _check_regular(file: Path) -> None:
 
 
 def _archive(path: Path, spec: ModelSpec) -> Archive:
-    return Archive(path, spec.name, spec.version, str(spec.data.get("manifest_sha256", "")), sha256_of(path))
+    return Archive(
+        path, spec.name, spec.version, str(spec.data.get("manifest_sha256", "")), sha256_of(path), spec.engine
+    )
+
+
+def _agreement(run: Path, engine: EngineName, dataset: "Dataset | Path | None") -> "EngineAgreement":
+    from lightmeter.models.evaluation.engine_agreement import engine_agreement
+
+    return engine_agreement(run, engine, dataset)
 
 
 def _valid(kind: str, value: str) -> str:
@@ -193,13 +231,18 @@ def _valid(kind: str, value: str) -> str:
     return value
 
 
-def _members(run: Path, spec: ModelSpec) -> dict[str, Path | str]:
+def _members(run: Path, spec: ModelSpec, agreement: "EngineAgreement | None") -> dict[str, Path | str]:
     """Return the content of an archive: by member name, a file to copy or a text."""
+    files: dict[str, Path | str] = {f"{RUN}/{name}": run / name for name in _OPTIONAL_FILES if (run / name).is_file()}
+    if agreement:
+        card = run / MODEL_CARD
+        text = f"{card.read_text(encoding='utf-8').rstrip()}\n\n" if card.is_file() else ""
+        files[f"{RUN}/{MODEL_CARD}"] = text + agreement.as_section()
     return {
         MANIFEST: json.dumps(_manifest(spec), indent=2),
         f"{RUN}/{SPEC_FILE}": tomli_w.dumps(spec.as_dict()),
         f"{RUN}/{WEIGHTS_FILE}": run / WEIGHTS_FILE,
-        **{f"{RUN}/{name}": run / name for name in _OPTIONAL_FILES if (run / name).is_file()},
+        **files,
         **{f"{package}/__init__.py": "" for package in _EMPTY_PACKAGES},
         **_code(),
     }

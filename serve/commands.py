@@ -12,7 +12,7 @@ import typer
 from lightmeter import console
 from lightmeter.commands import command_group
 from lightmeter.errors import UsageError
-from lightmeter.models.commands.options import ExifFile
+from lightmeter.models.commands.options import Engine, ExifFile, TrainingData
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
@@ -33,12 +33,17 @@ def archive(
     out: Annotated[
         Path | None, typer.Option(help="Output folder or .mar file (default: archives/ of the project).")
     ] = None,
+    engine: Engine = None,
+    data: TrainingData = None,
 ) -> None:
     """Package a run as a TorchServe archive (.mar)."""
+    from lightmeter.models.training.distributed import select_engine
     from lightmeter.models.training.runs import find_run
     from lightmeter.serve.archive import write_archive
 
-    written = write_archive(find_run(run), out or find_project().archives, name, version)
+    selected, _ = select_engine(engine, "cpu")
+    written = write_archive(find_run(run), out or find_project().archives, name, version, selected, data)
+    agreement = written.agreement
     console.get_console().emit(
         {
             "archive": written.path,
@@ -47,8 +52,14 @@ def archive(
             "dataset": written.dataset,
             "bytes": written.path.stat().st_size,
             "sha256": written.sha256,
+            "engine": written.engine,
+            **({"agreement": vars(agreement)} if agreement else {}),
         },
-        f"{written.name} {written.version} in {written.path}\nNext: lightmeter serve start",
+        [
+            f"{written.name} {written.version} in {written.path}",
+            *([agreement.as_sentence()] if agreement else []),
+            "Next: lightmeter serve start",
+        ],
     )
 
 
@@ -164,21 +175,26 @@ def litserve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on (0 = any free port).")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
+    engine: Engine = None,
 ) -> None:
     """Serve a run with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
+    from lightmeter.models.runtime.engines import EngineError, check_engine
     from lightmeter.models.runtime.spec import BrokenModel, read_spec
     from lightmeter.models.training.runs import find_run
     from lightmeter.project import find_optional_project
     from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
     from lightmeter.serve.litserve.server import LitServeOptions, run_server
-    from lightmeter.settings import ServeSection
+    from lightmeter.settings import ModelsSection, ServeSection
 
     if find_spec("litserve") is None:  # importing it would take seconds
         raise UsageError("LitServe is not installed; run: pip install 'lightmeter[litserve]'")
     folder = find_run(run)
+    project = find_optional_project()
+    selected = engine or (project.settings.models if project else ModelsSection()).engine
     try:
         spec = read_spec(folder)
-    except BrokenModel as error:
+        check_engine(selected, "cpu")
+    except (BrokenModel, EngineError) as error:
         raise UsageError(str(error)) from error
 
     def announce(url: str) -> None:
@@ -186,10 +202,9 @@ def litserve(
         console.get_console().emit({"name": spec.name, "address": address}, f"{spec.name} {spec.version} at {address}")
         sys.stdout.flush()
 
-    project = find_optional_project()
     settings = project.settings.serve if project else ServeSection()
     key = settings.token.get_secret_value() if settings.token else os.environ.get(KEY_VARIABLE, "")
-    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key))
+    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key), selected)
     run_server(folder, spec, options, announce)
 
 

@@ -12,6 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from .engines import EngineName
 from .exif_features import TAG_NAMES, feature_columns
 from .measures import NAMES as MEASURES
 
@@ -133,6 +134,7 @@ class ModelSpec:
         training: Facts about the training: seed, device, seconds and so on.
         ranges: Low and high end of most training photographs, by statistic (`input_warnings.STATISTICS`).
         weights_sha256: SHA-256 of the weights file.
+        engine: What runs the network of an archive.
     """
 
     name: str
@@ -147,6 +149,7 @@ class ModelSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     weights_sha256: str = ""
+    engine: EngineName = "torch"
 
     def __post_init__(self) -> None:
         for key, value in (("name", self.name), ("version", self.version)):

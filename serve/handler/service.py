@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...models.runtime.engines import EngineName
 from ...models.runtime.input_warnings import input_warnings
 from ...models.runtime.memory import keep_freed_memory
 from ...models.runtime.predictor import Predictor
 from ...models.runtime.preprocess import InvalidPhoto
+from ...models.runtime.spec import read_spec
 from .explanation import explain
 from .request import Request, parse_request, quoted
 
@@ -46,10 +48,19 @@ class PredictionService:
         self._targets = [target.name for target in predictor.spec.targets]
 
     @classmethod
-    def load(cls, run: Path, device: str = "cpu") -> "PredictionService":
-        """Load the model of a run directory and tune the memory allocation of this process for predictions."""
+    def load(cls, run: Path, device: str = "cpu", engine: EngineName | None = None) -> "PredictionService":
+        """Load the model of a run directory and tune the memory allocation of this process for predictions.
+
+        Args:
+            run: Run directory.
+            device: torch device; engines that run on the CPU only ignore it.
+            engine: What runs the network (default: what the archive was written for).
+        """
         keep_freed_memory()
-        return cls(Predictor.load(run, device))
+        engine = engine or read_spec(run).engine
+        predictor = Predictor.load(run, device if engine == "torch" else "cpu", engine, threads=1)
+        predictor.prepare("logits")
+        return cls(predictor)
 
     def respond(self, fields: Mapping[str, Any], *, explain: bool = False) -> PredictionResponse:
         """Answer a request, whatever it contains: an invalid one with an error document.

@@ -11,11 +11,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from litserve import LitAPI, LitServer
 
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import read_spec
 from lightmeter.serve.handler.service import PredictionService
 from lightmeter.web import LOOPBACK
@@ -29,16 +30,17 @@ class PredictionAPI(LitAPI):
     Args:
         run: Run directory.
         path: Path of the API.
+        engine: What runs the network.
     """
 
-    def __init__(self, run: Path, path: str) -> None:
+    def __init__(self, run: Path, path: str, engine: EngineName) -> None:
         super().__init__(api_path=path)
-        self._run = run
+        self._run, self._engine = run, engine
 
     def setup(self, device: str) -> None:
         """Load the model, once in each worker."""
         torch.set_num_threads(1)
-        self._service = PredictionService.load(self._run, device)
+        self._service = PredictionService.load(self._run, device, self._engine)
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the request as it is; `predict` answers whatever is wrong with it."""
@@ -51,7 +53,7 @@ class PredictionAPI(LitAPI):
         return {"status": response.status, "document": response.document}
 
 
-def run_engine(run: Path, port: int, workers: int) -> None:
+def run_engine(run: Path, port: int, workers: int, engine: EngineName) -> None:
     """Serve a run on loopback until SIGTERM, which LitServe itself ignores."""
     main_pid = os.getpid()
 
@@ -67,7 +69,7 @@ def run_engine(run: Path, port: int, workers: int) -> None:
     logging.getLogger("litserve.server").addFilter(_is_relevant)
     path = f"/predictions/{read_spec(run).name}"
     server = LitServer(
-        PredictionAPI(run, path),
+        PredictionAPI(run, path, engine),
         accelerator="auto",
         workers_per_device=workers,
         timeout=TIMEOUT_S,
@@ -83,4 +85,4 @@ def _is_relevant(record: logging.LogRecord) -> bool:
 
 
 if __name__ == "__main__":
-    run_engine(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    run_engine(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), cast("EngineName", sys.argv[4]))

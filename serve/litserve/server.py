@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable, error_document, gateway_app
@@ -41,6 +42,7 @@ class LitServeOptions:
         workers: Number of worker processes.
         max_bytes: Maximum size of a request.
         token: Token that requests need; empty for none.
+        engine: What runs the network.
     """
 
     host: str = LOOPBACK
@@ -48,6 +50,7 @@ class LitServeOptions:
     workers: int = 1
     max_bytes: int = 50_000_000
     token: str = ""
+    engine: EngineName = "torch"
 
 
 class LitServeEngine:
@@ -120,6 +123,7 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     app = gateway_app(engine, tokens.accepts if options.token else None, options.max_bytes)
     url = server.url_of(options.host, listener.getsockname()[1])
     command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
+    command.append(options.engine)
     # LIT_*: LitServe's own settings, such as a key for the private engine; no Ctrl-C reaches another process group.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)

@@ -9,9 +9,12 @@ import pytest
 
 import lightmeter
 from lightmeter.errors import UsageError
+from lightmeter.models.evaluation import engine_agreement
 from lightmeter.project import Project
 from lightmeter.serve.archive import copy_archive, write_archive
-from tests.serve.support import make_run, run_in_project
+from lightmeter.serve.handler.service import PredictionService
+from tests.models.conftest import make_dataset
+from tests.serve.support import make_photo, make_run, run_in_project
 from tests.support import create_project
 
 CODE_FOLDERS = (
@@ -45,12 +48,36 @@ def test_code_folders_are_copied_whole_and_nothing_else_of_the_package(serve_pro
     copied = {name for name in code if name.startswith(CODE_FOLDERS)}
 
     assert copied == {
-        f"{folder}/{file.name}" for folder in CODE_FOLDERS for file in (package.parent / folder).glob("*.py")
+        file.relative_to(package.parent).as_posix()
+        for folder in CODE_FOLDERS
+        for file in (package.parent / folder).rglob("*.py")
     }
     assert {name for name in code - copied if not name.endswith("__init__.py")} == {"lightmeter/exposure.py"}
     assert [members[f"{name}/__init__.py"] for name in ("lightmeter", "lightmeter/models", "lightmeter/serve")] == [
         b""
     ] * 3
+
+
+def test_engine_is_compared_with_torch_before_it_is_archived(
+    serve_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_dataset(tmp_path / "data" / "noise-v1").folder
+    command = ["serve", "archive", "tiny", "--engine", "openvino", "--out", tmp_path / "tiny.mar"]
+    assert "data set" in run_in_project(*command, project=serve_project).error
+    written = run_in_project(*command, "--data", data, project=serve_project).document
+    assert written["engine"] == "openvino"
+    assert 0 <= written["agreement"]["difference"] <= engine_agreement.MAX_DIFFERENCE
+    assert written["agreement"]["photographs"] == 12
+    with zipfile.ZipFile(tmp_path / "tiny.mar") as archive:
+        archive.extractall(tmp_path / "model")
+    card = (tmp_path / "model/run/README.md").read_text(encoding="utf-8")
+    assert f"at most {written['agreement']['difference']:.1e}" in card
+    response = PredictionService.load(tmp_path / "model/run").respond({"body": make_photo()}, explain=True)
+    assert (response.status, response.document["engine"]) == (200, "openvino")
+    monkeypatch.setattr(engine_agreement, "MAX_DIFFERENCE", -1.0)
+    refused = run_in_project(*command, "--data", data, project=serve_project)
+    assert refused.code == 1
+    assert "differ from those of torch" in refused.error
 
 
 def test_same_run_gives_same_bytes(serve_project: Project, tmp_path: Path) -> None:
