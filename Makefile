@@ -4,8 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 ONLY ?=
+# MIRRORS: git mirrors of the repositories in benchmarks/corpus_list.csv; CORPUS: where their photographs are written.
+MIRRORS ?= mirrors
+CORPUS ?= corpus
 
-.PHONY: demo test check bench sbom docs install install-test clean
+.PHONY: demo test check bench default-model sbom docs install install-test clean
 
 demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
@@ -23,6 +26,10 @@ check: install-test  ## Check style, types, import rules, generated documents an
 
 bench: install-test  ## Measure the speed and write docs/performance.md; ONLY=NAME for one section.
 	$(BIN)/python -m benchmarks.bench $(ONLY)
+
+default-model: install-test  ## Repeat the training of the model that ships with Lightmeter.
+	$(BIN)/python -m benchmarks.gather $(MIRRORS) $(CORPUS)
+	$(BIN)/python -m benchmarks.default_model $(CORPUS) --lockbox
 
 sbom: install-test  ## Write the software bill of materials, lightmeter.cdx.json (CycloneDX).
 	$(BIN)/python docs/dependencies.py --sbom lightmeter.cdx.json

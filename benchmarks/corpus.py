@@ -1,17 +1,22 @@
 """Cross-validate recipes on a folder of real photographs; no photographer is in two folds.
 
     python -m benchmarks.corpus CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
-        [--out results.json]
+        [--lockbox FOLDER] [--class-weights TASKS] [--out results.csv]
 
-CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. For each task and fold the heads are fitted to
-the photographers of the other folds as by ``lightmeter models train``, with a fifth of them for validation; metrics are
-computed over all folds together. Photographs with a setting between the classes are used for training if the recipe
-supports it, and never for evaluation. The features of a frozen backbone do not depend on the fold; they are computed
-once and cached in DIR.
+CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``, as ``benchmarks.gather`` writes them. For each
+task and fold the heads are fitted to the photographers of the other folds as by ``lightmeter models train``: the
+penalty, the variance of the random intercepts and the temperature are selected by cross-validation within them, so the
+held-out fold selects nothing. Metrics are computed over all folds together, once with each photograph counting the same
+and once with each photographer. Photographs with a setting between the classes are used for training if the recipe
+supports it, and never for evaluation. With ``--lockbox`` the heads are fitted to the whole corpus instead and evaluated
+on the photographers of that folder.
+
+The features of a frozen backbone do not depend on the fold; they are computed once for each photograph and cached.
 """
 
 import argparse
-import json
+import csv
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,12 +27,13 @@ import numpy as np
 import torch
 
 from benchmarks.corpus_tasks import TASKS, Photo, Task, read_photos
-from lightmeter.bootstrap import format_estimate, group_indices
+from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
 from lightmeter.models import architectures
-from lightmeter.models.evaluation.metrics.base import estimates
+from lightmeter.models.evaluation.metrics.base import SCALES, estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.engines.pytorch import single_thread
+from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import Predictor, calibrated
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
@@ -67,20 +73,44 @@ def main() -> None:
         default=",".join(str(index) for index in range(len(TASKS))),
         help="indices of tasks, separated by commas (default: all)",
     )
+    parser.add_argument(
+        "--class-weights", default="0,1,2,3,4,5", help="tasks with class weights (default: those in classes)"
+    )
+    parser.add_argument("--lockbox", type=Path, help="evaluate on this folder of photographs instead of by folds")
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
-    parser.add_argument("--out", type=Path, default=Path("corpus-results.json"), help="JSON file of results")
+    parser.add_argument("--out", type=Path, default=Path("corpus-results.csv"), help="CSV file of results")
     options = parser.parse_args()
     photos = list(read_photos(options.corpus))
-    print(f"{len(photos)} photographs")
-    results: dict[str, Any] = {}
+    locked = list(read_photos(options.lockbox)) if options.lockbox else []
+    print(f"{len(photos)} photographs, {len(locked)} in the lock-box")
+    rows: list[dict[str, Any]] = []
+    weighted = set(map(int, filter(None, options.class_weights.split(","))))
     for name in options.recipes.split(","):
         recipe = read_recipe(name)
-        features = compute_features(recipe, [photo.file for photo in photos], options.cache)
-        for task in (TASKS[int(index)] for index in options.tasks.split(",")):
-            result = run_task(task, recipe.training, features, photos, options.folds, options.seed)
-            results.setdefault(task.name, {})[name] = result
+        features = compute_features(recipe, [photo.file for photo in photos + locked], options.cache)
+        for index in map(int, options.tasks.split(",")):
+            task = replace(TASKS[index], class_weights=index in weighted)
+            data = task_data(task, features, photos + locked)
+            groups = [row["group"] for row in data.rows]
+            names = sorted({group_name(photo) for photo in locked})
+            fold = np.where(np.isin(groups, names), 0, -1) if locked else evaluation_folds(data, options)
+            result = run_task(task, recipe.training, data, fold)
+            rows += [{"task": task.name, "recipe": name, "class_weights": task.class_weights, **row} for row in result]
             print(summary(task, name, result), flush=True)
-            options.out.write_text(json.dumps(results, indent=1))
+            write_rows(options.out, rows)
+
+
+def write_rows(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the results as CSV."""
+    with file.open("w", newline="", encoding="utf-8") as target:
+        writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def group_name(photo: Photo) -> str:
+    """Return the name of the photographer's group; one who did film and digital is one group."""
+    return photo.photographer
 
 
 def untrained_predictor(recipe: Recipe) -> Predictor:
@@ -102,19 +132,28 @@ def untrained_predictor(recipe: Recipe) -> Predictor:
 
 
 def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
-    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable photograph."""
-    cached = cache / f"{recipe.name}-{len(files)}.npy"
-    if cached.is_file():
-        return np.load(cached)
+    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable photograph.
+
+    The features of each photograph are kept in ``CACHE/RECIPE/BLOB.npy``, after the git object of its file.
+    """
+    folder = cache / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
     predictor = untrained_predictor(recipe)
 
-    def features_of(file: Path) -> np.ndarray | None:
+    def features_of(file: Path) -> np.ndarray:
+        data = file.read_bytes()
+        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        cached = folder / f"{blob[:16]}.npy"
+        if cached.is_file():
+            return np.load(cached)
         try:
-            inputs = predictor.tensors(predictor.preprocess(file.read_bytes()))
+            inputs = predictor.tensors(predictor.preprocess(data))
+            with torch.inference_mode():
+                features = predictor.network.features(inputs)[0].numpy()
         except InvalidPhoto:
-            return None
-        with torch.inference_mode():
-            return predictor.network.features(inputs)[0].numpy()
+            features = np.full(1, np.nan, np.float32)
+        np.save(cached, features)
+        return features
 
     rows = []
     with single_thread(), ThreadPoolExecutor() as pool:
@@ -122,11 +161,8 @@ def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.n
             rows.append(row)
             if index % _PROGRESS_INTERVAL == 0:
                 print(f"{recipe.name}: {index} of {len(files)}", flush=True)
-    width = next(len(row) for row in rows if row is not None)
-    features = np.stack([np.full(width, np.nan, np.float32) if row is None else row for row in rows])
-    cache.mkdir(parents=True, exist_ok=True)
-    np.save(cached, features)
-    return features
+    width = max(len(row) for row in rows)
+    return np.stack([row if len(row) == width else np.full(width, np.nan, np.float32) for row in rows])
 
 
 def assign_folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
@@ -152,7 +188,7 @@ def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> Task
         {
             f"label_{name}": labels[n][0],
             f"stops_{name}": labels[n][1],
-            "group": f"{photos[n].medium} {photos[n].photographer}",
+            "group": group_name(photos[n]),
         }
         for n in indices
     ]
@@ -178,19 +214,27 @@ def fit_and_predict(task: Task, training: Probe, data: TaskData, train: np.ndarr
     return calibrated(logits.float().numpy(), temperature)
 
 
-def run_task(
-    task: Task, training: Probe, features: np.ndarray, photos: Sequence[Photo], folds: int, seed: int
-) -> dict[str, Any]:
-    """Return the metrics over all folds, and for ordinal tasks those of the median setting."""
+def evaluation_folds(data: TaskData, options: argparse.Namespace) -> np.ndarray:
+    """Return the fold of each photograph; −1 for photographers without a photograph to evaluate, who only train."""
+    groups = [row["group"] for row, index in zip(data.rows, data.classes, strict=True) if index >= 0]
+    fold_by_group = dict(zip(groups, assign_folds(groups, options.folds, options.seed), strict=True))
+    return np.asarray([fold_by_group.get(row["group"], -1) for row in data.rows])
+
+
+def run_task(task: Task, training: Probe, data: TaskData, fold: np.ndarray) -> list[dict[str, Any]]:
+    """Return a row for each metric: its estimates by photographs and by photographers, and that of the median setting.
+
+    Args:
+        task: What to predict.
+        training: Hyperparameters of the heads.
+        data: Photographs of the task.
+        fold: Fold in which each photograph is held out; −1 for never.
+    """
     training = training.model_copy(update={"class_weights": task.class_weights})
-    data = task_data(task, features, photos)
-    evaluated = np.flatnonzero(data.classes >= 0)
-    groups = [data.rows[n]["group"] for n in evaluated]
-    fold_by_group = dict(zip(groups, assign_folds(groups, folds, seed), strict=True))
-    fold = np.asarray([fold_by_group.get(row["group"], -1) for row in data.rows])
+    evaluated = np.flatnonzero((data.classes >= 0) & (fold >= 0))
     probabilities = np.zeros((len(data.rows), len(task.target.classes)))
     median = np.zeros(len(data.rows))
-    for index in range(folds):
+    for index in np.unique(fold[fold >= 0]):
         train, test = np.flatnonzero(fold != index), evaluated[fold[evaluated] == index]
         probabilities[test] = fit_and_predict(task, training, data, train, test)
         median[test] = np.median(data.stops[train]) if task.target.ordinal else 0
@@ -198,29 +242,53 @@ def run_task(
     predictions = ClassPredictions(
         data.classes[evaluated],
         probabilities.argmax(1),
-        group_indices(groups),
+        group_indices([data.rows[n]["group"] for n in evaluated]),
         probabilities.shape[1],
-        confidence=probabilities.max(1),
+        probabilities,
     )
+    baseline = replace(predictions, predicted=np.zeros(len(evaluated), int), probabilities=None)
     if task.target.ordinal:
         expected = probabilities @ np.asarray(task.target.stops)
         predictions = replace(predictions, true_stops=data.stops[evaluated], predicted_stops=expected)
-    result = {"photographs": len(evaluated), "groups": len(set(groups)), **estimates(predictions)}
-    if task.target.ordinal:
-        baseline = replace(predictions, confidence=None, predicted_stops=median[evaluated])
-        result["median_mae_stops"] = estimates(baseline)["mae_stops"]
-    return result
+        baseline = replace(baseline, true_stops=data.stops[evaluated], predicted_stops=median[evaluated])
+    sizes = np.bincount(predictions.groups)
+    by_photographer = group_intervals(lambda weights: predictions.metrics(weights / sizes), sizes, SCALES)
+    return [
+        {
+            "metric": name,
+            "photographs": len(evaluated),
+            "photographers": len(sizes),
+            **estimate,
+            **{f"by_photographer_{key}": value for key, value in by_photographer[name].items()},
+            **{f"median_{key}": value for key, value in estimates(baseline)[name].items() if name == "mae_stops"},
+            "coverage_90": coverage(task, probabilities, data.stops[evaluated]) if name == "mae_stops" else None,
+        }
+        | dict.fromkeys(() if name == "mae_stops" else ("median_value", "median_low", "median_high"))
+        for name, estimate in estimates(predictions).items()
+    ]
 
 
-def summary(task: Task, recipe: str, result: dict[str, Any]) -> str:
-    """Return a line with the metric of a task, its baseline and the calibration error."""
-    metric = format_estimate(result[task.metric], percent=task.metric == "balanced_accuracy")
-    baseline = ""
-    if task.target.ordinal:
-        baseline = f", median {format_estimate(result['median_mae_stops'], percent=False)}"
-    ece = format_estimate(result["ece"], percent=False)
-    counts = f"{result['photographs']} photographs, {result['groups']} photographers"
-    return f"{task.name}: {recipe} {task.metric} {metric}{baseline}; ECE {ece}; {counts}"
+def coverage(task: Task, probabilities: np.ndarray, stops: np.ndarray) -> float:
+    """Return the share of photographs whose setting is in the 90 % interval of its prediction."""
+    intervals = [StopsDistribution(row, task.target.stops).central() for row in probabilities]
+    inside = [low <= value <= high for (low, high), value in zip(intervals, stops, strict=True)]
+    return float(np.mean(inside))
+
+
+def summary(task: Task, recipe: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return a line with the metric of a task by photographs and by photographers, its baseline and the ECE."""
+    by_metric = {row["metric"]: row for row in rows}
+    row, ece = by_metric[task.metric], by_metric["ece"]
+    percent = task.metric == "balanced_accuracy"
+
+    def text(prefix: str) -> str:
+        return format_estimate({key: row[f"{prefix}{key}"] for key in ("value", "low", "high")}, percent=percent)
+
+    baseline = f", median {text('median_')}, coverage {row['coverage_90']:.3f}" if task.target.ordinal else ""
+    return (
+        f"{task.name}: {recipe} {task.metric} {text('')}, by photographers {text('by_photographer_')}{baseline}; "
+        f"ECE {ece['value']:.3f}; {row['photographs']} photographs, {row['photographers']} photographers"
+    )
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from lightmeter.bootstrap import Estimate, Floats, Ints, Scale, group_intervals,
 
 Mask = NDArray[np.bool_]
 
-_SCALES: dict[str, Scale] = {
+SCALES: dict[str, Scale] = {
     "mae_stops": "amount",
     "log_loss": "amount",
     "ece": "distance",
     "ece_uncalibrated": "distance",
 }
+"""Kinds of the metrics that are not proportions."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def metric_names(*, multilabel: bool, ordinal: bool) -> list[str]:
 
 def estimates(predictions: TargetPredictions, seed: int = 0) -> dict[str, Estimate]:
     """Return every metric of the predictions with its 95 % interval."""
-    return group_intervals(predictions.metrics, np.bincount(predictions.groups), _SCALES, seed)
+    return group_intervals(predictions.metrics, np.bincount(predictions.groups), SCALES, seed)
 
 
 def estimated_differences(reference: TargetPredictions, other: TargetPredictions, seed: int = 0) -> dict[str, Estimate]:
