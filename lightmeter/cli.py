@@ -107,6 +107,20 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command(epilog=GLOBAL_OPTIONS)
+def read(
+    files: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photographs.")],
+    model: Annotated[
+        Path, typer.Option(help="Run folder, or the name of a run of this project (default: the model that ships).")
+    ] = Path("default"),
+    html: Annotated[Path | None, typer.Option(help="HTML page to write, with the patches that counted.")] = None,
+) -> None:
+    """Estimate how photographs were made: aperture, shutter speed, ISO, focal length, film or digital."""
+    from lightmeter.read.command import read_files
+
+    read_files(files, model, html)
+
+
 @app.command()
 def demo(
     folder: Annotated[

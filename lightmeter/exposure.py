@@ -40,6 +40,7 @@ NOMINAL_ISOS = tuple(
 
 _MAX_NOMINAL_DISTANCE = 0.5  # stops between a value and the end of a nominal series
 _MAX_STOPS = 64.0
+_DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres
 _MAX_TEXT_LENGTH = 200
 _MAX_ITEMS = 16
 _MIN_DECIMAL_TIME_S = 0.3  # shorter exposure times are written as fractions
@@ -109,6 +110,7 @@ _SETTING_FROM_STOPS: Mapping[str, Callable[[float], float]] = {
     "Av": f_number_from_apex,
     "log2 s": lambda stops: exposure_time_from_apex(-stops),
     "log2 (ISO / 100)": lambda stops: 100 * 2.0**stops,
+    "log2 mm": lambda stops: 2.0**stops,
 }
 
 
@@ -118,11 +120,11 @@ def is_stop_unit(unit: str) -> bool:
 
 
 def setting_from_stops(stops: float, unit: str) -> float | None:
-    """Return the f-number, exposure time in seconds or ISO of a number of stops.
+    """Return the f-number, exposure time in seconds, ISO or focal length in millimetres of a number of stops.
 
     Args:
-        stops: Stops in the target's unit.
-        unit: Unit of the target: ``Av``, ``log2 s`` or ``log2 (ISO / 100)``.
+        stops: Stops in the target's unit; of a focal length, its logarithm to base 2.
+        unit: Unit of the target: ``Av``, ``log2 s``, ``log2 (ISO / 100)`` or ``log2 mm``.
 
     Returns:
         The setting; None for any other unit, and beyond ±64 stops.
@@ -132,6 +134,16 @@ def setting_from_stops(stops: float, unit: str) -> float | None:
         4.0
     """
     return _SETTING_FROM_STOPS[unit](stops) if is_stop_unit(unit) and abs(stops) <= _MAX_STOPS else None
+
+
+def angle_of_view(focal_length_35mm: float) -> float:
+    """Return the diagonal angle of view in degrees of a 35-mm-equivalent focal length in millimetres.
+
+    Example:
+        >>> round(angle_of_view(50.0), 1)
+        46.8
+    """
+    return math.degrees(2 * math.atan(_DIAGONAL_35MM / (2 * focal_length_35mm)))
 
 
 def nominal_settings(

@@ -20,7 +20,7 @@ def load_predictor(run: str | Path, device: str = "cpu", engine: EngineName | No
     """Load the model of a run.
 
     Args:
-        run: Run folder, or the name of a run of the project.
+        run: Run folder, or the name of a run of the project; ``default`` is the model that ships with Lightmeter.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
         engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime`` (default: the project's setting).
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = command_group("Serve models with TorchServe.")
 
-RunArgument = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
+RunArgument = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project, or 'default'.")]
 ServerOption = Annotated[str, typer.Option("--server", help="Name of the server, if the project has several.")]
 
 

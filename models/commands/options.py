@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.models.runtime.predictor import Predictor
 
-RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project, or 'default'.")]
 TrainingData = Annotated[
     Path | None,
     typer.Option("--data", help="Data set of the training (default: the project's data set of that name)."),

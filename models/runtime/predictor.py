@@ -27,6 +27,7 @@ from .. import architectures
 from .engines import Arrays, Engine, EngineName, check_engine, load_engine
 from .engines.outputs import NetworkOutput, OutputName, normalised
 from .exif_features import Tags
+from .intervals import StopsDistribution
 from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
 from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
 
@@ -44,7 +45,8 @@ class TargetPrediction:
         label: The most probable class.
         probabilities: Calibrated probability of each class.
         stops: The expected number of stops, for ordinal targets.
-        number: The stops as an f-number, seconds or ISO.
+        number: The stops as an f-number, seconds, ISO or millimetres.
+        interval: Stops between which the setting is with a probability of 90 %, for ordinal targets.
         labels: The predicted classes of a multilabel target; else None.
     """
 
@@ -52,12 +54,14 @@ class TargetPrediction:
     probabilities: Mapping[str, float]
     stops: float | None = None
     number: float | None = None
+    interval: tuple[float, float] | None = None
     labels: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the prediction as JSON types."""
         classes = {"class": self.label} if self.labels is None else {"classes": list(self.labels)}
-        numbers = {"stops": self.stops, "number": self.number}
+        interval = None if self.interval is None else list(self.interval)
+        numbers = {"stops": self.stops, "number": self.number, "interval": interval}
         present = {key: value for key, value in numbers.items() if value is not None}
         return {**classes, "probabilities": dict(self.probabilities), **present}
 
@@ -248,6 +252,7 @@ def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPre
         probabilities=by_class,
         stops=stops,
         number=None if stops is None else setting_from_stops(stops, target.unit),
+        interval=StopsDistribution(probabilities, target.stops).central() if target.stops else None,
         labels=tuple(name for name, value in by_class.items() if value >= THRESHOLD) if target.multilabel else None,
     )
 

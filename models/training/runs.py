@@ -35,6 +35,8 @@ from lightmeter.project import find_optional_project, find_project
 
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
+DEFAULT_RUN = "default"
+"""Name of the model that ships with Lightmeter."""
 _PARTIAL = ".partial"
 _PROCESS_ID, _FINISHED = "pid", "run"
 
@@ -83,6 +85,8 @@ def reserve_run(
     base = given or re.sub(r"[^A-Za-z0-9._-]+", "-", default)
     if not NAME.fullmatch(base) or base.endswith(_PARTIAL):
         raise UsageError(f"Invalid run name '{base}': use up to 100 letters, digits, '.', '_' and '-' (--name).")
+    if base == DEFAULT_RUN:
+        raise UsageError(f"'{base}' is the model that ships with Lightmeter; choose another name (--name).")
     candidates = [out or parent / given] if given else _numbered(parent, base, interrupted_first=resume or restart)
     with _locked(parent, candidates, wanted=bool(given)) as folder:
         run = ReservedRun(given or folder.name, folder, folder.with_name(folder.name + _PARTIAL), resume)
@@ -210,7 +214,7 @@ def spec_of(run: Path) -> ModelSpec:
 
 
 def find_run(run: Path) -> Path:
-    """Return the folder of a run, given by its path or its name in the project.
+    """Return the folder of a run, given by its path or its name in the project, or that of the shipped model.
 
     A folder of the same name in the working directory does not hide a run of the project.
     """
@@ -218,6 +222,10 @@ def find_run(run: Path) -> Path:
         project = find_optional_project()
         if project and (project.runs / run).is_dir():
             return project.runs / run
+        if run.name == DEFAULT_RUN:
+            from lightmeter.models.training.shipped import shipped_run
+
+            return shipped_run()
     return run
 
 

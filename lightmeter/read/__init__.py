@@ -1,0 +1,1 @@
+"""``lightmeter read``: what the shipped model says about photographs, beside their EXIF."""
