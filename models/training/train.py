@@ -26,8 +26,6 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.heads.boosting import fit_boosting
-from lightmeter.models.training.heads.probe import fit_probe
 from lightmeter.models.training.loader import Row, each_photograph, labelled
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings
@@ -178,10 +176,14 @@ def _prepare_engine(predictor: Predictor, training: Training) -> None:
 
 
 def _fit(predictor: Predictor, job: FitJob, training: Training) -> FitResult:
-    if isinstance(training, Probe):
-        return fit_probe(predictor, job, training)
     if isinstance(training, Network):
         return Trainer(predictor, job, training).fit()
+    if isinstance(training, Probe):  # scikit-learn, which only these need, takes two seconds to import
+        from lightmeter.models.training.heads.probe import fit_probe
+
+        return fit_probe(predictor, job, training)
+    from lightmeter.models.training.heads.boosting import fit_boosting
+
     return fit_boosting(predictor, job, training)
 
 
