@@ -1,5 +1,6 @@
 """Console output of commands: the result on standard output, progress and messages on standard error."""
 
+import io
 import json
 import math
 import re
@@ -64,8 +65,12 @@ class Console:
     def write_data(self, content: BinaryIO) -> None:
         """Write a result file to standard output; the command's other output then goes to standard error."""
         sys.stdout.flush()
-        shutil.copyfileobj(content, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        if sys.stdout.isatty():
+            for line in io.TextIOWrapper(content, "utf-8", errors="replace"):
+                sys.stdout.write(escape_unprintable(line))
+        else:
+            shutil.copyfileobj(content, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
         self._data_written = True
 
     def note(self, text: str) -> None:
@@ -83,10 +88,11 @@ class Console:
 
     def _print_json(self, document: object) -> None:
         text = json.dumps(_json_value(document), ensure_ascii=False, indent=2, allow_nan=False)
+        text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # the same text in JSON
         stream = sys.stderr if self._data_written else sys.stdout
         try:
             text.encode(stream.encoding or "utf-8")
-        except UnicodeEncodeError:  # surrogates, or a terminal that is not UTF-8
+        except UnicodeEncodeError:  # a terminal that is not UTF-8
             text = json.dumps(_json_value(document), indent=2, allow_nan=False)
         print(text, file=stream)
         self._printed = True

@@ -15,6 +15,7 @@ from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.exif_view import arrow_type, resolved_exif
 from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
+from lightmeter.spreadsheets import quote_row
 
 Format = Literal["csv", "parquet"]
 Rows = list[dict[str, Any]]
@@ -121,7 +122,7 @@ def _write_csv(path: Path, columns: Sequence[str], _measures: Sequence[str], bat
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         for batch in batches:
-            writer.writerows(batch)
+            writer.writerows(map(quote_row, batch))
 
 
 def _write_parquet(path: Path, columns: Sequence[str], measures: Sequence[str], batches: Iterator[Rows]) -> None:

@@ -17,6 +17,7 @@ from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.store import path_of
 from lightmeter.images.geometry import Box
 from lightmeter.images.reader import open_image
+from lightmeter.spreadsheets import quote_row
 
 _LIST = "crops.csv"
 _COLUMNS = ("file", "sha256", "kind", "x", "y", "width", "height", "score")
@@ -78,7 +79,7 @@ def write_crops(
         for region in connection.execute(query).mappings():
             target = folder / f"{region['sha256'][:16]}-{region['id']}.png"
             if _write_crop(path_of(store, region["sha256"]), region, options.margin, target):
-                writer.writerow({"file": target.name, **region})
+                writer.writerow(quote_row({"file": target.name, **region}))
                 count += 1
             on_progress(1)
     return count

@@ -8,6 +8,7 @@ from typing import Any
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
+from lightmeter.spreadsheets import quote_row, unquote_cell
 
 COLUMNS = ("sha256", "file", *ANNOTATION_COLUMNS, "removed")
 """Columns of a CSV file."""
@@ -34,13 +35,13 @@ def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
             for annotation in photo.annotations:
                 removed = "true" if annotation["value"] is None else ""
                 values = {**annotation, "created_at": annotation["created_at"].isoformat(), "removed": removed}
-                writer.writerow({"sha256": photo.sha256, "file": photo.file, **values})
+                writer.writerow(quote_row({"sha256": photo.sha256, "file": photo.file, **values}))
             count += len(photo.annotations)
     return count
 
 
 def read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a CSV file with their line numbers.
+    """Yield the rows of a CSV file with their line numbers; cells are unquoted (see `lightmeter.spreadsheets`).
 
     Columns are separated by commas, semicolons or tabs, as spreadsheets write them in different languages.
 
@@ -58,7 +59,10 @@ def read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise UsageError(f"{file} has no column {', '.join(missing)}.")
             reader = csv.DictReader(lines, columns, delimiter=delimiter)
             for row in reader:
-                yield reader.line_num + n_lines, {key: value for key, value in row.items() if key in COLUMNS}
+                yield (
+                    reader.line_num + n_lines,
+                    {key: unquote_cell(value) for key, value in row.items() if key in COLUMNS and value is not None},
+                )
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}).") from error
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.harvest.catalogue.rows import copy_rows
+from lightmeter.harvest.catalogue.session import write
 from lightmeter.labels.annotations.csv_io import read_csv
 from lightmeter.labels.annotations.label_studio import read_label_studio
 from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
@@ -86,14 +87,17 @@ def import_labels(
     for number, values in rows:
         parsed.add(number, values, targets, author, remove_empty=remove_empty)
     labels = _without_contradictions(parsed)
-    result = ImportResult(empty=parsed.empty, skipped=parsed.skipped, ignored=parsed.ignored)
-    result.refused = [{"row": number, "reason": reason} for number, reason in sorted(parsed.refused)]
-    with engine.connect() as connection, connection.begin() as transaction:
+
+    def work(connection: Connection) -> ImportResult:
+        result = ImportResult(empty=parsed.empty, skipped=parsed.skipped, ignored=parsed.ignored)
+        result.refused = [{"row": number, "reason": reason} for number, reason in sorted(parsed.refused)]
         for start in range(0, len(labels), _BATCH):
             _insert(connection, labels[start : start + _BATCH], result)
         if dry_run:
-            transaction.rollback()
-    return result
+            connection.rollback()
+        return result
+
+    return write(engine, work)
 
 
 def _without_contradictions(parsed: ParsedFile) -> list[NumberedLabel]:
@@ -153,30 +157,28 @@ class _Log:
     def __init__(self, connection: Connection, images: Iterable[int]) -> None:
         self._now = datetime.now(UTC)
         self._timed: set[tuple[object, ...]] = set()
-        self._newest: dict[Key, tuple[datetime, str | None]] = {}
+        self._newest: dict[Key, str | None] = {}
         columns = (Label.image_id, Label.target, Label.origin, Label.author, Label.created_at, Label.value)
-        query = select(*columns).where(Label.image_id.in_(list(images))).order_by(Label.created_at, Label.id)
+        query = select(*columns).where(Label.image_id.in_(list(images))).order_by(Label.id)
         for image, target, origin, author, created_at, value in connection.execute(query):
             self._remember((image, target, origin, author), created_at, value)
 
     def add(self, row: Mapping[str, Any]) -> datetime | None:
-        """Add an annotation, and return its time; None if the catalogue has it."""
+        """Add an annotation, and return its time, which is never in the future; None if the catalogue has it."""
         key = (row["image_id"], row["target"], row["origin"], row["author"])
-        newest = self._newest.get(key)
         created_at: datetime | None = row["created_at"]
-        if created_at is None:
-            if (newest[1] if newest else None) == row["value"]:
-                return None
-            created_at = max(self._now, newest[0]) if newest else self._now
-        elif (*key, created_at, row["value"]) in self._timed:
+        if created_at and (*key, created_at, row["value"]) in self._timed:
             return None
+        if created_at is None or created_at > self._now:
+            if self._newest.get(key) == row["value"]:
+                return None
+            created_at = self._now
         self._remember(key, created_at, row["value"])
         return created_at
 
     def _remember(self, key: Key, created_at: datetime, value: str | None) -> None:
         self._timed.add((*key, created_at, value))
-        if key not in self._newest or created_at >= self._newest[key][0]:
-            self._newest[key] = created_at, value
+        self._newest[key] = value
 
 
 def _effective(

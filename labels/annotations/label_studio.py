@@ -4,7 +4,7 @@ Exports are in the format JSON. Imports may also be in JSON-MIN, where each task
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -149,7 +149,10 @@ def _rows(task: object, parsed: ParsedFile) -> Iterator[Row]:
         yield from _min_rows(task)
         return
     valid = _Task.model_validate(task)
-    for annotation in valid.annotations:
+    annotations: Sequence[_Annotation] = valid.annotations
+    if not any(result.meta for annotation in annotations for result in annotation.result):  # not of our own export
+        annotations = sorted(annotations, key=lambda annotation: annotation.updated_at or annotation.created_at or "")
+    for annotation in annotations:
         if annotation.was_cancelled:
             parsed.skipped += 1
             continue

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, select
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
+from lightmeter.harvest.catalogue.session import write
 from lightmeter.labels.annotations.model import MANUAL, Annotation, insert_annotations, resolve_conflicts
 from lightmeter.labels.targets.base import Target
 
@@ -47,7 +48,8 @@ def set_labels(
     Raises:
         UsageError: A photograph or a class is unknown.
     """
-    with engine.begin() as connection:
+
+    def work(connection: Connection) -> list[str]:
         images = [find_image(connection, name) for name in photographs]
         insert_annotations(
             connection,
@@ -55,7 +57,9 @@ def set_labels(
         )
         rows = connection.execute(select(Image.id, Image.sha256).where(Image.id.in_(images)))
         hashes: dict[int, str] = dict(rows.all())
-    return [hashes[image] for image in images]
+        return [hashes[image] for image in images]
+
+    return write(engine, work)
 
 
 def photo_history(connection: Connection, name: str) -> dict[str, Any]:
@@ -84,7 +88,7 @@ def photo_history(connection: Connection, name: str) -> dict[str, Any]:
 
 def _labels(connection: Connection, image_id: int) -> list[dict[str, Any]]:
     columns = [getattr(Label, name) for name in (*Annotation._fields, "created_at")]
-    query = select(*columns).where(Label.image_id == image_id).order_by(Label.created_at, Label.id)
+    query = select(*columns).where(Label.image_id == image_id).order_by(Label.id)
     rows = connection.execute(query).all()
     annotations = [Annotation(*row[:-1]) for row in rows]
     effective = {id(annotation) for annotation in resolve_conflicts(annotations).values()}

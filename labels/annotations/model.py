@@ -55,7 +55,7 @@ _SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Annotatio
 def read_annotations(
     connection: Connection, images: ColumnElement[bool], targets: Collection[str], origin: str | None = None
 ) -> list[Annotation]:
-    """Return annotations, oldest first.
+    """Return annotations, oldest first: in the order in which they were stored, whatever the clock said.
 
     Args:
         connection: Catalogue connection.
@@ -63,7 +63,7 @@ def read_annotations(
         targets: Names of targets.
         origin: Only annotations of this origin (default: all).
     """
-    query = _select(images, targets).order_by(Label.created_at, Label.id)
+    query = _select(images, targets).order_by(Label.id)
     if origin is not None:
         query = query.where(Label.origin == origin)
     return [Annotation(*row) for row in connection.execute(query)]
@@ -86,7 +86,7 @@ def effective_annotations(connection: Connection, images: ColumnElement[bool], t
     Returns:
         A table with the fields of `Annotation` as columns.
     """
-    query = _select(images, targets).order_by(Label.target, Label.image_id, Label.created_at, Label.id)
+    query = _select(images, targets).order_by(Label.target, Label.image_id, Label.id)
     rows = read_table(connection, query, _SCHEMA)
     if not rows.num_rows:
         return rows
@@ -174,6 +174,6 @@ def _all_annotations(
     query = select(Label.image_id, *(getattr(Label, name) for name in ANNOTATION_COLUMNS))
     query = query.where(id_range.covers(Label.image_id), Label.target.in_(targets))
     annotations: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for image, *values in connection.execute(query.order_by(Label.image_id, Label.created_at, Label.id)):
+    for image, *values in connection.execute(query.order_by(Label.image_id, Label.id)):
         annotations[image].append(dict(zip(ANNOTATION_COLUMNS, values, strict=True)))
     return annotations

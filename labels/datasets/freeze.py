@@ -12,6 +12,7 @@ from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.files import temporary_folder
 from lightmeter.harvest.catalogue.models import DatasetRecord
+from lightmeter.harvest.catalogue.session import write
 from lightmeter.labels.datasets.card.advisories import advisories, changes_since_previous
 from lightmeter.labels.datasets.card.card import write_attribution, write_card
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines
@@ -100,8 +101,8 @@ def freeze(
         except OSError as error:  # another command has made it meanwhile
             raise UsageError(f"{folder} exists ({error.strerror}); choose another name.") from error
     row = {"name": spec.name, "path": _recorded_path(project, folder), "manifest_sha256": spec.manifest_sha256}
-    with engine.begin() as connection:
-        connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))
+    record = insert(DatasetRecord).values(**row, spec=asdict(spec))
+    write(engine, lambda connection: connection.execute(record))
     return FreezeResult(replace(draft, folder=folder), result, created=True, advisories=texts, baselines=baselines)
 
 

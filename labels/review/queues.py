@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
 
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.labels.annotations.audit import read_label_issues
@@ -104,7 +104,7 @@ def effective_labels(connection: Connection, ids: Sequence[int], target: str) ->
 
 def _conditions(target: str, face: Crop) -> dict[QueueKind, ColumnElement[bool]]:
     later = Label.__table__.alias("later")
-    is_later = tuple_(later.c.created_at, later.c.id) > tuple_(Label.created_at, Label.id)
+    is_later = later.c.id > Label.id
     same = [later.c[name] == getattr(Label, name) for name in ("image_id", "target", "origin", "author")]
     manual = exists().where(
         Label.image_id == Image.id,

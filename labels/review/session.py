@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, func, select
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.models import Exif, Image, Label, SightingRecord
+from lightmeter.harvest.catalogue.session import write
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.images.geometry import Box, display_size
 from lightmeter.labels.annotations.manual import manual_annotation
@@ -105,12 +106,17 @@ class Session:
             StaleError: The effective label is another one by now.
         """
         annotation = manual_annotation(image_id, self.target, value, self.author)
-        with self.lock, self.engine.begin() as connection:
+
+        def work(connection: Connection) -> str | None:
             image_size(connection, image_id)  # raises for an unknown photograph
             if effective_labels(connection, [image_id], self.target.name)[image_id]["label"] != seen:
                 raise StaleError
             previous = self._own_label(connection, image_id)
             insert_annotations(connection, [annotation])
+            return previous
+
+        with self.lock:
+            previous = write(self.engine, work)
         self.history.append((image_id, lambda: self._restore_label(image_id, annotation.value, previous)))
         return image_id
 
@@ -148,20 +154,21 @@ class Session:
     def _edit_boxes(self, image_id: int, kind: str, edit: Callable[[Connection, Crop], list[Row]]) -> int:
         if kind not in self.crops:
             raise UsageError(f"Unknown kind of box '{kind}'.")
-        with self.engine.begin() as connection:
-            previous = edit(connection, self.crops[kind])
+        previous = write(self.engine, lambda connection: edit(connection, self.crops[kind]))
         self.history.append((image_id, lambda: self._restore_boxes(image_id, kind, previous)))
         return image_id
 
     def _restore_boxes(self, image_id: int, kind: str, rows: Sequence[Row]) -> None:
-        with self.engine.begin() as connection:
-            set_manual_boxes(connection, image_id, kind, rows)
+        write(self.engine, lambda connection: set_manual_boxes(connection, image_id, kind, rows))
 
     def _restore_label(self, image_id: int, expected: str | None, previous: str | None) -> None:
-        with self.lock, self.engine.begin() as connection:
+        def work(connection: Connection) -> None:
             if self._own_label(connection, image_id) != expected:
                 raise StaleError
             insert_annotations(connection, [manual_annotation(image_id, self.target, previous, self.author)])
+
+        with self.lock:
+            write(self.engine, work)
 
     def _own_label(self, connection: Connection, image_id: int) -> str | None:
         """Return the author's newest label of a photograph."""

@@ -1,7 +1,9 @@
 """What reaches terminals, pipes and other programs."""
 
+import io
 import json
 import math
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -14,11 +16,16 @@ from lightmeter.console import Console, escape_unprintable, table
 HOSTILE = "a\x1b[31m\x07\x9b\u202e\ud83d\r\x00"
 
 
-def test_control_characters_never_reach_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_never_reach_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     console = Console()
     console.emit({}, [HOSTILE, table(HOSTILE, [HOSTILE], [[HOSTILE], [Path(HOSTILE)]])])
     console.note(HOSTILE)
     console.fail(HOSTILE)
+    Console(json=True).emit({"text": HOSTILE, "list": [HOSTILE]}, "")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    console.write_data(io.BytesIO(f"title\r\n{HOSTILE}\r\n".encode(errors="replace")))
     captured = capsys.readouterr()
     assert captured.out.count(r"a\x1b[31m\x07\x9b\u202e\ud83d\r\x00") >= 1
     for text in (captured.out, captured.err):

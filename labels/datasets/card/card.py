@@ -28,6 +28,7 @@ from lightmeter.labels.datasets.dataset import (
     class_counts,
     count_by_split,
 )
+from lightmeter.spreadsheets import FORMULA
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
@@ -184,4 +185,6 @@ def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[n
         for id_range in id_ranges(connection):
             sightings = read_table(connection, query.where(id_range.covers(Image.id)), pa.schema(fields))
             mask = np.isin(sightings["image_id"].to_numpy(), image_ids)
-            writer.write_table(sightings.filter(pa.array(mask)).drop_columns(["image_id"]))
+            rows = sightings.filter(pa.array(mask)).drop_columns(["image_id"])
+            quoted = [pc.replace_substring_regex(column, FORMULA, r"'\1") for column in rows.columns]
+            writer.write_table(pa.table(quoted, names=rows.column_names))

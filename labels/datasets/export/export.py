@@ -180,7 +180,7 @@ def _copy_documents(source: Path, draft: Path, hashes: set[str], header: str, no
             reader = csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
             writer = csv.DictWriter(output, _columns(reader.fieldnames))
             writer.writeheader()
-            writer.writerows(row for row in reader if row["sha256"] in hashes)
+            writer.writerows(row for row in reader if row["sha256"] in hashes)  # cells are quoted already
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(f"A file of the data set {source} cannot be copied: {error}.") from error
 

@@ -2,14 +2,15 @@
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
-from lightmeter.harvest.catalogue.models import Label
+from lightmeter.harvest.catalogue.models import Label, SightingRecord
 from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.label_studio import export_label_studio
 from lightmeter.labels.annotations.model import PhotoAnnotations
@@ -20,12 +21,16 @@ from tests.support import run_error, run_json
 @pytest.mark.parametrize("suffix", ["csv", "json"])
 def test_round_trip_keeps_all_annotations(any_catalogue: Any, suffix: str) -> None:
     add_labelled_photographs(any_catalogue)
+    with any_catalogue.engine.begin() as connection:
+        connection.execute(update(SightingRecord).where(SightingRecord.file == "3.jpg").values(file="=1+1.jpg"))
+    run_json("labels", "set", "4.jpg", "medium=film", "--author", "'@ann")
     for args in (["1.jpg", "medium=film"], ["1.jpg", "medium="], ["2.jpg", "shutter=1/60"]):
         run_json("labels", "set", *args, "--author", "ann")
     columns = (column for column in Label.__table__.columns if column.name != "id")
     query = select(*columns).order_by(Label.image_id, Label.id)
     before = any_catalogue.rows(query)
     assert run_json("labels", "export", f"labels.{suffix}")["labels"] == len(before)
+    assert suffix == "json" or {"'=1+1.jpg", "''@ann"} <= set(Path("labels.csv").read_text().split(","))
     with any_catalogue.engine.begin() as connection:
         connection.execute(delete(Label))
     result = run_json("labels", "import", f"labels.{suffix}")
@@ -36,18 +41,22 @@ def test_round_trip_keeps_all_annotations(any_catalogue: Any, suffix: str) -> No
     assert Path(f"again.{suffix}").read_bytes() == Path(f"labels.{suffix}").read_bytes()
 
 
-def test_newest_annotation_is_effective_regardless_of_import_order(any_catalogue: Any) -> None:
+def test_annotation_stored_last_is_effective_whatever_the_clock_said(any_catalogue: Any) -> None:
     add_labelled_photographs(any_catalogue)
-    run_json("labels", "set", "1.jpg", "medium=film", "--author", "ann")
-    (history,) = run_json("labels", "show", "1.jpg")
-    header = "sha256,target,value,origin,author,created_at"
-    row = f"{history['sha256']},medium,digital,manual,ann,2020-01-01T00:00:00+00:00"
-    Path("old.csv").write_text(f"{header}\n{row}\n")
-    assert run_json("labels", "import", "old.csv")["added"] == 1
+    with any_catalogue.engine.begin() as connection:  # the clock was once a year ahead
+        connection.execute(update(Label).values(created_at=datetime.now(UTC) + timedelta(days=365)))
+    assert run_json("labels", "apply", "medium")["medium"]["added"] == 0
+    for value in ("digital", "film"):
+        run_json("labels", "set", "1.jpg", f"medium={value}", "--author", "ann")
+    sha256 = sha256_of("1.jpg")
+    header, times = "sha256,target,value,origin,author,created_at", ("2020-01-01T00:00:00+00:00", "2099-01-01")
+    Path("a.csv").write_text("\n".join([header, *(f"{sha256},medium,digital,import,bob,{time}" for time in times)]))
+    assert [run_json("labels", "import", "a.csv")["added"] for _ in range(2)] == [1, 0]  # the future is now
     assert effective_labels("1.jpg")["medium"] == "film"
     assert run_json("labels", "stats", "medium")["classes"] == {"digital": 3, "film": 1}
     (history,) = run_json("labels", "show", "1.jpg")
     assert [row["value"] for row in history["labels"] if row["origin"] == "manual"] == ["digital", "film"]
+    assert all(row["created_at"] < "2099" for row in history["labels"])
 
 
 def test_export_respects_query(catalogue: Any) -> None:
@@ -93,13 +102,13 @@ def test_annotations_made_in_label_studio_are_imported(catalogue: Any) -> None:
     )
     changed = tasks[1]["annotations"][0]  # an annotator changed the label of the rule
     changed["result"][0]["value"]["choices"] = ["film"]
-    changed |= {"completed_by": 3, "updated_at": "2036-01-02T03:04:05Z"}
+    changed |= {"completed_by": 3, "updated_at": "2026-03-02T03:04:05Z"}
     Path("tasks.json").write_text(json.dumps(tasks))
     assert run_json("labels", "import", "tasks.json")["added"] == 2
-    for task, author, year in ((tasks[0], "eve@example.org", "2026"), (tasks[1], "3", "2036")):
+    for task, author, month in ((tasks[0], "eve@example.org", "2026-01"), (tasks[1], "3", "2026-03")):
         (history,) = run_json("labels", "show", task["data"]["sha256"])
         (imported,) = [row for row in history["labels"] if row["origin"] == "import"]
-        assert (imported["author"], imported["value"], imported["created_at"][:4]) == (author, "film", year)
+        assert (imported["author"], imported["value"], imported["created_at"][:7]) == (author, "film", month)
 
 
 def test_label_studio_export_contains_unlabelled_photographs(catalogue: Any) -> None:
