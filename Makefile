@@ -8,13 +8,16 @@ ONLY ?=
 MIRRORS ?= mirrors
 CORPUS ?= corpus
 
-.PHONY: demo test check bench default-model sbom docs install install-test clean
+.PHONY: demo test trials check bench default-model sbom docs install install-test clean
 
 demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
 
 test: install-test  ## Run the tests.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+trials: install-test  ## Try hostile input, kills, full disks and stopped databases (20 minutes), for docs/reliability.md.
+	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist loadfile -o timeout=1500
 
 check: install-test  ## Check style, types, import rules, generated documents and licences.
 	$(BIN)/ruff check .

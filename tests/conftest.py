@@ -30,7 +30,7 @@ hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the long form of the trials in tests/faults")
+    parser.addoption("--long", type=float, default=0, help="share of the long form of the trials in tests/faults: 1")
 
 
 def skip_without(requirement: str) -> None:
@@ -120,21 +120,33 @@ FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels",
 """Folders and files with the longest tests: these start first, so that all processes end at the same time."""
 
 
+SHARING = ("tests/serve/", "tests/faults/")
+"""Folders whose tests share what takes long to make."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Run the tests of a file in one process, in the order of `FIRST`; those of serving share a TorchServe."""
+    """Run the tests of a file in one process, in the order of `FIRST`.
+
+    Those of serving share a TorchServe, and the trials a project; the long form of these is spread over all processes.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/serve" if nodeid.startswith("tests/serve/") else super()._split_scope(nodeid)
+            if config.getoption("--long"):
+                return nodeid
+            shared = next((folder for folder in SHARING if nodeid.startswith(folder)), None)
+            return shared or super()._split_scope(nodeid)
 
     config.option.loadscopereorder = False
     return Scheduling(config, log)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the longest tests first, and leave those of the long form out."""
+    if not config.getoption("--long"):
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
     def rank(item: pytest.Item) -> int:
         path = item.path.relative_to(TESTS)

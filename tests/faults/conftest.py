@@ -1,5 +1,6 @@
 """The trials: a small project for all of them, how many each test makes, and the table of their outcomes."""
 
+import math
 import random
 import time
 from collections import Counter
@@ -25,13 +26,13 @@ class Trials:
     """The trials of one test: each may fail, and the test fails at the end if one did.
 
     Attributes:
-        long: Whether this is the long form, ``make trials``.
+        long: Share of the long form, ``make trials``; 0 for the short form.
         rng: Random numbers, of another seed each time; of the same seed before a merge.
         outcomes: Number of trials that held, went over a limit or lost something.
         failures: What failed, by trial.
     """
 
-    def __init__(self, kind: str, *, long: bool, seed: str) -> None:
+    def __init__(self, kind: str, *, long: float, seed: str) -> None:
         self.kind, self.long = kind, long
         self.rng = random.Random(seed if STRICT or long else f"{seed} {time.time_ns()}")
         self.outcomes: Counter[str] = Counter()
@@ -39,7 +40,7 @@ class Trials:
 
     def count(self, short: int, long: int) -> int:
         """Return how many trials to make."""
-        return long if self.long else short
+        return math.ceil(long * self.long) if self.long else short
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:

@@ -99,7 +99,7 @@ def test_stopped_under_a_crawl(
             "LIGHTMETER_INSPECT__LATER": '["faces"]',
         }
         assert lightmeter.run("init", ".", env=variables).code == 0
-        count = trials.count(120, 300)
+        count = trials.count(60, 300)
         pause_at = trials.rng.randrange(10, count // 2)
         stopped = threading.Event()
 
@@ -140,7 +140,7 @@ def test_stopped_under_other_commands(
     variables = {"LIGHTMETER_CATALOGUE__URL": _new_database(server, "others"), "LIGHTMETER_INSPECT__WORKERS": "1"}
     assert lightmeter.run("init", ".", env=variables).code == 0
     (tmp_path / "photographs").mkdir()
-    for seed in range(20):
+    for seed in range(8):
         (tmp_path / "photographs" / f"{seed}.jpg").write_bytes(photograph(seed))
     later = variables | {"LIGHTMETER_INSPECT__LATER": '["borders", "quality", "faces"]'}
     lightmeter("harvest", "run", "folder", tmp_path / "photographs", env=later)

@@ -24,7 +24,7 @@ def test_hostile_file(name: str, world: World, trials: Trials) -> None:
     path = reader.path(world)
     content, mode = path.read_bytes(), path.stat().st_mode
     outside = files_below(world.outside)
-    for number in range(trials.count(2, 60)):
+    for number in range(trials.count(1, 45)):
         if trials.rng.random() < 0.2:
             what = hostile.place(path, world.outside, trials.rng)
         else:

@@ -91,7 +91,16 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+SHORT = (
+    "init", "harvest run", "catalogue remove", "labels apply", "labels import", "labels split", "labels pack imagefolder",
+    "models train", "serve archive", "store check",
+)  # fmt: skip
+"""Commands of the short form."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in COMMANDS]
+)
 @pytest.mark.trials("killed commands")
 def test_killed_command(name: str, world: World, trials: Trials) -> None:
     command = COMMANDS[name]

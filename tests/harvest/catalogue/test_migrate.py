@@ -1,4 +1,4 @@
-"""Migrations: killed at any statement, copied before, one at a time."""
+"""Migrations are copied before and wait for locks; `tests.faults.test_database` kills them at every statement."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -7,52 +7,14 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from lightmeter.harvest.catalogue import migrate
 from lightmeter.harvest.catalogue.session import CatalogueError, engine_for, transaction, write
 
 
-class Killed(Exception):
-    """Stands for a process that ends at a statement."""
-
-
-def _kill_at(engine: Engine, statement: int) -> list[str]:
-    """Let a statement of an engine's later connections fail; return the list of the statements run."""
-    run: list[str] = []
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def record(connection: Any, cursor: Any, sql: str, *_: object) -> None:
-        run.append(sql)
-        if len(run) == statement:
-            raise Killed
-
-    return run
-
-
 def test_head_is_the_newest_revision() -> None:
     assert migrate.head() == ScriptDirectory(str(files("lightmeter.migrations"))).get_current_head()
-
-
-def test_killed_migration_can_be_repeated(tmp_path: Path) -> None:
-    total = 1
-    statement = 0
-    while statement < total:
-        statement += 5
-        url = f"sqlite:///{tmp_path / f'{statement}.sqlite'}"
-        killed = engine_for(url)
-        run = _kill_at(killed, statement)
-        try:
-            migrate.upgrade(killed)
-        except Killed:
-            total = statement + 1
-        killed.dispose()
-        engine = engine_for(url)
-        assert migrate.revision_of(engine) in (None, migrate.head())
-        migrate.upgrade(engine)
-        assert migrate.revision_of(engine) == migrate.head()
-        engine.dispose()
-    assert len(run) > 20
 
 
 def test_catalogue_is_copied_before_an_upgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

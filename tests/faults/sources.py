@@ -1,33 +1,17 @@
-"""Drive every source with mutated records and prove that no run ends before its end and that all counts add up.
+"""Every kind of source with mutated records between good ones, as files or as responses of an API on loopback."""
 
-    python benchmarks/fuzz_sources.py [--records 10000] [--seed 0] [--source reddit-dump]
-
-Each source lists mutated records between good ones, as files or as answers of an API on loopback, through
-``lightmeter harvest run --metadata-only``. A run passes if it ends as ``finished`` with exit code 0, if every good
-record is in the catalogue, if ``found`` is the sum of the states, nothing is pending, and no traceback is printed. The
-same seed gives the same records. Prints a table; exit code 1 if a run fails.
-"""
-
-import argparse
-import json
-import os
 import random
-import sqlite3
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.harvest.sources.api import serve_api
 from tests.harvest.sources.mutations import as_json, hostile_name, mutate
-from tests.support import LOOPBACK, HttpRequest, HttpResponse
+from tests.support import HttpRequest, HttpResponse
 
 Records = list[Any]
-STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
 KEYS = {
     "FLICKR_API_KEY": "k",
     "FLICKR_API_SECRET": "s",
@@ -99,6 +83,21 @@ def sidecar(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Listing:
+    """How to harvest a source.
+
+    Attributes:
+        arguments: Arguments of ``harvest run``.
+        good: Identifiers of the good records.
+        environment: Additional environment variables.
+    """
+
+    arguments: list[str]
+    good: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
 class Case:
     """A source with good and mutated records; good ones have even numbers.
 
@@ -119,7 +118,7 @@ class Case:
 
 
 @contextmanager
-def flickr(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def flickr(_: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(flickr_photo, count, rng)
     pages = [case.records[i : i + 250] for i in range(0, count, 250)]
 
@@ -129,12 +128,15 @@ def flickr(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str],
         return HttpResponse(as_json({"stat": "ok", "photos": answer}).encode())
 
     with serve_api(respond) as api:
-        os.environ["FLICKR_API_URL"] = api.url
-        yield ["flickr", "--search", "fog", "--pages", str(len(pages))], [str(n) for n in case.good]
+        yield Listing(
+            ["flickr", "--search", "fog", "--pages", str(len(pages))],
+            [str(n) for n in case.good],
+            {"FLICKR_API_URL": api.url},
+        )
 
 
 @contextmanager
-def reddit_api(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def reddit_api(_: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(reddit_post, min(count, 1000), rng)
     # a mutated name or id of a post would end PRAW's own paging
     posts = [r | {"name": f"t3_p{n}"} for n, r in zip(case.numbers, case.records, strict=True) if isinstance(r, dict)]
@@ -152,20 +154,20 @@ def reddit_api(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[s
         return HttpResponse(as_json({"kind": "Listing", "data": {"children": children, "after": more}}).encode())
 
     with serve_api(respond) as api:
-        os.environ["REDDIT_URL"] = api.url
-        yield ["reddit", "analog"], [f"p{n}" if n % 3 else f"p{n}-m{n}" for n in case.good]
+        good = [f"p{n}" if n % 3 else f"p{n}-m{n}" for n in case.good]
+        yield Listing(["reddit", "analog"], good, {"REDDIT_URL": api.url})
 
 
 @contextmanager
-def reddit_dump(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def reddit_dump(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(reddit_post, count, rng)
     (home / "dump.jsonl").write_text("\n".join(map(as_json, case.records)), encoding="utf-8")
     good = [f"p{n}" if n % 3 else f"p{n}-m{n}" for n in case.good]
-    yield ["reddit", "analog", "--dump", str(home / "dump.jsonl")], good
+    yield Listing(["reddit", "analog", "--dump", str(home / "dump.jsonl")], good)
 
 
 @contextmanager
-def commons(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def commons(_: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(commons_page, count, rng)
 
     def respond(request: HttpRequest) -> HttpResponse:
@@ -176,26 +178,26 @@ def commons(_: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str]
         return HttpResponse(as_json(answer).encode())
 
     with serve_api(respond) as api:
-        yield ["commons", "--search", "fog", "--api", f"{api.url}/w/api.php"], [str(n) for n in case.good]
+        yield Listing(["commons", "--search", "fog", "--api", f"{api.url}/w/api.php"], [str(n) for n in case.good])
 
 
 @contextmanager
-def ffhq(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def ffhq(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(ffhq_record, count, rng)
     members = ", ".join(f'"{n}": {as_json(r)}' for n, r in zip(case.numbers, case.records, strict=True))
     (home / "ffhq.json").write_text(f"{{{members}}}", encoding="utf-8")
-    yield ["ffhq", str(home / "ffhq.json")], [f"in_the_wild/{n}" for n in case.good]
+    yield Listing(["ffhq", str(home / "ffhq.json")], [f"in_the_wild/{n}" for n in case.good])
 
 
 @contextmanager
-def visual_genome(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def visual_genome(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     case = Case(genome_record, count, rng)
     (home / "list.json").write_text(as_json(case.records, deep=False), encoding="utf-8")
-    yield ["visual-genome", str(home / "list.json")], [str(n) for n in case.good]
+    yield Listing(["visual-genome", str(home / "list.json")], [str(n) for n in case.good])
 
 
 @contextmanager
-def urls_csv(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def urls_csv(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     import csv
 
     case = Case(url_row, count, rng)
@@ -207,11 +209,11 @@ def urls_csv(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[
             row = record if isinstance(record, dict) else {"url": record}
             values = [row.get(name) for name in columns]
             writer.writerow([value if isinstance(value, str) else as_json(value)[:9999] for value in values])
-    yield ["urls", str(home / "urls.csv")], [f"row-{n}" for n in case.good]
+    yield Listing(["urls", str(home / "urls.csv")], [f"row-{n}" for n in case.good])
 
 
 @contextmanager
-def folder(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def folder(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     top, good = home / "photos", []
     for number in range(count):
         parent = top / f"{number // 200}"
@@ -222,11 +224,11 @@ def folder(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[st
             good.append(str(parent / name))
             content = as_json(mutate(sidecar(number), rng))
             (parent / f"{name}.json").write_text(content, encoding="utf-8", errors="surrogatepass")
-    yield ["folder", str(top)], good
+    yield Listing(["folder", str(top)], good)
 
 
 @contextmanager
-def website(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[str], list[str]]]:
+def website(home: Path, count: int, rng: random.Random) -> Iterator[Listing]:
     per_page = 50
     pages = [range(start, min(start + per_page, count)) for start in range(0, count, per_page)]
 
@@ -254,72 +256,10 @@ def website(home: Path, count: int, rng: random.Random) -> Iterator[tuple[list[s
         site = home / "site.toml"
         selectors = '[photograph]\neach = "figure"\nid = "i::text"\n'
         site.write_text(f'name = "fuzz"\nstart = ["{api.url}/page-0"]\nfollow = ["a.next"]\n{selectors}')
-        yield ["website", str(site)], [str(n) for n in range(0, count, 2)]
+        yield Listing(["website", str(site)], [str(n) for n in range(0, count, 2)])
 
 
 CASES = {
     case.__name__.replace("_", "-"): case
     for case in (flickr, reddit_api, reddit_dump, commons, ffhq, visual_genome, urls_csv, folder, website)
 }
-
-
-def run_case(name: str, count: int, seed: int) -> dict[str, Any]:
-    """Run a case; return its counts, and its faults as sentences."""
-    with tempfile.TemporaryDirectory(prefix="fuzz-sources-") as home:
-        project = Path(home) / "project"
-        environment = os.environ | LOOPBACK | KEYS
-        command = [sys.executable, "-m", "lightmeter"]
-        subprocess.run([*command, "init", str(project), "--quiet"], check=True, env=environment)
-        started = time.monotonic()
-        with CASES[name](Path(home), count, random.Random(seed)) as (arguments, good):
-            completed = subprocess.run(
-                [*command, "--json", "harvest", "run", *arguments, "--metadata-only"],
-                cwd=project,
-                env=environment | {k: v for k, v in os.environ.items() if k in ("FLICKR_API_URL", "REDDIT_URL")},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        result: dict[str, Any] = {"seconds": round(time.monotonic() - started, 1), "faults": []}
-        try:
-            result |= json.loads(completed.stdout)
-        except ValueError:
-            return result | {"faults": [f"no JSON: {completed.stderr[-500:]}"]}
-        with sqlite3.connect(project / "catalogue.sqlite") as catalogue:
-            stored = {row[0] for row in catalogue.execute("SELECT source_id FROM sightings")}
-        missing = [source_id for source_id in good if source_id not in stored]
-        checks = {
-            f"exit code {completed.returncode}": completed.returncode == 0,
-            f"state {result['state']}: {result['reason']}": result["state"] == "finished",
-            "the states do not add up": result["found"] == sum(result[state] for state in STATES),
-            f"{result['pending']} pending": result["pending"] == 0,
-            f"{len(missing)} good records are missing, for example {missing[:3]}": not missing,
-            "traceback": "Traceback" not in completed.stderr,
-        }
-        result["faults"] = [sentence for sentence, passed in checks.items() if not passed]
-    return result
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=10_000, help="records of all sources together")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--source", choices=CASES, action="append", help="only this source (repeatable)")
-    args = parser.parse_args()
-    names = args.source or list(CASES)
-    failed = False
-    columns = ("source", "records", "found", "existing", "unreadable", "failed", "seconds", "result")
-    print("".join(f"{column:>14}" for column in columns))
-    for name in names:
-        count = max(10, args.records // len(names))
-        result = run_case(name, count, args.seed)
-        failed |= bool(result["faults"])
-        outcome = "; ".join(result["faults"]) or "ok"
-        cells = (name, count, *(result.get(column, "-") for column in columns[2:-1]), outcome)
-        print("".join(f"{cell:>14}" for cell in cells), flush=True)
-    sys.exit(failed)
-
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    main()
