@@ -4,6 +4,7 @@ The names below are the entry points for notebooks. `lightmeter.harvest`, `light
 `lightmeter.serve` export what plugins build on, `lightmeter.testing` what tests them.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from lightmeter.models import load_predictor
 
 __version__ = "0.1.0"
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would report its use to its maker
 
 __all__ = ["LightmeterError", "Project", "UsageError", "load_predictor", "open_catalogue", "open_dataset"]
 

@@ -168,14 +168,19 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     The name holds the identity of the process, so that the next one removes the folders of killed processes.
 
     Args:
-        parent: Existing folder.
+        parent: Folder; created if it is missing, and removed again if it stays empty.
     """
+    new_parent = not parent.exists()
+    parent.mkdir(parents=True, exist_ok=True)
     folder = _temporary_path(parent)
     folder.mkdir()
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if new_parent:
+            with suppress(OSError):
+                parent.rmdir()
 
 
 @contextmanager

@@ -77,7 +77,6 @@ def freeze(
     targets = [_target_spec(target, result.classes[target.name]) for target in photographs.targets]
     baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
     texts = list(advisories(photographs, result, targets, options, baselines))
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(folder.parent) as temporary:
         draft_folder = temporary / folder.name
         spec = _spec(targets, result, options, folder, project)

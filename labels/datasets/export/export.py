@@ -91,8 +91,7 @@ def export(
             f"None of the {len(all_rows)} photographs has a licence that permits redistribution. Use --any-licence to "
             "pack them for your own use."
         )
-    nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())
-    with temporary_folder(nearest) as temporary:
+    with temporary_folder(folder.absolute().parent) as temporary:
         draft = temporary / folder.name
         draft.mkdir()
         written = _Written()
@@ -104,7 +103,6 @@ def export(
         note = _images_note(dataset, written, keep_metadata=keep_metadata)
         _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows}, header, note)
         write_spec(draft, replace(dataset.spec, store=""))  # the path can hold a name
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             draft.rename(folder)
         except OSError as error:  # made meanwhile

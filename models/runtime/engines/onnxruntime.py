@@ -1,5 +1,6 @@
 """ONNX Runtime as the engine."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, output: NetworkOutput) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # in an archive nothing else has set it
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
