@@ -35,7 +35,6 @@ contenders, a benchmark five rounds. Programs to compare with are installed in e
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -47,13 +46,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import comparators, machine, performance_page
 from benchmarks.measurement import ROUNDS
 
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
 TOTAL_SECONDS = 25 * 60
-GRACE_SECONDS = 45  # for imports, preparation and the last round
+INTERRUPT_SECONDS = 20
+GRACE_SECONDS = 120  # for imports, preparation and the last round
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,12 @@ class Entry:
 
 
 REGISTRY = {
-    "ingest": Entry("benchmarks.ingest:BENCHMARK", 420, ("gallery-dl", "img2dataset")),
+    "ingest": Entry("benchmarks.ingest:BENCHMARK", 360, ("gallery-dl", "img2dataset")),
     "inspection": Entry("benchmarks.inspection:BENCHMARK", 210, ("cleanvision",)),
     "near-duplicates": Entry("benchmarks.inspection:NEAR_DUPLICATES", 60),
     "prediction": Entry("benchmarks.prediction:PREDICTION", 120),
     "features": Entry("benchmarks.prediction:FEATURES", 120),
-    "serving": Entry("benchmarks.serve:BENCHMARK", 240),
+    "serving": Entry("benchmarks.serve:BENCHMARK", 200),
     "training": Entry("benchmarks.train:BENCHMARK", 75),
     "grids": Entry("benchmarks.grids:BENCHMARK", 45),
 }
@@ -122,7 +124,7 @@ def install_comparators(names: list[str]) -> dict[str, str]:
 def run(name: str, rounds: int, seconds_left: float) -> dict[str, Any]:
     """Run a benchmark in a process of its own; return its result, with an ``error`` if it did not end well."""
     entry = REGISTRY[name]
-    seconds = min(entry.seconds, seconds_left - GRACE_SECONDS)
+    seconds = min(entry.seconds, seconds_left - GRACE_SECONDS / 2)
     if seconds <= 0:
         return {"error": f"not measured: the {TOTAL_SECONDS // 60} minutes of all benchmarks were over"}
     print(f"{datetime.now(UTC):%H:%M:%S} {name}", flush=True)
@@ -141,19 +143,28 @@ def run(name: str, rounds: int, seconds_left: float) -> dict[str, Any]:
 
 
 def run_group(command: list[str], log: Path, timeout: float) -> int:
-    """Run a command in a process group, which ends with it; return its status, negative if it had to be killed."""
+    """Run a command; return its status, negative if it took too long.
+
+    It ends with all processes that it started, servers in sessions of their own included: first by an interrupt, so
+    that it can stop them itself, then by force.
+    """
     with log.open("w") as output:
-        process = subprocess.Popen(
+        process = psutil.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=PAGE.parent.parent
         )
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return -1
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        status = -1
+        with suppress(psutil.TimeoutExpired):
+            status = process.wait(timeout)
+        started = process.children(recursive=True) if status < 0 and process.is_running() else []
+        if status < 0:
+            with suppress(psutil.Error, psutil.TimeoutExpired):
+                process.send_signal(signal.SIGINT)
+                process.wait(INTERRUPT_SECONDS)
+        for each in (*started, process):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
+        return status
 
 
 def description(name: str, missing: dict[str, str]) -> dict[str, Any]:

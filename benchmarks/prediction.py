@@ -15,6 +15,7 @@ from benchmarks.measurement import Benchmark, Contender, Goal
 from benchmarks.train import make_dataset, photograph, rate, untrained_predictor
 from lightmeter.console import Console, use_console
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.feature_cache import cached_features
@@ -22,19 +23,34 @@ from lightmeter.models.training.recipe import read_recipe
 
 RECIPES = ("lightmeter", "patches")
 FEATURES_PHOTOGRAPHS = 24
+ENGINES: tuple[EngineName, ...] = ("torch", "openvino", "onnxruntime")
+ONE, ALL = "one thread", "a thread per core"
+BEST = "`lightmeter`, openvino"
 _DATASET = 4000  # photographs of the goal
 
 
 @contextmanager
 def prediction_contenders(_: Path) -> Iterator[list[Contender]]:
-    """Build the networks; yield one contender per recipe."""
+    """Build the networks; yield one contender per recipe and engine."""
     files = [photograph(seed) for seed in range(12)]
-    contenders = []
-    for recipe in RECIPES:
-        predictor = untrained_predictor(read_recipe(recipe), "cpu")
-        predictor.predict(files[0])
-        contenders.append(Contender(f"`{recipe}`", partial(prediction_rates, predictor, files)))
-    yield contenders
+    yield [
+        Contender(row(recipe, engine), partial(prediction_rates, untrained(recipe, engine), files))
+        for recipe in RECIPES
+        for engine in ENGINES
+    ]
+
+
+def row(recipe: str, engine: str) -> str:
+    """Return the name of a row."""
+    return f"`{recipe}`, {engine}"
+
+
+def untrained(recipe: str, engine: EngineName) -> Predictor:
+    """Return an untrained predictor that has loaded its engine."""
+    network = untrained_predictor(read_recipe(recipe), "cpu")
+    predictor = Predictor(network.spec, network.network, "cpu", engine)
+    predictor.predict(photograph(0))
+    return predictor
 
 
 def prediction_rates(predictor: Predictor, files: list[bytes]) -> dict[str, float]:
@@ -42,16 +58,15 @@ def prediction_rates(predictor: Predictor, files: list[bytes]) -> dict[str, floa
     sequential = rate(len(files), lambda: [predictor.predict(data) for data in files])
     with single_thread(), ThreadPoolExecutor() as pool:
         threads = rate(len(files), lambda: list(pool.map(predictor.predict, files)))
-    return {"one thread": sequential, "a thread per core": threads}
+    return {ONE: sequential, ALL: threads}
 
 
 @contextmanager
 def feature_contenders(folder: Path) -> Iterator[list[Contender]]:
     """Write data sets, a new one for each measurement so that nothing is cached."""
-    predictor = untrained_predictor(read_recipe("lightmeter"), "cpu")
     seeds = count()
 
-    def measure() -> dict[str, float]:
+    def measure(predictor: Predictor) -> dict[str, float]:
         start = next(seeds) * FEATURES_PHOTOGRAPHS
         files = [photograph(start + number) for number in range(FEATURES_PHOTOGRAPHS)]
         folder_of_round = folder / str(start)
@@ -59,7 +74,10 @@ def feature_contenders(folder: Path) -> Iterator[list[Contender]]:
         return feature_rate(predictor, make_dataset(files, folder_of_round))
 
     with use_console(Console(quiet=True)):
-        yield [Contender("`lightmeter`", measure)]
+        yield [
+            Contender(row("lightmeter", engine), partial(measure, untrained("lightmeter", engine)))
+            for engine in ENGINES
+        ]
 
 
 def feature_rate(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
@@ -73,7 +91,7 @@ PREDICTION = Benchmark(
     title="Prediction",
     text="Photographs per second, from the bytes of generated JPEG files of 1024 × 683 pixels, by recipe (untrained).",
     contenders=prediction_contenders,
-    goals=[Goal("photographs/s, `lightmeter`", "`lightmeter`", {"one thread": 12, "a thread per core": 18})],
+    goals=[Goal(f"photographs/s, {BEST}", BEST, {ONE: 12, ALL: 18})],
 )
 
 FEATURES = Benchmark(
@@ -81,5 +99,5 @@ FEATURES = Benchmark(
     text=f"Features of the frozen backbone, as `models train lightmeter` computes them once, of {FEATURES_PHOTOGRAPHS} "
     "generated photographs of 1024 × 683 pixels, with decoding.",
     contenders=feature_contenders,
-    goals=[Goal(f"minutes for {_DATASET:,}", "`lightmeter`", {f"minutes for {_DATASET:,}": 4}, at_most=True)],
+    goals=[Goal(BEST, BEST, {f"minutes for {_DATASET:,}": 4}, at_most=True)],
 )

@@ -27,16 +27,31 @@ from benchmarks.serving_systems import (
     torchserve_lightmeter,
     torchserve_minimal,
 )
+from benchmarks.train import make_dataset
 from lightmeter import cli
 from lightmeter.console import Console, use_console
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
+from lightmeter.serve.archive import write_archive
 
-SECONDS = 3.0
+SECONDS = 2.5
 CLIENTS = 16
+ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
 LATENCY, THROUGHPUT = "1 client, median ms", f"{CLIENTS} clients, photographs/s"
-IN_PROCESS, PROCESSES = "in this process", f"{WORKERS} processes without a server"
-SERVED, BATCHED = "TorchServe, batch size 1", "TorchServe, batch size 8"
+MINIMAL = "TorchServe, minimal handler"
+
+
+def in_process_row(engine: EngineName) -> str:
+    return f"{engine} in this process"
+
+
+def processes_row(engine: EngineName) -> str:
+    return f"{engine} in {WORKERS} processes"
+
+
+def served_row(engine: EngineName) -> str:
+    return f"{engine} in TorchServe"
 
 
 @contextmanager
@@ -46,48 +61,48 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
     with ExitStack() as stack, use_console(Console(quiet=True)):
         cli.main(["init", str(folder / "project"), "--quiet"])
         project = Project(folder / "project")
-        run = untrained(project.runs / "model", Preprocessing())
-        systems = {
-            IN_PROCESS: in_process(run),
-            SERVED: stack.enter_context(torchserve_lightmeter(project, run, batch=1)),
-            BATCHED: stack.enter_context(torchserve_lightmeter(project, run, batch=8, name="batched")),
-            "TorchServe, minimal handler": stack.enter_context(torchserve_minimal(project.root, run)),
-            "LitServe": stack.enter_context(litserve(project, run)),
-        }
+        run, dataset = untrained(project.runs / "model", Preprocessing()), make_dataset(photographs, folder)
+        systems: dict[str, Predict] = {}
+        alone = {}
+        for engine in ENGINES:
+            systems[in_process_row(engine)] = in_process(run, engine)
+            archive = write_archive(run, folder / f"{engine}.mar", engine=engine, dataset=dataset)
+            systems[served_row(engine)] = stack.enter_context(torchserve_lightmeter(project, archive, engine))
+            alone[processes_row(engine)] = stack.enter_context(processes(run, engine, photographs))
+        systems[MINIMAL] = stack.enter_context(torchserve_minimal(project.root, run))
+        systems["torch in LitServe"] = stack.enter_context(litserve(project, run))
         for predict in systems.values():
             throughput(predict, photographs, 1.0)
-        alone = stack.enter_context(processes(run, photographs))
         yield list(table(systems, alone, photographs))
 
 
 def table(
-    systems: Mapping[str, Predict], alone: Callable[[], float], photographs: Sequence[bytes]
+    systems: Mapping[str, Predict], alone: Mapping[str, Callable[[], float]], photographs: Sequence[bytes]
 ) -> Iterator[Contender]:
-    """Yield a contender for each system and one for the processes without a server.
+    """Yield a contender for each system and for the processes without a server.
 
     The first contender measures the latency of all systems, in alternation.
     """
     latencies: dict[str, float] = {}
+    first, *_ = systems
 
-    def in_this_process() -> dict[str, float]:
-        latencies.update(alternate(systems, photographs, SECONDS * len(systems)))
-        return {LATENCY: latencies[IN_PROCESS]}
+    def measure(name: str) -> dict[str, float]:
+        if name == first:
+            latencies.update(alternate(systems, photographs, SECONDS * len(systems) / 2))
+        served = {} if name.endswith("this process") else {THROUGHPUT: throughput(systems[name], photographs, SECONDS)}
+        return {LATENCY: latencies[name], **served}
 
-    def served(name: str) -> dict[str, float]:
-        return {LATENCY: latencies[name], THROUGHPUT: throughput(systems[name], photographs, SECONDS)}
-
-    yield Contender(IN_PROCESS, in_this_process)
-    yield Contender(PROCESSES, lambda: {THROUGHPUT: alone()})
     for name in systems:
-        if name != IN_PROCESS:
-            yield Contender(name, partial(served, name))
+        yield Contender(name, partial(measure, name))
+    for name, rate in alone.items():
+        yield Contender(name, partial(lambda rate: {THROUGHPUT: rate()}, rate))
 
 
 @contextmanager
-def processes(run: Path, photographs: Sequence[bytes]) -> Iterator[Callable[[], float]]:
+def processes(run: Path, engine: EngineName, photographs: Sequence[bytes]) -> Iterator[Callable[[], float]]:
     """Start processes that predict without a server; yield a function that returns their common rate."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(WORKERS, initializer=_load, initargs=(run,)) as pool:
+    with context.Pool(WORKERS, initializer=_load, initargs=(run, engine)) as pool:
 
         def measure() -> float:
             counts = pool.map(_predict_for, [(photographs, SECONDS)] * WORKERS, chunksize=1)
@@ -100,8 +115,8 @@ def processes(run: Path, photographs: Sequence[bytes]) -> Iterator[Callable[[], 
 _local: dict[str, Predict] = {}
 
 
-def _load(run: Path) -> None:
-    _local["predict"] = in_process(run)
+def _load(run: Path, engine: EngineName) -> None:
+    _local["predict"] = in_process(run, engine)
 
 
 def _predict_for(job: tuple[Sequence[bytes], float]) -> float:
@@ -160,13 +175,30 @@ def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float) -
 
 BENCHMARK = Benchmark(
     title="Serving",
-    text=f"""The same untrained network of the recipe `patches` with {WORKERS} workers, photographs of 1024 × 768
-pixels. With one client, requests alternate between the systems; with {CLIENTS}, every client waits for its answer. The
-clients run on the same cores. The minimal handler is that of TorchServe's documentation.""",
+    text=f"""The same untrained network of the recipe `patches`, {WORKERS} workers or processes of one thread each,
+photographs of 1024 × 768 pixels. With one client, requests alternate between the systems; with {CLIENTS}, every client
+waits for its answer. The clients run on the same cores. The minimal handler is that of TorchServe's documentation.""",
     contenders=contenders,
     goals=[
-        Goal("latency relative to this process", SERVED, {LATENCY: 1.10}, IN_PROCESS, at_most=True),
-        Goal("throughput relative to processes without a server", BATCHED, {THROUGHPUT: 0.95}, PROCESSES),
-        Goal("throughput relative to the minimal handler", BATCHED, {THROUGHPUT: 2}, "TorchServe, minimal handler"),
+        *(
+            Goal(
+                f"latency of {served_row(engine)}, relative to {in_process_row(engine)}",
+                served_row(engine),
+                {LATENCY: 1.10},
+                in_process_row(engine),
+                at_most=True,
+            )
+            for engine in ENGINES
+        ),
+        *(
+            Goal(
+                f"throughput of {served_row(engine)}, relative to {processes_row(engine)}",
+                served_row(engine),
+                {THROUGHPUT: 0.95},
+                processes_row(engine),
+            )
+            for engine in ENGINES
+        ),
+        Goal("throughput relative to the minimal handler", served_row("torch"), {THROUGHPUT: 2}, MINIMAL),
     ],
 )

@@ -1,11 +1,12 @@
 """Long trials of a server that stays and ends well; the tests have short forms of them.
 
-    python -m benchmarks.serve_reliability tokens --minutes 5
+    python -m benchmarks.serve_reliability tokens --minutes 5 [--container | --systemd]
     python -m benchmarks.serve_reliability restarts --clients 24 --restarts 10
 
 ``tokens``: a token lifetime of one minute, a client that reads the token from the file once in 20 seconds, one that was
 given a token that never expires, and probes without a token. ``--container`` uses the files of ``deploy/`` with
-``run.sh``, otherwise ``lightmeter serve start``.
+``run.sh``, ``--systemd`` the unit's commands with its user and restrictions (`benchmarks.systemd_unit`, as root),
+otherwise ``lightmeter serve start``.
 
 ``restarts``: two replicas started by ``run.sh`` behind nginx with ``deploy/nginx.conf``. Clients send photographs
 without a pause while the replicas are restarted in turn.
@@ -28,6 +29,7 @@ from typing import Self
 
 import httpx
 
+from benchmarks.systemd_unit import SystemdUnit
 from lightmeter.project import Project
 from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.torchserve.config import free_ports
@@ -95,9 +97,14 @@ def send(url: str, token: str) -> str:
     return str(response.status_code)
 
 
-def tokens(project: Project, folder: Path, minutes: float, *, container: bool) -> Counter[tuple[str, str]]:
+def tokens(project: Project, folder: Path, minutes: float, how: str) -> Counter[tuple[str, str]]:
     with ExitStack() as stack:
-        if container:
+        if how == "systemd":
+            variables = {"LIGHTMETER_SERVE__TOKEN_MINUTES": "1", KEY_VARIABLE: KEY}
+            unit = stack.enter_context(SystemdUnit(project.root, folder, variables))
+            print("writable:", [path for path in ("/", "/etc", "/srv", "/root", "/work") if unit.can_write(path)])
+            url, file = "http://127.0.0.1:8080", server_directory(project).keys
+        elif how == "container":
             replica = Replica(folder / "replica", project.archives, **{"min=1440": "min=1"})
             replica.start()
             stack.callback(replica.stop)
@@ -119,7 +126,7 @@ def tokens(project: Project, folder: Path, minutes: float, *, container: bool) -
             results["token of the file", send(url, token)] += 1
             results["token that never expires", send(url, KEY)] += 1
             results["probe", str(httpx.get(f"{url}/ping", trust_env=False).status_code)] += 1
-            if not container:
+            if how == "command":
                 predicted = run_in_project("serve", "predict", "tiny", folder / "photo.jpg", project=project)
                 results["serve predict", f"exit code {predicted.code}"] += 1
             time.sleep(1)
@@ -194,7 +201,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trial", choices=("tokens", "restarts"))
     parser.add_argument("--minutes", type=float, default=5)
-    parser.add_argument("--container", action="store_true")
+    how = parser.add_mutually_exclusive_group()
+    for name in ("container", "systemd"):
+        how.add_argument(f"--{name}", dest="how", action="store_const", const=name, default="command")
     parser.add_argument("--clients", type=int, default=24)
     parser.add_argument("--restarts", type=int, default=10)
     args = parser.parse_args()
@@ -205,7 +214,7 @@ def main() -> None:
         make_run(project.runs / "tiny", "tiny")
         run_in_project("serve", "archive", "tiny", project=project)
         if args.trial == "tokens":
-            results = tokens(project, folder, args.minutes, container=args.container)
+            results = tokens(project, folder, args.minutes, args.how)
         else:
             results = restarts(project, folder, args.clients, args.restarts)
     for (what, outcome), count in sorted(results.items()):

@@ -17,7 +17,7 @@ from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
-from lightmeter.serve.archive import write_archive
+from lightmeter.serve.archive import Archive, write_archive
 from lightmeter.serve.torchserve import server
 from lightmeter.serve.torchserve.state import ServerState, server_directory
 
@@ -45,13 +45,15 @@ class ServedModel:
 
 
 @contextmanager
-def serving(project: Project, run: Path, server_name: str = "main", **settings: object) -> Iterator[ServedModel]:
-    """Serve a run within the block, with changed settings of ``[serve]``."""
+def serving(
+    project: Project, model: Path | Archive, server_name: str = "main", **settings: object
+) -> Iterator[ServedModel]:
+    """Serve a run or an archive within the block, with changed settings of ``[serve]``."""
     for name, value in settings.items():
         os.environ[f"LIGHTMETER_SERVE__{name.upper()}"] = str(value)
     configured = Project(project.root)
     directory = server_directory(configured, server_name)
-    archive = write_archive(run, configured.archives)
+    archive = model if isinstance(model, Archive) else write_archive(model, configured.archives)
     state = server.start(configured, [archive.path], server.StartOptions(server_name))
     try:
         key = json.loads(directory.keys.read_text(encoding="utf-8"))["inference"]["key"]

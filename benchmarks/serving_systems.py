@@ -16,10 +16,12 @@ import httpx
 import torch
 
 from benchmarks.serving_common import client, noise, serving
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import read_spec
 from lightmeter.project import Project
+from lightmeter.serve.archive import Archive
 from lightmeter.serve.torchserve.config import free_ports
 from lightmeter.serve.torchserve.java import find_java
 from lightmeter.web import free_port
@@ -32,15 +34,16 @@ _HANDLER = Path(__file__).with_name("plain_handler.py")
 _PLASTIC_RATIO = 1.324717957244746  # real root of x³ = x + 1; gives the positions of `patch_positions`
 
 
-def in_process(run: Path) -> Predict:
+def in_process(run: Path, engine: EngineName = "torch") -> Predict:
     keep_freed_memory()  # as in the workers of the server
-    predictor = Predictor.load(run)
+    predictor = Predictor.load(run, engine=engine, threads=1)
+    predictor.prepare("logits")
     return predictor.predict
 
 
 @contextmanager
-def torchserve_lightmeter(project: Project, run: Path, batch: int, name: str = "main") -> Iterator[Predict]:
-    with serving(project, run, name, workers=WORKERS, batch_size=batch) as served:
+def torchserve_lightmeter(project: Project, archive: Archive, name: str) -> Iterator[Predict]:
+    with serving(project, archive, name, workers=WORKERS) as served:
         yield lambda data: served.predict(data).raise_for_status()
 
 
