@@ -8,7 +8,8 @@ This module needs the standard library alone and is copied into model archives.
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from numbers import Rational, Real
 
 NOMINAL_F_NUMBERS = (
@@ -204,7 +205,8 @@ def parse_number(value: object, units: Mapping[str, float] = NEUTRAL_UNITS) -> f
     return number
 
 
-def _nominal(series: Sequence[float], value: float | None) -> float | None:
+@lru_cache(maxsize=10_000)  # of a catalogue's photographs few settings differ
+def _nominal(series: tuple[float, ...], value: float | None) -> float | None:
     if value is None:
         return None
     nearest = min(series, key=lambda nominal: abs(math.log2(nominal / value)))

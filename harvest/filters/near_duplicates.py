@@ -59,9 +59,11 @@ def near_duplicates(
         rows = connection.execute(query).all()
         hashes = np.array([int(row[-1], 16) for row in rows], dtype=np.uint64)
         labels = group_by_hamming_radius(hashes, radius)
+        sizes = np.bincount(labels, minlength=len(labels))
         order = np.argsort(labels, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-        groups = sorted((group for group in groups if len(group) > 1), key=lambda group: -len(group))
+        order = order[sizes[labels[order]] > 1]
+        starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+        groups = sorted(np.split(order, starts[1:]) if len(starts) else [], key=lambda group: -len(group))
         sightings = _sightings(connection, [rows[index].id for group in groups for index in group])
     return [
         [

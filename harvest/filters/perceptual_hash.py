@@ -5,7 +5,9 @@ transform of the image reduced to 32 × 32, each compared with their median (C. 
 of Perceptual Image Hash Functions, 2010, chapter 3.2.1).
 """
 
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+from math import comb
 from typing import ClassVar
 
 import cv2
@@ -23,7 +25,9 @@ Indices = NDArray[np.int64]
 
 _REDUCED_SIDE, _SIDE, _FREQUENCIES = 128, 32, 8
 _MIN_DEVIATION = 4.0  # of a blank scan with noise and vignetting: up to 4; of the flattest real photographs: 7
-_BYTES = 8
+_BITS = 64
+_MAX_EQUAL_PARTS = 5
+_SORTING_EFFORT = 4.0  # of a hash, in comparisons
 MAX_RADIUS = 7
 
 
@@ -72,8 +76,9 @@ def perceptual_hash(rgb: Pixels, orientation: int = 1) -> int | None:
 def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Indices:
     """Group hashes that are connected by a chain of near-duplicates.
 
-    Two hashes that differ in at most ``radius`` ≤ 7 bits agree in at least ``8 − radius`` whole bytes. Only hashes that
-    share as many bytes, or two, are therefore compared, and no pair is missed.
+    Of ``radius + k`` parts of two hashes that differ in at most ``radius`` bits at least ``k`` are equal (pigeonhole
+    principle). Only hashes with ``k`` equal parts are therefore compared, and no pair is missed. ``k`` grows with the
+    number of hashes, so that few others share them and the time stays proportional to that number.
 
     Args:
         hashes: Shape (n,).
@@ -93,10 +98,9 @@ def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Indices:
         raise ValueError(f"the radius must be between 0 and {MAX_RADIUS} bits, not {radius}")
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     labels = np.arange(len(unique), dtype=np.int64)
-    octets = unique.astype(">u8").view(np.uint8).reshape(-1, _BYTES).astype(np.uint16)
-    for columns in combinations(range(_BYTES), min(2, _BYTES - radius)):
-        key = octets[:, columns[0]] * 256 + octets[:, columns[-1]]
-        labels = _merge_within_buckets(labels, unique, np.asarray(key, dtype=np.uint16), radius)
+    equal = _equal_parts(len(unique), radius)
+    for parts in combinations(_parts(radius + equal), equal):
+        labels = _merge_within_buckets(labels, unique, _key(unique, parts), radius)
     smallest = np.full(len(unique), len(hashes), dtype=np.int64)
     np.minimum.at(smallest, labels, first)
     return np.asarray(smallest[labels][inverse.reshape(-1)], dtype=np.int64)
@@ -133,12 +137,36 @@ def merge_components(labels: Indices, first: Indices, second: Indices) -> Indice
     return np.asarray(merged[labels], dtype=np.int64)
 
 
-def _merge_within_buckets(labels: Indices, hashes: Hashes, key: NDArray[np.uint16], radius: int) -> Indices:
+def _equal_parts(count: int, radius: int) -> int:
+    """Return the number of equal parts for which sorting by all of their combinations, and comparing, takes least."""
+
+    def effort(equal: int) -> float:
+        others = count / 2 ** (_BITS * equal // (radius + equal))
+        return float(comb(radius + equal, equal) * (_SORTING_EFFORT + others))
+
+    return min(range(1, _MAX_EQUAL_PARTS + 1), key=effort)
+
+
+def _parts(number: int) -> list[tuple[int, int]]:
+    """Return lowest bit and width of the parts into which a hash is divided."""
+    edges = [_BITS * part // number for part in range(number + 1)]
+    return [(start, end - start) for start, end in pairwise(edges)]
+
+
+def _key(hashes: Hashes, parts: Sequence[tuple[int, int]]) -> Hashes:
+    """Return some parts of each hash as one number."""
+    key = np.zeros_like(hashes)
+    for start, width in parts:
+        key = (key << np.uint64(width % _BITS)) | ((hashes >> np.uint64(start)) & np.uint64(2**width - 1))
+    return key
+
+
+def _merge_within_buckets(labels: Indices, hashes: Hashes, key: Hashes, radius: int) -> Indices:
     """Merge the groups of near-duplicates with equal keys.
 
     Sorted by key, each hash is compared with the next one of its bucket, then with the next but one, and so on.
     """
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key)
     key, hashes = key[order], hashes[order]
     candidates = np.arange(len(order))
     for distance in range(1, len(order)):
@@ -153,7 +181,7 @@ def _merge_within_buckets(labels: Indices, hashes: Hashes, key: NDArray[np.uint1
     return labels
 
 
-def _is_divided(labels: Indices, key: NDArray[np.uint16]) -> NDArray[np.bool_]:
+def _is_divided(labels: Indices, key: Hashes) -> NDArray[np.bool_]:
     """Return for each item whether its bucket, a run of equal keys, has more than one label, shape (n,)."""
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     divided = np.minimum.reduceat(labels, starts) != np.maximum.reduceat(labels, starts)
