@@ -3,23 +3,28 @@
 import re
 from functools import lru_cache
 
-_CANON_APS_C = (
+
+def _any_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+_CANON_APS_C = _any_of(
     r"Canon EOS (?:[1-9]0Da?|7D(?: Mark II)?|77D|\d{3,4}D(?: .{0,30})?|D30|D60|M\d{0,3}(?: Mark II)?)",
     r"Canon EOS (?:DIGITAL REBEL(?: XTi?)?|Kiss Digital(?: [NX])?|Kiss (?:X\d\w{0,3}|F|M2?))",
     r"Canon EOS REBEL (?:XSi?|T\d+i|T[3567]|T6s|T100|SL\d)",
     r"Canon EOS R(?:7|10|50|50 V|100)",
 )
-_CANON_APS_H = (r"Canon EOS-1D(?: Mark (?:II|II N|III|IV))?",)
-_CANON_FULL_FRAME = (
+_CANON_APS_H = _any_of(r"Canon EOS-1D(?: Mark (?:II|II N|III|IV))?")
+_CANON_FULL_FRAME = _any_of(
     r"Canon EOS (?:5D|5DS|5DS R|6D)(?: Mark (?:II|III|IV))?",
     r"Canon EOS-1D(?:s.{0,30}| C| ?X.{0,30})",
 )
-_OLYMPUS = (r"E-(?:[135]|30|[346]00|330|4[1257]0|5[012]0|6[02]0|M\d+.{0,20}|P\d|PL\d+|PM\d|P7)",)
-_OM_SYSTEM = (r"OM-(?:[135]|3)(?: ?Mark ?II)?",)
-_PANASONIC = (r"DMC-(?:G[FHMX]?\d+\w{0,8}|L10?)", r"DC-G[FHX]?\d+\w{0,8}")
-_FUJIFILM = (r"X-(?:A\d+|E\d+S?|H\d+S?|M\d+|Pro\d+|S[1-9]\d|T\d+\w{0,4})", r"X100\w{0,4}")  # not the X-S1
+_OLYMPUS = _any_of(r"E-(?:[135]|30|[346]00|330|4[1257]0|5[012]0|6[02]0|M\d+.{0,20}|P\d|PL\d+|PM\d|P7)")
+_OM_SYSTEM = _any_of(r"OM-(?:[135]|3)(?: ?Mark ?II)?")
+_PANASONIC = _any_of(r"DMC-(?:G[FHMX]?\d+\w{0,8}|L10?)", r"DC-G[FHX]?\d+\w{0,8}")
+_FUJIFILM = _any_of(r"X-(?:A\d+|E\d+S?|H\d+S?|M\d+|Pro\d+|S[1-9]\d|T\d+\w{0,4})", r"X100\w{0,4}")  # not the X-S1
 
-_BODIES: tuple[tuple[float, str, tuple[str, ...]], ...] = (
+_BODIES: tuple[tuple[float, str, re.Pattern[str]], ...] = (
     (1.6, "canon", _CANON_APS_C),  # 22.3 mm × 14.9 mm
     (1.3, "canon", _CANON_APS_H),  # 28.7 mm × 19.1 mm
     (1.0, "canon", _CANON_FULL_FRAME),
@@ -45,8 +50,8 @@ def crop_factor(make: str, model: str) -> float | None:
     Returns:
         The factor, or None if it is not certain.
     """
-    for factor, maker, patterns in _BODIES:
+    for factor, maker, models in _BODIES:
         made = make.lower().startswith(maker) or (not make and maker not in _MADE_ONCE)
-        if made and any(re.fullmatch(pattern, model, re.IGNORECASE) for pattern in patterns):
+        if made and models.fullmatch(model):
             return factor
     return None

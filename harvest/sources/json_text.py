@@ -7,7 +7,7 @@ from typing import Any
 MAX_DEPTH = 64
 """Levels of arrays and objects; deeper ones become null."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^"\[\]{}]+|"', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]|[^"\[\]{}]+', re.DOTALL)
 
 
 def parse_json(text: str | bytes) -> Any:

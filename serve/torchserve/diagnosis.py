@@ -7,7 +7,7 @@ from collections import deque
 from lightmeter.errors import LightmeterError
 from lightmeter.serve.torchserve.state import ServerDirectory
 
-_WORKER_LINE = re.compile(r"W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
+_WORKER_LINE = re.compile(r"(?<!\S)W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
 _WORKER_DIED = "Backend worker process died."
 _TRACEBACK = "Traceback (most recent call last):\n"
 _TRACEBACK_S = 0.5  # time for a worker to write the rest of its traceback

@@ -99,7 +99,8 @@ def _fold_and_targets(dataset: Dataset) -> tuple[object, ...]:
 def _base_name(folder: Path) -> str:
     """Return the name of a data set, or of a fold's parent folder, without the version number."""
     name = folder.parent.name if _FOLD.fullmatch(folder.name) else folder.name
-    return re.sub(r"[-_.]?v?\d+$", "", name)
+    base = name.rstrip("0123456789")
+    return re.sub(r"[-_.]?v?\Z", "", base) if base != name else name
 
 
 def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
