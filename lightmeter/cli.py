@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lightmeter.doctor import Check
 
 _GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
+_MAX_MESSAGE = 1500
 _SYMBOLS = {"ok": "✓", "missing": "–", "error": "✗"}
 
 
@@ -177,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
         except Exception as error:
             if selected.debug:
                 raise
-            if message := _error_message(error):
+            if message := _shortened(_error_message(error)):
                 selected.fail(message)
             return getattr(error, "exit_code", 1)
         if code == Interrupted.exit_code:  # returned for Ctrl-C by the command-line parser
@@ -219,6 +220,13 @@ def _console_for(global_options: list[str]) -> Console:
         debug="--debug" in global_options,
         project=project,
     )
+
+
+def _shortened(message: str) -> str:
+    """Return a message without the middle of what it quotes, if that is long."""
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    return f"{message[: _MAX_MESSAGE * 3 // 4]} … {message[-_MAX_MESSAGE // 4 :]}"
 
 
 def _error_message(error: Exception) -> str:

@@ -268,6 +268,7 @@ def _lock_first(folders: Iterable[Path], *, wanted: bool) -> tuple[Path, FileLoc
             continue
         if not folder.exists():
             return folder, lock
+        _remove_unneeded(folder)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
         if wanted:
@@ -300,5 +301,12 @@ def _unfinished(run: ReservedRun, *, restart: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        if (run.folder.exists() or not checkpoint.exists()) and not finished.exists():
-            shutil.rmtree(run.partial, ignore_errors=True)
+        _remove_unneeded(run.folder)
+
+
+def _remove_unneeded(run: Path) -> None:
+    """Remove the folder of an unfinished run unless work would be lost: a checkpoint, or a run that was not moved."""
+    partial = run.with_name(run.name + _PARTIAL)
+    needed = not run.exists() and (partial / CHECKPOINT_FILE).exists()
+    if not needed and not (partial / _FINISHED / SPEC_FILE).exists():
+        shutil.rmtree(partial, ignore_errors=True)
