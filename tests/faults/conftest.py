@@ -83,12 +83,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print the table of the long form, and write it to the document."""
     if not config.getoption("--long"):
         return
-    reports = [report for name in ("passed", "failed", "error") for report in terminalreporter.stats.get(name, [])]
     totals: dict[str, Counter[str]] = {}
-    for report in reports:
-        for kind, outcomes in (value for key, value in report.user_properties if key == KEY and report.when != "setup"):
-            if report.when == "teardown" or report.outcome == "passed":
-                totals.setdefault(kind, Counter()).update(outcomes)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "teardown":
+                for kind, outcomes in (value for key, value in report.user_properties if key == KEY):
+                    totals.setdefault(kind, Counter()).update(outcomes)
     rows = [
         (kind, sum(count.values()), *(count[name] for name in ("held", "over limit", "lost")))
         for kind, count in totals.items()
