@@ -5,13 +5,14 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
+from lightmeter.names import EngineName
 
 
 class Section(BaseModel):
@@ -89,9 +90,6 @@ class ExifSection(Section):
     keep_all: bool = Field(
         default=False, description="store all tags, also names, texts and serial numbers; never coordinates"
     )
-
-
-EngineName = Literal["torch", "openvino", "onnxruntime"]
 
 
 class ModelsSection(Section):
