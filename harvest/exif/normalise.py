@@ -137,8 +137,12 @@ def plain_name(name: str) -> str:
 
 def _first(tags: Tags, parse: Callable[[object], Value | None], *names: str) -> Value | None:
     """Return the value of the first tag that holds a plausible one."""
-    values = (parse(tags[name]) for name in names if name in tags)
-    return next((value for value in values if value is not None), None)
+    for name in names:
+        if name in tags:
+            value = parse(tags[name])
+            if value is not None:
+                return value
+    return None
 
 
 def _iso(tags: Tags) -> float | None:

@@ -148,7 +148,10 @@ def text(value: object, max_length: int = _MAX_TEXT_LENGTH) -> str | None:
         value = value[: 4 * max_length].decode("latin-1")
     if not isinstance(value, str):
         return None
-    line = " ".join(_CONTROL.sub(" ", _decode_utf8(value[: 4 * max_length])).split())
+    value = value[: 4 * max_length]
+    if not (value.isascii() and value.isprintable()):
+        value = _CONTROL.sub(" ", _decode_utf8(value))
+    line = " ".join(value.split())
     return line[:max_length].rstrip() or None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from lightmeter.harvest.exif.columns import TECHNICAL_TAGS
@@ -47,6 +48,7 @@ def storable_tags(tags: Mapping[str, object], *, keep_all: bool) -> dict[str, ob
     }
 
 
+@lru_cache(maxsize=4096)
 def is_storable(name: str, *, keep_all: bool) -> bool:
     """Return whether the name of a tag allows to store it."""
     if name.upper().startswith("GPS:") or names_coordinates(name):

@@ -95,6 +95,12 @@ def json_value(value: object) -> object:
     match value:
         case str():
             converted: object = text(value, _MAX_TEXT_LENGTH) or ""
+        case None | bool():
+            converted = value
+        case int() if abs(value) < _MAX_INTEGER:
+            converted = value
+        case float() if math.isfinite(value):
+            converted = value
         case bytes():
             converted = _json_bytes(value)
         case Mapping():
@@ -102,12 +108,6 @@ def json_value(value: object) -> object:
             converted = {str(key)[:_MAX_TEXT_LENGTH]: json_value(item) for key, item in items}
         case Sequence():
             converted = [json_value(item) for item in value[:_MAX_ITEMS]]
-        case None | bool():
-            converted = value
-        case int() if abs(value) < _MAX_INTEGER:
-            converted = value
-        case float() if math.isfinite(value):
-            converted = value
         case _:
             converted = str(value)[:_MAX_TEXT_LENGTH]
     return converted
@@ -157,6 +157,8 @@ def _merged(ifds: Ifds, precedence: Sequence[str]) -> Tags:
 
 def _record(ifds: Ifds, layers: Sequence[Tags], *, keep_all: bool) -> ExifRecord:
     """Make a record of tags by directory; columns are filled from the first of the layers that has a value."""
+    if not any(ifds.values()):
+        return ExifRecord()
     by_plain_name = {plain_name(name): value for tags in reversed(layers) for name, value in tags.items()}
     serials = (_serial_number(by_plain_name.get(name)) for name in _SERIAL_TAGS)
     tags = {f"{ifd}:{name}": value for ifd, tags in ifds.items() for name, value in tags.items()}

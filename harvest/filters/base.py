@@ -16,6 +16,7 @@ Measures = Mapping[str, Any]
 
 
 VERDICTS = ("keep", "drop", "failed")
+_PLAIN_TYPES = frozenset({type(None), bool, int, str})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +188,13 @@ class Filter(Generic[S]):
 
 def _json_value(value: Any) -> Any:
     """Return a value as JSON has it."""
+    if type(value) in _PLAIN_TYPES:
+        return value
     if isinstance(value, np.ndarray | np.generic):
         return _json_value(value.tolist())
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str | int):
         return value
     if isinstance(value, Mapping):
         return {str(key): _json_value(item) for key, item in value.items()}

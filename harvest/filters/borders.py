@@ -87,7 +87,8 @@ def find_frame(image: DecodedImage) -> Frame:
     for _ in range(2):
         previous = frame
         for side in ("top", "bottom", "left", "right"):
-            frame = frame._replace(**{side: frame_width(image, frame, side)})
+            width = frame_width(image, frame, side)
+            frame = frame._replace(**{side: width}) if width != getattr(frame, side) else frame
         if frame == previous:
             break
     return frame if sum(width > 0 for width in frame) >= _MIN_SIDES else Frame()
@@ -111,12 +112,13 @@ def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
     max_width = int(len(lines) * _MAX_WIDTH)
     if not max_width or not _is_nearly_uniform(edge[before : len(edge) - after]):
         return 0
-    colour = _median(lines.read(0, 1).reshape(-1, 3))
+    colour = _median(lines.read_unrotated(0, 1).reshape(-1, 3))
     for start in range(0, max_width, _CHUNK):
         shares = lines.share_of_colour(start, min(start + _CHUNK, max_width), colour)
         differing = np.flatnonzero(shares < _UNIFORM)
         if len(differing):
-            return _end_of_frame(lines, colour, _end_of_rebate(lines, colour, start + int(differing[0])))
+            first = start + int(differing[0])
+            return _end_of_frame(lines, colour, _end_of_rebate(lines, colour, first)) if first else 0
     return 0
 
 
@@ -134,7 +136,7 @@ class _Lines:
 
     def read(self, start: int, stop: int) -> Pixels:
         """Return the rows in colour, shape (stop - start, length, 3); only their part of the image is converted."""
-        return np.rot90(self._read_unrotated(start, stop), self.turns)
+        return np.rot90(self.read_unrotated(start, stop), self.turns)
 
     def share_of_colour(self, start: int, stop: int, colour: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the fraction of each row's pixels that have a colour, shape (stop - start,)."""
@@ -144,12 +146,13 @@ class _Lines:
         self, start: int, stop: int, lowest: NDArray[np.float64], highest: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the fraction of each row's pixels with all channels between two levels, shape (stop - start,)."""
-        between = cv2.inRange(self._read_unrotated(start, stop), lowest, highest)
+        between = cv2.inRange(self.read_unrotated(start, stop), lowest, highest)
         along_rows = 0 if self.turns % 2 else 1
         shares = np.asarray(cv2.reduce(between, along_rows, cv2.REDUCE_AVG, dtype=cv2.CV_64F).ravel() / 255.0)
         return shares[::-1] if self.turns in (1, 2) else shares
 
-    def _read_unrotated(self, start: int, stop: int) -> Pixels:
+    def read_unrotated(self, start: int, stop: int) -> Pixels:
+        """Return the same pixels as `read`, as the image has them."""
         stop = min(stop, len(self))
         length = (self.image.height if self.turns % 2 else self.image.width) - self.before - self.after
         first = len(self) - stop if self.turns in (1, 2) else start
@@ -196,7 +199,7 @@ def _end_of_frame(lines: _Lines, colour: NDArray[np.float64], start: int) -> int
     """
     differing = 1.0 - lines.share_of_colour(start, start + _END_LINES, colour)
     ended = np.flatnonzero(differing > _ENDED)
-    if not start or not len(ended):
+    if not len(ended):
         return 0
     first = max(0, start - _BLUR)
     rows = lines.read(first, start + int(ended[0]) + _BLUR).astype(np.int16)

@@ -71,7 +71,7 @@ def open_image(source: bytes | Path, formats: Sequence[str] = FORMATS) -> Image.
     data = source if isinstance(source, bytes) else source.read_bytes()
     try:
         picture = picture_bytes(data)
-        image = _open(io.BytesIO(picture), [name for name in formats if name in _formats()])
+        image = _open(io.BytesIO(picture), _openable(tuple(formats)))
     except UnsupportedFile as error:
         raise UnidentifiedImageError(str(error)) from None
     except UnidentifiedImageError:
@@ -203,14 +203,14 @@ def _samples_per_pixel(image: Image.Image) -> float:
 
 
 @cache
-def _formats() -> frozenset[str]:
+def _openable(formats: tuple[str, ...]) -> list[str]:
     """Return the formats that can be opened here; HEIF if pillow-heif is installed."""
     Image.init()
     with suppress(ImportError):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
-    return frozenset(Image.OPEN)
+    return [name for name in formats if name in Image.OPEN]
 
 
 def _wide_to_eight_bit(image: Image.Image) -> Image.Image:
