@@ -72,8 +72,6 @@ TARGETS = (
     ),
     TargetSpec("medium", "1", ("digital", "film")),
 )
-WITH_CLASS_WEIGHTS = {"focal-length", "medium"}
-"""Targets whose classes are weighted: balanced accuracy or macro F1 on the folds is higher with weights."""
 
 
 def main() -> None:
@@ -96,8 +94,7 @@ def main() -> None:
     metrics: dict[str, Any] = {"format": 1, "folds": {}, "training": {}}
     parameters, temperatures, history = {}, {}, []
     for target in TARGETS:
-        training = recipe.training.model_copy(update={"class_weights": target.name in WITH_CLASS_WEIGHTS})
-        head = fit_head(empty, {"train": rows, "validation": []}, target, [target], training)
+        head = fit_head(empty, {"train": rows, "validation": []}, target, [target], recipe.training)
         parameters[target.name] = head.final
         name = f"heads.targets.{target.name}"
         state |= {f"{name}.weight": head.final[:, :-1].float(), f"{name}.bias": head.final[:, -1].float()}
@@ -107,7 +104,10 @@ def main() -> None:
         temperatures[target.name] = fit_temperature(logits[classes >= 0], classes[classes >= 0])
         probabilities = calibrated(logits, temperatures[target.name])
         metrics["folds"][target.name] = evaluate(target, probabilities, rows, _median(rows, target))
-        metrics["training"][target.name] = {**head.hyperparameters, "class_weights": training.class_weights}
+        metrics["training"][target.name] = {
+            **head.hyperparameters,
+            "class_weights": recipe.training.weights_classes(target.name),
+        }
         print(target.name, head.hyperparameters, summary(metrics["folds"][target.name]), flush=True)
     if options.lockbox:
         locked = list(read_photos(options.corpus / "lockbox"))

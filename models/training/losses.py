@@ -49,7 +49,9 @@ class Loss:
         self.soft_target_std = training.soft_target_std
         self.stops = {target.name: torch.tensor(target.stops, device=device) for target in targets if target.stops}
         self.weights = {
-            target.name: _weights(classes[target.name], len(target.classes), inverse=training.class_weights).to(device)
+            target.name: _weights(
+                classes[target.name], len(target.classes), inverse=training.weights_classes(target.name)
+            ).to(device)
             for target in targets
             if not target.multilabel
         }

@@ -45,12 +45,20 @@ def _not_one_fold(folds: int) -> int:
 SoftTargetStd = Annotated[float, Field(ge=0, le=100), AfterValidator(_zero_or_wide)]
 
 
-class Probe(_Strict):
+class _Training(_Strict):
+    class_weights: bool | list[str] = True
+
+    def weights_classes(self, target: str) -> bool:
+        """Return whether the classes of a target are weighted inversely to their frequency."""
+        return self.class_weights if isinstance(self.class_weights, bool) else target in self.class_weights
+
+
+class Probe(_Training):
     """Linear heads on features of a frozen backbone.
 
     Attributes:
         penalties: Candidate strengths of the L2 penalty on the weights.
-        class_weights: Weight classes inversely to their frequency.
+        class_weights: Weight classes inversely to their frequency: all targets, none, or those named.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
         folds: Select hyperparameters and temperature by cross-validation over training and validation together, to
             which the heads are fitted at the end, once validation is scored; 0 to select on validation.
@@ -60,7 +68,6 @@ class Probe(_Strict):
 
     method: Literal["probe"]
     penalties: list[Positive] = Field([1.0, 0.1, 0.01], min_length=1)
-    class_weights: bool = True
     soft_target_std: SoftTargetStd = 0.0
     folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one_fold)] = 0
     random_intercept_variances: list[NotNegative] = []
@@ -88,7 +95,7 @@ class Phase(_Strict):
     freeze_fraction: float = Field(0.0, ge=0, le=1)
 
 
-class Network(_Strict):
+class Network(_Training):
     """Training of a network by gradient descent.
 
     Attributes:
@@ -97,7 +104,7 @@ class Network(_Strict):
             ``adam`` uses the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015).
         batch_size: Photographs in a step, over all devices.
         weight_decay: Strength of the weight decay.
-        class_weights: Weight classes inversely to their frequency.
+        class_weights: Weight classes inversely to their frequency: all targets, none, or those named.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
         flip: Flip images horizontally at random.
         patience: Number of epochs without improvement of the validation loss after which a phase ends.
@@ -113,7 +120,6 @@ class Network(_Strict):
     optimiser: Literal["adamw", "adam"] = "adamw"
     batch_size: int = Field(32, ge=2, le=1_000_000)
     weight_decay: float = Field(0.0, ge=0)
-    class_weights: bool = True
     soft_target_std: SoftTargetStd = 0.0
     flip: bool = True
     patience: int = Field(5, ge=1, le=1_000_000)
@@ -129,17 +135,16 @@ class Network(_Strict):
         return self
 
 
-class Boosting(_Strict):
+class Boosting(_Training):
     """Gradient boosting of decision trees on measures of image quality.
 
     Attributes:
         learning_rate: Shrinkage of each tree.
-        class_weights: Weight classes inversely to their frequency.
+        class_weights: Weight classes inversely to their frequency: all targets, none, or those named.
     """
 
     method: Literal["boosting"]
     learning_rate: float = Field(0.05, gt=0, le=1)
-    class_weights: bool = True
 
 
 Training = Probe | Network | Boosting

@@ -246,6 +246,14 @@ def _check_tags(recipe: Recipe, dataset: Dataset) -> None:
             )
 
 
+def _class_weights(training: Training, targets: Sequence[str]) -> str:
+    """Describe which targets have class weights."""
+    weighted = [name for name in targets if training.weights_classes(name)]
+    if len(weighted) == len(targets):
+        return "balanced"
+    return f"balanced for {', '.join(weighted)}" if weighted else "none"
+
+
 def _facts(recipe: Recipe, predictor: Predictor, job: FitJob, result: FitResult) -> dict[str, Any]:
     counts = {target.name: Counter(_labels(job.rows["train"], target)) for target in job.dataset.spec.targets}
     return {
@@ -254,7 +262,7 @@ def _facts(recipe: Recipe, predictor: Predictor, job: FitJob, result: FitResult)
             target: ", ".join(f"{name} {count}" for name, count in numbers.most_common())
             for target, numbers in counts.items()
         },
-        "class_weights": "balanced" if recipe.training.class_weights else "none",
+        "class_weights": _class_weights(recipe.training, list(counts)),
         "device": describe_device(str(predictor.device)),
         "torch": torch.__version__,
         "engine": engine_version(predictor.engine),

@@ -72,7 +72,7 @@ def _classifiers(target: Target, inputs: Mapping[str, Inputs], training: Boostin
     if not target.multilabel:
         classes = {split: class_numbers(data.rows, target) for split, data in inputs.items()}
         columns = range(len(target.classes))
-        yield _Classifier(target.name, columns, _examples(inputs, classes), training.class_weights)
+        yield _Classifier(target.name, columns, _examples(inputs, classes), training.weights_classes(target.name))
         return
     matrices = {split: np.nan_to_num(class_matrix(data.rows, target), nan=-1) for split, data in inputs.items()}
     for number, name in enumerate(target.classes):

@@ -186,13 +186,14 @@ def mixed_effects_head(
     indices = np.flatnonzero(np.isfinite(stops))
     classes, stops = classes[indices], stops[indices]
     centres = [stops[classes == number].mean() for number in range(len(target.classes))] if not target.ordinal else []
+    class_weights = training.weights_classes(target.name)
     head = MixedEffectsRegression(
         np.asarray(target.stops or centres),
         training.penalties,
         training.random_intercept_variances,
-        class_weights=training.class_weights,
+        class_weights=class_weights,
     )
-    truth, weights = hard_targets(classes, len(target.classes), class_weights=training.class_weights)
+    truth, weights = hard_targets(classes, len(target.classes), class_weights=class_weights)
     low, high = np.quantile(stops, [_CLIPPED_SHARE, 1 - _CLIPPED_SHARE])
     groups = group_indices([row["group"] for row in rows])[indices]
     return head, HeadData(features[indices], truth, weights, classes, groups, indices, stops.clip(low, high))

@@ -119,7 +119,8 @@ def softmax_data(features: Tensor, rows: Sequence[Row], target: TargetSpec, trai
     else:
         numbers = class_numbers(rows, target)
         indices = np.flatnonzero(numbers >= 0)
-        truth, weights = hard_targets(numbers[indices], len(target.classes), class_weights=training.class_weights)
+        class_weights = training.weights_classes(target.name)
+        truth, weights = hard_targets(numbers[indices], len(target.classes), class_weights=class_weights)
     if training.soft_target_std and target.ordinal:
         stops = torch.from_numpy(stops_of(rows, target)[indices])
         truth = gaussian_soft_targets(stops, torch.tensor(target.stops, dtype=torch.float64), training.soft_target_std)
