@@ -72,7 +72,7 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
         systems[MINIMAL] = stack.enter_context(torchserve_minimal(project.root, run))
         systems["torch in LitServe"] = stack.enter_context(litserve(project, run))
         for predict in systems.values():
-            throughput(predict, photographs, 1.0)
+            throughput(predict, photographs, 0.5, clients=WORKERS)  # warm up
         yield list(table(systems, alone, photographs))
 
 
@@ -144,7 +144,7 @@ def alternate(systems: Mapping[str, Predict], photographs: Sequence[bytes], seco
     return {name: float(np.median(values)) * 1000 for name, values in latencies.items()}
 
 
-def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float) -> float:
+def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float, clients: int = CLIENTS) -> float:
     """Return the photographs per second that a system answers to clients that wait for each answer.
 
     Raises:
@@ -159,17 +159,17 @@ def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float) -
             while time.perf_counter() < start + seconds:
                 predict(photographs[number % len(photographs)])
                 answered.append(time.perf_counter())
-                number += CLIENTS
+                number += clients
         except Exception as error:  # noqa: BLE001 - reported below
             errors.append(error)
 
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if errors:
-        raise RuntimeError(f"{len(errors)} of {CLIENTS} clients had an error: {errors[0]!r}")
+        raise RuntimeError(f"{len(errors)} of {clients} clients had an error: {errors[0]!r}")
     return len(answered) / (max(answered) - start)
 
 

@@ -97,7 +97,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -
     config = uvicorn.Config(
         closing,
         loop="asyncio",
-        http="httptools",
+        http="h11",  # httptools drops the body of a request that offers HTTP/2, and has no limit for headers
         ws="none",
         lifespan="off",
         log_config=None,

@@ -4,7 +4,7 @@
 ``config.properties``, takes over the inference address, and gives TorchServe an address of its own on loopback. On
 SIGTERM it answers every request that was accepted, stops TorchServe with its workers, and exits with 0.
 
-Only aiohttp, httptools, psutil, python-multipart, Starlette and uvicorn are needed beside TorchServe.
+Only aiohttp, psutil, python-multipart, Starlette and uvicorn are needed beside TorchServe.
 """
 
 import argparse

@@ -131,3 +131,22 @@ def test_request_with_two_lengths_is_answered_once(replicas: list[Replica]) -> N
                 received += chunk
 
     assert b"HTTP/1.1 400" in received or received.count(b"HTTP/1.1 200") <= 2
+
+
+def test_headers_lose_no_body_and_have_a_limit(replicas: list[Replica]) -> None:
+    def response_to(headers: bytes) -> bytes:
+        head = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5000\r\n"
+        with socket.create_connection(("127.0.0.1", replicas[0].port)) as connection:
+            connection.settimeout(20)
+            received = b""
+            with suppress(ConnectionError):
+                connection.sendall(head + headers + b"\r\n\r\n" + bytes(5000))
+            with suppress(ConnectionError):
+                while chunk := connection.recv(4096):
+                    received += chunk
+        return received
+
+    offered_by_java = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"
+    assert b'"bytes": 5000' in response_to(offered_by_java)
+    assert b'"bytes": 5000' in response_to(b"Expect: 100-continue")
+    assert b"200 OK" not in response_to(b"Long: " + b"x" * 1_000_000)
