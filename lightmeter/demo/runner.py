@@ -130,6 +130,7 @@ def run_demo(root: Path, *, count: int, seed: int) -> None:
         _harvest(runner, server.url)
     run = _train(runner)
     predictions = _serve(runner, run)
+    _read(runner)
     _report(runner, run, predictions)
 
 
@@ -197,6 +198,15 @@ def _serve(runner: DemoRunner, run: str) -> list[DemoPrediction]:
         DemoPrediction(path.name[:12], label, remote["predictions"][TARGET], here["predictions"][TARGET])
         for (path, label), remote, here in zip(photographs, served, local, strict=True)
     ]
+
+
+def _read(runner: DemoRunner) -> None:
+    """Read the photographs that ship with Lightmeter (credits: ``photographs/ATTRIBUTION.csv``)."""
+    photographs = sorted((Path(__file__).parent / "photographs").glob("*.jpg"))
+    with runner.step("Read real photographs with the model that ships") as results:
+        for document in runner.run("project", "read", *map(str, photographs), show=False):
+            estimates = (document["settings"][name]["estimate"] for name in ("aperture", "shutter", "iso", "medium"))
+            results.append(f"{Path(document['file']).stem}: {', '.join(estimates)}")
 
 
 def _held_out(project: Path) -> list[tuple[Path, str]]:
