@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, fields, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -120,7 +120,8 @@ def region_rows(image_id: int, inspected: InspectionResult) -> list[dict[str, An
 
 def exif_row(origin: str, exif: ExifRecord) -> dict[str, Any]:
     """Return the row of table ``exif`` for one origin, without the photograph that it belongs to."""
-    return {"origin": origin, "raw": exif.raw, **asdict(exif.values)}
+    values = {field.name: getattr(exif.values, field.name) for field in fields(exif.values)}  # `asdict` copies each
+    return {"origin": origin, "raw": exif.raw, **values}
 
 
 def _lock_pending(connection: Connection, sightings: Collection[int]) -> dict[int, Row[Any]]:
