@@ -146,12 +146,14 @@ def test_stopped_under_other_commands(
     lightmeter("harvest", "run", "folder", tmp_path / "photographs", env=later)
     for command in (("harvest", "inspect"), ("labels", "apply", "iso", "shutter")) * trials.count(1, 3):
         with trials.trial(f"{command}"):
-            moment = threading.Event()
+            moment, ended = threading.Event(), threading.Event()
             interruption = threading.Thread(target=_interrupt, args=(server, moment, True))
             interruption.start()
             url = variables["LIGHTMETER_CATALOGUE__URL"]
-            threading.Thread(target=_set_after_connection, args=(url, moment, trials.rng.uniform(0, 0.3))).start()
+            delay_s = trials.rng.uniform(0, 0.3)
+            threading.Thread(target=_set_after_connection, args=(url, moment, delay_s, ended)).start()
             result = lightmeter.run(*command, env=variables)
+            ended.set()
             interruption.join()
             assert result.code == 0, result.error
 
@@ -164,15 +166,13 @@ def _new_database(server: PostgresServer, name: str) -> str:
     return server.url.format(name=f"trial_{name}")
 
 
-def _set_after_connection(url: str, moment: threading.Event, delay_s: float) -> None:
-    """Set an event some time after a command has connected to a database."""
+def _set_after_connection(url: str, moment: threading.Event, delay_s: float, ended: threading.Event) -> None:
+    """Set an event some time after a command has connected to a database, or when it has ended."""
     admin = create_engine(url)
     query = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
     with admin.connect() as connection:
-        for _ in range(2000):
-            if connection.scalar(query) > 1:
-                break
-            time.sleep(0.02)
+        while connection.scalar(query) <= 1 and not ended.wait(0.02):
+            pass
     admin.dispose()
     time.sleep(delay_s)
     moment.set()

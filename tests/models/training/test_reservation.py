@@ -132,7 +132,7 @@ def test_several_targets_pass_the_first_pass(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "all-v1", targets=(SHUTTER, MEDIUM, CONCEPT), count=6)
     for name, options in TINY.items():
         recipe = read_recipe(name, [option for option in options if "=" in option])
-        predictor = _initial_predictor(recipe, dataset, "x", "cpu", 0)
+        predictor = _initial_predictor(recipe, dataset, "x", "cpu", "torch", 0)
         before = {key: value.clone() for key, value in predictor.network.state_dict().items()}
         check_recipe(predictor, recipe)
         assert all((value == before[key]).all() for key, value in predictor.network.state_dict().items())
