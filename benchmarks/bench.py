@@ -40,6 +40,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,12 +135,21 @@ def run(name: str, rounds: int, seconds_left: float) -> dict[str, Any]:
         command += ["--rounds", str(rounds), "--seconds", str(seconds)]
         status = run_group(command, Path(folder) / "output.log", seconds + GRACE_SECONDS)
         result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-        if status:
+        if status and not is_complete(result, rounds):
             log = (Path(folder) / "output.log").read_text(errors="replace")
             print(log[-4000:], file=sys.stderr)
             last = (log.strip().splitlines() or ["no output"])[-1][:300]
             result["error"] = last if status > 0 else f"stopped after {seconds + GRACE_SECONDS:.0f} s"
     return result
+
+
+def is_complete(result: Mapping[str, Any], rounds: int) -> bool:
+    """Return whether every row was measured as often as wanted, or failed by itself."""
+    rows = result.get("rows", {}).values()
+    return bool(rows) and all(
+        row["error"] or (row["values"] and all(len(values) >= rounds for values in row["values"].values()))
+        for row in rows
+    )
 
 
 def run_group(command: list[str], log: Path, timeout: float) -> int:
