@@ -16,6 +16,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from lightmeter import plugins
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
+from lightmeter.harvest.licences import normalise_licence
 
 Condition = ColumnElement[bool]
 Comparison = Callable[[ColumnElement[Any], str, str], Condition]
@@ -31,6 +32,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+_PRECISIONS = ("YYYY", "YYYY-MM", "YYYY-MM-DD")
 
 
 class InvalidValue(ValueError):
@@ -189,9 +193,10 @@ def _compare_flags(column: ColumnElement[Any], sign: str, text: str) -> Conditio
 
 
 def _compare_licences(column: ColumnElement[Any], sign: str, text: str) -> Condition:
-    """Compare licences; one without a version matches all versions (``CC-BY`` matches ``CC-BY-4.0``)."""
+    """Compare licences, in any spelling; one without a version matches all versions (``CC BY`` is ``CC-BY-4.0``)."""
     if sign != "=":
         return _compare_texts(column, sign, text)
+    text = normalise_licence(text) or text
     escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
     return or_(_compare_texts(column, sign, text), func.lower(column).like(f"{escaped}-_._", escape="/"))
 
@@ -209,9 +214,19 @@ def _compare_times(column: ColumnElement[Any], sign: str, text: str) -> Conditio
 
 
 def _compare_local_times(column: ColumnElement[Any], sign: str, text: str) -> Condition:
-    """Compare ISO 8601 texts, which sort in order of time."""
+    """Compare ISO 8601 texts, which sort in order of time.
+
+    A date of which only the year or month is known (``1993-08``) matches if each of its days does.
+    """
     start, end = _period(text)
-    return _compare_period(column, sign, start.date().isoformat(), end and end.date().isoformat())
+    precision = len(_PRECISIONS[text.count("-")])
+    first = start.date().isoformat()[:precision]
+    condition = _compare_period(column, sign, first, end and end.date().isoformat()[:precision])
+    if sign not in ("<", "<="):
+        return condition
+    return and_(
+        condition, column.not_in([first[: len(shorter)] for shorter in _PRECISIONS if len(shorter) < precision])
+    )
 
 
 def _compare_period(column: ColumnElement[Any], sign: str, start: object, end: object | None) -> Condition:

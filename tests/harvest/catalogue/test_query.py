@@ -19,12 +19,12 @@ PHOTOS: dict[str, dict[str, Any]] = {
         "verdict": {"verdict": "keep", "reason": None, "measures": {"laplacian_variance": 5.5}},
     },
     "nikon": {
-        "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True},
+        "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True, "taken_at": "1993"},
         "sighting": {"source": "flickr", "licence": "CC-BY-SA-4.0"},
         "verdict": {"verdict": "drop", "reason": "grey", "measures": {"laplacian_variance": 80, "label": "text"}},
     },
     "film": {
-        "api": {"iso": 400.0},
+        "api": {"iso": 400.0, "taken_at": "1993-08"},
         "sighting": {
             "source": "folder", "licence": "CC0-1.0", "medium": "film", "tags": ["Sunset", 'the "sea"', "Âme_100%"]
         },
@@ -56,7 +56,17 @@ QUERIES = {
     "flash_fired": "nikon",
     "flash_fired = no": "",
     "taken_at = 2019-05": "ann",
-    "taken_at < 2019": "",
+    "taken_at < 2019": "nikon film",
+    "taken_at = 1993": "nikon film",
+    "taken_at = 1993-08": "film",
+    "taken_at = 1993-08-05": "",
+    "taken_at < 1993-09 or taken_at < 1993-08-05": "film",
+    "taken_at <= 1993-08": "film",
+    "taken_at > 1993-07": "ann film",
+    "taken_at >= 1993-08-02": "ann",
+    "licence = 'cc by'": "ann",
+    "licence = 'Creative Commons Attribution-ShareAlike 4.0 International'": "nikon",
+    "licence in ('CC BY 4.0', 'CC Zero')": "ann film",
     "taken_at >= 2019-05-03 and taken_at <= 2019": "ann",
     "tag = sunset": "film",
     "tag ~ sun": "film",
