@@ -2,8 +2,8 @@
 
     python -m benchmarks.pack_memory --gigabytes 10 --folder /tmp/pack-memory
 
-The photographs are noise of 16 megapixels (about 14 MB each); they differ in what follows the end of the JPEG, which the
-pack removes. Each format is packed by a process of its own and deleted afterwards. The disk needs twice the size.
+The photographs are noise of 16 megapixels (about 14 MB each); they differ in what follows the end of the JPEG, which
+the pack removes. Each format is packed by a process of its own and deleted afterwards. The disk needs twice the size.
 """
 
 import argparse

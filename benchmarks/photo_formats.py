@@ -2,8 +2,9 @@
 
     python -m benchmarks.photo_formats PHOTOGRAPHS --count 35
 
-Each photograph is written upright as PNG, and with rotated pixels and the Orientation that turns them back as JPEG and TIFF.
-A fresh project harvests and splits them. Faces are the same if each of one file lies on one of the other (IoU above 0.5).
+Each photograph is written upright as PNG, and with rotated pixels and the Orientation that turns them back as JPEG and
+TIFF. A fresh project harvests and splits them. Faces are the same if each of one file lies on one of the other, with an
+intersection over union above 0.5.
 """
 
 import argparse

@@ -128,14 +128,15 @@ def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable
 
 def _write_row_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
     """Write rows as a row group and remove them from the list, so that images are held as few times as possible."""
-    contents = [row["image"]["bytes"] for row in rows]
-    offsets = np.cumsum([0, *map(len, contents)], dtype=np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(contents))]
+    offsets = np.cumsum([0, *(len(row["image"]["bytes"]) for row in rows)], dtype=np.int32)
+    contents = bytearray(int(offsets[-1]))
+    for row, start, end in zip(rows, offsets, offsets[1:], strict=False):
+        contents[start:end] = row["image"].pop("bytes")
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(contents)]
     content = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
     path = pa.array([row["image"]["path"] for row in rows], pa.string())
     columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in schema.names[1:]}
     columns["image"] = pa.StructArray.from_arrays([content, path], fields=list(schema.field("image").type))
-    del contents
     rows.clear()
     table = pa.table([columns[name] for name in schema.names], schema=schema)
     writer.write_table(table, row_group_size=max(1, table.num_rows))
