@@ -178,11 +178,14 @@ def read_spec(run: Path) -> ModelSpec:
         BrokenModel: The file is missing, or a value in it is missing or invalid.
     """
     file = run / SPEC_FILE
+    for path in (file, run / WEIGHTS_FILE):
+        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
+            raise BrokenModel(f"{path} is no regular file.")
     try:
         return spec_from(tomllib.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise BrokenModel(f"{run} is not a run folder: it has no {SPEC_FILE}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BrokenModel(f"Cannot read {file}: {error}.") from error
     except (TypeError, ValueError) as error:
         raise BrokenModel(f"{file} is damaged: {error}.") from error
