@@ -4,6 +4,7 @@ import hashlib
 import re
 import struct
 import warnings
+from functools import lru_cache
 
 from PIL import Image, UnidentifiedImageError
 
@@ -63,7 +64,12 @@ def quantisation_hash(image: Image.Image) -> str | None:
     tables = getattr(image, "quantization", None)
     if not tables:
         return None
-    content = repr(sorted((int(key), list(table)) for key, table in tables.items()))
+    return _hash_of_tables(tuple(sorted((int(key), tuple(table)) for key, table in tables.items())))
+
+
+@lru_cache(maxsize=256)
+def _hash_of_tables(tables: tuple[tuple[int, tuple[int, ...]], ...]) -> str:
+    content = repr([(key, list(table)) for key, table in tables])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

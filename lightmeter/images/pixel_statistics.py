@@ -6,7 +6,7 @@ alone and is copied into model archives.
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,10 +63,14 @@ def jpeg_quality(quantisation: Mapping[int, Sequence[int]] | None) -> int | None
     Returns:
         The quality; None without a luminance table.
     """
-    table = np.sort(np.asarray(quantisation[min(quantisation)], dtype=np.int64)) if quantisation else np.empty(0)
-    if len(table) != len(_IJG_LUMINANCE):
+    return _nearest_quality(tuple(quantisation[min(quantisation)])) if quantisation else None
+
+
+@lru_cache(maxsize=256)
+def _nearest_quality(luminance: tuple[int, ...]) -> int | None:
+    if len(luminance) != len(_IJG_LUMINANCE):
         return None
-    return int(np.abs(_ijg_tables() - table).sum(axis=1).argmin()) + 1
+    return int(np.abs(_ijg_tables() - np.sort(np.asarray(luminance, dtype=np.int64))).sum(axis=1).argmin()) + 1
 
 
 @cache
