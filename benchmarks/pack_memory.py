@@ -71,7 +71,7 @@ def make_dataset(folder: Path, size: int) -> int:
         }  # fmt: skip
         rows.append(row)
     schema = MANIFEST_SCHEMA.append(pa.field("label_x", pa.string())).append(pa.field("stops_x", pa.float64()))
-    manifest = pa.Table.from_pylist(sorted(rows, key=lambda row: row["sha256"]), schema)
+    manifest = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["sha256"])), schema)
     target = TargetSpec("x", "1", CLASSES)
     write_dataset(folder / "set", DatasetSpec("set", "", "../store", (target,)), manifest)
     (folder / "set" / "plots").mkdir()

@@ -96,7 +96,7 @@ def report(project: Project, count: int) -> None:
     faces: defaultdict[str, dict[str, list[Box]]] = defaultdict(dict)
     groups, splits = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for name, sha256, width, height, image_id in images:
-        stem, _, suffix = name.rpartition(".")
+        stem, _, suffix = str(name).rpartition(".")
         size = Size(width, height)
         own = [region for region in regions if region["image_id"] == image_id]
         boxes = [to_display(Box(*(item[side] for side in Box._fields)), size, item["orientation"]) for item in own]
