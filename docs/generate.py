@@ -1,4 +1,4 @@
-"""Generate docs/cli.md, docs/api.md and docs/settings.md from the code.
+"""Generate docs/cli.md, docs/api.md, docs/settings.md and docs/limits.md from the code.
 
 Usage: python docs/generate.py [--check]. With --check, write nothing and exit with 1 if a file is out of date.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from limits import LIMITS
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
@@ -32,6 +33,13 @@ Settings are in `lightmeter.toml` at the root of a project. Environment variable
 `[catalogue] url` is `LIGHTMETER_CATALOGUE__URL`. API keys are read from environment variables only and never written
 anywhere.
 """
+LIMITS_INTRODUCTION = """\
+# Limits
+
+What strangers send is bounded: pages, downloads, photographs, records, data sets, models and requests. What is over a
+limit is one record with a reason, and does not stop the others. The limits are the same on SQLite and PostgreSQL.
+Regular expressions take time in proportion to the length of their input.
+"""
 SECTION = re.compile(r"^(Args|Attributes|Fixtures|Returns|Yields|Raises|Example|Examples):$")
 MODULE_PREFIX = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z])|~")  # also the mark of type variables
 
@@ -42,6 +50,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only report files that are out of date")
     options = parser.parse_args()
     documents = {"cli.md": cli_reference(), "api.md": api_reference(), "settings.md": settings_reference()}
+    documents["limits.md"] = limits_reference()
     outdated = [name for name, text in documents.items() if not _is_current(DOCS / name, text)]
     for name in outdated:
         if options.check:
@@ -84,6 +93,15 @@ def settings_reference() -> str:
             parts += [_setting_row(key, setting) for key, setting in section.model_fields.items()]
     parts.append("\n## `[filters.NAME]`\n\nSettings of a filter, by its name; [Filters](filters.md) lists them.\n")
     return NOTICE + "".join(parts)
+
+
+def limits_reference() -> str:
+    """Return the tables of all limits."""
+    parts = [NOTICE, LIMITS_INTRODUCTION]
+    for section, limits in LIMITS.items():
+        parts.append(f"\n## {section}\n\n| what | limit | setting | beyond it |\n|---|---|---|---|\n")
+        parts += [f"| {limit.bounds} | {limit.value} | {limit.setting} | {limit.beyond} |\n" for limit in limits]
+    return "".join(parts)
 
 
 def _set_short_help(command: Any) -> None:

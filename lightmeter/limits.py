@@ -1,10 +1,4 @@
-"""Limits on what strangers send, and on what their files may ask for.
-
-Limits that somebody may need to change are settings instead. ``docs/limits.md`` is made from both: each value here with
-the text below it. This module is copied into model archives.
-"""
-
-# Web sites
+"""Limits of websites and downloads that are no settings; docs/limits.py lists them with all others."""
 
 MAX_PAGE_ITEMS = 10_000
 """Photographs and links that are read from one web page. The others are one unreadable record."""

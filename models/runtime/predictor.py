@@ -29,7 +29,16 @@ from .engines.outputs import NetworkOutput, OutputName, normalised
 from .exif_features import Tags
 from .intervals import StopsDistribution
 from .preprocess import InvalidPhoto, ModelInput, Photo, preprocess
-from .spec import WEIGHTS_FILE, BrokenModel, ModelSpec, Preprocessing, Target, read_spec
+from .spec import (
+    MAX_WEIGHT_BYTES,
+    WEIGHTS_FILE,
+    BrokenModel,
+    ModelSpec,
+    Preprocessing,
+    Target,
+    read_regular,
+    read_spec,
+)
 
 THRESHOLD = 0.5
 """Probability from which a class of a multilabel target is predicted."""
@@ -132,6 +141,7 @@ class Predictor:
         spec = read_spec(run)
         weights = _read_weights(run / WEIGHTS_FILE, spec.weights_sha256)
         try:
+            _check_size(spec, weights)
             network = architectures.build(spec)
             network.load_state_dict(weights)
         except LookupError as error:
@@ -257,9 +267,27 @@ def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPre
     )
 
 
+def _check_size(spec: ModelSpec, weights: dict[str, Tensor]) -> None:
+    """Check that a network is no larger than its weights, before it takes memory.
+
+    Raises:
+        LookupError: The architecture is not installed.
+        TypeError: The architecture has no such option.
+        ValueError: The network is larger, or an option does not suit the architecture.
+    """
+    try:
+        with torch.device("meta"):
+            network = architectures.build(spec)
+    except RuntimeError:  # an architecture that computes with its initial weights
+        return
+    size, available = (sum(map(torch.numel, tensors.values())) for tensors in (network.state_dict(), weights))
+    if size > available:
+        raise ValueError(f"the network has {size:,} parameters, the weights {available:,}")
+
+
 def _read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
     try:
-        content = file.read_bytes()
+        content = read_regular(file, MAX_WEIGHT_BYTES)
     except OSError as error:
         raise BrokenModel(f"Cannot read {file}: {error.strerror}.") from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:

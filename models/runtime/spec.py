@@ -5,7 +5,9 @@ so an untrusted folder can be invalid but cannot execute code.
 """
 
 import math
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
@@ -23,8 +25,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 PatchSelection = Literal["uniform", "coloured", "informative"]
 
+MAX_SPEC_BYTES, MAX_WEIGHT_BYTES = 1_000_000, 8_000_000_000
 _MAX = {"patch_size": 1024, "patches": 4096, "view_size": 1024, "min_side": 1024}
 _MAX_INTEGER = 10**9
+_MAX_OPTION = 16_384  # of an architecture: widths and numbers of layers
+MAX_PATCH_PIXELS = 1 << 25
+"""Pixels of all patches of a photograph, which take 400 MB."""
 
 
 class BrokenModel(ValueError):
@@ -72,6 +78,8 @@ class Preprocessing:
                 raise ValueError(f"unknown EXIF tag '{tag}'; available tags: {', '.join(TAG_NAMES)}")
         if not any((self.patches and self.patch_size, self.view_size, self.measures, self.exif)):
             raise ValueError("preprocessing must select at least one of patches, view_size, measures and exif")
+        if self.patches * self.patch_size**2 > MAX_PATCH_PIXELS:
+            raise ValueError(f"all patches together may have {MAX_PATCH_PIXELS:,} pixels")
 
     @property
     def exif_columns(self) -> dict[str, list[int]]:
@@ -157,6 +165,9 @@ class ModelSpec:
                 raise ValueError(f"{key} may contain letters, digits, '.', '_' and '-' only")
         if not self.targets or len(self.classes) < len(self.targets):
             raise ValueError("a model needs one or more targets with distinct names")
+        for name, option in self.architecture_options.items():
+            if isinstance(option, int) and not 0 <= option <= _MAX_OPTION:
+                raise ValueError(f"architecture_options.{name} must be between 0 and {_MAX_OPTION:,}")
         for name, (low, high) in self.ranges.items():
             if low > high:
                 raise ValueError(f"ranges.{name} must be two numbers, the lower one first")
@@ -182,13 +193,31 @@ def read_spec(run: Path) -> ModelSpec:
         if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
             raise BrokenModel(f"{path} is no regular file.")
     try:
-        return spec_from(tomllib.loads(file.read_text(encoding="utf-8")))
+        return spec_from(tomllib.loads(read_regular(file, MAX_SPEC_BYTES).decode()))
     except FileNotFoundError as error:
         raise BrokenModel(f"{run} is not a run folder: it has no {SPEC_FILE}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except OSError as error:
+        raise BrokenModel(f"Cannot read {file}: {error.strerror}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BrokenModel(f"Cannot read {file}: {error}.") from error
+    except RecursionError as error:
+        raise BrokenModel(f"{file} is damaged: it is nested too deeply.") from error
     except (TypeError, ValueError) as error:
         raise BrokenModel(f"{file} is damaged: {error}.") from error
+
+
+def read_regular(file: Path, max_bytes: int) -> bytes:
+    """Return the content of a file of a run folder, which somebody else may have made.
+
+    Raises:
+        OSError: The file cannot be read, is larger, or is a pipe or device, which need not end.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as opened:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            raise OSError(0, f"it must be a regular file of at most {max_bytes:,} bytes")
+        return opened.read(max_bytes)
 
 
 def spec_from(values: Mapping[str, Any]) -> ModelSpec:

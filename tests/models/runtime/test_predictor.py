@@ -98,6 +98,9 @@ def edit_spec(run: Path, before: str, after: str) -> None:
         ("[[targets]]", "[[targets", "Cannot read"),
         ('name = "noise"', 'name = "../noise"', "name may contain letters"),
         ("patches = 2", "patches = 100000000", "patches must be between"),
+        ("patches = 2", "patches = 4096\npatch_size = 1024", "all patches together may have"),
+        ("[ranges]", "[ranges]\nx = " + "[" * 9999, "nested too deeply"),
+        ("[architecture_options]", "[architecture_options]\nwidth = 1000000000", "width must be between"),
         ("patches = 2", 'patches = "2"', "patches must be a whole number"),
         ("patches = 2", "patches = 2\ncommand = 3", "unknown setting 'command' in preprocessing"),
         ('"fast",', "", "two or more distinct classes"),
@@ -128,6 +131,9 @@ def test_truncated_changed_or_missing_weights_raise_error(run: Path) -> None:
         Predictor.load(run)
     weights.unlink()
     with pytest.raises(BrokenModel, match="Cannot read"):
+        Predictor.load(run)
+    os.mkfifo(weights)
+    with pytest.raises(BrokenModel, match="regular file"):
         Predictor.load(run)
 
 
