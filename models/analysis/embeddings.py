@@ -14,7 +14,7 @@ from lightmeter.models.analysis.inputs import read_photograph
 from lightmeter.models.runtime.engines.outputs import first_head
 from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
-from lightmeter.models.training.loader import each_photograph
+from lightmeter.models.training.pipeline import each_output
 
 
 def embedding(predictor: Predictor, photograph: ModelInput) -> NDArray[np.float32]:
@@ -25,8 +25,7 @@ def embedding(predictor: Predictor, photograph: ModelInput) -> NDArray[np.float3
     """
     if first_head(predictor.network) is None:
         raise UsageError(f"The model {predictor.spec.name} has no features to compare photographs by.")
-    features = torch.from_numpy(predictor.compute("embedding", stack([photograph]))["embedding"])
-    return functional.normalize(features.mean(0), dim=0).numpy()  # a network may have applied its heads to each patch
+    return _normalised(predictor.compute("embedding", stack([photograph]))["embedding"][0])
 
 
 def similar_photographs(predictor: Predictor, file: Path, dataset: Dataset, count: int) -> list[dict[str, Any]]:
@@ -44,9 +43,13 @@ def similar_photographs(predictor: Predictor, file: Path, dataset: Dataset, coun
             "file": str(dataset.store / row["path"]),
             "sha256": row["sha256"],
             "split": row["split"],
-            "similarity": float(embedding(predictor, photograph) @ query),
+            "similarity": float(_normalised(result.arrays["embedding"]) @ query),
         }
-        for row, photograph in each_photograph(dataset, dataset.rows(), predictor.preprocess, "comparing")
-        if not isinstance(photograph, InvalidPhoto)
+        for row, result in each_output(predictor, "embedding", dataset, dataset.rows(), "comparing")
+        if not isinstance(result, InvalidPhoto)
     ]
     return sorted(results, key=lambda result: -result["similarity"])[:count]
+
+
+def _normalised(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    return functional.normalize(torch.from_numpy(features), dim=0).numpy()

@@ -60,5 +60,5 @@ def _predict(predictor: "Predictor", file: Path, exif: Tags | None) -> dict[str,
         prediction = predictor.predict(photograph).as_dict()
     except InvalidPhoto as error:
         return {"error": {"status": error.status, "reason": error.reason}}
-    warnings = input_warnings(data, photograph, predictor.spec)
+    warnings = input_warnings(photograph, predictor.spec)
     return {**prediction, "warnings": warnings} if warnings else prediction

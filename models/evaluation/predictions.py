@@ -8,14 +8,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import group_indices
-from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import Row, each_photograph, labelled, unreadable
+from lightmeter.models.runtime.spec import ModelSpec, Target
+from lightmeter.models.training.loader import Row, labelled, unreadable
+from lightmeter.models.training.pipeline import each_output
 
 CLASS_SEPARATOR = "|"
 """Separator of the classes of a multilabel target; no class name contains it."""
@@ -57,20 +57,28 @@ def predict_split(
     predictions: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
 
-    def logits_of(data: bytes, box: Box | None) -> Mapping[str, NDArray[np.float32]]:
-        return predictor.logits(predictor.preprocess(data, box))
-
     rows = labelled(dataset.rows(split), targets)
-    for row, logits in each_photograph(dataset, rows, logits_of, f"predicting, {split}"):
-        if isinstance(logits, InvalidPhoto):
-            failed.append(unreadable(row, logits))
+    for row, result in each_output(predictor, "logits", dataset, rows, f"predicting, {split}"):
+        if isinstance(result, InvalidPhoto):
+            failed.append(unreadable(row, result.reason))
         else:
-            predictions += [
-                prediction_row(row, target, logits[target.name])
-                for target in predictor.spec.targets
-                if row[label_column(target.name)] is not None
-            ]
+            predictions += prediction_rows(row, predictor.spec, result.arrays)
     return predictions, failed
+
+
+def prediction_rows(row: Row, spec: ModelSpec, logits: Mapping[str, NDArray[np.float32]]) -> list[dict[str, Any]]:
+    """Return the rows of ``predictions.parquet`` for a photograph: one for each target that it has a label for.
+
+    Args:
+        row: Manifest row of the photograph.
+        spec: Specification of the model.
+        logits: Logits by target, each of shape (C,).
+    """
+    return [
+        prediction_row(row, target, logits[target.name])
+        for target in spec.targets
+        if row[label_column(target.name)] is not None
+    ]
 
 
 def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dict[str, Any]:

@@ -10,12 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
 
-from ...images.pixel_statistics import jpeg_quality
-from ...images.reader import open_image
-from .exif_features import exif_ifd
-from .preprocess import ModelInput
+from .preprocess import FileHeader, ModelInput
 from .spec import ModelSpec, Preprocessing
 
 STATISTICS = ("long_side", "short_side", "jpeg_quality", "colourfulness")
@@ -37,25 +33,22 @@ _COVERED = {"monochrome": {"colourfulness"}, "tiny": {"short_side"}, "resaved": 
 """Statistics that a warning already reports, so that they get no second warning."""
 
 
-def input_warnings(data: bytes, photo: ModelInput, spec: ModelSpec) -> list[dict[str, str]]:
+def input_warnings(photo: ModelInput, spec: ModelSpec) -> list[dict[str, str]]:
     """Return the reasons not to trust a prediction; an empty list for a photograph like the training photographs.
 
     Args:
-        data: The file, known to be readable.
-        photo: The same photograph, preprocessed.
+        photo: The preprocessed photograph.
         spec: The specification of the model. Without ``ranges`` the training photographs are unknown.
 
     Returns:
         For each problem its ``kind`` (``monochrome``, ``tiny``, ``resaved``, ``resized``, ``outside``) and ``reason``.
     """
-    with open_image(data) as header:
-        statistics = image_statistics(header, photo)
-        resized = _resized(header)
+    statistics = image_statistics(photo)
     reasons = {
         "monochrome": _monochrome(statistics, spec.ranges),
         "tiny": _tiny(photo, spec.preprocessing),
         "resaved": _resaved(statistics, spec.ranges),
-        "resized": resized,
+        "resized": _resized(photo.header),
     }
     covered = {name for kind, reason in reasons.items() if reason for name in _COVERED.get(kind, ())}
     remaining = [name for name in statistics if name in spec.ranges.keys() - covered]
@@ -63,14 +56,9 @@ def input_warnings(data: bytes, photo: ModelInput, spec: ModelSpec) -> list[dict
     return [{"kind": kind, "reason": reason} for kind, reason in [*reasons.items(), *outside] if reason]
 
 
-def image_statistics(header: Image.Image, photo: ModelInput) -> dict[str, float]:
-    """Return the `STATISTICS` of a photograph; only JPEG files have a quality, and only images have colours.
-
-    Args:
-        header: The opened file.
-        photo: The same photograph, preprocessed.
-    """
-    quality = jpeg_quality(getattr(header, "quantization", None))
+def image_statistics(photo: ModelInput) -> dict[str, float]:
+    """Return the `STATISTICS` of a photograph; only JPEG files have a quality, and only images have colours."""
+    quality = photo.header.jpeg_quality if photo.header else None
     images = [values for name, values in photo.inputs.items() if name in {"patches", "view"}]
     statistics = {
         "long_side": float(max(photo.width, photo.height)),
@@ -111,18 +99,15 @@ def _resaved(statistics: Mapping[str, float], ranges: Mapping[str, tuple[float, 
     return f"The file is compressed to about JPEG quality {quality:.0f}, more strongly than cameras do; detail is lost."
 
 
-def _resized(header: Image.Image) -> str:
-    try:
-        exif = exif_ifd(header)
-        recorded = sorted(float(exif[tag]) for tag in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+def _resized(header: FileHeader | None) -> str:
+    if header is None or header.recorded is None:
         return ""
-    stored = sorted(header.size)
-    ratios = [after / before for after, before in zip(stored, recorded, strict=True)] if recorded[0] > 0 else []
+    ratios = [after / before for after, before in zip(header.stored, header.recorded, strict=True)]
     if all(abs(ratio - 1) <= _RESIZE_TOLERANCE for ratio in ratios):
         return ""
+    (stored_short, stored_long), (short, long) = header.stored, header.recorded
     return (
-        f"The camera recorded {recorded[1]:.0f} × {recorded[0]:.0f} pixels and the file has {stored[1]} × {stored[0]}: "
+        f"The camera recorded {long:.0f} × {short:.0f} pixels and the file has {stored_long} × {stored_short}: "
         "it was resized or cropped."
     )
 

@@ -43,6 +43,9 @@ from .spec import (
 THRESHOLD = 0.5
 """Probability from which a class of a multilabel target is predicted."""
 
+_UNUSABLE, _NOT_FINITE = 422, "The model gives no finite prediction for this photograph."
+_GPU_BATCH = 32  # photographs
+_GPU_THREADS = 2  # one copies its batch while the other computes
 _MAX_EXPONENT = 500.0  # beyond, exp overflows
 
 
@@ -109,6 +112,10 @@ class Predictor:
         engine: What runs the network.
         threads: Number of threads that will predict at the same time (default: the number of cores).
 
+    Attributes:
+        threads: Number of threads that may predict at the same time.
+        batch_size: Photographs in a forward pass: one on a CPU, where more gain nothing.
+
     Raises:
         EngineError: The engine is not installed, or does not run on the device.
 
@@ -126,7 +133,9 @@ class Predictor:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.engine: EngineName = engine
-        self.threads = threads or os.cpu_count() or 1
+        on_gpu = self.device.type == "cuda"
+        self.threads = _GPU_THREADS if on_gpu else threads or os.cpu_count() or 1
+        self.batch_size = _GPU_BATCH if on_gpu else 1
         self._engines: dict[OutputName, Engine] = {}
         self._loading = threading.Lock()
 
@@ -184,10 +193,31 @@ class Predictor:
         Raises:
             InvalidPhoto: They are not finite, so that there is no prediction.
         """
-        values = {target: logits[0] for target, logits in self.compute("logits", stack([photo])).items()}
-        if not all(np.isfinite(array).all() for array in values.values()):
-            raise InvalidPhoto(422, "The model gives no finite prediction for this photograph.")
-        return values
+        (logits,) = self.outputs("logits", [photo])
+        if isinstance(logits, InvalidPhoto):
+            raise logits
+        return logits
+
+    def outputs(
+        self, output: OutputName, photographs: Sequence[ModelInput]
+    ) -> list[dict[str, NDArray[np.float32]] | InvalidPhoto]:
+        """Return an output of the network for each photograph; an exception where a logit is not finite.
+
+        On a GPU the photographs are one batch; on a CPU each is a forward pass of its own.
+
+        Args:
+            output: What to compute.
+            photographs: Preprocessed photographs, with inputs of equal shape.
+        """
+        results: list[dict[str, NDArray[np.float32]] | InvalidPhoto] = []
+        for start in range(0, len(photographs), self.batch_size):
+            batch = photographs[start : start + self.batch_size]
+            arrays = self.compute(output, stack(batch))
+            for index in range(len(batch)):
+                values = {name: array[index] for name, array in arrays.items()}
+                finite = output != "logits" or all(np.isfinite(array).all() for array in values.values())
+                results.append(values if finite else InvalidPhoto(_UNUSABLE, _NOT_FINITE))
+        return results
 
     def compute(self, output: OutputName, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Return an output of the network for N photographs, each array with a leading axis of photographs.

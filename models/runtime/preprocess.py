@@ -6,17 +6,19 @@ files and because the traces (noise, the direction of a shake, the readout) foll
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ...images.geometry import Box
+from ...images.pixel_statistics import jpeg_quality
 from ...images.reader import MAX_DECODING_BYTES, decoding_bytes, open_image, to_eight_bit
-from .exif_features import Tags, exif_features
+from .exif_features import Tags, exif_features, exif_ifd
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
 
@@ -24,6 +26,7 @@ _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 404, 413, 
 _TILES, _TILE_SIZE = 64, 64  # from which the measures are computed
 _CANDIDATES = 4  # patches examined for each one selected
 _MIN_SATURATION, _DARK, _LIGHT = 0.05, 20, 235  # the last two are levels of 255
+_RECORDED_SIZE = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 _PLASTIC = 1.324717957244746  # the real root of x³ = x + 1
 
 Photo = bytes | str | Path | Image.Image
@@ -45,6 +48,20 @@ class InvalidPhoto(ValueError):
         self.reason = reason
 
 
+class FileHeader(NamedTuple):
+    """What the header of a file says about its pixels.
+
+    Attributes:
+        jpeg_quality: Quality at which libjpeg writes its tables; None for other files.
+        stored: Shorter and longer side in pixels.
+        recorded: The same as the camera recorded them in EXIF; None if it did not.
+    """
+
+    jpeg_quality: int | None
+    stored: tuple[int, int]
+    recorded: tuple[float, float] | None
+
+
 @dataclass(frozen=True)
 class ModelInput:
     """A preprocessed photograph.
@@ -54,11 +71,13 @@ class ModelInput:
         height: Height of the stored image in pixels.
         inputs: Arrays by name: ``patches`` is uint8 of shape (K, 3, S, S), ``view`` uint8 of shape (3, V, V),
             ``measures`` float32 of shape (M,), ``exif`` float32 as returned by `exif_features`.
+        header: What the file's header says; None if unknown.
     """
 
     width: int
     height: int
     inputs: Mapping[str, NDArray[Any]] = field(repr=False)
+    header: FileHeader | None = None
 
 
 def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, exif: Tags | None = None) -> ModelInput:
@@ -91,7 +110,7 @@ def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, ex
     if settings.view_size:
         size = (settings.view_size, settings.view_size)
         inputs["view"] = _channels_first(_to_rgb(image).resize(size, Image.Resampling.BOX))
-    return ModelInput(width, height, inputs)
+    return ModelInput(width, height, inputs, _header(whole))
 
 
 def empty_inputs(settings: Preprocessing, photographs: int) -> dict[str, NDArray[Any]]:
@@ -188,6 +207,16 @@ def _exif(image: Image.Image, tags: Sequence[str], overrides: Tags) -> NDArray[n
         return exif_features(image, tags, overrides)
     except ValueError as error:
         raise InvalidPhoto(_BAD_REQUEST, str(error)) from error
+
+
+def _header(image: Image.Image) -> FileHeader:
+    recorded = None
+    with suppress(KeyError, TypeError, ValueError, ZeroDivisionError):
+        exif = exif_ifd(image)
+        shorter, longer = sorted(float(exif[tag]) for tag in _RECORDED_SIZE)
+        recorded = (shorter, longer) if shorter > 0 else None
+    stored = (min(image.size), max(image.size))
+    return FileHeader(jpeg_quality(getattr(image, "quantization", None)), stored, recorded)
 
 
 def _crop(image: Image.Image, box: Box) -> Image.Image:

@@ -1,17 +1,14 @@
-"""Inputs, activations and features computed once and kept in memory-mapped files, so that devices need not wait.
+"""Inputs, activations and features of photographs, computed once, so that devices need not wait.
 
-The name of a cache contains the hash of everything that decides its content: the photographs, preprocessing, the
-architecture with its options and its code, the weights, and the versions of the packages that compute it. It can be
-deleted at any time. An incomplete one ends in ``.partial`` and is resumed from the last checkpoint (every 100
-photographs).
+The name of a cache contains the hash of everything that decides its content but the photographs: preprocessing, the
+architecture with its options and its code, the weights, the engine, and the versions of the packages that compute it.
+So another target or split of the same photographs computes nothing again. A cache can be deleted at any time.
 """
 
-import errno
 import hashlib
 import inspect
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,76 +16,80 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lightmeter.console import get_console
-from lightmeter.documents import InvalidDocument, read_json
-from lightmeter.errors import LightmeterError
-from lightmeter.files import write_atomic
-from lightmeter.images.geometry import Box
-from lightmeter.labels.datasets.dataset import Dataset, crop_of
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.engines import engine_version
 from lightmeter.models.runtime.engines.outputs import OutputName
-from lightmeter.models.runtime.predictor import Predictor, stack
+from lightmeter.models.runtime.input_warnings import image_statistics
+from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.models.training.loader import Row, check_readable, each_photograph, unreadable
+from lightmeter.models.training.array_cache import ArrayCache, Arrays
+from lightmeter.models.training.loader import Row, check_readable, photograph_key, unreadable
+from lightmeter.models.training.pipeline import Waiting, each_output
 from lightmeter.project import find_optional_project
 
-_FORMAT = 4  # of the folder; caches of other formats are not used
-_INDEX = "index.json"
-_CHECKPOINT_INTERVAL = 100  # photographs
+_FORMAT = 5  # of the folder; caches of other formats are not used
+_DESCRIPTIONS: Mapping[OutputName | None, str] = {
+    None: "preprocessing",
+    "features": "computing features",
+    "activations": "computing activations",
+}
 _ENGINE_PACKAGES = ("pillow", "numpy", "torch", "timm")
-
-Arrays = Mapping[str, NDArray[Any]]
-Compute = Callable[[bytes, Box | None], Arrays]
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Cached arrays of the photographs of a split.
+    """Cached arrays of photographs.
 
     Attributes:
-        arrays: Memory-mapped arrays by name, each with a leading axis of photographs.
-        rows: Manifest rows of the photographs that could be decoded, in the order of the arrays.
+        arrays: Memory-mapped arrays by name, each with a leading axis of all photographs in the cache.
+        positions: Index of each photograph in the arrays.
+        rows: Manifest rows of the photographs that could be decoded, in the order of the positions.
+        statistics: Image statistics of the same photographs.
         unreadable: The other photographs, with the reason.
+        waiting_share: Share of the time in which the network waited for photographs; 0 if nothing was computed.
     """
 
     arrays: Arrays
+    positions: NDArray[np.int64]
     rows: Sequence[Row]
+    statistics: Sequence[Mapping[str, float]]
     unreadable: list[dict[str, Any]]
+    waiting_share: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return some photographs as copies in memory; 16-bit floats become 32-bit floats."""
-        taken = {name: np.asarray(values[indices]) for name, values in self.arrays.items()}
+        taken = {name: np.asarray(values[self.positions[indices]]) for name, values in self.arrays.items()}
         return {
             name: values.astype(np.float32) if values.dtype == np.float16 else values for name, values in taken.items()
         }
 
+    def all(self) -> dict[str, NDArray[Any]]:
+        """Return all photographs as copies in memory."""
+        return self.take(np.arange(len(self)))
+
 
 def cached_inputs(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
-    """Return the network inputs of a split, from the cache or by decoding each photograph once.
+    """Return the network inputs of photographs, from the cache or by decoding each once.
 
     Args:
         predictor: Its preprocessing is used.
         dataset: Data set with the photographs.
         rows: Manifest rows of one split, at least one.
     """
-
-    def compute(data: bytes, box: Box | None) -> Arrays:
-        return predictor.preprocess(data, box).inputs
-
-    return _cached(dataset, rows, compute, input_identity(predictor), "preprocessing")
+    return _cached(predictor, None, dataset, rows, input_identity(predictor))
 
 
 def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -100,12 +101,7 @@ def cached_activations(predictor: Predictor, dataset: Dataset, rows: Sequence[Ro
         rows: Manifest rows of one split, at least one.
     """
     identity = output_identity(predictor, "activations", lambda name: "backbone" in name.partition(".")[0])
-
-    def compute(data: bytes, box: Box | None) -> Arrays:
-        activations = predictor.compute("activations", stack([predictor.preprocess(data, box)]))
-        return {name: values[0].astype(np.float16) for name, values in activations.items()}
-
-    return _cached(dataset, rows, compute, identity, "computing activations")
+    return _cached(predictor, "activations", dataset, rows, identity)
 
 
 def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> Inputs:
@@ -117,12 +113,7 @@ def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row])
         rows: Manifest rows of one split, at least one.
     """
     identity = output_identity(predictor, "features", lambda name: not name.startswith("heads."))
-
-    def compute(data: bytes, box: Box | None) -> Arrays:
-        features = predictor.compute("features", stack([predictor.preprocess(data, box)]))
-        return {name: values[0] for name, values in features.items()}
-
-    return _cached(dataset, rows, compute, identity, "computing features")
+    return _cached(predictor, "features", dataset, rows, identity)
 
 
 def cache_root() -> Path:
@@ -223,28 +214,61 @@ def _temporary_cache() -> Path:
 
 
 def _cached(
-    dataset: Dataset, rows: Sequence[Row], compute: Compute, identity: Mapping[str, Any], description: str
+    predictor: Predictor,
+    output: OutputName | None,
+    dataset: Dataset,
+    rows: Sequence[Row],
+    identity: Mapping[str, Any],
 ) -> Inputs:
-    """Return the arrays computed for each photograph, from the folder named after all that determines them."""
-    split = rows[0]["split"]
-    photographs = [(row["sha256"], crop_of(row)) for row in rows]
-    content = [_FORMAT, dataset.spec.manifest_sha256, photographs, identity]
-    key = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    folder = cache_root() / f"{dataset.spec.name}-{split}-{key}"
-    if not folder.exists():
+    """Return an output of each photograph from the folder named after all that determines it, or compute it."""
+    content = json.dumps([_FORMAT, identity], sort_keys=True, default=str)
+    folder = cache_root() / f"{output or 'inputs'}-{hashlib.sha256(content.encode()).hexdigest()[:24]}"
+    keys = [" ".join(photograph_key(row)) for row in rows]
+    stored, waiting = ArrayCache(folder), Waiting()
+    if not stored.entries.keys() >= set(keys):
         with only_process(folder.with_name(f".{folder.name}.lock")):
-            if not folder.exists():
-                partial = folder.with_name(f"{folder.name}.partial")
-                partial.mkdir(exist_ok=True)
-                try:
-                    _fill(partial, dataset, rows, compute, f"{description}, {split}")
-                finally:
-                    if not (partial / _INDEX).exists():
-                        shutil.rmtree(partial)
-                partial.rename(folder)
-    index, arrays = _read(folder, "r")
-    check_readable(dataset, split, index["readable"])
-    return Inputs(arrays, [rows[number] for number in index["readable"]], index["unreadable"])
+            stored = ArrayCache(folder)  # what another process has computed meanwhile
+            missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in stored.entries}
+            _compute(stored, missing, predictor, output, dataset, waiting)
+    split = rows[0]["split"]
+    entries = [stored.entries[key] for key in keys]
+    readable = [index for index, entry in enumerate(entries) if entry.position >= 0]
+    check_readable(dataset, split, readable)
+    return Inputs(
+        stored.arrays(),
+        np.asarray([entries[index].position for index in readable], np.int64),
+        [rows[index] for index in readable],
+        [entries[index].statistics for index in readable],
+        [unreadable(row, entry.reason) for row, entry in zip(rows, entries, strict=True) if entry.position < 0],
+        waiting.share,
+    )
+
+
+def _compute(
+    stored: ArrayCache,
+    missing: Mapping[str, Row],
+    predictor: Predictor,
+    output: OutputName | None,
+    dataset: Dataset,
+    waiting: Waiting,
+) -> None:
+    """Compute an output of photographs and add it to a cache; what is done is kept if it is interrupted."""
+    rows = list(missing.values())
+    description = f"{_DESCRIPTIONS[output]}, {rows[0]['split']}" if rows else ""
+    try:
+        results = each_output(predictor, output, dataset, rows, description, waiting)
+        for key, (_, result) in zip(missing, results, strict=True):
+            if isinstance(result, InvalidPhoto):
+                stored.add_unreadable(key, result.reason)
+            else:
+                kept = {name: _narrow(values, output) for name, values in result.arrays.items()}
+                stored.add(key, kept, image_statistics(result.photo))
+    finally:
+        stored.flush()
+
+
+def _narrow(values: NDArray[Any], output: OutputName | None) -> NDArray[Any]:
+    return values.astype(np.float16) if output == "activations" else values
 
 
 @contextmanager
@@ -259,61 +283,3 @@ def only_process(file: Path) -> Iterator[None]:
             yield
         finally:
             file.unlink(missing_ok=True)  # processes that wait for the deleted file notice and create it anew
-
-
-def _fill(partial: Path, dataset: Dataset, rows: Sequence[Row], compute: Compute, description: str) -> None:
-    """Fill the arrays of a folder, resuming after the photographs that are done."""
-    index: dict[str, Any] = {"arrays": [], "done": 0, "readable": [], "unreadable": []}
-    arrays: dict[str, Any] = {}
-    if (partial / _INDEX).exists():
-        index, arrays = _read(partial, "r+")
-    results = each_photograph(dataset, rows[index["done"] :], compute, description)
-    for number, (row, result) in enumerate(results, index["done"]):
-        if isinstance(result, InvalidPhoto):
-            index["unreadable"].append(unreadable(row, result))
-        else:
-            arrays = arrays or _create_arrays(partial, result, len(rows))
-            for name, values in result.items():
-                arrays[name][len(index["readable"])] = values
-            index["readable"].append(number)
-        index["done"] = number + 1
-        if index["done"] % _CHECKPOINT_INTERVAL == 0 or index["done"] == len(rows):
-            for values in arrays.values():
-                values.flush()
-            write_atomic(partial / _INDEX, json.dumps({**index, "arrays": sorted(arrays)}))
-
-
-def _read(folder: Path, mode: Literal["r", "r+"]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the index and the arrays of a cache.
-
-    Raises:
-        LightmeterError: A file is missing or damaged.
-    """
-    try:
-        index = read_json(folder / _INDEX)
-        return index, {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in index["arrays"]}
-    except (InvalidDocument, OSError, ValueError, KeyError, TypeError) as error:
-        raise LightmeterError(f"The cache {folder} is damaged; delete this folder and try again.") from error
-
-
-def _create_arrays(folder: Path, first: Arrays, count: int) -> dict[str, Any]:
-    """Return writable arrays for all photographs; entries of unreadable ones stay unused at the end.
-
-    Raises:
-        LightmeterError: The disk is full. Writing to memory-mapped files without space would kill the process.
-    """
-    arrays = {}
-    for name, values in first.items():
-        file = folder / f"{name}.npy"
-        arrays[name] = open_memmap(file, mode="w+", dtype=values.dtype, shape=(count, *values.shape))
-        with file.open("r+b") as opened:
-            try:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-            except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                    continue  # this file system cannot reserve space
-                size = sum(array.nbytes for array in arrays.values()) / 1e6
-                raise LightmeterError(
-                    f"The disk of {folder.parent} is full: the cache of the photographs needs {size:,.0f} MB."
-                ) from error
-    return arrays

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temperature, fit_temperature
 from lightmeter.models.runtime.spec import Target
+from lightmeter.models.training.feature_cache import Inputs
 from lightmeter.models.training.loader import Row, class_matrix, class_numbers
 
 
@@ -42,6 +43,7 @@ class FitResult:
         temperatures: Fitted temperature of each target.
         facts: Facts for ``model.toml``, for example selected hyperparameters.
         history: Rows of ``history.csv``.
+        inputs: What the method fitted to, by split: inputs, activations or features of the photographs.
         unreadable: Photographs that could not be used, with the reason.
         trained_parameters: Number of fitted parameters.
         earlier_seconds: Duration of the training before it was interrupted.
@@ -51,6 +53,7 @@ class FitResult:
     temperatures: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, Inputs] = field(default_factory=dict)
     unreadable: list[dict[str, Any]] = field(default_factory=list)
     trained_parameters: int = 0
     earlier_seconds: float = 0.0

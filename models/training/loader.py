@@ -96,9 +96,9 @@ def stops_of(rows: Sequence[Row], target: TargetSpec | Target) -> NDArray[np.flo
     return np.asarray([np.nan if value is None else value for value in stops], dtype=np.float64)
 
 
-def unreadable(row: Row, error: InvalidPhoto) -> dict[str, Any]:
+def unreadable(row: Row, reason: str) -> dict[str, Any]:
     """Return the entry of ``metrics.json`` for a photograph that cannot be decoded."""
-    return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": error.reason}
+    return {"sha256": row["sha256"], "crop": crop_of(row), "split": row["split"], "reason": reason}
 
 
 def check_readable(dataset: Dataset, split: str, photographs: Sequence[object]) -> None:

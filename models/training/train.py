@@ -1,7 +1,7 @@
 """Train a recipe on a data set and write the run folder."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,20 @@ import torch
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from lightmeter.images.geometry import Box
-from lightmeter.images.reader import open_image
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
-from lightmeter.models.evaluation.predictions import predict_split
+from lightmeter.models.evaluation.predictions import prediction_rows
 from lightmeter.models.evaluation.report import write_history, write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.engines import EngineError, EngineName, engine_version
 from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
-from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
+from lightmeter.models.runtime.input_warnings import STATISTICS
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.loader import Row, each_photograph, labelled
+from lightmeter.models.training.loader import Row, labelled
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
@@ -40,10 +38,10 @@ from lightmeter.models.training.runs import (
 )
 from lightmeter.models.training.trainer import Trainer
 from lightmeter.models.training.trial_pass import check_recipe
+from lightmeter.models.training.validation import validation_logits
 
 MAX_SEED = 2**32 - 1  # of scikit-learn
 
-_RANGE_PHOTOGRAPHS = 400  # evenly selected
 _RANGE_PERCENTILES = (1, 99)
 
 
@@ -96,7 +94,7 @@ def train(
         predictor.spec,
         targets=tuple(replace(t, temperature=result.temperatures[t.name]) for t in predictor.spec.targets),
         training={**facts, **({"weights_sha256": weights} if weights else {})},
-        ranges=statistics_ranges(predictor, dataset, rows["train"]),
+        ranges=statistics_ranges(result.inputs["train"].statistics),
     )
     metrics = _write_run(run, Predictor(spec, predictor.network, device, engine), result, job, recipe)
     return TrainingRun(run.folder, metrics)
@@ -112,23 +110,12 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"The seed must be from 0 to {MAX_SEED:,}, not {seed}.")
 
 
-def statistics_ranges(predictor: Predictor, dataset: Dataset, rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
-    """Return the 1st and 99th percentile of each image statistic over the training photographs.
+def statistics_ranges(photographs: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """Return the 1st and 99th percentile of each image statistic.
 
     Args:
-        predictor: Its preprocessing is used.
-        dataset: Data set with the photographs.
-        rows: Manifest rows of the training split.
+        photographs: Statistics of the training photographs.
     """
-
-    def statistics(data: bytes, box: Box | None) -> dict[str, float]:
-        photo = predictor.preprocess(data, box)
-        with open_image(data) as header:
-            return image_statistics(header, photo)
-
-    selected = rows[:: -(-len(rows) // _RANGE_PHOTOGRAPHS)]
-    results = each_photograph(dataset, selected, statistics, "image statistics")
-    photographs = [result for _, result in results if isinstance(result, dict)]
     values = {name: [photo[name] for photo in photographs if name in photo] for name in STATISTICS}
     percentiles = {name: np.percentile(numbers, _RANGE_PERCENTILES) for name, numbers in values.items() if numbers}
     return {name: (round(float(low), 1), round(float(high), 1)) for name, (low, high) in percentiles.items()}
@@ -192,7 +179,8 @@ def _write_run(
 ) -> dict[str, Any]:
     spec = predictor.spec
     with complete_run(run) as temporary:
-        predictions, _ = predict_split(predictor, job.dataset, "validation")
+        logits = validation_logits(predictor, recipe.training, result.inputs["validation"], job.dataset)
+        predictions = [entry for row, values in logits for entry in prediction_rows(row, spec, values)]
         metrics = {
             "format": 1,
             "validation": split_metrics(predictions, spec.targets, job.dataset, job.seed),

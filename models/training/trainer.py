@@ -42,7 +42,7 @@ class Trainer:
         targets = predictor.spec.targets
         with distributed.main_process_first():
             cached = cached_activations if training.cache_activations else cached_inputs
-            inputs = {split: cached(predictor, job.dataset, rows) for split, rows in job.rows.items()}
+            inputs = self.inputs = {split: cached(predictor, job.dataset, rows) for split, rows in job.rows.items()}
         self.unreadable = [photo for split in inputs.values() for photo in split.unreadable]
         self.train_data, self.validation_data = (
             PhotoDataset(inputs[split], targets) for split in ("train", "validation")
@@ -206,6 +206,7 @@ class Trainer:
         result = FitResult(
             facts={"epochs": len(self.state.history), "waiting_share": round(waiting_share, 3)},
             history=self.state.history,
+            inputs=self.inputs,
             unreadable=self.unreadable,
             earlier_seconds=self.earlier_seconds,
             trained_parameters=sum(p.numel() for name, p in self.network.named_parameters() if name not in frozen),

@@ -96,7 +96,7 @@ class PredictionService:
         prediction = self.predictor.predict(photo)
         document = prediction.as_dict()
         end = time.perf_counter()
-        if warnings := input_warnings(request.data, photo, self.predictor.spec):
+        if warnings := input_warnings(photo, self.predictor.spec):
             document["warnings"] = warnings
         if request.explain:
             classes = {name: target.label for name, target in prediction.predictions.items()}

@@ -65,8 +65,8 @@ class NetworkOutput(nn.Module):
         }
 
     def onnx(self) -> bytes:
-        """Return the graph in ONNX, for any number of photographs and patches."""
-        example = tuple(torch.from_numpy(values) for values in self.example(2).values())
+        """Return the graph in ONNX, for any number of patches."""
+        example = tuple(torch.from_numpy(values) for values in self.example(1).values())
         buffer: Any = io.BytesIO()  # which the annotation of `export` leaves out
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer about sizes, which are constant, and about this exporter
@@ -107,8 +107,8 @@ def _embedding(network: nn.Module, inputs: Tensors) -> dict[str, Tensor]:
         network(inputs)
     finally:
         hook.remove()
-    features = captured[0]
-    return {"embedding": features if features.dim() == 2 else features.flatten(1, -2).mean(1)}
+    photographs = len(next(iter(inputs.values())))
+    return {"embedding": captured[0].unflatten(0, (photographs, -1)).flatten(1, -2).mean(1)}
 
 
 def _logits(network: Any, inputs: Tensors) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ class _Classifier:
 def fit_boosting(predictor: Predictor, job: FitJob, training: Boosting) -> FitResult:
     """Fit the trees of a predictor's network in place; validation selects their number."""
     inputs = {split: cached_inputs(predictor, job.dataset, rows) for split, rows in job.rows.items()}
-    result = FitResult(unreadable=[photo for split in inputs.values() for photo in split.unreadable])
+    result = FitResult(inputs=inputs, unreadable=[photo for split in inputs.values() for photo in split.unreadable])
     network = cast("Trees", predictor.network)
     iterations = result.facts["iterations"] = {}
     for target in predictor.spec.targets:
@@ -65,7 +65,7 @@ def fit_boosting(predictor: Predictor, job: FitJob, training: Boosting) -> FitRe
 
 
 def _measures(inputs: Inputs) -> NDArray[np.float32]:
-    return np.asarray(inputs.arrays["measures"][: len(inputs)])
+    return np.asarray(inputs.all()["measures"])
 
 
 def _classifiers(target: Target, inputs: Mapping[str, Inputs], training: Boosting) -> Iterator[_Classifier]:

@@ -41,10 +41,11 @@ def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
     result = FitResult()
     features, rows = {}, {}
     for split in ("train", "validation"):
-        inputs = cached_features(predictor, job.dataset, job.rows[split])
+        inputs = result.inputs[split] = cached_features(predictor, job.dataset, job.rows[split])
         result.unreadable += inputs.unreadable
-        features[split] = torch.from_numpy(inputs.take(np.arange(len(inputs)))["features"]).double()
+        features[split] = torch.from_numpy(inputs.all()["features"]).double()
         rows[split] = list(inputs.rows)
+    result.facts["waiting_share"] = round(result.inputs["train"].waiting_share, 3)
     standard, centre, scale = standardise(features)
     heads = predictor.network.get_submodule("heads")
     heads.get_buffer("centre").copy_(centre)

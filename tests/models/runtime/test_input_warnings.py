@@ -36,7 +36,7 @@ GREY = encode_image(np.full((200, 300), 90, np.uint8) + np.arange(300, dtype=np.
 def warnings_for(data: bytes, spec: ModelSpec) -> list[tuple[str, str]]:
     """Return kind and reason of each warning."""
     photo = preprocess(data, spec.preprocessing)
-    return [(warning["kind"], warning["reason"]) for warning in input_warnings(data, photo, spec)]
+    return [(warning["kind"], warning["reason"]) for warning in input_warnings(photo, spec)]
 
 
 def test_training_records_statistics_ranges(trained: Path) -> None:

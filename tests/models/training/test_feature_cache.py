@@ -22,7 +22,7 @@ from lightmeter.models.architectures.base import LinearHeads
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training import feature_cache
 from lightmeter.models.training.feature_cache import cache_root, cached_features, cached_inputs, output_identity
-from tests.models.conftest import spec_of
+from tests.models.conftest import MEDIUM, SHUTTER, make_dataset, spec_of
 
 
 @register_architecture("pooled")
@@ -44,6 +44,20 @@ class Pooled(nn.Module):
 @register_architecture("pooled-again")
 class PooledAgain(Pooled):
     """The same network under another name."""
+
+
+@pytest.fixture
+def forward_passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of photographs in each forward pass."""
+    passes: list[int] = []
+    features = Pooled.features
+
+    def counted(self: Pooled, inputs: dict[str, Tensor]) -> Tensor:
+        passes.append(len(inputs["view"]))
+        return features(self, inputs)
+
+    monkeypatch.setattr(Pooled, "features", counted)
+    return passes
 
 
 def pooled(name: str = "pooled", **options: Any) -> Predictor:
@@ -90,7 +104,7 @@ def test_everything_that_decides_the_content_is_in_the_key(monkeypatch: pytest.M
 
 def test_options_that_change_no_weight_have_their_own_features(dataset: Dataset) -> None:
     rows = dataset.rows("train")
-    mean, most = (cached_features(pooled(how=how), dataset, rows).arrays["features"] for how in ("mean", "most"))
+    mean, most = (cached_features(pooled(how=how), dataset, rows).all()["features"] for how in ("mean", "most"))
     assert not np.allclose(mean, most)
 
 
@@ -104,17 +118,63 @@ def test_processes_that_need_the_same_cache_compute_it_once(dataset: Dataset, mo
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: cached_inputs(predictor, dataset, rows), range(4)))
     assert len(calls) == len(rows)
-    assert all(np.array_equal(result.arrays["view"], results[0].arrays["view"]) for result in results)
+    assert all(np.array_equal(result.all()["view"], results[0].all()["view"]) for result in results)
     assert {path.suffix for path in cache_root().iterdir()} == {""}
+
+
+def test_other_targets_and_splits_compute_nothing_again(tmp_path: Path, forward_passes: list[int]) -> None:
+    dataset = make_dataset(tmp_path / "noise-v1", damaged=[0], targets=(SHUTTER, MEDIUM))
+    splits = [dataset.rows(split) for split in ("train", "validation")]
+    first = [cached_features(pooled(), dataset, rows) for rows in splits]
+    assert len(forward_passes) == sum(len(inputs) for inputs in first) == 23
+    assert next(photo["reason"] for inputs in first for photo in inputs.unreadable).startswith("The image is damaged")
+    mixed = cached_features(pooled(), dataset, [*splits[1], *splits[0]])
+    assert len(forward_passes) == 23
+    order = [row["sha256"] for row in mixed.rows]
+    assert order == [row["sha256"] for inputs in reversed(first) for row in inputs.rows]
+    expected = np.concatenate([inputs.all()["features"] for inputs in reversed(first)])
+    assert np.array_equal(mixed.all()["features"], expected)
+    cached_features(pooled(), dataset, [*splits[0], *dataset.rows("test")])
+    assert len(forward_passes) == 35
+
+
+def test_interrupted_computation_keeps_what_is_done(
+    dataset: Dataset, forward_passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = dataset.rows("train")
+    read = Dataset.read
+
+    def read_seven(self: Dataset, sha256: str) -> bytes:
+        if sha256 == rows[7]["sha256"]:
+            raise LightmeterError("the seventh is gone")
+        return read(self, sha256)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Dataset, "read", read_seven)
+        with pytest.raises(LightmeterError, match="the seventh is gone"):
+            cached_features(pooled(), dataset, rows)
+    (folder,) = cache_root().iterdir()
+    done = (folder / "photographs.jsonl").read_text().count('"position"')
+    assert done == 7
+    forward_passes.clear()
+    with (folder / "photographs.jsonl").open("ab") as index, (folder / "features.bin").open("ab") as arrays:
+        index.write(b'{"photograph": "half a l')  # killed while it wrote
+        arrays.write(b"half an array")
+    inputs = cached_features(pooled(), dataset, rows)
+    assert len(forward_passes) == len(rows) - done
+    again = cached_features(pooled(), dataset, rows)
+    assert np.array_equal(inputs.all()["features"], again.all()["features"])
+    assert [row["sha256"] for row in inputs.rows] == [row["sha256"] for row in rows]
 
 
 def test_damaged_cache_is_named(dataset: Dataset) -> None:
     rows, predictor = dataset.rows("train"), pooled()
     cached_inputs(predictor, dataset, rows)
     (folder,) = cache_root().iterdir()
-    (folder / "view.npy").write_bytes(b"junk")
-    with pytest.raises(LightmeterError, match="is damaged; delete this folder"):
-        cached_inputs(predictor, dataset, rows)
+    for name in ("view.bin", "photographs.jsonl"):
+        (folder / name).write_bytes(b"junk\n")
+        with pytest.raises(LightmeterError, match="is damaged; delete this folder"):
+            cached_inputs(predictor, dataset, rows)
 
 
 def test_cache_is_where_it_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
