@@ -34,6 +34,7 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
 from lightmeter.models import architectures
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.batches import Batch
@@ -83,7 +84,7 @@ def rate(count: int, function: Callable[[], object]) -> float:
     return count / (time.perf_counter() - start)
 
 
-def untrained_predictor(recipe: Recipe, device: str) -> Predictor:
+def untrained_predictor(recipe: Recipe, device: str, engine: EngineName = "torch") -> Predictor:
     """Return a predictor with random weights."""
     spec = ModelSpec(
         name="benchmark",
@@ -95,7 +96,7 @@ def untrained_predictor(recipe: Recipe, device: str) -> Predictor:
         targets=(Target("shutter", CLASSES),),
         architecture_options=recipe.architecture_options,
     )
-    return Predictor(spec, architectures.build(spec), device)
+    return Predictor(spec, architectures.build(spec), device, engine)
 
 
 class DecodingDataset(torch.utils.data.Dataset[Batch]):

@@ -34,6 +34,30 @@ def predict(
 
 
 @app.command()
+def export(
+    run: RunFolder,
+    file_format: Annotated[
+        Literal["onnx", "openvino", "torch"],
+        typer.Option("--format", help="onnx, openvino (a zip file of its files) or torch (a torch.export program)."),
+    ] = "onnx",
+    out: Annotated[Path | None, typer.Option(help="Output file (default: the name of the run).")] = None,
+) -> None:
+    """Export a run into one file for other programs, with its preprocessing as metadata and a checked example."""
+    from lightmeter.files import check_output
+    from lightmeter.models.export import SUFFIXES, export_model
+    from lightmeter.models.training.runs import open_run
+
+    predictor = open_run(run)
+    path = out or Path(f"{predictor.spec.name}{SUFFIXES[file_format]}")
+    check_output(path)
+    exported = export_model(predictor, file_format, path)
+    console.get_console().emit(
+        {"file": path, "format": file_format, "bytes": path.stat().st_size, "difference": exported.difference},
+        f"{path}: probabilities of an example differ from the model's by at most {exported.difference:.1e}",
+    )
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the first is the reference.")],
     split: Annotated[Literal["test", "validation"], typer.Option(help="Split to compare on.")] = "test",

@@ -1,16 +1,19 @@
 """Engines: every network gives the same numbers with each of them, and what cannot run is one sentence."""
 
+import json
 import sys
+import zipfile
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models import architectures
+from lightmeter.models.export import SUFFIXES
 from lightmeter.models.runtime.engines import EngineName
-from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
 from lightmeter.models.training.recipe import list_recipes, read_recipe
@@ -73,3 +76,43 @@ def test_unusable_engines_are_one_sentence(
     assert message in run_error(*train, "patches", "--engine", "openvino")
     monkeypatch.setenv("LIGHTMETER_MODELS__ENGINE", "openvino")
     assert message in run_error("models", "predict", trained, "photograph.jpg")
+
+
+def test_exported_files_give_the_probabilities_of_the_run(trained: Path, dataset: Dataset, tmp_path: Path) -> None:
+    predictor = Predictor.load(trained)
+    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    (expected,) = [target.probabilities for target in predictor.predict(photograph).predictions.values()]
+    patches = stack([predictor.preprocess(photograph)])["patches"]
+    for file_format, suffix in SUFFIXES.items():
+        file = tmp_path / f"model{suffix}"
+        document = run_json("models", "export", trained, "--format", file_format, "--out", file)
+        assert document["difference"] <= 1e-4
+        probabilities, metadata = _OPENED[file_format](file, patches)
+        assert probabilities[0].tolist() == pytest.approx(list(expected.values()), abs=1e-4)
+        assert json.loads(metadata["preprocessing"])["patch_size"] == 64
+        assert len(json.loads(metadata["example"])["probabilities"]["shutter"]) == 2
+
+
+def _open_onnx(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file)
+    return session.run(["shutter"], {"patches": patches})[0], session.get_modelmeta().custom_metadata_map
+
+
+def _open_openvino(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+    import openvino
+
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(file.parent)
+    model = openvino.Core().compile_model(file.parent / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return model(patches)[0], json.loads((file.parent / "metadata.json").read_text(encoding="utf-8"))
+
+
+def _open_torch(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+    metadata = dict.fromkeys(("preprocessing", "example"), "")
+    program = torch.export.load(file, extra_files=metadata)
+    return program.module()(torch.from_numpy(patches))[0].detach().numpy(), metadata
+
+
+_OPENED = {"onnx": _open_onnx, "openvino": _open_openvino, "torch": _open_torch}
