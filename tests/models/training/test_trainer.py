@@ -37,12 +37,12 @@ sys.exit(main(sys.argv[1:]))
 KILL_AFTER_CACHE_CHECKPOINT = """
 import os, sys
 from lightmeter.cli import main
-from lightmeter.models.training import feature_cache
-write = feature_cache.write_atomic
+from lightmeter.models.training import array_cache
+write = array_cache.ArrayCache._write
 def write_and_kill(*args):
     write(*args)
     os.kill(os.getpid(), 9)
-feature_cache.write_atomic, feature_cache._CHECKPOINT_INTERVAL = write_and_kill, 4
+array_cache.ArrayCache._write, array_cache._CHECKPOINT_PHOTOGRAPHS = write_and_kill, 4
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -91,9 +91,9 @@ def run_error_of_other_version(monkeypatch: pytest.MonkeyPatch, *command: object
         return run_error(*command)
 
 
-@pytest.mark.parametrize("recipe", ["patches", "lightmeter-attention"])
+@pytest.mark.parametrize(("recipe", "validated_again"), [("patches", 0), ("lightmeter-attention", 12)])
 def test_killed_feature_computation_resumes_after_last_checkpoint(
-    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, validated_again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
@@ -104,7 +104,7 @@ def test_killed_feature_computation_resumes_after_last_checkpoint(
         Predictor, "preprocess", lambda self, data, *args: calls.append(data) or preprocess(self, data, *args)
     )
     run_json(*command, "--resume")
-    assert len(calls) == 4 * 12 - 4  # features of training and validation, evaluation, image statistics
+    assert len(calls) == 2 * 12 - 4 + validated_again  # cached activations are rounded
     uninterrupted = tmp_path / "uninterrupted"
     run_json(*command[:-1], uninterrupted, "--device", "cpu")
     assert (uninterrupted / "model.safetensors").read_bytes() == (tmp_path / "run" / "model.safetensors").read_bytes()
