@@ -1,6 +1,7 @@
 """The outputs of a network that an engine can compute, and their graph in ONNX."""
 
 import io
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -102,7 +103,13 @@ def _embedding(network: nn.Module, inputs: Tensors) -> dict[str, Tensor]:
     if head is None:
         raise ValueError("it has no linear head")
     captured: list[Tensor] = []
-    hook = head.register_forward_hook(lambda _module, args, _output: captured.append(args[0]))
+    thread = threading.get_ident()
+
+    def capture(_module: nn.Module, args: tuple[Tensor, ...], _output: Tensor) -> None:
+        if threading.get_ident() == thread:  # other threads run the same network
+            captured.append(args[0])
+
+    hook = head.register_forward_hook(capture)
     try:
         network(inputs)
     finally:
