@@ -133,7 +133,7 @@ def run(name: str, rounds: int, seconds_left: float) -> dict[str, Any]:
         file = Path(folder) / "result.json"
         command = [sys.executable, "-m", "benchmarks.measurement", entry.benchmark, str(file)]
         command += ["--rounds", str(rounds), "--seconds", str(seconds)]
-        status = run_group(command, Path(folder) / "output.log", seconds + GRACE_SECONDS)
+        status = run_limited(command, Path(folder) / "output.log", seconds + GRACE_SECONDS)
         result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         if status and not is_complete(result, rounds):
             log = (Path(folder) / "output.log").read_text(errors="replace")
@@ -152,29 +152,31 @@ def is_complete(result: Mapping[str, Any], rounds: int) -> bool:
     )
 
 
-def run_group(command: list[str], log: Path, timeout: float) -> int:
-    """Run a command; return its status, negative if it took too long.
-
-    It ends with all processes that it started, servers in sessions of their own included: first by an interrupt, so
-    that it can stop them itself, then by force.
-    """
+def run_limited(command: list[str], log: Path, timeout: float) -> int:
+    """Run a command; return its status, negative if it took too long and was ended."""
     with log.open("w") as output:
         process = psutil.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=PAGE.parent.parent
         )
         status = -1
+        try:
+            with suppress(psutil.TimeoutExpired):
+                status = process.wait(timeout)
+        finally:  # also if this process is interrupted
+            end_processes(process)
+        return status
+
+
+def end_processes(process: psutil.Popen) -> None:
+    """End a process with all that it started: by an interrupt, after which it stops its servers, then by force."""
+    with suppress(psutil.Error):
+        started = process.children(recursive=True)
+        process.send_signal(signal.SIGINT)
         with suppress(psutil.TimeoutExpired):
-            status = process.wait(timeout)
-        started = process.children(recursive=True) if status < 0 and process.is_running() else []
-        if status < 0:
-            with suppress(psutil.Error, psutil.TimeoutExpired):
-                process.send_signal(signal.SIGINT)
-                process.wait(INTERRUPT_SECONDS)
+            process.wait(INTERRUPT_SECONDS)
         for each in (*started, process):
             with suppress(psutil.NoSuchProcess):
                 each.kill()
-        process.wait()
-        return status
 
 
 def description(name: str, missing: dict[str, str]) -> dict[str, Any]:
