@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.spec import BrokenModel, read_spec
+from lightmeter.models.runtime.spec import BrokenModel, Preprocessing, read_spec
 from tests.models.conftest import jpeg
 from tests.support import run_text
 
@@ -98,7 +98,6 @@ def edit_spec(run: Path, before: str, after: str) -> None:
         ("[[targets]]", "[[targets", "Cannot read"),
         ('name = "noise"', 'name = "../noise"', "name may contain letters"),
         ("patches = 2", "patches = 100000000", "patches must be between"),
-        ("patches = 2", "patches = 4096\npatch_size = 1024", "all patches together may have"),
         ("[ranges]", "[ranges]\nx = " + "[" * 9999, "nested too deeply"),
         ("[architecture_options]", "[architecture_options]\nwidth = 1000000000", "width must be between"),
         ("patches = 2", 'patches = "2"', "patches must be a whole number"),
@@ -119,6 +118,11 @@ def test_invalid_spec_raises_error(run: Path, before: str, after: str, message: 
     edit_spec(run, before, after)
     with pytest.raises(BrokenModel, match=message):
         Predictor.load(run)
+
+
+def test_pixels_of_all_patches_are_bounded() -> None:
+    with pytest.raises(ValueError, match="all patches together may have"):
+        Preprocessing(patches=4096, patch_size=1024)
 
 
 def test_truncated_changed_or_missing_weights_raise_error(run: Path) -> None:
