@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 _PATTERN = re.compile(r"(?P<machine>[A-Za-z0-9_.-]*)~(?P<pid>\d{1,10})~(?P<started>\d{1,20})")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _ENDED = frozenset("ZXx")  # states in /proc/PID/stat: zombie, dead
@@ -97,6 +95,8 @@ def _started(pid: int) -> int | None:
         except OSError:
             return None
         return None if fields[0] in _ENDED else int(fields[19])
+    import psutil  # only where /proc is missing: predictions need no package for it
+
     try:
         return round(psutil.Process(pid).create_time() * 100)
     except psutil.Error:
