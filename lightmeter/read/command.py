@@ -64,5 +64,5 @@ def _row(setting: Mapping[str, Any]) -> tuple[object, ...]:
         f"{setting['low']} to {setting['high']}" if "low" in setting else None,
         f"{100 * setting['confidence']:.0f} %",
         setting.get("exif"),
-        f"{setting['difference_stops']:+.1f}" if "difference_stops" in setting else None,
+        f"{setting['difference_stops']:+z.1f}" if "difference_stops" in setting else None,
     )
