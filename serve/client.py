@@ -56,7 +56,7 @@ class Client:
         >>> with Client.connect(Project(Path.cwd())) as client:  # in a project with a running server
         ...     document = client.predict("patches-iso-demo-1", Path("photo.jpg").read_bytes())
         >>> sorted(document)
-        ['dataset', 'model', 'predictions', 'version']
+        ['dataset', 'engine', 'model', 'predictions', 'version']
     """
 
     def __init__(self, directory: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:

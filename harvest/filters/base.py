@@ -25,7 +25,7 @@ class Verdict:
 
     Attributes:
         verdict: ``keep`` or ``drop``; ``failed`` if the filter raised an error.
-        reason: Why it is dropped, as a short term such as ``frame``.
+        reason: Why it is dropped, as a short term such as ``frame``; or a remark on one that is kept.
 
     Raises:
         ValueError: The verdict is none of these.

@@ -33,6 +33,8 @@ class MonochromeSettings(Section):
 class Monochrome(Filter[MonochromeSettings]):
     """Drops photographs without colours: grey, or of one tone (sepia, cyanotype, selenium).
 
+    A tone too faint to tell from a scene without colours is kept, with the reason ``faint tone``.
+
     In a toned photograph chroma depends on lightness alone. Each pixel is therefore compared with the median chroma of
     its lightness; only pixels that differ are coloured. The measures are taken on the reduced image, where JPEG chroma
     noise is averaged out.
@@ -63,14 +65,14 @@ class Monochrome(Filter[MonochromeSettings]):
         )
 
     def judge(self, measures: Measures) -> Verdict:
-        """Drop with the reason ``grey`` or ``toned``."""
+        """Drop with the reason ``grey`` or ``toned``; keep with the reason ``faint tone``."""
         settings, chroma = self.settings, measures["chroma"]
         if chroma <= settings.max_grey_chroma and measures["coloured"] <= settings.max_coloured:
             return Verdict("drop", "grey")
         one_tone = measures["coloured_beside_tone"] <= settings.max_coloured
-        if one_tone and chroma >= settings.min_tone_chroma and measures["lit"] >= settings.min_lit:
-            return Verdict("drop", "toned")
-        return KEEP
+        if not one_tone or measures["lit"] < settings.min_lit:
+            return KEEP
+        return Verdict("drop", "toned") if chroma >= settings.min_tone_chroma else Verdict("keep", "faint tone")
 
 
 def _tones(luma: cv2.typing.MatLike, chroma: Planes) -> Pixels:

@@ -130,18 +130,18 @@ def _initial_predictor(
         Target(target.name, target.classes, target.stops, target.unit, multilabel=target.multilabel)
         for target in dataset.spec.targets
     )
-    spec = ModelSpec(
-        name=name,
-        version="1.0",
-        lightmeter=__version__,
-        recipe=recipe.name,
-        architecture=recipe.architecture,
-        architecture_options=recipe.architecture_options,
-        preprocessing=recipe.preprocessing,
-        targets=tuple(targets),
-        data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
-    )
     try:
+        spec = ModelSpec(
+            name=name,
+            version="1.0",
+            lightmeter=__version__,
+            recipe=recipe.name,
+            architecture=recipe.architecture,
+            architecture_options=recipe.architecture_options,
+            preprocessing=recipe.preprocessing,
+            targets=tuple(targets),
+            data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
+        )
         network = architectures.build(spec)
     except Exception as error:  # of another package, or of torch
         reason = str(error.args[0] if error.args else type(error).__name__).strip().splitlines()[0].rstrip(".")

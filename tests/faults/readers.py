@@ -157,9 +157,9 @@ READERS: dict[str, Reader] = {
     "card": Reader("project/datasets/one/README.md", ((*PACK, "parquet"),)),
     "attributions": Reader("project/datasets/one/ATTRIBUTION.csv", ((*PACK, "parquet"),)),
     "recipe": Reader("project/mine.toml", (("models", "train", "mine.toml", "--data", "one"),), _recipe),
-    "features": Reader("project/.lightmeter/cache/one-train-*/index.json", (("models", "train", *TRAIN, "--data", "one"),)),
+    "features": Reader("project/.lightmeter/cache/*-*/photographs.jsonl", (("models", "train", *TRAIN, "--data", "one"),)),
     "feature arrays": Reader(
-        "project/.lightmeter/cache/one-train-*/measures.npy", (("models", "train", *TRAIN, "--data", "one"),)
+        "project/.lightmeter/cache/*-*/*.bin", (("models", "train", *TRAIN, "--data", "one"),)
     ),
     "model": Reader(
         "project/runs/tiny/model.toml", (_PREDICT, ("serve", "archive", "tiny"), ("models", "evaluate", "tiny"))

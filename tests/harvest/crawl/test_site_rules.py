@@ -9,6 +9,7 @@ from scrapy.exceptions import CannotResolveHostError, DownloadTimeoutError, Igno
 from scrapy.http import Response
 
 from lightmeter.harvest.crawl.addresses import PrivateAddress
+from lightmeter.harvest.crawl.reasons import DownloadError
 from lightmeter.harvest.crawl.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 
 SITE = "https://example.org"
@@ -97,7 +98,7 @@ def test_too_many_redirects_are_as_no_robots_txt() -> None:
         (answer(599), "HTTP 599"),
         (DownloadTimeoutError(), "timed out"),
         (ConnectionResetError(), "connection lost"),
-        (IgnoreRequest("Ignored response <200 …> because its body"), "too many bytes"),
+        (DownloadError("too many bytes"), "too many bytes"),
         (ArithmeticError(), "unexpected error"),
     ],
 )

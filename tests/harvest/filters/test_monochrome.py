@@ -20,6 +20,12 @@ def test_grey_and_toned_images_are_dropped() -> None:
     assert apply_filter(encode_jpeg(synthetic_image()), "monochrome").verdict == "keep"
 
 
+def test_faint_tone_is_kept_and_named() -> None:
+    for light in ((255, 250, 245), (247, 251, 255)):
+        result = apply_filter(encode_jpeg(toned(synthetic_image(), light), 95), "monochrome")
+        assert (result.verdict, result.reason) == ("keep", "faint tone")
+
+
 def test_image_with_small_coloured_object_is_not_monochrome() -> None:
     pixels = toned(synthetic_image(), (255, 255, 255))
     pixels[100:120, 100:120] = (200, 40, 40)  # half a percent

@@ -63,7 +63,7 @@ def test_registered_architecture_trains_with_options_of_the_recipe(
     photograph = dataset.store / dataset.rows("test")[0]["path"]
     (result,) = run_json("models", "predict", tmp_path / "run", photograph)
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
-    assert mean_colour == [0.5, 0.5]
+    assert set(mean_colour) == {0.5}
     error = run_error(*command, *settings("scle=0.5"))
     assert "did you mean scale" in error
 

@@ -73,7 +73,7 @@ def test_version_that_does_not_load_leaves_the_server_unchanged(extensible_serve
     repeated = run_in_project("serve", "rollout", archive_version(project, "2.0"), project=project)
 
     assert failed.code == 1
-    assert "size mismatch" in failed.document["error"]
+    assert "parameters, the weights" in failed.document["error"]
     assert [(model["version"], model["ready"]) for model in status.document["models"]] == [("1.0", True)]
     assert [(model["version"], model["ready"]) for model in repeated.document["models"]] == [("2.0", True)]
 

@@ -214,7 +214,7 @@ def test_broken_model_fails_with_the_error_of_its_worker(second_project: Project
 
     assert result.code == 1
     assert "BrokenModel" in result.document["error"]
-    assert "size mismatch" in result.document["error"]
+    assert "parameters, the weights" in result.document["error"]
     assert server_directory(second_project).read() is None
     assert not [p for p in psutil.process_iter() if str(second_project.root) in " ".join(command_line(p))]
 
