@@ -17,8 +17,8 @@ import torch
 from benchmarks.train import make_dataset, photograph, untrained_predictor
 from lightmeter.console import Console, use_console
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.distributed import select_device
-from lightmeter.models.training.feature_cache import cached_features
 from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.recipe import Network, read_recipe
 from lightmeter.models.training.resource_usage import describe_device

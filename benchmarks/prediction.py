@@ -18,7 +18,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.feature_cache import cached_features
+from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.recipe import read_recipe
 
 RECIPES = ("lightmeter", "patches")

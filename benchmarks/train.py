@@ -37,7 +37,7 @@ from lightmeter.models import architectures
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.batches import Batch
+from lightmeter.models.training.data.batches import Batch
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.recipe import Network, Recipe, read_recipe

@@ -51,13 +51,14 @@ UNREADABLE = "one unreadable record"
 CUT = "cut"
 FAILS = "the photograph fails: "
 RECORDS, CONTAINERS, QUERY = "harvest.catalogue.records", "harvest.exif.containers", "harvest.catalogue.query.parser"
+CRAWL = "harvest.crawl.limits"
 
 LIMITS: dict[str, tuple[Limit, ...]] = {
     "Web sites": (
         Limit("web page, unpacked", "crawl.max_page_bytes", UNREADABLE, "bytes"),
-        Limit("photographs and links of a page", "limits:MAX_PAGE_ITEMS", f"the others are {UNREADABLE}"),
-        Limit("time for parsing a page", "limits:PAGE_PARSING_S", f"the rest is {UNREADABLE}", "s"),
-        Limit("pages of a run that take longer", "limits:MAX_SLOW_PAGES", f"each other page is {UNREADABLE}"),
+        Limit("photographs and links of a page", f"{CRAWL}:MAX_PAGE_ITEMS", f"the others are {UNREADABLE}"),
+        Limit("time for parsing a page", f"{CRAWL}:PAGE_PARSING_S", f"the rest is {UNREADABLE}", "s"),
+        Limit("pages of a run that take longer", f"{CRAWL}:MAX_SLOW_PAGES", f"each other page is {UNREADABLE}"),
         Limit("pages of a run", "crawl.max_pages", f"the others are {UNREADABLE}"),
         Limit("links from a start page to a page", "crawl.max_page_depth", f"deeper pages are {UNREADABLE}"),
         Limit("robots.txt", "crawl.max_robots_bytes", "the rest is not read", "bytes"),
@@ -65,8 +66,8 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "Downloads": (
         Limit("file, also unpacked", "crawl.max_bytes", f"{FAILS}too many bytes", "bytes"),
         Limit("headers of a response", "crawl.max_header_bytes", f"{FAILS}too many bytes of headers", "bytes"),
-        Limit("redirects", "limits:MAX_REDIRECTS", f"{FAILS}too many redirects"),
-        Limit("content codings of a response", "limits:MAX_CONTENT_CODINGS", f"{FAILS}invalid content coding"),
+        Limit("redirects", f"{CRAWL}:MAX_REDIRECTS", f"{FAILS}too many redirects"),
+        Limit("content codings of a response", f"{CRAWL}:MAX_CONTENT_CODINGS", f"{FAILS}invalid content coding"),
         Limit("time for a response", "crawl.timeout_s", f"{FAILS}timed out", "s"),
         Limit("attempts", "crawl.attempts", "the photograph fails with the reason of the last one"),
         Limit("Retry-After and Crawl-delay", "crawl.max_retry_after_s", f"{FAILS}HTTP 429 or 503", "s"),
@@ -114,9 +115,9 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("cell of a table", "harvest.sources.text_files:_MAX_CELL_LENGTH", "the row is unreadable", "characters"),
     ),
     "Documents and queries": (
-        Limit("JSON or text file", "documents:_MAX_BYTES", "refused", "bytes"),
-        Limit("TOML file", "documents:_MAX_TOML_BYTES", "refused", "bytes"),
-        Limit("name of a data set, class or run", "names:MAX_NAME_BYTES", "refused", "bytes"),
+        Limit("JSON or text file", "text.documents:_MAX_BYTES", "refused", "bytes"),
+        Limit("TOML file", "text.documents:_MAX_TOML_BYTES", "refused", "bytes"),
+        Limit("name of a data set, class or run", "text.names:MAX_NAME_BYTES", "refused", "bytes"),
         Limit("nesting of a query (two levels a bracket)", f"{QUERY}:_MAX_DEPTH", "refused"),
         Limit("conditions of a query", f"{QUERY}:_MAX_TERMS", "refused"),
         Limit("value in a query", f"{QUERY}:_MAX_VALUE_LENGTH", "refused", "characters"),

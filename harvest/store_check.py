@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, update
 
 from lightmeter.console import get_console
-from lightmeter.documents import InvalidDocument, read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import sha256_of, write_atomic
 from lightmeter.harvest.catalogue.leases import active_runs, running_message
@@ -19,6 +18,7 @@ from lightmeter.harvest.catalogue.models import Image, SightingRecord, SightingS
 from lightmeter.harvest.catalogue.session import pages, read, write
 from lightmeter.harvest.store import path_of
 from lightmeter.project import Project
+from lightmeter.text.documents import InvalidDocument, read_json
 
 _BATCH = 200
 

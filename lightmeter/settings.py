@@ -5,14 +5,16 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
-from lightmeter.names import EngineName
+from lightmeter.text.documents import read_toml
+
+EngineName = Literal["torch", "openvino", "onnxruntime"]
+"""Name of an inference engine."""
 
 
 class Section(BaseModel):

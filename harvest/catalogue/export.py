@@ -15,7 +15,7 @@ from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.exif_view import arrow_type, resolved_exif
 from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
-from lightmeter.spreadsheets import quote_row
+from lightmeter.text.spreadsheets import quote_row
 
 Format = Literal["csv", "parquet"]
 Rows = list[dict[str, Any]]

@@ -12,9 +12,9 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from lightmeter.harvest.crawl.discovery import in_daemon_thread
+from lightmeter.harvest.crawl.limits import MAX_PAGE_ITEMS, PAGE_PARSING_S
 from lightmeter.harvest.crawl.robots import is_our_agent
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
-from lightmeter.limits import MAX_PAGE_ITEMS, PAGE_PARSING_S
 
 _OPT_OUTS = {"noai", "noimageai", "noml", "noindex", "noimageindex", "none"}
 _NO_FOLLOW = {"nofollow", "none"}

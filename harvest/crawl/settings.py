@@ -8,6 +8,7 @@ from scrapy.resolver import CachingThreadedResolver
 from lightmeter import console
 from lightmeter.harvest.crawl.addresses import PrivateAddressMiddleware, PublicResolver
 from lightmeter.harvest.crawl.download_handlers import FileHandler, HttpHandler, Readers, SchemeHandler
+from lightmeter.harvest.crawl.limits import MAX_REDIRECTS
 from lightmeter.harvest.crawl.middlewares import (
     ContentCodingMiddleware,
     OptOutMiddleware,
@@ -20,7 +21,6 @@ from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
 from lightmeter.harvest.store import PhotoStore
-from lightmeter.limits import MAX_REDIRECTS
 from lightmeter.project import Project
 
 _MEBIBYTE = 1 << 20

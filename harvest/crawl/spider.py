@@ -14,11 +14,11 @@ from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
+from lightmeter.harvest.crawl.limits import MAX_SLOW_PAGES
 from lightmeter.harvest.crawl.pages import ParsedPage, parse_page
 from lightmeter.harvest.crawl.reasons import failure_reason, is_success
 from lightmeter.harvest.sources.base import SpiderSource, Unreadable
 from lightmeter.harvest.workers.pool import WorkerPool
-from lightmeter.limits import MAX_SLOW_PAGES
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.scheduler import HostScheduler

@@ -17,7 +17,7 @@ from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.store import path_of
 from lightmeter.images.geometry import Box
 from lightmeter.images.reader import open_image
-from lightmeter.spreadsheets import quote_row
+from lightmeter.text.spreadsheets import quote_row
 
 _LIST = "crops.csv"
 _COLUMNS = ("file", "sha256", "kind", "x", "y", "width", "height", "score")

@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from scrapy import Request
 from scrapy.http import Response, TextResponse
 
-from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
 from lightmeter.harvest.addresses import check_web_address, host_of, scheme_of
 from lightmeter.harvest.sources.base import (
@@ -28,6 +27,7 @@ from lightmeter.harvest.sources.base import (
     convert_record,
 )
 from lightmeter.settings import first_error
+from lightmeter.text.documents import read_toml
 
 if TYPE_CHECKING:
     from lightmeter.settings import Settings

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.models import Label
@@ -21,6 +20,7 @@ from lightmeter.labels.datasets.collect import LabelledPhotos, collect
 from lightmeter.labels.datasets.groups import near_duplicates
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
+from lightmeter.text.documents import read_json
 
 _SETTINGS = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
 _MAX_MISSING_SETTINGS = 2

@@ -8,7 +8,7 @@ from typing import Any
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
-from lightmeter.spreadsheets import quote_row, unquote_cell
+from lightmeter.text.spreadsheets import quote_row, unquote_cell
 
 COLUMNS = ("sha256", "file", *ANNOTATION_COLUMNS, "removed")
 """Columns of a CSV file."""
@@ -41,7 +41,7 @@ def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
 
 
 def read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows of a CSV file with their line numbers; cells are unquoted (see `lightmeter.spreadsheets`).
+    """Yield the rows of a CSV file with their line numbers; cells are unquoted (see `lightmeter.text.spreadsheets`).
 
     Columns are separated by commas, semicolons or tabs, as spreadsheets write them in different languages.
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from lightmeter.console import get_console
-from lightmeter.documents import InvalidDocument, read_toml
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.card.shortcuts import encode_features
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.targets.base import Target
+from lightmeter.text.documents import InvalidDocument, read_toml
 
 _FOLDS = 5
 _MIN_PHOTOGRAPHS = 50

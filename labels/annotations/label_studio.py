@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
+from lightmeter.text.documents import read_json
 
 _MIN_FIELDS = frozenset(
     {"id", "image", "sha256", "file", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}

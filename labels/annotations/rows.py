@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.targets.base import Target
-from lightmeter.names import name_problem
 from lightmeter.plugins import unknown_name_message
+from lightmeter.text.names import name_problem
 
 
 def _parse_time(text: object) -> datetime:

@@ -11,8 +11,8 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
-from lightmeter.names import folder_name, name_key, name_problem
 from lightmeter.project import Project, find_optional_project, find_project
+from lightmeter.text.names import folder_name, name_key, name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection

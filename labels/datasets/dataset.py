@@ -33,8 +33,8 @@ from lightmeter.labels.datasets.manifest import (
 )
 from lightmeter.labels.datasets.photo_files import read_photograph
 from lightmeter.labels.targets.base import class_name_problem
-from lightmeter.names import folder_name, name_key, name_problem
 from lightmeter.project import find_optional_project
+from lightmeter.text.names import folder_name, name_key, name_problem
 
 __all__ = ["CROP_COLUMNS", "SPLITS", "Split", "crop_of", "label_column", "stops_column"]
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
-from lightmeter.names import name_key
+from lightmeter.text.names import name_key
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lightmeter.errors import UsageError
-from lightmeter.names import equal_names, folder_name, name_key, name_problem
 from lightmeter.plugins import unknown_name_message
+from lightmeter.text.names import equal_names, folder_name, name_key, name_problem
 
 SEPARATOR = "|"
 """Separates the classes of a multilabel annotation; class names cannot contain it."""

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from lightmeter import plugins
 from lightmeter.console import get_console
-from lightmeter.documents import read_toml
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
 from lightmeter.project import Project
+from lightmeter.text.documents import read_toml
 
 FOLDER = "targets"
 """Folder of a project that holds its own definition files."""

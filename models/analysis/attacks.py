@@ -19,7 +19,7 @@ from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import class_numbers, each_photograph
+from lightmeter.models.training.data.loader import class_numbers, each_photograph
 
 Attack = Literal["fgsm", "pgd"]
 

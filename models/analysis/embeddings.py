@@ -14,7 +14,7 @@ from lightmeter.models.analysis.inputs import read_photograph
 from lightmeter.models.runtime.engines.outputs import first_head
 from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
-from lightmeter.models.training.pipeline import each_output
+from lightmeter.models.training.data.pipeline import each_output
 
 
 def embedding(predictor: Predictor, photograph: ModelInput) -> NDArray[np.float32]:

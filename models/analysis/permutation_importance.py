@@ -21,7 +21,7 @@ from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.measures import NAMES as MEASURES
 from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.feature_cache import Inputs, cached_inputs
+from lightmeter.models.training.data.feature_cache import Inputs, cached_inputs
 
 METRIC = "macro_f1"
 _BATCH = 64

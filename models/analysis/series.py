@@ -17,7 +17,7 @@ from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess, read_photo
 from lightmeter.models.runtime.spec import Preprocessing, Target
-from lightmeter.models.training.loader import each_photograph
+from lightmeter.models.training.data.loader import each_photograph
 
 _SETTINGS = {
     "aperture": ("f_number", aperture_stops),

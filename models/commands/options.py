@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lightmeter.names import EngineName
+from lightmeter.settings import EngineName
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset

@@ -15,7 +15,7 @@ from lightmeter.labels.datasets.card.shortcuts import shortcut_predictions
 from lightmeter.labels.datasets.dataset import Dataset, label_column
 from lightmeter.models.evaluation.metrics.base import BaselinePredictions, TargetPredictions, estimates
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import Row, class_matrix, class_numbers, photograph_key, stops_of
+from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers, photograph_key, stops_of
 
 Baseline = tuple[str, dict[str, Any], BaselinePredictions]
 """Name, constants to report, predictions."""

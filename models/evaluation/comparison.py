@@ -15,7 +15,7 @@ from lightmeter.models.evaluation.plots import comparison_plot, data_url
 from lightmeter.models.evaluation.predictions import target_predictions
 from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render, setting_text
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.loader import photograph_key
+from lightmeter.models.training.data.loader import photograph_key
 from lightmeter.models.training.recipe import flat_settings
 from lightmeter.models.training.runs import read_predictions, read_run_recipe
 

@@ -11,7 +11,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import EngineName, compare, engine_version
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
-from lightmeter.models.training.loader import each_photograph
+from lightmeter.models.training.data.loader import each_photograph
 from lightmeter.models.training.runs import open_run, training_dataset
 
 MAX_DIFFERENCE = 1e-4

@@ -14,8 +14,8 @@ from lightmeter.models.evaluation.report import write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec
-from lightmeter.models.training.feature_cache import only_process
-from lightmeter.models.training.loader import check_readable, labelled
+from lightmeter.models.training.data.feature_cache import only_process
+from lightmeter.models.training.data.loader import check_readable, labelled
 from lightmeter.models.training.recipe import flat_settings
 from lightmeter.models.training.runs import (
     read_metrics,

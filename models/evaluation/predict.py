@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightmeter.documents import read_json
 from lightmeter.errors import UsageError
 from lightmeter.models.runtime.exif_features import Tags
 from lightmeter.models.runtime.input_warnings import input_warnings
 from lightmeter.models.runtime.preprocess import InvalidPhoto, read_photo
+from lightmeter.text.documents import read_json
 
 if TYPE_CHECKING:  # `serve predict` reads EXIF files without importing torch
     from lightmeter.models.runtime.predictor import Predictor

@@ -14,8 +14,8 @@ from lightmeter.models.evaluation.metrics.multilabel import MultilabelPrediction
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.loader import Row, labelled, unreadable
-from lightmeter.models.training.pipeline import each_output
+from lightmeter.models.training.data.loader import Row, labelled, unreadable
+from lightmeter.models.training.data.pipeline import each_output
 
 CLASS_SEPARATOR = "|"
 """Separator of the classes of a multilabel target; no class name contains it."""

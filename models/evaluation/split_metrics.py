@@ -10,7 +10,7 @@ from lightmeter.models.evaluation.baselines import baseline_metrics
 from lightmeter.models.evaluation.metrics.base import TargetPredictions, estimates, n_groups
 from lightmeter.models.evaluation.predictions import target_predictions
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.loader import photograph_key
+from lightmeter.models.training.data.loader import photograph_key
 
 _BREAKDOWN_ROWS, _MIN_PHOTOGRAPHS = 15, 5
 

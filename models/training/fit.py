@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temperature, fit_temperature
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.feature_cache import Inputs
-from lightmeter.models.training.loader import Row, class_matrix, class_numbers
+from lightmeter.models.training.data.feature_cache import Inputs
+from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers
 
 
 @dataclass(frozen=True)

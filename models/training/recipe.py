@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from lightmeter.documents import read_toml
 from lightmeter.errors import UsageError
 from lightmeter.models.architectures import get_builder, list_architectures
 from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
 from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
+from lightmeter.text.documents import read_toml
 
 RECIPE_FILE = "recipe.toml"
 """Recipe of a run or of a search."""

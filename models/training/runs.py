@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from lightmeter.documents import read_json
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
@@ -32,6 +31,7 @@ from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, Broken
 from lightmeter.models.training.checkpoint import CHECKPOINT_FILE, plain_tensors
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, read_recipe
 from lightmeter.project import find_optional_project, find_project
+from lightmeter.text.documents import read_json
 
 PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"

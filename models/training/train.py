@@ -23,8 +23,8 @@ from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training import distributed
+from lightmeter.models.training.data.loader import Row, labelled
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.loader import Row, labelled
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device

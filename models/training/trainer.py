@@ -13,9 +13,9 @@ from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
 from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.training import distributed
-from lightmeter.models.training.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
 from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
-from lightmeter.models.training.feature_cache import builder_version, cached_activations, cached_inputs
+from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
+from lightmeter.models.training.data.feature_cache import builder_version, cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.losses import Loss
 from lightmeter.models.training.recipe import Network, Phase

@@ -11,9 +11,9 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.models.training.feature_cache import Inputs
-from lightmeter.models.training.loader import Row
-from lightmeter.models.training.pipeline import each_output
+from lightmeter.models.training.data.feature_cache import Inputs
+from lightmeter.models.training.data.loader import Row
+from lightmeter.models.training.data.pipeline import each_output
 from lightmeter.models.training.recipe import Network, Probe, Training
 
 Logits = Mapping[str, NDArray[np.float32]]

@@ -28,7 +28,7 @@ from lightmeter.labels.datasets.dataset import (
     class_counts,
     count_by_split,
 )
-from lightmeter.spreadsheets import FORMULA
+from lightmeter.text.spreadsheets import FORMULA
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 

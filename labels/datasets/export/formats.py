@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import DatasetSpec, TargetSpec, label_column, stops_column
 from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS, Sample, png_bytes
-from lightmeter.names import equal_names, folder_name
+from lightmeter.text.names import equal_names, folder_name
 
 Writer = Callable[[Path, DatasetSpec, str, Iterable[Sample]], int]
 """Writes the samples of a split: output folder, spec, split, samples. Returns the number of samples."""

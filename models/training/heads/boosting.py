@@ -12,9 +12,9 @@ from sklearn.ensemble import GradientBoostingClassifier
 from lightmeter.models.architectures.trees import Ensemble, Trees
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.feature_cache import Inputs, cached_inputs
+from lightmeter.models.training.data.feature_cache import Inputs, cached_inputs
+from lightmeter.models.training.data.loader import class_matrix, class_numbers
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.loader import class_matrix, class_numbers
 from lightmeter.models.training.recipe import Boosting
 
 _MAX_LOGIT = 20.0

@@ -10,7 +10,8 @@ from torch import Tensor
 from lightmeter import console
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.feature_cache import cached_features
+from lightmeter.models.training.data.feature_cache import cached_features
+from lightmeter.models.training.data.loader import Row
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.heads.mixed_effects import MixedEffectsRegression, mixed_effects_head
 from lightmeter.models.training.heads.softmax import (
@@ -21,7 +22,6 @@ from lightmeter.models.training.heads.softmax import (
     reduce_features,
     softmax_data,
 )
-from lightmeter.models.training.loader import Row
 from lightmeter.models.training.recipe import Probe
 
 Estimator = SoftmaxRegression | MixedEffectsRegression

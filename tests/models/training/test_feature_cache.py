@@ -20,8 +20,8 @@ from lightmeter.models import architectures
 from lightmeter.models.architectures import register_architecture
 from lightmeter.models.architectures.base import LinearHeads
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training import feature_cache
-from lightmeter.models.training.feature_cache import cache_root, cached_features, cached_inputs, output_identity
+from lightmeter.models.training.data import feature_cache
+from lightmeter.models.training.data.feature_cache import cache_root, cached_features, cached_inputs, output_identity
 from tests.models.conftest import MEDIUM, SHUTTER, make_dataset, spec_of
 
 

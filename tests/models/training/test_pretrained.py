@@ -11,7 +11,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures.mobilenet import MobileNetV2, ViewMobileNet
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.feature_cache import cache_root
+from lightmeter.models.training.data.feature_cache import cache_root
 from lightmeter.models.training.pretrained import load_backbone
 from tests.models.conftest import FROZEN_EPOCH, settings, spec_of
 from tests.support import HttpResponse, Site, run_error, run_text

@@ -37,7 +37,7 @@ sys.exit(main(sys.argv[1:]))
 KILL_AFTER_CACHE_CHECKPOINT = """
 import os, sys
 from lightmeter.cli import main
-from lightmeter.models.training import array_cache
+from lightmeter.models.training.data import array_cache
 write = array_cache.ArrayCache._write
 def write_and_kill(*args):
     write(*args)

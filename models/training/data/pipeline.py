@@ -18,7 +18,7 @@ from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
-from lightmeter.models.training.loader import Row
+from lightmeter.models.training.data.loader import Row
 
 _PENDING_PER_THREAD = 4  # more would only use memory
 

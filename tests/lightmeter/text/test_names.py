@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightmeter.names import equal_names, folder_name, name_key, name_problem
+from lightmeter.text.names import equal_names, folder_name, name_key, name_problem
 
 
 @given(st.text())

@@ -32,9 +32,9 @@ from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.input_warnings import image_statistics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.models.training.array_cache import ArrayCache, Arrays
-from lightmeter.models.training.loader import Row, check_readable, photograph_key, unreadable
-from lightmeter.models.training.pipeline import Waiting, each_output
+from lightmeter.models.training.data.array_cache import ArrayCache, Arrays
+from lightmeter.models.training.data.loader import Row, check_readable, photograph_key, unreadable
+from lightmeter.models.training.data.pipeline import Waiting, each_output
 from lightmeter.project import find_optional_project
 
 _FORMAT = 5  # of the folder; caches of other formats are not used

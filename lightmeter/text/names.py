@@ -7,10 +7,6 @@ Names are stored as they were written. They are compared by their key, so that `
 import re
 import unicodedata
 from collections.abc import Iterable
-from typing import Literal
-
-EngineName = Literal["torch", "openvino", "onnxruntime"]
-"""Name of an inference engine."""
 
 MAX_NAME_BYTES = 240
 """Longest name, encoded as UTF-8; file systems allow 255 bytes."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightmeter.spreadsheets import FORMULA, quote_cell, unquote_cell
+from lightmeter.text.spreadsheets import FORMULA, quote_cell, unquote_cell
 
 CELLS = st.text("'=+-@\t\r\n \u00a0\ufeff\uff1d\uff0b\uff0d\uff20a1\u1234", max_size=6)
 

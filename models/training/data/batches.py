@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training import distributed
-from lightmeter.models.training.feature_cache import Inputs
-from lightmeter.models.training.loader import class_matrix, class_numbers, stops_of
+from lightmeter.models.training.data.feature_cache import Inputs
+from lightmeter.models.training.data.loader import class_matrix, class_numbers, stops_of
 
 _MIN_PER_PROCESS = 2  # batch normalisation needs two photographs
 _GPU_WORKERS = 2

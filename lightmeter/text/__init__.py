@@ -1,0 +1,1 @@
+"""Text of others: documents, names, and cells of spreadsheets."""

@@ -1,0 +1,1 @@
+"""Training data: batches, caches of decoded photographs and features, and decoding ahead of the network."""
