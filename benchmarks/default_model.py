@@ -27,7 +27,6 @@ from safetensors.torch import save as save_tensors
 from benchmarks.corpus import compute_features, untrained_predictor
 from benchmarks.corpus_tasks import Label, Photo, focal_length, read_photos
 from benchmarks.gather import LIST, read_list
-from lightmeter import __version__
 from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
@@ -42,10 +41,10 @@ from lightmeter.models.evaluation.report import write_history
 from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
 from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import calibrated
-from lightmeter.models.runtime.spec import SPEC_FILE, ModelSpec, Target
+from lightmeter.models.runtime.spec import SPEC_FILE
 from lightmeter.models.training.heads.probe import fit_head, standardise
 from lightmeter.models.training.heads.softmax import linear_logits
-from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, read_recipe
+from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, model_spec, read_recipe
 from lightmeter.models.training.runs import DEFAULT_RUN, write_metrics
 from lightmeter.models.training.shipped import HEADS_FILE, package_folder
 
@@ -224,19 +223,11 @@ def write_model_folder(
     folder.mkdir(parents=True, exist_ok=True)
     development = [row for row in read_list() if row["split"] == "development"]
     repositories = Counter((row["repository"], row["medium"]) for row in development)
-    spec = ModelSpec(
-        name=DEFAULT_RUN,
-        version="1.0",
-        lightmeter=__version__,
-        recipe=recipe.name,
-        architecture=recipe.architecture,
-        architecture_options=recipe.architecture_options,
-        preprocessing=recipe.preprocessing,
-        targets=tuple(
-            Target(target.name, target.classes, target.stops, target.unit, temperatures[target.name])
-            for target in TARGETS
-        ),
-        data={"name": "corpus", "manifest_sha256": hashlib.sha256(LIST.read_bytes()).hexdigest()},
+    data = {"name": "corpus", "manifest_sha256": hashlib.sha256(LIST.read_bytes()).hexdigest()}
+    spec = model_spec(recipe, DEFAULT_RUN, TARGETS, data)
+    spec = replace(
+        spec,
+        targets=tuple(replace(target, temperature=temperatures[target.name]) for target in spec.targets),
         training={"photographs": len(photos), "photographers": len({photo.photographer for photo in photos})},
         ranges=_ranges(recipe, photos),
     )

@@ -189,9 +189,6 @@ def read_spec(run: Path) -> ModelSpec:
         BrokenModel: The file is missing, or a value in it is missing or invalid.
     """
     file = run / SPEC_FILE
-    for path in (file, run / WEIGHTS_FILE):
-        if path.exists() and not path.is_file():  # a pipe or a device could be read for ever
-            raise BrokenModel(f"{path} is no regular file.")
     try:
         return spec_from(tomllib.loads(read_regular(file, MAX_SPEC_BYTES).decode()))
     except FileNotFoundError as error:

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from lightmeter import __version__
 from lightmeter.errors import UsageError
+from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.architectures import get_builder, list_architectures
-from lightmeter.models.runtime.spec import Preprocessing, preprocessing_from
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target, preprocessing_from
 from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
 from lightmeter.text.documents import read_toml
@@ -322,3 +324,31 @@ def parse_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
+
+
+def model_spec(recipe: Recipe, name: str, targets: Sequence[TargetSpec], data: Mapping[str, Any]) -> ModelSpec:
+    """Return the specification of a model that a recipe trains; its temperatures are 1.
+
+    Args:
+        recipe: The recipe.
+        name: Name of the run.
+        targets: What the model predicts.
+        data: ``name`` and ``manifest_sha256`` of the training data.
+
+    Raises:
+        ValueError: A value of the specification is impossible.
+    """
+    return ModelSpec(
+        name=name,
+        version="1.0",
+        lightmeter=__version__,
+        recipe=recipe.name,
+        architecture=recipe.architecture,
+        architecture_options=recipe.architecture_options,
+        preprocessing=recipe.preprocessing,
+        targets=tuple(
+            Target(target.name, target.classes, target.stops, target.unit, multilabel=target.multilabel)
+            for target in targets
+        ),
+        data=data,
+    )

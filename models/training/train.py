@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
 from lightmeter.models import architectures
@@ -21,12 +20,11 @@ from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.input_warnings import STATISTICS
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.loader import Row, labelled
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.pretrained import load_backbones
-from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings
+from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings, model_spec
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
 from lightmeter.models.training.runs import (
     ReservedRun,
@@ -126,22 +124,9 @@ def _initial_predictor(
 ) -> Predictor:
     """Return a predictor with the initial network: with random weights."""
     torch.manual_seed(seed)
-    targets = (
-        Target(target.name, target.classes, target.stops, target.unit, multilabel=target.multilabel)
-        for target in dataset.spec.targets
-    )
+    data = {"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256}
     try:
-        spec = ModelSpec(
-            name=name,
-            version="1.0",
-            lightmeter=__version__,
-            recipe=recipe.name,
-            architecture=recipe.architecture,
-            architecture_options=recipe.architecture_options,
-            preprocessing=recipe.preprocessing,
-            targets=tuple(targets),
-            data={"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256},
-        )
+        spec = model_spec(recipe, name, dataset.spec.targets, data)
         network = architectures.build(spec)
     except Exception as error:  # of another package, or of torch
         reason = str(error.args[0] if error.args else type(error).__name__).strip().splitlines()[0].rstrip(".")

@@ -153,13 +153,13 @@ def tables_of(catalogue: Path) -> dict[str, set[str]]:
 
 def leftovers(world: World) -> list[str]:
     """Return the temporary and partial files in a world."""
-    found = [str(path.relative_to(world.home)) for path in _walk(world.home) if path.name.startswith(".tmp-")]
+    files = [str(path.relative_to(world.home)) for path in _walk(world.home) if path.name.startswith(".tmp-")]
     incoming = world.project / ".lightmeter" / "incoming"
-    found += [str(path.relative_to(world.home)) for path in _walk(incoming)]
+    files += [str(path.relative_to(world.home)) for path in _walk(incoming)]
     temporary = [path for path in (world.home / "temporary").iterdir() if not path.name.startswith("pymp-")]
-    found += map(str, temporary)  # "pymp" is Python's own, which a killed process leaves
-    found += [str(path) for path in _walk(world.project) if path.name.endswith(".partial")]
-    return found
+    files += map(str, temporary)  # "pymp" is Python's own, which a killed process leaves
+    files += [str(path) for path in _walk(world.project) if path.name.endswith(".partial")]
+    return files
 
 
 def _varies(column: str) -> bool:

@@ -27,11 +27,11 @@ def test_faults_are_named_and_repaired(harvested: Project) -> None:
     orphan.parent.mkdir(exist_ok=True)
     orphan.touch()
 
-    found = run_json("store", "check", code=1)
-    assert [row["sha256"] for row in found["damaged"]] == [damaged.name]
-    assert [row["sha256"] for row in found["missing"]] == [missing.name]
-    assert found["damaged"][0]["sightings"][0]["source"] == "folder"
-    assert found["orphans"] == [f"00/{orphan.name}"]
+    report = run_json("store", "check", code=1)
+    assert [row["sha256"] for row in report["damaged"]] == [damaged.name]
+    assert [row["sha256"] for row in report["missing"]] == [missing.name]
+    assert report["damaged"][0]["sightings"][0]["source"] == "folder"
+    assert report["orphans"] == [f"00/{orphan.name}"]
 
     assert run_json("store", "check", "--repair")["repaired"]
     assert not damaged.exists()

@@ -267,7 +267,7 @@ class TestPrivateAddress:
         PrivateAddressMiddleware.from_crawler(crawler(LIGHTMETER_PRIVATE_ADDRESSES=False))
 
     @pytest.mark.parametrize(
-        ("name", "address", "found"),
+        ("name", "address", "allowed"),
         [
             ("example.org", "93.184.216.34", True),
             ("example.org", "127.0.0.1", False),
@@ -276,7 +276,7 @@ class TestPrivateAddress:
         ],
     )
     def test_resolver_finds_public_addresses_and_proxies(
-        self, monkeypatch: pytest.MonkeyPatch, name: str, address: str, found: bool
+        self, monkeypatch: pytest.MonkeyPatch, name: str, address: str, allowed: bool
     ) -> None:
         monkeypatch.setenv("http_proxy", "http://user:word@proxy.example.org:3128")
         monkeypatch.setattr(CachingThreadedResolver, "getHostByName", lambda *_: succeed(address))
@@ -285,5 +285,5 @@ class TestPrivateAddress:
         results: list[object] = []
         resolver.getHostByName(name).addBoth(results.append)
         (result,) = results
-        assert result == address if found else isinstance(result, Failure) and result.check(DNSLookupError)
-        assert resolver.private == (set() if found else {name.lower()})
+        assert result == address if allowed else isinstance(result, Failure) and result.check(DNSLookupError)
+        assert resolver.private == (set() if allowed else {name.lower()})

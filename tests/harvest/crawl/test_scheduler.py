@@ -275,10 +275,10 @@ def test_discovery_waits_while_many_requests_wait(monkeypatch: pytest.MonkeyPatc
         crawl = Crawl()
         await crawl.scheduler.wait_for_capacity()
         crawl.add("file:///1", "file:///2")
-        room = asyncio.ensure_future(crawl.scheduler.wait_for_capacity())
+        waiting = asyncio.ensure_future(crawl.scheduler.wait_for_capacity())
         await asyncio.sleep(0)
-        assert not room.done()
+        assert not waiting.done()
         crawl.take()
-        await room
+        await waiting
 
     run(scenario())

@@ -63,7 +63,7 @@ def test_network_gives_the_faces_of_opencv(shared: Path, monkeypatch: pytest.Mon
     expected = detector.detect(image[..., ::-1].copy())[1]
     assert len(expected)
     for is_installed in (True, False):
-        monkeypatch.setattr(yunet, "find_spec", lambda _, found=is_installed: found)
+        monkeypatch.setattr(yunet, "find_spec", lambda _, installed=is_installed: installed)
         yunet._network.cache_clear()
         np.testing.assert_allclose(yunet.detect(image, 0.3), expected, atol=0.01)
         assert yunet.best_score(image) == pytest.approx(expected[0, 14], abs=1e-4)
