@@ -62,7 +62,7 @@ def scene_facts(seed: int, index: int) -> SceneFacts:
     scene = draw_scene(shot.scene_seed, _THUMBNAIL)
     focus = focal_length * (1 + scene.width_m * 1000 / sensor)
     disc = optics.blur_circle_mm(focal_length, 1.0, focus, focus * scene.layers[0].depth) / sensor
-    equivalent = round(36 * focal_length / sensor, -1)
+    equivalent = 10 * round(3.6 * focal_length / sensor)
     return SceneFacts(shot.title, equivalent, round(scene.width_m, 1), sensor, 2 * np.log2(disc))
 
 

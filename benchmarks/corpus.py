@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.corpus_tasks import TASKS, Photo, Task, read_photos
-from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
+from lightmeter.bootstrap import Estimate, format_estimate, group_indices, group_intervals
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.metrics.base import SCALES, estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
@@ -94,6 +94,7 @@ def main() -> None:
             groups = [row["group"] for row in data.rows]
             names = sorted({group_name(photo) for photo in locked})
             fold = np.where(np.isin(groups, names), 0, -1) if locked else evaluation_folds(data, options)
+            assert isinstance(recipe.training, Probe)
             result = run_task(task, recipe.training, data, fold)
             rows += [{"task": task.name, "recipe": name, "class_weights": task.class_weights, **row} for row in result]
             print(summary(task, name, result), flush=True)
@@ -139,17 +140,18 @@ def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.n
     folder = cache / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     predictor = untrained_predictor(recipe)
+    network: Any = predictor.network
 
     def features_of(file: Path) -> np.ndarray:
         data = file.read_bytes()
         blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
         cached = folder / f"{blob[:16]}.npy"
         if cached.is_file():
-            return np.load(cached)
+            return np.asarray(np.load(cached))
         try:
             inputs = predictor.tensors(predictor.preprocess(data))
             with torch.inference_mode():
-                features = predictor.network.features(inputs)[0].numpy()
+                features: np.ndarray = network.features(inputs)[0].numpy()
         except InvalidPhoto:
             features = np.full(1, np.nan, np.float32)
         np.save(cached, features)
@@ -282,7 +284,8 @@ def summary(task: Task, recipe: str, rows: Sequence[dict[str, Any]]) -> str:
     percent = task.metric == "balanced_accuracy"
 
     def text(prefix: str) -> str:
-        return format_estimate({key: row[f"{prefix}{key}"] for key in ("value", "low", "high")}, percent=percent)
+        estimate = Estimate(value=row[f"{prefix}value"], low=row[f"{prefix}low"], high=row[f"{prefix}high"])
+        return format_estimate(estimate, percent=percent)
 
     baseline = f", median {text('median_')}, coverage {row['coverage_90']:.3f}" if task.target.ordinal else ""
     return (

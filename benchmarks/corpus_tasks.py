@@ -104,7 +104,7 @@ def iso(photo: Photo) -> Label:
 
 
 def iso_100_800(photo: Photo) -> Label:
-    return {100: "low", 800: "high"}.get(photo.iso or 0), iso(photo)[1]
+    return {100.0: "low", 800.0: "high"}.get(photo.iso or 0.0), iso(photo)[1]
 
 
 def aperture(photo: Photo) -> Label:

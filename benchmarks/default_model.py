@@ -30,7 +30,6 @@ from benchmarks.gather import LIST, read_list
 from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
-from lightmeter.images.reader import open_image
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.models import architectures
@@ -38,17 +37,18 @@ from lightmeter.models.evaluation.metrics.base import SCALES, estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.report import write_history
-from lightmeter.models.runtime.input_warnings import STATISTICS, image_statistics
+from lightmeter.models.runtime.input_warnings import image_statistics
 from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import calibrated
 from lightmeter.models.runtime.spec import SPEC_FILE
 from lightmeter.models.training.heads.probe import fit_head, standardise
 from lightmeter.models.training.heads.softmax import linear_logits
-from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, model_spec, read_recipe
+from lightmeter.models.training.recipe import RECIPE_FILE, Probe, Recipe, model_spec, read_recipe
 from lightmeter.models.training.runs import DEFAULT_RUN, write_metrics
 from lightmeter.models.training.shipped import HEADS_FILE, package_folder
+from lightmeter.models.training.train import statistics_ranges
 
-_RANGE_PHOTOGRAPHS, _RANGE_PERCENTILES = 400, (1, 99)
+_RANGE_PHOTOGRAPHS = 400
 _FOCAL_LENGTHS = (14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448)  # millimetres, half an octave apart
 
 
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=package_folder(), help="folder of the model")
     options = parser.parse_args()
     recipe = read_recipe(options.recipe)
+    assert isinstance(recipe.training, Probe)
     photos = list(read_photos(options.corpus / "development"))
     features = compute_features(recipe, [photo.file for photo in photos], options.cache)
     readable = np.isfinite(features[:, 0])
@@ -91,9 +92,12 @@ def main() -> None:
     empty = {"train": values["train"], "validation": values["train"][:0]}
     state = {"heads.centre": centre.float(), "heads.scale": scale.float()}
     metrics: dict[str, Any] = {"format": 1, "folds": {}, "training": {}}
-    parameters, temperatures, history = {}, {}, []
+    parameters: dict[str, torch.Tensor] = {}
+    temperatures: dict[str, float] = {}
+    history: list[dict[str, Any]] = []
     for target in TARGETS:
         head = fit_head(empty, {"train": rows, "validation": []}, target, [target], recipe.training)
+        assert head.final is not None  # the recipe uses folds
         parameters[target.name] = head.final
         name = f"heads.targets.{target.name}"
         state |= {f"{name}.weight": head.final[:, :-1].float(), f"{name}.bias": head.final[:, -1].float()}
@@ -171,7 +175,7 @@ def evaluate(
     predictions = ClassPredictions(
         classes,
         probabilities.argmax(1),
-        group_indices([rows[n]["group"] for n in labelled]),
+        group_indices([rows[int(n)]["group"] for n in labelled]),
         len(target.classes),
         probabilities,
     )
@@ -250,16 +254,10 @@ def write_model_folder(
 
 
 def _ranges(recipe: Recipe, photos: Sequence[Photo]) -> dict[str, tuple[float, float]]:
-    """Return the 1st and 99th percentile of each image statistic, as for any training."""
+    """Return the range of each image statistic, of a part of the photographs."""
     predictor = untrained_predictor(recipe)
-    values: dict[str, list[float]] = {name: [] for name in STATISTICS}
-    for photo in photos[:: -(-len(photos) // _RANGE_PHOTOGRAPHS)]:
-        data = photo.file.read_bytes()
-        with open_image(data) as header:
-            for name, value in image_statistics(header, predictor.preprocess(data)).items():
-                values[name].append(value)
-    percentiles = {name: np.percentile(numbers, _RANGE_PERCENTILES) for name, numbers in values.items()}
-    return {name: (round(float(low), 1), round(float(high), 1)) for name, (low, high) in percentiles.items()}
+    part = photos[:: -(-len(photos) // _RANGE_PHOTOGRAPHS)]
+    return statistics_ranges([image_statistics(predictor.preprocess(photo.file.read_bytes())) for photo in part])
 
 
 if __name__ == "__main__":

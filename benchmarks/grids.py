@@ -53,7 +53,9 @@ def loop_over_pixels(image: Image.Image) -> None:
     """Read each pixel and compute its chroma."""
     for left, top in _CORNERS:
         for row, column in _OFFSETS:
-            red, green, blue = image.getpixel((left + column, top + row))
+            pixel = image.getpixel((left + column, top + row))
+            assert isinstance(pixel, tuple)
+            red, green, blue = pixel
             max(red, green, blue) - min(red, green, blue)
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -53,7 +54,8 @@ def main() -> None:
 
 def make_dataset(folder: Path, size: int) -> int:
     """Write store and data set, and return the number of photographs."""
-    store, rows = folder / "store", []
+    store = folder / "store"
+    rows: list[dict[str, Any]] = []
     jpeg = folder / "noise.jpg"
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(jpeg, quality=85)

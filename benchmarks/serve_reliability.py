@@ -54,8 +54,8 @@ class Replica:
         shutil.copytree(archives, folder / "archives")
         ports = free_ports()
         text = (folder / "config.properties").read_text().replace("0.0.0.0", "127.0.0.1")
-        for old, new in (("8080", self.port), ("8081", ports.management), ("8082", ports.metrics)):
-            text = text.replace(f":{old}", f":{new}")
+        for old, port in (("8080", self.port), ("8081", ports.management), ("8082", ports.metrics)):
+            text = text.replace(f":{old}", f":{port}")
         for old, new in changes.items():
             text = text.replace(old, new)
         text += f"grpc_inference_port={ports.grpc_inference}\ngrpc_management_port={ports.grpc_management}\n"

@@ -72,7 +72,7 @@ def litserve(project: Project, run: Path) -> Iterator[Predict]:
     url = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
     arguments = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
     command = [sys.executable, "-m", "lightmeter", *map(str, arguments)]
-    with background(command, os.environ, project.root), client({}) as http:
+    with background(command, dict(os.environ), project.root), client({}) as http:
         wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").is_success)
         yield lambda data: http.post(url, content=data).raise_for_status()
 

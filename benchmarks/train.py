@@ -166,7 +166,7 @@ def gpu_utilisation(function: Callable[[], None]) -> float:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         function()
     seconds = time.perf_counter() - start
-    return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / seconds
+    return float(sum(event.self_device_time_total for event in profile.key_averages())) / 1e6 / seconds
 
 
 def main() -> None:
