@@ -91,6 +91,10 @@ def settings_reference() -> str:
         if isinstance(section, type) and issubclass(section, BaseModel):
             parts.append(f"\n## `[{name}]`\n\n{_sentence(section)}\n\n| key | default | meaning |\n|---|---|---|\n")
             parts += [_setting_row(key, setting) for key, setting in section.model_fields.items()]
+    parts.append(
+        "\n## `[queries]`\n\nSaved queries by name; `@NAME` in a query stands for the saved one.\n"
+        '\n```toml\n[queries]\nportraits = "f:1.4-2.8 mm35:70-135 -tag:studio"\n```\n'
+    )
     parts.append("\n## `[filters.NAME]`\n\nSettings of a filter, by its name; [Filters](filters.md) lists them.\n")
     return NOTICE + "".join(parts)
 

@@ -121,7 +121,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("nesting of a query (two levels a bracket)", f"{QUERY}:_MAX_DEPTH", "refused"),
         Limit("conditions of a query", f"{QUERY}:_MAX_TERMS", "refused"),
         Limit("value in a query", f"{QUERY}:_MAX_VALUE_LENGTH", "refused", "characters"),
-        Limit("values of `in`", "harvest.catalogue.query.fields:MAX_VALUES", "refused"),
+        Limit("values of `in`", "harvest.catalogue.query.comparisons:MAX_VALUES", "refused"),
     ),
     "Data sets": (
         Limit("`dataset.toml`", "labels.datasets.dataset:_MAX_SPEC_BYTES", "refused", "bytes"),

@@ -44,7 +44,9 @@ _MAX_STOPS = 64.0
 _DIAGONAL_35MM = math.hypot(36.0, 24.0)  # millimetres
 _MAX_TEXT_LENGTH = 200
 _MAX_ITEMS = 16
-_MIN_DECIMAL_TIME_S = 0.3  # shorter exposure times are written as fractions
+MIN_DECIMAL_TIME_S = 0.3
+"""Exposure times below it are written as fractions, in seconds."""
+
 _NUMBER = r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?"
 _FRACTION = re.compile(rf"({_NUMBER}) ?(?:/ ?({_NUMBER}))?", re.ASCII)
 _BRACKETED_FRACTION = re.compile(rf"\( ?({_NUMBER} ?/ ?{_NUMBER})", re.ASCII)
@@ -171,7 +173,7 @@ def format_setting(column: str, value: float) -> str:
         >>> format_setting("iso", 400.0), format_setting("focal_length_mm", 50.0)
         ('ISO 400', '50 mm')
     """
-    if column == "exposure_time_s" and 0 < value < _MIN_DECIMAL_TIME_S:
+    if column == "exposure_time_s" and 0 < value < MIN_DECIMAL_TIME_S:
         return f"1/{1 / value:.0f} s"
     return _FORMATS.get(column, "{}").format(f"{value:.2g}" if value < 10 else f"{value:.0f}")
 

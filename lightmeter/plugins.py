@@ -1,13 +1,17 @@
 """Plugins: classes that installed packages provide under the entry-point groups ``lightmeter.*``."""
 
+import inspect
 import sys
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
+from lightmeter.console import get_console
 from lightmeter.errors import LightmeterError, UsageError
 
 Group = Literal["commands", "sources", "filters", "targets", "architectures"]
@@ -63,6 +67,25 @@ def get(group: Group, name: str) -> Plugin:
     if name not in plugins:
         raise UsageError(unknown_name_message(group.removesuffix("s"), name, plugins))
     return plugins[name]
+
+
+def definition_folders(group: Group) -> dict[tuple[Path, str], set[str]]:
+    """Return the folders ``definitions`` beside the modules of plugins.
+
+    Plugins that cannot be imported are reported and left out.
+
+    Returns:
+        The names of the plugins by folder and distribution.
+    """
+    folders: defaultdict[tuple[Path, str], set[str]] = defaultdict(set)
+    for name, plugin in installed(group).items():
+        try:
+            module = Path(inspect.getfile(plugin.load()))
+        except LightmeterError as error:
+            get_console().note(str(error))
+            continue
+        folders[module.parent / "definitions", plugin.distribution].add(name)
+    return folders
 
 
 def unknown_name_message(kind: str, name: str, existing: Collection[str]) -> str:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "lightmeter.toml"
 
+TARGETS = "targets"
+"""Folder of a project that holds its own definition files of targets."""
+
 _TEMPLATE = """\
 # Settings of this Lightmeter project; see docs/settings.md.
 

@@ -5,7 +5,7 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     models: ModelsSection = ModelsSection()
     serve: ServeSection = ServeSection()
     filters: dict[str, dict[str, Any]] = Field(default={}, description="settings of each filter, by name")
+    queries: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], str] = Field(
+        default={}, description="saved queries by name; @NAME in a query stands for the saved one"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -12,6 +12,7 @@ from lightmeter.harvest.catalogue.export import export
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
+from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.store import path_of
 from lightmeter.images.reader import open_image
@@ -48,7 +49,7 @@ class Catalogue:
         """
         with TemporaryDirectory() as folder:
             file = Path(folder) / "photographs.parquet"
-            export(self._engine, file, "parquet", parse_where(where) if where else None)
+            export(self._engine, file, "parquet", parse_where(resolve_query(where, self._project)) if where else None)
             return pq.read_table(file)
 
     def path(self, name: str) -> Path:

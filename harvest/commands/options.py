@@ -11,10 +11,23 @@ from lightmeter import console
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
+
+def _resolve(context: typer.Context, text: str) -> str:
+    """Replace saved queries, where a query enters a command, so that what it records can be repeated elsewhere."""
+    if context.resilient_parsing or not text.strip():
+        return text
+    from lightmeter.harvest.catalogue.query.saved import resolve_query
+    from lightmeter.project import find_project
+
+    return resolve_query(text, find_project())
+
+
 Where = Annotated[
     str,
     typer.Option(
-        metavar="QUERY", help='Only photographs matching a query, for example "iso <= 400 and not monochrome".'
+        metavar="QUERY",
+        callback=_resolve,
+        help='Only photographs matching a query, for example "f:2.8-4 iso:100-400" or "iso <= 400 and not monochrome".',
     ),
 ]
 

@@ -11,16 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, Select, select
 
+from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.harvest.catalogue.rows import copy_rows
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
-
-MANUAL = "manual"
-"""Origin of manual annotations."""
-
-LABEL_PRECEDENCE = (MANUAL, "import", "rule", "model")
-"""Origins of annotations; the first that has a label determines the effective one."""
 
 ANNOTATION_COLUMNS = ("target", "value", "number", "origin", "author", "version", "confidence", "created_at")
 """Columns of an annotation in exported files."""

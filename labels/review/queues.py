@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
 
+from lightmeter.harvest.catalogue.effective_labels import MANUAL
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.labels.annotations.audit import read_label_issues
-from lightmeter.labels.annotations.model import MANUAL, read_annotations, resolve_conflicts
+from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
 from lightmeter.labels.annotations.photo_facts import decodable
 from lightmeter.labels.datasets.crops import Crop, crop_for
 from lightmeter.project import Project

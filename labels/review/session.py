@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.catalogue.effective_labels import MANUAL
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.models import Exif, Image, Label, SightingRecord
 from lightmeter.harvest.catalogue.session import write
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.images.geometry import Box, display_size
 from lightmeter.labels.annotations.manual import manual_annotation
-from lightmeter.labels.annotations.model import MANUAL, insert_annotations, read_annotations
+from lightmeter.labels.annotations.model import insert_annotations, read_annotations
 from lightmeter.labels.datasets.crops import Crop
 from lightmeter.labels.review.boxes import Row, add_box, display_boxes, image_size, remove_box, set_manual_boxes
 from lightmeter.labels.review.queues import effective_labels

@@ -1,7 +1,5 @@
 """Registry of targets: the definition files of installed plugins, overridden by those of the project."""
 
-import inspect
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.console import get_console
-from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.errors import UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
-from lightmeter.project import Project
+from lightmeter.project import TARGETS, Project
 from lightmeter.text.documents import read_toml
-
-FOLDER = "targets"
-"""Folder of a project that holds its own definition files."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +38,12 @@ def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
     """
     types = plugins.installed("targets")
     entries: dict[str, RegisteredTarget] = {}
-    for (folder, distribution), names in _folders(types).items():
+    for (folder, distribution), names in plugins.definition_folders("targets").items():
         for entry in _read_folder(folder, distribution, types, names):
             entries.setdefault(entry.target.name, entry)
     if project:
-        entries |= _unique(_read_folder(project.root / FOLDER, "project", types))
+        entries |= _unique(_read_folder(project.root / TARGETS, "project", types))
     return dict(sorted(entries.items()))
-
-
-def _folders(types: Mapping[str, Plugin]) -> dict[tuple[Path, str], set[str]]:
-    """Return the folders beside the modules of plugins, with the distribution and the names of these plugins."""
-    folders: defaultdict[tuple[Path, str], set[str]] = defaultdict(set)
-    for name, plugin in types.items():
-        try:
-            module = Path(inspect.getfile(plugin.load()))
-        except LightmeterError as error:
-            get_console().note(str(error))
-            continue
-        folders[module.parent / "definitions", plugin.distribution].add(name)
-    return folders
 
 
 def _read_folder(

@@ -1,6 +1,6 @@
 """The query language of ``--where``, compiled to SQL conditions.
 
-``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``
+``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``, or short ``f:2.8-4 iso:100-400 -tag:studio``
 """
 
 from collections.abc import Collection
@@ -11,14 +11,16 @@ from lark.exceptions import VisitError
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.query.fields import Field, InvalidValue, field_names, find_field
+from lightmeter.harvest.catalogue.query.comparisons import InvalidValue
+from lightmeter.harvest.catalogue.query.fields import Field, field_names, find_field
+from lightmeter.harvest.catalogue.query.shorthand import matches
 from lightmeter.plugins import unknown_name_message
 
 Condition = ColumnElement[bool]
 
 _GRAMMAR = r"""
 ?query: conjunction ("or"i conjunction)*          -> any_of
-?conjunction: term ("and"i term)*                 -> all_of
+?conjunction: term (("and"i term) | short)*       -> all_of
 ?term: "not"i term                                -> negation
     | "(" query ")"
     | NAME SIGN value                             -> comparison
@@ -26,16 +28,25 @@ _GRAMMAR = r"""
     | NAME "is"i "missing"i                       -> missing
     | NAME "is"i "known"i                         -> present
     | NAME                                        -> flag
+    | short
+?short: PAIR                                      -> pair
+    | EXCLUDED                                    -> excluded
+    | SAVED                                       -> saved
 value: WORD | STRING
 
 NAME: /[A-Za-z_][A-Za-z0-9_.-]*/
 SIGN: "<=" | ">=" | "!=" | "==" | "<" | ">" | "=" | "~"
 WORD: /[^\s()"',<>=!~]+/
 STRING: /"[^"]*"|'[^']*'/
+PAIR.2: /[A-Za-z_][A-Za-z0-9_.-]*:(?:(?:<=|>=|<|>)?(?:"[^"]*"|'[^']*'|[^\s()"'<>=!~]+))*/
+EXCLUDED.2: /-[A-Za-z_][A-Za-z0-9_.-]*:(?:(?:<=|>=|<|>)?(?:"[^"]*"|'[^']*'|[^\s()"'<>=!~]+))*/
+SAVED: /@[A-Za-z0-9_-]+/
 %ignore /\s+/
 """
 _TERMINALS = {
     "NAME": "a field",
+    "PAIR": "FIELD:VALUE",
+    "SAVED": "@NAME of a saved query",
     "SIGN": "a comparison (= != < <= > >= ~)",
     "WORD": "a value",
     "RPAR": "')'",
@@ -62,17 +73,33 @@ def parse_where(text: str) -> Condition:
     Raises:
         UsageError: The query is invalid; the message marks the column and names what is expected there.
     """
+    tree = _parse(text)
     try:
-        tree = _PARSER.parse(text)
-        _check_size(tree)
         return _COMPILER.transform(tree)  # type: ignore[no-any-return]
-    except UnexpectedInput as error:
-        column = _column(text, error)
-        raise _query_error(text, column, _syntax_message(text, column, error)) from error
     except VisitError as error:
         if not isinstance(error.orig_exc, _InvalidToken):
             raise
         raise _query_error(text, error.orig_exc.column, str(error.orig_exc)) from error
+
+
+def tokens(text: str) -> list[Token]:
+    """Return the fields, operators and values of a query in order.
+
+    Raises:
+        UsageError: The query is invalid.
+    """
+    unordered = _parse(text).scan_values(lambda value: isinstance(value, Token))
+    return sorted(unordered, key=lambda token: token.start_pos or 0)
+
+
+def _parse(text: str) -> Tree[Token]:
+    try:
+        tree = _PARSER.parse(text)
+    except UnexpectedInput as error:
+        column = _column(text, error)
+        raise _query_error(text, column, _syntax_message(text, column, error)) from error
+    _check_size(tree)
+    return tree
 
 
 def _check_size(tree: Tree[Token]) -> None:
@@ -133,6 +160,28 @@ class _Compiler(Transformer[Token, Any]):
             raise _InvalidToken(f"'{name}' needs a comparison, such as {name} = … or {name} is known", name)
         return _null_is_false(field.flag)
 
+    def pair(self, token: Token) -> Condition:
+        name, _, text = token.partition(":")
+        if not text:
+            raise _InvalidToken(f"'{token}' needs a value, without a blank before it", token)
+        if len(text) > _MAX_VALUE_LENGTH:
+            raise _InvalidToken(f"the value is longer than {_MAX_VALUE_LENGTH:,} characters", token)
+        field = _field(token.update(value=name))
+        try:
+            return _null_is_false(matches(field, text))
+        except InvalidValue as error:
+            position = token.update(value=text)
+            position.start_pos = (token.start_pos or 0) + len(name) + 1
+            raise _InvalidToken(str(error), position) from error
+
+    def excluded(self, token: Token) -> Condition:
+        included = token.update(value=token[1:])
+        included.start_pos = (token.start_pos or 0) + 1
+        return not_(self.pair(included))
+
+    def saved(self, token: Token) -> Condition:
+        raise _InvalidToken(f"there is no saved query '{token}' here", token)
+
     def any_of(self, *conditions: Condition) -> Condition:
         return or_(*conditions)
 
@@ -180,6 +229,6 @@ def _query_error(text: str, column: int, message: str) -> UsageError:
     return UsageError(f"Invalid query at column {column + 1}: {message}\n  {text}\n  {' ' * column}^")
 
 
-_TERMS = ("comparison", "membership", "missing", "present", "flag")
+_TERMS = ("comparison", "membership", "missing", "present", "flag", "pair", "excluded")
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
 _COMPILER = _Compiler()

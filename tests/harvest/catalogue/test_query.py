@@ -1,6 +1,7 @@
 """The query language of ``--where`` on SQLite and PostgreSQL."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,19 +10,38 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
+from lightmeter.harvest.catalogue.models import (
+    Exif,
+    HarvestRun,
+    Image,
+    Inspection,
+    Label,
+    SightingRecord,
+    SightingState,
+)
 from lightmeter.harvest.catalogue.query.parser import parse_where
+from lightmeter.harvest.catalogue.query.saved import resolve_query
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+from lightmeter.project import SETTINGS_FILE, Project
 
 PHOTOS: dict[str, dict[str, Any]] = {
     "ann": {
-        "file": {"iso": 100.0, "make": "Canon", "exposure_time_s": 1 / 500, "taken_at": "2019-05-03T10:00:00"},
+        "file": {
+            "iso": 100.0, "make": "Canon", "model": "EOS 5D", "exposure_time_s": 1 / 500, "f_number": 2.828,
+            "focal_length_mm": 50.2, "taken_at": "2019-05-03T10:00:00",
+        },
         "sighting": {"source": "folder", "licence": "CC-BY-4.0", "owner": "Ann"},
         "verdict": {"verdict": "keep", "reason": None, "measures": {"laplacian_variance": 5.5}},
+        "labels": [
+            ("medium", "film", "rule", "lightmeter"), ("medium", "film", "manual", "a"), ("medium", None, "manual", "a"),
+            ("medium", "digital", "import", "b"), ("concept", "beach|sea", "rule", "lightmeter"),
+        ],
     },
     "nikon": {
-        "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True, "taken_at": "1993"},
+        "file": {"iso": 800.0, "make": "NIKON", "flash_fired": True, "taken_at": "1993", "f_number": 4.0},
         "sighting": {"source": "flickr", "licence": "CC-BY-SA-4.0"},
         "verdict": {"verdict": "drop", "reason": "grey", "measures": {"laplacian_variance": 80, "label": "text"}},
+        "labels": [("medium", "digital", "manual", "a"), ("medium", "film", "manual", "b")],
     },
     "film": {
         "api": {"iso": 400.0, "taken_at": "1993-08"},
@@ -55,6 +75,7 @@ QUERIES = {
     "quality.nothing > 10": "",
     "flash_fired": "nikon",
     "flash_fired = no": "",
+    "flash_fired:yes": "nikon",
     "taken_at = 2019-05": "ann",
     "taken_at < 2019": "nikon film",
     "taken_at = 1993": "nikon film",
@@ -77,6 +98,42 @@ QUERIES = {
     "owner = Émile or title = 50%": "",
     'width >= 640 and format = "jpeg"': "ann nikon film",
     "iso <= 400 and not monochrome and licence in (CC0, CC-BY)": "ann film",
+    "iso:100-400": "ann film",
+    "iso:400-100": "ann film",
+    "iso:100,400": "ann film",
+    "iso:500-": "nikon",
+    "iso:..100": "ann",
+    "iso:>400": "nikon",
+    "iso:>=400 -make:nikon": "film",
+    "f:2.8": "ann",
+    "f:2.83": "ann",
+    "f:2.9-4": "nikon",
+    "f:f/2.8-f/4": "ann nikon",
+    "f:2.8-4 iso:100-400": "ann",
+    "shutter:1/500-1/60": "ann",
+    "shutter:'1/60 s - 1/500 s'": "ann",
+    "shutter:1/2-1/3": "",
+    "mm:50mm": "ann",
+    "camera:canon": "ann",
+    "camera:'canon eos'": "ann",
+    "camera = 'Canon EOS 5D'": "ann",
+    "camera is missing": "film",
+    "owner:an": "ann",
+    "licence:CC0,CC-BY": "ann film",
+    "year:2015-2020": "ann",
+    "year:1993": "nikon film",
+    "date:1993-08": "film",
+    "date:1993-08..2019-05-03": "ann film",
+    "tag:sunset": "film",
+    "tag:sun": "",
+    "quality.laplacian_variance:5-6": "ann",
+    "quality.laplacian_variance:-1..5.5": "ann",
+    "monochrome:grey or film:yes medium:film": "nikon",
+    "label.medium:film": "nikon",
+    "label.medium = digital": "ann",
+    "label.medium is missing": "film",
+    "label.concept:sea": "ann",
+    "aperture >= 2.8 and mm is known": "ann",
 }
 """Queries with the names of the photographs that match."""
 
@@ -97,6 +154,9 @@ def photos(engine: Engine) -> dict[int, str]:
             sighting_id = connection.scalar(query)
             connection.execute(insert(Exif).values(image_id=image_id, origin="file", **photo.get("file", {})))
             connection.execute(insert(Exif).values(sighting_id=sighting_id, origin="api", **photo.get("api", {})))
+            for target, value, origin, author in photo.get("labels", ()):
+                row = {"image_id": image_id, "target": target, "value": value, "origin": origin, "author": author}
+                connection.execute(insert(Label).values(**row))
             for filter_name in ("monochrome", "quality") if "verdict" in photo else ():
                 result = {"image_id": image_id, "filter": filter_name, "version": 1}
                 connection.execute(insert(Inspection).values(**result, **photo["verdict"]))
@@ -174,6 +234,12 @@ def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> No
         ("iso < 400 adn make = Canon", 11, "unexpected 'adn'; expected 'and' or 'or'"),
         ("(iso < 400", 11, "unexpected end of query"),
         ("flash_fired = perhaps", 15, "yes or no"),
+        ("iso:100 f:wide", 11, "'wide' is not a number"),
+        ("iso:", 1, "'iso:' needs a value"),
+        ("iso:-", 5, "neither a lower nor an upper end"),
+        ("-isso:100", 2, "did you mean iso"),
+        ("f:2.8 monochrome", 7, "unexpected 'monochrome'; expected 'and'"),
+        ("@mine", 1, "no saved query '@mine'"),
     ],
 )
 def test_invalid_query_error_marks_column(query: str, column: int, message: str) -> None:
@@ -189,6 +255,9 @@ def test_invalid_query_error_marks_column(query: str, column: int, message: str)
 @settings(deadline=None)
 @given(
     st.text(max_size=40)
+    | st.tuples(st.sampled_from(["iso:", "-f:", "shutter:", "date:", "label.x:", "@"]), st.text(max_size=20)).map(
+        "".join
+    )
     | st.lists(st.sampled_from([*"()<>=~,.!'\"", "and", "or", "not", "in", "iso", "4", "is", "taken_at", "9999"])).map(
         " ".join
     )
@@ -196,3 +265,59 @@ def test_invalid_query_error_marks_column(query: str, column: int, message: str)
 def test_any_text_is_a_query_or_a_usage_error(query: str) -> None:
     with suppress(UsageError):
         parse_where(query)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.sampled_from(["f_number", "exposure_time_s", "iso", "focal_length_mm"]), st.floats(0.5, 3000))
+    | st.tuples(st.just("exposure_time_s"), st.floats(1 / 32000, 0.5))
+)
+def test_setting_matches_how_it_is_written(setting: tuple[str, float]) -> None:
+    column, value = setting
+    text = EXIF_COLUMNS[column].format(value)
+    assert evaluates(parse_where(f"{column}:'{text}'"), value), text
+    assert evaluates(parse_where(f"{column}:'{text}..{text}'"), value), text
+    assert not evaluates(parse_where(f"{column}:'{text}'"), value * 2.3), text
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(1, 100_000).map(lambda value: round(value, 1)), min_size=3, max_size=3))
+def test_range_has_both_ends_in_either_order(numbers: list[float]) -> None:
+    first, last, value = numbers
+    inside = min(first, last) - 0.5 <= value <= max(first, last) + 0.5
+    results = {evaluates(parse_where(f"iso:{a}-{b}"), value) for a, b in ((first, last), (last, first))}
+    assert len(results) == 1
+    if inside != results.pop():
+        assert min(abs(value - first), abs(value - last)) <= 0.5  # within what is shown
+
+
+def evaluates(condition: Any, value: float) -> bool:
+    """Return whether the bounds that a compiled query compares with include a value."""
+    bounds = [number for number in condition.compile().params.values() if isinstance(number, float)]
+    return min(bounds) <= value <= max(bounds)
+
+
+def test_saved_queries_stand_for_their_text(project: Path, engine: Engine, photos: dict[int, str]) -> None:
+    queries = {"cheap": "iso:100-400", "mine": "@cheap not_b", "both": "(@cheap or iso = 800) -make:nikon", "a": "@b"}
+    home = Project(project)
+    set_queries(home, queries | {"b": "@a"})
+    assert resolve_query("@both f:2.8 and owner = '@cheap'", home) == (
+        "(((iso:100-400) or iso = 800) -make:nikon) f:2.8 and owner = '@cheap'"
+    )
+    assert [photos[image] for image in matching(engine, resolve_query("@cheap", home))] == ["ann", "film"]
+    for query, message in {
+        "@chep": "saved query 'chep'; did you mean cheap",
+        "@a": "contains itself",
+        "@mine": "Saved query 'mine': Invalid query",
+        "label.medum:film": "target 'medum'; did you mean medium",
+        "not label.medum is known": "did you mean medium",
+    }.items():
+        with pytest.raises(UsageError, match=message):
+            resolve_query(query, home)
+
+
+def set_queries(project: Project, queries: dict[str, str]) -> None:
+    """Write saved queries to the settings."""
+    lines = "".join(f"{name} = {query!r}\n" for name, query in queries.items())
+    with (project.root / SETTINGS_FILE).open("a") as file:
+        file.write(f"\n[queries]\n{lines}")

@@ -1,0 +1,160 @@
+"""How the query language compares a column with values as written, by the kind of the column."""
+
+import json
+import math
+import operator
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
+
+from lightmeter.harvest.licences import normalise_licence
+
+Condition = ColumnElement[bool]
+Comparison = Callable[[ColumnElement[Any], str, str], Condition]
+"""Compares a column by an operator (``= < <= > >= ~``) with a value as written in the query."""
+
+MAX_VALUES = 10_000
+"""Maximum number of values of ``in (…)``, within the limits of bound parameters of the databases."""
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_PRECISIONS = ("YYYY", "YYYY-MM", "YYYY-MM-DD")
+
+
+class InvalidValue(ValueError):
+    """A value or operator that a field does not accept; the message names what it accepts."""
+
+
+def equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[str]) -> Condition:
+    """Compare with several values, where possible by ``IN``: long chains of ``OR`` exceed the limits of databases."""
+    if len(texts) > MAX_VALUES:
+        raise InvalidValue(f"'in' takes at most {MAX_VALUES:,} values")
+    if compare is compare_numbers:
+        return column.in_([_number(text) for text in texts])
+    if compare in (compare_texts, compare_words):
+        return or_(func.lower(column).in_([text.lower() for text in texts]), column.in_(texts))
+    if len(texts) > 100:
+        raise InvalidValue("'in' takes at most 100 values of this field")
+    return or_(*(compare(column, "=", text) for text in texts))
+
+
+def compare_numbers(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare numbers; fractions are written ``1/250``."""
+    return _operator(sign, "numbers")(column, _number(text))  # type: ignore[no-any-return]
+
+
+def _number(text: str) -> float:
+    """Return a number or fraction such as ``1/250``."""
+    numerator, slash, denominator = text.partition("/")
+    try:
+        number = float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidValue(f"'{text}' is not a number") from error
+    if not math.isfinite(number):
+        raise InvalidValue(f"'{text}' is not a finite number")
+    return number
+
+
+def compare_texts(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare ignoring case, and also as written, because SQLite lowers ASCII letters only."""
+    if sign == "~":
+        return or_(func.lower(column).contains(text.lower(), autoescape=True), column.contains(text, autoescape=True))
+    condition: Condition = _operator(sign, "texts")(func.lower(column), text.lower())
+    return or_(condition, column == text) if sign == "=" else condition
+
+
+def compare_words(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare texts of one or few words, of which ``FIELD:VALUE`` gives the whole."""
+    return compare_texts(column, sign, text)
+
+
+def compare_classes(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare labels: one of several classes, joined by ``|``, is enough."""
+    if sign != "=":
+        return compare_texts(column, sign, text)
+    return or_(compare_texts(column, sign, text), compare_texts("|" + column + "|", "~", f"|{text}|"))
+
+
+def compare_flags(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare yes and no."""
+    if sign != "=" or text.lower() not in ("yes", "no", "true", "false"):
+        raise InvalidValue("the value must be yes or no")
+    return column.is_(text.lower() in ("yes", "true"))
+
+
+def compare_licences(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare licences, in any spelling; one without a version matches all versions (``CC BY`` is ``CC-BY-4.0``)."""
+    if sign != "=":
+        return compare_texts(column, sign, text)
+    text = normalise_licence(text) or text
+    escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return or_(compare_texts(column, sign, text), func.lower(column).like(f"{escaped}-_._", escape="/"))
+
+
+def compare_lists(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Search a JSON list of strings, in which quotation marks inside strings are escaped."""
+    if sign not in ("=", "~"):
+        raise InvalidValue("lists support only = and ~")
+    element = json.dumps(text).lower()
+    return func.lower(cast(column, Text)).contains(element if sign == "=" else element[1:-1], autoescape=True)
+
+
+def compare_times(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare times with a year, month or day in UTC."""
+    return _compare_period(column, sign, *_period(text))
+
+
+def compare_local_times(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare ISO 8601 texts, which sort in order of time.
+
+    A date of which only the year or month is known (``1993-08``) matches if each of its days does.
+    """
+    start, end = _period(text)
+    precision = len(_PRECISIONS[text.count("-")])
+    first = start.date().isoformat()[:precision]
+    condition = _compare_period(column, sign, first, end and end.date().isoformat()[:precision])
+    if sign not in ("<", "<="):
+        return condition
+    return and_(
+        condition, column.not_in([first[: len(shorter)] for shorter in _PRECISIONS if len(shorter) < precision])
+    )
+
+
+def _compare_period(column: ColumnElement[Any], sign: str, start: object, end: object | None) -> Condition:
+    """Compare a time with a period, whose end is None if no time is later."""
+    until_end: Condition = column.is_not(None) if end is None else column < end
+    if sign == "=":
+        return and_(column >= start, until_end)
+    if sign == "~":
+        raise InvalidValue("dates do not support ~")
+    if sign in ("<", "<="):
+        return column < start if sign == "<" else until_end
+    return column >= start if sign == ">=" else and_(column.is_not(None), ~until_end)
+
+
+def _period(text: str) -> tuple[datetime, datetime | None]:
+    """Return the start of a year, month or day as written, and the start of the next; None after the year 9999."""
+    for pattern, days in (("%Y", 366), ("%Y-%m", 31), ("%Y-%m-%d", 1)):
+        try:
+            start = datetime.strptime(text, pattern).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+        try:
+            end = start + timedelta(days=days)
+        except OverflowError:
+            return start, None
+        return start, end if days == 1 else end.replace(month=1 if pattern == "%Y" else end.month, day=1)
+    raise InvalidValue(f"'{text}' is not a date; write 2019, 2019-05 or 2019-05-31")
+
+
+def _operator(sign: str, kind: str) -> Callable[[Any, Any], Any]:
+    if sign not in _OPERATORS:
+        raise InvalidValue(f"{kind} do not support {sign}")
+    return _OPERATORS[sign]
