@@ -14,13 +14,14 @@ from typer.core import TyperGroup
 from lightmeter import __version__, console, plugins
 from lightmeter.commands import GLOBAL_OPTIONS
 from lightmeter.console import Console, get_console, table
-from lightmeter.errors import Interrupted, LightmeterError, is_disk_full
+from lightmeter.errors import Interrupted, LightmeterError, UsageError, is_disk_full
 
 if TYPE_CHECKING:
     from lightmeter.doctor import Check
 
 _GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
 _MAX_MESSAGE = 1500
+_NAME = "lightmeter"
 _SYMBOLS = {"ok": "✓", "missing": "–", "error": "✗"}
 
 
@@ -48,7 +49,6 @@ app = typer.Typer(
     cls=_LazyGroup,
     help="Predict camera settings from photographs: harvest, label, train, serve.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     epilog=f"{GLOBAL_OPTIONS} They can be given anywhere on the command line.",
@@ -89,8 +89,9 @@ def init(folder: Annotated[Path, typer.Argument(help="Project folder.")] = Path(
     engine.dispose()
     get_console().emit(
         {"project": project.root, "settings": project.root / SETTINGS_FILE, "store": project.store},
-        f"Created a project in {project.root}\nNext step: lightmeter harvest run folder PHOTOGRAPHS",
+        f"Created a project in {project.root}",
     )
+    get_console().next_step("harvest run folder PHOTOGRAPHS", *_project_option(project.root))
 
 
 @app.command()
@@ -141,7 +142,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks
+            stream.reconfigure(errors="lightmeter-ascii")  # what the terminal's encoding lacks
     try:
         code = main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
@@ -169,8 +170,10 @@ def main(argv: Sequence[str]) -> int:
     selected = _console_for(global_options)
     with console.use_console(selected):
         try:
+            if _handle_completion(args):
+                return 0
             command = typer.main.get_command(app)
-            code = command.main([*global_options, *args], prog_name="lightmeter", standalone_mode=False)
+            code = command.main([*global_options, *args], prog_name=_NAME, standalone_mode=False)
         except BrokenPipeError:
             raise
         except (KeyboardInterrupt, typer.Abort):
@@ -184,6 +187,27 @@ def main(argv: Sequence[str]) -> int:
         if code == Interrupted.exit_code:  # returned for Ctrl-C by the command-line parser
             selected.fail("Interrupted.")
     return code if isinstance(code, int) else 0
+
+
+def _handle_completion(args: Sequence[str]) -> bool:
+    """Install or show completion for a shell that is named; Typer's own options detect the running shell only."""
+    if len(args) != 2 or args[0] not in {"--install-completion", "--show-completion"}:
+        return False
+    from typer._completion_shared import Shells, get_completion_script, install
+
+    if args[1] not in set(Shells):
+        raise UsageError(plugins.unknown_name_message("shell", args[1], list(Shells)))
+    if args[0] == "--show-completion":
+        print(get_completion_script(prog_name=_NAME, complete_var=f"_{_NAME.upper()}_COMPLETE", shell=args[1]))  # noqa: T201
+    else:
+        shell, path = install(shell=args[1], prog_name=_NAME)
+        get_console().emit({"shell": shell, "file": path}, f"Completion for {shell}: {path}. Restart the terminal.")
+    return True
+
+
+def _project_option(root: Path) -> list[str]:
+    """Return the option that selects a project, unless commands of this folder find it anyhow."""
+    return [] if root == Path.cwd() or root in Path.cwd().parents else ["--project", str(root)]
 
 
 def _check_row(check: "Check") -> tuple[str, str, str, str]:

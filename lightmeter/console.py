@@ -1,5 +1,6 @@
 """Console output of commands: the result on standard output, progress and messages on standard error."""
 
+import codecs
 import io
 import json
 import math
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
     from rich.table import Table
+    from rich.text import Text
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and newline
     "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible characters and changes of direction
     "\ud800-\udfff]"  # surrogates: bytes of file names that are not UTF-8
 )
+
+
+_PIPE_WIDTH = 10_000  # columns of output that is not a terminal: nothing wraps
+_ASCII = str.maketrans({
+    "–": "-", "—": "-", "×": "x", "…": "...", "✓": "+", "✗": "x", "±": "+/-", "°": " degrees", "≤": "<=", "≥": ">=",
+    "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "difference", "→": "->", "━": "-", "─": "-", "│": "|", "╭": "+",
+    "╮": "+", "╰": "+", "╯": "+", "•": "*",
+})  # fmt: skip
 
 
 @dataclass
@@ -78,6 +88,18 @@ class Console:
         if not self.quiet:
             self._rich(stderr=True).print(escape_unprintable(text), soft_wrap=True, highlight=False, markup=False)
 
+    def next_step(self, *args: object) -> None:
+        """Suggest the command that usually comes next, on standard error.
+
+        Args:
+            *args: Its arguments, without ``lightmeter``.
+
+        Example:
+            >>> get_console().next_step("models", "evaluate", "patches-v1-1")
+        """
+        if not self.json:
+            self.note(f"Next: lightmeter {' '.join(map(str, args))}")
+
     def fail(self, message: str) -> None:
         """Print an error message; with ``--json`` also ``{"error": message}``, unless a result was printed already."""
         rich = self._rich(stderr=True)
@@ -112,25 +134,35 @@ class Console:
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
 
-        rich = self._rich(stderr=True)
+        def fixed() -> Column:
+            return Column(no_wrap=True, overflow="ignore", min_width=1)
+
         with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            *(TextColumn(column) for column in columns),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=rich,
-            disable=self.quiet or self.json or not rich.is_terminal,
+            TextColumn("{task.description}", table_column=fixed()),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),  # takes what the numbers leave
+            MofNCompleteColumn(table_column=fixed()),
+            *(TextColumn(column, table_column=fixed()) for column in columns),
+            TimeElapsedColumn(table_column=fixed()),
+            TimeRemainingColumn(table_column=fixed()),
+            console=self._rich(stderr=True),
+            disable=self.quiet or self.json or not self.is_interactive,
             transient=True,
+            expand=True,
         ) as progress:
             yield progress
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether standard error is a terminal, on which progress bars are shown instead of lines."""
+        return self._rich(stderr=True).is_terminal
 
     def _rich(self, *, stderr: bool) -> "RichConsole":
         from rich.console import Console as RichConsole
 
-        return RichConsole(stderr=stderr)
+        rich = RichConsole(stderr=stderr)
+        return rich if rich.is_terminal else RichConsole(stderr=stderr, width=_PIPE_WIDTH)
 
 
 _console: ContextVar[Console] = ContextVar("console")
@@ -152,12 +184,15 @@ def use_console(console: Console) -> Iterator[Console]:
 
 
 def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """Return a rich table; numeric columns are right-aligned."""
-    from rich import box
-    from rich.table import Table
+    """Return a rich table; numeric columns are right-aligned.
+
+    Without a terminal nothing wraps. On one, words that are longer than their column, such as paths, break behind
+    separators.
+    """
+    from lightmeter.tables import TitledTable
 
     rows = [list(row) for row in rows]
-    result = Table(title=_cell(title) or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    result = TitledTable(escape_unprintable(title))
     for index, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[index], int | float) or row[index] is None for row in rows)
         result.add_column(_cell(heading), justify="right" if numeric else "left", overflow="fold")
@@ -166,14 +201,26 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]])
     return result
 
 
-def _cell(value: object) -> str:
-    from rich.markup import escape
+def _cell(value: object) -> "Text":
+    from lightmeter.tables import BreakableText
 
     if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return escape(escape_unprintable(str(value)))
+        return BreakableText("–")
+    return BreakableText(f"{value:.4g}" if isinstance(value, float) else escape_unprintable(str(value)))
+
+
+def write_ascii(error: UnicodeError) -> tuple[str, int]:
+    r"""Replace what an encoding lacks: signs by similar ones of ASCII, anything else by escapes such as ``\u20ac``.
+
+    It is an error handler of codecs, for terminals that are not UTF-8.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return text.translate(_ASCII).encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+codecs.register_error("lightmeter-ascii", write_ascii)
 
 
 def escape_unprintable(text: str) -> str:

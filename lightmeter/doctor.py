@@ -4,7 +4,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 from lightmeter import __version__, plugins
@@ -12,6 +12,29 @@ from lightmeter.errors import LightmeterError
 from lightmeter.project import Project
 
 _PLUGIN_GROUPS: tuple[plugins.Group, ...] = ("sources", "filters", "targets", "architectures")
+EXTRAS = {
+    "audit": "find label issues ('labels audit')",
+    "captum": "explain predictions with integrated gradients ('models explain')",
+    "flickr": "harvest from Flickr",
+    "heif": "decode HEIF and AVIF photographs",
+    "litserve": "serve models with LitServe ('serve litserve')",
+    "makernotes": "read lenses and film simulations from MakerNotes",
+    "mlflow": "log training to MLflow ('models train --logger mlflow')",
+    "onnx": "export to ONNX, and the inference engine onnxruntime",
+    "openvino": "export to OpenVINO, and the inference engine openvino",
+    "pandas": "tables as pandas data frames in notebooks",
+    "postgresql": "catalogues in PostgreSQL, and harvests by several processes",
+    "raw": "decode raw photographs",
+    "reddit": "harvest from Reddit",
+    "sbom": "write a software bill of materials",
+    "search": "search for the best recipe settings ('models search')",
+    "serve": "a Java runtime for TorchServe ('serve start')",
+    "tensorboard": "log training to TensorBoard ('models train --logger tensorboard')",
+    "timm": "backbones and pretrained weights of timm",
+    "tracing": "OpenTelemetry spans of served requests",
+    "wandb": "log training to Weights & Biases ('models train --logger wandb')",
+}
+"""Optional dependency groups for users, and what each gives."""
 _SERVING_PACKAGES = {"torchserve": "torchserve>=0.12,<0.13", "pyyaml": "pyyaml"}  # TorchServe does not declare pyyaml
 
 
@@ -40,7 +63,7 @@ def run_checks(project: Project | None) -> list[Check]:
     """
     checks = [Check("lightmeter", "ok", f"{__version__}, Python {platform.python_version()} ({sys.executable})")]
     checks += _project_checks(project) if project else [Check("project", "missing", "none", "run 'lightmeter init'")]
-    return [*checks, *_plugin_checks(), *_source_keys(), *_torch(), *_serving()]
+    return [*checks, *_plugin_checks(), *_source_keys(), *_torch(), *_serving(), *_extras()]
 
 
 def _project_checks(project: Project) -> Iterator[Check]:
@@ -124,3 +147,34 @@ def _serving() -> Iterator[Check]:
             yield Check(package, "ok", version(package))
         except PackageNotFoundError:
             yield Check(package, "error", "not installed", f"pip install '{requirement}'")
+
+
+def _extras() -> Iterator[Check]:
+    """Check each extra: what it gives, and which of its packages are not installed."""
+    for extra, purpose in EXTRAS.items():
+        missing = sorted(name for name in extra_packages(extra) if not _is_installed(name))
+        if missing:
+            yield Check(f"extra: {extra}", "missing", purpose, f"pip install 'lightmeter[{extra}]'")
+        else:
+            yield Check(f"extra: {extra}", "ok", purpose)
+
+
+def extra_packages(extra: str) -> set[str]:
+    """Return the names of the distributions of an extra that this Python and system need."""
+    from packaging.requirements import Requirement
+
+    requirements = (Requirement(text) for text in requires("lightmeter") or ())
+    return {
+        requirement.name
+        for requirement in requirements
+        if requirement.marker
+        and requirement.marker.evaluate({"extra": extra})
+        and not requirement.marker.evaluate({"extra": ""})
+    }
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import console
+from lightmeter import completion, console
 from lightmeter.commands import command_group
-from lightmeter.errors import UsageError
-from lightmeter.models.commands.options import Engine, ExifFile, TrainingData
+from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.models.commands.options import Engine, ExifFile, RunFolder, TrainingData
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
@@ -21,13 +21,21 @@ if TYPE_CHECKING:
 
 app = command_group("Serve models with TorchServe.")
 
-RunArgument = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project, or 'default'.")]
-ServerOption = Annotated[str, typer.Option("--server", help="Name of the server, if the project has several.")]
+ServerOption = Annotated[
+    str,
+    typer.Option("--server", help="Name of the server, if the project has several.", autocompletion=completion.servers),
+]
+ArchiveArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MAR", help="Archive of a new version of a served model.", autocompletion=completion.archives
+    ),
+]
 
 
 @app.command()
 def archive(
-    run: RunArgument,
+    run: RunFolder,
     name: Annotated[str | None, typer.Option(help="Model name (default: the run's).")] = None,
     version: Annotated[str | None, typer.Option(help="Model version (default: the run's).")] = None,
     out: Annotated[
@@ -58,15 +66,19 @@ def archive(
         [
             f"{written.name} {written.version} in {written.path}",
             *([agreement.as_sentence()] if agreement else []),
-            "Next: lightmeter serve start",
         ],
     )
+    if out is None:
+        console.get_console().next_step("serve", *_command_for(find_project(), written.path))
 
 
 @app.command()
 def start(
     archives: Annotated[
-        list[Path] | None, typer.Argument(metavar="MAR", help="Archives (default: all of the project).")
+        list[Path] | None,
+        typer.Argument(
+            metavar="MAR", help="Archives (default: all of the project).", autocompletion=completion.archives
+        ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Inference port (0 = any free port).")] = 0,
     model_api: Annotated[bool, typer.Option("--model-api", help="Allow 'serve rollout' to add models.")] = False,
@@ -126,7 +138,7 @@ def predict(
 
 @app.command()
 def rollout(
-    archive: Annotated[Path, typer.Argument(metavar="MAR", help="Archive of a new version of a served model.")],
+    archive: ArchiveArgument,
     keep: Annotated[bool, typer.Option("--keep", help="Keep serving the old version as well.")] = False,
     server: ServerOption = "main",
 ) -> None:
@@ -171,7 +183,7 @@ def demo(
 
 @app.command()
 def litserve(
-    run: RunArgument,
+    run: RunFolder,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on (0 = any free port).")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
@@ -227,6 +239,18 @@ def _find_archive(project: "Project", archive: Path) -> Path:
     """Return the path of an archive that is given as a path or by its model's name in the project."""
     named = project.archives / (archive.name if archive.suffix == ".mar" else f"{archive.name}.mar")
     return named if not archive.exists() and len(archive.parts) == 1 and named.is_file() else archive
+
+
+def _command_for(project: "Project", archive: Path) -> list[str]:
+    """Return the command that serves a new archive: a rollout where the main server serves another version of it."""
+    from lightmeter.serve.torchserve.processes import running_state
+    from lightmeter.serve.torchserve.state import server_directory
+
+    with suppress(LightmeterError):
+        models = running_state(server_directory(project, "main")).models
+        if any(model.name == archive.stem for model in models):
+            return ["rollout", archive.stem]
+    return ["start"]
 
 
 def _all_archives(project: "Project") -> list[Path]:

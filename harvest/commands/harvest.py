@@ -218,6 +218,11 @@ def _report(result: "RunResult") -> None:
         raise Interrupted("Stopped; completed downloads are saved. Resume with 'lightmeter harvest resume'.")
     if result.state == "failed":
         raise LightmeterError(f"The run failed: {result.reason}. Continue it with 'lightmeter harvest resume'.")
+    kept = result.counts.get("fetched", 0) + result.counts.get("skipped", 0) + (counts["existing"] if result.run else 0)
+    lost = sum(result.counts.get(state, 0) for state in ("refused", "gone", "failed")) + counts["unreadable"]
+    if lost and not kept:
+        raise LightmeterError("No photograph could be harvested; 'lightmeter harvest status' lists the reasons.")
+    console.get_console().next_step("labels", "apply", "TARGET")
 
 
 def _readiness(row: dict[str, Any]) -> str:

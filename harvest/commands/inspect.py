@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lightmeter import console, plugins
+from lightmeter import completion, console, plugins
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import Interrupted
 from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
@@ -19,7 +19,13 @@ _MAX_SHOWN = 200
 @app.command()
 def inspect(
     filters: Annotated[
-        list[str] | None, typer.Option("--filter", metavar="NAME", help="Only this filter (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME",
+            help="Only this filter (repeatable).",
+            autocompletion=completion.plugin_names("filters"),
+        ),
     ] = None,
     where: Where = "",
 ) -> None:

@@ -1,7 +1,7 @@
 """Run one Scrapy crawl in this process, with a progress display."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -81,12 +81,14 @@ class CrawlResult:
         reason: Why it did not finish.
         repaired: Number of damaged files of the store that were replaced.
         replaced: Ids of images that a sighting no longer names, because its file has changed.
+        counts: Number of photographs by the state that this crawl led to.
     """
 
     state: RunState
     reason: str | None
     repaired: int
     replaced: frozenset[int]
+    counts: Mapping[str, int]
 
 
 def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
@@ -116,17 +118,13 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
     state, reason = cast("HarvestSpider", crawler.spider).result
     if writer.error is not None:  # also if the last write failed
         state, reason = RunState.FAILED, error_message(writer.error)
-    return CrawlResult(state, reason, writer.repaired, frozenset(writer.replaced))
+    return CrawlResult(state, reason, writer.repaired, frozenset(writer.replaced), writer.counts)
 
 
 @contextmanager
 def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[None]:
     """Show counts by state and photographs per second while the block runs."""
-    columns = (
-        "{task.fields[found]} found",
-        "{task.fields[rate]:.0f}/s",
-        *(f"{{task.fields[{state}]}} {state}" for state in _SHOWN_STATES),
-    )
+    columns = ("{task.fields[found]} found", "{task.fields[rate]:.0f}/s", "{task.fields[others]}")
     started = time.monotonic()
     with console.get_console().progress(*columns) as progress:
         task = progress.add_task("fetching", total=total, rate=0.0, **_progress_fields(writer))
@@ -141,4 +139,6 @@ def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[No
 
 
 def _progress_fields(writer: CatalogueWriter) -> dict[str, Any]:
-    return {"found": sum(writer.counts.values()), **{state: writer.counts[state] for state in _SHOWN_STATES}}
+    counts = writer.counts
+    others = " ".join(f"{counts[state]} {state}" for state in _SHOWN_STATES if counts[state])
+    return {"found": sum(counts.values()), "others": others}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -38,12 +38,14 @@ class RunResult:
     Attributes:
         run: Id of the run; None for a retry, which covers several runs.
         repaired: Number of damaged files of the store that were replaced.
+        counts: Number of photographs by the state that this process led to.
     """
 
     run: int | None
     state: RunState
     reason: str | None
     repaired: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def start_run(project: Project, source_name: str, query: dict[str, Any], options: RunOptions) -> RunResult:
@@ -130,7 +132,7 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
     with _released(engine, lease):
         plan = CrawlPlan(lease, _pending_items(engine, lease), _readers(project, engine, lease))
         result = run_crawl(project, engine, plan)
-    return RunResult(None, result.state, result.reason, result.repaired)
+    return RunResult(None, result.state, result.reason, result.repaired, result.counts)
 
 
 def _nothing_to_resume(run: int | None, active: Mapping[int, str]) -> str:
@@ -144,9 +146,10 @@ def _execute(project: Project, engine: Engine, run: int, lease: Lease) -> RunRes
     state: RunState = RunState.FAILED
     reason: str | None = None
     repaired = 0
+    counts: Mapping[str, int] = {}
     try:
         result = run_crawl(project, engine, _crawl_plan(project, engine, run, lease))
-        state, reason, repaired = result.state, result.reason, result.repaired
+        state, reason, repaired, counts = result.state, result.reason, result.repaired, result.counts
         remove_unnamed(engine, project, result.replaced)
     except KeyboardInterrupt:
         state, reason = RunState.STOPPED, "interrupted"
@@ -155,7 +158,7 @@ def _execute(project: Project, engine: Engine, run: int, lease: Lease) -> RunRes
         raise
     finally:
         state, reason = _release(engine, lease, state, reason)
-    return RunResult(run, state, reason, repaired)
+    return RunResult(run, state, reason, repaired, counts)
 
 
 def _release(engine: Engine, lease: Lease, state: RunState, reason: str | None) -> tuple[RunState, str | None]:

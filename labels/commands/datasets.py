@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lightmeter import console
+from lightmeter import completion, console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
@@ -30,7 +30,10 @@ _SPLITS = 3
 _NOT_EXTENDED = ("target", "group", "min_per_class", "folds", "holdout_source", "undersample", "crop")
 """Options that a data set has in common with the one that it extends."""
 
-DatasetArgument = Annotated[Path, typer.Argument(metavar="DATASET", help="Name or folder of the data set.")]
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(metavar="DATASET", help="Name or folder of the data set.", autocompletion=completion.datasets),
+]
 
 
 @app.command()
@@ -92,6 +95,7 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     console.get_console().emit(
         {"folds": documents} if folds else documents[0], [part for result in results for part in _format_result(result)]
     )
+    console.get_console().next_step("models", "train", "lightmeter", "--data", f"{name}/fold-1" if folds else name)
 
 
 @app.command()

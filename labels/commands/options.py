@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightmeter import completion
 from lightmeter.project import Project, find_project
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def _user_name() -> str:
 Author = Annotated[
     str, typer.Option(help="Author (default: your user name).", default_factory=_user_name, show_default=False)
 ]
-TargetName = Annotated[str, typer.Argument(metavar="TARGET", help="Name of the target.")]
+TargetName = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="Name of the target.", autocompletion=completion.plugin_names("targets")),
+]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightmeter import console
+from lightmeter import completion, console
 from lightmeter.commands import CommandGroup
 from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, progress_bar
@@ -57,7 +57,10 @@ def targets() -> None:
 
 @app.command()
 def apply(
-    names: Annotated[list[str], typer.Argument(metavar="TARGET", help="Names of targets.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET", help="Names of targets.", autocompletion=completion.plugin_names("targets")),
+    ],
     where: Where = "",
 ) -> None:
     """Label photographs by the rules of targets; unchanged labels are kept."""
@@ -76,6 +79,7 @@ def apply(
         {name: vars(result) for name, result in results.items()},
         [_format_result(name, result) for name, result in results.items()],
     )
+    console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in results))
 
 
 def _format_result(name: str, result: "RuleResult") -> str:

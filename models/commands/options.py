@@ -5,25 +5,41 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lightmeter.settings import EngineName
+from lightmeter import completion
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.models.runtime.predictor import Predictor
 
-RunFolder = Annotated[Path, typer.Argument(help="Run folder, or the name of a run of this project, or 'default'.")]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        help="Run folder, or the name of a run of this project, or 'default'.", autocompletion=completion.runs
+    ),
+]
 TrainingData = Annotated[
     Path | None,
-    typer.Option("--data", help="Data set of the training (default: the project's data set of that name)."),
+    typer.Option(
+        "--data",
+        help="Data set of the training (default: the project's data set of that name).",
+        autocompletion=completion.datasets,
+    ),
 ]
 TargetName = Annotated[str | None, typer.Option("--target", help="Target of the model (default: the first).")]
 Engine = Annotated[
-    EngineName | None,
+    Literal["torch", "openvino", "onnxruntime"] | None,  # `EngineName`, whose import takes long
     typer.Option("--engine", help="What runs the network: torch, openvino or onnxruntime (default: models.engine)."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
-RecipeName = Annotated[str, typer.Argument(help="Name of a recipe, or path of a .toml file.")]
-DataFolder = Annotated[Path, typer.Option(help="Data set folder, or the name of a data set of this project.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="Name of a recipe, or path of a .toml file.", autocompletion=completion.recipes)
+]
+DataFolder = Annotated[
+    Path,
+    typer.Option(
+        help="Data set folder, or the name of a data set of this project.", autocompletion=completion.datasets
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe (repeatable).")
 ]

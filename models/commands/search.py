@@ -47,8 +47,8 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
         {**result, "folder": folder},
         [
             console.table(f"{metric} on validation", ("trial", *keys, metric), rows),
-            f"Best: {result['recipe']}\nNext: lightmeter models train {result['recipe']} --data {data}"
-            if result["recipe"]
-            else "No trial succeeded.",
+            f"Best: {result['recipe']}" if result["recipe"] else "No trial succeeded.",
         ],
     )
+    if result["recipe"]:
+        console.get_console().next_step("models", "train", result["recipe"], "--data", data)

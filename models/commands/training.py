@@ -71,9 +71,10 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
         {"run": run.folder, "metrics": run.metrics},
         [
             *metrics_tables(run.metrics, "validation"),
-            f"Run folder: {run.folder}\nNext: lightmeter models evaluate {run.folder.name}",
+            f"Run folder: {run.folder}",
         ],
     )
+    console.get_console().next_step("models", "evaluate", run.folder.name if out is None else run.folder)
 
 
 @app.command()
@@ -93,3 +94,4 @@ def evaluate(
         {"run": folder, "metrics": metrics},
         [*metrics_tables(metrics, "test"), f"Report: {folder / 'report.html'}"],
     )
+    console.get_console().next_step("serve", "archive", run)

@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from lightmeter import __version__, console
 from lightmeter.cli import main
+from lightmeter.doctor import EXTRAS, extra_packages
 from lightmeter.errors import UsageError
-from tests.support import CommandRunner
+from tests.support import ROOT, CommandRunner, run_json
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +101,21 @@ def test_doctor_passes_in_new_project(project: Path, capsys: pytest.CaptureFixtu
     assert checks["catalogue"]["status"] == "ok"
     assert "folder" in checks["sources"]["result"]
     assert {"torch", "Java", "torchserve"} <= set(checks)
+
+
+def test_doctor_lists_each_extra_and_what_it_gives() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert set(EXTRAS) == set(project["optional-dependencies"]) - {"dev", "docs", "test"}
+    assert all(extra_packages(extra) for extra in EXTRAS)
+    assert extra_packages("timm") == {"timm"}
+
+
+def test_missing_extra_is_listed_with_its_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightmeter.doctor._is_installed", lambda name: name != "timm")
+    checks = {check["name"]: check for check in run_json("doctor")}
+    assert checks["extra: timm"]["status"] == "missing"
+    assert checks["extra: timm"]["action"] == "pip install 'lightmeter[timm]'"
+    assert checks["extra: raw"]["status"] == "ok"
 
 
 def test_doctor_reports_unusable_catalogue(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
