@@ -182,42 +182,44 @@ class Predictor:
         Raises:
             InvalidPhoto: The photograph cannot be decoded or used, or the model gives no finite numbers for it.
         """
-        logits = self.logits(photo if isinstance(photo, ModelInput) else self.preprocess(photo))
+        (prediction,) = self.predict_batch([photo if isinstance(photo, ModelInput) else self.preprocess(photo)])
+        if isinstance(prediction, InvalidPhoto):
+            raise prediction
+        return prediction
+
+    def predict_batch(self, photographs: Sequence[ModelInput]) -> list[PhotoPrediction | InvalidPhoto]:
+        """Predict all targets of several photographs.
+
+        On a GPU they are one forward pass, on a CPU each is one. Where the model gives no finite numbers, the list has
+        the exception.
+
+        Args:
+            photographs: Preprocessed photographs.
+        """
+        batches = (
+            photographs[start : start + self.batch_size] for start in range(0, len(photographs), self.batch_size)
+        )
+        outputs = (output for batch in batches for output in self.outputs("logits", stack(batch)))
+        return [output if isinstance(output, InvalidPhoto) else self._prediction(output) for output in outputs]
+
+    def _prediction(self, logits: Mapping[str, NDArray[np.float32]]) -> PhotoPrediction:
         predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
         dataset = str(self.spec.data.get("manifest_sha256", ""))
         return PhotoPrediction(self.spec.name, self.spec.version, dataset, self.engine, predictions)
 
-    def logits(self, photo: ModelInput) -> dict[str, NDArray[np.float32]]:
-        """Return the uncalibrated logits of a photograph by target, each of shape (C,).
-
-        Raises:
-            InvalidPhoto: They are not finite, so that there is no prediction.
-        """
-        (logits,) = self.outputs("logits", [photo])
-        if isinstance(logits, InvalidPhoto):
-            raise logits
-        return logits
-
-    def outputs(
-        self, output: OutputName, photographs: Sequence[ModelInput]
-    ) -> list[dict[str, NDArray[np.float32]] | InvalidPhoto]:
-        """Return an output of the network for each photograph; an exception where a logit is not finite.
-
-        On a GPU the photographs are one batch; on a CPU each is a forward pass of its own.
+    def outputs(self, output: OutputName, inputs: Arrays) -> list[dict[str, NDArray[np.float32]] | InvalidPhoto]:
+        """Return an output of the network for each of N photographs; an exception where a logit is not finite.
 
         Args:
             output: What to compute.
-            photographs: Preprocessed photographs, with inputs of equal shape.
+            inputs: Inputs of the network, as returned by `stack`.
         """
-        results: list[dict[str, NDArray[np.float32]] | InvalidPhoto] = []
-        for start in range(0, len(photographs), self.batch_size):
-            batch = photographs[start : start + self.batch_size]
-            arrays = self.compute(output, stack(batch))
-            for index in range(len(batch)):
-                values = {name: array[index] for name, array in arrays.items()}
-                finite = output != "logits" or all(np.isfinite(array).all() for array in values.values())
-                results.append(values if finite else InvalidPhoto(_UNUSABLE, _NOT_FINITE))
-        return results
+        return [
+            InvalidPhoto(_UNUSABLE, _NOT_FINITE)
+            if output == "logits" and not all(np.isfinite(values).all() for values in arrays.values())
+            else arrays
+            for arrays in split(self.compute(output, inputs))
+        ]
 
     def compute(self, output: OutputName, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Return an output of the network for N photographs, each array with a leading axis of photographs.
@@ -251,6 +253,11 @@ class Predictor:
 def stack(photographs: Sequence[ModelInput]) -> dict[str, NDArray[Any]]:
     """Return the inputs of photographs by name, each with a leading axis of photographs."""
     return {name: np.stack([photo.inputs[name] for photo in photographs]) for name in photographs[0].inputs}
+
+
+def split(arrays: Arrays) -> list[dict[str, NDArray[Any]]]:
+    """Return the arrays of each photograph, for arrays with a leading axis of photographs."""
+    return [dict(zip(arrays, values, strict=True)) for values in zip(*arrays.values(), strict=True)]
 
 
 def to_tensors(

@@ -47,6 +47,10 @@ class InvalidPhoto(ValueError):
         self.status = status
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["InvalidPhoto"], tuple[int, str]]:
+        """Let a process return the exception to another."""
+        return type(self), (self.status, self.reason)
+
 
 class FileHeader(NamedTuple):
     """What the header of a file says about its pixels.

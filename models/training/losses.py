@@ -62,9 +62,10 @@ class Loss:
         """Return the mean loss over all targets.
 
         Args:
-            logits: Logits by target, each of shape (N, C).
-            classes: As in `Batch.classes`.
-            stops: As in `Batch.stops`.
+            logits: Logits by target, each of shape (N, C), on the device.
+            classes: As in `Batch.classes`, in the memory of the processor: which photographs have a label is then
+                known without waiting for a GPU.
+            stops: As in `Batch.stops`, likewise.
         """
         losses = [
             self._cross_entropy(name, values, classes[name], stops[name])
@@ -78,7 +79,7 @@ class Loss:
         labelled = classes >= 0
         if not labelled.any():
             return logits.sum() * 0.0  # with DDP every head must take part in every step
-        logits, classes, stops = logits[labelled].float(), classes[labelled], stops[labelled]
+        logits, classes, stops = _select(labelled, logits, classes, stops)
         weights = self.weights[name][classes]
         if self.soft_target_std and name in self.stops:
             truth = gaussian_soft_targets(stops, self.stops[name], self.soft_target_std)
@@ -92,7 +93,20 @@ def _binary_cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     labelled = classes[:, 0].isfinite()
     if not labelled.any():
         return logits.sum() * 0.0
-    return functional.binary_cross_entropy_with_logits(logits[labelled].float(), classes[labelled])
+    logits, classes = _select(labelled, logits, classes)
+    return functional.binary_cross_entropy_with_logits(logits, classes)
+
+
+def _select(labelled: Tensor, logits: Tensor, *labels: Tensor) -> tuple[Tensor, ...]:
+    """Return the logits and labels of some photographs, on the device of the logits.
+
+    Args:
+        labelled: The photographs, shape (N,), in the memory of the processor, as the labels are.
+    """
+    if not labelled.all():
+        logits = logits[labelled.nonzero().squeeze(1).to(logits.device, non_blocking=True)]
+        labels = tuple(values[labelled] for values in labels)
+    return logits.float(), *(values.to(logits.device, non_blocking=True) for values in labels)
 
 
 def _weights(classes: Tensor, count: int, *, inverse: bool) -> Tensor:

@@ -11,16 +11,19 @@ from torch import Tensor, nn
 
 from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
-from lightmeter.models.runtime.predictor import Predictor, to_tensors
+from lightmeter.models.runtime.engines.outputs import normalised
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training import distributed
 from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
+from lightmeter.models.training.cuda_graph import GraphedNetwork
 from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
 from lightmeter.models.training.data.feature_cache import builder_version, cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.losses import Loss
 from lightmeter.models.training.recipe import Network, Phase
 
-_OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+_OPTIMISERS: dict[str, type[torch.optim.Adam]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 _IMAGE_AXES = 4
 
 
@@ -53,6 +56,7 @@ class Trainer:
         )
         self.validation_batches = batch_loader(self.validation_data, training.batch_size, self.device)
         self.loss = Loss(targets, self.train_data.classes, self.device, training)
+        self.normalise = Normalisation(predictor.spec.preprocessing, self.device)
         self.state = TrainerState()
         self.start = time.perf_counter()
         self.earlier_seconds = self.waiting_seconds = 0.0
@@ -83,13 +87,10 @@ class Trainer:
         phase, state = self.training.phases[number], self.state
         if optimiser_state is None:
             state.start_phase(number)
-        optimiser = _OPTIMISERS[self.training.optimiser](
-            set_trainable(self.network, phase), lr=phase.learning_rate, weight_decay=self.training.weight_decay
-        )
+        optimiser = self.optimiser(phase)
         if optimiser_state is not None:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": optimiser_state})
-        network = distributed.wrap_ddp(self.network, self.device)
-        forward = torch.compile(network) if self.training.compile else network
+        forward = self.forward(phase)
         with console.get_console().progress("{task.fields[loss]}") as progress:
             task = progress.add_task(f"phase {number + 1}", total=phase.epochs, completed=state.epoch, loss="")
             while state.epoch < phase.epochs and state.epoch - state.best_epoch < self.training.patience:
@@ -100,6 +101,25 @@ class Trainer:
                 progress.update(task, completed=state.epoch, loss=f"validation loss {validation_loss:.4f}")
         self.network.load_state_dict(state.best)
 
+    def optimiser(self, phase: Phase) -> torch.optim.Optimizer:
+        """Return the optimiser of a phase; the parameters that it does not train need no gradients any more."""
+        return _OPTIMISERS[self.training.optimiser](
+            set_trainable(self.network, phase),
+            lr=phase.learning_rate,
+            weight_decay=self.training.weight_decay,
+            fused=True if self.device.type == "cuda" else None,
+        )
+
+    def forward(self, phase: Phase) -> Any:
+        """Return the network as a phase calls it: compiled, on several devices, or as a CUDA graph."""
+        network = distributed.wrap_ddp(self.network, self.device)
+        if self.training.compile:
+            return torch.compile(network)
+        if self.device.type == "cuda" and distributed.world_size() == 1:
+            set_train_mode(self.network, phase)
+            return GraphedNetwork(network, self._autocast(cache_enabled=False))
+        return network
+
     def train_epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
         """Train on each photograph once and return the mean loss."""
         seed = self._epoch_seed()
@@ -107,22 +127,23 @@ class Trainer:
         self.sampler.seed = seed
         mirroring = np.random.default_rng([seed + 1, distributed.rank()])
         set_train_mode(self.network, phase)
-        losses: list[float] = []
+        losses: list[Tensor] = []
         sizes: list[int] = []
         for batch in self._timed(self.train_batches):
             optimiser.zero_grad(set_to_none=True)
-            inputs = batch.inputs
+            sizes.append(_length(batch.inputs))
+            mirrored = None
             if self.training.flip and not self.training.cache_activations:
-                mirrored = torch.from_numpy(mirroring.random(_length(inputs)) < 0.5)
-                inputs = {name: _mirror_images(values, mirrored) for name, values in inputs.items()}
+                mirrored = torch.from_numpy(mirroring.random(sizes[-1]) < 0.5)
             with self._autocast():
-                loss = self._loss(forward(self._normalise(inputs)), batch.classes, batch.stops)
-            losses.append(loss.item())
-            sizes.append(_length(inputs))
-            self._check(losses[-1], f"step {len(losses)}")
+                loss = self.loss(forward(self.normalise(batch.inputs, mirrored)), batch.classes, batch.stops)
             loss.backward()
             optimiser.step()
-        return distributed.mean_over_processes(losses, sizes, self.device)
+            losses.append(loss.detach())
+        values = torch.stack(losses).tolist() if losses else []  # a GPU need not wait for each of them
+        for step, value in enumerate(values, 1):
+            self._check(value, f"step {step}")
+        return distributed.mean_over_processes(values, sizes, self.device)
 
     def _epoch_seed(self) -> int:
         text = f"{self.job.seed} {self.state.phase} {self.state.epoch}"
@@ -142,7 +163,7 @@ class Trainer:
     def _validate(self) -> float:
         logits = self._validation_logits()
         with torch.inference_mode():
-            loss = self._loss(logits, self.validation_data.classes, self.validation_data.stops)
+            loss = self.loss(logits, self.validation_data.classes, self.validation_data.stops)
             value = distributed.broadcast(loss)
         self._check(value, "on validation")
         return value
@@ -151,15 +172,8 @@ class Trainer:
         """Return the logits of the validation split by target, each of shape (N, C)."""
         self.network.eval()
         with torch.inference_mode():
-            parts = [self.network(self._normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
+            parts = [self.network(self.normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
         return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
-
-    def _normalise(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return to_tensors(inputs, self.predictor.spec.preprocessing, self.device)
-
-    def _loss(self, logits: Mapping[str, Tensor], classes: Mapping[str, Tensor], stops: Mapping[str, Tensor]) -> Tensor:
-        truth = ({name: values.to(self.device) for name, values in labels.items()} for labels in (classes, stops))
-        return self.loss(logits, *truth)
 
     def _check(self, loss: float, where: str) -> None:
         if not np.isfinite(loss):
@@ -168,10 +182,10 @@ class Trainer:
                 "try a lower learning rate (--set learning_rate=…)."
             )
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self, *, cache_enabled: bool = True) -> torch.autocast:
         supported = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         enabled = supported and self.training.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=cache_enabled)
 
     def _save(self, optimiser: torch.optim.Optimizer) -> None:
         self.state.seconds = self.earlier_seconds + time.perf_counter() - self.start
@@ -214,6 +228,34 @@ class Trainer:
         logits = {name: values.cpu().numpy() for name, values in self._validation_logits().items()}
         result.calibrate(logits, self.validation_data.inputs.rows, self.predictor.spec.targets)
         return result
+
+
+class Normalisation:
+    """Moves the inputs of a batch to a device and makes them floats.
+
+    Args:
+        settings: Mean and standard deviation of images.
+        device: The device.
+    """
+
+    def __init__(self, settings: Preprocessing, device: torch.device) -> None:
+        self._device = device
+        self._mean, self._std = (
+            torch.tensor(values, device=device)[:, None, None] for values in (settings.mean, settings.std)
+        )
+
+    def __call__(self, inputs: Mapping[str, Tensor], mirrored: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the inputs of the network.
+
+        Args:
+            inputs: Inputs by name, each with a leading axis of N photographs.
+            mirrored: The photographs whose images are mirrored left to right, shape (N,); None for none of them.
+        """
+        moved = {name: values.to(self._device, non_blocking=True) for name, values in inputs.items()}
+        if mirrored is not None:
+            mirrored = mirrored.to(self._device, non_blocking=True)
+            moved = {name: _mirror_images(values, mirrored) for name, values in moved.items()}
+        return normalised(moved, self._mean, self._std)
 
 
 def frozen_parameters(network: nn.Module, phase: Phase) -> set[str]:

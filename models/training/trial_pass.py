@@ -59,7 +59,7 @@ def _check_network(
     network: nn.Module, inputs: Mapping[str, Tensor], targets: tuple[Target, ...], training: Network
 ) -> None:
     device = next(iter(inputs.values())).device
-    classes, stops = _labels(targets, device)
+    classes, stops = _labels(targets)
     loss = Loss(targets, classes, device, training)
     if training.cache_activations:
         encoder: Any = network
@@ -89,14 +89,13 @@ def _check_boosting(network: nn.Module, inputs: Mapping[str, Tensor], targets: t
 _CHECKS: dict[type, Any] = {Probe: _check_probe, Network: _check_network, Boosting: _check_boosting}
 
 
-def _labels(targets: tuple[Target, ...], device: torch.device) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _labels(targets: tuple[Target, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the first class, or none of several, and zero stops for each photograph."""
     classes = {}
     for target in targets:
         shape = (_PHOTOGRAPHS, len(target.classes)) if target.multilabel else (_PHOTOGRAPHS,)
         classes[target.name] = torch.zeros(shape, dtype=torch.float32 if target.multilabel else torch.int64)
-    labels = {name: values.to(device) for name, values in classes.items()}
-    return labels, {target.name: torch.zeros(_PHOTOGRAPHS, device=device) for target in targets}
+    return classes, {target.name: torch.zeros(_PHOTOGRAPHS) for target in targets}
 
 
 def _check_logits(logits: Any, targets: tuple[Target, ...]) -> None:

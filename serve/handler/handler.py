@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from .metrics import PredictionMetrics, expected_class_shares
-from .service import PredictionService
+from .service import PredictionResponse, PredictionService
 
 
 class Handler:
@@ -38,12 +38,12 @@ class Handler:
             context: TorchServe's context; receives the status of each response.
         """
         with _single_write():
-            return [self._handle_request(index, row, context) for index, row in enumerate(rows)]
+            explain = [context.get_request_header(index, "explain") == "True" for index in range(len(rows))]
+            responses = self.service.respond_to_batch(list(zip(rows, explain, strict=True)))
+            return [self._document(index, response, context) for index, response in enumerate(responses)]
 
-    def _handle_request(self, index: int, row: Mapping[str, Any], context: Any) -> bytes:
+    def _document(self, index: int, response: PredictionResponse, context: Any) -> bytes:
         context.set_response_content_type(index, "application/json")
-        explain = context.get_request_header(index, "explain") == "True"
-        response = self.service.respond(row, explain=explain)
         if response.status == 200:
             self.metrics.record_response(response.document, response.decoding_s, response.inference_s)
         else:

@@ -2,19 +2,22 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from ...models.runtime.engines import EngineName
 from ...models.runtime.input_warnings import input_warnings
 from ...models.runtime.memory import keep_freed_memory
-from ...models.runtime.predictor import Predictor
-from ...models.runtime.preprocess import InvalidPhoto
+from ...models.runtime.predictor import PhotoPrediction, Predictor
+from ...models.runtime.preprocess import InvalidPhoto, ModelInput
 from ...models.runtime.spec import read_spec
 from .explanation import explain
 from .request import Request, parse_request, quoted
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -69,44 +72,91 @@ class PredictionService:
             fields: Fields of the request's body by name.
             explain: Whether to add the contribution of each patch, unless the request says otherwise.
         """
-        try:
-            return self.predict(parse_request(fields, explain=explain))
-        except InvalidPhoto as error:
-            return _error(error.status, error.reason)
-        except Exception:  # noqa: BLE001 - a failed request must not fail the others of its batch
-            _log.exception("A request failed.")
-            return _error(500, "The prediction failed; see the server's log.")
+        return self.respond_to_batch([(fields, explain)])[0]
 
-    def predict(self, request: Request) -> PredictionResponse:
-        """Predict a photograph.
+    def respond_to_batch(self, batch: Sequence[tuple[Mapping[str, Any], bool]]) -> list[PredictionResponse]:
+        """Answer requests as `respond` does; on a GPU their photographs pass through the network together.
 
-        Returns:
-            The predictions, with warnings if the photograph is unlike the training data.
+        Args:
+            batch: The arguments of `respond` for each request.
+        """
+        prepared = [_attempt(self._prepare, fields, explain) for fields, explain in batch]
+        start = time.perf_counter()
+        ready = [request for request in prepared if isinstance(request, _Prepared)]
+        predictions = iter(self._predict([request.photo for request in ready]))
+        inference_s = (time.perf_counter() - start) / max(1, len(ready))
+
+        def response(request: _Prepared | InvalidPhoto) -> PredictionResponse:
+            if isinstance(request, InvalidPhoto):
+                return _error(request)
+            answer = _attempt(self._answer, request, next(predictions), inference_s)
+            return _error(answer) if isinstance(answer, InvalidPhoto) else answer
+
+        return [response(request) for request in prepared]
+
+    def _prepare(self, fields: Mapping[str, Any], explain: bool) -> "_Prepared":
+        """Parse a request and decode its photograph.
 
         Raises:
-            InvalidPhoto: The photograph cannot be decoded, or a requested target does not exist.
+            InvalidPhoto: The request or its photograph is invalid, or a requested target does not exist.
         """
+        request = parse_request(fields, explain=explain)
         for target in request.targets:
             if target not in self._targets:
                 targets = ", ".join(self._targets)
                 raise InvalidPhoto(400, f"Unknown target {quoted(target)}; the targets of this model are {targets}.")
         start = time.perf_counter()
         photo = self.predictor.preprocess(request.data, exif=request.exif)
-        decoded = time.perf_counter()
-        prediction = self.predictor.predict(photo)
-        document = prediction.as_dict()
-        end = time.perf_counter()
-        if warnings := input_warnings(photo, self.predictor.spec):
+        return _Prepared(request, photo, time.perf_counter() - start)
+
+    def _predict(self, photographs: Sequence[ModelInput]) -> Sequence[PhotoPrediction | InvalidPhoto]:
+        """Predict photographs; if the network fails for a batch, each photograph by itself."""
+        predictions = _attempt(self.predictor.predict_batch, photographs)
+        if not isinstance(predictions, InvalidPhoto):
+            return predictions
+        if len(photographs) == 1:
+            return [predictions]
+        return [prediction for photo in photographs for prediction in self._predict([photo])]
+
+    def _answer(
+        self, prepared: "_Prepared", prediction: PhotoPrediction | InvalidPhoto, inference_s: float
+    ) -> PredictionResponse:
+        if isinstance(prediction, InvalidPhoto):
+            raise prediction
+        request, document = prepared.request, prediction.as_dict()
+        if warnings := input_warnings(prepared.photo, self.predictor.spec):
             document["warnings"] = warnings
         if request.explain:
             classes = {name: target.label for name, target in prediction.predictions.items()}
-            document["explanation"] = explain(self.predictor, photo, classes)
+            document["explanation"] = explain(self.predictor, prepared.photo, classes)
         document["predictions"] = _select(document["predictions"], request)
-        return PredictionResponse(document, 200, decoded - start, end - decoded)
+        return PredictionResponse(document, 200, prepared.decoding_s, inference_s)
 
 
-def _error(status: int, reason: str) -> PredictionResponse:
-    return PredictionResponse({"error": {"status": status, "reason": reason}}, status)
+@dataclass(frozen=True)
+class _Prepared:
+    """A request with its decoded photograph."""
+
+    request: Request
+    photo: ModelInput
+    decoding_s: float
+
+
+def _attempt(
+    function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result | InvalidPhoto:
+    """Call a function for a request; a failure must not fail the other requests of the batch."""
+    try:
+        return function(*args, **kwargs)
+    except InvalidPhoto as error:
+        return error
+    except Exception:  # noqa: BLE001 - of any kind
+        _log.exception("A request failed.")
+        return InvalidPhoto(500, "The prediction failed; see the server's log.")
+
+
+def _error(error: InvalidPhoto) -> PredictionResponse:
+    return PredictionResponse({"error": {"status": error.status, "reason": error.reason}}, error.status)
 
 
 def _select(predictions: Mapping[str, dict[str, Any]], request: Request) -> dict[str, dict[str, Any]]:

@@ -96,6 +96,7 @@ def batch_loader(
         sampler=indices,
         num_workers=_GPU_WORKERS if on_gpu else 0,
         pin_memory=on_gpu,
+        persistent_workers=on_gpu,
         generator=torch.Generator(),  # leaves the global random numbers alone
     )
 

@@ -29,7 +29,6 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.engines import engine_version
 from lightmeter.models.runtime.engines.outputs import OutputName
-from lightmeter.models.runtime.input_warnings import image_statistics
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.data.array_cache import ArrayCache, Arrays
@@ -262,7 +261,7 @@ def _compute(
                 stored.add_unreadable(key, result.reason)
             else:
                 kept = {name: _narrow(values, output) for name, values in result.arrays.items()}
-                stored.add(key, kept, image_statistics(result.photo))
+                stored.add(key, kept, result.statistics)
     finally:
         stored.flush()
 

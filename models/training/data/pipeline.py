@@ -1,26 +1,41 @@
-"""Photographs of a data set through a network, decoded ahead of it in threads, so that the network need not wait."""
+"""Photographs of a data set through a network, decoded ahead of it on all cores, so that the network need not wait.
 
+A network on the CPU takes most of the time itself, so threads decode, in between. A GPU takes more photographs than
+one interpreter can decode, so processes do.
+"""
+
+import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lightmeter import console
+from lightmeter.errors import LightmeterError
 from lightmeter.labels.datasets.dataset import Dataset, crop_of
+from lightmeter.labels.datasets.photo_files import read_photograph
 from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.engines.pytorch import single_thread
-from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
+from lightmeter.models.runtime.input_warnings import image_statistics
+from lightmeter.models.runtime.predictor import Predictor, split, stack
+from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
+from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training.data.loader import Row
 
-_PENDING_PER_THREAD = 4  # more would only use memory
+_PENDING_PER_THREAD = 4  # batches; more would only use memory
+_DECODED_TOGETHER = 8  # photographs of a batch that a process decodes
 
 
 @dataclass(frozen=True)
@@ -28,12 +43,25 @@ class Computed:
     """An output of a network for a photograph.
 
     Attributes:
-        photo: The preprocessed photograph.
+        statistics: The statistics of the photograph.
         arrays: The output; the inputs of the network, if no output was asked for.
     """
 
-    photo: ModelInput
+    statistics: Mapping[str, float]
     arrays: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Decoded photographs.
+
+    Attributes:
+        results: The statistics of each photograph, or why it cannot be used.
+        inputs: Inputs of the network for the usable ones, by name; empty if there are none.
+    """
+
+    results: list[Mapping[str, float] | InvalidPhoto]
+    inputs: dict[str, Tensor]
 
 
 @dataclass
@@ -84,58 +112,106 @@ def each_output(
 
     Raises:
         UsageError: A file is missing or has changed since the data set was frozen.
+        LightmeterError: A process that decodes photographs was killed.
     """
+    decode = partial(_decode, dataset.store, predictor.spec.preprocessing)
 
-    def decode(row: Row) -> ModelInput | InvalidPhoto:
-        try:
-            return predictor.preprocess(dataset.read(row["sha256"]), crop_of(row))
-        except InvalidPhoto as error:
-            return error
-
-    def compute(futures: Sequence[Future[ModelInput | InvalidPhoto]]) -> list[Computed | InvalidPhoto]:
+    def compute(futures: Sequence[Future[_Decoded]]) -> list[Computed | InvalidPhoto]:
         start = time.perf_counter()
-        photographs = [future.result() for future in futures]
+        parts = [future.result() for future in futures]
         decoded = time.perf_counter()
-        results = _compute(predictor, output, photographs)
+        results = _compute(predictor, output, parts)
         if waiting:
             waiting.add(decoded - start, time.perf_counter() - start)
         return results
 
-    chunks = [rows[start : start + predictor.batch_size] for start in range(0, len(rows), predictor.batch_size)]
-    cores = os.cpu_count() or 1
+    def decoded(batch: Sequence[Row]) -> list[Future[_Decoded]]:
+        return [decoding.submit(decode, part) for part in _chunks(batch, _DECODED_TOGETHER)]
+
     with (
         single_thread(),
         console.get_console().progress() as progress,
-        ThreadPoolExecutor(cores) as decoding,
+        _decoding_pool(predictor, len(rows)) as decoding,
         ThreadPoolExecutor(predictor.threads) as computing,
     ):
         submitted = (
-            (chunk, computing.submit(compute, [decoding.submit(decode, row) for row in chunk])) for chunk in chunks
+            (
+                batch,
+                computing.submit(
+                    compute, [decoding.submit(decode, part) for part in _chunks(batch, _DECODED_TOGETHER)]
+                ),
+            )
+            for batch in _chunks(rows, predictor.batch_size)
         )
         pending = deque(islice(submitted, predictor.threads * _PENDING_PER_THREAD))
         try:
             task = progress.add_task(description, total=len(rows))
             while pending:
-                chunk, future = pending.popleft()
-                yield from zip(chunk, future.result(), strict=True)
+                batch, future = pending.popleft()
+                yield from zip(batch, future.result(), strict=True)
                 pending.extend(islice(submitted, 1))
-                progress.advance(task, len(chunk))
+                progress.advance(task, len(batch))
+        except BrokenExecutor as error:
+            raise LightmeterError(
+                "A process that decodes photographs was killed; give it more memory, or a container more shared memory."
+            ) from error
         finally:
             for _, future in pending:
                 future.cancel()
             decoding.shutdown(wait=False, cancel_futures=True)
 
 
+def _decoding_pool(predictor: Predictor, photographs: int) -> Executor:
+    cores = os.cpu_count() or 1
+    if predictor.batch_size == 1:
+        return ThreadPoolExecutor(cores)
+    processes = min(cores, -(-photographs // _DECODED_TOGETHER))
+    # Forked, as the workers of PyTorch's data loaders are: they neither import anything nor touch the GPU.
+    context = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(max(1, processes), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+
+def _decode(store: Path, settings: Preprocessing, rows: Sequence[Row]) -> _Decoded:
+    """Decode photographs; tensors travel between processes in shared memory."""
+    results: list[Mapping[str, float] | InvalidPhoto] = []
+    usable = []
+    for row in rows:
+        try:
+            photo = preprocess(read_photograph(store, row["sha256"]), settings, crop_of(row))
+        except InvalidPhoto as error:
+            results.append(error)
+        else:
+            usable.append(photo)
+            results.append(image_statistics(photo))
+    return _Decoded(results, {name: torch.from_numpy(array) for name, array in stack(usable).items()} if usable else {})
+
+
 def _compute(
-    predictor: Predictor, output: OutputName | None, photographs: Sequence[ModelInput | InvalidPhoto]
+    predictor: Predictor, output: OutputName | None, parts: Sequence[_Decoded]
 ) -> list[Computed | InvalidPhoto]:
-    usable = [photo for photo in photographs if isinstance(photo, ModelInput)]
-    outputs = iter(predictor.outputs(output, usable) if output else [dict(photo.inputs) for photo in usable])
+    usable = [part.inputs for part in parts if part.inputs]
+    outputs: Iterator[dict[str, NDArray[Any]] | InvalidPhoto] = iter(())
+    if usable:
+        inputs = {name: _joined([part[name] for part in usable], predictor.device) for name in usable[0]}
+        outputs = iter(predictor.outputs(output, inputs) if output else split(inputs))
 
-    def result(photo: ModelInput | InvalidPhoto) -> Computed | InvalidPhoto:
-        if isinstance(photo, InvalidPhoto):
-            return photo
+    def result(statistics: Mapping[str, float] | InvalidPhoto) -> Computed | InvalidPhoto:
+        if isinstance(statistics, InvalidPhoto):
+            return statistics
         arrays = next(outputs)
-        return arrays if isinstance(arrays, InvalidPhoto) else Computed(photo, arrays)
+        return arrays if isinstance(arrays, InvalidPhoto) else Computed(statistics, arrays)
 
-    return [result(photo) for photo in photographs]
+    return [result(statistics) for part in parts for statistics in part.results]
+
+
+def _joined(parts: Sequence[Tensor], device: torch.device) -> NDArray[Any]:
+    """Return the inputs of a batch as one array, for a GPU in memory that it reads while the processor goes on."""
+    if len(parts) == 1 and device.type != "cuda":
+        return parts[0].numpy()
+    shape = (sum(map(len, parts)), *parts[0].shape[1:])
+    joined = torch.empty(shape, dtype=parts[0].dtype, pin_memory=device.type == "cuda")
+    return torch.cat(list(parts), out=joined).numpy()
+
+
+def _chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))

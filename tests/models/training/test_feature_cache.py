@@ -1,6 +1,7 @@
 """Caches that cannot lie: their keys, their locks and their place."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from lightmeter.models import architectures
 from lightmeter.models.architectures import register_architecture
 from lightmeter.models.architectures.base import LinearHeads
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.data import feature_cache
+from lightmeter.models.runtime.preprocess import InvalidPhoto
+from lightmeter.models.training.data import feature_cache, pipeline
 from lightmeter.models.training.data.feature_cache import cache_root, cached_features, cached_inputs, output_identity
+from lightmeter.models.training.data.pipeline import Computed, each_output
 from tests.models.conftest import MEDIUM, SHUTTER, make_dataset, spec_of
 
 
@@ -110,10 +113,8 @@ def test_options_that_change_no_weight_have_their_own_features(dataset: Dataset)
 
 def test_processes_that_need_the_same_cache_compute_it_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    preprocess = Predictor.preprocess
-    monkeypatch.setattr(
-        Predictor, "preprocess", lambda self, data, *args: calls.append(data) or preprocess(self, data, *args)
-    )
+    preprocess = pipeline.preprocess
+    monkeypatch.setattr(pipeline, "preprocess", lambda data, *args: calls.append(data) or preprocess(data, *args))
     rows, predictor = dataset.rows("train"), pooled()
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(lambda _: cached_inputs(predictor, dataset, rows), range(4)))
@@ -142,15 +143,15 @@ def test_interrupted_computation_keeps_what_is_done(
     dataset: Dataset, forward_passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = dataset.rows("train")
-    read = Dataset.read
+    read = pipeline.read_photograph
 
-    def read_seven(self: Dataset, sha256: str) -> bytes:
+    def read_seven(store: Path, sha256: str) -> bytes:
         if sha256 == rows[7]["sha256"]:
             raise LightmeterError("the seventh is gone")
-        return read(self, sha256)
+        return read(store, sha256)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Dataset, "read", read_seven)
+        patch.setattr(pipeline, "read_photograph", read_seven)
         with pytest.raises(LightmeterError, match="the seventh is gone"):
             cached_features(pooled(), dataset, rows)
     (folder,) = cache_root().iterdir()
@@ -191,3 +192,28 @@ def test_cache_is_where_it_can_be_written(tmp_path: Path, monkeypatch: pytest.Mo
     assert cache_root().parent == tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_root() == tmp_path / "cache" / "lightmeter"
+
+
+def test_batches_are_decoded_by_processes(
+    tmp_path: Path, forward_passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = make_dataset(tmp_path / "noise-v1", damaged=[0])
+    rows, predictor = dataset.rows(), pooled()
+    single = list(each_output(predictor, "features", dataset, rows, ""))
+    forward_passes.clear()
+    predictor.batch_size = 10
+    batched = list(each_output(predictor, "features", dataset, rows, ""))
+    assert [row for row, _ in batched] == rows
+    assert len(forward_passes) == -(-len(rows) // 10)
+    assert sum(forward_passes) == len(rows) - 1
+    for (_, one), (_, other) in zip(single, batched, strict=True):
+        if isinstance(one, InvalidPhoto):
+            assert isinstance(other, InvalidPhoto)
+            assert (one.status, one.reason) == (other.status, other.reason)
+        else:
+            assert isinstance(other, Computed)
+            assert one.statistics == other.statistics
+            assert np.allclose(one.arrays["features"], other.arrays["features"])
+    monkeypatch.setattr(pipeline, "preprocess", lambda *_: os._exit(1))
+    with pytest.raises(LightmeterError, match="was killed"):
+        list(each_output(predictor, "features", dataset, rows, ""))

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training import train
 from lightmeter.models.training.checkpoint import CHECKPOINT_FILE
+from lightmeter.models.training.data import pipeline
 from lightmeter.models.training.trainer import Trainer
 from tests.models.conftest import CNN, TINY, history, make_dataset
 from tests.support import run_command, run_error, run_json, run_text
@@ -99,10 +99,8 @@ def test_killed_feature_computation_resumes_after_last_checkpoint(
     command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
     run_killed(KILL_AFTER_CACHE_CHECKPOINT, *command)
     calls: list[bytes] = []
-    preprocess = Predictor.preprocess
-    monkeypatch.setattr(
-        Predictor, "preprocess", lambda self, data, *args: calls.append(data) or preprocess(self, data, *args)
-    )
+    preprocess = pipeline.preprocess
+    monkeypatch.setattr(pipeline, "preprocess", lambda data, *args: calls.append(data) or preprocess(data, *args))
     run_json(*command, "--resume")
     assert len(calls) == 2 * 12 - 4 + validated_again  # cached activations are rounded
     uninterrupted = tmp_path / "uninterrupted"

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.serve.handler.request import Request
 from lightmeter.serve.handler.service import PredictionService
 from tests.serve.support import RunningServer, make_photo, make_run
 
@@ -38,7 +36,7 @@ def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
     spec = run / "model.toml"
     spec.write_text(spec.read_text().replace("patches = 2", "patches = 65"))
 
-    with pytest.raises(InvalidPhoto, match="uses 65 patches; explanations support at most 64") as refused:
-        PredictionService.load(run).predict(Request(PHOTO, explain=True))
+    response = PredictionService.load(run).respond({"body": PHOTO}, explain=True)
 
-    assert refused.value.status == 422
+    assert response.status == 422
+    assert "uses 65 patches; explanations support at most 64" in response.document["error"]["reason"]
