@@ -108,8 +108,9 @@ def report(project: Project, count: int) -> None:
     print(f"| {count} photographs as PNG, turned JPEG, turned TIFF | result |\n|---|---:|")
     print(f"| faces | {' / '.join(str(found[suffix]) for suffix in FORMATS)} |")
     print(f"| the same faces in all three files | {same} |")
-    print(f"| one near-duplicate group | {sum(len(names) == 1 for names in groups.values())} |")
-    print(f"| in one split | {sum(len(names) == 1 for names in splits.values())} |")
+    print(f"| all three files in one near-duplicate group | {sum(len(names) == 1 for names in groups.values())} |")
+    print(f"| near-duplicate groups | {len(set().union(*groups.values()))} |")
+    print(f"| all three files in one split | {sum(len(names) == 1 for names in splits.values())} |")
     for stem, versions in sorted(faces.items()):
         if not all(equal_faces(versions[first], versions[second]) for first, second in pairwise(FORMATS)):
             print(f"differs: {stem} {versions}")

@@ -10,7 +10,7 @@ from pydantic import Field
 from lightmeter.harvest.filters import yunet
 from lightmeter.harvest.filters.base import KEEP, Detection, Filter, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.images.geometry import Box, Size, points_to_file, upright
+from lightmeter.images.geometry import Box, Size, display_size, points_to_file, to_file, upright
 from lightmeter.images.pixels import Pixels
 from lightmeter.settings import Section
 
@@ -37,7 +37,7 @@ class Faces(Filter[FacesSettings]):
     """Detects faces; drops nothing unless the settings ask for a number of faces."""
 
     name: ClassVar[str] = "faces"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     summary: ClassVar[str] = "faces, with landmarks"
     Settings = FacesSettings
 
@@ -70,7 +70,7 @@ def find_faces(image: DecodedImage) -> tuple[Detection, ...]:
     if max(image.width, image.height) > _MIN_SIDE_OF_TWO_PASSES and not _has_candidates(image):
         return ()
     reduced = _fitted(image, _MAX_SIDE)
-    rows = yunet.detect(_upright(reduced, image.orientation), _MIN_SCORE)
+    rows = yunet.detect(reduced, _MIN_SCORE)
     return tuple(_detection(row, Size(reduced.shape[1], reduced.shape[0]), image) for row in rows)
 
 
@@ -89,12 +89,12 @@ def crop(image: DecodedImage, box: Box, margin: float) -> Pixels:
 
 
 def _has_candidates(image: DecodedImage) -> bool:
-    return yunet.best_score(_upright(_fitted(image, _FIRST_SIDE), image.orientation)) >= _MIN_FIRST_SCORE
+    return yunet.best_score(_fitted(image, _FIRST_SIDE)) >= _MIN_FIRST_SCORE
 
 
 def _fitted(image: DecodedImage, side: int) -> Pixels:
-    """Return an image in colour whose longer side is at most ``side`` pixels, in file orientation."""
-    pixels = image.reduced_to(2 * side - 1)
+    """Return an image in colour whose longer side is at most ``side`` pixels, in display orientation."""
+    pixels = np.ascontiguousarray(upright(image.reduced_to(2 * side - 1), image.orientation))
     scale = side / max(pixels.shape)
     if scale >= 1:
         return pixels
@@ -102,21 +102,21 @@ def _fitted(image: DecodedImage, side: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
-    return np.ascontiguousarray(upright(pixels, orientation))
-
-
 def _detection(row: NDArray[np.float32], reduced: Size, image: DecodedImage) -> Detection:
-    """Convert a row of YuNet (x, y, width, height, five landmarks, score) to file coordinates of the full image."""
+    """Convert a row of YuNet (x, y, width, height, five landmarks, score) to file coordinates of the full image.
+
+    Boxes are rounded in display coordinates, so that they are the same whatever the orientation.
+    """
+    size = Size(image.width, image.height)
+    shown = display_size(size, image.orientation)
     corners = np.stack((row[:2], row[:2] + row[2:4]))
-    scale = np.divide((image.width, image.height), reduced)
-    points = points_to_file(np.concatenate((corners, row[4:14].reshape(5, 2))), reduced, image.orientation) * scale
-    limits = np.array([image.width, image.height])
+    points = np.concatenate((corners, row[4:14].reshape(5, 2))) * np.divide(shown, reduced)
+    limits = np.array(shown)
     low = points[:2].min(axis=0).clip(0, limits - 1).astype(int)
     high = np.maximum(points[:2].max(axis=0).clip(0, limits).astype(int), low + 1)
+    box = to_file(Box(*low.tolist(), *(high - low).tolist()), size, image.orientation)
     landmarks = {
-        name: [round(float(x), 1), round(float(y), 1)] for name, (x, y) in zip(_LANDMARKS, points[2:], strict=True)
+        name: [round(float(x), 1), round(float(y), 1)]
+        for name, (x, y) in zip(_LANDMARKS, points_to_file(points[2:], size, image.orientation), strict=True)
     }
-    return Detection(
-        "face", Box(*low.tolist(), *(high - low).tolist()), round(float(row[14]), 4), {"landmarks": landmarks}
-    )
+    return Detection("face", box, round(float(row[14]), 4), {"landmarks": landmarks})

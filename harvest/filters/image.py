@@ -1,6 +1,7 @@
 """A decoded image as filters see it: each form is computed once, when the first filter needs it."""
 
 from functools import cached_property
+from itertools import product
 
 import cv2
 import numpy as np
@@ -64,7 +65,8 @@ class DecodedImage:
     def reduced_to(self, max_side: int) -> Pixels:
         """Return the image in colour, halved until it is small enough, shape (height, width, 3).
 
-        Each pixel is the mean of 2 × 2 pixels of the image before; an odd last row or column is left out.
+        Each pixel is the mean of 2 × 2 pixels of the image before; where a side is odd, of 3 with weights 1, 2 and 1. A
+        rotated or mirrored image is therefore reduced to the same pixels, rotated or mirrored.
 
         Args:
             max_side: Maximum length of the longer side, in pixels.
@@ -83,8 +85,21 @@ class DecodedImage:
 
 def _halved(pixels: Pixels) -> Pixels:
     height, width = (max(1, side // 2) for side in pixels.shape[:2])
-    even = pixels[: 2 * height, : 2 * width]
-    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
+    parts = [
+        cv2.resize(pixels[rows, columns], (width, height), interpolation=cv2.INTER_AREA)
+        for rows, columns in product(*map(_even_parts, pixels.shape[:2]))
+    ]
+    if len(parts) == 1:
+        return np.asarray(parts[0])
+    weight = 1 / len(parts)
+    if len(parts) == 4:
+        parts = [cv2.add(first, second, dtype=cv2.CV_16U) for first, second in (parts[:2], parts[2:])]
+    return np.asarray(cv2.addWeighted(parts[0], weight, parts[1], weight, 0, dtype=cv2.CV_8U))
+
+
+def _even_parts(length: int) -> list[slice]:
+    """Return the whole of a side, or all but its last and all but its first pixel if it is odd."""
+    return [slice(0, length - 1), slice(1, length)] if length % 2 and length > 1 else [slice(0, length)]
 
 
 def _in_colour(pixels: Pixels) -> Pixels:

@@ -41,7 +41,7 @@ class Monochrome(Filter[MonochromeSettings]):
     """
 
     name: ClassVar[str] = "monochrome"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     summary: ClassVar[str] = "grey and toned photographs"
     Settings = MonochromeSettings
 

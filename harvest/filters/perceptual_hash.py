@@ -23,7 +23,7 @@ from lightmeter.settings import Section
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
-_REDUCED_SIDE, _SIDE, _FREQUENCIES = 128, 32, 8
+_SIDE, _FREQUENCIES = 32, 8
 _MIN_DEVIATION = 4.0  # of a blank scan with noise and vignetting: up to 4; of the flattest real photographs: 7
 _BITS = 64
 _MAX_EQUAL_PARTS = 5
@@ -39,13 +39,13 @@ class PerceptualHash(Filter[PerceptualHashSettings]):
     """Measures the hash by which near-duplicates are grouped; keeps every photograph."""
 
     name: ClassVar[str] = "duplicates"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     summary: ClassVar[str] = "64-bit perceptual hash, for near-duplicates"
     Settings = PerceptualHashSettings
 
     def measure(self, image: DecodedImage) -> Measurement:
         """Return ``phash``: 16 hexadecimal digits, or None for a flat image."""
-        value = perceptual_hash(image.reduced_to(_REDUCED_SIDE), image.orientation)
+        value = perceptual_hash(image.reduced, image.orientation)
         return Measurement({"phash": None if value is None else f"{value:016x}"})
 
     def judge(self, measures: Measures) -> Verdict:
