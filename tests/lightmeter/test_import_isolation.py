@@ -21,24 +21,22 @@ def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("foreign_folder")
 @pytest.mark.parametrize(
     ("launcher", "commands"),
     [
         (["-m", "lightmeter"], (["init", "p"], ["models", "recipes"], ["labels", "targets"], ["serve", "--help"])),
         (
             ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "lightmeter"],
-            (["init", "p"], ["models", "recipes"]),  # models imports labels
+            (["models", "recipes"],),  # models imports labels
         ),
     ],
     ids=["python -m", "torchrun"],
 )
-def test_command_ignores_modules_of_working_directory(
-    launcher: list[str], commands: tuple[list[str], ...], foreign_folder: Path
-) -> None:
+def test_command_ignores_modules_of_working_directory(launcher: list[str], commands: tuple[list[str], ...]) -> None:
     for args in commands:
         completed = subprocess.run([sys.executable, *launcher, *args], capture_output=True, text=True, check=False)
         assert completed.returncode == 0, completed.stderr
-    assert (foreign_folder / "p" / "catalogue.sqlite").is_file()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -118,19 +118,19 @@ def parts(items: Any, before: str = "") -> Iterator[tuple[str, str, list[str]]]:
 def worst_cases(pattern: "re.Pattern[Any]") -> list[tuple[str, str, str]]:
     """Return beginnings, repeated texts and ends."""
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
-    found = list(parts(_parser.parse(text, pattern.flags & ~re.UNICODE)))
-    chars = list(dict.fromkeys([*"a1 ", *(char for _, matched, more in found for char in (*matched[:8], *more))]))[:24]
+    nodes = list(parts(_parser.parse(text, pattern.flags & ~re.UNICODE)))
+    chars = list(dict.fromkeys([*"a1 ", *(char for _, matched, more in nodes for char in (*matched[:8], *more))]))[:24]
     pumps = {
         *chars,
-        *(matched for _, matched, _ in found),
-        *(before for before, _, _ in found),
-        *({"".join(c) for _, m, c in found}),
+        *(matched for _, matched, _ in nodes),
+        *(before for before, _, _ in nodes),
+        *({"".join(c) for _, m, c in nodes}),
     }
     cases = {("", pump, end) for pump in pumps for end in ("", "\0", "a", "1")}
     cases |= {("", "".join(pair), "\0") for pair in itertools.permutations(chars[:12], 2)}
     cases |= {
         (before, pump, end)
-        for before, matched, more in found
+        for before, matched, more in nodes
         for pump in (matched, *more, *chars[:6])
         for end in ("", "\0")
     }
@@ -159,7 +159,7 @@ def test_every_pattern_takes_linear_time() -> None:
     assert not quadratic
 
 
-def test_quadratic_patterns_are_found() -> None:
+def test_quadratic_patterns_are_detected() -> None:
     for text in (r"a*b", r"\[\s*([^\]]+)\]", r"(?:a|b)*c", r"\s+$", r"x.*y"):
         pattern = re.compile(text)
-        assert any(cpu_s(pattern, {"search"}, case, 30_000) > 0.05 for case in worst_cases(pattern)), text
+        assert any(cpu_s(pattern, {"search"}, case, 8_000) > 0.005 for case in worst_cases(pattern)), text

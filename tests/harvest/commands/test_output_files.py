@@ -14,18 +14,19 @@ from tests.support import run_error
 LIGHTMETER = [sys.executable, "-m", "lightmeter"]
 
 
-@pytest.mark.parametrize("target", ["-", "/dev/stdout", "/dev/fd/1"])
-def test_export_to_standard_output_holds_the_table_alone(harvested_once: Path, target: str, tmp_path: Path) -> None:
-    command = [*LIGHTMETER, "catalogue", "export", target, "--project", f"{harvested_once}/project"]
-    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_export_to_standard_output_holds_the_table_alone(harvested_once: Path, tmp_path: Path) -> None:
+    command = [*LIGHTMETER, "--project", f"{harvested_once}/project", "catalogue", "export"]
+    piped = subprocess.run([*command, "-"], capture_output=True, text=True, check=True)
     assert piped.stdout.startswith("sha256,source,")
     assert len(piped.stdout.splitlines()) > 6
     assert "Exported" in piped.stderr
-    with (tmp_path / "out.csv").open("a") as out:
-        out.write("first line\n")
-        out.flush()
-        subprocess.run(command, stdout=out, check=True, stderr=subprocess.DEVNULL)
-    assert (tmp_path / "out.csv").read_text() == "first line\n" + piped.stdout
+    for number, target in enumerate(("/dev/stdout", "/dev/fd/1")):
+        file = tmp_path / f"{number}.csv"
+        with file.open("a") as out:
+            out.write("first line\n")
+            out.flush()
+            subprocess.run([*command, target], stdout=out, check=True, stderr=subprocess.DEVNULL)
+        assert file.read_text() == "first line\n" + piped.stdout
     assert Path("/dev/stdout").is_symlink()
 
 
