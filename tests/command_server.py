@@ -26,7 +26,7 @@ from lightmeter.cli import main
 MODULES = (
     *(
         f"lightmeter.harvest.{name}"
-        for name in ("commands.catalogue", "commands.inspect", "crawl.runs", "catalogue.export")
+        for name in ("commands.catalogue", "commands.inspect", "crawl.runs", "catalogue.export.export")
     ),
     *(f"scrapy.{name}" for name in ("core.downloader.handlers.http11", "core.scheduler", "pqueues", "squeues")),
     "rich.progress",

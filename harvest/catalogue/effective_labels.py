@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, distinct, exists, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, select
 from sqlalchemy.orm import aliased
 
 from lightmeter.harvest.catalogue.models import Image, Label
@@ -55,7 +55,7 @@ def read_effective_labels(
 
 def labelled_targets(connection: Connection) -> list[str]:
     """Return the names of the targets that have labels, in alphabetical order."""
-    return list(connection.scalars(select(distinct(Label.target)).order_by(Label.target)))
+    return list(connection.scalars(select(Label.target).distinct().order_by(Label.target)))
 
 
 def _counts() -> ColumnElement[bool]:

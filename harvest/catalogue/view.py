@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from sqlalchemy import select
 
-from lightmeter.harvest.catalogue.export import export
+from lightmeter.harvest.catalogue.export.export import TableOptions, export
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
@@ -49,7 +49,8 @@ class Catalogue:
         """
         with TemporaryDirectory() as folder:
             file = Path(folder) / "photographs.parquet"
-            export(self._engine, file, "parquet", parse_where(resolve_query(where, self._project)) if where else None)
+            condition = parse_where(resolve_query(where, self._project)) if where else None
+            export(self._engine, file, "parquet", TableOptions(where=condition))
             return pq.read_table(file)
 
     def path(self, name: str) -> Path:

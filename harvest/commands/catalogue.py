@@ -1,4 +1,4 @@
-"""``lightmeter catalogue``: upgrade, inspect, edit and export the SQL catalogue."""
+"""``lightmeter catalogue``: list, export, edit and upgrade the SQL catalogue."""
 
 import re
 import sys
@@ -15,7 +15,10 @@ from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, condition_of
 from lightmeter.project import find_project
 
-app = command_group("Upgrade, inspect, edit and export the SQL catalogue.")
+app = command_group("List, export, edit and upgrade the SQL catalogue.")
+
+_SUFFIXES = ".csv, .tsv, .parquet, .xlsx, .jsonl, .md (Markdown), .tex (LaTeX) or .html"
+_MAX_EXAMPLE = 40
 
 
 @app.command()
@@ -51,33 +54,94 @@ def info() -> None:
     )
 
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,…", help="Columns, for example file,camera,shutter,f_number,label.medium ('catalogue columns')."
+    ),
+]
+Sort = Annotated[str | None, typer.Option(metavar="NAME,…", help="Columns to sort by; -NAME sorts from high to low.")]
+
+
+@app.command(name="list")
+def list_(
+    where: Where = "",
+    columns: Columns = None,
+    sort: Sort = None,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0: all.")] = 100,
+) -> None:
+    """List photographs with camera, settings, date and labels; settings are written as photographers write them."""
+    from lightmeter.harvest.catalogue.export.export import TableOptions, open_table, split_names
+    from lightmeter.harvest.catalogue.export.rows import count_rows
+    from lightmeter.harvest.catalogue.session import open_engine
+
+    condition = condition_of(where)
+    names, order = split_names(columns, "--columns"), split_names(sort, "--sort")
+    with open_engine(find_project()).connect() as connection:
+        options = TableOptions(names, order, condition, limit or None)
+        selected, batches = open_table(connection, options, for_people=True)
+        rows = [row for batch in batches for row in batch]
+        number = count_rows(connection, condition)
+    more = f"{len(rows)} of {number} rows; --limit 0 lists all." if len(rows) < number else ""
+    cells = [[column.text(row) for column in selected] for row in rows]
+    console.get_console().emit(
+        [{column.name: column.value(row) for column in selected} for row in rows],
+        [table("", [column.title for column in selected], cells), *([more] if more else [])]
+        if rows
+        else "No photographs match."
+        if where
+        else "The catalogue has no photographs yet.",
+    )
+
+
+@app.command()
+def columns() -> None:
+    """List the columns of tables of photographs: name, heading, unit and an example."""
+    from lightmeter.harvest.catalogue.export.columns import available_columns
+    from lightmeter.harvest.catalogue.export.export import example_values
+    from lightmeter.harvest.catalogue.session import open_engine
+
+    with open_engine(find_project()).connect() as connection:
+        available = available_columns(connection)
+        examples = example_values(connection, list(available.values()))
+    rows = [
+        {"name": c.name, "heading": c.title, "type": c.type.__name__, "unit": c.unit, "example": examples[c.name]}
+        for c in available.values()
+    ]
+    cells = [(row["name"], row["heading"], row["unit"], _shortened(row["example"])) for row in rows]
+    console.get_console().emit(rows, table("", ("name", "heading", "unit", "example"), cells))
+
+
 @app.command()
 def export(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="Output file: .csv or .parquet, or - for standard output.", show_default="catalogue.FORMAT"
+            help=f"Output file, or - for standard output; the suffix is the format: {_SUFFIXES}.",
+            show_default="catalogue.FORMAT",
         ),
     ] = None,
     file_format: Annotated[
-        Literal["csv", "parquet"] | None,
+        Literal["csv", "tsv", "parquet", "xlsx", "jsonl", "md", "tex", "html"] | None,
         typer.Option("--format", help="Format of an output without a suffix.", show_default="csv"),
     ] = None,
     where: Where = "",
+    columns: Columns = None,
+    sort: Sort = None,
 ) -> None:
-    """Export a table of all photographs: source, licence, EXIF, size and measures."""
-    from lightmeter.harvest.catalogue.export import export as write_export
+    """Export a table of photographs: source, licence, EXIF, size, measures and labels, or the columns you choose."""
+    from lightmeter.harvest.catalogue.export.export import FORMATS, TableOptions, split_names
+    from lightmeter.harvest.catalogue.export.export import export as write_export
     from lightmeter.harvest.catalogue.session import open_engine
 
     file = file or Path(f"catalogue.{file_format or 'csv'}")
-    selected: Literal["csv", "parquet"] = format_of(
-        file, {".csv": "csv", ".parquet": "parquet"}, default=file_format or "csv"
-    )
+    selected = format_of(file, {f".{name}": name for name in FORMATS}, default=file_format or "csv")
     if file_format not in (None, selected):
         raise UsageError(f"--format {file_format} contradicts the suffix of {file}; leave one of them out.")
-    rows, columns = write_export(open_engine(find_project()), file, selected, condition_of(where))
+    options = TableOptions(split_names(columns, "--columns"), split_names(sort, "--sort"), condition_of(where))
+    rows, names = write_export(open_engine(find_project()), file, selected, options)
     console.get_console().emit(
-        {"file": file.absolute(), "rows": rows, "columns": columns}, f"Exported {rows} photographs to {file}."
+        {"file": file.absolute(), "rows": rows, "columns": names}, f"Exported {rows} photographs to {file}."
     )
 
 
@@ -154,6 +218,11 @@ def remove(
             f"These data sets and their exports still name them; create new versions: {', '.join(plan.datasets)}."
         )
     console.get_console().emit(document, "\n".join(lines))
+
+
+def _shortened(value: object) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= _MAX_EXAMPLE else f"{text[: _MAX_EXAMPLE - 1]}…"
 
 
 def _parse_sha256(text: str) -> str:

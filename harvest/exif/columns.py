@@ -20,11 +20,15 @@ class ExifColumn:
         name: Name in SQL, queries, exports and manifests.
         type: ``str``, ``float``, ``bool`` or ``int``.
         unit: Unit of the stored value, empty for none.
+        title: Heading in tables for people.
+        aliases: Names that photographers use: in queries for the column, in tables for its values as they write them.
     """
 
     name: str
     type: type
     unit: str
+    title: str
+    aliases: tuple[str, ...]
 
     def format(self, value: Any) -> str:
         """Return a value as photographers write it, such as ``f/2.8`` or ``1/125 s``."""
@@ -33,8 +37,8 @@ class ExifColumn:
         return format_setting(self.name, value) if self.type is float else str(value)
 
 
-def _column(unit: str = "") -> Any:
-    return field(default=None, metadata={"unit": unit})
+def _column(title: str, unit: str = "", aliases: tuple[str, ...] = ()) -> Any:
+    return field(default=None, metadata={"title": title, "unit": unit, "aliases": aliases})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +59,19 @@ class ExifValues:
         orientation: 1 to 8 (Exif 2.32, tag 0x0112).
     """
 
-    make: str | None = _column()
-    model: str | None = _column()
-    lens: str | None = _column()
-    f_number: float | None = _column()
-    exposure_time_s: float | None = _column("s")
-    iso: float | None = _column()
-    focal_length_mm: float | None = _column("mm")
-    focal_length_35mm: float | None = _column("mm")
-    flash_fired: bool | None = _column()
-    taken_at: str | None = _column()
-    film: str | None = _column()
-    software: str | None = _column()
-    orientation: int | None = _column()
+    make: str | None = _column("Make")
+    model: str | None = _column("Model")
+    lens: str | None = _column("Lens")
+    f_number: float | None = _column("Aperture", aliases=("aperture", "f"))
+    exposure_time_s: float | None = _column("Shutter speed", "s", ("shutter", "exposure"))
+    iso: float | None = _column("ISO")
+    focal_length_mm: float | None = _column("Focal length", "mm", ("focal_length", "mm"))
+    focal_length_35mm: float | None = _column("35 mm equivalent", "mm", ("mm35",))
+    flash_fired: bool | None = _column("Flash", aliases=("flash",))
+    taken_at: str | None = _column("Taken", aliases=("date", "year"))
+    film: str | None = _column("Film")
+    software: str | None = _column("Software")
+    orientation: int | None = _column("Orientation")
 
 
 _TYPES = get_type_hints(ExifValues)
@@ -77,6 +81,9 @@ EXIF_COLUMNS = {
     for column in fields(ExifValues)
 }
 """All columns by name, in display order."""
+
+EXIF_ALIASES = {alias: column.name for column in EXIF_COLUMNS.values() for alias in column.aliases}
+"""Columns by the names that photographers use."""
 
 CAPTURE_COLUMNS = tuple(name for name in EXIF_COLUMNS if name not in ("film", "software", "orientation"))
 """Names of the columns that describe the capture; the others describe film and file."""

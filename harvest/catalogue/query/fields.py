@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Text, and_, case, cast, exists, func, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -27,7 +27,7 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     compare_words,
     equals_any,
 )
-from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
+from lightmeter.harvest.exif.columns import EXIF_ALIASES, EXIF_COLUMNS, EXIF_PRECEDENCE
 
 Kind = Literal["number", "text", "word", "time"]
 """How ``FIELD:VALUE`` compares: numbers and times by ranges, texts by what they contain, words as a whole."""
@@ -46,6 +46,7 @@ class Field:
         equals_any: Returns the condition that the value is one of several, as written.
         between: Returns the condition that the value is in a range that includes both ends, as written.
         present: Condition that the photograph has a value.
+        order: Value to sort by, in queries of images with their sightings.
         flag: Condition for the field's name alone, if the field is a flag.
         setting: EXIF column whose values ``FIELD:VALUE`` compares as photographers write them; empty for none.
     """
@@ -55,6 +56,7 @@ class Field:
     equals_any: Callable[[Sequence[str]], Condition]
     between: Callable[[str, str], Condition]
     present: Condition
+    order: ColumnElement[Any]
     flag: Condition | None = None
     setting: str = ""
 
@@ -132,6 +134,7 @@ def _verdict_field(filter_name: str) -> Field:
         lambda texts: or_(*(equals_any(compare_texts, column, texts) for column in (verdict, reason))),
         partial(_between, compare_texts, verdict),
         verdict.is_not(None),
+        verdict,
         verdict == "drop",
     )
 
@@ -144,6 +147,7 @@ def _column_field(column: ColumnElement[Any], compare: Comparison, setting: str 
         partial(equals_any, compare, column),
         partial(_between, compare, column),
         column.is_not(None),
+        column,
         column.is_(True) if compare is compare_flags else None,
         setting,
     )
@@ -161,6 +165,7 @@ def _sighting_field(column: Any, compare: Comparison) -> Field:
         lambda texts: any_sighting(equals_any(compare, column, texts)),
         lambda low, high: any_sighting(_between(compare, column, low, high)),
         any_sighting(column.is_not(None)),
+        cast(column, Text) if compare is compare_lists else column,
     )
 
 
@@ -180,6 +185,7 @@ def _camera_field() -> Field:
         lambda texts: or_(*(equals_any(compare_texts, name, texts) for name in names)),
         partial(_between, compare_texts, model),
         or_(make.is_not(None), model.is_not(None)),
+        names[0],
     )
 
 
@@ -231,15 +237,5 @@ _FIELDS: dict[str, Callable[[], Field]] = {
     **{name: partial(_column_field, getattr(Image, name), compare) for name, compare in _IMAGE_COLUMNS.items()},
     **{name: partial(_sighting_field, *arguments) for name, arguments in _SIGHTING_COLUMNS.items()},
 }
-ALIASES = {
-    "f": "f_number",
-    "aperture": "f_number",
-    "shutter": "exposure_time_s",
-    "mm": "focal_length_mm",
-    "mm35": "focal_length_35mm",
-    "date": "taken_at",
-    "year": "taken_at",
-    "photographer": "owner",
-    "license": "licence",
-}
+ALIASES = EXIF_ALIASES | {"photographer": "owner", "license": "licence"}
 """Fields by the names that photographers use."""

@@ -1,0 +1,1 @@
+"""Tables of the photographs of a catalogue, for programs and for people."""

@@ -1,0 +1,103 @@
+"""Read the rows of exported tables from the catalogue, in batches of bounded size."""
+
+from array import array
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, true
+from sqlalchemy import Text as TextType
+
+from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.effective_labels import read_effective_labels
+from lightmeter.harvest.catalogue.exif_view import resolved_exif
+from lightmeter.harvest.catalogue.export.columns import Column
+from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
+from lightmeter.harvest.catalogue.query.fields import LABEL_PREFIX, find_field
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+
+Rows = list[dict[str, Any]]
+
+BATCH = 2_000
+"""Number of rows that are read at once."""
+
+_IMAGE_COLUMNS = (Image.sha256, Image.width, Image.height, Image.file_size, Image.format)
+_QUERY = select(*SightingRecord.__table__.c, *_IMAGE_COLUMNS).join(Image, Image.id == SightingRecord.image_id)
+
+
+def read_rows(
+    connection: Connection,
+    columns: Sequence[Column],
+    where: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]] = (),
+    limit: int | None = None,
+) -> Iterator[Rows]:
+    """Yield the values that columns need of all downloaded sightings, in batches.
+
+    Args:
+        connection: Catalogue connection.
+        columns: Columns of the table.
+        where: Condition on images.
+        order: Values to sort by (default: order of discovery).
+        limit: Maximum number of rows.
+    """
+    keys = {key for column in columns for key in column.keys}
+    ids = select(SightingRecord.id).join(Image, Image.id == SightingRecord.image_id).where(where)
+    ids = ids.order_by(*order, SightingRecord.id).limit(limit).execution_options(yield_per=BATCH)
+    ordered = array("q", connection.scalars(ids))  # 8 MB for a million rows, which alone are held in memory
+    for start in range(0, len(ordered), BATCH):
+        position = {sighting: number for number, sighting in enumerate(ordered[start : start + BATCH])}
+        rows = [dict(row) for row in connection.execute(_QUERY.where(SightingRecord.id.in_(position))).mappings()]
+        if rows:
+            rows.sort(key=lambda row: position[row["id"]])
+            yield _with_image_data(connection, rows, keys)
+
+
+def count_rows(connection: Connection, where: ColumnElement[bool] | None) -> int:
+    """Return the number of rows without a limit."""
+    query = select(func.count()).select_from(SightingRecord).join(Image, Image.id == SightingRecord.image_id)
+    return connection.scalar(query.where(true() if where is None else where)) or 0
+
+
+def sort_keys(columns: Sequence[tuple[Column, bool]]) -> list[ColumnElement[Any]]:
+    """Return what to sort by; missing values come last, and texts are sorted regardless of case.
+
+    Args:
+        columns: Columns, and whether the greatest values come first.
+
+    Raises:
+        UsageError: Rows cannot be sorted by a column.
+    """
+    keys: list[ColumnElement[Any]] = []
+    for column, descending in columns:
+        field = find_field(column.field) if column.field else None
+        if field is None:
+            raise UsageError(f"A table cannot be sorted by the column '{column.name}'.")
+        value = func.lower(field.order) if isinstance(field.order.type, TextType) else field.order
+        keys += [field.order.is_(None), value.desc() if descending else value]
+    return keys
+
+
+def _with_image_data(connection: Connection, rows: Rows, keys: Collection[str]) -> Rows:
+    """Add EXIF, verdicts, measures and labels of their images to sightings, as far as columns need them."""
+    images = sorted({row["image_id"] for row in rows})
+    exif = resolved_exif(connection, images, [name for name in EXIF_COLUMNS if name in keys])
+    targets = [key.removeprefix(LABEL_PREFIX) for key in keys if key.startswith(LABEL_PREFIX)]
+    labels = {
+        image: {f"{LABEL_PREFIX}{target}": value for target, value in values.items()}
+        for image, values in read_effective_labels(connection, images, targets).items()
+    }
+    inspections = _inspections(connection, images, keys)
+    parts = (exif, inspections, labels)
+    return [row | {k: v for part in parts for k, v in part.get(row["image_id"], {}).items()} for row in rows]
+
+
+def _inspections(connection: Connection, images: Sequence[int], keys: Collection[str]) -> dict[int, dict[str, Any]]:
+    """Return verdicts by filter and measures by FILTER.MEASURE, by image."""
+    filters = {key.partition(".")[0] for key in keys if not key.startswith(LABEL_PREFIX)}
+    query = select(Inspection.image_id, Inspection.filter, Inspection.verdict, Inspection.measures)
+    query = query.where(Inspection.image_id.in_(images), Inspection.filter.in_(filters))
+    values: dict[int, dict[str, Any]] = {}
+    for image_id, name, verdict, measures in connection.execute(query):
+        plain = {f"{name}.{measure}": value for measure, value in measures.items()}
+        values.setdefault(image_id, {}).update({name: verdict} | {k: v for k, v in plain.items() if k in keys})
+    return values
