@@ -4,10 +4,11 @@ A variable names its section and key, separated by two underscores: ``LIGHTMETER
 settings: the plugin that needs one reads it from its own variable.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lightmeter.errors import UsageError
@@ -47,6 +48,15 @@ class StoreSection(Section):
     path: Path = Field(Path("store"), description="folder of the original files, relative to the project")
 
 
+class SiteSection(Section):
+    """Access to a private site."""
+
+    headers: dict[str, str] = Field(
+        default={}, description="headers of each request; env:VARIABLE and file:PATH stand for secrets"
+    )
+    cookies: Path | None = Field(None, description="cookie file in Netscape format, as browsers export it, mode 600")
+
+
 class CrawlSection(Section):
     """Downloads."""
 
@@ -68,6 +78,19 @@ class CrawlSection(Section):
     max_pages: int = Field(10_000, ge=1, description="web pages that a run requests")
     max_page_depth: int = Field(1000, ge=0, description="links between a start page and the pages that are requested")
     private_addresses: bool = Field(default=False, description="allow private and loopback addresses")
+    proxy: SecretStr | None = Field(
+        None, description="URL of a proxy for all requests; with a password, keep it in LIGHTMETER_CRAWL__PROXY"
+    )
+    sites: dict[str, SiteSection] = Field(
+        default={}, description="headers and cookies of private sites, by host; see [Private sites](harvest.md)"
+    )
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy and not re.match(r"https?://[^/\s]+/?$", proxy.get_secret_value()):
+            raise ValueError("write http://HOST:PORT")
+        return proxy
 
 
 class InspectSection(Section):

@@ -29,6 +29,9 @@ from lightmeter.harvest.exif.reader import ExifRecord, read_tags
 from lightmeter.harvest.licences import is_allowed
 from lightmeter.harvest.sources.base import Sighting, Unreadable
 
+METADATA_ONLY = "metadata only"
+"""Reason of photographs that are recorded, but not downloaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class SavedItems:
@@ -218,7 +221,7 @@ def _excluded(item: Sighting, exif: ExifRecord | None, options: RunOptions) -> t
     missing = _missing(exif, options.require) if exif and item.exif_origin == "api" else ()
     if missing:
         return State.SKIPPED, f"required EXIF missing: {', '.join(missing)}"
-    return (State.SKIPPED, "metadata only") if options.metadata_only else None
+    return (State.SKIPPED, METADATA_ONLY) if options.metadata_only else None
 
 
 def _not_downloadable(record: CleanRecord, context: SourceContext) -> tuple[State, str] | None:

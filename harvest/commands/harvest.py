@@ -1,5 +1,6 @@
 """``lightmeter harvest``: discover and download photographs."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,12 +10,13 @@ from lightmeter import console, plugins
 from lightmeter.commands import CommandGroup, command_group
 from lightmeter.console import table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
-from lightmeter.harvest.commands import inspect
+from lightmeter.harvest.commands import inspect, watch
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
-    from lightmeter.harvest.crawl.runs import RunResult
+    from lightmeter.harvest.crawl.runs import RunResult, Simulation
 
+_MAX_LISTED = 50
 _FINAL_STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many new photographs.", rich_help_panel="Run")]
@@ -45,6 +47,14 @@ Refresh = Annotated[
     bool,
     typer.Option(
         "--refresh", help="Download known photographs again and keep what has changed.", rich_help_panel="Run"
+    ),
+]
+
+
+Simulate = Annotated[
+    bool,
+    typer.Option(
+        "--simulate", help="List what would be downloaded; download and record nothing.", rich_help_panel="Run"
     ),
 ]
 
@@ -120,6 +130,7 @@ def retry(
 
 
 app.add_typer(inspect.app)
+app.add_typer(watch.app)
 
 
 def _status_tables(document: dict[str, Any]) -> list[Any]:
@@ -157,17 +168,21 @@ def _source_command(name: str, source: Any) -> Any:
         require: Require = "",
         licence: Licences = None,
         refresh: Refresh = False,
+        simulate: Simulate = False,
     ) -> None:
         from lightmeter.harvest.workers.worker import prepare_processes
 
-        if not metadata_only:
+        if not (metadata_only or simulate):
             prepare_processes()
         from lightmeter.harvest.catalogue.items import RunOptions
-        from lightmeter.harvest.crawl.runs import start_run
+        from lightmeter.harvest.crawl.runs import simulate_run, start_run
         from lightmeter.harvest.licences import normalise_licence
 
         licences = tuple(normalise_licence(name) or "" for name in licence or ())
         options = RunOptions(limit, metadata_only, _required_columns(require), licences, refresh)
+        if simulate:
+            _report_simulation(simulate_run(find_project(), name, query, options))
+            return
         _report(start_run(find_project(), name, query, options))
 
     group = CommandGroup(add_completion=False)
@@ -223,6 +238,36 @@ def _report(result: "RunResult") -> None:
     if lost and not kept:
         raise LightmeterError("No photograph could be harvested; 'lightmeter harvest status' lists the reasons.")
     console.get_console().next_step("labels", "apply", "TARGET")
+
+
+def _report_simulation(simulation: "Simulation") -> None:
+    """Print what a run would download, and raise the error for its exit code."""
+    result, photographs = simulation.result, simulation.photographs
+    selected = [row for row in photographs if row["state"] is None and not row["existing"]]
+    document = {
+        "state": result.state,
+        "reason": result.reason,
+        "found": len(photographs),
+        "existing": sum(row["existing"] for row in photographs),
+        "selected": len(selected),
+        "photographs": photographs,
+        "unreadable": simulation.unreadable,
+    }
+    names = ("source_id", "owner", "licence", "media_url")
+    rows = [[row[name] for name in names] for row in selected[:_MAX_LISTED]]
+    excluded = Counter(
+        f"{row['state']} ({row['reason']})" for row in photographs if row["state"] and not row["existing"]
+    )
+    counts = [f"{document['existing']} already in the catalogue"] * bool(document["existing"])
+    counts += [f"{number} {reason}" for reason, number in excluded.most_common()]
+    counts += [f"{len(simulation.unreadable)} unreadable"] * bool(simulation.unreadable)
+    more = f" The first {_MAX_LISTED} are listed; --json lists all." if len(selected) > _MAX_LISTED else ""
+    summary = f"{len(selected)} photographs would be downloaded{''.join(f'; {count}' for count in counts)}.{more}"
+    console.get_console().emit(document, [*([table("", names, rows)] if rows else []), summary])
+    if result.state == "stopped":
+        raise Interrupted("Stopped.")
+    if result.state == "failed":
+        raise LightmeterError(f"The source failed: {result.reason}.")
 
 
 def _readiness(row: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
-from lightmeter.harvest.sources.base import Checkpoint, Sighting, Source, SpiderSource, Unreadable
+from lightmeter.harvest.sources.base import Checkpoint, DatedQuery, Sighting, Source, SpiderSource, Unreadable
 from lightmeter.harvest.sources.registry import provider_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ class Discovery:
             raise self._source_failed(error) from error
 
     async def save(self, items: list[Sighting | Unreadable], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
-        """Save discovered items up to the limit and return those to download."""
+        """Save discovered items of the query's period, up to the limit, and return those to download."""
+        if isinstance(self.query, DatedQuery):
+            items = [item for item in items if not isinstance(item, Sighting) or self.query.includes(item.published_at)]
         requests: list[RequestItem] = []
         async with self._saving:  # of several pages at once none may exceed the limit
             while (items or cursor is not None) and not self.limit_reached:

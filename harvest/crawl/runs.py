@@ -1,10 +1,11 @@
 """Harvest runs: start, resume and retry; the catalogue stores how each ended."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,15 +14,17 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.changes.removal import remove_unnamed
-from lightmeter.harvest.catalogue.ingest import request_items
+from lightmeter.harvest.catalogue.ingest import METADATA_ONLY, request_items
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
 from lightmeter.harvest.catalogue.leases import Lease, acquire, active_runs, running_message
-from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import CatalogueError, open_engine, pages, read, write
+from lightmeter.harvest.catalogue.migrate import upgrade
+from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UnreadableRecord
+from lightmeter.harvest.catalogue.session import CatalogueError, engine_for, open_engine, pages, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
 from lightmeter.harvest.crawl.settings import rate_limiter
+from lightmeter.harvest.crawl.site_access import use_proxy
 from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import load_source
@@ -29,6 +32,9 @@ from lightmeter.project import Project
 from lightmeter.settings import first_error
 
 _BATCH = 500
+_LISTED = (
+    "source", "source_id", "media_url", "page_url", "file", "owner", "licence", "title", "published_at", "state", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,60 @@ def start_run(project: Project, source_name: str, query: dict[str, Any], options
     Raises:
         UsageError: The source is not installed, or the query is invalid.
     """
-    engine = open_engine(project)
+    return _start(project, open_engine(project), source_name, query, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a run would do.
+
+    Attributes:
+        result: How the discovery ended.
+        photographs: The listed photographs: source, id, addresses, owner, licence, date, and ``state`` and ``reason``
+            of those that would not be downloaded; ``existing`` tells whether the catalogue has them.
+        unreadable: What cannot be read at the source.
+    """
+
+    result: RunResult
+    photographs: list[dict[str, Any]]
+    unreadable: list[dict[str, Any]]
+
+
+def simulate_run(project: Project, source_name: str, query: dict[str, Any], options: RunOptions) -> Simulation:
+    """List what a run would download, without downloading it or changing the catalogue.
+
+    The run records metadata in a temporary catalogue, so that all options and rules of a real one hold.
+
+    Raises:
+        UsageError: The source is not installed, or the query is invalid.
+    """
+    catalogue = open_engine(project)
+    with TemporaryDirectory(prefix="lightmeter-") as folder:
+        engine = engine_for(f"sqlite:///{folder}/catalogue.sqlite")
+        upgrade(engine)
+        result = _start(project, engine, source_name, query, replace(options, metadata_only=True))
+        query = select(*(getattr(SightingRecord, name) for name in _LISTED)).order_by(SightingRecord.id)
+        with engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            unreadable = connection.execute(select(UnreadableRecord.location, UnreadableRecord.reason)).all()
+        engine.dispose()
+    for start in range(0, len(rows), _BATCH):
+        _mark_existing(catalogue, rows[start : start + _BATCH])
+    return Simulation(result, rows, [row._asdict() for row in unreadable])
+
+
+def _mark_existing(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
+    """Tell which photographs the catalogue has, and which would be downloaded: those without a state."""
+    table = SightingRecord
+    ids = select(table.source, table.source_id).where(table.source_id.in_([row["source_id"] for row in rows]))
+    existing = {tuple(row) for row in read(engine, lambda connection: connection.execute(ids).all())}
+    for row in rows:
+        row["existing"] = (row["source"], row["source_id"]) in existing
+        if row["state"] == SightingState.SKIPPED and row["reason"] == METADATA_ONLY:
+            row["state"] = row["reason"] = None
+
+
+def _start(project: Project, engine: Engine, source_name: str, query: dict[str, Any], options: RunOptions) -> RunResult:
     source = _load_source(project, source_name)
     valid_query = _validate_query(source, query)
     source.site(valid_query)  # raises for an invalid query before the run is recorded
@@ -199,6 +258,7 @@ def _crawl_plan(project: Project, engine: Engine, run: int, lease: Lease) -> Cra
 
 
 def _load_source(project: Project, name: str) -> Source:
+    use_proxy(project.settings.crawl)
     source = load_source(plugins.get("sources", name))(project.settings)
     if source.rate_limit is not None:
         source.rate_limiter = rate_limiter(project, source.rate_limit)

@@ -16,6 +16,7 @@ from lightmeter.harvest.crawl.middlewares import (
     SiteRulesMiddleware,
 )
 from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
+from lightmeter.harvest.crawl.site_access import SiteAccessMiddleware, site_access
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
@@ -84,6 +85,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "DOWNLOADER_MIDDLEWARES": {
             **dict.fromkeys(_UNUSED_MIDDLEWARES),
             PrivateAddressMiddleware: 50,
+            SiteAccessMiddleware: 60,
             SiteRulesMiddleware: 100,
             RetryAfterMiddleware: 555,  # after Scrapy's RetryMiddleware (550), which its notes are for
             OptOutMiddleware: 556,
@@ -100,6 +102,7 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
         "LIGHTMETER_MAX_ROBOTS_BYTES": crawl.max_robots_bytes,
         "LIGHTMETER_MAX_HEADER_BYTES": crawl.max_header_bytes,
         "LIGHTMETER_READERS": readers,
+        "LIGHTMETER_SITES": site_access(project),
         "LIGHTMETER_INGEST_TASK": IngestTask(store, InspectionPlan.for_download(project.settings)),
     }
 

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lightmeter import __version__
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.dates import parse_period, parse_time
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -166,6 +167,36 @@ class SourceQuery(BaseModel):
     """What to harvest from a source. Each field becomes an option of ``lightmeter harvest run SOURCE``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatedQuery(SourceQuery):
+    """A query of a source that knows when photographs were published; others are left out of what a run lists."""
+
+    since: str | None = Field(
+        None, description="Only photographs published in or after this year, month or day, such as 2019-05."
+    )
+    until: str | None = Field(None, description="Only photographs published in or before this year, month or day.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        start, end = self.period
+        if start and end and start >= end:
+            raise ValueError(f"--since {self.since} is later than --until {self.until}")
+        return self
+
+    @property
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """The first moment of the period, and the first one after it; None where it is open."""
+        start = parse_period(self.since)[0] if self.since else None
+        return start, parse_period(self.until)[1] if self.until else None
+
+    def includes(self, published_at: object) -> bool:
+        """Return whether a photograph is in the period; one without a date is in none."""
+        start, end = self.period
+        if start is None and end is None:
+            return True
+        time = parse_time(published_at)
+        return time is not None and (start is None or time >= start) and (end is None or time < end)
 
 
 def Argument(description: str) -> Any:  # noqa: N802 - reads like the field it declares

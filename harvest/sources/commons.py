@@ -10,20 +10,21 @@ from pydantic import model_validator
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.addresses import check_web_address, host_of
+from lightmeter.harvest.dates import parse_time
 from lightmeter.harvest.sources.base import (
     Checkpoint,
     Cursor,
+    DatedQuery,
     Item,
     Medium,
     Option,
     Sighting,
     Source,
-    SourceQuery,
     convert_record,
     user_agent,
 )
 from lightmeter.harvest.sources.json_text import parse_json
-from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text, parse_time
+from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text
 from lightmeter.harvest.sources.rate_limit import RetryLater, retry_after, retry_when_busy
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Commons(Source):
     name = "commons"
     summary = "photographs on Wikimedia Commons: a category or a search"
 
-    class Query(SourceQuery):
+    class Query(DatedQuery):
         """Harvest photographs from Wikimedia Commons."""
 
         category: str | None = Option(None, "Category, without 'Category:'.")

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.dates import parse_time
 from lightmeter.harvest.sources.base import (
     Argument,
     Cursor,
@@ -27,7 +28,6 @@ from lightmeter.harvest.sources.photo_metadata import (
     as_text,
     credit_line,
     items_with_checkpoints,
-    parse_time,
     web_url,
 )
 

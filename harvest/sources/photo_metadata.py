@@ -1,15 +1,14 @@
-"""Metadata helpers that several sources share: credit lines, times, checkpoints, and Flickr's codes."""
+"""Metadata helpers that several sources share: credit lines, checkpoints, and Flickr's codes."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from lightmeter.harvest import licences
 from lightmeter.harvest.addresses import scheme_of
 from lightmeter.harvest.sources.base import Checkpoint, Cursor, Item, Record, Sighting, Unreadable, convert_record
 
-_MAX_DIGITS, _MAX_TIME_LENGTH = 18, 64
+_MAX_DIGITS = 18
 
 FLICKR_LICENCES = {
     "0": licences.ALL_RIGHTS_RESERVED,
@@ -98,23 +97,6 @@ def credit_line(title: str | None, owner: str | None, site: str | None) -> str |
     if not owner:
         return None
     return f"{title or 'Photograph'} by {owner}" + (f" on {site}" if site else "")
-
-
-def parse_time(value: Any) -> datetime | None:
-    """Return an ISO 8601 date or time; UTC if it has no zone, None if it is not one."""
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value)[:_MAX_TIME_LENGTH])
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def parse_timestamp(seconds: Any) -> datetime | None:
-    """Return the time of a Unix timestamp; None if it is not one."""
-    try:
-        return datetime.fromtimestamp(float(seconds), UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None
 
 
 def flickr_content(value: Any) -> Any:

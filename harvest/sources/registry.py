@@ -16,7 +16,7 @@ from lightmeter.harvest.sources.base import Source, SourceQuery
 from lightmeter.plugins import Plugin
 
 RESERVED_NAMES = frozenset(
-    {"limit", "metadata_only", "require", "licence", "project", "json", "quiet", "debug", "help"}
+    {"limit", "metadata_only", "require", "licence", "refresh", "simulate", "project", "json", "quiet", "debug", "help"}
 )
 """Names of query fields that would hide an option of every run, or of every command."""
 

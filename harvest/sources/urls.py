@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.dates import parse_time
 from lightmeter.harvest.sources.base import (
     Argument,
     Cursor,
+    DatedQuery,
     InputFile,
     Item,
     Medium,
     Option,
     Sighting,
     Source,
-    SourceQuery,
     Unreadable,
 )
-from lightmeter.harvest.sources.photo_metadata import as_list, as_text, items_with_checkpoints, parse_time
+from lightmeter.harvest.sources.photo_metadata import as_list, as_text, items_with_checkpoints
 from lightmeter.harvest.sources.text_files import Row, canonical_column, read_lines, read_table
 
 _URL_COLUMNS = ("media_url", "url", "image_url", "link")
@@ -35,7 +36,7 @@ class Urls(Source):
     name = "urls"
     summary = "photographs at the addresses in a text, CSV or Parquet file"
 
-    class Query(SourceQuery):
+    class Query(DatedQuery):
         """Harvest the URLs in a file."""
 
         file: InputFile = Argument("Text file with one URL per line, .csv, .tsv or .parquet.")

@@ -4,11 +4,12 @@ import json
 import math
 import operator
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
 
+from lightmeter.harvest.dates import parse_period
 from lightmeter.harvest.licences import normalise_licence
 
 Condition = ColumnElement[bool]
@@ -140,18 +141,10 @@ def _compare_period(column: ColumnElement[Any], sign: str, start: object, end: o
 
 
 def _period(text: str) -> tuple[datetime, datetime | None]:
-    """Return the start of a year, month or day as written, and the start of the next; None after the year 9999."""
-    for pattern, days in (("%Y", 366), ("%Y-%m", 31), ("%Y-%m-%d", 1)):
-        try:
-            start = datetime.strptime(text, pattern).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        try:
-            end = start + timedelta(days=days)
-        except OverflowError:
-            return start, None
-        return start, end if days == 1 else end.replace(month=1 if pattern == "%Y" else end.month, day=1)
-    raise InvalidValue(f"'{text}' is not a date; write 2019, 2019-05 or 2019-05-31")
+    try:
+        return parse_period(text)
+    except ValueError as error:
+        raise InvalidValue(str(error)) from error
 
 
 def _operator(sign: str, kind: str) -> Callable[[Any, Any], Any]:

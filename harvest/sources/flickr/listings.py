@@ -78,12 +78,14 @@ def search_pages(client: Client, listing: Listing, cursor: Cursor | None, now: f
         cursor: Span and page from which to resume.
         now: Start of the search in seconds since the epoch (default: the current time).
     """
+    first = max(FIRST_UPLOAD, listing.params.get("min_upload_date") or 0)
+    last = listing.params.get("max_upload_date") or int(time.time() if now is None else now)
     if cursor:
         low, high = cursor["span"]
         yield from _span_pages(client, listing, low, high, cursor["page"])
-        spans = [(FIRST_UPLOAD, low - 1)]
+        spans = [(first, low - 1)]
     else:
-        spans = [(FIRST_UPLOAD, int(time.time() if now is None else now))]
+        spans = [(first, last)]
     while spans:
         low, high = spans.pop()
         if low > high:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.dates import parse_timestamp
 from lightmeter.harvest.sources.base import Medium, Sighting
 from lightmeter.harvest.sources.flickr.client import EXIF_HIDDEN, NOT_FOUND, Client, Refused
 from lightmeter.harvest.sources.photo_metadata import (
@@ -14,7 +15,6 @@ from lightmeter.harvest.sources.photo_metadata import (
     credit_line,
     flickr_content,
     flickr_exif,
-    parse_timestamp,
 )
 
 Photo = dict[str, Any]

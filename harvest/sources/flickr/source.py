@@ -11,12 +11,12 @@ from lightmeter.harvest.sources.base import (
     AbsolutePath,
     Checkpoint,
     Cursor,
+    DatedQuery,
     Item,
     Medium,
     Option,
     Sighting,
     Source,
-    SourceQuery,
     convert_record,
 )
 from lightmeter.harvest.sources.flickr.client import KEYS, Client, Refused, connect
@@ -43,7 +43,7 @@ class Flickr(Source):
     keys: ClassVar[tuple[str, ...]] = KEYS
     rate_limit: ClassVar[RateLimit | None] = FLICKR
 
-    class Query(SourceQuery):
+    class Query(DatedQuery):
         """Harvest photographs from Flickr."""
 
         search: str | None = Option(None, "Search term; stored as the photographs' concept.")
@@ -138,7 +138,10 @@ def _listing(client: Client, query: Any) -> Listing:
     if query.album:
         params = {"photoset_id": query.album, "user_id": user}
         return Listing("photosets.getPhotos", params, key="photoset", per_page=query.per_page)
+    start, end = query.period
     params = {
+        "min_upload_date": start and int(start.timestamp()),
+        "max_upload_date": end and int(end.timestamp()) - 1,
         "text": query.search,
         "user_id": user,
         "tags": query.filter_tag,

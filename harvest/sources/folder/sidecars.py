@@ -4,17 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lightmeter.harvest.dates import parse_time
 from lightmeter.harvest.exif.xmp import xmp_tags
 from lightmeter.harvest.sources.json_text import parse_json
 from lightmeter.harvest.sources.local_files import read_small_file
-from lightmeter.harvest.sources.photo_metadata import (
-    FLICKR_LICENCES,
-    as_dict,
-    as_text,
-    credit_line,
-    flickr_exif,
-    parse_time,
-)
+from lightmeter.harvest.sources.photo_metadata import FLICKR_LICENCES, as_dict, as_text, credit_line, flickr_exif
 
 _SUFFIXES = (".json", ".xmp")
 

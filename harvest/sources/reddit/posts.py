@@ -6,8 +6,9 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
+from lightmeter.harvest.dates import parse_timestamp
 from lightmeter.harvest.sources.base import Medium, Sighting
-from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text, parse_timestamp
+from lightmeter.harvest.sources.photo_metadata import as_dict, as_list, as_text
 
 Post = Mapping[str, Any]
 

@@ -10,12 +10,12 @@ from lightmeter.harvest.sources.base import (
     Argument,
     Checkpoint,
     Cursor,
+    DatedQuery,
     InputFile,
     Item,
     Medium,
     Option,
     Source,
-    SourceQuery,
     Unreadable,
     convert_record,
     user_agent,
@@ -35,7 +35,7 @@ class Reddit(Source):
     summary = "photographs posted to a subreddit, through Reddit's API or from a dump"
     keys: ClassVar[tuple[str, ...]] = ("REDDIT_CLIENT_ID", "REDDIT_CLIENT_SECRET")
 
-    class Query(SourceQuery):
+    class Query(DatedQuery):
         """Harvest photographs from Reddit."""
 
         subreddit: str = Argument("Subreddit, or several joined by +.")
