@@ -1,19 +1,23 @@
 """Annotations as CSV: one row each, with the complete history of every photograph."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
+from lightmeter.labels.annotations.rows import ParsedFile
+from lightmeter.plugins import unknown_name_message
 from lightmeter.text.spreadsheets import quote_row, unquote_cell
 
 COLUMNS = ("sha256", "file", *ANNOTATION_COLUMNS, "removed")
 """Columns of a CSV file."""
 
-_REQUIRED = ("sha256", "target", "value")
+PHOTO_COLUMNS = ("sha256", "source_id", "file", "filename", "photo", "image")
+"""Columns that can name the photograph of a row; the first that has a value does."""
+
 _DELIMITERS = ",;\t"
 
 
@@ -40,38 +44,80 @@ def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
     return count
 
 
-def read_csv(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows of a CSV file with their line numbers; cells are unquoted (see `lightmeter.text.spreadsheets`).
 
-    Columns are separated by commas, semicolons or tabs, as spreadsheets write them in different languages.
+    A table has the columns ``target`` and ``value``, or a column per target; then it gives a row per target. The name
+    of the photograph is in ``sha256`` of the rows. Columns are separated by commas, semicolons or tabs, as spreadsheets
+    write them in different languages.
+
+    Args:
+        file: The file.
+        targets: Names of targets.
+        parsed: Values of columns that are no target are counted here.
 
     Raises:
-        UsageError: The file is not a CSV file in UTF-8, or has no column ``sha256``, ``target`` or ``value``.
+        UsageError: The file is not a CSV file in UTF-8, or has no column of photographs or none of labels.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             header, n_lines = lines.readline(), 1
             if header.lower().startswith("sep="):  # a note for Excel
                 header, n_lines = lines.readline(), 2
-            columns, delimiter = _columns(header)
-            missing = [name for name in _REQUIRED if name not in columns]
-            if missing:
-                raise UsageError(f"{file} has no column {', '.join(missing)}.")
+            columns, delimiter = _columns(header, targets)
+            wide = _check_columns(file, columns, targets)
             reader = csv.DictReader(lines, columns, delimiter=delimiter)
             for row in reader:
-                yield (
-                    reader.line_num + n_lines,
-                    {key: unquote_cell(value) for key, value in row.items() if key in COLUMNS and value is not None},
-                )
+                cells = {key: unquote_cell(value) for key, value in row.items() if key and isinstance(value, str)}
+                for values in _labels_of_row(cells, wide, targets, parsed):
+                    yield reader.line_num + n_lines, values
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}).") from error
 
 
-def _columns(header: str) -> tuple[list[str], str]:
+def _check_columns(file: Path, columns: Collection[str], targets: Collection[str]) -> bool:
+    """Return whether a table has a column per target.
+
+    Raises:
+        UsageError: It has no column of photographs or none of labels.
+    """
+    if not {*columns} & {*PHOTO_COLUMNS}:
+        raise UsageError(f"{file} has no column that names photographs; call one file, source_id or sha256.")
+    missing = [name for name in ("target", "value") if name not in columns]
+    if missing and not {*columns} & {*targets}:
+        others = [name for name in columns if name not in (*COLUMNS, *PHOTO_COLUMNS)]
+        hint = f" {unknown_name_message('target', others[0], sorted(targets))}" if others else ""
+        raise UsageError(
+            f"{file} has no column {' and no column '.join(missing)}, and no column with the name of a target.{hint}"
+        )
+    return bool(missing)
+
+
+def _labels_of_row(
+    cells: Mapping[str, str], wide: bool, targets: Collection[str], parsed: ParsedFile
+) -> Iterator[dict[str, Any]]:
+    photo = next(((name, cells[name]) for name in PHOTO_COLUMNS if cells.get(name, "").strip()), ("sha256", ""))
+    known = {name: value for name, value in cells.items() if name in COLUMNS}
+    if photo[0] != "sha256":
+        parsed.names.add(photo[1].strip())
+    if not wide:
+        yield {**known, "sha256": photo[1]}
+        return
+    for name, value in cells.items():
+        if name in targets:
+            yield {**known, "sha256": photo[1], "target": name, "value": value}
+        elif name not in (*COLUMNS, *PHOTO_COLUMNS) and value.strip():
+            parsed.ignored[name] += 1
+
+
+def _columns(header: str, targets: Collection[str]) -> tuple[list[str], str]:
     """Return the names of the columns and their delimiter, the one that gives the most columns that are known."""
     best: tuple[list[str], str] = ([], ",")
+    known = {*COLUMNS, *PHOTO_COLUMNS, *targets}
+    spellings = {name.replace("_", "-"): name for name in known}
     for delimiter in _DELIMITERS:
         names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
-        if len({*names} & {*COLUMNS}) > len({*best[0]} & {*COLUMNS}):
+        names = [spellings.get(name.replace(" ", "-").replace("_", "-"), name) for name in names]
+        if len({*names} & known) > len({*best[0]} & known):
             best = names, delimiter
     return best

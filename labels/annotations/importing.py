@@ -1,8 +1,9 @@
 """Import annotations into the catalogue, so that importing a file again changes nothing."""
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from sqlalchemy import Connection, Engine, select
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.harvest.catalogue.rows import copy_rows
-from lightmeter.harvest.catalogue.session import write
+from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.labels.annotations.csv_io import read_csv
 from lightmeter.labels.annotations.label_studio import read_label_studio
 from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
+from lightmeter.labels.annotations.photo_names import NameMatch, find_photographs
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.labels.targets.base import Target
 
 _BATCH = 500
+_SHOWN_FILES = 3
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Key = tuple[int, str, str, str]
 """Image id, target, origin and author: each annotation replaces the previous one with the same key."""
@@ -35,9 +39,12 @@ class ImportResult:
         existing: Number of annotations that the catalogue already had: with the same time, or without a time and equal
             to the newest of their author.
         unknown_photographs: Number of rows about photographs that are not in the catalogue.
+        unknown: Names of these photographs.
+        matched: Number of photographs by how the file names them: ``sha256``, ``source id``, ``file`` or ``similar
+            file`` (another case, or without a suffix).
         empty: Number of rows without a class, which were ignored.
         skipped: Number of annotations that an annotator skipped in Label Studio.
-        ignored: Number of values by control of Label Studio, of controls that are no target.
+        ignored: Number of values by column or control of Label Studio, of those that are no target.
         refused: Number and reason of each invalid row.
         changes: Effective labels that differ afterwards: ``sha256``, ``target``, ``before`` and ``after``.
     """
@@ -45,6 +52,8 @@ class ImportResult:
     added: int = 0
     existing: int = 0
     unknown_photographs: int = 0
+    unknown: list[str] = field(default_factory=list)
+    matched: Counter[str] = field(default_factory=Counter)
     empty: int = 0
     skipped: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
@@ -78,26 +87,61 @@ def import_labels(
     """
     parsed = ParsedFile()
     match file.suffix.lower():
-        case ".csv":
-            rows: Iterable[tuple[int, dict[str, Any]]] = read_csv(file)
+        case ".csv" | ".tsv":
+            rows: Iterable[tuple[int, dict[str, Any]]] = read_csv(file, targets, parsed)
         case ".json":
             rows = read_label_studio(file, targets, parsed)
         case _:
-            raise UsageError(f"{file} is neither .csv nor .json (Label Studio).")
-    for number, values in rows:
+            raise UsageError(f"{file} is neither .csv or .tsv nor .json (Label Studio).")
+    rows = list(rows)
+    result = ImportResult(empty=parsed.empty, skipped=parsed.skipped, ignored=parsed.ignored)
+    names = {str(values["sha256"]).strip() for _, values in rows}
+    matches = read(engine, lambda connection: find_photographs(connection, names))
+    for number, values in _with_hashes(rows, matches, parsed, result):
         parsed.add(number, values, targets, author, remove_empty=remove_empty)
     labels = _without_contradictions(parsed)
 
     def work(connection: Connection) -> ImportResult:
-        result = ImportResult(empty=parsed.empty, skipped=parsed.skipped, ignored=parsed.ignored)
-        result.refused = [{"row": number, "reason": reason} for number, reason in sorted(parsed.refused)]
+        outcome = replace(result, empty=parsed.empty, changes=[])
+        outcome.refused = [{"row": number, "reason": reason} for number, reason in sorted(parsed.refused)]
         for start in range(0, len(labels), _BATCH):
-            _insert(connection, labels[start : start + _BATCH], result)
+            _insert(connection, labels[start : start + _BATCH], outcome)
         if dry_run:
             connection.rollback()
-        return result
+        return outcome
 
     return write(engine, work)
+
+
+def _with_hashes(
+    rows: Iterable[tuple[int, dict[str, Any]]],
+    matches: Mapping[str, NameMatch],
+    parsed: ParsedFile,
+    result: ImportResult,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows with the SHA-256 of the photograph that each names; ambiguous names are refused."""
+    counted = set()
+    for number, values in rows:
+        name = str(values["sha256"]).strip()
+        match = matches.get(name)
+        if name not in counted:
+            counted.add(name)
+            if match is not None and len(match.photographs) == 1:
+                result.matched[match.by] += 1
+            elif match is None and (name in parsed.names or _HASH.fullmatch(name.lower())):
+                result.unknown.append(name)
+        if match is None:
+            if name in parsed.names:
+                result.unknown_photographs += 1
+            else:
+                yield number, values
+        elif len(match.photographs) > 1:
+            files = ", ".join(sorted(match.photographs.values())[:_SHOWN_FILES])
+            parsed.refused.append(
+                (number, f"'{name}' is the name of {len(match.photographs)} photographs ({files}); add their folder.")
+            )
+        else:
+            yield number, {**values, "sha256": next(iter(match.photographs))}
 
 
 def _without_contradictions(parsed: ParsedFile) -> list[NumberedLabel]:

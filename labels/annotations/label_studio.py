@@ -5,9 +5,10 @@ Exports are in the format JSON. Imports may also be in JSON-MIN, where each task
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
@@ -17,12 +18,16 @@ from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
+from lightmeter.labels.targets.manual import ManualRating
 from lightmeter.text.documents import read_json
 
 _MIN_FIELDS = frozenset(
     {"id", "image", "sha256", "file", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
 )
 """Fields of a task in JSON-MIN that are not controls."""
+
+_CONTROLS = ("choices", "textarea", "rating")
+"""Types of the controls that can be targets."""
 
 Row = dict[str, Any]
 
@@ -51,6 +56,26 @@ def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: P
     return count
 
 
+def label_config(targets: Iterable[Target[Any]]) -> str:
+    """Return the labelling interface of a Label Studio project, with one control per target."""
+    view = Element("View")
+    SubElement(view, "Image", name="image", value="$image")
+    for target in targets:
+        SubElement(view, "Header", value=target.definition.summary)
+        control = {"name": target.name, "toName": "image"}
+        if isinstance(target, ManualRating):
+            SubElement(view, "Rating", control, maxRating=str(len(target.classes)))
+        elif target.classes:
+            choice = "multiple" if target.multilabel else "single"
+            choices = SubElement(view, "Choices", control, choice=choice, showInline="true")
+            for name in target.classes:
+                SubElement(choices, "Choice", value=name)
+        else:
+            SubElement(view, "TextArea", control, rows="1", maxSubmissions="1")
+    indent(view)
+    return f"{tostring(view, encoding='unicode')}\n"
+
+
 def _task(photo: PhotoAnnotations, store: Path) -> dict[str, Any]:
     url = photo.media_url or ""
     local = f"/data/local-files/?d={quote(path_of(store, photo.sha256).as_posix().lstrip('/'))}"
@@ -73,8 +98,20 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"created_at": created_at, "result": [result]}
 
 
-class _Choices(BaseModel):
-    choices: tuple[str, ...]
+class _Value(BaseModel):
+    """Value of a control: classes, lines of text, or a number of stars."""
+
+    choices: tuple[str, ...] | None = None
+    text: tuple[str, ...] | str | None = None
+    rating: int | None = None
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the value as class names."""
+        if self.choices is not None:
+            return self.choices
+        if self.rating is not None:
+            return (str(self.rating),)
+        return (self.text,) if isinstance(self.text, str) else (" ".join(self.text or ()),)
 
 
 class _Result(BaseModel):
@@ -96,8 +133,23 @@ class _Annotation(BaseModel):
     result: tuple[_Result, ...] = ()
 
 
+class _UnnamedPhotograph(Exception):
+    """A task does not say which photograph it is about."""
+
+
 class _Data(BaseModel):
-    sha256: str
+    """Photograph of a task: ours have its hash, others a file name or the address of the image."""
+
+    sha256: str | None = None
+    file: str | None = None
+    image: str | None = None
+
+    def name(self) -> tuple[str, bool]:
+        """Return the name of the photograph, and whether it is a hash."""
+        name = self.sha256 or self.file or PurePosixPath(unquote(urlsplit(self.image or "").path)).name
+        if not name:
+            raise _UnnamedPhotograph("it names no photograph (data.sha256, data.file or data.image)")
+        return name, bool(self.sha256)
 
 
 class _Task(BaseModel):
@@ -136,6 +188,8 @@ def read_label_studio(file: Path, targets: Mapping[str, Target[Any]], parsed: Pa
                     yield number, row
                 else:
                     parsed.ignored[row["target"]] += 1
+        except _UnnamedPhotograph as error:
+            parsed.refused.append((number, f"data: {error}."))
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             parsed.refused.append((number, f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}."))
@@ -149,6 +203,9 @@ def _rows(task: object, parsed: ParsedFile) -> Iterator[Row]:
         yield from _min_rows(task)
         return
     valid = _Task.model_validate(task)
+    name, is_hash = valid.data.name()
+    if not is_hash:
+        parsed.names.add(name)
     annotations: Sequence[_Annotation] = valid.annotations
     if not any(result.meta for annotation in annotations for result in annotation.result):  # not of our own export
         annotations = sorted(annotations, key=lambda annotation: annotation.updated_at or annotation.created_at or "")
@@ -157,7 +214,7 @@ def _rows(task: object, parsed: ParsedFile) -> Iterator[Row]:
             parsed.skipped += 1
             continue
         for result in annotation.result:
-            yield _row(valid.data.sha256, annotation, result)
+            yield _row(name, annotation, result)
 
 
 def _min_rows(task: Mapping[str, Any]) -> Iterator[Row]:
@@ -172,9 +229,9 @@ def _min_rows(task: Mapping[str, Any]) -> Iterator[Row]:
 
 def _row(sha256: str, annotation: _Annotation, result: _Result) -> Row:
     """Return a choice as a row: as exported if it is unchanged, otherwise by its annotator in Label Studio."""
-    if result.type != "choices":
-        return {"target": result.from_name or result.type}
-    choices = _Choices.model_validate(result.value).choices
+    if result.type not in _CONTROLS:
+        return {"target": f"{result.from_name} ({result.type})" if result.from_name else result.type}
+    choices = _Value.model_validate(result.value).classes()
     row = {"sha256": sha256, "target": result.from_name, "value": SEPARATOR.join(choices) or None}
     exported = result.meta or {}
     value = exported.get("value")

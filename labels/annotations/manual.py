@@ -1,6 +1,8 @@
 """Manual annotations: set labels, and show the label history of a photograph."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -10,7 +12,13 @@ from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
 from lightmeter.harvest.catalogue.session import write
-from lightmeter.labels.annotations.model import Annotation, insert_annotations, resolve_conflicts
+from lightmeter.labels.annotations.model import (
+    Annotation,
+    insert_annotations,
+    read_annotations,
+    resolve_conflicts,
+)
+from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.targets.base import Target
 
 _SIGHTING_COLUMNS = ("source", "file", "owner", "licence", "page_url")
@@ -61,6 +69,73 @@ def set_labels(
         return [hashes[image] for image in images]
 
     return write(engine, work)
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """Result of labelling the photographs of a query.
+
+    Attributes:
+        photographs: Number of photographs that match.
+        changed: Number of labels set or removed, by target.
+        replaced: Number of effective labels of other classes that are replaced, by target and class.
+    """
+
+    photographs: int
+    changed: dict[str, int]
+    replaced: dict[str, Counter[str]]
+
+
+def set_labels_where(
+    engine: Engine, where: str, values: Mapping[Target[Any], str | None], author: str, *, dry_run: bool = False
+) -> BulkResult:
+    """Label all photographs of a query manually, all of them or none; labels that the author has set are kept.
+
+    Args:
+        engine: Catalogue engine.
+        where: Query.
+        values: Class by target; None removes the author's earlier label.
+        author: Name of the annotator.
+        dry_run: Change nothing.
+
+    Raises:
+        UsageError: The query or a class is invalid.
+    """
+    parsed = {target: None if value is None else target.parse_value(value) for target, value in values.items()}
+
+    def work(connection: Connection) -> BulkResult:
+        result = BulkResult(0, {target.name: 0 for target in parsed}, {target.name: Counter() for target in parsed})
+        photographs = 0
+        for id_range in id_ranges(connection, where):
+            photographs += len(id_range.ids)
+            annotations = read_annotations(connection, id_range.covers(Label.image_id), list(result.changed))
+            new = list(_bulk_changes(id_range.ids, annotations, parsed, author, result))
+            if not dry_run:
+                insert_annotations(connection, new)
+        return replace(result, photographs=photographs)
+
+    return write(engine, work)
+
+
+def _bulk_changes(
+    images: Sequence[int],
+    annotations: Sequence[Annotation],
+    values: Mapping[Target[Any], str | None],
+    author: str,
+    result: BulkResult,
+) -> Iterator[Annotation]:
+    own = {(a.image_id, a.target): a.value for a in annotations if (a.origin, a.author) == (MANUAL, author)}
+    effective = resolve_conflicts(annotations)
+    for image in images:
+        for target, value in values.items():
+            key = (image, target.name)
+            if own.get(key) == value:
+                continue
+            before = effective.get(key)
+            if before is not None and before.value is not None and value is not None and before.value != value:
+                result.replaced[target.name][before.value] += 1
+            result.changed[target.name] += 1
+            yield Annotation(image, target.name, value, target.number_of(value), MANUAL, author, None)
 
 
 def photo_history(connection: Connection, name: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class ParsedFile:
         refused: Number in the file and reason of each invalid row.
         empty: Number of rows without a class, which are ignored.
         skipped: Number of annotations that the annotator skipped.
-        ignored: Number of values by control of Label Studio, of controls that are no target.
+        ignored: Number of values by column or control of Label Studio, of those that are no target.
+        names: Names of photographs that are not given by hash.
     """
 
     rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
@@ -88,6 +89,7 @@ class ParsedFile:
     empty: int = 0
     skipped: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
+    names: set[str] = field(default_factory=set)
 
     def add(
         self,

@@ -10,7 +10,7 @@ import typer
 from lightmeter import console
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
-from lightmeter.files import format_of
+from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
 from lightmeter.project import find_project
@@ -18,11 +18,15 @@ from lightmeter.project import find_project
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sqlalchemy import Engine
+
     from lightmeter.labels.annotations.importing import ImportResult
+    from lightmeter.labels.targets.base import Target
 
 app = CommandGroup()
 
 _MAX_ROWS = 20
+_SHOWN_NAMES = 5
 _ASSIGNMENT = re.compile(r"[a-z][a-z0-9-]*=")
 
 
@@ -32,27 +36,57 @@ def set_(
         list[str], typer.Argument(metavar="PHOTO|TARGET=CLASS", help="Photographs, then labels such as medium=film.")
     ],
     author: Author,
+    where: Where = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --where: show what would change, and change nothing.")
+    ] = False,
 ) -> None:
-    """Label photographs manually; 'TARGET=' removes your earlier label."""
+    """Label photographs manually, by name or all that match a query; 'TARGET=' removes your earlier label."""
     from lightmeter.labels.annotations.manual import set_labels
     from lightmeter.labels.targets.registry import get_target
 
     project = find_project()
     photographs = [arg for arg in args if not _ASSIGNMENT.match(arg) or Path(arg).is_file()]
     assignments = [arg.partition("=") for arg in args if arg not in photographs]
-    if not photographs or not assignments:
-        raise UsageError("Give at least one photograph and one TARGET=CLASS, for example p001.jpg medium=film.")
+    if bool(photographs) == bool(where.strip()) or not assignments:
+        raise UsageError(
+            "Give at least one photograph and one TARGET=CLASS, for example p001.jpg medium=film, or --where QUERY "
+            "instead of photographs."
+        )
+    if dry_run and photographs:
+        raise UsageError("--dry-run needs --where QUERY.")
     values = {name: value or None for name, _, value in assignments}
     if len(values) < len(assignments):
         raise UsageError("Give each target once; separate several classes of a target with '|'.")
     targets = {get_target(name, project): value for name, value in values.items()}
-    with catalogue_engine(project) as engine:
-        hashes = set_labels(engine, photographs, targets, author)
     summary = ", ".join(f"{name} = {value or '(removed)'}" for name, value in values.items())
-    plural = "s" * (len(hashes) != 1)
-    console.get_console().emit(
-        {"photographs": hashes, "labels": values}, f"{len(hashes)} photograph{plural}: {summary}"
-    )
+    with catalogue_engine(project) as engine:
+        if photographs:
+            hashes = set_labels(engine, photographs, targets, author)
+            plural = "s" * (len(hashes) != 1)
+            document: dict[str, Any] = {"photographs": hashes, "labels": values}
+            lines = [f"{len(hashes)} photograph{plural}: {summary}"]
+        else:
+            document, lines = _set_where(engine, where, targets, author, dry_run=dry_run)
+    console.get_console().emit(document, "\n".join(lines))
+
+
+def _set_where(
+    engine: "Engine", where: str, targets: "Mapping[Target[Any], str | None]", author: str, *, dry_run: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Label the photographs of a query; return the result as a document and as text."""
+    from lightmeter.labels.annotations.manual import set_labels_where
+
+    result = set_labels_where(engine, where, targets, author, dry_run=dry_run)
+    values = {target.name: value for target, value in targets.items()}
+    lines = [f"{result.photographs} photographs match."]
+    for name, value in values.items():
+        verb = "would get" if dry_run else "now have"
+        label = f"{name} = {value}" if value else f"no {name} of {author}"
+        line = f"{result.changed[name]} {verb} {label}; {result.photographs - result.changed[name]} had it already."
+        replaced = ", ".join(f"{count} {other}" for other, count in result.replaced[name].most_common())
+        lines.append(f"{line} {'Replaces' if dry_run else 'Replaced'}: {replaced}." if replaced else line)
+    return {**vars(result), "labels": values, "dry_run": dry_run}, lines
 
 
 @app.command()
@@ -125,7 +159,10 @@ def review(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="File to write: .csv, or .json for Label Studio.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="File to write: .csv; .json: tasks for Label Studio; .xml: its labelling interface."),
+    ],
     target: Annotated[
         list[str] | None, typer.Option(metavar="TARGET", help="Only labels of this target (repeatable).")
     ] = None,
@@ -133,13 +170,19 @@ def export(
 ) -> None:
     """Export labels with their history as CSV or for Label Studio."""
     from lightmeter.labels.annotations.csv_io import export_csv
-    from lightmeter.labels.annotations.label_studio import export_label_studio
+    from lightmeter.labels.annotations.label_studio import export_label_studio, label_config
     from lightmeter.labels.annotations.model import annotations_by_photo
     from lightmeter.labels.targets.registry import get_target, list_targets
 
     project = find_project()
     names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
-    file_format = format_of(file, {".csv": "csv", ".json": "label-studio"}, default="csv")
+    file_format = format_of(file, {".csv": "csv", ".json": "label-studio", ".xml": "interface"}, default="csv")
+    if file_format == "interface":
+        write_atomic(file, label_config(get_target(name, project) for name in names))
+        console.get_console().emit(
+            {"file": file, "targets": names}, f"Exported the interface of {len(names)} targets: {file}"
+        )
+        return
     with catalogue_engine(project) as engine, engine.connect() as connection:
         photos = annotations_by_photo(connection, names, where)
         if file_format == "csv":
@@ -152,7 +195,8 @@ def export(
 @app.command(name="import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="A .csv file, or a .json export of Label Studio.", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(help="A .csv or .tsv table, or a .json export of Label Studio.", exists=True, dir_okay=False),
     ],
     author: Author,
     remove_empty: Annotated[
@@ -160,7 +204,11 @@ def import_(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
 ) -> None:
-    """Import labels from CSV or Label Studio; existing labels are not added again, invalid rows are refused."""
+    """Import labels from a table or Label Studio; existing labels are not added again, invalid rows are refused.
+
+    A table names its photographs by file name, path, source id or SHA-256 (columns file, source_id, sha256), and has a
+    column per target (file,medium) or the columns target and value.
+    """
     from lightmeter.labels.annotations.importing import import_labels
     from lightmeter.labels.targets.registry import list_targets
 
@@ -178,10 +226,13 @@ def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":
         rows = [(row["sha256"][:12], row["target"], row["before"], row["after"]) for row in result.changes]
         yield console.table("Labels that would change", ("photograph", "target", "before", "after"), rows[:_MAX_ROWS])
         yield from _more(len(rows), "labels")
+    if result.matched:
+        ways = ", ".join(f"{count} by {way}" for way, count in result.matched.most_common())
+        yield f"{result.matched.total()} photographs found: {ways}."
     counts = [
         f"{result.added} labels {'would be ' if dry_run else ''}added",
         f"{result.existing} already existed",
-        f"{result.unknown_photographs} skipped (photograph not in the catalogue)",
+        f"{result.unknown_photographs} skipped (photograph not in the catalogue{_examples(result.unknown)})",
     ]
     if result.empty:
         counts.append(f"{result.empty} rows without a class ignored (use --remove-empty to remove these labels)")
@@ -192,10 +243,15 @@ def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":
     yield f"{', '.join(counts)}."
     if result.ignored:
         controls = ", ".join(f"{name} ({count})" for name, count in result.ignored.most_common())
-        yield f"Ignored controls that are no target: {controls}."
+        yield f"Ignored columns and controls that are no target: {controls}."
     for row in result.refused[:_MAX_ROWS]:
         yield f"✗ row {row['row']}: {row['reason']}"
     yield from _more(len(result.refused), "rows")
+
+
+def _examples(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return f": {shown}{', …' if len(names) > _SHOWN_NAMES else ''}" if names else ""
 
 
 def _more(count: int, items: str) -> "Iterator[str]":

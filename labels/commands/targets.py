@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightmeter import completion, console
-from lightmeter.commands import CommandGroup
+from lightmeter.commands import CommandGroup, command_group
 from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
@@ -21,16 +21,39 @@ if TYPE_CHECKING:
     from lightmeter.labels.annotations.statistics import Statistics
 
 app = CommandGroup()
+target_app = command_group("Create targets.")
+app.add_typer(target_app, name="target")
 
 _BAR_WIDTH = 30
 _MAX_BINS = 24
 
 
+@target_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name: lower-case letters, digits and hyphens.")],
+    classes: Annotated[str, typer.Option(metavar="CLASS,…", help="Classes to choose from.")] = "",
+    multiple: Annotated[bool, typer.Option("--multiple", help="A photograph can have several of the classes.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Free text instead of classes.")] = False,
+    rating: Annotated[int | None, typer.Option(min=2, max=10, help="A rating from 1 to this number.")] = None,
+    summary: Annotated[str, typer.Option(help="Description in 'labels targets'.")] = "",
+) -> None:
+    """Create a target that people label by hand, as a TOML file of the project."""
+    from lightmeter.labels.targets.new import create_target
+
+    names = [item.strip() for item in classes.split(",")] if classes else []
+    file = create_target(
+        find_project(), name, classes=names, multiple=multiple, text=text, rating=rating, summary=summary
+    )
+    console.get_console().emit({"name": name, "file": file}, f"Created the target {name}: {file}")
+    console.get_console().next_step("labels", "review", name)
+
+
 @app.command()
 def targets() -> None:
-    """List targets."""
-    from lightmeter.labels.targets.registry import list_targets
+    """List targets, also files of the project that are not valid."""
+    from lightmeter.labels.targets.registry import read_targets
 
+    entries, invalid = read_targets(find_optional_project())
     document = [
         {
             "name": name,
@@ -42,15 +65,21 @@ def targets() -> None:
             "unit": entry.target.unit,
             "origin": entry.origin,
             "file": entry.file,
+            "problem": None,
         }
-        for name, entry in list_targets(find_optional_project()).items()
+        for name, entry in entries.items()
     ]
     rows = [(row["name"], row["version"], row["summary"], row["origin"]) for row in document]
+    document += [
+        {"name": entry.name, "classes": (), "origin": "project", "file": entry.file, "problem": entry.problem}
+        for entry in invalid.values()
+    ]
     console.get_console().emit(
         document,
         [
             console.table("", ("target", "version", "classes", "origin"), rows),
-            "To change a target, copy its file (see --json) to the folder 'targets' of your project and edit it.",
+            *(f"✗ {entry.problem}" for entry in invalid.values()),
+            "To add one, see 'labels target new --help'. To change one, copy its file (see --json) to 'targets'.",
         ],
     )
 

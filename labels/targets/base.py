@@ -12,6 +12,9 @@ from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown_name_message
 from lightmeter.text.names import equal_names, folder_name, name_key, name_problem
 
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,47}$"
+"""Regular expression of the names of targets."""
+
 SEPARATOR = "|"
 """Separates the classes of a multilabel annotation; class names cannot contain it."""
 
@@ -79,7 +82,7 @@ class Definition(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}$")
+    name: str = Field(pattern=NAME_PATTERN)
     version: str = Field(min_length=1, max_length=64)
     plugin: str
     summary: str

@@ -1,6 +1,6 @@
 """Registry of targets: the definition files of installed plugins, overridden by those of the project."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.errors import UsageError
+from lightmeter.console import get_console
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
 from lightmeter.project import TARGETS, Project
@@ -30,25 +31,62 @@ class RegisteredTarget:
     target: Target[Any]
 
 
-def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
-    """Return all targets by name; definitions of the project replace those of plugins with the same name.
+@dataclass(frozen=True)
+class InvalidTarget:
+    """A definition file that cannot be used; the others are not affected.
 
-    Raises:
-        UsageError: A definition file is invalid.
+    Attributes:
+        name: Name of the target that it would define.
+        file: Definition file.
+        problem: What is wrong, as a sentence that names the file.
+    """
+
+    name: str
+    file: Path
+    problem: str
+
+
+def list_targets(project: Project | None = None) -> dict[str, RegisteredTarget]:
+    """Return all valid targets by name; definitions of the project replace those of plugins with the same name.
+
+    Definition files of the project that are not valid are reported as hints.
+    """
+    targets, invalid = read_targets(project)
+    for entry in invalid.values():
+        get_console().note(f"Target '{entry.name}' is left out: {entry.problem}")
+    return targets
+
+
+def read_targets(project: Project | None = None) -> tuple[dict[str, RegisteredTarget], dict[str, InvalidTarget]]:
+    """Return the valid targets, and those of the project that are not valid, by name.
+
+    A target of a plugin that an invalid file would replace is in neither, so that it is not used by mistake.
     """
     types = plugins.installed("targets")
     entries: dict[str, RegisteredTarget] = {}
+    invalid: dict[str, InvalidTarget] = {}
     for (folder, distribution), names in plugins.definition_folders("targets").items():
         for entry in _read_folder(folder, distribution, types, names):
+            if isinstance(entry, InvalidTarget):
+                raise UsageError(entry.problem)
             entries.setdefault(entry.target.name, entry)
-    if project:
-        entries |= _unique(_read_folder(project.root / TARGETS, "project", types))
-    return dict(sorted(entries.items()))
+    own: dict[str, RegisteredTarget] = {}
+    for entry in _read_folder(project.root / TARGETS, "project", types) if project else ():
+        name = entry.name if isinstance(entry, InvalidTarget) else entry.target.name
+        if isinstance(entry, InvalidTarget):
+            invalid[name] = entry
+        elif name in own:
+            problem = f"{own[name].file} and {entry.file.name} both define the target '{name}'; remove one of them."
+            invalid[name] = InvalidTarget(name, entry.file, problem)
+        else:
+            own[name] = entry
+    valid = {name: entry for name, entry in (entries | own).items() if name not in invalid}
+    return dict(sorted(valid.items())), invalid
 
 
 def _read_folder(
     folder: Path, origin: str, types: Mapping[str, Plugin], names: Collection[str] = ()
-) -> Iterator[RegisteredTarget]:
+) -> Iterator[RegisteredTarget | InvalidTarget]:
     """Yield the targets that the files of a folder define.
 
     Args:
@@ -60,25 +98,13 @@ def _read_folder(
     """
     is_shared = bool(names) and not (folder.parent / "__init__.py").is_file()
     for file in sorted(folder.glob("*.toml")):
-        values = read_toml(file)
-        if not is_shared or values.get("plugin") in names:
-            yield RegisteredTarget(file, origin, _target(file, values, types))
-
-
-def _unique(entries: Iterable[RegisteredTarget]) -> dict[str, RegisteredTarget]:
-    """Return targets by name.
-
-    Raises:
-        UsageError: Two files define one target.
-    """
-    by_name: dict[str, RegisteredTarget] = {}
-    for entry in entries:
-        other = by_name.setdefault(entry.target.name, entry)
-        if other is not entry:
-            raise UsageError(
-                f"{other.file} and {entry.file.name} both define the target '{entry.target.name}'; remove one of them."
-            )
-    return by_name
+        values: Mapping[str, Any] = {}
+        try:
+            values = read_toml(file)
+            if not is_shared or values.get("plugin") in names:
+                yield RegisteredTarget(file, origin, make_target(file, values, types))
+        except LightmeterError as error:
+            yield InvalidTarget(str(values.get("name") or file.stem), file, str(error))
 
 
 def get_target(name: str, project: Project | None = None) -> Target[Any]:
@@ -89,20 +115,34 @@ def get_target(name: str, project: Project | None = None) -> Target[Any]:
         project: Project whose own definitions are used as well.
 
     Raises:
-        UsageError: There is no such target; the message suggests the nearest name.
+        UsageError: There is no such target, and the message suggests the nearest name; or its file is not valid.
 
     Example:
         >>> get_target("shutter-binary").classes
         ('fast', 'slow')
     """
-    entries = list_targets(project)
+    entries, invalid = read_targets(project)
+    if name in invalid:
+        raise UsageError(invalid[name].problem)
     if name not in entries:
         raise UsageError(plugins.unknown_name_message("target", name, list(entries)))
     return entries[name].target
 
 
-def _target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugin]) -> Target[Any]:
+def make_target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugin]) -> Target[Any]:
+    """Return the target that a definition file defines.
+
+    Args:
+        file: The file, for messages.
+        values: Its content.
+        types: Target plugins by name.
+
+    Raises:
+        UsageError: The definition is not valid.
+    """
     name = str(values.get("plugin", ""))
+    if not name:
+        raise UsageError(f"{file}: the key 'plugin' is missing; plugin = \"manual\" is for labels by hand.")
     if name not in types:
         raise UsageError(f"{file}: {plugins.unknown_name_message('target plugin', name, list(types))}")
     target_type: type[Target[Any]] = types[name].load()

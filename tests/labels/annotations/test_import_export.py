@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree as ET
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -222,9 +223,52 @@ def test_label_studio_finds_the_local_file(tmp_path: Path, monkeypatch: pytest.M
         ("a.json", "{", "is not valid JSON"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", "{}", "must be a list of tasks"),
-        ("a.txt", "", "neither .csv nor .json"),
+        ("a.txt", "", "neither .csv or .tsv nor .json"),
+        ("a.csv", "name,medium\n", "no column that names photographs"),
+        ("a.csv", "file,medum\n", "did you mean medium"),
     ],
 )
 def test_invalid_file_raises_error(catalogue: Any, name: str, content: str, message: str) -> None:
     Path(name).write_text(content, encoding="latin-1")
     assert message in run_error("labels", "import", name)
+
+
+def test_tables_name_photographs_as_people_do(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    with catalogue.engine.begin() as connection:
+        for number, file in {"1": "rome/a.jpg", "2": "oslo/a.jpg", "3": "Über #3.JPG", "4": "4.jpg"}.items():
+            connection.execute(update(SightingRecord).where(SightingRecord.source_id == number).values(file=file))
+    run_json("labels", "target", "new", "indoor", "--classes", "indoor,outdoor")
+    rows = [
+        "/home/ann/rome/a.jpg,film,indoor,x", "u\u0308ber #3,,outdoor,y", "4,film,,", "a.jpg,film,indoor,", "b.jpg,film,,"
+    ]  # fmt: skip
+    Path("a.csv").write_text("\n".join(["File;Medium;Indoor;Remark", *(row.replace(",", ";") for row in rows)]))
+    result = run_json("labels", "import", "a.csv", "--author", "ann", "--dry-run", code=1)
+    assert (result["added"], result["unknown"], result["ignored"]) == (4, ["b.jpg"], {"remark": 2})
+    assert result["matched"] == {"file": 1, "similar file": 1, "source id": 1}
+    assert [row["row"] for row in result["refused"]] == [5, 5]
+    assert "is the name of 2 photographs (oslo/a.jpg, rome/a.jpg)" in result["refused"][0]["reason"]
+    assert "indoor" not in effective_labels("rome/a.jpg")
+    assert run_json("labels", "import", "a.csv", "--author", "ann", code=1)["added"] == 4
+    assert effective_labels("rome/a.jpg")["indoor"] == "indoor"
+    assert effective_labels("4.jpg")["medium"] == "film"
+
+
+def test_label_studio_projects_of_others_name_images(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    run_json("labels", "target", "new", "stars", "--rating", "5")
+    run_json("labels", "target", "new", "note", "--text")
+    results = [
+        {"from_name": "stars", "type": "rating", "value": {"rating": 4}},
+        {"from_name": "note", "type": "textarea", "value": {"text": ["a house"]}},
+        {"from_name": "medium", "type": "rectanglelabels", "value": {"x": 1}},
+    ]
+    task = {"data": {"image": "/data/upload/7/1.jpg?x=1"}, "annotations": [{"result": results}]}
+    Path("a.json").write_text(json.dumps([task]))
+    result = run_json("labels", "import", "a.json")
+    assert (result["added"], result["ignored"]) == (2, {"medium (rectanglelabels)": 1})
+    assert effective_labels("1.jpg").items() >= {("stars", "4"), ("note", "a house")}
+    run_json("labels", "export", "view.xml")
+    view = ET.parse("view.xml").getroot()
+    controls = {element.get("name"): element.tag for element in view}
+    assert controls.items() >= {("stars", "Rating"), ("note", "TextArea"), ("medium", "Choices"), ("image", "Image")}

@@ -58,3 +58,24 @@ def test_photographs_are_selected_by_hash_name_or_file(catalogue: Any, tmp_path:
     (tmp_path / "copy.bin").write_bytes(b"3")  # the content of the third photograph is its number
     (by_file,) = run_json("labels", "show", tmp_path / "copy.bin")
     assert by_name == by_hash == by_file
+
+
+def test_all_photographs_of_a_query_are_labelled(catalogue: Any) -> None:
+    add_labelled_photographs(catalogue)
+    run_json("labels", "set", "1.jpg", "medium=film", "--author", "ann")
+    args = ("labels", "set", "--where", "file ~ jpg", "medium=film", "--author", "ann")
+    preview = run_json(*args, "--dry-run")
+    assert (preview["photographs"], preview["changed"]) == (4, {"medium": 3})
+    assert effective_labels("2.jpg")["medium"] == preview["replaced"]["medium"].popitem()[0] == "digital"
+    assert run_json(*args)["changed"] == {"medium": 3}
+    assert run_json(*args)["changed"] == {"medium": 0}
+    assert {effective_labels(f"{number}.jpg")["medium"] for number in range(1, 5)} == {"film"}
+    assert (
+        run_json("labels", "set", "--where", "label.medium:film", "medium=", "--author", "ann")["changed"]["medium"]
+        == 4
+    )
+    assert effective_labels("2.jpg")["medium"] == "digital"
+    for wrong in (["medium=film"], ["1.jpg", "medium=film", "--where", "iso:100"], ["--where", "iso:100"]):
+        assert "TARGET=CLASS" in run_error("labels", "set", *wrong) or "Missing argument" in run_error(
+            "labels", "set", *wrong
+        )

@@ -10,8 +10,9 @@ from lightmeter.errors import UsageError
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.targets.base import PhotoFacts
-from lightmeter.labels.targets.registry import get_target, list_targets
+from lightmeter.labels.targets.registry import get_target, list_targets, read_targets
 from lightmeter.project import Project
+from tests.support import run_error, run_json
 
 LENS_TARGET = """\
 from lightmeter.labels import Decision, OpenDefinition, PhotoFacts, Target
@@ -185,8 +186,10 @@ def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str]
     text = list_targets()["iso"].file.read_text(encoding="utf-8")
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "iso.toml").write_text(text.replace(*change), encoding="utf-8")
-    with pytest.raises(UsageError, match=message):
-        list_targets(Project(tmp_path))
+    project = Project(tmp_path)
+    problems = [entry.problem for entry in read_targets(project)[1].values()]
+    assert re.search(message, "".join(problems))
+    assert "aperture" in list_targets(project)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +208,7 @@ def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str]
 def test_impossible_classes_are_refused(tmp_path: Path, classes: tuple[str, str], message: str) -> None:
     define(tmp_path, "x", classes)
     with pytest.raises(UsageError, match=re.escape(message)):
-        list_targets(Project(tmp_path))
+        get_target("x", Project(tmp_path))
 
 
 def define(folder: Path, name: str, classes: tuple[str, ...], encoding: str = "utf-8") -> None:
@@ -222,7 +225,7 @@ def test_definition_files_are_read_strictly(tmp_path: Path) -> None:
     assert get_target("x", Project(tmp_path)).classes == ("b", "a")
     define(tmp_path, "x_backup", classes)
     with pytest.raises(UsageError, match=r"x\.toml and x_backup\.toml both define the target 'x'"):
-        list_targets(Project(tmp_path))
+        get_target("x", Project(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -290,3 +293,42 @@ def test_failing_plugin_excludes_the_photograph(catalogue: Any, monkeypatch: pyt
 def test_unknown_target_suggests_nearest_name() -> None:
     with pytest.raises(UsageError, match="did you mean shutter"):
         get_target("shuter")
+
+
+def test_manual_targets_are_made_without_python(catalogue: Any) -> None:
+    catalogue.photograph(iso=100.0)
+    run_json("labels", "target", "new", "indoor", "--classes", "indoor,outdoor")
+    run_json("labels", "target", "new", "mood", "--classes", "calm, wild", "--multiple")
+    run_json("labels", "target", "new", "note", "--text")
+    run_json("labels", "target", "new", "stars", "--rating", "5")
+    (Path("targets") / "broken.toml").write_text("name =")
+    labels = ["indoor=Indoor", "mood=wild|calm", "note=A house, by the sea", "stars=4"]
+    values = run_json("labels", "set", "1.jpg", *labels)
+    assert values["photographs"]
+    (row,) = run_json("catalogue", "list", "--columns", "label.indoor,label.mood,label.note,label.stars")
+    assert list(row.values()) == ["indoor", "calm|wild", "A house, by the sea", "4"]
+    assert run_json("catalogue", "list", "--where", "label.stars:4")
+    assert get_target("stars", catalogue.project).number_of("4") == 4.0
+    problems = {target["name"]: target["problem"] for target in run_json("labels", "targets")}
+    assert "not valid TOML" in problems.pop("broken")
+    assert {*problems.values()} == {None}
+    assert run_json("labels", "apply", "indoor")["indoor"]["excluded"] == {"labelled manually only": 1}
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["Bad name", "--classes", "a,b"], "use lower-case letters"),
+        (["../x", "--text"], "use lower-case letters"),
+        (["x"], "Give one of --classes"),
+        (["x", "--text", "--rating", "5"], "Give one of --classes"),
+        (["x", "--classes", "a"], "two classes or more"),
+        (["x", "--classes", "a,A"], "the same name"),
+        (["x", "--classes", "a,,b"], "class name ''"),
+        (["x", "--text", "--multiple"], "--multiple needs --classes"),
+        (["medium", "--text"], "a target 'medium' already"),
+    ],
+)
+def test_impossible_manual_targets_are_refused(catalogue: Any, args: list[str], message: str) -> None:
+    assert message in run_error("labels", "target", "new", *args)
+    assert not list(Path("targets").glob("*"))
