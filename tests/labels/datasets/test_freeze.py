@@ -15,8 +15,6 @@ from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset
 from tests.support import run_error, run_json, run_text
 
-pytestmark = pytest.mark.plots
-
 SPLIT = ("labels", "split", "one", "--target", "shutter-binary")
 
 

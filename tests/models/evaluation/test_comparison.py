@@ -8,9 +8,8 @@ from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import CONCEPT, make_dataset
 from tests.support import run_error, run_json, run_text
 
-pytestmark = pytest.mark.plots
 
-
+@pytest.mark.plots
 def test_runs_are_compared_on_the_same_photographs(run: Path, dataset: Dataset, tmp_path: Path) -> None:
     assert "has no predictions for the test split" in run_error("models", "compare", run, run)
     grid = tmp_path / "grid"
