@@ -37,7 +37,7 @@ from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.recipe import Network, read_recipe
 from lightmeter.models.training.resource_usage import describe_device
 from lightmeter.models.training.trainer import Trainer, set_trainable
-from lightmeter.serve.handler.service import PredictionService
+from lightmeter.serve.handler.service import PredictionResponse, PredictionService
 
 FEATURES = "lightmeter"
 TRAINED = ("haoran-mobilenet", "haoran-cnn")
@@ -56,6 +56,7 @@ REPEATS = 5
 DISTINCT = 100  # photographs that are generated; the others have the same pixels and other bytes behind their end
 
 Result = dict[str, Any]
+Batches = list[list[tuple[dict[str, bytes], bool]]]
 
 
 @dataclass
@@ -161,10 +162,10 @@ def training(job: Job) -> Iterator[Result]:
 
 def kernel_seconds(function: Callable[[], object]) -> float:
     """Return the time in which a function's kernels run; profiling slows down what starts them, but not them."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
         function()
         torch.cuda.synchronize()
-    return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6
+    return float(sum(event.self_device_time_total for event in profile.key_averages())) / 1e6
 
 
 def network(job: Job) -> Iterator[Result]:
@@ -197,7 +198,7 @@ def network(job: Job) -> Iterator[Result]:
             inputs = [torch.as_tensor(values).to(job.device) for values in stack(examples).values()]
             computed = run(inputs).cpu().numpy()[: len(expected)]
             job.peak_gb()
-            seconds = median(job.seconds(lambda inputs=inputs, run=run: run(inputs)) for _ in range(REPEATS))
+            seconds = median(job.seconds(partial(run, inputs)) for _ in range(REPEATS))
             yield {
                 "precision": name,
                 "batch": size,
@@ -224,11 +225,8 @@ def server(job: Job) -> Iterator[Result]:
             [({"body": data}, False) for data in files[start : start + size]] for start in range(0, len(files), size)
         ]
         batches = [batch for batch in batches if len(batch) == size]
-        answers = [answer for batch in batches for answer in service.respond_to_batch(batch)]
-        seconds = median(
-            job.seconds(lambda batches=batches: [service.respond_to_batch(batch) for batch in batches])
-            for _ in range(3)
-        )
+        answers = respond(service, batches)
+        seconds = median(job.seconds(partial(respond, service, batches)) for _ in range(3))
         yield {
             "batch": size,
             "photographs/s": len(answers) / seconds,
@@ -239,6 +237,11 @@ def server(job: Job) -> Iterator[Result]:
                 for answer, truth in zip(answers, expected, strict=False)
             ),
         }
+
+
+def respond(service: PredictionService, batches: Batches) -> list[PredictionResponse]:
+    """Return the answers to all requests of batches."""
+    return [answer for batch in batches for answer in service.respond_to_batch(batch)]
 
 
 def _probabilities(document: dict[str, Any]) -> np.ndarray:

@@ -31,6 +31,7 @@ def section(name: str, result: Mapping[str, Any]) -> str:
         parts.append(measurements(rows, columns, result["digits"]))
     if goals := [goal_row(Goal(**goal), rows, column) for goal in result.get("goals", []) for column in goal["limits"]]:
         parts.append(table(("ratio", "", "reached", "goal"), goals))
+    parts.append(result.get("notes", "").strip())
     parts += [f"{key}: {row.error}." for key, row in rows.items() if row.error]
     if "error" in result:
         parts.append(f"The benchmark did not end: {result['error']}")

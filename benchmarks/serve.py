@@ -10,14 +10,16 @@ no tokens. With a single client, requests alternate between the systems, so that
 import multiprocessing
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.measurement import Benchmark, Contender, Goal
+from benchmarks.measurement import Benchmark, Contender, Goal, time_limit
 from benchmarks.serving_common import noise, untrained
 from benchmarks.serving_systems import (
     WORKERS,
@@ -39,7 +41,7 @@ SECONDS = 2.5
 CLIENTS = 16
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
 LATENCY, THROUGHPUT = "1 client, median ms", f"{CLIENTS} clients, photographs/s"
-MINIMAL = "TorchServe, minimal handler"
+MINIMAL, LITSERVE = "TorchServe, minimal handler", "torch in LitServe"
 
 
 def in_process_row(engine: EngineName) -> str:
@@ -56,24 +58,61 @@ def served_row(engine: EngineName) -> str:
 
 @contextmanager
 def contenders(folder: Path) -> Iterator[list[Contender]]:
-    """Start all servers; yield them with the predictions in this process and in two processes."""
+    """Start all servers; yield them with the predictions in this process and in two processes.
+
+    What cannot be started in time is a row with an error.
+    """
     photographs = noise(8)
     with ExitStack() as stack, use_console(Console(quiet=True)):
         cli.main(["init", str(folder / "project"), "--quiet"])
         project = Project(folder / "project")
         run, dataset = untrained(project.runs / "model", Preprocessing()), make_dataset(photographs, folder)
+        start = partial(prepared, stack, photographs)
         systems: dict[str, Predict] = {}
-        alone = {}
+        alone: dict[str, Callable[[], float]] = {}
         for engine in ENGINES:
-            systems[in_process_row(engine)] = in_process(run, engine)
+            systems[in_process_row(engine)] = start(in_process_row(engine), partial(here, run, engine))
             archive = write_archive(run, folder / f"{engine}.mar", engine=engine, dataset=dataset)
-            systems[served_row(engine)] = stack.enter_context(torchserve_lightmeter(project, archive, engine))
-            alone[processes_row(engine)] = stack.enter_context(processes(run, engine, photographs))
-        systems[MINIMAL] = stack.enter_context(torchserve_minimal(project.root, run))
-        systems["torch in LitServe"] = stack.enter_context(litserve(project, run))
-        for predict in systems.values():
-            throughput(predict, photographs, 0.5, clients=WORKERS)  # warm up
+            served = partial(torchserve_lightmeter, project, archive, engine)
+            systems[served_row(engine)] = start(served_row(engine), served)
+            alone[processes_row(engine)] = start(processes_row(engine), partial(processes, run, engine, photographs), 0)
+        systems[MINIMAL] = start(MINIMAL, partial(torchserve_minimal, project.root, run))
+        systems[LITSERVE] = start(LITSERVE, partial(litserve, project, run))
         yield list(table(systems, alone, photographs))
+
+
+@contextmanager
+def here(run: Path, engine: EngineName) -> Iterator[Predict]:
+    """Predict in this process."""
+    yield in_process(run, engine)
+
+
+def prepared(
+    stack: ExitStack,
+    photographs: Sequence[bytes],
+    name: str,
+    system: Callable[[], AbstractContextManager[Any]],
+    warm_up_s: float = 0.5,
+) -> Any:
+    """Start a system and warm it up; if that fails, return a function that raises the error."""
+    try:
+        with time_limit(f"Starting {name}"):
+            function = stack.enter_context(system())
+            if warm_up_s:
+                throughput(function, photographs, warm_up_s, clients=WORKERS)
+    except Exception as error:  # noqa: BLE001 - shown in the row of the system
+        traceback.print_exc()
+        return partial(fail, f"{type(error).__name__}: {error}")
+    return function
+
+
+def fail(reason: str, *_: object) -> NoReturn:
+    """Raise the error of a system that was not started.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError(reason)
 
 
 def table(
@@ -84,11 +123,14 @@ def table(
     The first contender measures the latency of all systems, in alternation.
     """
     latencies: dict[str, float] = {}
+    running = {name: predict for name, predict in systems.items() if getattr(predict, "func", None) is not fail}
     first, *_ = systems
 
     def measure(name: str) -> dict[str, float]:
         if name == first:
-            latencies.update(alternate(systems, photographs, SECONDS * len(systems) / 2))
+            latencies.update(alternate(running, photographs, SECONDS * len(running) / 2))
+        if name not in running:
+            systems[name](b"")
         served = {} if name.endswith("this process") else {THROUGHPUT: throughput(systems[name], photographs, SECONDS)}
         return {LATENCY: latencies[name], **served}
 

@@ -1,17 +1,14 @@
 """Measure the speed of training on this machine.
 
     make bench ONLY=training
-    python -m benchmarks.train --gpu-utilisation [--recipe haoran-cnn]
 
 Uses generated photographs (JPEG, 1024 × 683). The training step with inputs from the cache, with a batch that is
-already on the device, and with decoding in every epoch. The second form prints the share of time in which a GPU works.
+already on the device, and with decoding in every epoch. `benchmarks.gpu` measures a GPU.
 """
 
-import argparse
 import hashlib
 import io
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -38,10 +35,8 @@ from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.data.batches import Batch
-from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.recipe import Network, Recipe, read_recipe
-from lightmeter.models.training.resource_usage import describe_device
 from lightmeter.models.training.trainer import Trainer, set_trainable
 
 CLASSES = ("fast", "slow")
@@ -160,34 +155,9 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
     yield [Contender(source, partial(steps.measure, source)) for source in steps.sources]
 
 
-def gpu_utilisation(function: Callable[[], None]) -> float:
-    """Return the share of time in which kernels run on the GPU."""
-    start = time.perf_counter()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        function()
-    seconds = time.perf_counter() - start
-    return float(sum(event.self_device_time_total for event in profile.key_averages())) / 1e6 / seconds
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpu-utilisation", action="store_true", required=True)
-    parser.add_argument("--recipe", default=RECIPE, help=f"recipe of the training step (default: {RECIPE})")
-    options = parser.parse_args()
-    device = select_device("auto")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder
-        steps = Steps(Path(folder), options.recipe, device)
-        print(f"{describe_device(device)}, torch {torch.__version__}: {gpu_utilisation(steps.epoch):.0%}")
-
-
 BENCHMARK = Benchmark(
     title="Training step",
     text=f"An epoch of the recipe `{RECIPE}` with {PHOTOGRAPHS} generated photographs of 1024 × 683 pixels.",
     contenders=contenders,
     goals=[Goal("speed relative to a batch that is ready", CACHED, {"photographs/s": 0.95}, READY)],
 )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,13 +4,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.distributed import from_main_process, process_group, select_engine
-from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
+from lightmeter.models.training.recipe import Recipe, read_recipe, training_engine
 from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
 from lightmeter.models.training.train import TrainingRun, check_seed
 from lightmeter.models.training.train import train as train_recipe
@@ -81,7 +80,7 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
     check_seed(seed)
-    engine, device = select_engine(_training_engine(recipe, engine), device)
+    engine, device = select_engine(training_engine(recipe, engine), device)
     default = f"{recipe.name}-{dataset.spec.name}"
     reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
     with process_group(device), ExitStack() as stack:
@@ -117,16 +116,3 @@ def evaluate(
     """
     predictor = load_predictor(run, device, engine)
     return evaluate_run(find_run(Path(run)), predictor, training_dataset(predictor, dataset))
-
-
-def _training_engine(recipe: Recipe, engine: EngineName | None) -> EngineName | None:
-    """Return the engine of a training; only the features of probes can be computed by another engine than torch.
-
-    Raises:
-        UsageError: The recipe trains its network, and the user asks for another engine.
-    """
-    if isinstance(recipe.training, Probe):
-        return engine
-    if engine not in {None, "torch"}:
-        raise UsageError(f"The recipe {recipe.name} is trained with torch; --engine {engine} is for probes.")
-    return "torch"

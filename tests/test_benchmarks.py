@@ -2,12 +2,13 @@
 
 import importlib
 import json
+import threading
 
 import pytest
 
 bench = pytest.importorskip("benchmarks.bench", reason="the benchmarks are not beside the tests")
 from benchmarks import performance_page  # noqa: E402
-from benchmarks.measurement import Contender, Goal, Row, measure  # noqa: E402
+from benchmarks.measurement import Contender, Goal, Row, measure, time_limit  # noqa: E402
 
 
 def test_contenders_are_measured_in_turn_and_an_error_stops_only_its_own() -> None:
@@ -31,6 +32,19 @@ def test_no_round_is_started_that_would_end_too_late() -> None:
     saved: list[dict[str, Row]] = []
     measure([Contender("a", lambda: {"x": 1.0})], 3, 0, saved.append)
     assert len(saved) <= 1
+
+
+def test_rounds_that_are_missing_are_added() -> None:
+    earlier = {"a": Row({"x": [1.0, 2.0]}), "b": Row({"x": [3.0]})}
+    saved: list[dict[str, Row]] = []
+    measure([Contender(name, lambda: {"x": 9.0}) for name in "ab"], 3, 60, saved.append, earlier)
+    assert saved[-1]["a"].values == {"x": [1.0, 2.0, 9.0]}
+    assert saved[-1]["b"].values == {"x": [3.0, 9.0, 9.0]}
+
+
+def test_a_step_that_takes_too_long_is_named() -> None:
+    with pytest.raises(TimeoutError, match=r"Starting it took longer than 0\.01 s"), time_limit("Starting it", 0.01):
+        threading.Event().wait(10)
 
 
 def result(**changes: object) -> dict[str, object]:

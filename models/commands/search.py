@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
-from lightmeter.models.commands.options import DataFolder, Device, RecipeName, Seed, Settings, open_dataset
+from lightmeter.models.commands.options import DataFolder, Device, Engine, RecipeName, Seed, Settings, open_dataset
 
 app = CommandGroup()
 
@@ -25,11 +25,13 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     out: Annotated[Path | None, typer.Option(help="Output folder (default: searches/RECIPE-DATASET).")] = None,
     seed: Seed = 0,
     device: Device = "auto",
+    engine: Engine = None,
     set_: Settings = None,
 ) -> None:
     """Search for good settings of a recipe on validation; repeat the command to resume an interrupted search."""
     from lightmeter.errors import require_extra
-    from lightmeter.models.training.distributed import select_device
+    from lightmeter.models.training.distributed import select_engine
+    from lightmeter.models.training.recipe import read_recipe, training_engine
     from lightmeter.project import find_project
 
     dataset = open_dataset(data)
@@ -37,7 +39,9 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     with require_extra("search", "optuna"):
         from lightmeter.models.training.search import Search
         from lightmeter.models.training.search import search as run_search
-    task = Search(recipe, set_ or [], search, metric, seed, select_device(device))
+    trained_with = training_engine(read_recipe(recipe, set_ or []), engine)
+    name, selected = select_engine(trained_with, device)
+    task = Search(recipe, set_ or [], search, metric, seed, selected, name)
     result = run_search(task, dataset, folder, trials)
     keys = list(result["trials"][0]["settings"])
     rows = [

@@ -3,6 +3,7 @@
 A GPU runs the layers of a small network faster than Python can start them one by one. A graph starts them all at once.
 """
 
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -46,6 +47,8 @@ class GraphedNetwork:
         device = next(iter(inputs.values())).device
         sample = tuple(values.clone() for values in inputs.values())
         try:
+            # A stream of the trial passes differs from that of the training, which costs nothing here.
+            warnings.filterwarnings("ignore", message="The AccumulateGrad node's stream does not match")
             with torch.random.fork_rng([device]), self._autocast:
                 self._graphed = torch.cuda.make_graphed_callables(self._adapter, sample, allow_unused_input=True)
         except RuntimeError as error:

@@ -14,6 +14,7 @@ from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.architectures import get_builder, list_architectures
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target, preprocessing_from
 from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
@@ -352,3 +353,16 @@ def model_spec(recipe: Recipe, name: str, targets: Sequence[TargetSpec], data: M
         ),
         data=data,
     )
+
+
+def training_engine(recipe: Recipe, engine: EngineName | None) -> EngineName | None:
+    """Return the engine of a training; only the features of probes can be computed by another engine than torch.
+
+    Raises:
+        UsageError: The recipe trains its network, and the user asks for another engine.
+    """
+    if isinstance(recipe.training, Probe):
+        return engine
+    if engine not in {None, "torch"}:
+        raise UsageError(f"The recipe {recipe.name} is trained with torch; --engine {engine} is for probes.")
+    return "torch"

@@ -24,6 +24,7 @@ from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.files import check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.base import metric_names
+from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, parse_value, read_recipe
 from lightmeter.models.training.runs import reserve_run
 from lightmeter.models.training.train import train
@@ -98,6 +99,7 @@ class Search:
         metric: Validation metric to optimise; its mean over the targets is used.
         seed: Seed of the sampler and of training.
         device: torch device.
+        engine: What computes the features of a probe.
     """
 
     recipe: str
@@ -106,6 +108,7 @@ class Search:
     metric: str
     seed: int
     device: str
+    engine: EngineName = "torch"
 
     @property
     def minimised(self) -> bool:
@@ -165,7 +168,9 @@ def _run_trial(
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with reserve_run(temporary / "run", None, "") as run:
-            trained = train(task.read_recipe(values), dataset, run, device=task.device, seed=task.seed)
+            trained = train(
+                task.read_recipe(values), dataset, run, device=task.device, engine=task.engine, seed=task.seed
+            )
         estimates = {name: target[task.metric] for name, target in trained.metrics["validation"]["targets"].items()}
         value = _mean(estimates, task.metric)
     except Interrupted:

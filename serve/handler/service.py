@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -49,6 +50,7 @@ class PredictionService:
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
         self._targets = [target.name for target in predictor.spec.targets]
+        self._threads = ThreadPoolExecutor() if predictor.batch_size > 1 else None  # decoding takes longer than a GPU
 
     @classmethod
     def load(cls, run: Path, device: str = "cpu", engine: EngineName | None = None) -> "PredictionService":
@@ -80,7 +82,11 @@ class PredictionService:
         Args:
             batch: The arguments of `respond` for each request.
         """
-        prepared = [_attempt(self._prepare, fields, explain) for fields, explain in batch]
+
+        def prepare(request: tuple[Mapping[str, Any], bool]) -> _Prepared | InvalidPhoto:
+            return _attempt(self._prepare, *request)
+
+        prepared = list(self._threads.map(prepare, batch) if self._threads else map(prepare, batch))
         start = time.perf_counter()
         ready = [request for request in prepared if isinstance(request, _Prepared)]
         predictions = iter(self._predict([request.photo for request in ready]))

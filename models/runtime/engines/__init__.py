@@ -5,7 +5,9 @@ in the last digits. Both read the network as ONNX, which PyTorch writes when an 
 """
 
 import math
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -22,6 +24,9 @@ EngineName = Literal["torch", "openvino", "onnxruntime"]
 
 Arrays = Mapping[str, NDArray[Any]]
 """Arrays by name, each with a leading axis of photographs."""
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+# OpenVINO would report that it was imported to its maker; without this package it uses a stub of its own.
 
 _EXTRAS = {"openvino": "openvino", "onnxruntime": "onnx"}
 """The extra of Lightmeter that installs an engine's package, which has the engine's name."""
@@ -80,15 +85,30 @@ def load_engine(name: EngineName, output: "NetworkOutput", device: "torch.device
     Raises:
         EngineError: The engine cannot run this network, or computes something else for an example than PyTorch.
     """
+    from .cache import discard, is_cached
     from .pytorch import PyTorchEngine
 
     reference = PyTorchEngine(output, device)
     if name == "torch":
         return reference
+    if is_cached(output):
+        with suppress(EngineError):
+            return _checked(name, output, reference, threads)
+        discard(output)  # the file is damaged, or the network may not be the cached one
+    return _checked(name, output, reference, threads)
+
+
+def _checked(name: EngineName, output: "NetworkOutput", reference: Engine, threads: int) -> Engine:
+    """Return an engine that computes the same for an example as PyTorch.
+
+    Raises:
+        EngineError: It cannot run this network, or computes something else.
+    """
     try:
-        engine = _convert(name, output, threads)
         example = output.example(1)
-        difference = compare(reference.run(example), engine.run(example))
+        expected = reference.run(example)  # a network from the cache has not run before
+        engine = _convert(name, output, threads)
+        difference = compare(expected, engine.run(example))
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line and not line.startswith("Exception from ")]
         reason = lines[0].strip().rstrip(".") if lines else type(error).__name__

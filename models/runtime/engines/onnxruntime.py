@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import Arrays
+from .cache import cached_onnx
 from .outputs import NetworkOutput
 
 
@@ -25,7 +26,7 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         providers = ["CPUExecutionProvider"]
-        self._session: Any = onnxruntime.InferenceSession(output.onnx(), options, providers=providers)
+        self._session: Any = onnxruntime.InferenceSession(cached_onnx(output), options, providers=providers)
         self._inputs, self._outputs = output.inputs, output.names
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:

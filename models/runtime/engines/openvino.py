@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import Arrays
+from .cache import cache_folder, cached_onnx
 from .outputs import NetworkOutput
 
 
@@ -24,13 +25,15 @@ class OpenVinoEngine:
         import openvino
 
         core = openvino.Core()
+        if folder := cache_folder():
+            core.set_property({"CACHE_DIR": str(folder)})
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # the workers of a server would share one core
         }
-        self._model = core.compile_model(core.read_model(output.onnx()), "CPU", settings)
+        self._model = core.compile_model(core.read_model(cached_onnx(output)), "CPU", settings)
         self._inputs, self._outputs = output.inputs, output.names
         self._requests = threading.local()
 

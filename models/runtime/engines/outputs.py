@@ -33,6 +33,7 @@ class NetworkOutput(nn.Module):
         settings: Preprocessing of the inputs.
 
     Attributes:
+        output: What to compute.
         names: Names of the computed arrays, once they have been computed.
     """
 
@@ -41,7 +42,7 @@ class NetworkOutput(nn.Module):
 
     def __init__(self, network: nn.Module, name: OutputName, settings: Preprocessing) -> None:
         super().__init__()
-        self.network, self.settings = network, settings
+        self.network, self.output, self.settings = network, name, settings
         self.inputs = list(empty_inputs(settings, 0))
         self.names: list[str] = []
         self._function = _OUTPUTS[name]

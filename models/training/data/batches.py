@@ -1,6 +1,6 @@
 """Training data as a PyTorch data set: batches of inputs together with their labels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from lightmeter.models.training.data.loader import class_matrix, class_numbers, 
 
 _MIN_PER_PROCESS = 2  # batch normalisation needs two photographs
 _GPU_WORKERS = 2
+_COPIED_TOGETHER = 1000  # photographs
 
 
 class Batch(NamedTuple):
@@ -50,11 +51,15 @@ class PhotoDataset(Dataset[Batch]):
         return len(self.inputs)
 
     def __getitem__(self, index: NDArray[np.int64]) -> Batch:
-        return Batch(
-            {name: torch.from_numpy(values) for name, values in self.inputs.take(index).items()},
-            {name: values[index] for name, values in self.classes.items()},
-            {name: values[index] for name, values in self.stops.items()},
+        inputs = {name: torch.from_numpy(values) for name, values in self.inputs.take(index).items()}
+        return Batch(inputs, *self.labels(index))
+
+    def labels(self, index: NDArray[np.int64]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return classes and stops of some photographs, as in `Batch`."""
+        classes, stops = (
+            {name: values[index] for name, values in labels.items()} for labels in (self.classes, self.stops)
         )
+        return classes, stops
 
 
 class ShuffledBatches(Sampler[NDArray[np.int64]]):
@@ -77,10 +82,36 @@ class ShuffledBatches(Sampler[NDArray[np.int64]]):
                 yield batch[distributed.rank() :: world]
 
 
+class DeviceBatches:
+    """Batches of inputs that are all in the memory of a GPU, so that nothing is read or copied while it computes.
+
+    Args:
+        dataset: The photographs.
+        indices: The photographs of each batch, anew in each epoch.
+        device: The GPU.
+    """
+
+    def __init__(self, dataset: PhotoDataset, indices: Iterable[NDArray[np.int64]], device: torch.device) -> None:
+        self._dataset, self._indices, self._device = dataset, indices, device
+        parts = [dataset.inputs.take(chunk) for chunk in _chunks(np.arange(len(dataset)), _COPIED_TOGETHER)]
+        self._inputs = {
+            name: torch.cat([torch.from_numpy(part[name]).to(device) for part in parts]) for name in parts[0]
+        }
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in self._indices:
+            on_device = torch.from_numpy(index).pin_memory().to(self._device, non_blocking=True)
+            labels = self._dataset.labels(index)
+            yield Batch({name: values[on_device] for name, values in self._inputs.items()}, *labels)
+
+
 def batch_loader(
     dataset: PhotoDataset, batch_size: int, device: torch.device, sampler: ShuffledBatches | None = None
-) -> DataLoader[Batch]:
-    """Return a loader of batches; on a GPU the batches are read ahead by worker processes.
+) -> Iterable[Batch]:
+    """Return a loader of batches.
+
+    A GPU keeps the inputs in its memory, if they take no more than a quarter of what is free; else worker processes
+    read them ahead.
 
     Args:
         dataset: The photographs.
@@ -90,6 +121,8 @@ def batch_loader(
     """
     on_gpu = device.type == "cuda"
     indices: Any = sampler or list(_chunks(np.arange(len(dataset)), batch_size))
+    if on_gpu and dataset.inputs.nbytes <= torch.cuda.mem_get_info(device)[0] // 4:
+        return DeviceBatches(dataset, indices, device)
     return DataLoader(
         dataset,
         batch_size=None,

@@ -68,6 +68,11 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def nbytes(self) -> int:
+        """The size of all photographs as `take` returns them, of 16-bit floats half of it."""
+        return sum(len(self) * values[:1].nbytes for values in self.arrays.values())
+
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return some photographs as copies in memory; 16-bit floats become 32-bit floats."""
         taken = {name: np.asarray(values[self.positions[indices]]) for name, values in self.arrays.items()}

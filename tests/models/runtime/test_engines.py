@@ -1,18 +1,23 @@
 """Engines: every network gives the same numbers with each of them, and what cannot run is one sentence."""
 
+import importlib
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models import architectures
 from lightmeter.models.export import SUFFIXES
 from lightmeter.models.runtime.engines import EngineName
+from lightmeter.models.runtime.engines.outputs import NetworkOutput
 from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
@@ -25,13 +30,13 @@ FASTER = [name for name in get_args(EngineName) if name != "torch"]
 TARGETS = (Target("shutter", ("slow", "fast"), (-4.0, -10.0), "log2 s"), Target("medium", ("film", "digital")))
 
 
-def predictors(recipe: str, *engines: EngineName) -> list[Predictor]:
+def predictors(recipe: str, *engines: EngineName, seed: int = 0) -> list[Predictor]:
     """Return a predictor with each engine, of one network with random weights."""
     settings = read_recipe(recipe, [value for value in TINY[recipe] if "=" in value])
     spec = ModelSpec(
         "x", "1.0", "0", recipe, settings.architecture, settings.preprocessing, TARGETS, settings.architecture_options
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = architectures.build(spec)
     return [Predictor(spec, network, engine=engine, threads=2) for engine in engines]
 
@@ -46,6 +51,36 @@ def test_engines_give_the_numbers_of_torch(recipe: str, engine: EngineName) -> N
     for target in TARGETS:
         probabilities = [prediction.predictions[target.name].probabilities for prediction in (expected, computed)]
         assert list(probabilities[1].values()) == pytest.approx(list(probabilities[0].values()), abs=1e-4)
+
+
+def test_no_engine_reports_its_use() -> None:
+    utilities = importlib.import_module("openvino.tools.ovc.telemetry_utils")
+    assert utilities.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize("engine", FASTER)
+def test_converted_networks_are_cached(engine: EngineName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    converted: list[NetworkOutput] = []
+    onnx = NetworkOutput.onnx
+    monkeypatch.setattr(NetworkOutput, "onnx", lambda self: converted.append(self) or onnx(self))
+
+    def prepared(seed: int, recipe: str = "haoran-cnn") -> NDArray[np.float32]:
+        (predictor,) = predictors(recipe, engine, seed=seed)
+        photo = preprocess(jpeg(noisy=True, seed=1), predictor.spec.preprocessing)
+        return predictor.compute("logits", stack([photo]))["shutter"]
+
+    first = prepared(0)
+    assert np.array_equal(prepared(0), first)
+    assert len(converted) == 1
+    assert not np.array_equal(prepared(1), first)
+    assert len(converted) == 2, "other weights are another network"
+    for file in (tmp_path / "lightmeter" / "engines").iterdir():
+        file.chmod(0o600)
+        file.write_bytes(file.read_bytes()[:100])
+    assert np.allclose(prepared(0), first, atol=1e-5)
+    assert len(converted) == 3, "a damaged file is made anew"
 
 
 def test_commands_use_the_engine(dataset: Dataset, trained: Path, tmp_path: Path) -> None:
