@@ -142,7 +142,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("archive, unpacked", "serve.archive:_MAX_BYTES", "refused", "bytes"),
         Limit("description in an archive", "serve.archive:_MAX_TEXT_BYTES", "refused", "bytes"),
         Limit("request to a server", "serve.max_request_bytes", "HTTP 413", "bytes"),
-        Limit("request to the review page", "labels.review.server:_MAX_BODY_BYTES", "HTTP 413", "bytes"),
+        Limit("request to the browser", "labels.browser.api:_MAX_BODY_BYTES", "HTTP 413", "bytes"),
     ),
 }  # fmt: skip
 

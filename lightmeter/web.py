@@ -1,4 +1,4 @@
-"""Small web applications on loopback: the base of the review page, the web demo and the test kit.
+"""Small web applications on loopback: the base of the browser, the web demo and the test kit.
 
 Applications are Starlette applications, served by uvicorn in a background thread. They answer only requests whose
 ``Host`` is a loopback name, so that no other site can reach them through DNS rebinding.
@@ -22,9 +22,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.style import ICON, STYLE_SHEET
 
 LOOPBACK = "127.0.0.1"
 
+_MAX_REASON = 300  # characters
 _HOSTS = (LOOPBACK, "localhost")
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,8 +57,8 @@ def local_app(routes: Sequence[BaseRoute], *, content_security_policy: str = "de
 
 
 def page_routes(folder: Path, index: str = "index.html") -> list[BaseRoute]:
-    """Return routes for the files of a page: ``/`` for its index and one for each other file."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    """Return routes for the files of a page: ``/`` for its index, one for each other file, and the shared style."""
+    files = sorted(path for path in (*folder.iterdir(), STYLE_SHEET, ICON) if path.is_file())
     return [Route("/" if path.name == index else f"/{path.name}", _file_endpoint(path)) for path in files]
 
 
@@ -161,7 +163,9 @@ def _file_endpoint(path: Path) -> Callable[[Request], Awaitable[Response]]:
 
 
 def error_response(status: int, reason: str) -> JSONResponse:
-    """Return an error as JSON: ``{"error": {"status": …, "reason": …}}``."""
+    """Return an error as JSON: ``{"error": {"status": …, "reason": …}}``; a reason that quotes much is shortened."""
+    if len(reason) > _MAX_REASON:
+        reason = f"{reason[: _MAX_REASON // 2]} … {reason[-_MAX_REASON // 2 :]}"
     return JSONResponse({"error": {"status": status, "reason": reason}}, status)
 
 

@@ -158,11 +158,12 @@ def photo_history(connection: Connection, name: str) -> dict[str, Any]:
         **image._asdict(),
         "sightings": [row._asdict() for row in rows],
         "exif": resolved_exif(connection, [image_id]).get(image_id, {}),
-        "labels": _labels(connection, image_id),
+        "labels": label_history(connection, image_id),
     }
 
 
-def _labels(connection: Connection, image_id: int) -> list[dict[str, Any]]:
+def label_history(connection: Connection, image_id: int) -> list[dict[str, Any]]:
+    """Return all annotations of a photograph, oldest first, each with ``effective``."""
     columns = [getattr(Label, name) for name in (*Annotation._fields, "created_at")]
     query = select(*columns).where(Label.image_id == image_id).order_by(Label.id)
     rows = connection.execute(query).all()

@@ -1,8 +1,8 @@
 """``lightmeter labels``: label photographs and build leakage-free data sets."""
 
 from lightmeter.commands import command_group
-from lightmeter.labels.commands import annotations, datasets, quality, targets
+from lightmeter.labels.commands import annotations, browse, datasets, quality, targets
 
 app = command_group("Label photographs and build leakage-free data sets.")
-for module in (targets, annotations, quality, datasets):
-    app.add_typer(module.app)
+for group in (targets.app, annotations.app, browse.review_app, quality.app, datasets.app):
+    app.add_typer(group)

@@ -1,9 +1,8 @@
-"""Commands for annotations: set, show, review, export and import."""
+"""Commands for annotations: set, show, export and import."""
 
 import re
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +11,7 @@ from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.commands.options import Where
-from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
+from lightmeter.labels.commands.options import Author, catalogue_engine
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
@@ -122,39 +121,6 @@ def _format_history(history: "Mapping[str, Any]") -> "Iterator[Any]":
         for row in history["labels"]
     ]
     yield console.table("", ("effective", "target", "class", "origin", "author", "time"), rows)
-
-
-@app.command()
-def review(
-    name: TargetName,
-    author: Author,
-    where: Where = "",
-    queue: Annotated[
-        Literal["all", "unjudged", "no-face", "disagreements", "label-issues"],
-        typer.Option(help="Which photographs; disagreements: EXIF of file and source differ."),
-    ] = "all",
-    sample: Annotated[int | None, typer.Option(min=1, help="Size of a random sample.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port (0 = any free port).")] = 0,
-) -> None:
-    """Label photographs in the browser with the keyboard; only this machine can open the page."""
-    from lightmeter.labels.review.boxes import crops_by_kind
-    from lightmeter.labels.review.queues import build_queue
-    from lightmeter.labels.review.server import ReviewServer
-    from lightmeter.labels.review.session import Session
-
-    project, target = find_target(name)
-    with catalogue_engine(project) as engine:
-        with engine.connect() as connection:
-            photographs = build_queue(
-                connection, project, target.name, kind=queue, where=where, sample=sample, seed=seed
-            )
-        session = Session(engine, target, author, crops_by_kind(project.settings))
-        with ReviewServer(project, photographs, session, port) as server, suppress(KeyboardInterrupt):
-            console.get_console().emit(
-                {"url": server.page_url}, f"Open {server.page_url}\nPress Ctrl-C to stop. Labels are saved immediately."
-            )
-            server.wait()
 
 
 @app.command()

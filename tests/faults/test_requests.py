@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.browser.server import BrowserServer
 from lightmeter.project import Project
 from lightmeter.serve.gateway.app import Answer, Call, gateway_app
 from lightmeter.serve.handler.service import PredictionService
@@ -23,7 +23,7 @@ from tests.faults.conftest import OverLimit, Trials
 from tests.faults.test_hostile_values import MAX_CPU_S, MAX_MEMORY_MB, shortened
 from tests.faults.world import World, files_below
 from tests.harvest.sources.mutations import as_json, mutate
-from tests.labels.review.helpers import create_server
+from tests.labels.browser.helpers import create_server
 
 MAX_ERROR_BYTES = 500
 CONTENT_TYPES = (
@@ -63,20 +63,21 @@ def test_prediction_requests(world: World, trials: Trials) -> None:
 
 
 @pytest.fixture
-def review_page(world: World) -> Iterator[ReviewServer]:
+def browser_page(world: World) -> Iterator[BrowserServer]:
     engine = open_engine(Project(world.project))
-    with create_server(Project(world.project), engine, "shutter-binary") as server:
+    with create_server(Project(world.project), engine) as server:
         yield server
     engine.dispose()
 
 
 @pytest.mark.trials("hostile requests")
-def test_requests_of_the_review_page(world: World, review_page: ReviewServer, trials: Trials) -> None:
+def test_requests_of_the_browser(world: World, browser_page: BrowserServer, trials: Trials) -> None:
     outside = files_below(world.outside)
-    headers = {"Cookie": f"lightmeter-review-{review_page.port}={review_page.token}"}
-    with httpx.Client(base_url=review_page.url, headers=headers, trust_env=False) as client:
+    headers = {"Cookie": f"lightmeter-browser-{browser_page.port}={browser_page.token}"}
+    with httpx.Client(base_url=browser_page.url, headers=headers, trust_env=False) as client:
+        view = client.get("/api/view?target=shutter-binary").json()["view"]
         for _ in range(trials.count(40, 800)):
-            method, path, content = review_request(trials.rng)
+            method, path, content = browser_request(view, trials.rng)
             with trials.trial(f"{method} {path} {shortened(content)}"), limits():
                 sent = {"Content-Type": trials.rng.choice(("application/json", "text/plain", ""))}
                 sent = sent if trials.rng.random() < 0.3 else {"Content-Type": "application/json"}
@@ -105,18 +106,23 @@ def prediction_request(photo: bytes, rng: random.Random) -> tuple[bytes, dict[st
     return content, {"Content-Type": content_type.encode("latin-1")}
 
 
-def review_request(rng: random.Random) -> tuple[str, str, bytes]:
+def browser_request(view: str, rng: random.Random) -> tuple[str, str, bytes]:
     """Return method, path and body of a request."""
+    known = {"edit": str(rng.random()), "view": view, "since": 1000}
     messages: dict[str, dict[str, Any]] = {
-        "/api/label": {"image": 1, "value": "fast", "seen": "slow"},
-        "/api/box": {"image": 1, "kind": "face", "x": 1, "y": 1, "width": 10, "height": 10},
-        "/api/remove-box": {"image": 1, "kind": "face", "box": 1},
-        "/api/undo": {},
+        "/api/label": {**known, "ranges": [[0, 1]], "value": "fast", "toggle": False},
+        "/api/box": {**known, "image": 1, "kind": "face", "x": 1, "y": 1, "width": 10, "height": 10},
+        "/api/remove-box": {**known, "image": 1, "kind": "face", "box": 1},
+        "/api/undo": known,
+        "/api/redo": known,
     }
     if rng.random() < 0.3:
         value = str(rng.choice(hostile.VALUES))[:2000].encode("utf-8", "replace")
         quoted = "".join(f"%{byte:02x}" for byte in value)
-        paths = ("/api/queue?after=", "/api/queue?limit=", "/api/photograph?image=", "/photo/", "/thumbnail/", "/")
+        parameters = ("q", "target", "queue", "sample", "sort", "group", "predictions", "iso", "camera", "label", "x")
+        paths = [f"/api/view?{name}=" for name in parameters]
+        paths += ["/api/next?view=", f"/api/photographs?view={view}&start=", "/api/photograph?image="]
+        paths += ["/photo/", "/thumbnail/", "/", f"/api/view?{quoted}="]
         return "GET", rng.choice(paths) + quoted, b""
     path = rng.choice(list(messages))
     return "POST", path, as_json(mutate(messages[path], rng)).encode("utf-8", "surrogatepass")

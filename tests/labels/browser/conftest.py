@@ -1,4 +1,4 @@
-"""A review page with a few generated photographs."""
+"""A browser with a few generated photographs."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from sqlalchemy import update
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.review.server import ReviewServer
+from lightmeter.labels.browser.server import BrowserServer
 from lightmeter.labels.targets.registry import get_target
-from tests.labels.review.helpers import PHOTOGRAPHS, create_server
+from tests.labels.browser.helpers import PHOTOGRAPHS, create_server
 from tests.support import encode_image, exif_tags
 
 
 @pytest.fixture
-def server(catalogue: Any) -> Iterator[ReviewServer]:
-    """A running review page; the first photograph has orientation 6."""
+def server(catalogue: Any) -> Iterator[BrowserServer]:
+    """A running browser; the first photograph has orientation 6."""
     store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
     for index in range(PHOTOGRAPHS):
         orientation = 6 if index == 0 else 1

@@ -1,0 +1,1 @@
+"""The browser: look through the photographs of a catalogue, and label them."""

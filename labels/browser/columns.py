@@ -1,0 +1,226 @@
+"""The photographs of a catalogue as columns in memory, which the browser filters, counts, groups and sorts by.
+
+A facet of 100,000 photographs is counted in a millisecond; the same as SQL took seconds (``benchmarks/browser.py``).
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select
+
+from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, format_setting
+from lightmeter.harvest.catalogue.exif_view import resolved_exif_table
+from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
+
+Codes = NDArray[np.int32]
+Numbers = NDArray[np.float64]
+
+NOMINAL_FOCAL_LENGTHS_MM = (
+    4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 28.0, 35.0, 40.0, 50.0, 60.0, 70.0, 85.0, 105.0,
+    135.0, 150.0, 180.0, 200.0, 250.0, 300.0, 400.0, 500.0, 600.0, 800.0, 1200.0,
+)  # fmt: skip
+"""Usual focal lengths of lenses, in millimetres."""
+
+_EXIF = ("make", "model", "lens", "f_number", "exposure_time_s", "iso", "focal_length_mm", "taken_at")
+_DIGITS = re.compile(r"(\d+)")
+_MAX_SORTED_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class Column:
+    """One property of all photographs.
+
+    Attributes:
+        title: Heading.
+        values: The values by code, as written in URLs.
+        texts: The values by code, as shown.
+        codes: Code of each photograph, -1 without a value, shape (n,).
+        is_range: Whether the values are settings in ascending order, of which a range can be selected.
+    """
+
+    title: str
+    values: Sequence[str]
+    texts: Sequence[str]
+    codes: Codes
+    is_range: bool = False
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """The decodable photographs of a catalogue, in ascending order of their ids.
+
+    Attributes:
+        ids: Image ids, shape (n,).
+        sha256: SHA-256 of each photograph.
+        files: File name of each photograph.
+        columns: Properties by name.
+        sort_keys: Numbers to sort by, NaN without a value, by name.
+        texts: Lower-case text of each photograph that is searched.
+    """
+
+    ids: NDArray[np.int64]
+    sha256: Sequence[str]
+    files: Sequence[str]
+    columns: Mapping[str, Column]
+    sort_keys: Mapping[str, Numbers]
+    texts: Sequence[str]
+
+    def rows_of(self, ids: Any) -> NDArray[np.int64]:
+        """Return the rows of image ids that are among the photographs, in the order of the ids."""
+        ids = np.asarray(ids, dtype=np.int64)
+        rows = np.searchsorted(self.ids, ids)
+        rows[rows == len(self.ids)] = 0
+        present: NDArray[np.int64] = rows[self.ids[rows] == ids] if len(self.ids) else rows[:0]
+        return present
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A camera setting, shown in the nominal values of cameras."""
+
+    title: str
+    exif: str
+    series: Sequence[float]
+
+    def column(self, numbers: Numbers) -> Column:
+        series = np.asarray(self.series)
+        middles = np.sqrt(series[1:] * series[:-1])
+        valid = numbers > 0
+        codes = np.full(len(numbers), -1, np.int32)
+        codes[valid] = np.searchsorted(middles, numbers[valid])
+        texts = [format_setting(self.exif, value) for value in self.series]
+        return Column(self.title, [_short(text) for text in texts], texts, codes, is_range=True)
+
+
+SETTINGS = {
+    "f": _Setting("Aperture", "f_number", NOMINAL_F_NUMBERS),
+    "shutter": _Setting("Shutter speed", "exposure_time_s", NOMINAL_EXPOSURE_TIMES_S),
+    "iso": _Setting("ISO", "iso", NOMINAL_ISOS),
+    "mm": _Setting("Focal length", "focal_length_mm", NOMINAL_FOCAL_LENGTHS_MM),
+}
+"""Camera settings by their name in URLs, which is that of the query language."""
+
+
+def read_photographs(connection: Connection) -> Photographs:
+    """Read all decodable photographs of a catalogue.
+
+    Args:
+        connection: Catalogue connection.
+    """
+    query = select(Image.id, Image.sha256).where(Image.problem.is_(None)).order_by(Image.id)
+    images = connection.execute(query).all()
+    ids = np.asarray([row[0] for row in images], dtype=np.int64)
+    empty = Photographs(ids, [row[1] for row in images], [], {}, {}, [])
+    exif = _exif(connection, empty)
+    sightings = _sightings(connection, empty)
+    files = [row.file or sha256[:12] for row, sha256 in zip(sightings, empty.sha256, strict=True)]
+    cameras = [_camera(make, model) for make, model in zip(exif["make"], exif["model"], strict=True)]
+    taken: list[str | None] = exif["taken_at"]
+    numbers = {name: np.asarray(exif[setting.exif], dtype=np.float64) for name, setting in SETTINGS.items()}
+    columns = {
+        "camera": text_column("Camera", cameras),
+        "lens": text_column("Lens", exif["lens"]),
+        **{name: setting.column(numbers[name]) for name, setting in SETTINGS.items()},
+        "year": text_column("Year", [time and time[:4] for time in taken], ordered=True),
+        "photographer": text_column("Photographer", [row.owner for row in sightings]),
+        "licence": text_column("Licence", [row.licence for row in sightings]),
+        "source": text_column("Source", [row.source for row in sightings]),
+        **_verdicts(connection, empty),
+    }
+    texts = [
+        "\n".join(filter(None, (file, row.title, row.owner, camera, lens, *(row.tags or ())))).lower()
+        for file, row, camera, lens in zip(files, sightings, cameras, exif["lens"], strict=True)
+    ]
+    sort_keys = {"file": _ranks([_natural(file) for file in files]), "found": ids.astype(np.float64), **numbers}
+    sort_keys["taken"] = _ranks(taken)
+    return Photographs(ids, empty.sha256, files, columns, sort_keys, texts)
+
+
+def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = False) -> Column:
+    """Return a column of texts.
+
+    Args:
+        title: Heading.
+        texts: Text of each photograph.
+        ordered: Sort the values as texts instead of by frequency.
+    """
+    encoded = pa.array(texts, pa.string()).dictionary_encode()
+    values: list[str] = encoded.dictionary.to_pylist()
+    codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int32)
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    order = sorted(range(len(values)), key=lambda code: values[code] if ordered else (-counts[code], values[code]))
+    new_code = np.full(len(values) + 1, -1, np.int32)  # the last one is that of -1
+    new_code[order] = np.arange(len(order))
+    values = [values[code] for code in order]
+    return Column(title, values, values, new_code[codes])
+
+
+def _exif(connection: Connection, photographs: Photographs) -> dict[str, Any]:
+    """Return the effective EXIF values of the photographs by column, None or NaN without a value."""
+    if not len(photographs.ids):
+        return {name: [] for name in _EXIF}
+    first, last = int(photographs.ids[0]), int(photographs.ids[-1])
+    table = resolved_exif_table(connection, first, last, _EXIF)
+    ids = table["image_id"].to_numpy()
+    position = np.searchsorted(ids, photographs.ids)
+    position[position == len(ids)] = 0
+    exists = ids[position] == photographs.ids if len(ids) else np.zeros(len(photographs.ids), bool)
+    taken = table.take(pa.array(np.where(exists, position, 0), mask=~exists))
+    return {
+        name: taken[name].to_numpy() if pa.types.is_floating(table.schema.field(name).type) else taken[name].to_pylist()
+        for name in _EXIF
+    }
+
+
+def _sightings(connection: Connection, photographs: Photographs) -> list[Any]:
+    """Return the first sighting of each photograph."""
+    columns = [getattr(SightingRecord, name) for name in ("file", "owner", "licence", "source", "title", "tags")]
+    query = select(SightingRecord.image_id, *columns).where(SightingRecord.image_id.is_not(None))
+    by_image = {row.image_id: row for row in connection.execute(query.order_by(SightingRecord.id.desc()))}
+    missing = connection.execute(select(*(func.nullif("", "").label(c.key) for c in columns))).one()
+    return [by_image.get(image, missing) for image in photographs.ids.tolist()]
+
+
+def _verdicts(connection: Connection, photographs: Photographs) -> dict[str, Column]:
+    names = connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all()
+    columns = {}
+    for name in names:
+        query = select(Inspection.image_id, Inspection.verdict).where(Inspection.filter == name)
+        verdicts: dict[int, str] = dict(connection.execute(query).all())
+        texts = [verdicts.get(image) for image in photographs.ids.tolist()]
+        columns[f"filter.{name}"] = text_column(f"Filter {name}", texts)
+    return columns
+
+
+def _camera(make: str | None, model: str | None) -> str | None:
+    if not make or not model:
+        return model or make
+    return model if model.lower().startswith(make.split()[0].lower()) else f"{make} {model}"
+
+
+def _short(text: str) -> str:
+    """Return a formatted setting without its unit."""
+    return text.removeprefix("f/").removeprefix("ISO ").removesuffix(" s").removesuffix(" mm")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return the key by which names are sorted as people expect: ``d2.jpg`` before ``d10.jpg``."""
+    parts = _DIGITS.split(name.lower())
+    return [
+        (int(part), "") if index % 2 and len(part) <= _MAX_SORTED_DIGITS else (-1, part)
+        for index, part in enumerate(parts)
+    ]
+
+
+def _ranks(keys: Sequence[Any]) -> Numbers:
+    """Return the position of each key in sorted order, NaN for None; equal keys keep their order."""
+    ranks = np.full(len(keys), math.nan)
+    order = sorted((index for index, key in enumerate(keys) if key is not None), key=lambda index: keys[index])
+    ranks[order] = np.arange(len(order))
+    return ranks

@@ -1,0 +1,144 @@
+"""The labels of one target as columns in memory, kept current from the append-only log of annotations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select
+
+from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE, MANUAL
+from lightmeter.harvest.catalogue.models import Label
+from lightmeter.labels.browser.columns import Codes, Column, Photographs
+
+Rows = NDArray[np.int64]
+
+_COLUMNS = (Label.image_id, Label.value, Label.origin, Label.author, Label.id)
+_BATCH = 10_000  # images of a query
+_NO_ORIGIN = len(LABEL_PRECEDENCE)
+_MANUAL = LABEL_PRECEDENCE.index(MANUAL)
+_IMPORT = LABEL_PRECEDENCE.index("import")
+
+
+class LabelColumns:
+    """Labels of one target for one author.
+
+    The author's own manual labels and the effective ones of everybody else are kept apart, so that labelling many
+    photographs, and undoing it, needs no query.
+
+    Args:
+        photographs: The photographs.
+        target: Name of the target.
+        author: The annotator.
+        previous: Labels of the same target, whose codes are kept.
+
+    Attributes:
+        values: Values by code.
+        codes: Code of the effective label of each photograph, -1 without one.
+        origins: Index of its origin in `LABEL_PRECEDENCE`.
+        own: Code of the author's manual label, -1 without one.
+        changed: Id of the newest annotation of each photograph, 0 without one.
+        version: Id of the newest annotation that was read.
+    """
+
+    def __init__(
+        self, photographs: Photographs, target: str, author: str, previous: "LabelColumns | None" = None
+    ) -> None:
+        n = len(photographs.ids)
+        self._photographs, self._target, self._author = photographs, target, author
+        self.values: list[str] = [*previous.values] if previous else []
+        self._code_of = {value: code for code, value in enumerate(self.values)}
+        self.codes, self.own = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
+        self.origins = np.full(n, _NO_ORIGIN, np.int8)
+        self.changed = np.zeros(n, np.int64)
+        self._own_id, self._other_id = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self._other, self._other_origin = self.codes.copy(), self.origins.copy()
+        self.version = 0
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Whether a person has labelled each photograph: here, or in a file that was imported."""
+        return self.origins <= _IMPORT
+
+    def column(self) -> Column:
+        """Return the effective labels as a column."""
+        return Column("Label", self.values, [value.replace("|", ", ") for value in self.values], self.codes)
+
+    def label(self, row: int) -> tuple[str | None, str | None]:
+        """Return the effective label of a photograph and its origin."""
+        code = int(self.codes[row])
+        return (None, None) if code < 0 else (self.values[code], LABEL_PRECEDENCE[self.origins[row]])
+
+    def refresh(self, connection: Connection) -> None:
+        """Read the annotations that were added since the last call, by this process and others."""
+        newest = connection.scalar(select(func.max(Label.id))) or 0
+        if newest <= self.version:
+            return
+        query = select(*_COLUMNS).where(Label.target == self._target)
+        if self.version:
+            added = select(Label.image_id, Label.target).where(Label.id > self.version)  # by id: the log is short
+            images = list({image for image, target in connection.execute(added) if target == self._target})
+            batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+            annotations = [
+                row for batch in batches for row in connection.execute(query.where(Label.image_id.in_(batch)))
+            ]
+        else:
+            annotations = list(connection.execute(query))
+        self.version = newest
+        self._resolve(annotations)
+
+    def set_own(self, rows: Rows, codes: Codes, version: int) -> None:
+        """Take over labels of the author that were just stored.
+
+        Args:
+            rows: Rows of the photographs.
+            codes: Code of each label, -1 for a removed one.
+            version: Id of the newest of them.
+        """
+        self.own[rows], self._own_id[rows] = codes, version
+        self.changed[rows] = self.version = version
+        self._combine(rows)
+
+    def code(self, value: str) -> int:
+        """Return the code of a value, a new one if necessary."""
+        if value not in self._code_of:
+            self._code_of[value] = len(self.values)
+            self.values.append(value)
+        return self._code_of[value]
+
+    def _resolve(self, annotations: Sequence[Any]) -> None:
+        """Set the labels of the photographs of annotations; all annotations of these must be given."""
+        if not annotations:
+            return
+        images, values, origins, authors, ids = zip(*annotations, strict=True)
+        image, id_ = np.asarray(images, np.int64), np.asarray(ids, np.int64)
+        row = np.searchsorted(self._photographs.ids, image)
+        row[row == len(self._photographs.ids)] = 0
+        exists = self._photographs.ids[row] == image if len(self._photographs.ids) else np.zeros(len(image), bool)
+        code = np.asarray([-1 if value is None else self.code(value) for value in values], np.int32)
+        rank = np.asarray([LABEL_PRECEDENCE.index(origin) for origin in origins], np.int64)
+        author_codes = {name: index for index, name in enumerate(dict.fromkeys(authors))}
+        author = np.asarray([author_codes[name] for name in authors], np.int64)
+        own = (rank == _MANUAL) & (author == author_codes.get(self._author, -1))
+        order = np.lexsort((id_, author, rank, row))
+        order = order[exists[order]]
+        key = np.stack([row, rank, author])[:, order]
+        newest = order[np.append((key[:, 1:] != key[:, :-1]).any(0), True)[: len(order)]]
+        touched = np.unique(row[newest])
+        self.own[touched], self._own_id[touched], self._other[touched] = -1, 0, -1
+        self._other_origin[touched], self._other_id[touched] = _NO_ORIGIN, 0
+        np.maximum.at(self.changed, row[newest], id_[newest])
+        mine = newest[own[newest]]
+        self.own[row[mine]], self._own_id[row[mine]] = code[mine], id_[mine]
+        others = newest[~own[newest] & (code[newest] >= 0)]
+        others = others[np.lexsort((id_[others], -rank[others], row[others]))]  # the effective one comes last
+        self._other[row[others]], self._other_origin[row[others]] = code[others], rank[others]
+        self._other_id[row[others]] = id_[others]
+        self._combine(touched)
+
+    def _combine(self, rows: Rows) -> None:
+        """Determine the effective labels: of two people's, the newer one; a person's before any other."""
+        newer = (self._other_origin[rows] == _MANUAL) & (self._other_id[rows] > self._own_id[rows])
+        is_own = (self.own[rows] >= 0) & ~newer
+        self.codes[rows] = np.where(is_own, self.own[rows], self._other[rows])
+        self.origins[rows] = np.where(is_own, _MANUAL, self._other_origin[rows])

@@ -1,1 +1,0 @@
-"""The review page: a local web page for labelling photographs with the keyboard."""
