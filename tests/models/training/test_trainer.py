@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training import recipe
+from lightmeter.models.training import recipe as recipes
 from lightmeter.models.training.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.data import pipeline
 from lightmeter.models.training.trainer import Trainer
@@ -87,7 +87,7 @@ def test_killed_training_resumes_to_the_same_weights(
 def run_error_of_other_version(monkeypatch: pytest.MonkeyPatch, *command: object) -> str:
     """Run a command as another version of Lightmeter would."""
     with monkeypatch.context() as changed:
-        changed.setattr(recipe, "__version__", "0.0.1")
+        changed.setattr(recipes, "__version__", "0.0.1")
         return run_error(*command)
 
 
