@@ -25,7 +25,6 @@ class PyTorchEngine:
         self._output, self._device = output.to(device), device
         if device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False
-            self._output.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a tenth faster
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Return the arrays of the output for the inputs of N photographs."""
