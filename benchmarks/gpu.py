@@ -34,9 +34,10 @@ from lightmeter.models.runtime.predictor import stack
 from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
+from lightmeter.models.training.optimisation import set_trainable
 from lightmeter.models.training.recipe import Network, read_recipe
 from lightmeter.models.training.resource_usage import describe_device
-from lightmeter.models.training.trainer import Trainer, set_trainable
+from lightmeter.models.training.trainer import Trainer
 from lightmeter.serve.handler.service import PredictionResponse, PredictionService
 
 FEATURES = "lightmeter"
@@ -143,9 +144,9 @@ def training(job: Job) -> Iterator[Result]:
         for way, forward in forwards.items():
             if job.late or (not job.on_gpu and way == "as trained"):
                 break
-            optimiser = trainer.optimiser(phase)
+            optimisation = trainer.optimisation(phase)
 
-            epoch = partial(trainer.train_epoch, forward, optimiser, phase)
+            epoch = partial(trainer.train_epoch, forward, optimisation, phase)
 
             job.peak_gb()
             epoch()

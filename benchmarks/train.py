@@ -37,7 +37,7 @@ from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.data.batches import Batch
 from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.recipe import Network, Recipe, read_recipe
-from lightmeter.models.training.trainer import Trainer, set_trainable
+from lightmeter.models.training.trainer import Trainer
 
 CLASSES = ("fast", "slow")
 PHOTOGRAPHS = 128
@@ -124,7 +124,7 @@ class Steps:
         predictor = untrained_predictor(read_recipe(recipe, ["weights="]), device)
         self.device, self.phase = predictor.device, settings.phases[0]
         self.trainer = Trainer(predictor, FitJob(dataset, rows, 0, folder / "partial"), settings)
-        self.optimiser = torch.optim.AdamW(set_trainable(self.trainer.network, self.phase), 1e-4)
+        self.optimisation = self.trainer.optimisation(self.phase)
         cached = self.trainer.train_batches
         workers = os.cpu_count() or 1
         self.sources: dict[str, Iterable[Batch]] = {
@@ -138,7 +138,7 @@ class Steps:
 
     def epoch(self) -> None:
         """Train for an epoch."""
-        self.trainer.train_epoch(self.trainer.network, self.optimiser, self.phase)
+        self.trainer.train_epoch(self.trainer.network, self.optimisation, self.phase)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 

@@ -48,6 +48,11 @@ def recipes(incomplete: str) -> list[str]:
     return _matching(incomplete, (file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
+def choices(*names: str) -> Complete:
+    """Return the completion of fixed names."""
+    return lambda incomplete: _matching(incomplete, names)
+
+
 def plugin_names(group: plugins.Group) -> Complete:
     """Return the completion of the names of installed plugins."""
     return lambda incomplete: _matching(incomplete, plugins.installed(group))

@@ -17,6 +17,9 @@ from lightmeter.text.documents import read_toml
 EngineName = Literal["torch", "openvino", "onnxruntime"]
 """Name of an inference engine."""
 
+LoggerName = Literal["tensorboard", "mlflow", "wandb"]
+"""Name of an experiment tracker."""
+
 
 class Section(BaseModel):
     """A table of ``lightmeter.toml``. Unknown keys are errors."""
@@ -119,6 +122,8 @@ class ExifSection(Section):
 
 class ModelsSection(Section):
     """Models."""
+
+    loggers: tuple[LoggerName, ...] = Field((), description="experiment trackers of trainings; each needs its extra")
 
     engine: EngineName = Field(
         "torch", description="inference engine; openvino and onnxruntime need the extra of that name, and run on CPUs"

@@ -1,18 +1,24 @@
 """Functions for notebooks and scripts, exported by `lightmeter.models`."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.distributed import from_main_process, process_group, select_engine
-from lightmeter.models.training.recipe import Recipe, read_recipe, training_engine
+from lightmeter.models.training.distributed import from_main_process, is_main_process, process_group, select_engine
+from lightmeter.models.training.recipe import Recipe, flat_settings, read_recipe, training_engine
 from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
+from lightmeter.models.training.tracking import open_tracking
 from lightmeter.models.training.train import TrainingRun, check_seed
 from lightmeter.models.training.train import train as train_recipe
+from lightmeter.plugins import unknown_name_message
+from lightmeter.project import find_optional_project
+from lightmeter.settings import LoggerName, read_settings
 
 
 def load_predictor(run: str | Path, device: str = "cpu", engine: EngineName | None = None) -> Predictor:
@@ -50,6 +56,7 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     seed: int = 0,
     resume: bool = False,
     restart: bool = False,
+    loggers: Sequence[str] | None = None,
 ) -> TrainingRun:
     """Train a recipe on a data set and evaluate it on validation; the test split is not read.
 
@@ -64,6 +71,7 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         seed: Random seed, from 0 to 4,294,967,295.
         resume: Resume from the last checkpoint of an interrupted training, if there is one.
         restart: Delete the checkpoint of an interrupted training and start again.
+        loggers: Experiment trackers: ``tensorboard``, ``mlflow``, ``wandb`` (default: the project's setting).
 
     Returns:
         The run folder and its metrics.
@@ -80,12 +88,17 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
     dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
     check_seed(seed)
+    selected = _loggers(loggers)
     engine, device = select_engine(training_engine(recipe, engine), device)
     default = f"{recipe.name}-{dataset.spec.name}"
     reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
     with process_group(device), ExitStack() as stack:
         run = from_main_process(lambda: stack.enter_context(reservation))
-        return train_recipe(recipe, dataset, run, device=device, engine=engine, seed=seed)
+        names = selected if is_main_process() else ()
+        project = find_optional_project()
+        folder = project.root if project else run.folder.parent
+        tracking = stack.enter_context(open_tracking(names, run.name, folder, flat_settings(recipe)))
+        return train_recipe(recipe, dataset, run, device=device, engine=engine, seed=seed, tracking=tracking)
 
 
 def evaluate(
@@ -116,3 +129,18 @@ def evaluate(
     """
     predictor = load_predictor(run, device, engine)
     return evaluate_run(find_run(Path(run)), predictor, training_dataset(predictor, dataset))
+
+
+def _loggers(names: Sequence[str] | None) -> Sequence[LoggerName]:
+    """Return the names of trackers, by default those of the settings.
+
+    Raises:
+        UsageError: There is no such tracker.
+    """
+    project = find_optional_project()
+    selected = names or (project.settings if project else read_settings(None)).models.loggers
+    existing: tuple[LoggerName, ...] = get_args(LoggerName)
+    unknown = [name for name in selected if name not in existing]
+    if unknown:
+        raise UsageError(unknown_name_message("logger", unknown[0], existing))
+    return [name for name in existing if name in selected]

@@ -33,7 +33,8 @@ from lightmeter.settings import first_error
 
 _BATCH = 500
 _LISTED = (
-    "source", "source_id", "media_url", "page_url", "file", "owner", "licence", "title", "published_at", "state", "reason",
+    "source", "source_id", "media_url", "page_url", "file", "owner", "licence", "title", "published_at", "state",
+    "reason",
 )  # fmt: skip
 
 
@@ -92,9 +93,9 @@ def simulate_run(project: Project, source_name: str, query: dict[str, Any], opti
         engine = engine_for(f"sqlite:///{folder}/catalogue.sqlite")
         upgrade(engine)
         result = _start(project, engine, source_name, query, replace(options, metadata_only=True))
-        query = select(*(getattr(SightingRecord, name) for name in _LISTED)).order_by(SightingRecord.id)
+        listed = select(*(getattr(SightingRecord, name) for name in _LISTED)).order_by(SightingRecord.id)
         with engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
+            rows = [dict(row) for row in connection.execute(listed).mappings()]
             unreadable = connection.execute(select(UnreadableRecord.location, UnreadableRecord.reason)).all()
         engine.dispose()
     for start in range(0, len(rows), _BATCH):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import console
+from lightmeter import completion, console
 from lightmeter.commands import CommandGroup
 from lightmeter.models.commands.options import (
     DataFolder,
@@ -45,6 +45,14 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     engine: Engine = None,
     set_: Settings = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint.")] = False,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Log each epoch to tensorboard, mlflow or wandb (repeatable; default: models.loggers).",
+            autocompletion=completion.choices("tensorboard", "mlflow", "wandb"),
+        ),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the checkpoint of an interrupted training and start again.")
     ] = False,
@@ -64,6 +72,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
         seed=seed,
         resume=resume,
         restart=restart,
+        loggers=logger,
     )
     if not is_main_process():
         return

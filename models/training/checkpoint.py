@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
+from lightmeter.models.training.optimisation import OptimisationState
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 _HEADER = "lightmeter"
-_NETWORK, _BEST, _OPTIMISER = "network", "best", "optimiser"
+_NETWORK, _BEST, _OPTIMISER, _AVERAGE = "network", "best", "optimiser", "average"
 
 Identity = Mapping[str, Any]
 """All that determines the result of a training, by what it is called in an error message."""
@@ -70,23 +70,27 @@ class TrainerState:
 
 
 def save_checkpoint(
-    folder: Path, identity: Identity, state: TrainerState, network: nn.Module, optimiser: torch.optim.Optimizer
+    folder: Path, identity: Identity, state: TrainerState, network: nn.Module, optimisation: OptimisationState
 ) -> None:
     """Write the checkpoint of a training atomically."""
     progress = {name: value for name, value in vars(state).items() if name != _BEST}
-    header = json.dumps({"identity": identity, "progress": progress}, allow_nan=False)
+    numbers = optimisation.numbers
+    header = json.dumps({"identity": identity, "progress": progress, "optimisation": numbers}, allow_nan=False)
     tensors = {
         f"{_OPTIMISER}.{number}.{name}": value
-        for number, values in optimiser.state_dict()["state"].items()
+        for number, values in optimisation.optimiser.items()
         for name, value in values.items()
     }
-    for part, values in ((_NETWORK, network.state_dict()), (_BEST, state.best)):
+    parts = ((_NETWORK, network.state_dict()), (_BEST, state.best), (_AVERAGE, optimisation.average))
+    for part, values in parts:
         tensors |= {f"{part}.{name}": value for name, value in values.items()}
     with atomic_path(folder / CHECKPOINT_FILE) as temporary:
         save_file(plain_tensors(tensors), temporary, {_HEADER: header})
 
 
-def load_checkpoint(folder: Path, identity: Identity, network: nn.Module) -> tuple[TrainerState, dict[int, Any]] | None:
+def load_checkpoint(
+    folder: Path, identity: Identity, network: nn.Module
+) -> tuple[TrainerState, OptimisationState] | None:
     """Load a checkpoint into a network.
 
     Args:
@@ -95,7 +99,7 @@ def load_checkpoint(folder: Path, identity: Identity, network: nn.Module) -> tup
         network: Its weights are replaced.
 
     Returns:
-        Progress of the training and the optimiser's state by parameter, or None without a checkpoint.
+        Progress of the training and of its phase, or None without a checkpoint.
 
     Raises:
         UsageError: The checkpoint cannot be read or belongs to another training.
@@ -109,7 +113,8 @@ def load_checkpoint(folder: Path, identity: Identity, network: nn.Module) -> tup
         differing = [name for name, value in json.loads(json.dumps(identity)).items() if other.get(name) != value]
         if not differing:
             network.load_state_dict(parts[_NETWORK])
-            return TrainerState(**header["progress"], best=parts[_BEST]), _by_parameter(parts[_OPTIMISER])
+            state = OptimisationState(_by_parameter(parts[_OPTIMISER]), parts[_AVERAGE], header["optimisation"])
+            return TrainerState(**header["progress"], best=parts[_BEST]), state
     except Exception as error:  # a damaged file, or one of another program
         raise UsageError(f"Cannot read the checkpoint {file}; start again with --restart.") from error
     raise UsageError(
@@ -125,7 +130,7 @@ def plain_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _read(file: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Return the tensors of a checkpoint by part and name, and its header."""
-    parts: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _BEST: {}, _OPTIMISER: {}}
+    parts: dict[str, dict[str, Tensor]] = {_NETWORK: {}, _BEST: {}, _OPTIMISER: {}, _AVERAGE: {}}
     with safe_open(file, "pt") as content:
         header: dict[str, Any] = json.loads(content.metadata()[_HEADER])
         for key in content.keys():  # noqa: SIM118 - no mapping

@@ -14,6 +14,7 @@ from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temp
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.data.feature_cache import Inputs
 from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers
+from lightmeter.models.training.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class FitJob:
         seed: Random seed.
         partial: Directory of checkpoints; deleted once the run is complete.
         resume: Resume from the checkpoint, if there is one.
+        tracking: Records each epoch.
     """
 
     dataset: Dataset
@@ -33,6 +35,7 @@ class FitJob:
     seed: int
     partial: Path
     resume: bool = False
+    tracking: Tracking = field(default_factory=Tracking)
 
 
 @dataclass

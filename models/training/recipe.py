@@ -104,12 +104,23 @@ class Network(_Training):
     Attributes:
         phases: Phases in order; each starts from the best weights of the one before.
         optimiser: ``adamw`` decays the weights apart from the gradient (I. Loshchilov and F. Hutter, ICLR 2019);
-            ``adam`` uses the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015).
+            ``adam`` uses the same number as an L2 penalty of the loss (D. Kingma and J. Ba, ICLR 2015); ``sgd`` has
+            Nesterov momentum.
+        momentum: Momentum of ``sgd``.
+        schedule: Course of the learning rate in each phase: constant, or falling to 0 as a line or a cosine.
+        warmup_epochs: Epochs at the start of each phase in which the learning rate rises to its value.
+        clip_norm: Largest L2 norm of the gradient of a step, to which longer ones are shortened; 0 for no limit.
+        ema_decay: Decay of an exponential moving average of the weights, which is validated and kept, for example
+            0.999; 0 for none.
         batch_size: Photographs in a step, over all devices.
         weight_decay: Strength of the weight decay.
         class_weights: Weight classes inversely to their frequency: all targets, none, or those named.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
         flip: Flip images horizontally at random.
+        crop_pixels: Shift images at random by up to this number of pixels; the edge is filled by reflection.
+        colour: Change brightness and contrast at random by up to this share; it hides evidence of the exposure.
+        blur: Blur at random with a standard deviation of up to this number of pixels; it hides evidence of aperture and
+            focus.
         patience: Number of epochs without improvement of the validation loss after which a phase ends.
         cache_activations: Compute the activations of a frozen backbone once and train on them; images are then not
             flipped.
@@ -120,16 +131,30 @@ class Network(_Training):
 
     method: Literal["network"]
     phases: list[Phase] = Field(min_length=1)
-    optimiser: Literal["adamw", "adam"] = "adamw"
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_epochs: float = Field(0.0, ge=0)
+    clip_norm: float = Field(0.0, ge=0)
+    ema_decay: float = Field(0.0, ge=0, lt=1)
     batch_size: int = Field(32, ge=2, le=1_000_000)
     weight_decay: float = Field(0.0, ge=0)
     soft_target_std: SoftTargetStd = 0.0
     flip: bool = True
+    crop_pixels: int = Field(0, ge=0, le=1000)
+    colour: float = Field(0.0, ge=0, le=1)
+    blur: float = Field(0.0, ge=0, le=10)
     patience: int = Field(5, ge=1, le=1_000_000)
     cache_activations: bool = False
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     channels_last: bool = True
     compile: bool = False
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> "Network":
+        if self.warmup_epochs and any(phase.epochs <= self.warmup_epochs for phase in self.phases):
+            raise ValueError("warmup_epochs must be less than the epochs of every phase")
+        return self
 
     @model_validator(mode="after")
     def _cached_backbone_is_frozen(self) -> "Network":

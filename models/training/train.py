@@ -34,6 +34,7 @@ from lightmeter.models.training.runs import (
     write_predictions,
     write_run_recipe,
 )
+from lightmeter.models.training.tracking import Tracking
 from lightmeter.models.training.trainer import Trainer
 from lightmeter.models.training.trial_pass import check_recipe
 from lightmeter.models.training.validation import validation_logits
@@ -57,7 +58,14 @@ class TrainingRun:
 
 
 def train(
-    recipe: Recipe, dataset: Dataset, run: ReservedRun, *, device: str, engine: EngineName = "torch", seed: int
+    recipe: Recipe,
+    dataset: Dataset,
+    run: ReservedRun,
+    *,
+    device: str,
+    engine: EngineName = "torch",
+    seed: int,
+    tracking: Tracking | None = None,
 ) -> TrainingRun:
     """Train a model, evaluate it on validation, and write the run folder; the test split is not read.
 
@@ -70,6 +78,7 @@ def train(
         device: torch device.
         engine: What computes the features of a probe.
         seed: Random seed.
+        tracking: Records each epoch and the metrics on validation.
 
     Raises:
         UsageError: The data set has too few labels, or the recipe does not suit it.
@@ -77,7 +86,8 @@ def train(
     keep_freed_memory()
     rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
-    job = FitJob(dataset, rows, seed, run.partial, run.resume)
+    tracking = tracking or Tracking()
+    job = FitJob(dataset, rows, seed, run.partial, run.resume, tracking)
     predictor = _initial_predictor(recipe, dataset, run.name, device, engine, seed)
     weights = load_backbones(predictor.network, recipe)
     check_recipe(predictor, recipe)
@@ -95,7 +105,19 @@ def train(
         ranges=statistics_ranges(result.inputs["train"].statistics),
     )
     metrics = _write_run(run, Predictor(spec, predictor.network, device, engine), result, job, recipe)
+    tracking.log(len(result.history) + 1, _tracked(metrics))
     return TrainingRun(run.folder, metrics)
+
+
+def _tracked(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the metrics on validation as trackers name them."""
+    targets: Mapping[str, Mapping[str, Any]] = metrics["validation"]["targets"]
+    return {
+        f"validation/{target}/{name}": estimate["value"]
+        for target, values in targets.items()
+        for name, estimate in values.items()
+        if isinstance(estimate, Mapping) and "value" in estimate
+    }
 
 
 def check_seed(seed: int) -> None:

@@ -11,19 +11,26 @@ from torch import Tensor, nn
 
 from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
+from lightmeter.models.evaluation.report import write_history
 from lightmeter.models.runtime.engines.outputs import normalised
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training import distributed
+from lightmeter.models.training.augmentation import Augmentation
 from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
 from lightmeter.models.training.cuda_graph import GraphedNetwork
 from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
 from lightmeter.models.training.data.feature_cache import builder_version, cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.losses import Loss
+from lightmeter.models.training.optimisation import (
+    Optimisation,
+    OptimisationState,
+    frozen_parameters,
+    set_train_mode,
+)
 from lightmeter.models.training.recipe import Network, Phase
 
-_OPTIMISERS: dict[str, type[torch.optim.Adam]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 _IMAGE_AXES = 4
 
 
@@ -68,13 +75,13 @@ class Trainer:
             Interrupted: Training was stopped from the keyboard; it can be resumed.
             LightmeterError: The loss became NaN or infinite.
         """
-        optimiser_state = self._resume() if self.job.resume else None
+        saved = self._resume() if self.job.resume else None
         if self.training.channels_last:
             _set_memory_format(self.network, torch.channels_last)
         try:
             for number in range(self.state.phase, len(self.training.phases)):
-                self._fit_phase(number, optimiser_state)
-                optimiser_state = None
+                self._fit_phase(number, saved)
+                saved = None
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"Stopped after {len(self.state.history)} epochs; resume with the same command and --resume."
@@ -83,32 +90,29 @@ class Trainer:
         _set_memory_format(self.network, torch.contiguous_format)
         return self._result()
 
-    def _fit_phase(self, number: int, optimiser_state: dict[int, Any] | None) -> None:
+    def _fit_phase(self, number: int, saved: OptimisationState | None) -> None:
         phase, state = self.training.phases[number], self.state
-        if optimiser_state is None:
+        if saved is None:
             state.start_phase(number)
-        optimiser = self.optimiser(phase)
-        if optimiser_state is not None:
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": optimiser_state})
+        optimisation = self.optimisation(phase)
+        if saved is not None:
+            optimisation.load(saved)
         forward = self.forward(phase)
         with console.get_console().progress("{task.fields[loss]}") as progress:
             task = progress.add_task(f"phase {number + 1}", total=phase.epochs, completed=state.epoch, loss="")
             while state.epoch < phase.epochs and state.epoch - state.best_epoch < self.training.patience:
-                train_loss = self.train_epoch(forward, optimiser, phase)
-                validation_loss = self._validate()
-                state.finish_epoch(phase.learning_rate, train_loss, validation_loss, self.network)
-                self._save(optimiser)
+                learning_rate = optimisation.learning_rate
+                train_loss = self.train_epoch(forward, optimisation, phase)
+                validation_loss = self._validate(optimisation.evaluated)
+                state.finish_epoch(learning_rate, train_loss, validation_loss, optimisation.evaluated)
+                self._save(optimisation)
+                self._report_epoch(phase)
                 progress.update(task, completed=state.epoch, loss=f"validation loss {validation_loss:.4f}")
         self.network.load_state_dict(state.best)
 
-    def optimiser(self, phase: Phase) -> torch.optim.Optimizer:
-        """Return the optimiser of a phase; the parameters that it does not train need no gradients any more."""
-        return _OPTIMISERS[self.training.optimiser](
-            set_trainable(self.network, phase),
-            lr=phase.learning_rate,
-            weight_decay=self.training.weight_decay,
-            fused=True if self.device.type == "cuda" else None,
-        )
+    def optimisation(self, phase: Phase) -> Optimisation:
+        """Return what updates the weights in a phase; the parameters that it does not train need no gradients."""
+        return Optimisation(self.network, self.training, phase, len(self.sampler))
 
     def forward(self, phase: Phase) -> Any:
         """Return the network as a phase calls it: compiled, on several devices, or as a CUDA graph."""
@@ -120,25 +124,22 @@ class Trainer:
             return GraphedNetwork(network, self._autocast(cache_enabled=False))
         return network
 
-    def train_epoch(self, forward: Any, optimiser: torch.optim.Optimizer, phase: Phase) -> float:
+    def train_epoch(self, forward: Any, optimisation: Optimisation, phase: Phase) -> float:
         """Train on each photograph once and return the mean loss."""
         seed = self._epoch_seed()
         torch.manual_seed(seed)
         self.sampler.seed = seed
-        mirroring = np.random.default_rng([seed + 1, distributed.rank()])
+        augment = Augmentation(self.training, [seed + 1, distributed.rank()])
         set_train_mode(self.network, phase)
         losses: list[Tensor] = []
         sizes: list[int] = []
         for batch in self._timed(self.train_batches):
-            optimiser.zero_grad(set_to_none=True)
+            optimisation.zero_grad()
             sizes.append(_length(batch.inputs))
-            mirrored = None
-            if self.training.flip and not self.training.cache_activations:
-                mirrored = torch.from_numpy(mirroring.random(sizes[-1]) < 0.5)
             with self._autocast():
-                loss = self.loss(forward(self.normalise(batch.inputs, mirrored)), batch.classes, batch.stops)
+                loss = self.loss(forward(self.normalise(batch.inputs, augment)), batch.classes, batch.stops)
             loss.backward()
-            optimiser.step()
+            optimisation.step()
             losses.append(loss.detach())
         values = torch.stack(losses).tolist() if losses else []  # a GPU need not wait for each of them
         for step, value in enumerate(values, 1):
@@ -160,19 +161,19 @@ class Trainer:
                 return
             yield batch
 
-    def _validate(self) -> float:
-        logits = self._validation_logits()
+    def _validate(self, network: nn.Module) -> float:
+        logits = self._validation_logits(network)
         with torch.inference_mode():
             loss = self.loss(logits, self.validation_data.classes, self.validation_data.stops)
             value = distributed.broadcast(loss)
         self._check(value, "on validation")
         return value
 
-    def _validation_logits(self) -> dict[str, Tensor]:
+    def _validation_logits(self, network: nn.Module) -> dict[str, Tensor]:
         """Return the logits of the validation split by target, each of shape (N, C)."""
-        self.network.eval()
+        network.eval()
         with torch.inference_mode():
-            parts = [self.network(self.normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
+            parts = [network(self.normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
         return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
 
     def _check(self, loss: float, where: str) -> None:
@@ -187,20 +188,35 @@ class Trainer:
         enabled = supported and self.training.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled, cache_enabled=cache_enabled)
 
-    def _save(self, optimiser: torch.optim.Optimizer) -> None:
+    def _report_epoch(self, phase: Phase) -> None:
+        """Write the history so far, log the epoch, and print a line where no progress bar is shown."""
+        if not distributed.is_main_process():
+            return
+        row, step = self.state.history[-1], len(self.state.history)
+        write_history(self.job.partial, self.state.history)
+        self.job.tracking.log(step, row)
+        if not console.get_console().is_interactive:
+            console.get_console().note(
+                f"phase {row['phase']}, epoch {row['epoch']} of {phase.epochs}: training loss {row['train_loss']:.4f}, "
+                f"validation loss {row['validation_loss']:.4f}, learning rate {row['learning_rate']:.2g}"
+            )
+
+    def _save(self, optimisation: Optimisation) -> None:
         self.state.seconds = self.earlier_seconds + time.perf_counter() - self.start
         if distributed.is_main_process():
-            save_checkpoint(self.job.partial, self._identity(), self.state, self.network, optimiser)
+            save_checkpoint(self.job.partial, self._identity(), self.state, self.network, optimisation.state())
 
-    def _resume(self) -> dict[int, Any] | None:
-        """Load the checkpoint, if there is one, and return the state of the optimiser."""
+    def _resume(self) -> OptimisationState | None:
+        """Load the checkpoint, if there is one, and return the progress of its phase."""
         checkpoint = load_checkpoint(self.job.partial, self._identity(), self.network)
         if checkpoint is None:
             return None
-        self.state, optimiser_state = checkpoint
+        self.state, saved = checkpoint
         self.earlier_seconds = self.state.seconds
         console.get_console().note(f"Resuming after {len(self.state.history)} epochs.")
-        return optimiser_state
+        for step, row in enumerate(self.state.history, start=1):
+            self.job.tracking.log(step, row)
+        return saved
 
     def _identity(self) -> dict[str, Any]:
         """Return all that determines the result."""
@@ -225,7 +241,7 @@ class Trainer:
             earlier_seconds=self.earlier_seconds,
             trained_parameters=sum(p.numel() for name, p in self.network.named_parameters() if name not in frozen),
         )
-        logits = {name: values.cpu().numpy() for name, values in self._validation_logits().items()}
+        logits = {name: values.cpu().numpy() for name, values in self._validation_logits(self.network).items()}
         result.calibrate(logits, self.validation_data.inputs.rows, self.predictor.spec.targets)
         return result
 
@@ -244,44 +260,15 @@ class Normalisation:
             torch.tensor(values, device=device)[:, None, None] for values in (settings.mean, settings.std)
         )
 
-    def __call__(self, inputs: Mapping[str, Tensor], mirrored: Tensor | None = None) -> dict[str, Tensor]:
+    def __call__(self, inputs: Mapping[str, Tensor], augment: Augmentation | None = None) -> dict[str, Tensor]:
         """Return the inputs of the network.
 
         Args:
             inputs: Inputs by name, each with a leading axis of N photographs.
-            mirrored: The photographs whose images are mirrored left to right, shape (N,); None for none of them.
+            augment: Changes images at random; None to leave them as they are.
         """
         moved = {name: values.to(self._device, non_blocking=True) for name, values in inputs.items()}
-        if mirrored is not None:
-            mirrored = mirrored.to(self._device, non_blocking=True)
-            moved = {name: _mirror_images(values, mirrored) for name, values in moved.items()}
-        return normalised(moved, self._mean, self._std)
-
-
-def frozen_parameters(network: nn.Module, phase: Phase) -> set[str]:
-    """Return the names of the parameters that a phase does not train."""
-    names = [name for name, _ in network.named_parameters()]
-    backbone = [name for name in names if name.startswith("backbone.")]
-    first = backbone[: round(phase.freeze_fraction * len(backbone))]
-    return {*first, *(name for name in names if name.startswith(tuple(phase.freeze)))}
-
-
-def set_trainable(network: nn.Module, phase: Phase) -> list[nn.Parameter]:
-    """Enable gradients for all parameters but the frozen ones, and return the former."""
-    frozen = frozen_parameters(network, phase)
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in frozen)
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
-def set_train_mode(network: nn.Module, phase: Phase) -> None:
-    """Put a network into training mode, except frozen normalisation layers, which keep their statistics."""
-    network.train()
-    frozen = frozen_parameters(network, phase)
-    for name, module in network.named_modules():
-        own = [f"{name}.{parameter}" for parameter, _ in module.named_parameters(recurse=False)]
-        if (own and frozen.issuperset(own)) or (name and phase.freeze and name.startswith(tuple(phase.freeze))):
-            module.eval()
+        return normalised(augment(moved) if augment else moved, self._mean, self._std)
 
 
 def _set_memory_format(network: nn.Module, memory_format: torch.memory_format) -> None:
@@ -293,10 +280,3 @@ def _set_memory_format(network: nn.Module, memory_format: torch.memory_format) -
 
 def _length(inputs: Mapping[str, Tensor]) -> int:
     return len(next(iter(inputs.values())))
-
-
-def _mirror_images(values: Tensor, mirrored: Tensor) -> Tensor:
-    """Return images with the selected ones mirrored left to right; other inputs are returned unchanged."""
-    if values.dtype != torch.uint8:
-        return values
-    return torch.where(mirrored.view(-1, *[1] * (values.dim() - 1)), values.flip(-1), values)

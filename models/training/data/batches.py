@@ -74,6 +74,12 @@ class ShuffledBatches(Sampler[NDArray[np.int64]]):
     def __init__(self, length: int, batch_size: int) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, 0
 
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        least = _MIN_PER_PROCESS * distributed.world_size()
+        full, rest = divmod(self.length, self.batch_size)
+        return full * (self.batch_size >= least) + (rest >= least)
+
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
         order = np.random.default_rng(self.seed).permutation(self.length)
         world = distributed.world_size()

@@ -133,8 +133,8 @@ def test_training_does_not_read_the_test_split(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     for row in dataset.rows("test"):
         (dataset.store / row["path"]).unlink()
-    for recipe in ("patches", "haoran-cnn", "quality-features"):
-        run_json("models", "train", recipe, *TINY[recipe], "--data", dataset.folder, "--out", tmp_path / recipe)
+    for name in ("patches", "haoran-cnn", "quality-features"):
+        run_json("models", "train", name, *TINY[name], "--data", dataset.folder, "--out", tmp_path / name)
 
 
 def test_foreign_or_damaged_checkpoint_is_rejected(dataset: Dataset, tmp_path: Path) -> None:
