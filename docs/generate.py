@@ -1,4 +1,4 @@
-"""Generate docs/cli.md, docs/api.md, docs/settings.md and docs/limits.md from the code.
+"""Generate docs/cli.md, docs/api.md, docs/settings.md, docs/limits.md and docs/recipes.md from the code.
 
 Usage: python docs/generate.py [--check]. With --check, write nothing and exit with 1 if a file is out of date.
 """
@@ -17,6 +17,7 @@ import typer
 from limits import LIMITS
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from recipes import recipes_reference
 from typer.cli import get_docs_for_click
 
 from lightmeter.cli import app
@@ -50,7 +51,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only report files that are out of date")
     options = parser.parse_args()
     documents = {"cli.md": cli_reference(), "api.md": api_reference(), "settings.md": settings_reference()}
-    documents["limits.md"] = limits_reference()
+    documents |= {"limits.md": limits_reference(), "recipes.md": NOTICE + recipes_reference()}
     outdated = [name for name, text in documents.items() if not _is_current(DOCS / name, text)]
     for name in outdated:
         if options.check:
