@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from lightmeter import __version__, console, plugins
-from lightmeter.commands import GLOBAL_OPTIONS
+from lightmeter.commands import GLOBAL_OPTIONS, SuggestingGroup
 from lightmeter.console import Console, get_console, table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError, is_disk_full
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 _GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
 _MAX_MESSAGE = 1500
+_NO_CHOICE = re.compile(r"(?:Value error, )?'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)\.?$")
 _NAME = "lightmeter"
 _SYMBOLS = {"ok": "✓", "missing": "–", "error": "✗"}
 
 
-class _LazyGroup(TyperGroup):
+class _LazyGroup(SuggestingGroup):
     """A group that imports a subcommand when it is used, so that ``--help`` answers quickly."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -253,6 +254,16 @@ def _shortened(message: str) -> str:
     return f"{message[: _MAX_MESSAGE * 3 // 4]} … {message[-_MAX_MESSAGE // 4 :]}"
 
 
+def _with_nearest_choice(message: str) -> str:
+    """Return a message about a value that is no choice of an option with the nearest choices."""
+    wrong = _NO_CHOICE.search(message)
+    if wrong is None:
+        return message
+    return message[: wrong.start()] + plugins.unknown_name_message(
+        "value", wrong[1], re.findall(r"'([^']*)'", wrong[2])
+    )
+
+
 def _error_message(error: Exception) -> str:
     """Return the message of an error; empty if the help was shown instead."""
     if isinstance(error, LightmeterError):
@@ -260,7 +271,7 @@ def _error_message(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
     if callable(format_message):  # a usage error of the command-line parser
         context = getattr(error, "ctx", None)
-        message = format_message().strip()
+        message = _with_nearest_choice(format_message().strip())
         period = "" if message.endswith((".", "?")) else "."
         return message and f"{message}{period} See '{context.command_path if context else 'lightmeter'} --help'."
     if is_disk_full(error):

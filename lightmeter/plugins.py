@@ -95,9 +95,15 @@ def unknown_name_message(kind: str, name: str, existing: Collection[str]) -> str
         >>> unknown_name_message("target", "shuter", ["aperture", "shutter"])
         "Unknown target 'shuter'; did you mean shutter?"
     """
-    similar = get_close_matches(name, existing, n=3)
+    similar = nearest_names(name, existing)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"available: {', '.join(existing) or 'none'}."
     return f"Unknown {kind} '{name}'; {hint}"
+
+
+def nearest_names(name: str, existing: Collection[str]) -> list[str]:
+    """Return up to three names that resemble one, whatever its case."""
+    by_key = {other.casefold(): other for other in existing}
+    return [by_key[key] for key in get_close_matches(name.casefold(), by_key, n=3)]
 
 
 @cache

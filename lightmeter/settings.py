@@ -5,6 +5,7 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from lightmeter.errors import UsageError
+from lightmeter.plugins import nearest_names
 from lightmeter.text.documents import read_toml
 
 EngineName = Literal["torch", "openvino", "onnxruntime"]
@@ -189,14 +191,30 @@ def read_settings(file: Path | None) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise UsageError(f"{file or 'Environment'}: {first_error(error)}") from error
+        raise UsageError(f"{file or 'Environment'}: {first_error(error, Settings)}") from error
 
 
-def first_error(error: ValidationError) -> str:
-    """Return the first error of a pydantic validation as a sentence that names the key."""
+def first_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Return the first error of a pydantic validation as a sentence that names the key.
+
+    Args:
+        error: The error.
+        model: Model that was validated, to suggest the nearest keys for a wrong one.
+    """
     details = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in details["loc"])
     if details["type"] == "extra_forbidden":
-        return f"unknown setting '{key}'."
+        similar = nearest_names(str(details["loc"][-1]), _keys(model, details["loc"][:-1]))
+        hint = f"; did you mean {' or '.join(similar)}?" if similar else "."
+        return f"unknown setting '{key}'{hint}"
     message = details["msg"].removeprefix("Value error, ")
     return f"invalid '{key}': {message}." if key else f"{message}."
+
+
+def _keys(model: type[BaseModel] | None, path: Sequence[int | str]) -> list[str]:
+    """Return the keys of the table at a path of a model."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model else None
+        annotation = field.annotation if field else None
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return list(model.model_fields) if model else []

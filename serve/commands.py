@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightmeter import completion, console
-from lightmeter.commands import command_group
+from lightmeter.commands import Force, Yes, check_unused, command_group, confirm_removal
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.models.commands.options import Engine, ExifFile, RunFolder, TrainingData
+from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
@@ -103,6 +104,64 @@ def start(
     next_steps = f"Next: lightmeter serve predict {model} PHOTO.jpg\nor:   lightmeter serve demo\nor:   {curl}"
     document = _status(directory)
     console.get_console().emit({**document, "curl": curl}, [_models_table(document), next_steps])
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the archives and the servers of the project."""
+    from lightmeter.serve.inventory import list_archives, list_servers
+
+    project = find_project()
+    archives, servers = list_archives(project), list_servers(project)
+    archive_rows = [
+        (row["name"], row["version"], f"{row['bytes'] / 1e6:.1f} MB", ", ".join(row["served_by"]), row["problem"])
+        for row in archives
+    ]
+    server_rows = [
+        (row["name"], "running" if row["running"] else "stopped", ", ".join(row["models"])) for row in servers
+    ]
+    tables = [
+        console.table("Archives", ("archive", "version", "size", "served by", "problem"), archive_rows),
+        console.table("Servers", ("server", "state", "models"), server_rows),
+    ]
+    none = "No archives and no servers; create an archive with 'lightmeter serve archive RUN'."
+    shown = [table for table in tables if table.row_count]
+    console.get_console().emit({"archives": archives, "servers": servers}, shown or none)
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of an archive.", autocompletion=completion.archives)] = "",
+    server: Annotated[
+        str, typer.Option("--server", help="Stopped server to remove instead.", autocompletion=completion.servers)
+    ] = "",
+    yes: Yes = False,
+    force: Force = False,
+) -> None:
+    """Remove an archive of the project, or the settings and logs of a stopped server; runs are kept."""
+    from lightmeter.serve.inventory import list_archives, list_servers, remove_server
+
+    project = find_project()
+    if bool(name) == bool(server):
+        raise UsageError("Name an archive, or a server with --server.")
+    if server:
+        servers = {row["name"]: row for row in list_servers(project)}
+        if server not in servers:
+            raise UsageError(unknown_name_message("server", server, list(servers)))
+        if servers[server]["running"]:
+            raise UsageError(f"Server '{server}' is running; stop it with 'lightmeter serve stop --server {server}'.")
+        confirm_removal(f"the settings and logs of the server {server}", yes=yes)
+        remove_server(project, server)
+        console.get_console().emit({"removed": server}, f"Removed the server {server}.")
+        return
+    archives = {row["name"]: row for row in list_archives(project)}
+    name = Path(name).name.removesuffix(".mar")
+    if name not in archives:
+        raise UsageError(unknown_name_message("archive", name, list(archives)))
+    check_unused(f"The archive {name}", [f"the server {user}" for user in archives[name]["served_by"]], force=force)
+    confirm_removal(f"the archive {archives[name]['path']}", yes=yes)
+    Path(archives[name]["path"]).unlink()
+    console.get_console().emit({"removed": name}, f"Removed the archive {name}.")
 
 
 @app.command()
@@ -232,13 +291,20 @@ def stop(server: ServerOption = "main") -> None:
 def _directory(server: str) -> "ServerDirectory":
     from lightmeter.serve.torchserve.state import server_directory
 
-    return server_directory(find_project(), server)
+    directory, others = server_directory(find_project(), server), completion.servers("")
+    if others and not directory.path.exists():
+        raise UsageError(unknown_name_message("server", server, others))
+    return directory
 
 
 def _find_archive(project: "Project", archive: Path) -> Path:
     """Return the path of an archive that is given as a path or by its model's name in the project."""
     named = project.archives / (archive.name if archive.suffix == ".mar" else f"{archive.name}.mar")
-    return named if not archive.exists() and len(archive.parts) == 1 and named.is_file() else archive
+    if archive.exists() or len(archive.parts) > 1:
+        return archive
+    if not named.is_file() and completion.archives(""):
+        raise UsageError(unknown_name_message("archive", archive.name, completion.archives("")))
+    return named if named.is_file() else archive
 
 
 def _command_for(project: "Project", archive: Path) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, insert, or_, select
 from sqlalchemy.orm import aliased
 
 from lightmeter.harvest.catalogue.models import Region, SightingRecord
@@ -75,3 +75,9 @@ def insert_source_regions(connection: Connection, image_ids: Mapping[int, int]) 
     ]
     if rows:
         connection.execute(insert(Region), rows)
+
+
+def region_kinds(engine: Engine) -> list[str]:
+    """Return the kinds of region that exist, and those that built-in filters find, in alphabetical order."""
+    with engine.connect() as connection:
+        return sorted({"face", "inside", *connection.scalars(select(Region.kind).distinct())})

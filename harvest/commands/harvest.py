@@ -4,13 +4,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from lightmeter import console, plugins
-from lightmeter.commands import CommandGroup, command_group
+from lightmeter.commands import CommandGroup, SuggestingGroup, command_group
 from lightmeter.console import table
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
-from lightmeter.harvest.commands import inspect, watch
+from lightmeter.harvest.commands import inspect, runs, watch
 from lightmeter.project import find_project
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ Simulate = Annotated[
 ]
 
 
-class _SourceCommands(TyperGroup):
+class _SourceCommands(SuggestingGroup):
     """One subcommand per installed source, imported when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -129,6 +128,7 @@ def retry(
     _report(retry_failed(find_project(), reason))
 
 
+app.add_typer(runs.app)
 app.add_typer(inspect.app)
 app.add_typer(watch.app)
 

@@ -7,7 +7,7 @@ import typer
 
 from lightmeter import completion, console, plugins
 from lightmeter.commands import CommandGroup
-from lightmeter.errors import Interrupted
+from lightmeter.errors import Interrupted, UsageError
 from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
 from lightmeter.project import find_project
 
@@ -106,12 +106,17 @@ def crops(
     where: Where = "",
 ) -> None:
     """Crop faces or the insides of frames from photographs."""
+    from lightmeter.harvest.catalogue.regions import region_kinds
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
 
     project, options = find_project(), CropOptions(kind, margin, min_score, condition_of(where))
+    engine = open_engine(project)
+    kinds = region_kinds(engine)
+    if kind not in kinds:
+        raise UsageError(plugins.unknown_name_message("kind of region", kind, kinds))
     with progress_bar("cropping", None) as on_progress:
-        number = write_crops(open_engine(project), project.store, folder, options, on_progress)
+        number = write_crops(engine, project.store, folder, options, on_progress)
     console.get_console().emit({"folder": folder.absolute(), "crops": number}, f"Wrote {number} crops to {folder}.")
 
 

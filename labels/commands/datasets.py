@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lightmeter import completion, console
-from lightmeter.commands import CommandGroup
+from lightmeter.commands import CommandGroup, Force, Yes, check_unused, confirm_removal
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
+from lightmeter.plugins import unknown_name_message
 from lightmeter.project import Project, find_optional_project, find_project
 from lightmeter.text.names import folder_name, name_key, name_problem
 
@@ -96,6 +97,63 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         {"folds": documents} if folds else documents[0], [part for result in results for part in _format_result(result)]
     )
     console.get_console().next_step("models", "train", "lightmeter", "--data", f"{name}/fold-1" if folds else name)
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the data sets of the project, and what uses them."""
+    from lightmeter.labels.datasets.inventory import list_datasets
+    from lightmeter.labels.datasets.manifest import SPLITS
+
+    entries = list_datasets(find_project())
+    document = [
+        {
+            "name": entry.name,
+            "path": entry.folder,
+            "created_at": entry.created_at,
+            "targets": [target.name for target in entry.spec.targets] if entry.spec else [],
+            "counts": entry.spec.counts if entry.spec else {},
+            "manifest_sha256": entry.spec.manifest_sha256 if entry.spec else None,
+            "used_by": entry.used_by,
+            "problem": entry.problem,
+        }
+        for entry in entries
+    ]
+    rows = [
+        (
+            entry.name,
+            ", ".join(target.name for target in entry.spec.targets) if entry.spec else entry.problem,
+            *([entry.spec.counts.get(split, 0) for split in SPLITS] if entry.spec else [None] * len(SPLITS)),
+            f"{entry.created_at.astimezone():%Y-%m-%d %H:%M}",
+            ", ".join(entry.used_by),
+        )
+        for entry in entries
+    ]
+    table = console.table("", ("data set", "targets", *SPLITS, "created", "used by"), rows)
+    console.get_console().emit(document, table if rows else "No data sets; create one with 'lightmeter labels split'.")
+
+
+@app.command()
+def remove(dataset: DatasetArgument, yes: Yes = False, force: Force = False) -> None:
+    """Remove a data set of the project; photographs and labels are kept."""
+    from lightmeter.labels.datasets.inventory import list_datasets, remove_dataset
+
+    project = find_project()
+    name = dataset.as_posix().rstrip("/")
+    if dataset.resolve().is_relative_to(project.datasets.resolve()):
+        name = dataset.resolve().relative_to(project.datasets.resolve()).as_posix()
+    entries = list_datasets(project)
+    selected = [entry for entry in entries if entry.name == name or entry.name.startswith(f"{name}/")]
+    if not selected:
+        raise UsageError(unknown_name_message("data set", name, [entry.name for entry in entries]))
+    users = dict.fromkeys(user for entry in selected for user in entry.used_by)
+    check_unused(f"The data set {name}", list(users), force=force)
+    photographs = sum(sum(entry.spec.counts.values()) for entry in selected if entry.spec)
+    folds = f", {len(selected)} folds" if len(selected) > 1 else ""
+    confirm_removal(f"the data set {name} ({photographs} rows{folds})", yes=yes)
+    with catalogue_engine(project) as engine:
+        remove_dataset(engine, project, project.datasets / name)
+    console.get_console().emit({"removed": name}, f"Removed the data set {name}.")
 
 
 @app.command()

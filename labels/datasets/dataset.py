@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import tomli_w
 from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
 
+from lightmeter import completion
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, open_regular, sha256_of, write_atomic
 from lightmeter.labels.datasets.manifest import (
@@ -33,6 +34,7 @@ from lightmeter.labels.datasets.manifest import (
 )
 from lightmeter.labels.datasets.photo_files import read_photograph
 from lightmeter.labels.targets.base import class_name_problem
+from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project
 from lightmeter.text.names import folder_name, name_key, name_problem
 
@@ -162,8 +164,7 @@ class DatasetSpec:
         for target in self.targets:
             if target.name == name:
                 return target
-        names = ", ".join(target.name for target in self.targets)
-        raise UsageError(f"Data set {self.name} has no target '{name}'. Its targets: {names}.")
+        raise UsageError(unknown_name_message(f"target of {self.name}", name, [target.name for target in self.targets]))
 
 
 _SPEC = TypeAdapter(DatasetSpec)
@@ -272,6 +273,8 @@ def open_dataset(path_or_name: Path | str) -> Dataset:
     folder, project = Path(path_or_name), find_optional_project()
     if project and not folder.exists() and (project.datasets / folder).exists():
         folder = project.datasets / folder
+    if project and not folder.exists() and not folder.is_absolute():
+        raise UsageError(unknown_name_message("data set", str(folder), completion.datasets("")))
     return read_dataset(folder)
 
 
@@ -328,7 +331,7 @@ def read_dataset(folder: Path) -> Dataset:
     file, manifest_file = folder / SPEC_FILE, folder / MANIFEST_FILE
     if not file.is_file():
         raise UsageError(f"{folder} is not a data set: {SPEC_FILE} is missing. Run 'lightmeter labels split' first.")
-    spec = _read_spec(file)
+    spec = read_spec(file)
     if not manifest_file.is_file() or sha256_of(manifest_file) != spec.manifest_sha256:
         raise UsageError(f"{manifest_file} does not match the SHA-256 in {SPEC_FILE}. Create the data set again.")
     manifest = read_manifest(manifest_file)
@@ -338,7 +341,12 @@ def read_dataset(folder: Path) -> Dataset:
     return Dataset(folder, spec, manifest)
 
 
-def _read_spec(file: Path) -> DatasetSpec:
+def read_spec(file: Path) -> DatasetSpec:
+    """Read ``dataset.toml`` without the manifest.
+
+    Raises:
+        UsageError: The file is damaged.
+    """
     try:
         with open_regular(file) as data:
             text = data.read(_MAX_SPEC_BYTES).decode()

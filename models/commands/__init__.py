@@ -1,8 +1,8 @@
 """``lightmeter models``: train, evaluate and analyse models."""
 
 from lightmeter.commands import command_group
-from lightmeter.models.commands import analysis, predict, search, training
+from lightmeter.models.commands import analysis, predict, runs, search, training
 
 app = command_group("Train, evaluate and analyse models.")
-for module in (training, search, predict, analysis):
+for module in (training, search, runs, predict, analysis):
     app.add_typer(module.app)

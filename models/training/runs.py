@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from lightmeter import completion
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
@@ -30,6 +31,7 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
 from lightmeter.models.training.checkpoint import CHECKPOINT_FILE, plain_tensors
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, read_recipe
+from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project, find_project
 from lightmeter.text.documents import read_json
 
@@ -37,7 +39,9 @@ PREDICTIONS_FILE = "predictions.parquet"
 METRICS_FILE = "metrics.json"
 DEFAULT_RUN = "default"
 """Name of the model that ships with Lightmeter."""
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+"""Suffix of the folders of unfinished runs."""
+
 _PROCESS_ID, _FINISHED = "pid", "run"
 
 
@@ -83,13 +87,13 @@ def reserve_run(
     parent = out.parent if out else find_project().runs
     given = name or (out.name if out else "")
     base = given or re.sub(r"[^A-Za-z0-9._-]+", "-", default)
-    if not NAME.fullmatch(base) or base.endswith(_PARTIAL):
+    if not NAME.fullmatch(base) or base.endswith(PARTIAL):
         raise UsageError(f"Invalid run name '{base}': use up to 100 letters, digits, '.', '_' and '-' (--name).")
     if base == DEFAULT_RUN:
         raise UsageError(f"'{base}' is the model that ships with Lightmeter; choose another name (--name).")
     candidates = [out or parent / given] if given else _numbered(parent, base, interrupted_first=resume or restart)
     with _locked(parent, candidates, wanted=bool(given)) as folder:
-        run = ReservedRun(given or folder.name, folder, folder.with_name(folder.name + _PARTIAL), resume)
+        run = ReservedRun(given or folder.name, folder, folder.with_name(folder.name + PARTIAL), resume)
         with _unfinished(run, restart=restart):
             yield run
 
@@ -217,6 +221,9 @@ def find_run(run: Path) -> Path:
     """Return the folder of a run, given by its path or its name in the project, or that of the shipped model.
 
     A folder of the same name in the working directory does not hide a run of the project.
+
+    Raises:
+        UsageError: The project has no run of that name; the message suggests the nearest.
     """
     if not (run / SPEC_FILE).exists() and len(run.parts) == 1:
         project = find_optional_project()
@@ -226,13 +233,15 @@ def find_run(run: Path) -> Path:
             from lightmeter.models.training.shipped import shipped_run
 
             return shipped_run()
+        if project and not run.exists():
+            raise UsageError(unknown_name_message("run", run.name, completion.runs("")))
     return run
 
 
 def _numbered(parent: Path, base: str, *, interrupted_first: bool) -> Iterator[Path]:
     """Yield the folders of numbered runs, first those of interrupted trainings if they are to be resumed."""
     if interrupted_first:
-        interrupted = [file.parent.with_suffix("") for file in parent.glob(f"{base}-*{_PARTIAL}/{CHECKPOINT_FILE}")]
+        interrupted = [file.parent.with_suffix("") for file in parent.glob(f"{base}-*{PARTIAL}/{CHECKPOINT_FILE}")]
         yield from sorted(folder for folder in interrupted if re.fullmatch(r"-\d+", folder.name[len(base) :]))
     yield from (parent / f"{base}-{number}" for number in count(1))
 
@@ -255,9 +264,14 @@ def _locked(parent: Path, folders: Iterable[Path], *, wanted: bool) -> Iterator[
         lock.release()
 
 
+def lock_file(folder: Path) -> Path:
+    """Return the file that is locked while a run is trained."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 def _lock_first(folders: Iterable[Path], *, wanted: bool) -> tuple[Path, FileLock]:
     for folder in folders:
-        lock = FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0)
+        lock = FileLock(lock_file(folder), timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
@@ -278,7 +292,7 @@ def _lock_first(folders: Iterable[Path], *, wanted: bool) -> tuple[Path, FileLoc
 
 def _owner(folder: Path) -> str:
     with suppress(OSError):
-        return f" by process {(folder.with_name(folder.name + _PARTIAL) / _PROCESS_ID).read_text()}"
+        return f" by process {(folder.with_name(folder.name + PARTIAL) / _PROCESS_ID).read_text()}"
     return ""
 
 
@@ -306,7 +320,7 @@ def _unfinished(run: ReservedRun, *, restart: bool) -> Iterator[None]:
 
 def _remove_unneeded(run: Path) -> None:
     """Remove the folder of an unfinished run unless work would be lost: a checkpoint, or a run that was not moved."""
-    partial = run.with_name(run.name + _PARTIAL)
+    partial = run.with_name(run.name + PARTIAL)
     needed = not run.exists() and (partial / CHECKPOINT_FILE).exists()
     if not needed and not (partial / _FINISHED / SPEC_FILE).exists():
         shutil.rmtree(partial, ignore_errors=True)

@@ -219,6 +219,7 @@ _SIGHTING_COLUMNS: dict[str, tuple[Any, Comparison]] = {
     "tag": (SightingRecord.tags, compare_lists),
     "concept": (SightingRecord.concepts, compare_lists),
     "published_at": (SightingRecord.published_at, compare_times),
+    "run": (SightingRecord.run_id, compare_numbers),
 }
 _KINDS: dict[Comparison, Kind] = {
     compare_numbers: "number",

@@ -107,5 +107,5 @@ def test_labels_of_two_targets_are_a_dictionary(dataset: Dataset) -> None:
                 assert labels["concept"].tolist() == [float(name in row["label_concept"]) for name in CONCEPTS.classes]
     n_concepts = sum(row["label_concept"] is not None for row in both.rows("train"))
     assert len(both.torch_dataset("train", target="concept")) == n_concepts
-    with pytest.raises(UsageError, match="no target 'aperture'"):
+    with pytest.raises(UsageError, match="Unknown target of two 'aperture'"):
         both.torch_dataset("train", target="aperture")
