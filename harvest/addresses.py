@@ -133,7 +133,8 @@ def _check_host(host: str) -> None:
         labels = host.encode("idna").decode().rstrip(".").split(".")
     except UnicodeError as error:
         raise InvalidAddress("its host is not valid") from error
-    if not all(0 < len(label) <= _MAX_LABEL_LENGTH for label in labels) or any(c in host for c in ' <>"\\^`{|}'):
+    invalid = ' <>"\\^`{|}' if ":" in host else ' <>"\\^`{|}%'  # the zone of an IPv6 address follows a percent sign
+    if not all(0 < len(label) <= _MAX_LABEL_LENGTH for label in labels) or any(c in host for c in invalid):
         raise InvalidAddress("its host is not valid")
 
 

@@ -1,6 +1,7 @@
 """Exceptions that end a command with a one-sentence message and an exit code."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,6 +50,11 @@ def require_extra(extra: str, package: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] != package:
             raise
         raise UsageError(f"This command needs {package}: pip install 'lightmeter[{extra}]'.") from error
+
+
+def os_reason(error: OSError) -> str:
+    """Return why the operating system failed, in its own words, whatever text a library has put into the error."""
+    return os.strerror(error.errno) if error.errno else "it cannot be read or written"
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database_errors import CatalogueError, catalogue_error
 from lightmeter.harvest.catalogue.migrate import head, revision_of
 from lightmeter.project import Project
 
@@ -21,30 +21,6 @@ Result = TypeVar("Result")
 _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
-_SQLITE_TEMPORARY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
-_SQLITE_IOERR_SHMSIZE = 4874  # the shared memory beside the file cannot grow
-_POSTGRESQL_TOO_LONG = "54"  # class of program limits
-_POSTGRESQL_TEMPORARY = {
-    "40001",  # serialization failure
-    "40P01",  # deadlock
-    "55P03",  # lock not available
-    "57P01",  # administrator shutdown
-    "57P02",  # crash shutdown
-    "57P03",  # cannot connect now
-}
-
-
-class CatalogueError(LightmeterError):
-    """The database refused a statement or is unreachable. The message holds no SQL.
-
-    Attributes:
-        temporary: Whether the transaction may succeed if it is repeated: a lock, or a lost connection.
-        refused: Whether the database refuses a value, so that the transaction may succeed without it.
-    """
-
-    def __init__(self, message: str, *, temporary: bool = False, refused: bool = False) -> None:
-        super().__init__(message)
-        self.temporary, self.refused = temporary, refused
 
 
 def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
@@ -70,7 +46,7 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
         raise UsageError(
             f"The database driver '{error.name}' is not installed; run: pip install 'lightmeter[postgresql]'."
         ) from error
-    event.listen(engine, "handle_error", _catalogue_error, retval=True)
+    event.listen(engine, "handle_error", catalogue_error, retval=True)
     if engine.dialect.name == "sqlite" and "mode" not in engine.url.query:
         event.listen(engine, "connect", _configure_sqlite)
     if engine.dialect.name == "postgresql":
@@ -193,31 +169,6 @@ def _repeat(engine: Engine, attempt: Callable[[], Result], on_wait: Callable[[Ca
             on_wait(error)
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _MAX_PAUSE_S)
-
-
-def _catalogue_error(context: ExceptionContext) -> CatalogueError | None:
-    """Convert a database error to one sentence without SQL."""
-    if not isinstance(context.sqlalchemy_exception, DBAPIError):
-        return None
-    error = context.original_exception
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    if getattr(error, "sqlite_errorcode", None) == _SQLITE_IOERR_SHMSIZE:
-        first_line = "the disk is full"
-    connected = context.connection is not None
-    action = "read or write" if connected else "reach"
-    return CatalogueError(
-        f"Cannot {action} the catalogue: {first_line}.",
-        temporary=context.is_disconnect or not connected or _is_temporary(error),
-        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError)
-        or str(getattr(error, "sqlstate", "")).startswith(_POSTGRESQL_TOO_LONG),
-    )
-
-
-def _is_temporary(error: BaseException) -> bool:
-    sqlite_code = getattr(error, "sqlite_errorcode", None)  # the low byte is the kind, the others give details
-    return (sqlite_code is not None and sqlite_code & 0xFF in _SQLITE_TEMPORARY) or getattr(
-        error, "sqlstate", None
-    ) in _POSTGRESQL_TEMPORARY
 
 
 def _read_only_if_necessary(url: URL) -> URL:

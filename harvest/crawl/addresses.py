@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -14,17 +15,19 @@ from scrapy.utils.httpobj import urlparse_cached
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.error import DNSLookupError
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
-_ALLOW_PRIVATE = "set private_addresses = true under [crawl] in lightmeter.toml to allow it"
+_REASON = "private address: set private_addresses = true under [crawl] in lightmeter.toml to allow it"
 
 
 class PrivateAddress(IgnoreRequest):
     """The request goes to an address that is not public."""
 
-    def __init__(self, host: str) -> None:
-        super().__init__(f"private address: {host}; {_ALLOW_PRIVATE}")
+    def __init__(self) -> None:
+        super().__init__(_REASON)
 
 
 class PrivateAddressMiddleware:
@@ -48,7 +51,7 @@ class PrivateAddressMiddleware:
             return
         host = (parts.hostname or "").lower().rstrip(".")
         if not _is_public_host(host):
-            raise PrivateAddress(host)
+            raise PrivateAddress
 
 
 class PublicResolver(CachingThreadedResolver):
@@ -71,13 +74,27 @@ class PublicResolver(CachingThreadedResolver):
 
     def getHostByName(self, name: str, timeout: Any = ()) -> "Deferred[str]":  # noqa: N802 - Twisted's name
         """Resolve a host name; fails with `DNSLookupError` for a private address."""
-        return super().getHostByName(name, timeout).addCallback(self._check, name)
+        address: Deferred[Any] = super().getHostByName(name, timeout)
+        checked: Deferred[str] = address.addErrback(self._explain, name).addCallback(self._check, name)
+        return checked
 
     def _check(self, address: str, name: str) -> str:
         if not is_public(address) and name.lower() not in proxy_hosts():
             self.private.add(name.lower())
             raise DNSLookupError(f"{name} has a private address")
         return address
+
+    def _explain(self, failure: Failure, name: str) -> "Deferred[Failure]":
+        """Remember a host that has no IPv4 address, the only kind that Twisted asks for, but a private one of IPv6."""
+
+        def examine() -> Failure:
+            with suppress(OSError, UnicodeError):
+                found = socket.getaddrinfo(name, None, socket.AF_INET6, socket.SOCK_STREAM)
+                if not all(is_public(str(address[0])) for *_, address in found):
+                    self.private.add(name.lower())
+            return failure
+
+        return deferToThread(examine)
 
 
 def is_public(address: str) -> bool:

@@ -1,5 +1,6 @@
 """The thread that writes the catalogue during a run."""
 
+import logging
 import queue
 import threading
 import time
@@ -13,13 +14,16 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from lightmeter.harvest.catalogue import ingest
+from lightmeter.harvest.catalogue.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases import HEARTBEAT_S, Lease
 from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import CatalogueError, read, write
+from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.harvest.sources.base import Sighting, Unreadable
+
+logger = logging.getLogger(__name__)
 
 _COMMIT_INTERVAL_S = 0.5
 _COMMIT_SIZE = 200
@@ -155,8 +159,8 @@ class CatalogueWriter:
                 return SavedItems([r for b in batches for r in b.requests], [s for b in batches for s in b.states])
             if not items or isinstance(items[0], Unreadable):
                 raise
-            reason = f"the catalogue refuses the record ({error})"
-            return self._save_items([Unreadable(str(items[0].source_id), reason)], None)
+            logger.debug("the catalogue refuses a record", exc_info=True)
+            return self._save_items([Unreadable(str(items[0].source_id), "the catalogue refuses the record")], None)
         return saved
 
     def _commit_outcomes(self) -> float:

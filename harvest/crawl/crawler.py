@@ -1,5 +1,6 @@
 """Run one Scrapy crawl in this process, with a progress display."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -17,6 +18,7 @@ from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
+from lightmeter.harvest.crawl.photo_fetcher import LAST_DOWNLOADS_S
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
 from lightmeter.harvest.sources.base import Source
@@ -91,6 +93,17 @@ class CrawlResult:
     counts: Mapping[str, int]
 
 
+class _CrawlerProcess(AsyncCrawlerProcess):
+    """Scrapy's process, which does not wait for slow servers once it is stopped."""
+
+    async def stop(self) -> None:
+        """Stop; give up the pages that do not arrive soon."""
+        for crawler in self.crawlers:
+            if crawler.engine:
+                asyncio.get_running_loop().call_later(LAST_DOWNLOADS_S, crawler.engine.downloader.give_up)
+        await super().stop()
+
+
 def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
     """Crawl until everything is done, Ctrl-C, or a failure of the source, the catalogue or the store.
 
@@ -103,7 +116,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
         writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, store.discard)
         stack.callback(writer.close)
         workers = stack.enter_context(WorkerPool.of_project(project))
-        process = AsyncCrawlerProcess(scrapy_settings(project, store, plan.readers))
+        process = _CrawlerProcess(scrapy_settings(project, store, plan.readers))
         crawler = process.create_crawler(HarvestSpider)
         process.crawl(
             crawler,

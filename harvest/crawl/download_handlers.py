@@ -27,7 +27,7 @@ from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as HttpRequest
 from twisted.web.iweb import IResponse
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, os_reason
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
 from lightmeter.harvest.crawl.site_rules import SITE_FILE
@@ -58,9 +58,8 @@ class HttpHandler(HTTP11DownloadHandler):
         try:
             return await super().download_request(request)
         except CannotResolveHostError:
-            host = urlparse_cached(request).hostname or ""
-            if host in self._private_hosts:
-                raise PrivateAddress(host) from None
+            if urlparse_cached(request).hostname in self._private_hosts:
+                raise PrivateAddress from None
             raise
 
 
@@ -111,7 +110,7 @@ class SchemeHandler(BaseDownloadHandler):
         try:
             data = await spider.workers.run(readers[scheme], request.url)
         except OSError as error:
-            raise DownloadError(f"unreadable: {error.strerror or error}") from error
+            raise DownloadError(f"unreadable: {os_reason(error)}") from error
         except LightmeterError as error:
             raise DownloadError(f"unreadable: {str(error).removesuffix('.')}") from error
         except Exception as error:
@@ -167,11 +166,11 @@ def _read(path: str, limit: int) -> bytes:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise DownloadError("unreadable: no regular file")
+                raise DownloadError("unreadable: not a regular file")
             _check_size(status.st_size, limit)
             data = file.read(limit + 1)
     except OSError as error:
-        raise DownloadError(f"unreadable: {error.strerror}") from error
+        raise DownloadError(f"unreadable: {os_reason(error)}") from error
     except ValueError as error:
         raise DownloadError("unreadable: invalid path") from error
     _check_size(len(data), limit)

@@ -21,6 +21,9 @@ from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifM
 from lightmeter.harvest.store import StoreError
 from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
 
+LAST_DOWNLOADS_S = 2.0
+"""Time after Ctrl-C for downloads to end by themselves."""
+
 _PLACEHOLDER_MAX_BYTES = 4096
 _PLACEHOLDER_MD5 = {  # MD5, because that is what is publicly known of them
     "d835884373f4d6c8f24742ceabe74946",  # imgur: 161 × 81, "The image you are requesting does not exist"
@@ -57,6 +60,7 @@ class PhotoFetcher:
         self.connections: Counter[str] = Counter()
         self._crawler, self._requeue, self._downloaded, self._recorded = crawler, requeue, downloaded, recorded
         self._tasks: set[asyncio.Task[None]] = set()
+        self._downloading: set[asyncio.Task[None]] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -67,11 +71,16 @@ class PhotoFetcher:
         """Begin to fetch a photograph; its connection counts from now on."""
         self.connections[origin_of(request)] += 1
         task = asyncio.ensure_future(self._fetch(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, self._downloading):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def close(self) -> None:
-        """Wait for the photographs that are being fetched."""
+        """Give up downloads that do not end soon, which `resume` repeats; wait for photographs that have arrived."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_DOWNLOADS_S)
+        for task in self._downloading:
+            task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -79,6 +88,7 @@ class PhotoFetcher:
         item: RequestItem = request.cb_kwargs["item"]
         try:
             response = await self._download(request)
+            self._downloading -= {asyncio.current_task()}
             if isinstance(response, Request):
                 self._requeue(response)
             elif rejection := rejection_of(response):

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.changes.removal import remove_unnamed
+from lightmeter.harvest.catalogue.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.ingest import METADATA_ONLY, request_items
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
 from lightmeter.harvest.catalogue.leases import Lease, acquire, active_runs, running_message
 from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UnreadableRecord
-from lightmeter.harvest.catalogue.session import CatalogueError, engine_for, open_engine, pages, read, write
+from lightmeter.harvest.catalogue.session import engine_for, open_engine, pages, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from scrapy import Request, Spider, signals
 from scrapy.core.downloader import Downloader
@@ -236,6 +236,26 @@ class HostScheduler(BaseScheduler):
 
 class HostDownloader(Downloader):
     """Scrapy's downloader, with one slot for each scheme, host and port, as the scheduler has one queue for each."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._fetches: set[Deferred[Response | Request]] = set()
+
+    def fetch(self, request: Request, spider: Spider | None = None) -> "Deferred[Response | Request]":
+        """Return the response to a request."""
+        fetch = super().fetch(request)
+
+        def forget(result: Any) -> Any:
+            self._fetches.discard(fetch)
+            return result
+
+        self._fetches.add(fetch)
+        return fetch.addBoth(forget)
+
+    def give_up(self) -> None:
+        """Give up the requests under way."""
+        for fetch in list(self._fetches):
+            fetch.cancel()
 
     def get_slot_key(self, request: Request) -> str:
         """Return the slot of a request, which for a redirected one is not that of the first host."""

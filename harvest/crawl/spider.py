@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import scrapy
 from scrapy import Request
 from scrapy.http import Response
+from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from lightmeter.harvest.addresses import InvalidAddress, parse_address
@@ -154,6 +155,8 @@ class HarvestSpider(scrapy.Spider):
 
     def on_page_error(self, failure: Failure) -> None:
         """Record a page that could not be downloaded; the run continues with the others."""
+        if failure.check(asyncio.CancelledError, CancelledError):  # Ctrl-C
+            return
         _, reason = failure_reason(failure.value)
         self._record_page_problem(failure.request.url, reason)  # type: ignore[attr-defined]
 

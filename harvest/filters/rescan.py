@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
 
+from lightmeter.errors import os_reason
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
 from lightmeter.harvest.catalogue.rows import insert_rows
@@ -136,7 +137,7 @@ async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -
     except WorkerCrashed as crash:
         return f"inspection failed: {crash}"
     except OSError as error:
-        return f"store: {error.strerror}"
+        return f"store: {os_reason(error)}"
     except Exception as error:  # noqa: BLE001 - the other photographs go on
         return f"internal error: {type(error).__name__}: {error}"
     return result.problem or result

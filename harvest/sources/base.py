@@ -4,6 +4,7 @@ The plugin lists photographs; the engine downloads, retries, limits the request 
 filters, writes the catalogue and reports progress.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,11 +24,23 @@ if TYPE_CHECKING:
     from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
     from lightmeter.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 Medium = Literal["film", "digital"]
 """How a photograph was taken."""
 
 Cursor = dict[str, Any]
 """A position in a source's list, as JSON; its keys are the source's own."""
+
+_FORMS: dict[type[Exception], str] = {  # of records that cannot be converted
+    KeyError: "a field is missing",
+    IndexError: "a list is too short",
+    AttributeError: "a value has another type",
+    TypeError: "a value has another type",
+    OverflowError: "a number is too large",
+    RecursionError: "its values are nested too deep",
+    ValueError: "a value is invalid",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +172,10 @@ def convert_record(
             yield from result
     except LightmeterError:
         raise
-    except Exception as error:  # noqa: BLE001 - strangers' records raise anything
-        yield Unreadable(location, f"the record has another form ({type(error).__name__}: {error})")
+    except Exception as error:
+        logger.debug("%s cannot be converted", location, exc_info=True)
+        kinds = ((kind, detail) for kind, detail in _FORMS.items() if isinstance(error, kind))
+        yield Unreadable(location, f"the record has another form: {next(kinds, (None, 'it cannot be converted'))[1]}")
 
 
 class SourceQuery(BaseModel):

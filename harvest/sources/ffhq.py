@@ -92,8 +92,7 @@ def read_members(file: Path) -> Iterator[Member | Unreadable]:
                 return
             else:
                 skipped += 1
-                shown = text[start : start + 50]
-                yield Unreadable(f"{file}, broken member {skipped}", f"it is not JSON: {shown!r}")
+                yield Unreadable(f"{file}, broken member {skipped}", "it is not JSON")
                 following = _KEY.search(text, _skip_separators(text, start) + 1)
                 start = following.start() if following else len(text)
 

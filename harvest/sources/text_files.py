@@ -48,7 +48,8 @@ def read_table(file: Path, wanted: Sequence[str]) -> Iterator[Row | Unreadable]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Unreadable(f"{file}, row {first}", str(error))
+            reason = "a cell is too long" if "limit" in str(error) else "the row is not CSV"
+            yield Unreadable(f"{file}, row {first}", reason)
             continue
         if any(cell.strip() for cell in cells):
             yield _row(columns, cells)

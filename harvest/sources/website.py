@@ -144,8 +144,8 @@ class Website(SpiderSource):
             try:
                 if href and scheme_of(url) in _WEB and host_of(url) in hosts:
                     yield response.follow(url)
-            except ValueError as error:
-                yield Unreadable(f"{response.url}, link {href[:200]}", f"invalid address: {error}")
+            except ValueError:
+                yield Unreadable(f"{response.url}, link {href[:200]}", "invalid address")
 
     def _read(self, query: Any) -> Site:
         """Return the site file as it was at the start of the run."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, os_reason
 from lightmeter.harvest.sources.base import Unreadable
 from lightmeter.harvest.sources.local_files import path_id
 
@@ -52,8 +52,8 @@ def walk(top: Path, *, recursive: bool, is_wanted: Callable[[str], bool]) -> Ite
                 sorted_entries = sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             if path == top:
-                raise LightmeterError(f"The folder {top} cannot be read: {_reason(error)}") from error
-            yield Unreadable(path_id(path), _reason(error))
+                raise LightmeterError(f"The folder {top} cannot be read: {os_reason(error)}") from error
+            yield Unreadable(path_id(path), os_reason(error))
             continue
         folder = WalkedFolder(path)
         subfolders: list[Path] = []
@@ -84,7 +84,7 @@ class _Walker:
             elif self._is_wanted(entry.name):
                 folder.unreadable.append(Unreadable(path_id(path), "not a regular file"))
         except OSError as error:
-            folder.unreadable.append(Unreadable(path_id(path), _reason(error)))
+            folder.unreadable.append(Unreadable(path_id(path), os_reason(error)))
 
     def _is_repeated(self, link: Path) -> bool:
         """Return whether the walk reaches the target of a link anyway, or has followed another link to it."""
@@ -108,7 +108,3 @@ class _Walker:
         if self._top not in Path(os.path.realpath(path)).parents:
             self._linked.add((status.st_dev, status.st_ino))
         return True
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -47,11 +47,11 @@ def test_locked_catalogue_is_waited_for(tmp_path: Path) -> None:
         lock.close()
 
     write(engine, lambda connection: connection.execute(text("UPDATE runs SET new = 0")), unlock)
-    assert messages == ["Cannot read or write the catalogue: database is locked."]
+    assert messages == ["Cannot read or write the catalogue: it is locked by another program."]
     hasty = engine_for(url, retry_s=0)
     lock = other.connect()
     lock.exec_driver_sql("BEGIN IMMEDIATE")
-    with pytest.raises(CatalogueError, match="database is locked"):
+    with pytest.raises(CatalogueError, match="locked by another program"):
         write(hasty, lambda connection: None)
     lock.close()
 

@@ -38,7 +38,7 @@ def test_writer_reports_a_catalogue_that_stays_locked(tmp_path: Path) -> None:
         lock.exec_driver_sql("BEGIN IMMEDIATE")
         writer.save_outcome(FetchOutcome(request, SightingState.GONE, "HTTP 404"))
         writer.close()
-    assert [str(error) for error in errors] == ["Cannot read or write the catalogue: database is locked."]
+    assert [str(error) for error in errors] == ["Cannot read or write the catalogue: it is locked by another program."]
     assert writer.counts[SightingState.GONE] == 1
     engine.dispose()
 

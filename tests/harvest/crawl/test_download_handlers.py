@@ -49,7 +49,7 @@ def test_file_that_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     reasons = {
         "large": "too many bytes: 101",
-        "pipe": "no regular file",
+        "pipe": "not a regular file",
         "folder": "Is a directory",
         "missing": "No such file",
         "loop": "Too many levels",
@@ -58,7 +58,7 @@ def test_file_that_cannot_be_read_has_a_reason(tmp_path: Path) -> None:
         with pytest.raises(DownloadError, match=reason):
             read_file(tmp_path / name)
     for device in ("/dev/zero", "/dev/null"):
-        with pytest.raises(DownloadError, match="no regular file"):
+        with pytest.raises(DownloadError, match="not a regular file"):
             read_file(Path(device))
 
 

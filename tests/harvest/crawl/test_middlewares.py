@@ -245,6 +245,8 @@ class TestPrivateAddress:
             "0x7f.1",
             "2130706433",
             "017700000001",
+            "0",
+            "127.0.0.1.",
             "proxy.example.org",
         ],
     )

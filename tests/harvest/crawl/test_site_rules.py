@@ -114,7 +114,7 @@ def test_busy_site_is_asked_again_when_it_says(pauses: list[float]) -> None:
     assert pauses == [7, 2]
 
 
-@pytest.mark.parametrize("error", [CannotResolveHostError("no such host"), PrivateAddress("example.org")])
+@pytest.mark.parametrize("error", [CannotResolveHostError("no such host"), PrivateAddress()])
 def test_host_that_cannot_be_requested_is_the_error_of_its_photographs(error: Exception) -> None:
     rules, requested = rules_of(error)
     for _ in range(2):

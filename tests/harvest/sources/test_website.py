@@ -3,13 +3,14 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg, run_error
+from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg, run_error, wait_until
 
 
 def write_site_file(folder: Path, site: Site) -> Path:
@@ -180,6 +181,28 @@ def test_interrupted_run_is_resumed(lightmeter: CommandRunner, site: Site, proje
     counts = lightmeter("harvest", "resume", env=LOOPBACK)
     assert (counts["state"], counts["fetched"], counts["pending"]) == ("finished", 200, 0)
     assert {name: site.requests[name] for name in names if site.requests[name] != 1} == {}
+
+
+def test_interrupted_run_does_not_wait_for_a_silent_server(
+    lightmeter: CommandRunner, site: Site, project: Path
+) -> None:
+    over = threading.Event()
+
+    def silent(_: int) -> HttpResponse:
+        over.wait(60)
+        return HttpResponse(b"")
+
+    site.add_page("/", figures("1.jpg") + '<a class="next" href="/more">more</a>')
+    site.responses |= {"/1.jpg": silent, "/more": silent}
+    command = lightmeter.command("harvest", "run", "website", write_site_file(project, site), "--json")
+    with subprocess.Popen(command, env={**os.environ, **LOOPBACK}, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: site.requests["/1.jpg"] and site.requests["/more"])
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=40)  # without a limit it would be the 60 s of timeout_s
+        over.set()
+    assert process.returncode == 130
+    status = lightmeter("harvest", "status")["total"]
+    assert (status["pending"], status["unreadable"]) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Errors of the database as sentences of a closed list; a driver's own words only with ``--debug``."""
+
+import re
+
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+from lightmeter.errors import LightmeterError
+
+_LOCKED = "it is locked by another program"
+_DISK_FULL = "the disk is full"
+_DAMAGED = "it is damaged"
+_OTHER_TABLES = "its tables are not those of Lightmeter"
+_CONFLICT = "a value contradicts what is stored"
+_UNSTORABLE = "a value cannot be stored"
+
+_SQLITE_IOERR_SHMSIZE = 4874  # the shared memory beside the file cannot grow
+_SQLITE = {  # by primary result code: the low byte; the others give details
+    1: _OTHER_TABLES, 3: "permission denied", 5: _LOCKED, 6: _LOCKED, 7: "there is not enough memory",
+    8: "it is read-only", 10: "the disk cannot be read or written", 11: _DAMAGED, 13: _DISK_FULL,
+    14: "the file cannot be opened", 18: _UNSTORABLE, 19: _CONFLICT, 20: _UNSTORABLE,
+    26: "the file is not an SQLite database",
+}  # fmt: skip
+_SQLITE_TEMPORARY = {5, 6}  # SQLITE_BUSY, SQLITE_LOCKED
+_POSTGRESQL = {  # by state, or its class: the first two characters
+    "08": "the connection was lost", "22": _UNSTORABLE, "23": _CONFLICT, "25006": "it is read-only",
+    "28": "the server refuses the user or the password",
+    "3D": "the server has no such database", "40": _LOCKED, "42501": "the user lacks a permission", "42": _OTHER_TABLES,
+    "53100": _DISK_FULL, "53200": "the server has not enough memory", "53300": "the server has too many connections",
+    "53": "the server lacks resources", "54": _UNSTORABLE, "55P03": _LOCKED, "57": "the server was stopped",
+    "58": "the server cannot read or write its disk", "XX": _DAMAGED,
+}  # fmt: skip
+_POSTGRESQL_TOO_LONG = "54"  # class of program limits
+_POSTGRESQL_TEMPORARY = {
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55P03",  # lock not available
+    "57P01",  # administrator shutdown
+    "57P02",  # crash shutdown
+    "57P03",  # cannot connect now
+}
+_UNREACHABLE = {  # errors of a connection have no state, only libpq's words
+    r"authentication|password|role .* does not exist": _POSTGRESQL["28"],
+    r"database .* does not exist": _POSTGRESQL["3D"],
+    r"translate host name|name or service": "its host is not known",
+    r"too many (clients|connections)|connection slots": _POSTGRESQL["53300"],
+    r"starting up|shutting down": _POSTGRESQL["57"],
+}
+
+
+class CatalogueError(LightmeterError):
+    """The database refused a statement or is unreachable. The message holds neither SQL nor words of the driver.
+
+    Attributes:
+        temporary: Whether the transaction may succeed if it is repeated: a lock, or a lost connection.
+        refused: Whether the database refuses a value, so that the transaction may succeed without it.
+    """
+
+    def __init__(self, message: str, *, temporary: bool = False, refused: bool = False) -> None:
+        super().__init__(message)
+        self.temporary, self.refused = temporary, refused
+
+
+def catalogue_error(context: ExceptionContext) -> CatalogueError | None:
+    """Convert an error of a driver to one sentence; a handler of SQLAlchemy's event ``handle_error``."""
+    if not isinstance(context.sqlalchemy_exception, DBAPIError):
+        return None
+    error = context.original_exception
+    connected = context.connection is not None
+    action = "read or write" if connected else "reach"
+    state = str(getattr(error, "sqlstate", None) or "")
+    return CatalogueError(
+        f"Cannot {action} the catalogue: {_reason(error, state, context)}.",
+        temporary=context.is_disconnect or not connected or _is_temporary(error, state),
+        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError)
+        or state.startswith(_POSTGRESQL_TOO_LONG),
+    )
+
+
+def _reason(error: BaseException, state: str, context: ExceptionContext) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        return _DISK_FULL if code == _SQLITE_IOERR_SHMSIZE else _SQLITE.get(code & 0xFF, "SQLite reports an error")
+    reason = _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+    if reason:
+        return reason
+    if isinstance(context.sqlalchemy_exception, DataError | IntegrityError):
+        return _UNSTORABLE
+    if context.connection is not None:
+        return _POSTGRESQL["08"] if context.is_disconnect else "the database reports an error"
+    words = str(error)[:2000].lower()
+    return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, words)), "no server answers")
+
+
+def _is_temporary(error: BaseException, state: str) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return (code is not None and code & 0xFF in _SQLITE_TEMPORARY) or state in _POSTGRESQL_TEMPORARY

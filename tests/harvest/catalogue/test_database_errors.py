@@ -1,0 +1,49 @@
+"""Errors of both databases are sentences of a closed list."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+from lightmeter.harvest.catalogue.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.session import engine_for
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("SELECT secret FROM nowhere", "its tables are not those of Lightmeter"),
+        ("INSERT INTO runs (id) VALUES (NULL)", "a value contradicts what is stored"),
+        ("SELEC", "its tables are not those of Lightmeter"),
+    ],
+)
+def test_statement_that_fails(engine: Engine, statement: str, reason: str) -> None:
+    with pytest.raises(CatalogueError) as caught, engine.begin() as connection:
+        connection.execute(text(statement))
+    assert str(caught.value) == f"Cannot read or write the catalogue: {reason}."
+    assert not caught.value.temporary
+    assert caught.value.__cause__ is not None  # with the driver's words, for --debug
+
+
+def test_catalogue_that_cannot_be_opened(tmp_path: Path, catalogue_url: str) -> None:
+    (tmp_path / "text").write_text("no database " * 100)
+    (tmp_path / "folder").mkdir()
+    reasons = {
+        f"sqlite:///{tmp_path / 'text'}": "the file is not an SQLite database",
+        f"sqlite:///{tmp_path / 'folder'}": "the file cannot be opened",
+        "postgresql+psycopg://nobody@127.0.0.1:1/none": "no server answers",
+        "postgresql+psycopg://nobody@nowhere.invalid/none": "its host is not known",
+    }
+    if catalogue_url.startswith("postgresql"):
+        url = make_url(catalogue_url)
+        reasons |= {
+            url.set(database="none").render_as_string(hide_password=False): "the server has no such database",
+            url.set(username="nobody").render_as_string(
+                hide_password=False
+            ): "the server refuses the user or the password",
+        }
+    for url_text, reason in reasons.items():
+        engine = engine_for(url_text)
+        with pytest.raises(CatalogueError, match=rf"^Cannot (reach|read or write) the catalogue: {reason}\.$"):
+            engine.connect().execute(text("SELECT 1 FROM runs"))
+        engine.dispose()
