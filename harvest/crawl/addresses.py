@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -74,9 +74,8 @@ class PublicResolver(CachingThreadedResolver):
 
     def getHostByName(self, name: str, timeout: Any = ()) -> "Deferred[str]":  # noqa: N802 - Twisted's name
         """Resolve a host name; fails with `DNSLookupError` for a private address."""
-        address: Deferred[Any] = super().getHostByName(name, timeout)
-        checked: Deferred[str] = address.addErrback(self._explain, name).addCallback(self._check, name)
-        return checked
+        address = cast("Any", super().getHostByName(name, timeout)).addErrback(self._explain, name)
+        return cast("Deferred[str]", address.addCallback(self._check, name))
 
     def _check(self, address: str, name: str) -> str:
         if not is_public(address) and name.lower() not in proxy_hosts():

@@ -19,6 +19,7 @@ from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.photo_fetcher import LAST_DOWNLOADS_S
+from lightmeter.harvest.crawl.scheduler import HostDownloader
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
 from lightmeter.harvest.sources.base import Source
@@ -100,7 +101,8 @@ class _CrawlerProcess(AsyncCrawlerProcess):
         """Stop; give up the pages that do not arrive soon."""
         for crawler in self.crawlers:
             if crawler.engine:
-                asyncio.get_running_loop().call_later(LAST_DOWNLOADS_S, crawler.engine.downloader.give_up)
+                downloader = cast("HostDownloader", crawler.engine.downloader)
+                asyncio.get_running_loop().call_later(LAST_DOWNLOADS_S, downloader.give_up)
         await super().stop()
 
 

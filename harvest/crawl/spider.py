@@ -155,7 +155,7 @@ class HarvestSpider(scrapy.Spider):
 
     def on_page_error(self, failure: Failure) -> None:
         """Record a page that could not be downloaded; the run continues with the others."""
-        if failure.check(asyncio.CancelledError, CancelledError):  # Ctrl-C
+        if isinstance(failure.value, asyncio.CancelledError | CancelledError):  # Ctrl-C
             return
         _, reason = failure_reason(failure.value)
         self._record_page_problem(failure.request.url, reason)  # type: ignore[attr-defined]

@@ -4,8 +4,9 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +17,9 @@ from tests.support import ROOT, CommandRunner
 DOCUMENT = ROOT / "docs" / "reliability.md"
 START, END = "<!-- trials -->\n", "<!-- end of trials -->\n"
 KEY = "trial"
+Item = TypeVar("Item")
+SECONDS = 30
+"""Time of a test of the long form, so that all of them take 20 minutes on any machine; the marker may name another."""
 
 
 class OverLimit(AssertionError):
@@ -32,8 +36,9 @@ class Trials:
         failures: What failed, by trial.
     """
 
-    def __init__(self, kind: str, *, long: float, seed: str) -> None:
+    def __init__(self, kind: str, *, long: float, seed: str, seconds: float) -> None:
         self.kind, self.long = kind, long
+        self._deadline = time.monotonic() + seconds
         self.rng = random.Random(seed if STRICT or long else f"{seed} {time.time_ns()}")
         self.outcomes: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -41,6 +46,17 @@ class Trials:
     def count(self, short: int, long: int) -> int:
         """Return how many trials to make."""
         return math.ceil(long * self.long) if self.long else short
+
+    def numbers(self, short: int, long: int) -> Iterator[int]:
+        """Yield the numbers of the trials to make, as far as there is time for them."""
+        return self.in_time(range(self.count(short, long)))
+
+    def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items; in the long form as many as there is time for, at least one."""
+        for number, item in enumerate(items):
+            if number and self.long and time.monotonic() > self._deadline:
+                return
+            yield item
 
     @contextmanager
     def trial(self, name: str) -> Iterator[None]:
@@ -57,7 +73,12 @@ class Trials:
 def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     """The trials of a test; the marker ``trials`` names their kind."""
     marker = request.node.get_closest_marker("trials")
-    trials = Trials(marker.args[0], long=request.config.getoption("--long"), seed=request.node.name)
+    trials = Trials(
+        marker.args[0],
+        long=request.config.getoption("--long"),
+        seed=request.node.name,
+        seconds=marker.kwargs.get("seconds", SECONDS),
+    )
     yield trials
     request.node.user_properties.append((KEY, (trials.kind, dict(trials.outcomes))))
     if trials.failures:

@@ -87,11 +87,11 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["comes back", "stays away"])
-@pytest.mark.trials("PostgreSQL stopped")
+@pytest.mark.trials("PostgreSQL stopped", seconds=60)
 def test_stopped_under_a_crawl(
     back: bool, server: PostgresServer, site: Site, project: Path, lightmeter: CommandRunner, trials: Trials
 ) -> None:
-    for number in range(trials.count(1, 6)):
+    for number in trials.numbers(1, 6):
         variables = LOOPBACK | {
             "LIGHTMETER_CATALOGUE__URL": _new_database(server, f"{back}{number}".lower()),
             "LIGHTMETER_CATALOGUE__RETRY_S": "60" if back else "1",
@@ -99,7 +99,7 @@ def test_stopped_under_a_crawl(
             "LIGHTMETER_INSPECT__LATER": '["faces"]',
         }
         assert lightmeter.run("init", ".", env=variables).code == 0
-        count = trials.count(60, 300)
+        count = max(30, trials.count(60, 300))
         pause_at = trials.rng.randrange(10, count // 2)
         stopped = threading.Event()
 

@@ -37,13 +37,13 @@ def disk(world: World) -> Iterator[World]:
         subprocess.run(["umount", "--lazy", str(mounted)], check=True)
 
 
-@pytest.mark.trials("full disks")
+@pytest.mark.trials("full disks", seconds=90)
 def test_full_disk(disk: World, trials: Trials) -> None:
     kept = disk.home.with_name("kept")
     shutil.copytree(disk.home, kept, symlinks=True)
     names = [name for name in COMMANDS if name not in _CAN_BE_FREED]
-    for name in names if trials.long else trials.rng.sample(names, 5):
-        for _ in range(trials.count(1, 6)):
+    for _ in trials.numbers(1, 6):
+        for name in names if trials.long else trials.rng.sample(names, 5):
             free = trials.rng.choice((0, 4096, 20_000, 60_000, 200_000))
             with trials.trial(f"{name}, {free} bytes free"):
                 fill_and_run(disk, name, free)

@@ -24,7 +24,7 @@ def test_hostile_file(name: str, world: World, trials: Trials) -> None:
     path = reader.path(world)
     content, mode = path.read_bytes(), path.stat().st_mode
     outside = files_below(world.outside)
-    for number in range(trials.count(1, 45)):
+    for number in trials.numbers(1, 45):
         if trials.rng.random() < 0.2:
             what = hostile.place(path, world.outside, trials.rng)
         else:
@@ -49,11 +49,11 @@ def test_hostile_query(world: World, trials: Trials) -> None:
                 run(world, *command, clean, outside=outside)
 
 
-@pytest.mark.trials("hostile arguments")
+@pytest.mark.trials("hostile arguments", seconds=90)
 def test_hostile_argument(world: World, trials: Trials) -> None:
     outside = files_below(world.outside)
-    for command in ARGUMENT_COMMANDS if trials.long else trials.rng.sample(ARGUMENT_COMMANDS, 6):
-        for _ in range(trials.count(1, 10)):
+    for _ in trials.numbers(1, 10):
+        for command in ARGUMENT_COMMANDS if trials.long else trials.rng.sample(ARGUMENT_COMMANDS, 6):
             value = hostile.argument(trials.rng)
             arguments = [str(part).replace("{}", value) for part in command]
             with trials.trial(f"{[part[:200] for part in arguments]}"):

@@ -116,7 +116,8 @@ def test_killed_command(name: str, world: World, trials: Trials) -> None:
         {"kill_at": step} for step in sorted(trials.rng.sample(steps, min(len(steps), trials.count(1, 12))))
     ]
     moments += [{"kill_after_s": trials.rng.uniform(0, duration)} for _ in range(trials.count(0, 4))]
-    for moment in moments:
+    trials.rng.shuffle(moments)
+    for moment in trials.in_time(moments):
         with trials.trial(f"{name}, {moment} of {len(steps)}"):
             world.restore()
             command.prepare(world)

@@ -54,7 +54,7 @@ def test_prediction_requests(world: World, trials: Trials) -> None:
     async def send_all() -> None:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            for _ in range(trials.count(60, 1500)):
+            for _ in trials.numbers(60, 1500):
                 content, headers = prediction_request(photo, trials.rng)
                 with trials.trial(f"{headers}, {shortened(content)}"), limits():
                     check_response(await client.post("/predictions/tiny", content=content, headers=headers))
@@ -76,7 +76,7 @@ def test_requests_of_the_browser(world: World, browser_page: BrowserServer, tria
     headers = {"Cookie": f"lightmeter-browser-{browser_page.port}={browser_page.token}"}
     with httpx.Client(base_url=browser_page.url, headers=headers, trust_env=False) as client:
         view = client.get("/api/view?target=shutter-binary").json()["view"]
-        for _ in range(trials.count(40, 800)):
+        for _ in trials.numbers(40, 800):
             method, path, content = browser_request(view, trials.rng)
             with trials.trial(f"{method} {path} {shortened(content)}"), limits():
                 sent = {"Content-Type": trials.rng.choice(("application/json", "text/plain", ""))}

@@ -22,7 +22,7 @@ STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
 @pytest.mark.trials("mutated records")
 def test_mutated_records(name: str, world: World, tmp_path: Path, trials: Trials) -> None:
     outside = files_below(world.outside)
-    for number in range(trials.count(1, 5)):
+    for number in trials.numbers(1, 5):
         world.restore()
         folder = tmp_path / str(number)
         folder.mkdir()

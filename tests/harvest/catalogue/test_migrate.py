@@ -10,7 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from lightmeter.harvest.catalogue import migrate
-from lightmeter.harvest.catalogue.session import CatalogueError, engine_for, transaction, write
+from lightmeter.harvest.catalogue.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.session import engine_for, transaction, write
 
 
 def test_head_is_the_newest_revision() -> None:
