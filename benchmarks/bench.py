@@ -1,6 +1,6 @@
 """Run the benchmarks and write docs/performance.md: ``make bench``, or ``make bench ONLY=NAME`` for one of them.
 
-    python -m benchmarks.bench [NAME ...] [--rounds N] [--list]
+    python -m benchmarks.bench [NAME ...] [--rounds N] [--list] [--page]
 
 Each benchmark is a section of the page: a table with a row per contender, measured in turn at least five times, in a
 process of its own (`benchmarks.measurement`), which takes less than four minutes. One that fails, hangs or lacks a
@@ -35,6 +35,7 @@ contenders, a benchmark five rounds. Programs to compare with are installed in e
 """
 
 import argparse
+import importlib
 import json
 import signal
 import subprocess
@@ -51,10 +52,11 @@ from typing import Any
 import psutil
 
 from benchmarks import comparators, machine, performance_page
-from benchmarks.measurement import ROUNDS
+from benchmarks.measurement import ROUNDS, Benchmark
 
 ATTEMPTS = 2  # for the rounds that did not fit into the time of a benchmark
 RESULTS = Path(__file__).with_name("results.json")
+GPU_RESULTS = Path(__file__).with_name("gpu.json")  # written by `benchmarks.gpu`, where there is one
 PAGE = Path(__file__).parent.parent / "docs/performance.md"
 TOTAL_SECONDS = 25 * 60
 INTERRUPT_SECONDS = 20
@@ -92,12 +94,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (default: all)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"measurements of each row (default: {ROUNDS})")
+    parser.add_argument("--page", action="store_true", help="only write the page anew, with the present texts")
     parser.add_argument("--list", action="store_true", help="list the benchmarks")
     options = parser.parse_args()
     if unknown := set(options.names) - REGISTRY.keys():
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; one of {', '.join(REGISTRY)}")
     if options.list:
         print("\n".join(f"{name:14} {entry.seconds:4.0f} s  {entry.benchmark}" for name, entry in REGISTRY.items()))
+        return
+    if options.page:
+        write_page({name: result | texts(REGISTRY[name]) for name, result in read_results().items()})
         return
     names = options.names or list(REGISTRY)
     missing = install_comparators(names)
@@ -213,8 +219,21 @@ def save(name: str, result: dict[str, Any]) -> None:
     results = read_results()
     results[name] = result
     ordered = {name: results[name] for name in REGISTRY if name in results}
-    RESULTS.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(performance_page.page(ordered), encoding="utf-8")
+    write_page(ordered)
+
+
+def texts(entry: Entry) -> dict[str, str]:
+    """Return what a section says beside its numbers."""
+    module, attribute = entry.benchmark.split(":")
+    benchmark: Benchmark = getattr(importlib.import_module(module), attribute)
+    return {"title": benchmark.title, "text": benchmark.text, "notes": benchmark.notes}
+
+
+def write_page(results: Mapping[str, Any]) -> None:
+    """Write results, and the page of all of them."""
+    RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    gpu = json.loads(GPU_RESULTS.read_text(encoding="utf-8")) if GPU_RESULTS.exists() else None
+    PAGE.write_text(performance_page.page(results, gpu), encoding="utf-8")
 
 
 if __name__ == "__main__":

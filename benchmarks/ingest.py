@@ -35,7 +35,12 @@ Command = Callable[[Path], list[str]]
 """Function from an output folder to the command line to run in it."""
 
 COUNT = 1500
-ALL_FILTERS, WITHOUT_FACES = "Lightmeter", "Lightmeter, faces later"
+ALL_FILTERS, WITHOUT_FACES, START = (
+    "Lightmeter",
+    "Lightmeter, faces later",
+    "of it the start, the same with 10 photographs",
+)
+FEW = 10
 RATE, CPU = "photographs/s", "CPU ms a photograph"
 
 _PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
@@ -70,6 +75,8 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
     urls = folder / "urls.txt"
     base_url = f"http://127.0.0.1:{ready.get()}"
     urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(COUNT)))
+    few = folder / "few.txt"
+    few.write_text("".join(urls.read_text().splitlines(keepends=True)[:FEW]))
     commands: dict[str, Command] = {
         ALL_FILTERS: partial(_lightmeter, urls, []),
         WITHOUT_FACES: partial(_lightmeter, urls, ["faces"]),
@@ -78,12 +85,17 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
         "gallery-dl": partial(_gallery_dl, urls),
     }
     folders = (folder / f"out-{number}" for number in itertools.count())
-    yield [Contender(name, partial(_measure, command, folders)) for name, command in commands.items()]
+    rows = [Contender(name, partial(_measure, command, folders)) for name, command in commands.items()]
+    rows.insert(2, Contender(START, lambda: {CPU: _measure(partial(_lightmeter, few, ["faces"]), folders, FEW)[CPU]}))
+    yield rows
     server.terminate()
 
 
-def _measure(command: Command, folders: Iterator[Path]) -> dict[str, float]:
-    """Run a program once in a new folder; return its rate and its CPU time, with that of all its processes."""
+def _measure(command: Command, folders: Iterator[Path], photographs: int = COUNT) -> dict[str, float]:
+    """Run a program once in a new folder; return its rate and its CPU time, with that of all its processes.
+
+    Both are shared among all photographs, also where a program is given only a few of them.
+    """
     out = next(folders)
     out.mkdir()
     arguments = command(out)
@@ -96,8 +108,8 @@ def _measure(command: Command, folders: Iterator[Path]) -> dict[str, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if status:
         raise subprocess.CalledProcessError(status, arguments)
-    if (out / "catalogue.sqlite").exists() and (rows := _count_with_exif(out / "catalogue.sqlite")) != COUNT:
-        raise RuntimeError(f"{rows} of {COUNT} photographs are in the catalogue with their EXIF")
+    if (out / "catalogue.sqlite").exists() and (rows := _count_with_exif(out / "catalogue.sqlite")) != photographs:
+        raise RuntimeError(f"{rows} of {photographs} photographs are in the catalogue with their EXIF")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {RATE: COUNT / seconds, CPU: 1000 * cpu_s / COUNT}
 
@@ -195,4 +207,9 @@ included. CPU time includes all processes of the program.""",
         Goal("CPU time without faces", WITHOUT_FACES, {CPU: 4.5}, at_most=True),
         Goal("CPU time with faces", ALL_FILTERS, {CPU: 8.0}, at_most=True),
     ],
+    notes="""The goals of CPU time cannot be met with an inspection of 4 ms a photograph of 500 pixels (section
+Inspection; decoding alone takes Pillow 2 ms), a start of processes that import Scrapy, SQLAlchemy and OpenCV (its row
+in the table), and Scrapy's engine: what remains is the crawling process, in which Twisted's HTTP client and Scrapy's
+downloader middlewares make most function calls (the table in [Harvest](harvest.md)), about as much as the whole of
+FilesPipeline. Both cores being busy all the time, the rates follow from the CPU time.""",
 )

@@ -17,9 +17,58 @@ those of the medians. Programs that Lightmeter is compared with run in virtual e
 """
 
 
-def page(results: Mapping[str, dict[str, Any]]) -> str:
-    """Return the page with all results."""
-    return HEAD + "\n".join(section(name, result) for name, result in results.items())
+GPU_HEAD = """## GPU
+
+`python -m benchmarks.gpu`, in less than four minutes. Photographs are generated JPEG files of 1024 × 683 pixels;
+networks are untrained. Features are one pass with reading and decoding; the other rates are medians of five (server:
+three) measurements. The GPU's share of a training step is the time of its kernels in an epoch, divided by that of the
+epoch without a profiler; "as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers
+of torch on the CPU, rounded to seven digits.
+"""
+
+GPU_NOTES = """
+A network as small as `haoran-cnn` computes a batch faster than Python starts the next one, even as a graph. TF32 and
+channels last would nearly double the rate of `lightmeter`'s network; but TF32 changes features, and cuDNN takes many
+seconds to begin with channels last, longer than most data sets take altogether.
+"""
+
+GPU_GOALS = (
+    # section, column, what identifies the row, goal
+    ("features", "photographs/s", {}, 400.0),
+    ("training", "GPU's share", {"recipe": "haoran-mobilenet", "passes": "as trained"}, 0.9),
+)
+
+
+def page(results: Mapping[str, dict[str, Any]], gpu: Mapping[str, Any] | None = None) -> str:
+    """Return the page with all results, also those of `benchmarks.gpu`."""
+    sections = [section(name, result) for name, result in results.items()]
+    return HEAD + "\n".join([*sections, *([gpu_section(gpu)] if gpu else [])])
+
+
+def gpu_section(results: Mapping[str, Any]) -> str:
+    """Return the section of what a GPU reaches."""
+    parts = [GPU_HEAD.strip()]
+    goals = []
+    for name, column, row, limit in GPU_GOALS:
+        reached = [each[column] for each in results.get(name, []) if row.items() <= each.items()]
+        met = f"at least {limit:g}: {'met' if reached and reached[-1] >= limit else 'not met'}"
+        goals.append((name, ", ".join(row.values()), column, f"{reached[-1]:,.2f}" if reached else "not measured", met))
+    parts.append(table(("goal", "", "", "reached", "limit"), goals))
+    for name in ("features", "training", "network", "server"):
+        rows = [row for row in results.get(name, []) if "error" not in row]
+        if rows:
+            body = [tuple(_gpu_cell(value) for value in row.values()) for row in rows]
+            parts.append(table((f"{name}: {next(iter(rows[0]))}", *list(rows[0])[1:]), body))
+    parts.append(GPU_NOTES.strip())
+    versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
+    parts.append(f"On one {results['device']} with {results['cores']} cores of the processor; {versions}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _gpu_cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.1f}" if value >= 100 else f"{value:.2g}"
 
 
 def section(name: str, result: Mapping[str, Any]) -> str:

@@ -82,4 +82,5 @@ def test_results_are_valid_and_make_the_page() -> None:
     if not bench.RESULTS.exists():
         pytest.skip("nothing was measured yet")
     results = json.loads(bench.RESULTS.read_text(encoding="utf-8"))
-    assert bench.PAGE.read_text(encoding="utf-8") == performance_page.page(results)
+    gpu = json.loads(bench.GPU_RESULTS.read_text(encoding="utf-8"))
+    assert bench.PAGE.read_text(encoding="utf-8") == performance_page.page(results, gpu)
