@@ -19,17 +19,18 @@ those of the medians. Programs that Lightmeter is compared with run in virtual e
 
 GPU_HEAD = """## GPU
 
-`python -m benchmarks.gpu`, in less than four minutes. Photographs are generated JPEG files of 1024 × 683 pixels;
-networks are untrained. Features are one pass with reading and decoding; the other rates are medians of five (server:
-three) measurements. The GPU's share of a training step is the time of its kernels in an epoch, divided by that of the
-epoch without a profiler; "as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers
-of torch on the CPU, rounded to seven digits.
+`python -m benchmarks.gpu --json benchmarks/gpu.json`, in less than four minutes; the sections were measured in three
+runs on the same kind of machine. Photographs are generated JPEG files of 1024 × 683 pixels; networks are untrained.
+Features are one pass with reading and decoding; the other rates are medians of five (server: three) measurements. The
+GPU's share of a training step is the time of its kernels in an epoch, divided by that of the epoch without a profiler;
+"as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers of torch on the CPU,
+rounded to seven digits.
 """
 
 GPU_NOTES = """
 A network as small as `haoran-cnn` computes a batch faster than Python starts the next one, even as a graph. TF32 and
-channels last would nearly double the rate of `lightmeter`'s network; but TF32 changes features, and cuDNN takes many
-seconds to begin with channels last, longer than most data sets take altogether.
+channels last would raise the rate of `lightmeter`'s network; but TF32 changes features, and with channels last the
+features of 999 photographs came at 63 photographs/s, probably because cuDNN prepares its kernels for each shape.
 """
 
 GPU_GOALS = (

@@ -94,8 +94,8 @@ PREDICTION = Benchmark(
     goals=[Goal(f"photographs/s, {BEST}", BEST, {ONE: 12, ALL: 18})],
     notes="""A forward pass of `lightmeter` takes 7.4 billion operations (PyTorch's FlopCounterMode: 16 patches of 128
 pixels through EfficientNet-Lite0, a view of 384 pixels through Lite2), so 7.5 photographs/s are 55 billion operations/s
-on a core, in 32 bits. All else, decoding above all, is about a tenth of the time. More needs a smaller network, fewer patches or
-fewer bits, which are other models.""",
+on a core, in 32 bits. All else, decoding above all, is about a tenth of the time. More needs a smaller network, fewer
+patches or fewer bits, which are other models.""",
 )
 
 FEATURES = Benchmark(
