@@ -33,7 +33,7 @@ channels last would raise the rate of `lightmeter`'s network; but TF32 changes f
 features of 999 photographs came at 63 photographs/s, probably because cuDNN prepares its kernels for each shape.
 """
 
-GPU_GOALS = (
+GPU_GOALS: tuple[tuple[str, str, dict[str, str], float], ...] = (
     # section, column, what identifies the row, goal
     ("features", "photographs/s", {}, 400.0),
     ("training", "GPU's share", {"recipe": "haoran-mobilenet", "passes": "as trained"}, 0.9),
@@ -49,7 +49,7 @@ def page(results: Mapping[str, dict[str, Any]], gpu: Mapping[str, Any] | None = 
 def gpu_section(results: Mapping[str, Any]) -> str:
     """Return the section of what a GPU reaches."""
     parts = [GPU_HEAD.strip()]
-    goals = []
+    goals: list[tuple[str, ...]] = []
     for name, column, row, limit in GPU_GOALS:
         reached = [each[column] for each in results.get(name, []) if row.items() <= each.items()]
         met = f"at least {limit:g}: {'met' if reached and reached[-1] >= limit else 'not met'}"
@@ -58,7 +58,7 @@ def gpu_section(results: Mapping[str, Any]) -> str:
     for name in ("features", "training", "network", "server"):
         rows = [row for row in results.get(name, []) if "error" not in row]
         if rows:
-            body = [tuple(_gpu_cell(value) for value in row.values()) for row in rows]
+            body: list[tuple[str, ...]] = [tuple(_gpu_cell(value) for value in row.values()) for row in rows]
             parts.append(table((f"{name}: {next(iter(rows[0]))}", *list(rows[0])[1:]), body))
     parts.append(GPU_NOTES.strip())
     versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
