@@ -1,24 +1,27 @@
 """``lightmeter catalogue``: list, export, edit and upgrade the SQL catalogue."""
 
 import re
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lightmeter import console
-from lightmeter.commands import command_group
+from lightmeter.commands import Yes, command_group, confirm_removal
 from lightmeter.console import table
 from lightmeter.errors import UsageError
-from lightmeter.files import format_of
+from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.commands.options import Where, condition_of
 from lightmeter.project import find_project
+
+if TYPE_CHECKING:
+    from lightmeter.harvest.catalogue.export.summary import Summary
 
 app = command_group("List, export, edit and upgrade the SQL catalogue.")
 
 _SUFFIXES = ".csv, .tsv, .parquet, .xlsx, .jsonl, .md (Markdown), .tex (LaTeX) or .html"
 _MAX_EXAMPLE = 40
+_BAR_WIDTH = 25
 
 
 @app.command()
@@ -92,6 +95,43 @@ def list_(
         if where
         else "The catalogue has no photographs yet.",
     )
+
+
+@app.command()
+def stats(
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="NAME,…", help="Columns to count by, for example camera,lens,year."),
+    ] = None,
+    where: Where = "",
+    html: Annotated[Path | None, typer.Option(help="Page of plots to write (.html).")] = None,
+) -> None:
+    """Count photographs by camera, lens, settings, year or any other column."""
+    from lightmeter.harvest.catalogue.export.export import TableOptions, split_names
+    from lightmeter.harvest.catalogue.export.summary import DEFAULT_COLUMNS, summarise, write_page
+    from lightmeter.harvest.catalogue.session import open_engine
+
+    if html is not None:
+        format_of(html, {".html": "html"}, default="html")
+    options = TableOptions(split_names(by, "--by") or DEFAULT_COLUMNS, where=condition_of(where))
+    photographs, summaries = summarise(open_engine(find_project()), options)
+    if html is not None:
+        write_atomic(html, write_page(photographs, summaries, where))
+    document = {
+        "photographs": photographs,
+        "by": {summary.column.name: {"counts": summary.counts, "unknown": summary.unknown} for summary in summaries},
+        "page": html,
+    }
+    tables = [_bar_table(summary) for summary in summaries if summary.counts or summary.unknown]
+    page = [f"Page: {html}"] if html else []
+    console.get_console().emit(document, [*tables, f"{photographs} photographs.", *page])
+
+
+def _bar_table(summary: "Summary") -> Any:
+    rows = list(summary.shown())
+    highest = max(count for _, count in rows)
+    bars = [(name, count, "█" * round(_BAR_WIDTH * count / highest)) for name, count in rows]
+    return table("", (summary.column.title, "photographs", ""), bars)
 
 
 @app.command()
@@ -189,7 +229,7 @@ def remove(
         list[str] | None,
         typer.Option("--sha256", metavar="SHA256", help="SHA-256 of a photograph (repeatable)."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove photographs for good: files, metadata, labels and derived files. They are not harvested again."""
     from lightmeter.harvest.catalogue.changes import removal
@@ -202,7 +242,7 @@ def remove(
     engine = open_engine(project)
     plan = removal.select_removal(engine, condition, selected)
     if plan.hashes:
-        _confirm(plan.known, yes=yes)
+        confirm_removal(f"{plan.known} photographs", yes=yes)
     files = removal.remove(engine, project, plan) if plan.hashes else 0
     document = {
         "photographs": plan.known,
@@ -230,20 +270,6 @@ def _parse_sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise UsageError(f"'{text}' is not a SHA-256 of 64 hexadecimal digits.")
     return sha256
-
-
-def _confirm(number: int, *, yes: bool) -> None:
-    """Ask whether to remove photographs.
-
-    Raises:
-        UsageError: The answer is no, or nobody can be asked.
-    """
-    if yes:
-        return
-    if console.get_console().json or not sys.stdin.isatty():
-        raise UsageError(f"This removes {number} photographs for good; confirm with --yes.")
-    if not typer.confirm(f"Remove {number} photographs for good?", err=True):
-        raise UsageError("Nothing was removed.")
 
 
 def _photograph_tables(document: dict[str, Any]) -> list[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightmeter.harvest.catalogue.export.columns import Column
 from lightmeter.harvest.catalogue.export.rows import Rows
+from lightmeter.style import STYLE_SHEET
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~#$])")
@@ -21,15 +22,8 @@ _LATEX = {
 _MAX_TABULAR_ROWS = 40
 """Rows that fit on a page; longer LaTeX tables are broken over pages."""
 
-_STYLE = """\
-:root { color-scheme: light dark }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem }
-div { overflow-x: auto }
-table { border-collapse: collapse }
-th, td { border-bottom: 1px solid #8886; padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top }
-th { border-bottom-width: 2px; position: sticky; top: 0; background: Canvas }
-.number { text-align: right; font-variant-numeric: tabular-nums }
-"""
+_SPLIT = "<!-- table -->"
+_NUMBER_STYLE = ".number { text-align: right !important }"
 
 
 def write_markdown(path: Path, columns: Sequence[Column], batches: Iterable[Rows]) -> None:
@@ -61,16 +55,31 @@ def write_latex(path: Path, columns: Sequence[Column], batches: Iterable[Rows]) 
 def write_html(path: Path, columns: Sequence[Column], batches: Iterable[Rows]) -> None:
     """Write a page with one table, which needs no other file."""
     classes = [' class="number"' if is_number(column) else "" for column in columns]
+    before, after = html_page("Photographs", _SPLIT).split(_SPLIT)
     with path.open("w", encoding="utf-8") as file:
-        file.write('<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n')
-        file.write('<meta name="viewport" content="width=device-width, initial-scale=1">\n')
-        file.write(f"<title>Photographs</title>\n<style>\n{_STYLE}</style>\n<h1>Photographs</h1>\n<div><table>\n")
+        file.write(f'{before}<div class="table"><table>\n')
         headings = (f'<th scope="col"{name}>{escape_html(c.title)}' for c, name in zip(columns, classes, strict=True))
         file.write(f"<thead>\n<tr>{''.join(headings)}\n<tbody>\n")
         for row in _rows(batches):
             cells = (f"<td{name}>{escape_html(c.text(row))}" for c, name in zip(columns, classes, strict=True))
             file.write(f"<tr>{''.join(cells)}\n")
-        file.write("</table></div>\n</html>\n")
+        file.write(f"</table></div>{after}")
+
+
+def html_page(title: str, body: str) -> str:
+    """Return a page in the common style that needs no other file.
+
+    Args:
+        title: Title, as text.
+        body: Content, as HTML.
+    """
+    style = f"{STYLE_SHEET.read_text(encoding='utf-8')}{_NUMBER_STYLE}"
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape_html(title)}</title>\n<style>\n{style}</style>\n"
+        f'<body class="document">\n<h1>{escape_html(title)}</h1>\n{body}\n</body>\n</html>\n'
+    )
 
 
 def is_number(column: Column) -> bool:

@@ -165,3 +165,22 @@ def test_camera_name_does_not_repeat_the_make() -> None:
     assert camera_name(None, "X100") == "X100"
     assert camera_name("Leica", None) == "Leica"
     assert camera_name(None, None) is None
+
+
+def test_statistics_count_each_photograph_once_by_any_column(hostile: Project) -> None:
+    with open_engine(hostile).begin() as connection:
+        connection.execute(update(Exif).where(Exif.image_id == 1).values(exposure_time_s=1 / 500, taken_at="2019-05"))
+        run = connection.scalar(select(SightingRecord.run_id).limit(1))
+        again = {"run_id": run, "source": "x", "source_id": "again", "image_id": 1, "state": "fetched"}
+        connection.execute(insert(SightingRecord).values(**again))
+    result = run_json("catalogue", "stats", "--by", "camera,shutter,year,title,label.medium", "--html", "stats.html")
+    assert result["photographs"] == 7
+    assert list(result["by"]["shutter"]["counts"].items()) == [("1/500 s", 1), ("1/125 s", 6)]
+    assert result["by"]["year"] == {"counts": {"2019": 1}, "unknown": 6}
+    assert result["by"]["label.medium"]["counts"] == {"digital": 6}
+    page = Path("stats.html").read_text()
+    assert page.count("<svg") == 5
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "1/500 s" in run_text("catalogue", "stats", "--where", "iso:200")
+    assert "did you mean camera" in run_error("catalogue", "stats", "--by", "camra")
