@@ -136,6 +136,10 @@ class ServeSection(Section):
     """TorchServe."""
 
     host: str = Field("127.0.0.1", description="address that TorchServe listens on")
+    port: int = Field(0, ge=0, le=65535, description="port of predictions; 0: any free port")
+    management_port: int = Field(0, ge=0, le=65535, description="loopback port of the management API; 0: any free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="loopback port of the metrics; 0: any free one")
+    grpc_port: int = Field(0, ge=0, le=65535, description="loopback port of gRPC predictions; 0: any free one")
     workers: int = Field(1, ge=1, description="worker processes per model")
     batch_size: int = Field(8, ge=1, description="maximum batch size")
     max_batch_delay_ms: int = Field(1, ge=0, description="maximum wait for a full batch, in milliseconds")
@@ -144,6 +148,10 @@ class ServeSection(Section):
     token: SecretStr | None = Field(
         None,
         description="token that never expires, beside the published one; keep it in LIGHTMETER_SERVE__TOKEN",
+    )
+    token_file: Path = Field(
+        Path("serve.token"),
+        description="file, mode 600, of the token that 'serve token --rotate' makes, relative to the project",
     )
 
 

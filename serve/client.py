@@ -62,6 +62,7 @@ class Client:
     def __init__(self, directory: ServerDirectory, state: ServerState, timeout_s: float = 120.0) -> None:
         self._directory = directory
         self._state = state
+        self._inference = state.inference
         self._http = httpx.Client(timeout=timeout_s, trust_env=False)
 
     @classmethod
@@ -194,7 +195,7 @@ class Client:
         body: dict[str, Any] = {"content": image, "headers": {"Content-Type": "application/octet-stream"}}
         if exif:
             body = {"files": {"data": image}, "data": {"exif": json.dumps(exif)}}
-        return _document(self._send("POST", self._state.inference + path, "inference", **body))
+        return _document(self._send("POST", self._inference + path, "inference", **body))
 
     def _manage(self, method: str, path: str, **content: Any) -> None:
         response = self._send(method, self._state.management + path, "management", **content)
@@ -213,7 +214,7 @@ class Client:
         return response
 
     def _request(self, method: str, url: str, token: str, content: dict[str, Any]) -> httpx.Response:
-        headers = {**content.get("headers", {}), "Authorization": f"Bearer {token}"}
+        headers = {**content.get("headers", {}), **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             return self._http.request(method, url, **{**content, "headers": headers})
         except httpx.HTTPError as error:
@@ -228,6 +229,35 @@ class Client:
             raise LightmeterError(
                 f"The server's tokens in {self._directory.keys} cannot be read; if it has just been started, try again."
             ) from error
+
+
+class RemoteClient(Client):
+    """Client of any server of Lightmeter, of this or another machine: TorchServe or LitServe behind the gateway.
+
+    Args:
+        url: URL of the server, also with a path prefix.
+        token: Token that the server accepts; empty for a server without tokens.
+        timeout_s: Timeout of a request, in seconds.
+
+    Raises:
+        UsageError: The URL is not a web address.
+    """
+
+    def __init__(self, url: str, token: str = "", timeout_s: float = 120.0) -> None:
+        try:
+            valid = httpx.URL(url).scheme in {"http", "https"} and httpx.URL(url).host
+        except httpx.InvalidURL:
+            valid = False
+        if not valid:
+            raise UsageError(f"'{url}' is not the URL of a server; write https://HOST or http://HOST:PORT.")
+        self._inference, self._key = url.rstrip("/"), token
+        self._http = httpx.Client(timeout=timeout_s)
+
+    def _check_served(self, name: str, version: str | None) -> None:
+        """Leave it to the server, which answers for each photograph."""
+
+    def _token(self, token_type: TokenType) -> str:
+        return self._key
 
 
 def ready_workers(model: dict[str, Any]) -> int:

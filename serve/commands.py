@@ -81,7 +81,9 @@ def start(
             metavar="MAR", help="Archives (default: all of the project).", autocompletion=completion.archives
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Inference port (0 = any free port).")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of predictions (0: that of the settings, or any free port).")
+    ] = 0,
     model_api: Annotated[bool, typer.Option("--model-api", help="Allow 'serve rollout' to add models.")] = False,
     python: Annotated[Path | None, typer.Option(help="Python interpreter for the workers (default: current).")] = None,
     server: ServerOption = "main",
@@ -165,13 +167,60 @@ def remove(
 
 
 @app.command()
-def status(server: ServerOption = "main") -> None:
-    """Show the served models and whether they are ready; exit with 1 if the server is not running."""
-    document = _status(_directory(server))
-    running = document["running"]
-    console.get_console().emit(document, _models_table(document) if running else f"Server '{server}' is not running.")
+def restart(server: ServerOption = "main") -> None:
+    """Stop a server and start it again with the same archives and address, and the current settings."""
+    from lightmeter.serve.torchserve.server import restart as restart_server
+
+    directory = _directory(server)
+    restart_server(find_project(), directory)
+    document = _status(directory)
+    console.get_console().emit(document, _models_table(document))
+
+
+@app.command()
+def status(
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", help="Only this server (default: all of the project).", autocompletion=completion.servers
+        ),
+    ] = None,
+) -> None:
+    """Show every server of the project: models, addresses, logs and tokens; exit with 1 if none is running."""
+    names = [server] if server else sorted({"main", *completion.servers("")}, key=lambda name: (name != "main", name))
+    documents = [_status(_directory(name)) for name in names]
+    running = [document for document in documents if document["running"]]
+    shown = [part for document in running for part in (_models_table(document), _address_table(document))]
+    stopped = [f"Server '{document['server']}' is not running." for document in documents if not document["running"]]
+    console.get_console().emit((running or documents)[0] | {"servers": documents}, [*shown, *stopped])
     if not running:
         raise typer.Exit(1)
+
+
+@app.command()
+def token(
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a new token; the old one is refused from now on.")
+    ] = False,
+) -> None:
+    """Print the token that never expires, for clients of this project's servers; --rotate makes the first one, too."""
+    from lightmeter.credentials import read_private
+    from lightmeter.serve.gateway.tokens import rotate_key
+
+    project = find_project()
+    settings = project.settings.serve
+    file = project.root / settings.token_file
+    if rotate:
+        value = rotate_key(file)
+    elif settings.token:
+        value = settings.token.get_secret_value()
+    elif file.is_file():
+        value = read_private(file)
+    else:
+        raise UsageError("There is no token that never expires; make one with 'lightmeter serve token --rotate'.")
+    console.get_console().emit({"token": value, "file": file}, value)
+    if rotate and settings.token:
+        console.get_console().note("The token in LIGHTMETER_SERVE__TOKEN stays valid beside the new one.")
 
 
 @app.command()
@@ -181,13 +230,30 @@ def predict(
     version: Annotated[str | None, typer.Option(help="Model version (default: the active one).")] = None,
     exif: ExifFile = None,
     server: ServerOption = "main",
+    url: Annotated[str | None, typer.Option(help="URL of a server anywhere, instead of one of this project.")] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            envvar="LIGHTMETER_TOKEN",
+            help="Token for --url: env:VARIABLE, file:PATH or the token itself.",
+            show_envvar=True,
+        ),
+    ] = "",
 ) -> None:
     """Predict photographs with a running server; unreadable files are reported with the reason."""
+    from lightmeter.credentials import resolve_secret
     from lightmeter.models.commands.tables import prediction_tables
     from lightmeter.models.evaluation.predict import read_exif_file
-    from lightmeter.serve.client import Client
+    from lightmeter.serve.client import Client, RemoteClient
 
-    with Client.connect(find_project(), server) as client, console.get_console().progress() as progress:
+    if token and not url:
+        raise UsageError("--token is for --url; servers of this project need none.")
+    with (
+        RemoteClient(url, resolve_secret(token, Path.cwd(), "--token") if token else "")
+        if url
+        else Client.connect(find_project(), server) as client,
+        console.get_console().progress() as progress,
+    ):
         responses = client.predict_files(model, files, version, read_exif_file(exif, files))
         predictions = list(progress.track(responses, total=len(files), description="photographs"))
     console.get_console().emit(predictions, prediction_tables(predictions))
@@ -214,13 +280,22 @@ def rollout(
 def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of lines.")] = 40,
     access: Annotated[bool, typer.Option("--access", help="Show requests instead of messages.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show new lines until Ctrl-C.")] = False,
     server: ServerOption = "main",
 ) -> None:
     """Show the last lines of a server's log, even after it was stopped."""
+    from lightmeter.serve.torchserve.diagnosis import follow as follow_log
     from lightmeter.serve.torchserve.diagnosis import last_lines
 
-    text = last_lines(_directory(server), lines, access=access)
+    if follow and console.get_console().json:
+        raise UsageError("--follow never ends, and --json prints one document; leave one of them out.")
+    directory = _directory(server)
+    text = last_lines(directory, lines, access=access)
     console.get_console().emit({"server": server, "lines": text}, text)
+    with suppress(KeyboardInterrupt):
+        for line in follow_log(directory, access=access) if follow else ():
+            console.get_console().emit(line, line)
+            sys.stdout.flush()
 
 
 @app.command()
@@ -275,7 +350,8 @@ def litserve(
 
     settings = project.settings.serve if project else ServeSection()
     key = settings.token.get_secret_value() if settings.token else os.environ.get(KEY_VARIABLE, "")
-    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key), selected)
+    file = project.root / settings.token_file if project else None
+    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key), selected, file)
     run_server(folder, spec, options, announce)
 
 
@@ -330,6 +406,11 @@ def _status(directory: "ServerDirectory") -> dict[str, Any]:
     from lightmeter.serve.torchserve.status import server_status
 
     return server_status(directory)
+
+
+def _address_table(document: dict[str, Any]) -> Any:
+    rows = [*document["addresses"].items(), ("logs", document["logs"]), ("tokens", document["tokens"])]
+    return console.table("", ("", "address"), rows)
 
 
 def _models_table(document: dict[str, Any]) -> Any:

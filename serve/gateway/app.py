@@ -4,6 +4,7 @@
 |---|---|---|
 | ``/predictions/MODEL[/VERSION]``, ``/explanations/MODEL[/VERSION]`` | POST, PUT | yes |
 | ``/ping``, ``/health`` | GET | no |
+| ``/v2/…`` (see `lightmeter.serve.gateway.inference_protocol`) | GET, POST | for ``infer`` |
 """
 
 import json
@@ -11,6 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -21,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from lightmeter.serve.gateway.fields import InvalidForm, may_be_form, request_fields
+from lightmeter.serve.gateway.inference_protocol import protocol_routes
 from lightmeter.web import read_body
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -71,26 +74,24 @@ class Engine(Protocol):
         """
 
 
-def gateway_app(engine: Engine, accepts_token: Callable[[str], bool] | None, max_bytes: int) -> Starlette:
+def gateway_app(
+    engine: Engine,
+    accepts_token: Callable[[str], bool] | None,
+    max_bytes: int,
+    models: Mapping[str, str] | None = None,
+) -> Starlette:
     """Create the gateway's application.
 
     Args:
         engine: The engine that predicts.
         accepts_token: Returns whether a bearer token is valid; None if no token is needed.
         max_bytes: Maximum size of a request's body.
+        models: Version of each model by name, to serve them by the Open Inference Protocol as well.
     """
+    read = partial(_read, accepts_token=accepts_token, max_bytes=max_bytes)
 
     async def predict(request: Request) -> Response:
-        if accepts_token and not accepts_token(_bearer_token(request)):
-            raise HTTPException(
-                401,
-                "A valid token is required in the header 'Authorization: Bearer TOKEN'.",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        if not all(_NAME.fullmatch(name) for name in request.path_params.values()):
-            raise HTTPException(404, "There is no model of this name.")
-        _check_length(request, max_bytes)
-        body = await read_body(request, max_bytes)
+        body = await read(request)
         query = dict(request.query_params)
         try:
             content_type = request.headers.get("content-type", "")
@@ -105,6 +106,13 @@ def gateway_app(engine: Engine, accepts_token: Callable[[str], bool] | None, max
             raise HTTPException(503, str(error)) from error
         return Response(_one_shape(answer), answer.status, media_type="application/json")
 
+    async def predict_image(model: str, version: str, image: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            answer = await engine.predict(Call(model, version, request_fields("", image, {}), explain=False))
+        except EngineUnavailable as error:
+            raise HTTPException(503, str(error)) from error
+        return answer.status, json.loads(_one_shape(answer))
+
     async def health(_: Request) -> Response:
         ready = await engine.ready()
         return JSONResponse({"status": "Healthy" if ready else "Unhealthy"}, 200 if ready else 503)
@@ -115,6 +123,8 @@ def gateway_app(engine: Engine, accepts_token: Callable[[str], bool] | None, max
         for version in ("", "/{version}")
     ]
     routes += [Route(path, health, methods=["GET"]) for path in ("/ping", "/health")]
+    if models:
+        routes += protocol_routes(models, engine.ready, read, predict_image)
     return Starlette(
         routes=routes,
         exception_handlers={HTTPException: _http_error, ClientDisconnect: _client_left, Exception: _failure},
@@ -130,6 +140,24 @@ def _bearer_token(request: Request) -> str:
     """Return the bearer token of a request; the scheme's letter case does not matter (RFC 9110, section 11.1)."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _read(request: Request, accepts_token: Callable[[str], bool] | None, max_bytes: int) -> bytes:
+    """Return the body of a request for a model.
+
+    Raises:
+        HTTPException: The token is not valid, there is no such model, or the body is too long.
+    """
+    if accepts_token and not accepts_token(_bearer_token(request)):
+        raise HTTPException(
+            401,
+            "A valid token is required in the header 'Authorization: Bearer TOKEN'.",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    if not all(_NAME.fullmatch(name) for name in request.path_params.values()):
+        raise HTTPException(404, "There is no model of this name.")
+    _check_length(request, max_bytes)
+    return await read_body(request, max_bytes)
 
 
 def _check_length(request: Request, max_bytes: int) -> None:

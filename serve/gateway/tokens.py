@@ -9,10 +9,12 @@ import hmac
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from lightmeter.errors import UsageError
 
 KEY_VARIABLE = "LIGHTMETER_SERVE__TOKEN"
 """Environment variable of the key that never expires."""
+
+KEY_FILE_VARIABLE = "LIGHTMETER_SERVE__TOKEN_FILE"
+"""Environment variable of the file with another such key, which is read again when it changes."""
 
 _KEY = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")  # RFC 6750, section 2.1
 
@@ -31,11 +36,13 @@ class Tokens:
     Attributes:
         lifetime_s: Time that a published token is valid, in seconds.
         key: Key that never expires; empty for none.
+        key_file: File with another key that never expires, of which the latest is valid; None for none.
         clock: Monotonic clock, in seconds.
     """
 
     lifetime_s: float
     key: str = ""
+    key_file: Path | None = None
     clock: Callable[[], float] = time.monotonic
     _expiry: dict[str, float] = field(default_factory=dict, repr=False)
 
@@ -43,7 +50,14 @@ class Tokens:
         """Return whether a token is valid now."""
         now = self.clock()
         valid = [known for known, expiry in self._expiry.items() if expiry > now]
-        return any(_equal(token, known) for known in [*valid, self.key] if known)
+        return any(_equal(token, known) for known in [*valid, self.key, self._filed_key()] if known)
+
+    def _filed_key(self) -> str:
+        """Return the key in the file; the file may be written or removed while the server runs."""
+        try:
+            return _key_of(str(self.key_file), self.key_file.stat().st_mtime_ns) if self.key_file else ""
+        except OSError:
+            return ""
 
     def add(self, token: str) -> None:
         """Make a token valid for a lifetime from now, and forget the expired ones."""
@@ -71,6 +85,20 @@ def static_key(key: str) -> str:
     return key
 
 
+@lru_cache(maxsize=2)
+def _key_of(file: str, _modified: int) -> str:
+    text = Path(file).read_text(encoding="utf-8", errors="replace").strip()
+    return text if _KEY.fullmatch(text) else ""
+
+
+def rotate_key(file: Path) -> str:
+    """Write a new key into a file, atomically and readable by its owner only, and return it."""
+    key = secrets.token_hex(32)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write_private(file, f"{key}\n")
+    return key
+
+
 def publish(file: Path, tokens: Mapping[str, Any], lifetime_s: float) -> None:
     """Write the tokens for clients, atomically and readable by their owner only.
 
@@ -81,11 +109,15 @@ def publish(file: Path, tokens: Mapping[str, Any], lifetime_s: float) -> None:
     """
     expiration = (datetime.now(UTC) + timedelta(seconds=lifetime_s)).isoformat(timespec="seconds")
     document = {**tokens, "inference": {**tokens["inference"], "expiration time": expiration}}
+    _write_private(file, json.dumps(document, indent=2))
+
+
+def _write_private(file: Path, text: str) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as out:
-        json.dump(document, out, indent=2)
+        out.write(text)
     temporary.replace(file)
 
 

@@ -13,9 +13,9 @@ _MODEL_LABELS = ("ModelName", "ModelVersion")
 
 _METRICS: dict[str, dict[str, tuple[str, ...]]] = {
     "counter": {
-        "lightmeter_requests": (*_MODEL_LABELS, "Outcome"),
-        "lightmeter_predictions": (*_MODEL_LABELS, "Target", "Class"),
-        "lightmeter_warnings": (*_MODEL_LABELS, "Kind"),
+        "lightmeter_requests_total": (*_MODEL_LABELS, "Outcome"),
+        "lightmeter_predictions_total": (*_MODEL_LABELS, "Target", "Class"),
+        "lightmeter_warnings_total": (*_MODEL_LABELS, "Kind"),
     },
     "histogram": {"lightmeter_decoding_seconds": _MODEL_LABELS, "lightmeter_inference_seconds": _MODEL_LABELS},
     "gauge": {"lightmeter_class_drift": (*_MODEL_LABELS, "Target")},
@@ -55,18 +55,18 @@ class PredictionMetrics:
 
     def record_error(self, status: int) -> None:
         """Count a request that was answered with an error."""
-        self._report("lightmeter_requests", 1, str(status))
+        self._report("lightmeter_requests_total", 1, str(status))
 
     def record_response(self, document: Mapping[str, Any], decoding_s: float, inference_s: float) -> None:
         """Count a prediction."""
-        self._report("lightmeter_requests", 1, "200")
+        self._report("lightmeter_requests_total", 1, "200")
         self._report("lightmeter_decoding_seconds", decoding_s)
         self._report("lightmeter_inference_seconds", inference_s)
         for warning in document.get("warnings", ()):
-            self._report("lightmeter_warnings", 1, warning["kind"])
+            self._report("lightmeter_warnings_total", 1, warning["kind"])
         for target, prediction in document["predictions"].items():
             for label in prediction.get("classes") or [prediction.get("class", "none")]:
-                self._report("lightmeter_predictions", 1, target, label)
+                self._report("lightmeter_predictions_total", 1, target, label)
             if target in self._distributions:
                 drift = self._distributions[target].update(prediction["class"])
                 self._report("lightmeter_class_drift", drift, target)

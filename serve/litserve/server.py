@@ -43,6 +43,7 @@ class LitServeOptions:
         max_bytes: Maximum size of a request.
         token: Token that requests need; empty for none.
         engine: What runs the network.
+        token_file: File with another token; None, or without such a file, for none.
     """
 
     host: str = LOOPBACK
@@ -51,6 +52,7 @@ class LitServeOptions:
     max_bytes: int = 50_000_000
     token: str = ""
     engine: EngineName = "torch"
+    token_file: Path | None = None
 
 
 class LitServeEngine:
@@ -119,8 +121,10 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     port = free_port()
     connection = EngineConnection()
     engine = LitServeEngine(connection, f"http://{LOOPBACK}:{port}", spec)
-    tokens = Tokens(0, options.token)
-    app = gateway_app(engine, tokens.accepts if options.token else None, options.max_bytes)
+    tokens = Tokens(0, options.token, options.token_file)
+    needs_token = options.token or (options.token_file and options.token_file.exists())
+    accepts_token = tokens.accepts if needs_token else None
+    app = gateway_app(engine, accepts_token, options.max_bytes, {spec.name: spec.version})
     url = server.url_of(options.host, listener.getsockname()[1])
     command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
     command.append(options.engine)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.serve.gateway.server import url_of
 from lightmeter.serve.handler.metrics import declared_model_metrics
@@ -35,12 +36,25 @@ class Ports(NamedTuple):
     grpc_management: int
 
 
-def free_ports() -> Ports:
-    """Return loopback ports that are free now, for the addresses that only this machine reaches."""
+def free_ports(settings: ServeSection | None = None) -> Ports:
+    """Return the loopback ports of the settings, and ports that are free now in place of 0.
+
+    Raises:
+        UsageError: A port of the settings is in use, or is used twice.
+    """
+    wanted = settings or ServeSection()
+    numbers = Ports(wanted.management_port, wanted.metrics_port, wanted.grpc_port, 0)
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in Ports._fields]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
+        for name, number, each in zip(Ports._fields, numbers, sockets, strict=True):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(number > 0))
+            try:
+                each.bind((LOOPBACK, number))
+            except OSError as error:
+                raise UsageError(
+                    f"The port {number} for {name.replace('_', ' ')} cannot be bound ({error.strerror}); change it "
+                    "under [serve] in lightmeter.toml."
+                ) from error
         return Ports(*(each.getsockname()[1] for each in sockets))
 
 

@@ -3,6 +3,8 @@
 import re
 import time
 from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
 
 from lightmeter.errors import LightmeterError
 from lightmeter.serve.torchserve.state import ServerDirectory
@@ -10,6 +12,7 @@ from lightmeter.serve.torchserve.state import ServerDirectory
 _WORKER_LINE = re.compile(r"(?<!\S)W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
 _WORKER_DIED = "Backend worker process died."
 _TRACEBACK = "Traceback (most recent call last):\n"
+_FOLLOW_S = 0.25
 _TRACEBACK_S = 0.5  # time for a worker to write the rest of its traceback
 _ERRORS = tuple(
     re.compile(pattern)
@@ -36,11 +39,38 @@ def last_lines(directory: ServerDirectory, count: int, *, access: bool = False) 
     Raises:
         LightmeterError: No such server was ever started.
     """
-    file = directory.logs / ("access_log.log" if access else "model_log.log")
+    file = _log_of(directory, access=access)
     if not file.is_file():
         raise LightmeterError(f"No log of server '{directory.name}': it was never started in this project.")
     with file.open(encoding="utf-8", errors="replace") as lines:
         return list(deque((line.rstrip("\n") for line in lines if not _NOISE.search(line)), count))
+
+
+def follow(directory: ServerDirectory, *, access: bool = False) -> Iterator[str]:
+    """Yield the lines that are added to a server's log from now on, also across restarts.
+
+    Args:
+        directory: Directory of the server.
+        access: Read the log of requests instead of the log of models and server.
+    """
+    file = _log_of(directory, access=access)
+    position, rest = file.stat().st_size if file.exists() else 0, ""
+    while True:
+        time.sleep(_FOLLOW_S)
+        if not file.exists():
+            continue
+        if file.stat().st_size < position:  # a new log
+            position, rest = 0, ""
+        with file.open("rb") as log:
+            log.seek(position)
+            content = log.read()
+        position += len(content)
+        *lines, rest = (rest + content.decode("utf-8", "replace")).split("\n")
+        yield from (line for line in lines if not _NOISE.search(line))
+
+
+def _log_of(directory: ServerDirectory, *, access: bool) -> Path:
+    return directory.logs / ("access_log.log" if access else "model_log.log")
 
 
 def diagnose_worker(directory: ServerDirectory, model: str | None = None) -> str | None:

@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive, copy_archive
 from lightmeter.serve.client import Client
 from lightmeter.serve.gateway.server import DRAIN_S, listen
-from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
+from lightmeter.serve.gateway.tokens import KEY_FILE_VARIABLE, KEY_VARIABLE, static_key
 from lightmeter.serve.torchserve.config import START_TIMEOUT_S, addresses, free_ports, write_configuration
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker, first_error
 from lightmeter.serve.torchserve.environment import (
@@ -37,6 +38,7 @@ from lightmeter.serve.torchserve.processes import (
     is_running,
     processes_of,
     request_stop,
+    running_state,
     terminate,
 )
 from lightmeter.serve.torchserve.state import (
@@ -47,7 +49,6 @@ from lightmeter.serve.torchserve.state import (
     ServerState,
     server_directory,
 )
-from lightmeter.settings import ServeSection
 
 _ENGINE_STOP_S = 30  # for Java and its workers, after the last response
 
@@ -69,6 +70,22 @@ class StartOptions:
     python: Path = Path(sys.executable)
 
 
+def restart(project: Project, directory: ServerDirectory) -> ServerState:
+    """Stop a server once it has answered its requests, and start it again with the same archives, address and options.
+
+    Raises:
+        LightmeterError: The server is not running, or failed to start again.
+    """
+    state = running_state(directory)
+    with TemporaryDirectory(prefix="lightmeter-") as folder:
+        archives = [Path(folder) / model.archive for model in state.models]
+        for archive in archives:
+            shutil.copy2(directory.archives / archive.name, archive)
+        port = int(state.inference.rpartition(":")[2])
+        stop(directory)
+        return start(project, archives, StartOptions(directory.name, port, state.model_api))
+
+
 def start(project: Project, archives: Sequence[Path], options: StartOptions) -> ServerState:
     """Start a server and wait until all workers of every model are ready.
 
@@ -83,23 +100,24 @@ def start(project: Project, archives: Sequence[Path], options: StartOptions) -> 
     """
     directory = server_directory(project, options.name)
     with directory.lock():
-        return _start(project.settings.serve, directory, archives, options)
+        return _start(project, directory, archives, options)
 
 
 def _start(
-    settings: ServeSection, directory: ServerDirectory, archives: Sequence[Path], options: StartOptions
+    project: Project, directory: ServerDirectory, archives: Sequence[Path], options: StartOptions
 ) -> ServerState:
+    settings = project.settings.serve
     _stop_leftovers(directory)
     java = find_java()
-    listener = listen(settings.host, options.port)
+    listener = listen(settings.host, options.port or settings.port)
     with closing(listener):
         models = _prepare_directory(directory, archives)
-        ports = free_ports()
+        ports = free_ports(settings)
         urls = addresses(settings.host, listener.getsockname()[1], ports)
         write_configuration(directory, settings, urls["inference"], ports, models, model_api=options.model_api)
         temporary = make_temporary(directory.path)
         state = ServerState(
-            pid=_launch(directory, settings, java, options.python, temporary, listener),
+            pid=_launch(directory, project, java, options.python, temporary, listener),
             **urls,
             temporary=str(temporary),
             java=f"{java.path} ({java.version})",
@@ -196,7 +214,7 @@ def _prepare_directory(directory: ServerDirectory, archives: Sequence[Path]) -> 
 
 def _launch(
     directory: ServerDirectory,
-    settings: ServeSection,
+    project: Project,
     java: Java,
     python: Path,
     temporary: Path,
@@ -207,7 +225,9 @@ def _launch(
     command = [sys.executable, "-m", "lightmeter.serve.torchserve.supervisor"]
     command += [str(directory.configuration), str(directory.archives), "--python", str(python.absolute())]
     command += ["--temporary", str(temporary), "--java", str(java.path), "--listener", str(listener.fileno())]
+    settings = project.settings.serve
     environment = {SERVER_VARIABLE: str(temporary), "LOG_LOCATION": str(directory.logs)}
+    environment[KEY_FILE_VARIABLE] = str(project.root / settings.token_file)
     if settings.token:
         environment[KEY_VARIABLE] = static_key(settings.token.get_secret_value())
     with (directory.logs / "console.log").open("wb") as console:

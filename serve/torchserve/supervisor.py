@@ -27,7 +27,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import gateway_app
 from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection
-from lightmeter.serve.gateway.tokens import KEY_VARIABLE, Tokens, publish, static_key
+from lightmeter.serve.gateway.tokens import KEY_FILE_VARIABLE, KEY_VARIABLE, Tokens, publish, static_key
 from lightmeter.serve.torchserve.engine import TorchServeEngine
 from lightmeter.serve.torchserve.environment import (
     engine_environment,
@@ -127,7 +127,8 @@ def supervise(options: Options) -> None:
 
 def _tokens(values: Mapping[str, str]) -> Tokens:
     minutes = _number(values, "token_expiration_min", _TOKEN_MINUTES)
-    return Tokens(60 * minutes, static_key(os.environ.get(KEY_VARIABLE, "")))
+    file = os.environ.get(KEY_FILE_VARIABLE)
+    return Tokens(60 * minutes, static_key(os.environ.get(KEY_VARIABLE, "")), Path(file) if file else None)
 
 
 def _number(values: Mapping[str, str], key: str, default: float) -> float:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from lightmeter.project import Project
@@ -185,3 +186,27 @@ def test_address_is_checked_before_it_is_announced(serve_project: Project, litse
     assert result.code == 2
     assert list(result.document) == ["error"]
     assert (host or "''") in result.document["error"]
+
+
+def test_triton_client_speaks_to_litserve(litserve: Endpoint) -> None:
+    triton = pytest.importorskip("tritonclient.http")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    expected = litserve.send("/predictions/tiny", **typed("image/jpeg")).json()
+    client = triton.InferenceServerClient(litserve.url.removeprefix("http://"), network_timeout=60)
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("tiny")
+    assert not client.is_model_ready("other")
+    assert client.get_model_metadata("tiny")["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    tensor = triton.InferInput("image", [3], "BYTES")
+    tensor.set_data_from_numpy(np.array([PHOTO, b"not an image", PHOTO], dtype=object))
+    result = client.infer("tiny", [tensor], headers=headers, request_id="7")
+    documents = [json.loads(text) for text in result.as_numpy("predictions")]
+    assert documents[0] == documents[2] == expected
+    assert documents[1]["error"]["status"] == 415
+    assert result.get_response()["id"] == "7"
+    with pytest.raises(triton.InferenceServerException, match="valid token"):
+        client.infer("tiny", [tensor])
+    with pytest.raises(triton.InferenceServerException, match="no model other"):
+        client.infer("other", [tensor], headers=headers)
+    client.close()

@@ -224,3 +224,34 @@ def test_compose_services_agree_with_configuration() -> None:
         assert f"server {name}:{port} " in proxy
         assert services["proxy"]["depends_on"][name]["condition"] == "service_healthy"
     assert all(mapping.startswith("127.0.0.1:") for mapping in services["proxy"]["ports"])
+
+
+def test_manifests_are_valid_kubernetes() -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    documents = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+    assert [document["kind"] for document in documents] == ["Deployment", "Service", "Ingress"]
+    for document in documents:
+        kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
+    container = documents[0]["spec"]["template"]["spec"]["containers"][0]
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    ports = {port["name"] for port in container["ports"]}
+    assert {port["targetPort"] for port in documents[1]["spec"]["ports"]} == ports
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert all(service["restart"] == "unless-stopped" for service in compose["services"].values())
+
+
+@pytest.mark.server
+def test_dashboard_and_alerts_use_metrics_that_the_server_has(server: RunningServer) -> None:
+    server.post("/predictions/tiny", content=make_photo())
+    rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text())["groups"][0]["rules"]
+    dashboard = json.loads((DEPLOY / "dashboard.json").read_text())
+    panels = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries = [rule["expr"] for rule in rules] + panels
+    used = {name for query in queries for name in re.findall(r"\b(?:lightmeter|ts)_\w+", query)}
+    exported = set(re.findall(r"^(\w+)(?:\{| )", server.metrics(), re.MULTILINE))
+    declared = {metric["name"] for kind in declared_metrics()["model_metrics"].values() for metric in kind}
+    assert used - {"lightmeter_warnings_total", "lightmeter_class_drift"} <= exported
+    assert {"lightmeter_warnings_total", "lightmeter_class_drift"} <= declared  # only with warnings and many requests
+    assert all(rule["annotations"]["summary"] and rule["labels"]["severity"] for rule in rules)
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "rules", str(DEPLOY / "alerts.yaml")], check=True)

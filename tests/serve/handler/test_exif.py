@@ -100,7 +100,7 @@ def test_metrics_count_each_class_of_a_multilabel_target(fusion_server: RunningS
     (label, *_) = predictions(fusion_server, files={"data": WITHOUT_EXIF})["concept"]["classes"]
 
     labels = f'ModelName="fusion",ModelVersion="1.0",Target="concept",Class="{label}"'
-    assert f"lightmeter_predictions{{{labels}" in fusion_server.metrics()
+    assert f"lightmeter_predictions_total{{{labels}" in fusion_server.metrics()
 
 
 def test_model_without_patches_is_not_explained(fusion_server: RunningServer) -> None:

@@ -21,8 +21,8 @@ def test_metrics_count_requests_classes_and_durations(server: RunningServer) -> 
 
     model = 'ModelName="tiny",ModelVersion="1.0"'
     expected = {
-        f'lightmeter_requests{{{model},Outcome="200"': 3,
-        f'lightmeter_requests{{{model},Outcome="415"': 1,
+        f'lightmeter_requests_total{{{model},Outcome="200"': 3,
+        f'lightmeter_requests_total{{{model},Outcome="415"': 1,
         f"lightmeter_decoding_seconds_count{{{model}": 3,
         f"lightmeter_inference_seconds_count{{{model}": 3,
     }
@@ -33,7 +33,7 @@ def test_metrics_count_requests_classes_and_durations(server: RunningServer) -> 
 
     assert {prefix: value(prefix) - before[prefix] for prefix in expected} == expected
     label = document["predictions"]["medium"]["class"]
-    assert value(f'lightmeter_predictions{{{model},Target="medium",Class="{label}"') >= 3
+    assert value(f'lightmeter_predictions_total{{{model},Target="medium",Class="{label}"') >= 3
     assert value(f'lightmeter_class_drift{{{model},Target="medium"') > 0
 
 
