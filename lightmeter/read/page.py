@@ -1,7 +1,9 @@
 """The HTML page of ``lightmeter read``: photographs with their estimates and the patches that counted."""
 
 import base64
+import colorsys
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from lightmeter.serve.handler.explanation import explain
 
 _SIDE = 900  # pixels of the photographs on the page
 _PATCHES = 3  # shown for each setting
-_COLOURS = ("#e6550d", "#3182bd", "#31a354", "#9e5fd0", "#d4a300", "#d6336c", "#0b9aa8")
+_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")  # Okabe and Ito, 2008
+_GOLDEN_RATIO = 0.618034
+_LINE = 4  # pixels from the box of a setting to that of the next around the same patch
 
 
 def write_page(file: Path, predictor: Predictor, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -51,15 +55,28 @@ def _pictures(predictor: Predictor, entry: Mapping[str, Any]) -> dict[str, Any]:
         file_size, orientation = Size(*header.size), pixel_orientation(header)
     full = display_image(data)
     draw, scale = ImageDraw.Draw(picture), picture.width / full.width
-    colours = dict(zip(entry["settings"], _COLOURS, strict=False))
+    colours = {name: _colour(index) for index, name in enumerate(entry["settings"])}
     patches: dict[str, list[dict[str, Any]]] = {}
+    drawn: Counter[Box] = Counter()  # boxes around the same patch lie inside each other
     for target, selected in counted.items():
         for contribution, stored in selected:
             box = to_display(stored, file_size, orientation)
             edges = (box.x, box.y, box.x + box.width, box.y + box.height)
-            draw.rectangle([edge * scale for edge in edges], outline=colours.get(target, "white"), width=3)
+            inset = _LINE * drawn[stored]
+            drawn[stored] += 1
+            corners = [edge * scale + sign * inset for edge, sign in zip(edges, (1, 1, -1, -1), strict=True)]
+            if corners[2] > corners[0] and corners[3] > corners[1]:
+                draw.rectangle(corners, outline=colours.get(target, "white"), width=_LINE - 1)
             patches.setdefault(target, []).append({"image": _data_url(full.crop(edges)), "contribution": contribution})
     return {"picture": _data_url(picture), "patches": patches, "colours": colours}
+
+
+def _colour(index: int) -> str:
+    """Return a colour that no other index has; the first seven are told apart with colour blindness too."""
+    if index < len(_COLOURS):
+        return _COLOURS[index]
+    red, green, blue = colorsys.hls_to_rgb(index * _GOLDEN_RATIO % 1, 0.35 + 0.1 * (index % 3), 0.7)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
 
 
 def _patches_that_counted(

@@ -5,7 +5,7 @@ which still contain noise and sharpening, are used as well as the last. The weig
 attention: M. Ilse, J. M. Tomczak and M. Welling, ICML 2018); the view adds the context. All targets share these
 features, and each has a linear head.
 
-The backbone (`AttentionNet.encode`) and the rest are separate, so that the activations of a frozen backbone can be
+The backbone (`encode`) and the rest are separate, so that the activations of a frozen backbone can be
 cached.
 """
 
@@ -18,14 +18,13 @@ from torch.nn import functional
 from ..runtime.spec import ModelSpec
 from . import register_architecture
 from .backbones import DEFAULT
-from .base import Heads, Network, apply_to_patches
+from .base import Heads, PatchNetwork, apply_to_patches
 from .efficientnet_lite import EfficientNetLite
 from .lightmeter import deep_statistics, early_statistics, statistics_width
 
 _RESIDUAL_BLOCKS = 5  # of the backbone, applied to the residual
 _RESIDUAL_GAIN = 8.0  # noise of one level of 255 becomes as strong as the backbone expects
 _RESIDUAL_FEATURES = 2 * (32 + 16 + 24 + 40)
-_PATCH_AXES = 5
 
 
 class AttentionPooling(nn.Module):
@@ -50,7 +49,7 @@ class AttentionPooling(nn.Module):
 
 
 @register_architecture("lightmeter-attention")
-class AttentionNet(Network):
+class AttentionNet(PatchNetwork):
     """Patches pooled by attention, the view, and a linear head for each target.
 
     Args:
@@ -73,22 +72,19 @@ class AttentionNet(Network):
         self.view = _projection(view_features, width, dropout)
         self.heads = Heads(3 * width, spec.classes)
 
-    def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the activations of the backbone: ``patches`` of shape (N, K, F) and ``view`` of shape (N, F)."""
-        return {
-            "patches": apply_to_patches(self._encode_patches, inputs["patches"]),
-            "view": deep_statistics(self.backbone, inputs["view"]),
-        }
-
-    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the inputs of the heads, for images or for activations from `encode`; shape (N, F)."""
-        encoded = self.encode(inputs) if inputs["patches"].dim() == _PATCH_AXES else inputs
-        patches = apply_to_patches(self.patch, encoded["patches"])
-        return torch.cat([self.pooled(patches), self.view(encoded["view"])], 1)
-
-    def _encode_patches(self, images: Tensor) -> Tensor:
+    def encode_patches(self, images: Tensor) -> Tensor:
+        """Return the statistics of patches and of their residuals."""
         residual = early_statistics(self.backbone, _residual(images), _RESIDUAL_BLOCKS)
         return torch.cat([deep_statistics(self.backbone, images), residual], 1)
+
+    def encode_view(self, images: Tensor) -> Tensor:
+        """Return the statistics of views."""
+        return deep_statistics(self.backbone, images)
+
+    def pool(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads: the patches pooled by attention, then the view; shape (N, F)."""
+        patches = apply_to_patches(self.patch, encoded["patches"])
+        return torch.cat([self.pooled(patches), self.view(encoded["view"])], 1)
 
 
 def _residual(images: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+_IMAGE_AXES = 4  # of one image for each photograph; activations have fewer
+
 
 class Heads(nn.ModuleDict):
     """A linear layer for each target.
@@ -64,30 +66,46 @@ class Network(nn.Module):
         return logits
 
 
+class PatchNetwork(Network):
+    """A network that encodes each patch and the view, and pools the activations into the features of a photograph."""
+
+    def encode_patches(self, images: Tensor) -> Tensor:
+        """Return the activations of patches of shape (N · K, 3, S, S)."""
+        raise NotImplementedError
+
+    def encode_view(self, images: Tensor) -> Tensor:
+        """Return the activations of views of shape (N, 3, V, V)."""
+        raise NotImplementedError
+
+    def encode(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the activations: ``patches`` of shape (N, K, F), ``view`` of shape (N, F), or one of them."""
+        encoded = {}
+        if "patches" in inputs:
+            encoded["patches"] = apply_to_patches(self.encode_patches, inputs["patches"])
+        if "view" in inputs:
+            encoded["view"] = self.encode_view(inputs["view"])
+        return encoded
+
+    def pool(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        """Return the mean and the standard deviation over the patches, then the view; shape (N, F).
+
+        A single patch has a deviation of zero.
+        """
+        parts = []
+        if "patches" in encoded:
+            patches = encoded["patches"]
+            parts += [patches.mean(1), patches.std(1, correction=0)]
+        if "view" in encoded:
+            parts.append(encoded["view"])
+        return torch.cat(parts, 1)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the inputs of the heads, for images or for activations from `encode`; shape (N, F)."""
+        images = any(values.dim() >= _IMAGE_AXES for values in inputs.values())
+        return self.pool(self.encode(inputs) if images else inputs)
+
+
 def apply_to_patches(function: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
     """Return the outputs of a function of images or features for patches of shape (N, K, …), shape (N, K, F)."""
     outputs: Tensor = function(patches.flatten(0, 1)).unflatten(0, (-1, patches.shape[1]))
     return outputs
-
-
-def pooled_features(
-    inputs: Mapping[str, Tensor],
-    patch_features: Callable[[Tensor], Tensor],
-    view_features: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Return the mean and the standard deviation over the patches, then the features of the view; shape (N, F).
-
-    A single patch has a deviation of zero.
-
-    Args:
-        inputs: Inputs of the network: ``patches``, ``view`` or both.
-        patch_features: Maps patches of shape (N · K, 3, S, S) to features.
-        view_features: Maps views of shape (N, 3, V, V) to features.
-    """
-    parts = []
-    if "patches" in inputs:
-        features = apply_to_patches(patch_features, inputs["patches"])
-        parts += [features.mean(1), features.std(1, correction=0)]
-    if "view" in inputs:
-        parts.append(view_features(inputs["view"]))
-    return torch.cat(parts, 1)

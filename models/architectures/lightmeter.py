@@ -7,21 +7,18 @@ head for each target uses them all. The patches show noise and blur; the view sh
 of field, and may have a backbone of its own, made for larger images.
 """
 
-from collections.abc import Mapping
-from functools import partial
-
 import torch
 from torch import Tensor
 
 from ..runtime.spec import ModelSpec
 from . import register_architecture
 from .backbones import DEFAULT
-from .base import LinearHeads, Network, pooled_features
+from .base import LinearHeads, PatchNetwork
 from .efficientnet_lite import FEATURES, STEM, VARIANTS, EfficientNetLite
 
 
 @register_architecture("lightmeter")
-class DeepStatistics(Network):
+class DeepStatistics(PatchNetwork):
     """Statistics of a backbone's feature maps at every depth, pooled over a photograph, with linear heads.
 
     Args:
@@ -42,13 +39,13 @@ class DeepStatistics(Network):
         width += (spec.preprocessing.view_size > 0) * statistics_width(self.view_backbone or self.backbone)
         self.heads = LinearHeads(width, spec.classes)
 
-    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the inputs of the heads, shape (N, F)."""
-        return pooled_features(
-            inputs,
-            partial(deep_statistics, self.backbone),
-            partial(deep_statistics, self.view_backbone or self.backbone),
-        )
+    def encode_patches(self, images: Tensor) -> Tensor:
+        """Return the statistics of patches."""
+        return deep_statistics(self.backbone, images)
+
+    def encode_view(self, images: Tensor) -> Tensor:
+        """Return the statistics of views."""
+        return deep_statistics(self.view_backbone or self.backbone, images)
 
 
 def statistics_width(backbone: EfficientNetLite) -> int:

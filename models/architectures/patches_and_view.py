@@ -1,17 +1,15 @@
 """A backbone on each patch and on the whole view of a photograph, with a linear head for each target."""
 
-from collections.abc import Mapping
-
 from torch import Tensor
 
 from ..runtime.spec import ModelSpec
 from . import register_architecture
 from .backbones import DEFAULT, build_backbone
-from .base import LinearHeads, Network, pooled_features
+from .base import LinearHeads, PatchNetwork
 
 
 @register_architecture("efficientnet-lite0")
-class PatchesAndView(Network):
+class PatchesAndView(PatchNetwork):
     """A backbone on each patch and on the view, pooled over the photograph, with linear heads.
 
     Args:
@@ -25,6 +23,9 @@ class PatchesAndView(Network):
         self.backbone, width = build_backbone(backbone)
         self.heads = LinearHeads(width * (2 * (settings.patches > 0) + (settings.view_size > 0)), spec.classes)
 
-    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the inputs of the heads, shape (N, F)."""
-        return pooled_features(inputs, self.backbone, self.backbone)
+    def encode_patches(self, images: Tensor) -> Tensor:
+        """Return the features of the backbone."""
+        features: Tensor = self.backbone(images)
+        return features
+
+    encode_view = encode_patches

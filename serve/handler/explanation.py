@@ -1,13 +1,17 @@
 """Contribution of each patch to a prediction. Runs inside an archive."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import numpy as np
+import torch
 
-from ...models.runtime.predictor import Predictor
+from ...models.architectures.base import PatchNetwork
+from ...models.runtime.engines.pytorch import single_thread
+from ...models.runtime.predictor import Predictor, calibrated, stack
 from ...models.runtime.preprocess import InvalidPhoto, ModelInput, patch_positions
+from ...models.runtime.spec import Target
 
 _MAX_PATCHES = 64
 _UNPROCESSABLE = 422
@@ -41,23 +45,65 @@ def explain(predictor: Predictor, photo: ModelInput, classes: Mapping[str, str])
             _UNPROCESSABLE, f"This model uses {len(patches)} patches; explanations support at most {_MAX_PATCHES}."
         )
 
-    def probabilities(subset: Any) -> dict[str, float]:
-        if not len(subset):
-            return dict.fromkeys(classes, 0.0)
-        prediction = predictor.predict(replace(photo, inputs={**photo.inputs, "patches": subset}))
-        return {target: prediction.predictions[target].probabilities[label] for target, label in classes.items()}
+    size, count = settings.patch_size, len(patches)
+    positions = patch_positions(max(photo.width, size), max(photo.height, size), count, size)
+    everything = list(range(count))
+    without = [everything[:index] + everything[index + 1 :] for index in everything]
+    subsets = [everything, *without, *([index] for index in everything)]
+    total, *others = _probabilities(predictor, photo, subsets, classes)
+    explained = [
+        {
+            "box": {"x": x, "y": y, "width": size, "height": size},
+            "contribution": {target: total[target] - rest[target] for target in total},
+            "alone": alone,
+        }
+        for (x, y), rest, alone in zip(positions, others[:count], others[count:], strict=True)
+    ]
+    return {"width": photo.width, "height": photo.height, "patches": explained}
 
-    size = settings.patch_size
-    positions = patch_positions(max(photo.width, size), max(photo.height, size), len(patches), size)
-    total = probabilities(patches)
-    explained = []
-    for index, (x, y) in enumerate(positions):
-        without = probabilities(np.delete(patches, index, 0))
-        explained.append(
+
+def _probabilities(
+    predictor: Predictor, photo: ModelInput, subsets: Sequence[list[int]], classes: Mapping[str, str]
+) -> list[dict[str, float]]:
+    """Return the probability of each class for subsets of the patches; zero for an empty one."""
+    logits_of = _pooled_logits(predictor, photo) or partial(_logits, predictor, photo)
+    probabilities = []
+    for subset in subsets:
+        logits = logits_of(subset) if subset else None
+        probabilities.append(
             {
-                "box": {"x": x, "y": y, "width": size, "height": size},
-                "contribution": {target: total[target] - without[target] for target in total},
-                "alone": probabilities(patches[index : index + 1]),
+                target.name: _probability(target, logits[target.name], classes[target.name]) if logits else 0.0
+                for target in predictor.spec.targets
+                if target.name in classes
             }
         )
-    return {"width": photo.width, "height": photo.height, "patches": explained}
+    return probabilities
+
+
+def _pooled_logits(predictor: Predictor, photo: ModelInput) -> Callable[[list[int]], dict[str, Any]] | None:
+    """Return a function from a subset to its logits that encodes the photograph once; None if the network cannot."""
+    network = predictor.network
+    if not isinstance(network, PatchNetwork):
+        return None
+    with torch.inference_mode(), single_thread():
+        encoded = network.encode(predictor.tensors(photo))
+
+    def logits(subset: list[int]) -> dict[str, Any]:
+        with torch.inference_mode(), single_thread():
+            pooled = network.pool({**encoded, "patches": encoded["patches"][:, subset]})
+            return {name: values[0].float().cpu().numpy() for name, values in network.heads(pooled).items()}
+
+    return logits
+
+
+def _logits(predictor: Predictor, photo: ModelInput, subset: list[int]) -> dict[str, Any]:
+    fewer = replace(photo, inputs={**photo.inputs, "patches": photo.inputs["patches"][subset]})
+    (logits,) = predictor.outputs("logits", stack([fewer]))
+    if isinstance(logits, InvalidPhoto):
+        raise logits
+    return logits
+
+
+def _probability(target: Target, logits: Any, label: str) -> float:
+    values = calibrated(logits, target.temperature, multilabel=target.multilabel)
+    return float(values[target.classes.index(label)])

@@ -1,10 +1,13 @@
 """Contribution of patches to a prediction."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.serve.handler.explanation import explain
 from lightmeter.serve.handler.service import PredictionService
 from tests.serve.support import RunningServer, make_photo, make_run
 
@@ -29,6 +32,21 @@ def test_explanation_contains_contribution_of_each_patch(server: RunningServer) 
     shutter = response.json()["predictions"]["shutter"]
     probability = shutter["probabilities"][shutter["class"]]
     assert first["contribution"]["shutter"] == pytest.approx(probability - second["alone"]["shutter"])
+
+
+def test_contribution_is_the_probability_that_is_lost_without_the_patch(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_run(tmp_path / "run", "tiny"))
+    photo = predictor.preprocess(PHOTO)
+    whole = predictor.predict(photo).predictions
+    classes = {name: prediction.label for name, prediction in whole.items()}
+    fewer = replace(photo, inputs={**photo.inputs, "patches": photo.inputs["patches"][1:]})
+    without = predictor.predict(fewer).predictions
+
+    first = explain(predictor, photo, classes)["patches"][0]
+
+    for name, label in classes.items():
+        lost = whole[name].probabilities[label] - without[name].probabilities[label]
+        assert first["contribution"][name] == pytest.approx(lost, abs=1e-5)
 
 
 def test_more_than_64_patches_are_not_explained(tmp_path: Path) -> None:
