@@ -104,7 +104,7 @@ def main() -> None:
 def write_rows(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the results as CSV."""
     with file.open("w", newline="", encoding="utf-8") as target:
-        writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(target, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

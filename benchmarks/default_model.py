@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from safetensors.torch import save as save_tensors
 
-from benchmarks.corpus import compute_features, untrained_predictor
+from benchmarks.corpus import compute_features, untrained_predictor, write_rows
 from benchmarks.corpus_tasks import Label, Photo, focal_length, read_photos
 from benchmarks.gather import LIST, read_list
 from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
@@ -48,6 +48,7 @@ from lightmeter.models.training.runs import DEFAULT_RUN, write_metrics
 from lightmeter.models.training.shipped import HEADS_FILE, package_folder
 from lightmeter.models.training.train import statistics_ranges
 
+TABLE = Path("docs/results/default-model.csv")
 _RANGE_PHOTOGRAPHS = 400
 _FOCAL_LENGTHS = (14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448)  # millimetres, half an octave apart
 
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--lockbox", action="store_true", help="evaluate on the lock-box as well")
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
     parser.add_argument("--out", type=Path, default=package_folder(), help="folder of the model")
+    parser.add_argument("--table", type=Path, default=TABLE, help=f"CSV file of its metrics (default: {TABLE})")
     options = parser.parse_args()
     recipe = read_recipe(options.recipe)
     assert isinstance(recipe.training, Probe)
@@ -125,6 +127,26 @@ def main() -> None:
             metrics["lockbox"][target.name] = evaluate(target, probabilities, locked_rows, _median(rows, target))
             print("lock-box", target.name, summary(metrics["lockbox"][target.name]), flush=True)
     write_model_folder(options.out, recipe, state, temperatures, metrics, photos, history)
+    write_rows(options.table, list(metric_rows(metrics)))
+
+
+def metric_rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each metric of each target, on the folds and on the lock-box."""
+    for where in ("folds", "lockbox"):
+        for target, result in metrics.get(where, {}).items():
+            for name, estimate in result["metrics"].items():
+                extra = {"median": result["median_mae_stops"]} if name == "mae_stops" else {}
+                extra["by_photographer"] = result["by_photographer"][name]
+                yield {
+                    "where": where,
+                    "target": target,
+                    "metric": name,
+                    "photographs": result["photographs"],
+                    "photographers": result["photographers"],
+                    **estimate,
+                    **{f"{prefix}_{key}": value for prefix, other in extra.items() for key, value in other.items()},
+                    **({"in_90_percent_interval": result["interval_coverage"]} if name == "mae_stops" else {}),
+                }
 
 
 def _row(photo: Photo) -> dict[str, Any]:

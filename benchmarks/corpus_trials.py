@@ -1,0 +1,293 @@
+"""Try recipes on the cached features of a corpus, each by ridge regression on the same folds of photographers.
+
+    python -m benchmarks.corpus_trials CORPUS --cache DIR [--out docs/results/trials.csv]
+
+CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. The features of the recipe ``lightmeter`` are
+standardised and rotated to their first 384 principal components, without labels. In each of five folds of photographers
+the penalty is selected by cross-validation over the photographers of the other folds. Trials:
+
+``all``: every photographer of the other folds. ``50``, ``100``: so many of them, drawn at random three times.
+``each photographer once``: photographs weighted so that each photographer counts the same.
+``ranking``: a linear function learned from pairs of photographs that differ by a stop or more (logistic loss), then
+mapped to stops by a line; ``ranking within photographers`` takes both photographs of a pair from one photographer.
+``joint``: estimates of all settings and of the exposure value together, regressed on each setting (L. Breiman and
+J. H. Friedman, "Predicting multivariate responses in multiple linear regression", JRSS B 59, 1997).
+``without nuisance``: directions of the features from which size, JPEG quality and editing software can be predicted are
+projected out. ``one body``, ``several bodies``, ``resized``, ``full size``: the estimates of ``all`` for photographs of
+photographers with one or several cameras, and for photographs of at most or above 2,048 pixels.
+"""
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy.optimize import minimize
+
+from benchmarks.corpus import assign_folds, compute_features, write_rows
+from benchmarks.corpus_tasks import Photo, read_photos
+from lightmeter.bootstrap import Scale, group_indices, group_intervals
+from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
+from lightmeter.harvest.exif.reader import read_exif
+from lightmeter.images.pixel_statistics import jpeg_quality
+from lightmeter.models.training.recipe import read_recipe
+
+Values = np.ndarray
+
+COMPONENTS, FOLDS, DRAWS, PAIRS = 384, 5, 3, 6_000
+PENALTIES = 10.0 ** np.arange(1, 6.1, 0.5)
+RESIZED = 2048  # pixels of the longer side
+MIN_STOPS = 1.0  # difference of a pair
+NUISANCE_DIRECTIONS = 8
+
+
+def ridge(x: Values, y: Values, groups: Values, weights: Values) -> tuple[Values, Values]:
+    """Return weights, shape (F, T), and intercepts of ridge regressions, each penalty selected over groups."""
+    inner = assign_folds(groups.tolist(), FOLDS, 1)
+    errors = np.zeros((len(PENALTIES), y.shape[1]))
+    for fold in range(FOLDS):
+        train, test = inner != fold, inner == fold
+        if test.any():
+            coefficients, intercepts = _ridge_path(x[train], y[train], weights[train])
+            residuals = x[test] @ coefficients + intercepts[:, None] - y[test]
+            errors += (weights[test, None] * residuals**2).sum(1)
+    coefficients, intercepts = _ridge_path(x, y, weights)
+    best = errors.argmin(0)
+    columns = range(y.shape[1])
+    return (
+        np.column_stack([coefficients[best[column], :, column] for column in columns]),
+        np.asarray([intercepts[best[column], column] for column in columns]),
+    )
+
+
+def _ridge_path(x: Values, y: Values, weights: Values) -> tuple[Values, Values]:
+    """Return weights, shape (P, F, T), and intercepts, shape (P, T), for each penalty."""
+    weights = weights / weights.sum()
+    root = np.sqrt(weights * len(x))[:, None]
+    centre, mean = weights @ x, weights @ y
+    scaled = (x - centre) * root
+    values, vectors = np.linalg.eigh(scaled.T @ scaled)
+    target = vectors.T @ (scaled.T @ ((y - mean) * root))
+    coefficients = np.stack([vectors @ (target / (values + penalty)[:, None]) for penalty in PENALTIES])
+    return coefficients, mean - centre @ coefficients
+
+
+def ranking(x: Values, y: Values, groups: Values, *, within: bool) -> tuple[Values, float]:
+    """Return a linear function learned from pairs, mapped to stops by a line; the penalty is selected over groups."""
+    inner = assign_folds(groups.tolist(), FOLDS, 1)
+    held = inner == 0
+    weights = [_rank(x[~held], y[~held], groups[~held], penalty, within) for penalty in (1e-2, 1e-1)]
+    correlations = [np.corrcoef(x[held] @ weight, y[held])[0, 1] for weight in weights]
+    best = weights[int(np.nanargmax(correlations))]
+    slope, intercept = np.polyfit(x[held] @ best, y[held], 1)  # out of fold, else too steep
+    return best * slope, intercept
+
+
+def _rank(x: Values, y: Values, groups: Values, penalty: float, within: bool) -> Values:
+    random = np.random.default_rng(0)
+    first, second = random.integers(len(x), size=(2, PAIRS * (20 if within else 3)))
+    chosen = y[first] - y[second] >= MIN_STOPS
+    if within:
+        chosen &= groups[first] == groups[second]
+    differences = (x[first[chosen]] - x[second[chosen]])[:PAIRS]
+
+    def loss(weight: Values) -> tuple[float, Values]:
+        margins = differences @ weight
+        slopes = -1 / (1 + np.exp(np.clip(margins, -30, 30)))
+        value = np.logaddexp(0, -margins).mean() + penalty * weight @ weight / 2
+        return value, differences.T @ slopes / len(margins) + penalty * weight
+
+    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 40}).x)
+
+
+def joint(x: Values, settings: Values, groups: Values, test: Values) -> Values:
+    """Return estimates of three settings, shape (M, 3), from those of all of them and of the exposure value."""
+    goals = np.column_stack([settings, settings[:, 0] - settings[:, 1] - settings[:, 2]])  # Av − log2 t − Sv
+    inner = assign_folds(groups.tolist(), FOLDS, 2)
+    inside, ones = np.zeros_like(goals), np.ones(len(x))
+    for fold in range(FOLDS):
+        train = inner != fold
+        inside[~train] = _ridge_estimates(x[train], goals[train], groups[train], ones[train], x[~train])
+    outside = _ridge_estimates(x, goals, groups, ones, test)
+    solution = np.linalg.lstsq(np.column_stack([inside, ones]), settings, rcond=None)[0]
+    return np.asarray(np.column_stack([outside, np.ones(len(test))]) @ solution)
+
+
+def nuisance(photo: Photo) -> list[float]:
+    """Return size, proportions, JPEG quality and editing software of a photograph."""
+    data = photo.file.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        software = str(image.getexif().get(305, "")).lower()
+        sides = sorted(image.size)
+        quality = jpeg_quality(getattr(image, "quantization", None)) or 0
+    editors = [float(name in software) for name in ("lightroom", "photoshop", "gimp", "picasa", "camera raw")]
+    return [np.log2(sides[1]), sides[1] / sides[0], float(quality), float(bool(software)), *editors]
+
+
+def without_nuisance(x: Values, values: Values, train: Values) -> Values:
+    """Return the features without the directions from which the nuisance can be predicted."""
+    standard = (values - values[train].mean(0)) / values[train].std(0).clip(1e-6)
+    centred = x - x[train].mean(0)
+    gram = centred[train].T @ centred[train] + PENALTIES[4] * np.eye(x.shape[1])
+    directions = np.linalg.solve(gram, centred[train].T @ standard[train])
+    basis = np.linalg.qr(directions)[0][:, :NUISANCE_DIRECTIONS]
+    return np.asarray(centred - centred @ basis @ basis.T)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpus", type=Path, help="folder of photographs")
+    parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/trials.csv"), help="CSV file of results")
+    options = parser.parse_args()
+    photos = list(read_photos(options.corpus))
+    raw = compute_features(read_recipe("lightmeter"), [photo.file for photo in photos], options.cache)
+    usable = np.isfinite(raw[:, 0])
+    photos = [photo for photo, keep in zip(photos, usable, strict=True) if keep]
+    features = components(raw[usable])
+    rows: list[dict[str, Any]] = []
+    for trials in (medium_trials, settings_trials):
+        rows += trials(photos, features)
+        write_rows(options.out, rows)
+    for row in rows:
+        print(*row.values(), sep=", ")
+
+
+def components(raw: Values) -> Values:
+    """Return the first principal components of standardised features."""
+    standard = torch.from_numpy((raw - raw.mean(0)) / raw.std(0).clip(1e-6)).float()
+    torch.manual_seed(0)
+    left, singular, _ = torch.svd_lowrank(standard, COMPONENTS, niter=3)
+    return np.asarray((left * singular).double().numpy())
+
+
+def settings_trials(photos: Sequence[Photo], features: Values) -> list[dict[str, Any]]:
+    """Return the errors in stops of every trial."""
+    stops = [
+        (aperture_stops(photo.f_number), shutter_stops(photo.exposure_time_s), iso_stops(photo.iso))
+        if photo.digital and photo.f_number and photo.exposure_time_s and photo.iso
+        else None
+        for photo in photos
+    ]
+    known = [n for n, values in enumerate(stops) if values]
+    settings = np.asarray([stops[n] for n in known])
+    x, groups = features[known], np.asarray([photos[n].photographer for n in known])
+    folds = assign_folds(groups.tolist(), FOLDS, 0)
+    estimates: dict[str, Values] = {}
+    for fold in range(FOLDS):
+        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        for name, values in fold_estimates(x, settings, groups, train, test).items():
+            estimates.setdefault(name, np.full((len(known), 3), np.nan))[test] = values
+        print("fold", fold + 1, flush=True)
+    parts = _parts([photos[n] for n in known], groups)
+    rows = []
+    for column, target in enumerate(("aperture", "shutter", "iso")):
+        errors = {name: np.abs(values[:, column] - settings[:, column]) for name, values in estimates.items()}
+        rows += [_row(target, name, error, errors["median"], groups) for name, error in errors.items()]
+        for part, mask in parts.items():
+            rows.append(_row(target, part, errors["all"][mask], errors["median"][mask], groups[mask]))
+    return rows
+
+
+def fold_estimates(x: Values, settings: Values, groups: Values, train: Values, test: Values) -> dict[str, Values]:
+    """Return the estimates of each trial for the test photographs, shape (M, 3)."""
+    x_train, y, names = x[train], settings[train], groups[train]
+    result = {"median": np.tile(np.median(y, 0), (len(test), 1))}
+    photographers, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    for count in (50, 100):
+        for draw in range(DRAWS):
+            some = np.isin(names, np.random.default_rng(draw).permutation(photographers)[:count])
+            estimates = _ridge_estimates(x_train[some], y[some], names[some], np.ones(some.sum()), x[test])
+            result[f"{count} photographers, draw {draw + 1}"] = estimates
+    result["all"] = _ridge_estimates(x_train, y, names, np.ones(len(y)), x[test])
+    result["each photographer once"] = _ridge_estimates(x_train, y, names, 1 / sizes[index], x[test])
+    for name, within in _RANKINGS.items():
+        columns = [ranking(x_train, y[:, column], names, within=within) for column in range(y.shape[1])]
+        result[name] = np.column_stack([x[test] @ weight + intercept for weight, intercept in columns])
+    result["joint"] = joint(x[train], settings[train], groups[train], x[test])
+    result["all and ranking, mean"] = (result["all"] + result["ranking"]) / 2
+    return result
+
+
+_RANKINGS = {"ranking": False, "ranking within photographers": True}
+
+
+def _ridge_estimates(x: Values, y: Values, groups: Values, weights: Values, test: Values) -> Values:
+    coefficients, intercepts = ridge(x, y, groups, weights)
+    return np.asarray(test @ coefficients + intercepts)
+
+
+def _parts(photos: Sequence[Photo], groups: Values) -> dict[str, Values]:
+    """Return masks of photographs by cameras of the photographer and by size."""
+    models = [read_exif(photo.file.read_bytes()).values.model for photo in photos]
+    bodies = {group: {models[n] for n in np.flatnonzero(groups == group)} for group in set(groups)}
+    several = np.asarray([len(bodies[group]) > 1 for group in groups])
+    small = np.asarray([max(Image.open(photo.file).size) <= RESIZED for photo in photos])
+    return {"one body": ~several, "several bodies": several, "resized": small, "full size": ~small}
+
+
+def medium_trials(photos: Sequence[Photo], features: Values) -> list[dict[str, Any]]:
+    """Return the balanced accuracy of film against digital, with and without the nuisance."""
+    truth = np.asarray([1.0 if photo.medium == "film" else 0.0 for photo in photos])
+    groups = np.asarray([photo.photographer for photo in photos])
+    properties = np.asarray([nuisance(photo) for photo in photos])
+    folds = assign_folds(groups.tolist(), FOLDS, 0)
+    rows = []
+    for name in ("nuisance alone", "all", "without nuisance"):
+        scores = np.empty(len(photos))
+        for fold in range(FOLDS):
+            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            x = {"all": features, "nuisance alone": properties}.get(name)
+            if x is None:
+                x = without_nuisance(features, properties, train)
+            weights = np.where(truth[train] > 0, 0.5 / truth[train].mean(), 0.5 / (1 - truth[train].mean()))
+            scores[test] = _ridge_estimates(x[train], truth[train, None], groups[train], weights, x[test])[:, 0]
+        right = (scores > 0.5) == (truth > 0.5)
+        indices = group_indices(groups.tolist())
+        counts = np.stack([np.bincount(indices, mask) for mask in (truth > 0.5, truth < 0.5)])
+        hits = np.stack([np.bincount(indices, mask & right) for mask in (truth > 0.5, truth < 0.5)])
+
+        def accuracy(weights: Values, hits: Values = hits, counts: Values = counts) -> dict[str, Values]:
+            with np.errstate(invalid="ignore"):
+                return {"accuracy": ((weights @ hits.T) / (weights @ counts.T)).mean(-1)}
+
+        estimate = group_intervals(accuracy, np.bincount(indices), {"accuracy": "proportion"})["accuracy"]
+        rows.append({"target": "medium, balanced accuracy", "trial": name, **_counts(groups), **estimate})
+    return rows
+
+
+def _counts(groups: Values) -> dict[str, int]:
+    return {"photographs": len(groups), "photographers": len(set(groups))}
+
+
+def _row(target: str, trial: str, errors: Values, median: Values, groups: Values) -> dict[str, Any]:
+    """Return a row with the mean error, that by photographers, and the share by which it is less than the median's."""
+    indices = group_indices(groups.tolist())
+    sizes = np.bincount(indices)
+    sums, medians = np.bincount(indices, errors), np.bincount(indices, median)
+
+    def metrics(weights: Values) -> dict[str, Values]:
+        return {
+            "error": weights @ sums / (weights @ sizes),
+            "gain": 1 - weights @ sums / (weights @ medians),
+            "each": weights @ (sums / sizes) / weights.sum(-1),
+        }
+
+    scales: dict[str, Scale] = {"error": "amount", "gain": "number", "each": "amount"}
+    result = group_intervals(metrics, sizes, scales)
+    return {
+        "target": f"{target}, stops",
+        "trial": trial,
+        **_counts(groups),
+        **result["error"],
+        **{f"gain_{key}": value for key, value in result["gain"].items()},
+        **{f"by_photographer_{key}": value for key, value in result["each"].items()},
+    }
+
+
+if __name__ == "__main__":
+    main()
