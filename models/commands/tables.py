@@ -6,7 +6,10 @@ from lightmeter import console
 
 
 def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
-    """Return a table of metrics per target, of one split, and a warning if it has few groups."""
+    """Return a table per target of one split, with the model and the best baseline, and a warning of few groups.
+
+    The report of the run has all baselines.
+    """
     from lightmeter.bootstrap import few_groups_warning
     from lightmeter.models.evaluation.report import metric_rows
 
@@ -14,12 +17,23 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
     tables = [
         console.table(
             f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
-            ("metric", "this model", *target["baselines"]),
-            metric_rows(target),
+            ("metric", "this model", *(f"best baseline: {baseline}" for baseline in shown["baselines"])),
+            metric_rows(shown),
         )
         for name, target in metrics[split]["targets"].items()
+        for shown in [target | {"baselines": _best_baseline(target)}]
     ]
     return [*tables, warning] if warning else tables
+
+
+def _best_baseline(target: dict[str, Any]) -> dict[str, Any]:
+    """Return the baseline with the highest value of the first metric; none without baselines."""
+    from lightmeter.models.evaluation.report import METRICS
+
+    metric = next((name for name in METRICS if name in target), "")
+    baselines = {name: scores for name, scores in target["baselines"].items() if metric in scores}
+    best = max(baselines, key=lambda name: baselines[name][metric]["value"] or 0.0, default=None)
+    return {best: baselines[best]} if best is not None else {}
 
 
 def prediction_tables(predictions: list[dict[str, Any]]) -> list[Any]:

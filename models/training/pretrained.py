@@ -84,6 +84,11 @@ def load_backbone(network: nn.Module, weights: str, sha256: str = "", *, part: s
     expected = backbone.state_dict()
     state = {name: value for name, value in state.items() if name in expected}
     missing = [name for name in expected if name not in state and not name.endswith("num_batches_tracked")]
+    if missing and "architecture" in getattr(backbone, "pretrained_cfg", {}):
+        raise LightmeterError(
+            f"The weights {weights} do not fit this backbone of timm: {missing[0]} is missing; use --set weights=timm "
+            "for its own weights, or --set weights= for random ones."
+        )
     if missing:
         raise LightmeterError(
             f"The weights {weights} do not fit this network: {missing[0]} is missing; {_ALTERNATIVES}."

@@ -119,6 +119,8 @@ def test_unknown_backbone_raises_error(timm: Any, dataset: Dataset, tmp_path: Pa
     assert "timm has no backbone 'mobilenet_v9'; did you mean mobilenet" in error
     error = run_error(*train_command(dataset, tmp_path / "run", "weights=timm"))
     assert "weights=timm needs a timm backbone" in error
+    error = run_error(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}"), code=1)
+    assert "use --set weights=timm" in error
 
 
 def test_missing_timm_raises_error(
