@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, select
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
 from sqlalchemy.orm import aliased
 
 from lightmeter.harvest.catalogue.models import Image, Label
@@ -14,6 +14,7 @@ MANUAL = "manual"
 LABEL_PRECEDENCE = (MANUAL, "import", "rule", "model")
 """Origins of annotations; the first that has a label determines the effective one."""
 
+_BY_PEOPLE = (MANUAL, "import")
 _Later = aliased(Label)
 _RANK = case({origin: rank for rank, origin in enumerate(LABEL_PRECEDENCE)}, value=Label.origin)
 
@@ -51,6 +52,24 @@ def read_effective_labels(
     for image, target, value in connection.execute(query):  # the effective label of an image comes last
         labels.setdefault(image, {})[target] = str(value)
     return labels
+
+
+def authors_disagree(target: str) -> ColumnElement[bool]:
+    """Return the condition that two authors have given an image different labels, for queries on ``images``."""
+    query = select(func.count(Label.value.distinct())).where(Label.image_id == Image.id, Label.target == target)
+    query = query.where(Label.origin.in_(_BY_PEOPLE), _counts())
+    return query.correlate(Image).scalar_subquery() > 1
+
+
+def labelled_by(target: str, author: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that a person has labelled an image, for queries on ``images``.
+
+    Args:
+        target: Name of the target.
+        author: Condition on the author of a label.
+    """
+    same = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin.in_(_BY_PEOPLE), _counts())
+    return same.where(author).correlate(Image)
 
 
 def labelled_targets(connection: Connection) -> list[str]:

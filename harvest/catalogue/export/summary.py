@@ -20,8 +20,8 @@ UNKNOWN = "unknown"
 MAX_BARS = 25
 """Values of a column that are drawn; the others are one bar."""
 
-_WIDTH, _ROW, _LABEL, _COUNT = 620, 22, 230, 60  # pixels of a plot
-_MAX_LABEL = 34
+_WIDTH, _ROW, _LABEL, _COUNT = 640, 22, 250, 60  # pixels of a plot
+_MAX_LABEL = 30
 _NUMBER = re.compile(r"[\d.]+")
 
 
@@ -110,8 +110,8 @@ def _highlights(summaries: Sequence[Summary]) -> str:
         if summary.counts:
             name, count = max(summary.counts.items(), key=lambda item: item[1])
             share = count / (sum(summary.counts.values()) + summary.unknown)
-            parts.append(f"{summary.column.title.lower()}: {name} ({share:.0%})")
-    return f"Most frequent {'; '.join(parts)}." if parts else "None of these values is known."
+            parts.append(f"{summary.column.title}: {name} ({share:.0%})")
+    return f"Most frequent: {', '.join(parts)}." if parts else "None of these values is known."
 
 
 def _section(summary: Summary) -> str:

@@ -3,11 +3,12 @@
 import json
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
+from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, true
 
 from lightmeter.harvest.dates import parse_period
 from lightmeter.harvest.licences import normalise_licence
@@ -26,6 +27,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_SHARE = re.compile(r"(\d{1,3})/(\d{1,3})(?:\+(\d{1,3})%?)?", re.ASCII)
+_MAX_SHARES = 100
 _PRECISIONS = ("YYYY", "YYYY-MM", "YYYY-MM-DD")
 
 
@@ -97,6 +100,25 @@ def compare_licences(column: ColumnElement[Any], sign: str, text: str) -> Condit
     text = normalise_licence(text) or text
     escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
     return or_(compare_texts(column, sign, text), func.lower(column).like(f"{escaped}-_._", escape="/"))
+
+
+def compare_shares(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Select one of equal shares of all photographs by their SHA-256, which a later harvest does not change.
+
+    ``2/3`` is the second of three shares; ``2/3+10`` has also the 10 % of all photographs that each share gets, so that
+    the agreement of annotators can be measured.
+    """
+    share = _SHARE.fullmatch(text.strip())
+    number, shares, common = (int(part or 0) for part in share.groups()) if share else (0, 0, 0)
+    if sign != "=" or not 1 <= number <= shares <= _MAX_SHARES or common > 100:
+        raise InvalidValue("a share is 2/3, or 2/3+10 with 10 % for everybody")
+    ends = [f"{16**8 * end // shares:08x}" for end in (number - 1, number)]
+    own = and_(column >= ends[0], true() if number == shares else column < ends[1])
+    return (
+        or_(own, func.substr(column, 57, 8) < f"{16**8 * common // 100:08x}")
+        if 0 < common < 100
+        else (true() if common else own)
+    )
 
 
 def compare_lists(column: ColumnElement[Any], sign: str, text: str) -> Condition:

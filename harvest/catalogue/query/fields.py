@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ColumnElement, Text, and_, case, cast, exists, func, or_, select
+from sqlalchemy import Boolean, ColumnElement, Text, and_, case, cast, exists, func, or_, select, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 from lightmeter import plugins
-from lightmeter.harvest.catalogue.effective_labels import effective_label
-from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord
+from lightmeter.harvest.catalogue.effective_labels import authors_disagree, effective_label, labelled_by
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, SightingRecord
 from lightmeter.harvest.catalogue.query.comparisons import (
     Comparison,
     Condition,
@@ -22,6 +22,7 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     compare_lists,
     compare_local_times,
     compare_numbers,
+    compare_shares,
     compare_texts,
     compare_times,
     compare_words,
@@ -34,6 +35,9 @@ Kind = Literal["number", "text", "word", "time"]
 
 LABEL_PREFIX = "label."
 """Beginning of the names of the fields of labels: ``label.TARGET``."""
+
+CONFLICT_PREFIX, AUTHOR_PREFIX = "conflict.", "author."
+"""Beginnings of the fields for several annotators: whether authors disagree, and who has labelled a photograph."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,10 @@ def find_field(name: str) -> Field | None:
         return _FIELDS[name]()
     if name.startswith(LABEL_PREFIX):
         return _column_field(effective_label(name.removeprefix(LABEL_PREFIX)), compare_classes)
+    if name.startswith(CONFLICT_PREFIX):
+        return _column_field(authors_disagree(name.removeprefix(CONFLICT_PREFIX)), compare_flags)
+    if name.startswith(AUTHOR_PREFIX):
+        return _author_field(name.removeprefix(AUTHOR_PREFIX))
     filter_name, dot, measure = name.partition(".")
     if filter_name in plugins.installed("filters"):
         return _measure_field(filter_name, measure) if dot else _verdict_field(filter_name)
@@ -189,6 +197,29 @@ def _camera_field() -> Field:
     )
 
 
+def _author_field(target: str) -> Field:
+    """Return the field of the people who have labelled a photograph; it matches any of them."""
+    author = _column(Label.author)
+    return Field(
+        "word",
+        lambda sign, text: labelled_by(target, compare_texts(author, sign, text)),
+        lambda texts: labelled_by(target, equals_any(compare_texts, author, texts)),
+        lambda low, high: labelled_by(target, _between(compare_texts, author, low, high)),
+        labelled_by(target, true()),
+        _column(Image.id),
+    )
+
+
+def _share_field() -> Field:
+    """Return the field of shares of all photographs, for several annotators: ``share:2/3+10``."""
+    return _column_field(_column(Image.sha256), compare_shares)
+
+
+def _column(attribute: Any) -> ColumnElement[Any]:
+    column: ColumnElement[Any] = attribute
+    return column
+
+
 def _between(compare: Comparison, column: ColumnElement[Any], low: str, high: str) -> Condition:
     return and_(compare(column, ">=", low), compare(column, "<=", high))
 
@@ -229,11 +260,13 @@ _KINDS: dict[Comparison, Kind] = {
     compare_flags: "word",
     compare_licences: "word",
     compare_lists: "word",
+    compare_shares: "word",
     compare_times: "time",
     compare_local_times: "time",
 }
 _FIELDS: dict[str, Callable[[], Field]] = {
     "camera": _camera_field,
+    "share": _share_field,
     **{name: partial(_exif_field, name) for name in EXIF_COLUMNS},
     **{name: partial(_column_field, getattr(Image, name), compare) for name, compare in _IMAGE_COLUMNS.items()},
     **{name: partial(_sighting_field, *arguments) for name, arguments in _SIGHTING_COLUMNS.items()},

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.query.fields import LABEL_PREFIX
+from lightmeter.harvest.catalogue.query.fields import AUTHOR_PREFIX, CONFLICT_PREFIX, LABEL_PREFIX
 from lightmeter.harvest.catalogue.query.parser import tokens
 from lightmeter.plugins import definition_folders, unknown_name_message
 from lightmeter.project import TARGETS, Project
 from lightmeter.text.documents import InvalidDocument, read_toml
 
 _MAX_LENGTH = 100_000
+_PREFIXES = (LABEL_PREFIX, CONFLICT_PREFIX, AUTHOR_PREFIX)
 
 
 def resolve_query(text: str, project: Project) -> str:
@@ -58,10 +59,9 @@ def _expand(text: str, saved: Mapping[str, str], parents: tuple[str, ...]) -> st
 def _check_labels(text: str, targets: Collection[str]) -> None:
     for token in tokens(text):
         name = token.partition(":")[0].removeprefix("-") if token.type in ("PAIR", "EXCLUDED") else str(token)
-        if token.type in ("NAME", "PAIR", "EXCLUDED") and name.startswith(LABEL_PREFIX):
-            target = name.removeprefix(LABEL_PREFIX)
-            if target not in targets:
-                raise UsageError(unknown_name_message("target", target, sorted(targets)))
+        prefix, _, target = name.partition(".")
+        if token.type in ("NAME", "PAIR", "EXCLUDED") and f"{prefix}." in _PREFIXES and target not in targets:
+            raise UsageError(unknown_name_message("target", target, sorted(targets)))
 
 
 def _target_names(project: Project) -> set[str]:

@@ -1,5 +1,6 @@
 """The query language of ``--where`` on SQLite and PostgreSQL."""
 
+import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,13 @@ QUERIES = {
     "label.medium = digital": "ann",
     "label.medium is missing": "film",
     "label.concept:sea": "ann",
+    "conflict.medium": "nikon",
+    "-conflict.medium:yes": "ann film",
+    "author.medium:b": "ann nikon",
+    "conflict.medium -author.medium:c": "nikon",
+    "author.medium is missing": "film",
+    "share:1/1": "ann nikon film",
+    "share:2/2+100": "ann nikon film",
     "aperture >= 2.8 and mm is known": "ann",
 }
 """Queries with the names of the photographs that match."""
@@ -240,6 +248,7 @@ def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> No
         ("-isso:100", 2, "did you mean iso"),
         ("f:2.8 monochrome", 7, "unexpected 'monochrome'; expected 'and'"),
         ("@mine", 1, "no saved query '@mine'"),
+        ("share:4/3", 7, "a share is 2/3"),
     ],
 )
 def test_invalid_query_error_marks_column(query: str, column: int, message: str) -> None:
@@ -321,3 +330,15 @@ def set_queries(project: Project, queries: dict[str, str]) -> None:
     lines = "".join(f"{name} = {query!r}\n" for name, query in queries.items())
     with (project.root / SETTINGS_FILE).open("a") as file:
         file.write(f"\n[queries]\n{lines}")
+
+
+def test_shares_divide_photographs_and_overlap_as_asked(engine: Engine) -> None:
+    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2_000)]
+    image = {"format": "JPEG", "width": 640, "height": 480, "file_size": 1000}
+    with engine.begin() as connection:
+        connection.execute(insert(Image), [{"sha256": sha256, **image} for sha256 in hashes])
+    shares = [set(matching(engine, f"share:{number}/3")) for number in (1, 2, 3)]
+    assert sum(map(len, shares)) == len(set().union(*shares)) == len(hashes)
+    assert min(map(len, shares)) > 600
+    common = set.intersection(*(set(matching(engine, f"share:{number}/3+10")) for number in (1, 2, 3)))
+    assert 150 < len(common) < 260

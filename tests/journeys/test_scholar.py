@@ -1,0 +1,80 @@
+"""A scholar's job on the command line: from a folder of photographs to a paper's table and a data set of her own labels.
+
+No step needs another program: tables, bulk labels, several annotators and removal are commands.
+"""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.support import create_project, encode_image, exif_tags, run_error, run_json, run_text
+
+CAMERAS = {"Canon": (2.8, 0.008, 100, 50.0), "NIKON": (5.6, 1 / 60, 400, 35.0), "Leica": (8.0, 0.002, 200, 28.0)}
+
+
+@pytest.fixture
+def scholar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that is the working directory, beside a folder with 60 photographs of fifteen photographers."""
+    from PIL import Image
+
+    for number in range(60):
+        make, settings = list(CAMERAS.items())[number % 3]
+        tags = dict(zip((0x829D, 0x829A, 0x8827, 0x920A), settings, strict=True))
+        path = tmp_path / "photographs" / f"person {number % 15}" / f"p{number:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.effect_noise((96, 64), 40 + number).convert("RGB")
+        path.write_bytes(encode_image(picture, exif=exif_tags(tags, make=make, model=f"Model {number % 3}")))
+    create_project(tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path
+
+
+def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path) -> None:
+    run_json("harvest", "run", "folder", scholar / "photographs", "--owner-from-folders", "--assume-licence", "CC0-1.0")
+
+    # the table of the paper
+    assert "1/125 s" in run_text("catalogue", "list", "--limit", "5")
+    columns = "file,camera,shutter,aperture,focal_length,iso"
+    run_json(
+        "catalogue", "export", "table.tex", "--columns", columns, "--where", "f:2.8-5.6 iso:100-400", "--sort", "file"
+    )
+    lines = Path("table.tex").read_text().splitlines()
+    assert r"p000.jpg & Canon Model 0 & 1/125 s & f/2.8 & 50 mm & 100 \\" in lines
+    assert sum(line.startswith("p0") for line in lines) == 40
+    assert run_json("catalogue", "stats", "--by", "camera,shutter", "--html", "stats.html")["photographs"] == 60
+
+    # labels: for all, from a spreadsheet, by two annotators, and one who decides
+    with Path("lightmeter.toml").open("a") as settings:
+        settings.write('\n[queries]\nportraits = "f:2.8 mm:50"\n')
+    run_json("labels", "target", "new", "indoor", "--classes", "indoor,outdoor")
+    assert (
+        run_json("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann", "--dry-run")[
+            "photographs"
+        ]
+        == 20
+    )
+    run_json("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann")
+    run_json("labels", "set", "--where", "@portraits", "indoor=outdoor", "--author", "ann")
+    rows = [(f"person {number % 15}/p{number:03}.jpg", "outdoor") for number in range(2, 60, 3)]
+    rows[0] = ("p001.jpg", "outdoor")
+    with Path("mine.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "indoor"), *rows, ("p999.jpg", "indoor")])
+    preview = run_json("labels", "import", "mine.csv", "--author", "bob", "--dry-run")
+    assert (preview["added"], preview["unknown"]) == (20, ["p999.jpg"])
+    run_json("labels", "import", "mine.csv", "--author", "bob")
+    disputed = run_json("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve", "--columns", "file")
+    assert [Path(row["file"]).name for row in disputed] == ["p001.jpg"]
+    run_json("labels", "set", "p001.jpg", "indoor=indoor", "--author", "eve")
+    assert not run_json("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve")
+    shares = [run_json("catalogue", "list", "--where", f"share:{part}/2", "--columns", "file") for part in (1, 2)]
+    assert sum(map(len, shares)) == 60
+
+    # a data set of her own classes, and what is no longer needed
+    run_json("labels", "split", "indoor-v1", "--target", "indoor", "--ratios", "60/20/20")
+    (entry,) = run_json("labels", "list")
+    assert (entry["name"], sum(entry["counts"].values())) == ("indoor-v1", 59)
+    run_json("catalogue", "export", "labels.xlsx", "--columns", "file,label.indoor", "--sort", "label.indoor,file")
+    assert "confirm with --yes" in run_error("labels", "remove", "indoor-v1")
+    run_json("labels", "remove", "indoor-v1", "--yes")
+    assert run_json("labels", "list") == []
