@@ -75,7 +75,7 @@ def make_dataset(folder: Path, size: int) -> int:
     schema = MANIFEST_SCHEMA.append(pa.field("label_x", pa.string())).append(pa.field("stops_x", pa.float64()))
     manifest = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["sha256"])), schema)
     target = TargetSpec("x", "1", CLASSES)
-    write_dataset(folder / "set", DatasetSpec("set", "", "../store", (target,)), manifest)
+    write_dataset(folder / "set", DatasetSpec("set", "", "file:../store", (target,)), manifest)
     (folder / "set" / "plots").mkdir()
     (folder / "set" / "README.md").write_text("# set\n")
     (folder / "set" / "ATTRIBUTION.csv").write_text("sha256\n")

@@ -78,7 +78,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("time for inspection", "inspect.timeout_s", f"{FAILS}took too long, after twice this time", "s"),
         Limit("time for MakerNotes", "inspect.maker_notes_s", "they are left out", "s"),
         Limit("memory for decoding in training and serving", "images.reader:MAX_DECODING_BYTES", "refused", "bytes"),
-        Limit("photograph of a data set", "labels.datasets.photo_files:MAX_BYTES", "the command ends", "bytes"),
+        Limit("photograph of a data set", "store.base:MAX_BYTES", "the command ends", "bytes"),
     ),
     "EXIF": (
         Limit("EXIF segments, joined", f"{CONTAINERS}:_MAX_EXIF_BYTES", CUT, "bytes"),

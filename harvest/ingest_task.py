@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
-from lightmeter.harvest.store import PhotoStore
+from lightmeter.store.base import PhotoStore
 
 
 @dataclass(frozen=True, slots=True)

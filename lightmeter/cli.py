@@ -89,7 +89,7 @@ def init(folder: Annotated[Path, typer.Argument(help="Project folder.")] = Path(
     upgrade(engine)
     engine.dispose()
     get_console().emit(
-        {"project": project.root, "settings": project.root / SETTINGS_FILE, "store": project.store},
+        {"project": project.root, "settings": project.root / SETTINGS_FILE, "store": project.store.url},
         f"Created a project in {project.root}",
     )
     get_console().next_step("harvest run folder PHOTOGRAPHS", *_project_option(project.root))

@@ -74,10 +74,7 @@ def _project_checks(project: Project) -> Iterator[Check]:
         return
     yield Check("project", "ok", f"{settings.project.name} ({project.root})")
     yield _catalogue(project)
-    if project.store.is_dir():
-        yield Check("photo store", "ok", str(project.store))
-    else:
-        yield Check("photo store", "error", f"{project.store} does not exist", "run 'lightmeter init' in the project")
+    yield _store(project)
     if settings.crawl.contact:
         yield Check("contact", "ok", settings.crawl.contact)
     else:
@@ -92,6 +89,14 @@ def _catalogue(project: Project) -> Check:
     except LightmeterError as error:
         return Check("catalogue", "error", str(error))
     return Check("catalogue", "ok", engine.url.render_as_string(hide_password=True))
+
+
+def _store(project: Project) -> Check:
+    try:
+        project.store.check_access()
+    except LightmeterError as error:
+        return Check("photo store", "error", str(error), "run 'lightmeter init', or correct [store] in lightmeter.toml")
+    return Check("photo store", "ok", str(project.store))
 
 
 def _plugin_checks() -> Iterator[Check]:

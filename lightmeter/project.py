@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
+from lightmeter.store.urls import StoreUrl
 
 if TYPE_CHECKING:
     from lightmeter.settings import Settings
+    from lightmeter.store.base import PhotoStore
 
 SETTINGS_FILE = "lightmeter.toml"
 
@@ -32,7 +34,7 @@ salt = "{salt}"
 url = "sqlite:///catalogue.sqlite"
 
 [store]
-path = "store"
+url = "file:store"
 
 [crawl]
 # E-mail address or web page where the owners of crawled sites can reach you.
@@ -61,10 +63,11 @@ class Project:
 
         return read_settings(self.root / SETTINGS_FILE)
 
-    @property
-    def store(self) -> Path:
-        """Folder of the original files."""
-        return self.root / self.settings.store.path
+    @cached_property
+    def store(self) -> "PhotoStore":
+        """The store of the original files."""
+        settings = self.settings.store
+        return StoreUrl.parse(settings.url).open(self.root, self.state / "cache" / "photographs", settings.cache_mb)
 
     @property
     def datasets(self) -> Path:
@@ -139,6 +142,7 @@ def create_project(folder: Path) -> Project:
 
     Raises:
         UsageError: The folder cannot be created or written to.
+        StoreError: The photo store cannot be created, or does not exist in object storage.
     """
     root = folder.resolve()
     try:
@@ -152,5 +156,5 @@ def create_project(folder: Path) -> Project:
         name = root.name.encode(errors="replace").decode()  # file names are bytes
         write_atomic(settings, _TEMPLATE.format(name=json.dumps(name), salt=secrets.token_hex(16)))
     project = Project(root)
-    project.store.mkdir(parents=True, exist_ok=True)
+    project.store.create()
     return project

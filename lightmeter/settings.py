@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from lightmeter.errors import UsageError
 from lightmeter.plugins import nearest_names
+from lightmeter.store.urls import StoreUrl
 from lightmeter.text.documents import read_toml
 
 EngineName = Literal["torch", "openvino", "onnxruntime"]
@@ -50,7 +51,19 @@ class CatalogueSection(Section):
 class StoreSection(Section):
     """The photo store."""
 
-    path: Path = Field(Path("store"), description="folder of the original files, relative to the project")
+    url: str = Field(
+        "file:store",
+        description="`file:FOLDER`, relative to the project, or `s3://BUCKET/PREFIX`, which needs the extra s3; "
+        "endpoint and credentials come from the usual variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …)",
+    )
+    cache_mb: int = Field(
+        10_000, ge=0, description="maximum size of the local cache of photographs in an object store, in MB; 0: none"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        return str(StoreUrl.parse(url))
 
 
 class SiteSection(Section):

@@ -16,6 +16,8 @@ from tests.support import CommandRunner, Site, create_project
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+    from tests.s3 import S3Server
+
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
 STRICT = bool(os.environ.get("LIGHTMETER_TEST_STRICT"))
@@ -94,6 +96,28 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = PostgresServer(f"lm-pg-{os.getpid()}")
     yield server.url
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["S3Server"]:
+    """Object storage on loopback."""
+    from tests.s3 import S3Server
+
+    server = S3Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3_url(s3_server: "S3Server", request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Store URL of an empty bucket; the environment has what clients need."""
+    from lightmeter.store import objects
+
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"b{abs(hash(request.node.nodeid)) % 10**12}"
+    objects._file_system("s3", os.getpid()).mkdir(bucket)
+    return f"s3://{bucket}/photographs"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

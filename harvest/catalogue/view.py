@@ -14,7 +14,6 @@ from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.store import path_of
 from lightmeter.images.reader import open_image
 from lightmeter.project import Project, find_project
 
@@ -54,7 +53,7 @@ class Catalogue:
             return pq.read_table(file)
 
     def path(self, name: str) -> Path:
-        """Return the path of a photograph's original file.
+        """Return the path of a photograph's original file; for an object store, of a copy in the local cache.
 
         Args:
             name: SHA-256 or its first digits, file name, or id at the source.
@@ -62,10 +61,7 @@ class Catalogue:
         Raises:
             UsageError: No photograph matches, or several do.
         """
-        with self._engine.connect() as connection:
-            image_id = find_image(connection, name)
-            sha256 = connection.scalars(select(Image.sha256).where(Image.id == image_id)).one()
-        return path_of(self._project.store, sha256)
+        return self._project.store.path(self._sha256(name))
 
     def image(self, name: str) -> PillowImage.Image:
         """Return a photograph as a Pillow image, as stored: the EXIF orientation is not applied.
@@ -81,7 +77,12 @@ class Catalogue:
             >>> catalogue.image(catalogue.photographs()["sha256"][0].as_py()).format
             'JPEG'
         """
-        return open_image(self.path(name))
+        return open_image(self._project.store.read(self._sha256(name)))
+
+    def _sha256(self, name: str) -> str:
+        with self._engine.connect() as connection:
+            image_id = find_image(connection, name)
+            return connection.scalars(select(Image.sha256).where(Image.id == image_id)).one()
 
 
 def open_catalogue(project: Project | Path | str | None = None) -> Catalogue:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,7 +24,6 @@ from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
 from lightmeter.harvest.crawl.spider import HarvestSpider, InFlightLimit, error_message
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import provider_of
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.harvest.workers.pool import WorkerPool
 from lightmeter.project import Project
 
@@ -113,7 +112,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
     """
     settings = project.settings
     log_to_file(project)
-    with closing(PhotoStore(project.store, project.state / "incoming")) as store, ExitStack() as stack:
+    with project.store as store, ExitStack() as stack:
         context, salt = plan.context(keep_all_tags=settings.exif.keep_all), settings.project.salt
         writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, store.discard)
         stack.callback(writer.close)

@@ -18,8 +18,8 @@ from lightmeter.harvest.crawl.reasons import failure_reason, status_reason
 from lightmeter.harvest.crawl.site_rules import origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
-from lightmeter.harvest.store import StoreError
 from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
+from lightmeter.store.base import StoreError
 
 LAST_DOWNLOADS_S = 2.0
 """Time after Ctrl-C for downloads to end by themselves."""

@@ -22,8 +22,8 @@ from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.project import Project
+from lightmeter.store.base import PhotoStore
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, sele
 from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region
-from lightmeter.harvest.store import path_of
 from lightmeter.images.geometry import Box, Size, to_display
 from lightmeter.images.grid import PAPER, Colour, Tile, draw_grid
 from lightmeter.images.reader import display_image
+from lightmeter.store.base import PhotographError, PhotoStore
 
 _SIDE, _COLUMNS = 180, 5
 _MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32
@@ -24,7 +24,7 @@ _JPEG_QUALITY = 88
 
 def write_contact_sheet(
     engine: Engine,
-    store: Path,
+    store: PhotoStore,
     target: Path,
     name: str,
     *,
@@ -38,7 +38,7 @@ def write_contact_sheet(
 
     Args:
         engine: Engine of the catalogue.
-        store: Folder of the photo store.
+        store: The photo store.
         target: File to write: .jpg, .jpeg or .png.
         name: Name of the filter.
         where: Condition on images.
@@ -95,11 +95,11 @@ def _boxes(connection: Connection, image: RowMapping, name: str) -> list[Box]:
     ]
 
 
-def _tile(image: RowMapping, boxes: list[Box], store: Path) -> Tile:
+def _tile(image: RowMapping, boxes: list[Box], store: PhotoStore) -> Tile:
     """Return a thumbnail with its regions, and verdict and measures as its caption; grey if the file is missing."""
     try:
-        small = display_image(path_of(store, image["sha256"]), _SIDE)
-    except OSError:
+        small = display_image(store.read(image["sha256"]), _SIDE)
+    except (OSError, PhotographError):
         small = Image.new("RGB", (_SIDE, _SIDE), _MISSING)
     draw = ImageDraw.Draw(small)
     scale = max(small.size) / max(image["width"], image["height"])

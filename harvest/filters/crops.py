@@ -14,9 +14,9 @@ from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.regions import effective_regions
 from lightmeter.harvest.filters.faces import crop
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.harvest.store import path_of
 from lightmeter.images.geometry import Box
 from lightmeter.images.reader import open_image
+from lightmeter.store.base import PhotographError, PhotoStore
 from lightmeter.text.spreadsheets import quote_row
 
 _LIST = "crops.csv"
@@ -43,7 +43,7 @@ class CropOptions:
 
 def write_crops(
     engine: Engine,
-    store: Path,
+    store: PhotoStore,
     folder: Path,
     options: CropOptions,
     on_progress: Callable[[int], object] = lambda _: None,
@@ -52,7 +52,7 @@ def write_crops(
 
     Args:
         engine: Engine of the catalogue.
-        store: Folder of the photo store.
+        store: The photo store.
         folder: Output directory.
         options: Which regions.
         on_progress: Called with the number of regions processed since the last call.
@@ -78,20 +78,20 @@ def write_crops(
         writer.writeheader()
         for region in connection.execute(query).mappings():
             target = folder / f"{region['sha256'][:16]}-{region['id']}.png"
-            if _write_crop(path_of(store, region["sha256"]), region, options.margin, target):
+            if _write_crop(store, region, options.margin, target):
                 writer.writerow(quote_row({"file": target.name, **region}))
                 count += 1
             on_progress(1)
     return count
 
 
-def _write_crop(source: Path, region: RowMapping, margin: float, target: Path) -> bool:
+def _write_crop(store: PhotoStore, region: RowMapping, margin: float, target: Path) -> bool:
     """Write one region; return False if the photograph cannot be read."""
     box = Box(*(region[side] for side in Box._fields))
     try:
-        with open_image(source) as image:
+        with open_image(store.read(region["sha256"])) as image:
             pixels = crop(DecodedImage(image, region["orientation"]), box, margin)
-    except OSError:
+    except (OSError, PhotographError):
         return False
     with atomic_path(target) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")

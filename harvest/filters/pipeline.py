@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,6 +26,7 @@ from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
 from lightmeter.images.formats import file_format
 from lightmeter.images.reader import decoding_bytes, pixel_orientation
 from lightmeter.settings import InspectSection, Settings, first_error
+from lightmeter.store.base import PhotoStore
 
 
 @dataclass(frozen=True)
@@ -153,13 +153,13 @@ def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
     return InspectionResult(**result)
 
 
-def inspect_file(path: Path, plan: InspectionPlan) -> InspectionResult:
-    """Inspect a photograph in a file.
+def inspect_stored(store: PhotoStore, sha256: str, plan: InspectionPlan) -> InspectionResult:
+    """Inspect a photograph of a store.
 
     Raises:
-        OSError: The file is not readable.
+        StoreError: It cannot be read.
     """
-    return inspect(path.read_bytes(), plan)
+    return inspect(store.read(sha256), plan)
 
 
 def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:

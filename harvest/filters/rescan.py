@@ -7,22 +7,20 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
 
-from lightmeter.errors import os_reason
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
 from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.catalogue.session import pages, read, write
 from lightmeter.harvest.filters.base import Filter
-from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_file
-from lightmeter.harvest.store import path_of
+from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_stored
 from lightmeter.harvest.workers.pool import WorkerPool
 from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
+from lightmeter.store.base import PhotographError, PhotoStore, StoreError
 
 _PAGE_SIZE = 200
 
@@ -54,7 +52,7 @@ class RescanResult:
 
 def rescan(
     engine: Engine,
-    store: Path,
+    store: PhotoStore,
     plan: InspectionPlan,
     workers: WorkerPool,
     *,
@@ -65,7 +63,7 @@ def rescan(
 
     Args:
         engine: Engine of the catalogue.
-        store: Folder of the photo store.
+        store: The photo store.
         plan: Filters with their current settings.
         workers: Pool in which photographs are decoded.
         where: Condition on images.
@@ -99,7 +97,12 @@ def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> I
 
 
 async def _decode_outdated(
-    page: Page, inspections: Inspections, store: Path, plan: InspectionPlan, workers: WorkerPool, result: RescanResult
+    page: Page,
+    inspections: Inspections,
+    store: PhotoStore,
+    plan: InspectionPlan,
+    workers: WorkerPool,
+    result: RescanResult,
 ) -> dict[int, InspectionResult]:
     """Inspect the images with missing or outdated measures concurrently; return the results by image id.
 
@@ -108,14 +111,14 @@ async def _decode_outdated(
     tasks = {}
     slots = asyncio.Semaphore(workers.count + 1)  # one waits for the next process
 
-    async def inspect_image(path: Path, image_plan: InspectionPlan) -> InspectionResult | str | None:
+    async def inspect_image(sha256: str, image_plan: InspectionPlan) -> InspectionResult | str | None:
         async with slots:
-            return None if result.stopped else await _rescan_image(path, image_plan, workers)
+            return None if result.stopped else await _rescan_image(store, sha256, image_plan, workers)
 
     for image_id, sha256 in page:
         filters = tuple(item for item in plan.filters if _is_outdated(item, inspections[image_id]))
         if filters:
-            tasks[image_id] = inspect_image(path_of(store, sha256), replace(plan, filters=filters))
+            tasks[image_id] = inspect_image(sha256, replace(plan, filters=filters))
     outcomes = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
     result.failed.update(outcome for outcome in outcomes.values() if isinstance(outcome, str))
     decoded = {image_id: outcome for image_id, outcome in outcomes.items() if isinstance(outcome, InspectionResult)}
@@ -128,16 +131,24 @@ def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
     return stored is None or stored.version != item.version or stored.verdict == "failed"
 
 
-async def _rescan_image(path: Path, plan: InspectionPlan, workers: WorkerPool) -> InspectionResult | str:
-    """Return the result of an inspection, or the reason why it failed."""
+async def _rescan_image(
+    store: PhotoStore, sha256: str, plan: InspectionPlan, workers: WorkerPool
+) -> InspectionResult | str:
+    """Return the result of an inspection, or the reason why it failed.
+
+    Raises:
+        StoreError: The store cannot be read.
+    """
     try:
-        result = await workers.run(inspect_file, path, plan)
+        result = await workers.run(inspect_stored, store, sha256, plan)
     except WorkerTimedOut as timeout:
         return f"inspection {timeout}"
     except WorkerCrashed as crash:
         return f"inspection failed: {crash}"
-    except OSError as error:
-        return f"store: {os_reason(error)}"
+    except PhotographError as error:
+        return f"store: {error.reason}"
+    except StoreError:
+        raise
     except Exception as error:  # noqa: BLE001 - the other photographs go on
         return f"internal error: {type(error).__name__}: {error}"
     return result.problem or result

@@ -14,11 +14,11 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
-from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
 from lightmeter.labels.targets.manual import ManualRating
+from lightmeter.store.base import PhotoStore
 from lightmeter.text.documents import read_json
 
 _MIN_FIELDS = frozenset(
@@ -32,16 +32,16 @@ _CONTROLS = ("choices", "textarea", "rating")
 Row = dict[str, Any]
 
 
-def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: Path) -> int:
+def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: PhotoStore) -> int:
     """Write a Label Studio task for each photograph, with its annotations.
 
     The image of a task is the URL from which it was downloaded, otherwise its file in the store through Label Studio's
-    local file server.
+    local file server, or its URL in object storage.
 
     Args:
         photos: Photographs; see `annotations_by_photo`.
         file: File to write.
-        store: Directory of the photo store.
+        store: The photo store.
 
     Returns:
         The number of annotations.
@@ -76,14 +76,17 @@ def label_config(targets: Iterable[Target[Any]]) -> str:
     return f"{tostring(view, encoding='unicode')}\n"
 
 
-def _task(photo: PhotoAnnotations, store: Path) -> dict[str, Any]:
+def _task(photo: PhotoAnnotations, store: PhotoStore) -> dict[str, Any]:
     url = photo.media_url or ""
-    local = f"/data/local-files/?d={quote(path_of(store, photo.sha256).as_posix().lstrip('/'))}"
-    image = url if url.startswith(("http://", "https://")) else local
+    image = url if url.startswith(("http://", "https://")) else _stored_image(store.location(photo.sha256))
     return {
         "data": {"image": image, "sha256": photo.sha256, "file": photo.file},
         "annotations": [_exported(annotation) for annotation in photo.annotations],
     }
+
+
+def _stored_image(location: str) -> str:
+    return location if "://" in location else f"/data/local-files/?d={quote(location.lstrip('/'))}"
 
 
 def _exported(row: Mapping[str, Any]) -> dict[str, Any]:

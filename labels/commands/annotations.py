@@ -151,10 +151,8 @@ def export(
         return
     with catalogue_engine(project) as engine, engine.connect() as connection:
         photos = annotations_by_photo(connection, names, where)
-        if file_format == "csv":
-            count = export_csv(photos, file)
-        else:
-            count = export_label_studio(photos, file, project.store.resolve())
+        is_csv = file_format == "csv"
+        count = export_csv(photos, file) if is_csv else export_label_studio(photos, file, project.store)
     console.get_console().emit({"file": file, "labels": count}, f"Exported {count} labels: {file}")
 
 

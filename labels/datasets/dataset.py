@@ -10,6 +10,7 @@ lists of classes, in the target's order, and have no numbers.
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ import tomli_w
 from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
 
 from lightmeter import completion
+from lightmeter.cache_folder import cache_root
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, open_regular, sha256_of, write_atomic
 from lightmeter.labels.datasets.manifest import (
@@ -32,10 +34,13 @@ from lightmeter.labels.datasets.manifest import (
     read_manifest,
     stops_column,
 )
-from lightmeter.labels.datasets.photo_files import read_photograph
 from lightmeter.labels.targets.base import class_name_problem
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project
+from lightmeter.settings import read_settings
+from lightmeter.store.base import PhotographError, PhotoStore
+from lightmeter.store.local import LocalStore
+from lightmeter.store.urls import StoreUrl
 from lightmeter.text.names import folder_name, name_key, name_problem
 
 __all__ = ["CROP_COLUMNS", "SPLITS", "Split", "crop_of", "label_column", "stops_column"]
@@ -82,6 +87,10 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _check_store(url: str) -> str:
+    return str(StoreUrl.parse(url)) if url else ""
+
+
 def _check_class(name: str) -> str:
     problem = class_name_problem(name)
     if problem is not None:
@@ -100,6 +109,7 @@ def _check_split(split: dict[str, Any]) -> dict[str, Any]:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+StoreName = Annotated[str, AfterValidator(_check_store)]
 TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 ClassName = Annotated[str, AfterValidator(_check_class)]
 Count = Annotated[int, Field(ge=0)]
@@ -142,7 +152,8 @@ class DatasetSpec:
     Attributes:
         name: Name of the data set.
         manifest_sha256: SHA-256 of ``manifest.parquet``; it identifies the data set.
-        store: Photo store, absolute or relative to the data set folder. Paths in the manifest are relative to it.
+        store: URL of the photo store; that of a folder is absolute or relative to the data set folder. Paths in the
+            manifest are relative to the store.
         targets: At least one target.
         split: Options and results of the split.
         counts: Number of manifest rows by split.
@@ -150,7 +161,7 @@ class DatasetSpec:
 
     name: Name
     manifest_sha256: str
-    store: str
+    store: StoreName
     targets: Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=100)]
     split: Annotated[dict[str, Any], AfterValidator(_check_split)] = field(default_factory=dict)
     counts: dict[Split, Count] = field(default_factory=dict)
@@ -184,10 +195,23 @@ class Dataset:
     spec: DatasetSpec
     manifest: pa.Table
 
-    @property
-    def store(self) -> Path:
-        """Folder of the original image files; paths in the manifest are relative to it."""
-        return (self.folder / self.spec.store).resolve()
+    @cached_property
+    def store(self) -> PhotoStore:
+        """Store of the original image files; paths in the manifest are relative to it.
+
+        If it was a folder that has moved, it is the store of the project.
+
+        Raises:
+            UsageError: The data set names no store, because it is a pack.
+        """
+        if not self.spec.store:
+            raise UsageError(f"The data set {self.folder} names no photo store; it is a pack, which holds its images.")
+        project = find_optional_project()
+        cache_mb = (project.settings if project else read_settings(None)).store.cache_mb
+        store = StoreUrl.parse(self.spec.store).open(self.folder.resolve(), cache_root() / "photographs", cache_mb)
+        if project and isinstance(store, LocalStore) and not store.root.is_dir():
+            return project.store
+        return store
 
     def read(self, sha256: str) -> bytes:
         """Return the original bytes of a photograph.
@@ -197,8 +221,13 @@ class Dataset:
 
         Raises:
             UsageError: The photograph is missing in the store, or its bytes have changed.
+            StoreError: The store cannot be read.
         """
-        return read_photograph(self.store, sha256)
+        try:
+            return self.store.read(sha256)
+        except PhotographError as error:
+            hint = " Check that the store has not moved since the data set was frozen."
+            raise UsageError(f"{error}{hint if error.fault == 'missing' else ''}") from error
 
     def rows(self, split: Split | None = None) -> list[dict[str, Any]]:
         """Return manifest rows as dictionaries.

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from lightmeter.labels.datasets.extend import Base
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
+from lightmeter.store.local import LocalStore
+from lightmeter.store.urls import StoreUrl
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,6 @@ def _recorded_path(project: Project, folder: Path) -> str:
 def _spec(
     targets: Sequence[TargetSpec], result: SplitResult, options: SplitOptions, folder: Path, project: Project
 ) -> DatasetSpec:
-    store = project.store.resolve()
-    in_project = folder.resolve().is_relative_to(project.root) and store.is_relative_to(project.root)
     recorded = {name: value for name, value in asdict(options).items() if value or name == "seed"}
     recorded |= {"ratios": list(options.ratios), "group_by": list(options.group_by)}
     if options.crop:
@@ -150,11 +149,18 @@ def _spec(
     return DatasetSpec(
         name=folder.name,
         manifest_sha256="",
-        store=Path(relpath(store, folder.resolve())).as_posix() if in_project else str(store),
+        store=_store_url(project, folder),
         targets=tuple(targets),
         split={**recorded, "lightmeter": __version__},
         counts={split: counts.get(split, 0) for split in SPLITS},
     )
+
+
+def _store_url(project: Project, folder: Path) -> str:
+    """Return the URL of the store, relative if both lie in the project, so that the project can be moved."""
+    url, root = StoreUrl.parse(project.settings.store.url), folder.resolve()
+    in_project = isinstance(project.store, LocalStore) and project.store.root.resolve().is_relative_to(project.root)
+    return str(url.seen_from(project.root, root, relative=in_project and root.is_relative_to(project.root)))
 
 
 def _target_spec(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
+from lightmeter.images.formats import SUFFIXES
 from lightmeter.images.geometry import Box
-from lightmeter.labels.datasets.photo_files import SUFFIXES
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

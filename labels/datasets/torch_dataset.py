@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch.utils.data import Dataset
 from lightmeter.images.geometry import upright
 from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
 from lightmeter.labels.datasets.dataset import TargetSpec, crop_of, label_column
-from lightmeter.labels.datasets.photo_files import read_photograph
+from lightmeter.store.base import PhotoStore
 
 IGNORE_INDEX = -100
 """Class index of a missing label, which `torch.nn.functional.cross_entropy` ignores by default."""
@@ -30,13 +29,13 @@ class ImageDataset(Dataset[tuple[Any, Label | dict[str, Label]]]):
     it is a multi-hot float tensor of shape (n_classes,), NaN where it is missing.
 
     Attributes:
-        store: Folder of the original image files.
+        store: Store of the original image files.
         rows: Manifest row of each item.
         targets: Targets of the labels; ``targets[0].classes[index]`` is the name of a class.
         transform: Applied to each image, an upright RGB `PIL.Image.Image`.
     """
 
-    store: Path
+    store: PhotoStore
     rows: Sequence[Mapping[str, Any]]
     targets: Sequence[TargetSpec]
     transform: Callable[[Image.Image], Any] | None = None
@@ -53,9 +52,9 @@ class ImageDataset(Dataset[tuple[Any, Label | dict[str, Label]]]):
         return image, labels if len(labels) > 1 else labels[self.targets[0].name]
 
 
-def read_image(store: Path, row: Mapping[str, Any]) -> Image.Image:
+def read_image(store: PhotoStore, row: Mapping[str, Any]) -> Image.Image:
     """Return the upright RGB image of a manifest row, cropped if the row is a crop."""
-    with open_image(read_photograph(store, row["sha256"])) as image:
+    with open_image(store.read(row["sha256"])) as image:
         pixels = np.asarray(to_eight_bit(image).convert("RGB"))
         orientation = pixel_orientation(image)
     box = crop_of(row)

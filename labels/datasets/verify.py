@@ -12,7 +12,6 @@ from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.diff import differs
 from lightmeter.labels.datasets.groups import group_keys, name_codes
-from lightmeter.labels.datasets.photo_files import photograph_problem
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF, SCHEMA, read_photographs
 
 _MAX_EXAMPLES = 3
@@ -116,12 +115,12 @@ def _different_exif(photographs: pa.Table, manifest: pa.Table) -> list[str]:
 
 
 def _files(dataset: Dataset, on_progress: Callable[[int], object]) -> Iterator[tuple[str, list[str]]]:
-    problems: dict[str | None, list[str]] = {"missing": [], "changed": []}
+    problems: dict[str | None, list[str]] = {"missing": [], "damaged": []}
     for sha256 in pc.unique(dataset.manifest["sha256"]).to_pylist():
-        problems.setdefault(photograph_problem(dataset.store, sha256), []).append(sha256)
+        problems.setdefault(dataset.store.fault(sha256), []).append(sha256)
         on_progress(1)
     yield "photographs missing in the store", problems["missing"]
-    yield "photographs with changed bytes", problems["changed"]
+    yield "photographs with changed bytes", problems["damaged"]
 
 
 def _manifest_rows(photographs: pa.Table, manifest: pa.Table) -> pa.ChunkedArray:

@@ -14,6 +14,12 @@ from .tiff import is_tiff, read_directories
 RAW_FORMAT = "RAW"
 """Format of a RAW file, whose picture is its preview of full size."""
 
+SUFFIXES = {
+    "JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "BMP": "bmp",
+    "AVIF": "avif", "HEIF": "heic", "JPEG2000": "jp2", "PPM": "ppm", "ICO": "ico", RAW_FORMAT: "jpg",
+}  # fmt: skip
+"""Formats of photographs by Pillow's name, with the suffix that other programs know; a RAW file is its preview."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEIF = re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mi[fs]1|msf1)", re.DOTALL)
 _OTHER_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|....ftypavi", re.DOTALL)

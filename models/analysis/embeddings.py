@@ -40,7 +40,7 @@ def similar_photographs(predictor: Predictor, file: Path, dataset: Dataset, coun
     query = embedding(predictor, read_photograph(predictor, file))
     results = [
         {
-            "file": str(dataset.store / row["path"]),
+            "file": dataset.store.location(row["sha256"]),
             "sha256": row["sha256"],
             "split": row["split"],
             "similarity": float(_normalised(result.arrays["embedding"]) @ query),

@@ -84,7 +84,7 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
         raise UsageError(f"The data set {dataset.spec.name} has no stops for '{target.name}'.")
     rows = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
     photographs = (
-        SeriesPhoto(str(dataset.store / row["path"]), row["group"], photograph, row[stops_column(target.name)])
+        SeriesPhoto(dataset.store.location(row["sha256"]), row["group"], photograph, row[stops_column(target.name)])
         for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
     )
     return _predict_series(predictor, photographs, target)

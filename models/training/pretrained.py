@@ -11,9 +11,10 @@ from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponen
 from torch import nn
 
 from lightmeter import console
+from lightmeter.cache_folder import cache_root
 from lightmeter.errors import LightmeterError, UsageError, require_extra
 from lightmeter.files import atomic_path, sha256_of
-from lightmeter.models.training.data.feature_cache import cache_root, state_sha256
+from lightmeter.models.training.data.feature_cache import state_sha256
 from lightmeter.models.training.recipe import Recipe
 from lightmeter.plugins import unknown_name_message
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from lightmeter.cache_folder import cache_root
 from lightmeter.files import sha256_of
 from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import SPEC_FILE, WEIGHTS_FILE, BrokenModel, read_spec
-from lightmeter.models.training.data.feature_cache import cache_root, only_process
+from lightmeter.models.training.data.feature_cache import only_process
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import RECIPE_FILE, read_recipe
 from lightmeter.models.training.runs import DEFAULT_RUN, write_model

@@ -19,13 +19,13 @@ MODULES = (
     *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
     *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
     *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
-    "lightmeter.harvest.store_check",
+    "lightmeter.harvest.store.check",
     "alembic.command",
 )
 """Modules that are imported before a command is forked."""
 
 TRAIN = ("quality-features", "--set", "iterations=20", "--device", "cpu")
-_VOLATILE = ("catalogue.sqlite", ".lightmeter/logs", ".lightmeter/rate-limits", ".lightmeter/incoming")
+_VOLATILE = ("catalogue.sqlite", ".lightmeter/logs", ".lightmeter/rate-limits", "store/.incoming")
 _KEYS = frozenset({"id", "process", "query", "options", "cursor", "counts"})
 
 
@@ -154,7 +154,7 @@ def tables_of(catalogue: Path) -> dict[str, set[str]]:
 def leftovers(world: World) -> list[str]:
     """Return the temporary and partial files in a world."""
     files = [str(path.relative_to(world.home)) for path in _walk(world.home) if path.name.startswith(".tmp-")]
-    incoming = world.project / ".lightmeter" / "incoming"
+    incoming = world.project / "store" / ".incoming"
     files += [str(path.relative_to(world.home)) for path in _walk(incoming)]
     temporary = [path for path in (world.home / "temporary").iterdir() if not path.name.startswith("pymp-")]
     files += map(str, temporary)  # "pymp" is Python's own, which a killed process leaves

@@ -84,7 +84,7 @@ def make_dataset(
         (store / sha256[:2] / sha256).write_bytes(data)
         rows.append(_row(index, sha256, targets, noisy=noisy))
     rows.sort(key=lambda row: str(row["sha256"]))
-    spec = DatasetSpec("noise-v1", "", "../store", tuple(targets))
+    spec = DatasetSpec("noise-v1", "", "file:../store", tuple(targets))
     write_dataset(folder, spec, manifest(rows, targets))
     return read_dataset(folder)
 

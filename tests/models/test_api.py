@@ -13,7 +13,7 @@ from lightmeter.models.training.recipe import read_recipe
 
 def test_predictor_takes_path_bytes_and_pillow_image(trained: Path, dataset: Dataset) -> None:
     predictor = models.load_predictor(trained)
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     prediction = predictor.predict(photograph)
     assert prediction.predictions["shutter"].label in {"fast", "slow"}
     for photo in (str(photograph), photograph.read_bytes(), Image.open(photograph)):

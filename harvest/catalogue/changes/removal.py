@@ -21,8 +21,8 @@ from lightmeter.harvest.catalogue.models import (
     url_key,
 )
 from lightmeter.harvest.catalogue.session import read, write
-from lightmeter.harvest.store import path_of
 from lightmeter.project import Project
+from lightmeter.store.local import LocalStore
 
 _MANIFEST = "manifest.parquet"
 _BATCH = 500
@@ -163,13 +163,13 @@ def _erase_deleted_rows(engine: Engine) -> None:
 
 def _delete_files(project: Project, hashes: Collection[str]) -> int:
     """Delete originals, and files of the project that are named after them: thumbnails, crops, exported samples."""
-    paths = [path_of(project.store, sha256) for sha256 in hashes]
+    number = sum(project.store.discard(sha256) for sha256 in hashes)
+    paths: list[Path] = []
     prefixes = {sha256[:_PREFIX] for sha256 in hashes}
-    store = project.store.resolve()
+    store = project.store.root.resolve() if isinstance(project.store, LocalStore) else None
     for folder, subfolders, names in os.walk(project.root):
         subfolders[:] = [name for name in subfolders if (Path(folder) / name).resolve() != store]
         paths += [Path(folder) / name for name in names if name[:_PREFIX] in prefixes]
-    number = 0
     for path in paths:
         if path.exists():
             path.unlink()

@@ -8,10 +8,8 @@ So another target or split of the same photographs computes nothing again. A cac
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
@@ -24,7 +22,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightmeter.console import get_console
+from lightmeter.cache_folder import cache_root
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.engines import engine_version
@@ -34,7 +32,6 @@ from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.data.array_cache import ArrayCache, Arrays
 from lightmeter.models.training.data.loader import Row, check_readable, photograph_key, unreadable
 from lightmeter.models.training.data.pipeline import Waiting, each_output
-from lightmeter.project import find_optional_project
 
 _FORMAT = 5  # of the folder; caches of other formats are not used
 _DESCRIPTIONS: Mapping[OutputName | None, str] = {
@@ -120,19 +117,6 @@ def cached_features(predictor: Predictor, dataset: Dataset, rows: Sequence[Row])
     return _cached(predictor, "features", dataset, rows, identity)
 
 
-def cache_root() -> Path:
-    """Return the folder of files that can be computed or downloaded again: the first one that can be written.
-
-    It is in the project, else in the user's cache folder, else among the temporary files.
-    """
-    for folder in _cache_folders():
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                return folder
-    return _temporary_cache()
-
-
 def input_identity(predictor: Predictor) -> dict[str, Any]:
     """Return everything that decides the inputs of a network for a photograph."""
     return {
@@ -195,26 +179,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _cache_folders() -> Iterator[Path]:
-    project = find_optional_project()
-    if project:
-        yield project.state / "cache"
-    if root := os.environ.get("XDG_CACHE_HOME"):
-        yield Path(root) / "lightmeter"
-    with suppress(RuntimeError):  # no home folder
-        yield Path.home() / ".cache" / "lightmeter"
-
-
-def _temporary_cache() -> Path:
-    """Return a folder among the temporary files that nobody else can write to."""
-    folder = Path(tempfile.gettempdir()) / f"lightmeter-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        folder = Path(tempfile.mkdtemp(prefix="lightmeter-"))
-    get_console().note(f"Caches are kept in {folder}, because there is no home folder that can be written to.")
-    return folder
 
 
 def _cached(

@@ -13,7 +13,6 @@ from lightmeter.harvest.catalogue.session import open_engine, transaction
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect
 from lightmeter.harvest.ingest_task import IngestedPhoto
 from lightmeter.harvest.sources.base import Sighting
-from lightmeter.harvest.store import path_of
 from lightmeter.project import Project
 from tests.support import jpeg, run_error, run_json
 
@@ -29,7 +28,7 @@ def test_removed_photograph_leaves_nothing_and_stays_away(harvested: Project) ->
     run_json("catalogue", "edit", "--where", "file = 0.jpg", "owner=Ansel Nobody")
     removed = run_json("catalogue", "remove", "--sha256", sha256.upper(), "--yes")
     assert (removed["photographs"], removed["files"], removed["datasets"]) == (1, 3, {})
-    assert not any(file.exists() for file in (thumbnail, crop, path_of(harvested.store, sha256)))
+    assert not any(file.exists() for file in (thumbnail, crop, harvested.store.path(sha256)))
     files = list(harvested.root.glob("catalogue.sqlite*"))
     assert not any(b"Ansel Nobody" in file.read_bytes() for file in files)
     assert "No photograph" in run_error("catalogue", "show", "0.jpg")
@@ -66,4 +65,4 @@ def test_unclear_edits_and_removals_are_refused(harvested: Project, arguments: l
     before = run_json("catalogue", "info")["rows"]
     assert message in run_error("catalogue", *arguments)
     assert run_json("catalogue", "info")["rows"] == before
-    assert len([path for path in Path(harvested.store).rglob("*") if path.is_file()]) == 7
+    assert len([path for path in harvested.store.root.rglob("*") if path.is_file()]) == 7

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.files import sha256_of
-from lightmeter.harvest import store_check
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.store import PhotoStore, StoreError, path_of
+from lightmeter.harvest.store import check
 from lightmeter.project import Project
+from lightmeter.store.base import Fault, StoreError
+from lightmeter.store.local import LocalStore
 from tests.support import run_json, run_text
 
 
 def _stored(project: Project) -> list[Path]:
-    return sorted(path for path in project.store.rglob("*") if path.is_file())
+    return sorted(path for path in project.store.root.rglob("*") if path.is_file())
 
 
 def test_faults_are_named_and_repaired(harvested: Project) -> None:
@@ -23,7 +23,7 @@ def test_faults_are_named_and_repaired(harvested: Project) -> None:
     damaged.chmod(0o644)
     damaged.write_bytes(b"other bytes")
     missing.unlink()
-    orphan = path_of(harvested.store, "0" * 64)
+    orphan = harvested.store.path("0" * 64)
     orphan.parent.mkdir(exist_ok=True)
     orphan.touch()
 
@@ -41,30 +41,31 @@ def test_faults_are_named_and_repaired(harvested: Project) -> None:
 
 
 def test_interrupted_check_continues(harvested: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_check, "_BATCH", 2)
+    monkeypatch.setattr(check, "_BATCH", 2)
     engine, checked = open_engine(harvested), []
 
-    def hash_or_interrupt(path: Path) -> str:
-        checked.append(path)
+    def hash_or_interrupt(store: LocalStore, sha256: str) -> Fault | None:
+        checked.append(sha256)
         if len(checked) == 5:
             raise KeyboardInterrupt
-        return sha256_of(path)
+        return hash_file(store, sha256)
 
-    monkeypatch.setattr(store_check, "sha256_of", hash_or_interrupt)
+    hash_file = LocalStore.fault
+    monkeypatch.setattr(LocalStore, "fault", hash_or_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        store_check.check_store(engine, harvested, repair=False)
+        check.check_store(engine, harvested, repair=False)
     assert json.loads((harvested.state / "store-check.json").read_text())["checked"] == 4
-    assert store_check.check_store(engine, harvested, repair=False).checked == 7
+    assert check.check_store(engine, harvested, repair=False).checked == 7
     assert len(checked) == 5 + 3
     engine.dispose()
 
 
 def test_damaged_file_is_replaced_by_the_next_put(tmp_path: Path) -> None:
-    store = PhotoStore(tmp_path / "store", tmp_path / "incoming")
+    store = LocalStore(tmp_path / "store")
     sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"  # of hello
     assert not store.put(sha256, b"hello")
     assert not store.put(sha256, b"hello")
-    file = path_of(store.root, sha256)
+    file = store.path(sha256)
     file.chmod(0o644)
     for damage in (b"hell", b"jello"):
         file.write_bytes(damage)
@@ -72,13 +73,13 @@ def test_damaged_file_is_replaced_by_the_next_put(tmp_path: Path) -> None:
         assert file.read_bytes() == b"hello"
         file.chmod(0o644)
     store.close()
-    assert list((tmp_path / "incoming").iterdir()) == []
+    assert list((store.root / ".incoming").iterdir()) == []
 
 
 def test_store_that_cannot_be_written_to_leaves_no_partial_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = PhotoStore(tmp_path / "store", tmp_path / "incoming")
+    store = LocalStore(tmp_path / "store")
 
     def fill_the_disk(path: Path, data: bytes) -> int:
         with path.open("wb") as file:

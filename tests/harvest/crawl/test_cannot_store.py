@@ -20,7 +20,7 @@ from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
 from lightmeter.harvest.crawl.spider import InFlightLimit
 from lightmeter.harvest.sources.base import Sighting
-from lightmeter.harvest.store import StoreError
+from lightmeter.store.base import StoreError
 
 ITEM = RequestItem(1, "https://example.org/a.jpg")
 

@@ -7,7 +7,6 @@ from sqlalchemy import delete, select, update
 
 from lightmeter.harvest.catalogue.models import Image, Inspection
 from lightmeter.harvest.catalogue.session import open_engine
-from lightmeter.harvest.store import path_of
 from lightmeter.project import SETTINGS_FILE, Project
 from tests.support import CommandRunner, create_project, run_error, run_json
 
@@ -60,7 +59,7 @@ def test_photograph_missing_from_the_store_is_reported(harvested: Project) -> No
     with open_engine(harvested).begin() as connection:
         connection.execute(delete(Inspection))
         sha256 = connection.scalars(select(Image.sha256).where(Image.problem.is_(None)).order_by(Image.sha256)).first()
-    path_of(harvested.store, str(sha256)).unlink()
+    harvested.store.path(str(sha256)).unlink()
 
     result = run_json("harvest", "inspect")
 

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from lightmeter.harvest.catalogue.models import Label, SightingRecord
-from lightmeter.harvest.store import path_of
 from lightmeter.labels.annotations.label_studio import export_label_studio
 from lightmeter.labels.annotations.model import PhotoAnnotations
 from tests.labels.annotations.helpers import add_labelled_photographs, effective_labels
+from lightmeter.store.local import LocalStore
 from tests.support import run_error, run_json
 
 
@@ -207,12 +207,12 @@ def test_label_studio_tasks_are_read_as_far_as_they_are_labels(catalogue: Any) -
 
 @pytest.mark.parametrize("name", ["R&D #1 100%+", "plain"])
 def test_label_studio_finds_the_local_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    store = tmp_path / name
+    store = LocalStore(tmp_path / name)
     photo = PhotoAnnotations("ab" * 32, "1.jpg", None, ())
     export_label_studio([photo], tmp_path / "tasks.json", store)
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     (path,) = parse_qs(urlsplit(task["data"]["image"]).query)["d"]
-    assert f"/{path}" == path_of(store, photo.sha256).as_posix()
+    assert f"/{path}" == store.location(photo.sha256)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from PIL import Image as PillowImage
 from sqlalchemy import update
 
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.browser.server import BrowserServer
 from lightmeter.labels.targets.registry import get_target
@@ -20,7 +19,7 @@ from tests.support import encode_image, exif_tags
 @pytest.fixture
 def server(catalogue: Any) -> Iterator[BrowserServer]:
     """A running browser; the first photograph has orientation 6."""
-    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    store = catalogue.project.store
     for index in range(PHOTOGRAPHS):
         orientation = 6 if index == 0 else 1
         image_id = catalogue.photograph(medium="digital", orientation=orientation, iso=100.0 * (index + 1))

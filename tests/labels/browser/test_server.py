@@ -16,7 +16,6 @@ from PIL import Image as PillowImage
 from sqlalchemy import func, insert, select
 
 from lightmeter.harvest.catalogue.models import Inspection, Label, Region
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.images.geometry import Box
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations, resolve_conflicts
 from lightmeter.labels.browser.label_columns import LabelColumns
@@ -305,7 +304,7 @@ def test_no_face_queue_excludes_manual_faces(catalogue: Any, server: BrowserServ
 def test_formats_that_browsers_do_not_rotate_become_upright_png(catalogue: Any, server: BrowserServer) -> None:
     image = PillowImage.new("RGB", (40, 30))
     image.paste((255, 0, 0), (0, 0, 5, 5))
-    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    store = catalogue.project.store
     for kind in ("TIFF", "PNG"):
         data = encode_image(image, kind, exif=exif_tags({}, orientation=6))
         sha256 = hashlib.sha256(data).hexdigest()

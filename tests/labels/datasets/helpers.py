@@ -8,7 +8,6 @@ from PIL import Image as PillowImage
 from sqlalchemy import update
 
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.annotations.rules import apply
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from lightmeter.labels.targets.registry import get_target
@@ -38,7 +37,7 @@ def store_image(
     image_id = catalogue.photograph(**values)
     data = encode_image(image, exif=exif or PillowImage.Exif())
     sha256 = hashlib.sha256(data).hexdigest()
-    PhotoStore(catalogue.project.store, catalogue.project.state / "aside").put(sha256, data)
+    catalogue.project.store.put(sha256, data)
     with catalogue.engine.begin() as connection:
         size = {"width": image.width, "height": image.height}
         connection.execute(update(Image).where(Image.id == image_id).values(sha256=sha256, **size))

@@ -19,7 +19,6 @@ from sqlalchemy import insert, select, update
 from lightmeter.harvest.catalogue.models import Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.harvest.licences import ALL_RIGHTS_RESERVED, PUBLIC_DOMAIN
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.images.geometry import ORIENTATION_TAG, Box
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset, write_dataset
 from lightmeter.labels.datasets.export.formats import FORMATS
@@ -114,7 +113,7 @@ def odd_classes(catalogue: Any) -> Dataset:
         data = encode_image(PillowImage.new("RGB", (16, 12), (index * 6, 100, 50)), kinds[index % len(kinds)])
         image_id = catalogue.photograph(owner=str(index % 6), licence="CC0-1.0")
         sha256 = hashlib.sha256(data).hexdigest()
-        PhotoStore(catalogue.project.store, catalogue.project.state / "aside").put(sha256, data)
+        catalogue.project.store.put(sha256, data)
         values = {"sha256": sha256, "format": kinds[index % len(kinds)], "width": 16, "height": 12}
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image_id).values(values))
@@ -239,7 +238,7 @@ def test_face_crops_are_lossless_and_manual_boxes_replace_detections(catalogue: 
     assert (sum(result["images"].values()), result["excluded"]) == (1 + 2 * 25, 4)
     first, second = images[0][1], images[1][1]
     (file,) = Path(result["folder"]).glob(f"*/*/{first}-*.png")
-    with PillowImage.open(dataset.store / first[:2] / first) as uncropped, PillowImage.open(file) as crop:
+    with PillowImage.open(dataset.store.root / first[:2] / first) as uncropped, PillowImage.open(file) as crop:
         assert crop.tobytes() == uncropped.crop((5, 7, 25, 17)).tobytes()
     names = {file.name for file in Path(result["folder"]).glob(f"*/*/{second}-*.png")}
     assert names == {f"{second}-0.png", f"{second}-1.png"}

@@ -82,14 +82,14 @@ def link(name: str) -> Callable[[Dataset], None]:
 
 def replace_photograph(kind: str) -> Callable[[Dataset], None]:
     def change(dataset: Dataset) -> None:
-        path = dataset.store / dataset.manifest["path"][0].as_py()
+        path = dataset.store.root / dataset.manifest["path"][0].as_py()
         if kind == "folder":
-            path.parent.rename(dataset.store / "moved")
-            path.parent.symlink_to(dataset.store / "moved")
+            path.parent.rename(dataset.store.root / "moved")
+            path.parent.symlink_to(dataset.store.root / "moved")
             return
-        path.rename(dataset.store / "moved")
+        path.rename(dataset.store.root / "moved")
         if kind == "link":
-            path.symlink_to(dataset.store / "moved")
+            path.symlink_to(dataset.store.root / "moved")
         elif kind == "pipe":
             os.mkfifo(path)
         elif kind == "bytes":

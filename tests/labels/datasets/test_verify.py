@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection
-from lightmeter.harvest.store import PhotoStore
 from lightmeter.labels.datasets.dataset import Dataset, write_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset
 from tests.support import run_error, run_json
@@ -17,7 +16,7 @@ from tests.support import run_error, run_json
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """A data set with photographs in the store."""
-    store = PhotoStore(catalogue.project.store, catalogue.project.state / "aside")
+    store = catalogue.project.store
     for index in range(30):
         catalogue.photograph(owner=str(index // 3), exposure_time_s=(FAST, SLOW)[index % 2])
     apply_rules(catalogue, "shutter-binary")
@@ -39,7 +38,7 @@ def test_new_dataset_is_valid(dataset: Dataset) -> None:
 
 
 def test_missing_and_changed_files_are_violations(dataset: Dataset) -> None:
-    first, second = (dataset.store / row["path"] for row in dataset.rows()[:2])
+    first, second = (dataset.store.root / row["path"] for row in dataset.rows()[:2])
     first.unlink()
     second.chmod(0o644)
     second.write_bytes(b"other")

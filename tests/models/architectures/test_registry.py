@@ -60,7 +60,7 @@ def test_registered_architecture_trains_with_options_of_the_recipe(
     recipe.write_text(OWN_RECIPE)
     command = ["models", "train", recipe, "--data", dataset.folder, "--out", tmp_path / "run", "--device", "cpu"]
     run_json(*command, *settings("scale=0.5"))
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (result,) = run_json("models", "predict", tmp_path / "run", photograph)
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
     assert set(mean_colour) == {0.5}

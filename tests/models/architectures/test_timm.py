@@ -40,7 +40,7 @@ def train_command(dataset: Dataset, run: Path, *changes: str) -> list[object]:
 @pytest.mark.parametrize("backbone", [BACKBONE, "efficientnet_b0"])
 def test_timm_backbone_trains_and_predicts(timm: Any, backbone: str, dataset: Dataset, tmp_path: Path) -> None:
     run_json(*train_command(dataset, tmp_path / "run", f"backbone={backbone}", "weights="))
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (result,) = run_json("models", "predict", tmp_path / "run", photograph)
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
 
@@ -129,7 +129,7 @@ def test_missing_timm_raises_error(
     run = tmp_path / "run"
     run_text(*train_command(dataset, run, f"backbone={BACKBONE}", "weights="), "--quiet")
     monkeypatch.setitem(sys.modules, "timm", None)
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     error = run_error("models", "predict", run, photograph)
     assert f"the backbone '{BACKBONE}' needs timm: pip install 'lightmeter[timm]'" in error
     other = train_command(dataset, tmp_path / "other", f"backbone={BACKBONE}", "weights=")

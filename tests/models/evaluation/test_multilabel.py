@@ -47,7 +47,7 @@ def test_recipes_predict_all_probable_classes(recipe: str, tmp_path: Path) -> No
     assert scores["baselines"]["all positive"]["macro_f1"]["value"] > 0
     assert scores["classes"] == ["grain", "dawn", "calm"]
     assert len(scores["f1_per_class"]) == len(scores["average_precision_per_class"]) == 3
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (entry,) = run_json("models", "predict", run, photograph)
     concept, shutter = entry["predictions"]["concept"], entry["predictions"]["shutter"]
     assert concept["classes"] == [name for name, value in concept["probabilities"].items() if value >= 0.5]
@@ -87,7 +87,7 @@ def test_damaged_specs_raise_error(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
     spec = (run / "model.toml").read_text()
-    photograph = next(dataset.store.glob("*/*"))
+    photograph = next(dataset.store.root.glob("*/*"))
     (run / "model.toml").write_text(spec.replace("multilabel = true", 'multilabel = "yes"'))
     assert "multilabel must be" in run_error("models", "predict", run, photograph)
     assert json.loads((run / "metrics.json").read_text())["format"] == 1

@@ -87,7 +87,7 @@ def test_commands_use_the_engine(dataset: Dataset, trained: Path, tmp_path: Path
     run = tmp_path / "run"
     run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--engine", "openvino")
     assert read_spec(run).training["engine"].startswith("openvino 2")
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     predictions = {
         engine: run_json("models", "predict", trained, photograph, "--engine", engine)[0]
         for engine in get_args(EngineName)
@@ -116,7 +116,7 @@ def test_unusable_engines_are_one_sentence(
 
 def test_exported_files_give_the_probabilities_of_the_run(trained: Path, dataset: Dataset, tmp_path: Path) -> None:
     predictor = Predictor.load(trained)
-    photograph = dataset.store / dataset.rows("test")[0]["path"]
+    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (expected,) = [target.probabilities for target in predictor.predict(photograph).predictions.values()]
     patches = stack([predictor.preprocess(photograph)])["patches"]
     for file_format, suffix in SUFFIXES.items():

@@ -46,7 +46,7 @@ def halves(tmp_path: Path) -> Dataset:
             rows.append({**row, **box, **label})
     rows.sort(key=lambda row: str(row["sha256"]))
     write_dataset(
-        tmp_path / "halves-v1", DatasetSpec("halves-v1", "", "../store", (SHUTTER,)), manifest(rows, (SHUTTER,))
+        tmp_path / "halves-v1", DatasetSpec("halves-v1", "", "file:../store", (SHUTTER,)), manifest(rows, (SHUTTER,))
     )
     return read_dataset(tmp_path / "halves-v1")
 

@@ -20,7 +20,7 @@ def test_recipe_trains_evaluates_and_predicts(recipe: str, dataset: Dataset, tmp
     assert (run / "plots" / "training.png").is_file()
     metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
     assert metrics["test"]["targets"]["shutter"]["accuracy"]["value"] is not None
-    (result,) = run_json("models", "predict", run, dataset.store / dataset.rows("test")[0]["path"])
+    (result,) = run_json("models", "predict", run, dataset.store.root / dataset.rows("test")[0]["path"])
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
     assert not run.with_name("run.partial").exists()
 

@@ -117,7 +117,7 @@ def test_targets_share_a_model_and_missing_labels_are_ignored(tmp_path: Path) ->
     assert "mae_stops" not in targets["medium"]
     assert set(targets["medium"]["baselines"]) == {"majority", *CARD_BASELINES}
     assert set(targets["shutter"]["baselines"]) == {"majority", "median", *CARD_BASELINES}
-    photograph = next(dataset.store.glob("*/*"))
+    photograph = next(dataset.store.root.glob("*/*"))
     (result,) = run_json("models", "predict", run, photograph)
     assert "stops" in result["predictions"]["shutter"]
     assert "stops" not in result["predictions"]["medium"]
@@ -192,10 +192,10 @@ def test_recipe_of_a_run_repeats_it(dataset: Dataset, trained: Path, tmp_path: P
 
 def test_failed_training_leaves_no_files(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "noise-v1")
-    (dataset.store / dataset.rows("train")[0]["path"]).write_bytes(b"something else")
+    (dataset.store.root / dataset.rows("train")[0]["path"]).write_bytes(b"something else")
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "has changed since the data set was frozen" in error
-    shutil.rmtree(dataset.store)
+    shutil.rmtree(dataset.store.root)
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "Cannot read the photograph" in error
     assert [path.name for path in tmp_path.iterdir()] == ["noise-v1"]

@@ -51,7 +51,7 @@ def test_best_recipe_can_be_trained(dataset: Dataset, tmp_path: Path) -> None:
 def test_search_does_not_read_the_test_split(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "noise-v1")
     for row in dataset.rows("test"):
-        (dataset.store / row["path"]).unlink()
+        (dataset.store.root / row["path"]).unlink()
     result = run_json(*search_command(dataset, tmp_path / "search", "--trials", 1))
     assert result["split"] == "validation"
 

@@ -132,7 +132,7 @@ def test_training_stops_early(dataset: Dataset, tmp_path: Path) -> None:
 def test_training_does_not_read_the_test_split(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     for row in dataset.rows("test"):
-        (dataset.store / row["path"]).unlink()
+        (dataset.store.root / row["path"]).unlink()
     for name in ("patches", "haoran-cnn", "quality-features"):
         run_json("models", "train", name, *TINY[name], "--data", dataset.folder, "--out", tmp_path / name)
 

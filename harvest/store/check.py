@@ -1,7 +1,7 @@
 """Check the photo store against the catalogue: damaged and missing files, and files that nothing names."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +11,12 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, update
 
 from lightmeter.console import get_console
-from lightmeter.errors import UsageError
-from lightmeter.files import sha256_of, write_atomic
-from lightmeter.harvest.catalogue.leases import active_runs, running_message
+from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.models import Image, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import pages, read, write
-from lightmeter.harvest.store import path_of
+from lightmeter.harvest.store.garbage import refuse_active, unnamed_files
 from lightmeter.project import Project
+from lightmeter.store.base import PhotoStore
 from lightmeter.text.documents import InvalidDocument, read_json
 
 _BATCH = 200
@@ -49,7 +48,7 @@ class StoreCheck:
         return not (self.damaged or self.missing or self.orphans)
 
 
-def count(engine: Engine) -> int:
+def count_images(engine: Engine) -> int:
     """Return the number of images that `check_store` checks."""
     return read(engine, lambda connection: connection.scalar(select(func.count()).select_from(Image))) or 0
 
@@ -72,18 +71,21 @@ def check_store(
         UsageError: The store cannot be repaired while a process harvests.
     """
     if repair:
-        _refuse_active(engine)
+        refuse_active(engine)
     state = project.state / "store-check.json"
     result = _interrupted(state) or StoreCheck()
     on_progress(result.checked + len(result.missing))
     query = select(Image.id, Image.sha256).where(Image.id > result.last)
     for page in pages(engine, query, Image.id, _BATCH):
-        for image_id, sha256 in page:
-            _check_file(engine, project.store, image_id, sha256, result)
+        faults = project.store.map(project.store.fault, [sha256 for _, sha256 in page])
+        for (image_id, sha256), fault in zip(page, faults, strict=True):
+            result.checked += fault != "missing"
+            if fault:
+                getattr(result, fault).append(_described(engine, image_id, sha256))
         result.last = page[-1][0]
         write_atomic(state, json.dumps(asdict(result)))
         on_progress(len(page))
-    result.orphans = list(_orphans(engine, project.store))
+    result.orphans = [file.key for file in unnamed_files(engine, project.store)]
     if repair:
         _repair(engine, project.store, result)
     state.unlink(missing_ok=True)
@@ -101,20 +103,6 @@ def _interrupted(state: Path) -> StoreCheck | None:
         return None
 
 
-def _check_file(engine: Engine, store: Path, image_id: int, sha256: str, result: StoreCheck) -> None:
-    path = path_of(store, sha256)
-    try:
-        sound = sha256_of(path) == sha256
-    except FileNotFoundError:
-        result.missing.append(_described(engine, image_id, sha256))
-        return
-    except OSError:  # an unreadable sector
-        sound = False
-    result.checked += 1
-    if not sound:
-        result.damaged.append(_described(engine, image_id, sha256))
-
-
 def _described(engine: Engine, image_id: int, sha256: str) -> dict[str, Any]:
     query = select(SightingRecord.source, SightingRecord.source_id, SightingRecord.media_url)
     query = query.where(SightingRecord.image_id == image_id).order_by(SightingRecord.id)
@@ -122,16 +110,7 @@ def _described(engine: Engine, image_id: int, sha256: str) -> dict[str, Any]:
     return {"sha256": sha256, "sightings": [dict(row) for row in rows]}
 
 
-def _orphans(engine: Engine, store: Path) -> Iterator[str]:
-    """Yield the names of stored files that no image names, relative to the store."""
-    for folder in sorted(path for path in store.glob("[0-9a-f][0-9a-f]") if path.is_dir()):
-        names = {path.name for path in folder.iterdir()}
-        query = select(Image.sha256).where(Image.sha256 >= folder.name, Image.sha256 < folder.name + "g")
-        known = set(read(engine, lambda connection, query=query: connection.scalars(query).all()))  # type: ignore[misc]
-        yield from (f"{folder.name}/{name}" for name in sorted(names - known))
-
-
-def _repair(engine: Engine, store: Path, result: StoreCheck) -> None:
+def _repair(engine: Engine, store: PhotoStore, result: StoreCheck) -> None:
     hashes = [row["sha256"] for row in (*result.damaged, *result.missing)]
 
     def work(connection: Connection) -> None:
@@ -143,15 +122,6 @@ def _repair(engine: Engine, store: Path, result: StoreCheck) -> None:
             connection.execute(failed.values(values))
 
     write(engine, work)
-    for row in result.damaged:
-        path_of(store, row["sha256"]).unlink(missing_ok=True)
-    for name in result.orphans:
-        if (store / name).is_file():
-            (store / name).unlink()
+    for sha256 in (*(row["sha256"] for row in result.damaged), *(key.rpartition("/")[2] for key in result.orphans)):
+        store.discard(sha256)
     result.repaired = True
-
-
-def _refuse_active(engine: Engine) -> None:
-    active = read(engine, active_runs)
-    if active:
-        raise UsageError(running_message(*next(iter(active.items()))))

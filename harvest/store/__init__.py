@@ -1,0 +1,1 @@
+"""Maintenance of the photo store with the catalogue: check, copy and garbage collection."""
