@@ -102,7 +102,7 @@ def kill_processes(home: Path, processes: int, kills: int, url: str = "") -> dic
 def find_faults(project: Project, photographs: Path, url: str = "") -> list[str]:
     """Compare a project with the photographs that it should hold; return what is wrong."""
     files = [path for path in photographs.rglob("*") if path.is_file()]
-    stored = [path for path in project.store.root.glob("[0-9a-f][0-9a-f]/*") if path.is_file()]
+    stored = [path for path in (project.root / "store").glob("[0-9a-f][0-9a-f]/*") if path.is_file()]
     engine = engine_for(url) if url else open_engine(project)
     with engine.connect() as connection:
         states = dict(
@@ -114,7 +114,7 @@ def find_faults(project: Project, photographs: Path, url: str = "") -> list[str]
         exif = connection.scalar(select(func.count()).where(Exif.image_id.is_not(None)))
         inspections = connection.execute(select(Inspection.filter, func.count()).group_by(Inspection.filter)).all()
     engine.dispose()
-    incoming = [path for path in (project.store.root / ".incoming").rglob("*") if path.is_file()]
+    incoming = [path for path in (project.root / "store" / ".incoming").rglob("*") if path.is_file()]
     orphans = _processes_of(project)
     checks = {
         f"sightings by state: {states}": states == {SightingState.FETCHED: len(files)},

@@ -257,6 +257,24 @@ class Inspection(Base):
     measures: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
 
+class DuplicateGroup(Base):
+    """The group of near-duplicates that an image belongs to, within a radius; see `lightmeter.harvest.duplicates`.
+
+    Attributes:
+        radius: Maximum Hamming distance, in bits.
+        phash: Perceptual hash by which it was grouped, as a signed number.
+        group_id: Smallest image id in the group.
+    """
+
+    __tablename__ = "duplicate_groups"
+    __table_args__ = (Index(None, "radius", "group_id"), Index(None, "image_id"))
+
+    radius: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(_Id, ForeignKey("images.id"), primary_key=True, autoincrement=False)
+    phash: Mapped[int] = mapped_column(BigInteger)
+    group_id: Mapped[int] = mapped_column(_Id)
+
+
 class Region(Base):
     """A box in an image, in stored pixels, such as a face or the inside of a frame."""
 

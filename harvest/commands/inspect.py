@@ -1,19 +1,24 @@
 """``lightmeter harvest``: inspect downloaded photographs and use the results."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lightmeter import completion, console, plugins
 from lightmeter.commands import CommandGroup
 from lightmeter.errors import Interrupted, UsageError
+from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
-from lightmeter.project import find_project
+from lightmeter.project import Project, find_project
+
+if TYPE_CHECKING:
+    from lightmeter.executors.base import Executor
 
 app = CommandGroup()
 
 _MAX_SHOWN = 200
+_PARTITION_S = 3600.0
 
 
 @app.command()
@@ -28,18 +33,23 @@ def inspect(
         ),
     ] = None,
     where: Where = "",
+    executor: ExecutorOption = "local",
+    address: Address = None,
 ) -> None:
     """Re-run filters: decode new images, re-evaluate the rest with current settings."""
     from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.pipeline import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
-    from lightmeter.harvest.workers.pool import WorkerPool
 
+    check_address(executor, address)
     project = find_project()
     plan = InspectionPlan.from_settings(project.settings, filters)
     engine, condition = open_engine(project), condition_of(where)
-    with WorkerPool.of_project(project) as workers, progress_bar("inspecting", count(engine, condition)) as on_progress:
-        result = rescan(engine, project.store, plan, workers, where=condition, on_progress=on_progress)
+    with (
+        _open_executor(project, executor, address) as running,
+        progress_bar("inspecting", count(engine, condition)) as on_progress,
+    ):
+        result = rescan(engine, project.store, plan, running, where=condition, on_progress=on_progress)
     document = {
         "photographs": result.photographs,
         "decoded": result.decoded,
@@ -83,14 +93,24 @@ def duplicates(
         int, typer.Option(min=0, max=7, help="Maximum Hamming distance between perceptual hashes (of 64 bits).")
     ] = 4,
     where: Where = "",
+    executor: ExecutorOption = "local",
+    address: Address = None,
 ) -> None:
     """List groups of near-duplicate photographs of all sources; the suggested original comes first."""
     from dataclasses import asdict
 
     from lightmeter.harvest.catalogue.session import open_engine
-    from lightmeter.harvest.filters.near_duplicates import near_duplicates
+    from lightmeter.harvest.duplicates.groups import near_duplicates
+    from lightmeter.harvest.duplicates.partitions import group_hashes
 
-    groups = near_duplicates(open_engine(find_project()), radius, condition_of(where))
+    check_address(executor, address)
+    project = find_project()
+    with _open_executor(project, executor, address, timeout_s=_PARTITION_S) as running:
+
+        def grouping(hashes: Any, radius: int) -> Any:
+            return group_hashes(hashes, radius, running, project.state / "cache" / "duplicates")
+
+        groups = near_duplicates(open_engine(project), radius, condition_of(where), grouping)
     document = [[asdict(member) for member in group] for group in groups]
     console.get_console().emit(document, _duplicate_tables(groups) if groups else "No near-duplicate photographs.")
 
@@ -118,6 +138,27 @@ def crops(
     with progress_bar("cropping", None) as on_progress:
         number = write_crops(engine, project.store, folder, options, on_progress)
     console.get_console().emit({"folder": folder.absolute(), "crops": number}, f"Wrote {number} crops to {folder}.")
+
+
+def _open_executor(
+    project: Project, name: ExecutorName, address: str | None, timeout_s: float | None = None
+) -> "Executor":
+    """Return the executor of the options.
+
+    Args:
+        project: The project.
+        name: Name of the executor.
+        address: Address of a Ray cluster.
+        timeout_s: Time limit of an item on this machine (default: that of photographs).
+    """
+    if name == "ray":
+        from lightmeter.executors.ray import RayExecutor
+
+        return RayExecutor(address)
+    from lightmeter.executors.local import LocalExecutor
+    from lightmeter.harvest.workers.pool import WorkerPool
+
+    return LocalExecutor(WorkerPool.of_project(project, timeout_s))
 
 
 def _duplicate_tables(groups: list[list[Any]]) -> list[Any]:

@@ -5,7 +5,6 @@ transform of the image reduced to 32 × 32, each compared with their median (C. 
 of Perceptual Image Hash Functions, 2010, chapter 3.2.1).
 """
 
-from collections.abc import Sequence
 from itertools import combinations, pairwise
 from math import comb
 from typing import ClassVar
@@ -22,6 +21,8 @@ from lightmeter.settings import Section
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
+Combination = tuple[tuple[int, int], ...]
+"""Lowest bit and width of some parts of a hash."""
 
 _SIDE, _FREQUENCIES = 32, 8
 _MIN_DEVIATION = 4.0  # of a blank scan with noise and vignetting: up to 4; of the flattest real photographs: 7
@@ -94,14 +95,38 @@ def group_by_hamming_radius(hashes: Hashes, radius: int = 4) -> Indices:
         >>> group_by_hamming_radius(np.array([0b1111, 2**63, 0b0111], dtype=np.uint64), radius=1).tolist()
         [0, 1, 0]
     """
-    if not 0 <= radius <= MAX_RADIUS:
-        raise ValueError(f"the radius must be between 0 and {MAX_RADIUS} bits, not {radius}")
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     labels = np.arange(len(unique), dtype=np.int64)
-    equal = _equal_parts(len(unique), radius)
-    for parts in combinations(_parts(radius + equal), equal):
-        labels = _merge_within_buckets(labels, unique, _key(unique, parts), radius)
-    smallest = np.full(len(unique), len(hashes), dtype=np.int64)
+    for parts in combinations_of_parts(len(unique), radius):
+        labels = merge_within_buckets(labels, unique, key_of(unique, parts), radius)
+    return smallest_members(labels, first, inverse)
+
+
+def combinations_of_parts(count: int, radius: int) -> list[Combination]:
+    """Return the combinations of parts such that near-duplicates agree in all parts of at least one combination.
+
+    Args:
+        count: Number of hashes.
+        radius: Maximum Hamming distance of near-duplicates, in bits.
+
+    Raises:
+        ValueError: The radius is not between 0 and 7.
+    """
+    if not 0 <= radius <= MAX_RADIUS:
+        raise ValueError(f"the radius must be between 0 and {MAX_RADIUS} bits, not {radius}")
+    equal = _equal_parts(count, radius)
+    return list(combinations(_parts(radius + equal), equal))
+
+
+def smallest_members(labels: Indices, first: Indices, inverse: Indices) -> Indices:
+    """Return the smallest index of each hash's group, shape (n,).
+
+    Args:
+        labels: Group of each unique hash, shape (unique,).
+        first: Smallest index of each unique hash, shape (unique,).
+        inverse: Unique hash of each hash, shape (n,).
+    """
+    smallest = np.full(len(first), len(inverse.reshape(-1)), dtype=np.int64)
     np.minimum.at(smallest, labels, first)
     return np.asarray(smallest[labels][inverse.reshape(-1)], dtype=np.int64)
 
@@ -153,7 +178,7 @@ def _parts(number: int) -> list[tuple[int, int]]:
     return [(start, end - start) for start, end in pairwise(edges)]
 
 
-def _key(hashes: Hashes, parts: Sequence[tuple[int, int]]) -> Hashes:
+def key_of(hashes: Hashes, parts: Combination) -> Hashes:
     """Return some parts of each hash as one number."""
     key = np.zeros_like(hashes)
     for start, width in parts:
@@ -161,7 +186,7 @@ def _key(hashes: Hashes, parts: Sequence[tuple[int, int]]) -> Hashes:
     return key
 
 
-def _merge_within_buckets(labels: Indices, hashes: Hashes, key: Hashes, radius: int) -> Indices:
+def merge_within_buckets(labels: Indices, hashes: Hashes, key: Hashes, radius: int) -> Indices:
     """Merge the groups of near-duplicates with equal keys.
 
     Sorted by key, each hash is compared with the next one of its bucket, then with the next but one, and so on.

@@ -153,13 +153,28 @@ def inspect(data: bytes, plan: InspectionPlan) -> InspectionResult:
     return InspectionResult(**result)
 
 
-def inspect_stored(store: PhotoStore, sha256: str, plan: InspectionPlan) -> InspectionResult:
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photograph to inspect.
+
+    Attributes:
+        sha256: SHA-256 of the photograph.
+        store: The store that has it.
+        plan: How it is inspected.
+    """
+
+    sha256: str
+    store: PhotoStore
+    plan: InspectionPlan
+
+
+def inspect_stored(photo: StoredPhoto) -> InspectionResult:
     """Inspect a photograph of a store.
 
     Raises:
         StoreError: It cannot be read.
     """
-    return inspect(store.read(sha256), plan)
+    return inspect(photo.store.read(photo.sha256), photo.plan)
 
 
 def _load_filter(name: str, settings: Mapping[str, Any]) -> Filter[Any]:

@@ -1,9 +1,8 @@
 """Re-running filters on the catalogue: missing or outdated measures are taken again, the others are re-evaluated."""
 
-import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,20 +11,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
 
+from lightmeter.errors import UsageError
+from lightmeter.executors.base import Executor, Failed, NotRun, Shard, WorkerCrashed
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
 from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.catalogue.session import pages, read, write
 from lightmeter.harvest.filters.base import Filter
-from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect_stored
-from lightmeter.harvest.workers.pool import WorkerPool
-from lightmeter.harvest.workers.worker import WorkerCrashed, WorkerTimedOut
+from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, StoredPhoto, inspect_stored
+from lightmeter.harvest.workers.worker import WorkerTimedOut
 from lightmeter.store.base import PhotographError, PhotoStore, StoreError
-
-_PAGE_SIZE = 200
-
-Page = Sequence[tuple[int, str]]
-"""Image ids and SHA-256."""
 
 Inspections = dict[int, dict[str, Row[Any]]]
 """Stored inspections by image id and filter."""
@@ -40,7 +35,7 @@ class RescanResult:
         decoded: Number of photographs decoded because measures were missing or outdated.
         changed: Number of verdicts that changed.
         failed: Number of photographs that could not be decoded or are missing from the store, by reason.
-        stopped: Whether Ctrl-C was pressed; completed pages are stored.
+        stopped: Whether Ctrl-C was pressed; completed results are stored.
     """
 
     photographs: int = 0
@@ -54,32 +49,46 @@ def rescan(
     engine: Engine,
     store: PhotoStore,
     plan: InspectionPlan,
-    workers: WorkerPool,
+    executor: Executor,
     *,
     where: ColumnElement[bool] | None = None,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> RescanResult:
-    """Update the results of a plan's filters, page by page.
+    """Update the results of a plan's filters, shard by shard.
+
+    What the catalogue holds says what is done, so that an interrupted run continues.
 
     Args:
         engine: Engine of the catalogue.
         store: The photo store.
         plan: Filters with their current settings.
-        workers: Pool in which photographs are decoded.
+        executor: Where photographs are decoded.
         where: Condition on images.
         on_progress: Called with the number of photographs processed since the last call.
+
+    Raises:
+        StoreError: The store cannot be read.
     """
     result = RescanResult()
     query = select(Image.id, Image.sha256).where(Image.problem.is_(None), true() if where is None else where)
-    with _stop_on_interrupt(result), asyncio.Runner() as runner:
-        for page in pages(engine, query, Image.id, _PAGE_SIZE):
-            if result.stopped:
-                break
+    plans = _OutdatedPlans(plan)
+    waiting: dict[str, tuple[Inspections, Sequence[int]]] = {}
+
+    def shards() -> Iterator[Shard[StoredPhoto]]:
+        for page in pages(engine, query, Image.id, executor.shard_size):
             inspections = read(engine, partial(_stored_inspections, image_ids=[image_id for image_id, _ in page]))
-            decoded = runner.run(_decode_outdated(page, inspections, store, plan, workers, result))
+            outdated = {image_id: plans.outdated(inspections[image_id]) for image_id, _ in page}
+            photos = [StoredPhoto(sha256, store, item) for image_id, sha256 in page if (item := outdated[image_id])]
+            waiting[str(page[0][0])] = inspections, [image_id for image_id, item in outdated.items() if item]
+            yield Shard(str(page[0][0]), photos)
+
+    with _stop_on_interrupt(result):
+        for shard, outcomes in executor.run(inspect_stored, shards(), lambda: result.stopped):
+            inspections, image_ids = waiting.pop(shard.key)
+            decoded = _count_failures(dict(zip(image_ids, outcomes, strict=True)), result)
             result.changed += write(engine, partial(_save_page, plan.filters, inspections, decoded))
-            result.photographs += len(page)
-            on_progress(len(page))
+            result.photographs += len(inspections)
+            on_progress(len(inspections))
     return result
 
 
@@ -96,32 +105,38 @@ def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> I
     return inspections
 
 
-async def _decode_outdated(
-    page: Page,
-    inspections: Inspections,
-    store: PhotoStore,
-    plan: InspectionPlan,
-    workers: WorkerPool,
-    result: RescanResult,
+class _OutdatedPlans:
+    """Plans with those of the filters whose measures are missing or outdated; equal ones are one object."""
+
+    def __init__(self, plan: InspectionPlan) -> None:
+        self._plan = plan
+        self._plans: dict[tuple[str, ...], InspectionPlan] = {}
+
+    def outdated(self, inspections: dict[str, Row[Any]]) -> InspectionPlan | None:
+        """Return the plan for an image; None if nothing is outdated."""
+        filters = tuple(item for item in self._plan.filters if _is_outdated(item, inspections))
+        if not filters:
+            return None
+        return self._plans.setdefault(tuple(item.name for item in filters), replace(self._plan, filters=filters))
+
+
+def _count_failures(
+    outcomes: Mapping[int, InspectionResult | Failed], result: RescanResult
 ) -> dict[int, InspectionResult]:
-    """Inspect the images with missing or outdated measures concurrently; return the results by image id.
+    """Return the results of the photographs that could be decoded, and count the others.
 
-    After Ctrl-C no further image is begun.
+    Raises:
+        StoreError: The store cannot be read.
     """
-    tasks = {}
-    slots = asyncio.Semaphore(workers.count + 1)  # one waits for the next process
-
-    async def inspect_image(sha256: str, image_plan: InspectionPlan) -> InspectionResult | str | None:
-        async with slots:
-            return None if result.stopped else await _rescan_image(store, sha256, image_plan, workers)
-
-    for image_id, sha256 in page:
-        filters = tuple(item for item in plan.filters if _is_outdated(item, inspections[image_id]))
-        if filters:
-            tasks[image_id] = inspect_image(sha256, replace(plan, filters=filters))
-    outcomes = dict(zip(tasks, await asyncio.gather(*tasks.values()), strict=True))
-    result.failed.update(outcome for outcome in outcomes.values() if isinstance(outcome, str))
-    decoded = {image_id: outcome for image_id, outcome in outcomes.items() if isinstance(outcome, InspectionResult)}
+    decoded: dict[int, InspectionResult] = {}
+    for image_id, outcome in outcomes.items():
+        if isinstance(outcome, Failed):
+            if not isinstance(outcome.error, NotRun):
+                result.failed[_reason(outcome.error)] += 1
+        elif outcome.problem:
+            result.failed[outcome.problem] += 1
+        else:
+            decoded[image_id] = outcome
     result.decoded += len(decoded)
     return decoded
 
@@ -131,27 +146,21 @@ def _is_outdated(item: Filter[Any], inspections: dict[str, Row[Any]]) -> bool:
     return stored is None or stored.version != item.version or stored.verdict == "failed"
 
 
-async def _rescan_image(
-    store: PhotoStore, sha256: str, plan: InspectionPlan, workers: WorkerPool
-) -> InspectionResult | str:
-    """Return the result of an inspection, or the reason why it failed.
+def _reason(error: Exception) -> str:
+    """Return the reason why an inspection failed.
 
     Raises:
         StoreError: The store cannot be read.
     """
-    try:
-        result = await workers.run(inspect_stored, store, sha256, plan)
-    except WorkerTimedOut as timeout:
-        return f"inspection {timeout}"
-    except WorkerCrashed as crash:
-        return f"inspection failed: {crash}"
-    except PhotographError as error:
+    if isinstance(error, WorkerTimedOut):
+        return f"inspection {error}"
+    if isinstance(error, WorkerCrashed):
+        return f"inspection failed: {error}"
+    if isinstance(error, PhotographError):
         return f"store: {error.reason}"
-    except StoreError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the other photographs go on
-        return f"internal error: {type(error).__name__}: {error}"
-    return result.problem or result
+    if isinstance(error, StoreError | UsageError):  # the others would fail alike
+        raise error
+    return f"internal error: {type(error).__name__}: {error}"
 
 
 def _save_page(
@@ -194,7 +203,7 @@ def _update_verdicts(connection: Connection, filters: Collection[Filter[Any]], i
 
 @contextmanager
 def _stop_on_interrupt(result: RescanResult) -> Iterator[None]:
-    """Let Ctrl-C stop the loop after the current page."""
+    """Let Ctrl-C stop the loop after the current shard."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         result.stopped = True

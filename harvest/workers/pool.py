@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.workers.process import encode
-from lightmeter.harvest.workers.worker import TaskNotStarted, Worker, WorkerCrashed, WorkerDied
+from lightmeter.harvest.workers.worker import TaskNotStarted, Worker, WorkerDied
 from lightmeter.project import Project
 
 Result = TypeVar("Result")
@@ -39,10 +40,10 @@ class WorkerPool:
         self._workers = [Worker(2 * timeout_s, log) for _ in range(self.count)]
 
     @classmethod
-    def of_project(cls, project: Project) -> "WorkerPool":
-        """Return a pool with the settings of a project."""
+    def of_project(cls, project: Project, timeout_s: float | None = None) -> "WorkerPool":
+        """Return a pool with the settings of a project, and perhaps another time limit."""
         settings = project.settings.inspect
-        return cls(settings.workers, settings.timeout_s, project.logs / "workers.log")
+        return cls(settings.workers, timeout_s or settings.timeout_s, project.logs / "workers.log")
 
     def __enter__(self) -> Self:
         return self

@@ -12,15 +12,11 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
-from lightmeter.errors import LightmeterError
+from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.workers.process import LENGTH, serve
 
 _EXIT_S = 1.0
 _RECEIVED_BYTES = 1 << 18
-
-
-class WorkerCrashed(LightmeterError):
-    """A worker process died twice at a task, or was killed because the task took too long."""
 
 
 class WorkerTimedOut(WorkerCrashed):

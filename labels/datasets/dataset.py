@@ -206,12 +206,12 @@ class Dataset:
         """
         if not self.spec.store:
             raise UsageError(f"The data set {self.folder} names no photo store; it is a pack, which holds its images.")
-        project = find_optional_project()
-        cache_mb = (project.settings if project else read_settings(None)).store.cache_mb
-        store = StoreUrl.parse(self.spec.store).open(self.folder.resolve(), cache_root() / "photographs", cache_mb)
-        if project and isinstance(store, LocalStore) and not store.root.is_dir():
-            return project.store
-        return store
+        project, url = find_optional_project(), StoreUrl.parse(self.spec.store)
+        if url.scheme != "file":
+            cache_mb = (project.settings if project else read_settings(None)).store.cache_mb
+            return url.open(self.folder, cache_root() / "photographs", cache_mb)
+        store = LocalStore((self.folder / url.root).resolve())
+        return project.store if project and not store.root.is_dir() else store
 
     def read(self, sha256: str) -> bytes:
         """Return the original bytes of a photograph.

@@ -198,7 +198,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_unreadable_run_id_location", "unreadable", ["run_id", "location"], unique=True)
 
+    op.create_table(
+        "duplicate_groups",
+        sa.Column("radius", sa.Integer(), nullable=False),
+        sa.Column("image_id", _ID, nullable=False),
+        sa.Column("phash", sa.BigInteger(), nullable=False),
+        sa.Column("group_id", _ID, nullable=False),
+        sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_duplicate_groups_image_id_images")),
+        sa.PrimaryKeyConstraint("radius", "image_id", name=op.f("pk_duplicate_groups")),
+    )
+    op.create_index("ix_duplicate_groups_image_id", "duplicate_groups", ["image_id"])
+    op.create_index("ix_duplicate_groups_radius_group_id", "duplicate_groups", ["radius", "group_id"])
+
 
 def downgrade() -> None:
-    for table in ("unreadable", "exif", "sightings", "regions", "labels", "inspections", "runs", "images", "datasets"):
+    tables = (
+        "duplicate_groups",
+        "unreadable",
+        "exif",
+        "sightings",
+        "regions",
+        "labels",
+        "inspections",
+        "runs",
+        "images",
+    )
+    for table in (*tables, "datasets"):
         op.drop_table(table)

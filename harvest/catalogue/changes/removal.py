@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, s
 
 from lightmeter.harvest.catalogue.models import (
     DatasetRecord,
+    DuplicateGroup,
     Exif,
     Image,
     Inspection,
@@ -149,6 +150,8 @@ def _delete_by_hash(connection: Connection, hashes: Collection[str]) -> None:
         connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites what is deleted
     sightings = select(SightingRecord.id).where(SightingRecord.image_id.in_(ids))
     connection.execute(delete(Exif).where(or_(Exif.image_id.in_(ids), Exif.sighting_id.in_(sightings))))
+    groups = select(DuplicateGroup.group_id).where(DuplicateGroup.image_id.in_(ids))
+    connection.execute(delete(DuplicateGroup).where(DuplicateGroup.group_id.in_(groups)))  # others are grouped anew
     for table in (Inspection, Region, Label, SightingRecord):
         connection.execute(delete(table).where(table.image_id.in_(ids)))
     connection.execute(delete(Image).where(Image.id.in_(ids)))

@@ -38,9 +38,20 @@ def test_whole_chain_works_on_object_storage(
     assert open_catalogue().image(sha256).size == (160, 120)
     assert open_catalogue().path(sha256).is_file()
 
-    Path("targets").mkdir()
-    run_text("labels", "apply", "--target", "shutter")
-    run_json("labels", "split", "set", "--target", "shutter", "--min-per-class", 1, "--ratios", "0.4/0.3/0.3")
+    run_text("labels", "apply", "shutter")
+    run_json(
+        "labels",
+        "split",
+        "set",
+        "--target",
+        "shutter",
+        "--min-per-class",
+        1,
+        "--ratios",
+        "0.4/0.3/0.3",
+        "--group-by",
+        "duplicates",
+    )
     assert not run_json("labels", "verify", "set").get("violations")
     moved = (remote.root / "datasets" / "set").rename(tmp_path / "set")
     monkeypatch.chdir(tmp_path)  # another machine: no project, an empty cache

@@ -1,7 +1,5 @@
 """``lightmeter catalogue edit`` and ``remove``, and harvests after them."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy import insert
 

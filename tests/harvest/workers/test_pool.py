@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.workers.pool import WorkerPool
-from lightmeter.harvest.workers.worker import WorkerCrashed
 from tests.support import wait_until
 
 

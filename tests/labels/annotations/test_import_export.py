@@ -14,8 +14,8 @@ from sqlalchemy import delete, select, update
 from lightmeter.harvest.catalogue.models import Label, SightingRecord
 from lightmeter.labels.annotations.label_studio import export_label_studio
 from lightmeter.labels.annotations.model import PhotoAnnotations
-from tests.labels.annotations.helpers import add_labelled_photographs, effective_labels
 from lightmeter.store.local import LocalStore
+from tests.labels.annotations.helpers import add_labelled_photographs, effective_labels
 from tests.support import run_error, run_json
 
 

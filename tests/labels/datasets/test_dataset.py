@@ -90,7 +90,7 @@ def test_labels_of_two_targets_are_a_dictionary(dataset: Dataset) -> None:
     isos = [None if index < 2 else label for index, label in enumerate(dataset.manifest["label_iso"].to_pylist())]
     manifest = dataset.manifest.drop_columns(["label_iso"])
     manifest = manifest.append_column("label_iso", pa.array(isos)).append_column("label_concept", pa.array(concepts))
-    spec = DatasetSpec("two", "", str(dataset.store), (*dataset.spec.targets, CONCEPTS))
+    spec = DatasetSpec("two", "", f"file:{dataset.store.root}", (*dataset.spec.targets, CONCEPTS))
     write_dataset(dataset.folder.parent / "two", spec, manifest)
     both = read_dataset(dataset.folder.parent / "two")
 

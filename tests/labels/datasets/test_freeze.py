@@ -23,7 +23,7 @@ def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalog
     dataset = create_dataset()
     row = dataset.rows()[0]
     assert row["path"] == f"{row['sha256'][:2]}/{row['sha256']}"
-    assert dataset.store == any_catalogue.project.store.resolve()
+    assert dataset.store.root == any_catalogue.project.store.root.resolve()
     with (dataset.folder / "ATTRIBUTION.csv").open(encoding="utf-8") as file:
         attributions = list(csv.DictReader(file))
     assert {item["sha256"] for item in attributions} == {item["sha256"] for item in dataset.rows()}

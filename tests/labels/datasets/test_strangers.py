@@ -121,7 +121,7 @@ PACK_REFUSED = {
     "photograph is a link": (replace_photograph("link"), "Cannot read the photograph"),
     "its folder is a link": (replace_photograph("folder"), "Cannot read the photograph"),
     "photograph is a pipe": (replace_photograph("pipe"), "no regular file"),
-    "photograph has other bytes": (replace_photograph("bytes"), "has changed"),
+    "photograph has other bytes": (replace_photograph("bytes"), "its bytes have changed"),
     "photograph is missing": (replace_photograph("missing"), "No such file"),
 }
 

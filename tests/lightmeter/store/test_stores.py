@@ -157,7 +157,7 @@ def test_cache_is_read_bounded_and_repaired(s3_url: str, s3_server: S3Server, tm
     for sha256, data in photographs.items():
         store.put(sha256, data)
         assert store.read(sha256) == data
-    cached = [path for path in (tmp_path / "cache").glob("??/*")]
+    cached = list((tmp_path / "cache").glob("??/*"))
     assert 10 < len(cached) <= 25
     assert sum(path.stat().st_size for path in cached) <= 1_000_000
     s3_server.requests.clear()

@@ -194,7 +194,7 @@ def test_failed_training_leaves_no_files(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "noise-v1")
     (dataset.store.root / dataset.rows("train")[0]["path"]).write_bytes(b"something else")
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
-    assert "has changed since the data set was frozen" in error
+    assert "its bytes have changed" in error
     shutil.rmtree(dataset.store.root)
     error = run_error("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert "Cannot read the photograph" in error

@@ -1,0 +1,134 @@
+"""The executor of a Ray cluster."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
+from itertools import islice
+from typing import Any
+
+from lightmeter.errors import LightmeterError, UsageError, require_extra
+from lightmeter.executors.base import Executor, Failed, Item, NotRun, Result, Shard, WorkerCrashed
+
+_ATTEMPTS = 4
+_PENDING_PER_CORE = 2
+_CONNECT_S = 5.0
+
+
+class RayExecutor(Executor):
+    """Runs each shard as a task of a Ray cluster, whose machines have Lightmeter too.
+
+    The tasks of a machine that is lost run again on the others. A shard whose process dies repeatedly is run item by
+    item, so that only the item that kills it fails.
+
+    Args:
+        address: Address of the cluster, such as ``10.0.0.1:6379``; None for that of ``RAY_ADDRESS``, of the cluster
+            that runs on this machine, or of a new one on its cores.
+        use_gpus: Whether a task asks for a GPU, if the cluster has any.
+
+    Raises:
+        UsageError: Ray is not installed.
+        LightmeterError: The cluster cannot be reached.
+    """
+
+    shard_size = 16
+
+    def __init__(self, address: str | None = None, *, use_gpus: bool = False) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        with require_extra("ray", "ray"):
+            self._ray: Any = import_module("ray")
+        address = address or os.environ.get("RAY_ADDRESS")
+        _check_reachable(address)
+        options = {} if address else {"include_dashboard": False}
+        try:
+            self._ray.init(
+                address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **options
+            )
+        except Exception as error:
+            raise LightmeterError(_unreachable(address, str(error).splitlines()[0])) from error
+        resources = self._ray.cluster_resources()
+        self._cores = max(1, int(resources.get("CPU", 1)))
+        self._options: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
+        if use_gpus and resources.get("GPU"):
+            self._options["num_gpus"] = 1
+            self._cores = max(1, int(resources["GPU"]))
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        self._ray.shutdown()
+
+    def run(
+        self,
+        function: Callable[[Item], Result],
+        shards: Iterable[Shard[Item]],
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[Shard[Item], list[Result | Failed]]]:
+        """Yield the shards in the order in which they are done."""
+        task, source = self._ray.remote(_run_items).options(**self._options), iter(shards)
+        pending: dict[Any, Shard[Item]] = {}
+        try:
+            while True:
+                free = 0 if stopped() else _PENDING_PER_CORE * self._cores - len(pending)
+                pending |= {task.remote(function, shard.items): shard for shard in islice(source, free)}
+                if not pending:
+                    return
+                (ready, *_), _ = self._ray.wait(list(pending), num_returns=1)
+                shard = pending.pop(ready)
+                yield shard, self._result(ready, function, shard.items, stopped)
+        finally:
+            for reference in pending:
+                self._ray.cancel(reference)
+
+    def _result(
+        self, reference: Any, function: Callable[[Item], Result], items: Sequence[Item], stopped: Callable[[], bool]
+    ) -> list[Result | Failed]:
+        """Return the results of a task; if its process has died, those of tasks for each item."""
+        try:
+            return self._ray.get(reference)  # type: ignore[no-any-return]
+        except self._ray.exceptions.RayTaskError as error:  # for example a version without the function
+            raise LightmeterError(f"A task failed on the Ray cluster: {error.cause}.") from error
+        except self._ray.exceptions.RayError:
+            if len(items) == 1:
+                return [Failed(WorkerCrashed("the worker process died"))]
+            if stopped():
+                return [Failed(NotRun())] * len(items)
+        task = self._ray.remote(_run_items).options(**self._options | {"max_retries": 1})
+        references = [task.remote(function, [item]) for item in items]
+        return [
+            self._result(single, function, [item], stopped)[0] for single, item in zip(references, items, strict=True)
+        ]
+
+
+def _run_items(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | Failed]:
+    """Apply a function to each item, on a machine of the cluster."""
+    results: list[Result | Failed] = []
+    for item in items:
+        try:
+            results.append(function(item))
+        except Exception as error:  # noqa: BLE001 - the other items go on
+            results.append(Failed(error))
+    return results
+
+
+def _check_reachable(address: str | None) -> None:
+    """Check that somebody listens at an address, as Ray would wait for a minute.
+
+    Raises:
+        UsageError: The address is no HOST:PORT.
+        LightmeterError: Nobody does.
+    """
+    if address is None or address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"'{address}' is no address of a Ray cluster; use HOST:PORT.")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise LightmeterError(_unreachable(address, getattr(error, "strerror", None) or str(error))) from error
+
+
+def _unreachable(address: str | None, reason: str) -> str:
+    return f"Cannot use the Ray cluster at {address or 'this machine'} ({reason.rstrip('.')}); check --address."
