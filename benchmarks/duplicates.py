@@ -55,9 +55,7 @@ def main() -> None:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(item.ru_utime + item.ru_stime for item in usage)
     peak = " + ".join(f"{item.ru_maxrss / 1e6:.2f}" for item in usage)
-    print(
-        f"{len(hashes):,} hashes, radius {args.radius}, {args.workers} processes: {seconds:.0f} s, {cpu:.0f} s of CPU time"
-    )
+    print(f"{len(hashes):,} hashes, radius {args.radius}, {args.workers} processes: {seconds:.0f} s ({cpu:.0f} s CPU)")
     print(
         f"peak memory (this process + largest other): {peak} GB; planted near-duplicates missed: {missed} of {copies:,}"
     )

@@ -223,11 +223,7 @@ class Dataset:
             UsageError: The photograph is missing in the store, or its bytes have changed.
             StoreError: The store cannot be read.
         """
-        try:
-            return self.store.read(sha256)
-        except PhotographError as error:
-            hint = " Check that the store has not moved since the data set was frozen."
-            raise UsageError(f"{error}{hint if error.fault == 'missing' else ''}") from error
+        return read_photograph(self.store, sha256)
 
     def rows(self, split: Split | None = None) -> list[dict[str, Any]]:
         """Return manifest rows as dictionaries.
@@ -279,6 +275,20 @@ class Dataset:
 
     def _table(self, split: Split | None) -> pa.Table:
         return self.manifest if split is None else self.manifest.filter(pc.equal(self.manifest["split"], split))
+
+
+def read_photograph(store: PhotoStore, sha256: str) -> bytes:
+    """Return the original bytes of a photograph of a data set.
+
+    Raises:
+        UsageError: The photograph is missing in the store, or its bytes have changed.
+        StoreError: The store cannot be read.
+    """
+    try:
+        return store.read(sha256)
+    except PhotographError as error:
+        hint = " Check that the store has not moved since the data set was frozen."
+        raise UsageError(f"{error}{hint if error.fault == 'missing' else ''}") from error
 
 
 def open_dataset(path_or_name: Path | str) -> Dataset:

@@ -15,7 +15,6 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,8 +23,7 @@ from torch import Tensor
 
 from lightmeter import console
 from lightmeter.errors import LightmeterError
-from lightmeter.labels.datasets.dataset import Dataset, crop_of
-from lightmeter.labels.datasets.photo_files import read_photograph
+from lightmeter.labels.datasets.dataset import Dataset, crop_of, read_photograph
 from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.input_warnings import image_statistics
@@ -33,6 +31,7 @@ from lightmeter.models.runtime.predictor import Predictor, split, stack
 from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training.data.loader import Row
+from lightmeter.store.base import PhotoStore
 
 _PENDING_PER_THREAD = 4  # batches; more would only use memory
 _DECODED_TOGETHER = 8  # photographs of a batch that a process decodes
@@ -171,7 +170,7 @@ def _decoding_pool(predictor: Predictor, photographs: int) -> Executor:
     return ProcessPoolExecutor(max(1, processes), context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
 
 
-def _decode(store: Path, settings: Preprocessing, rows: Sequence[Row]) -> _Decoded:
+def _decode(store: PhotoStore, settings: Preprocessing, rows: Sequence[Row]) -> _Decoded:
     """Decode photographs; tensors travel between processes in shared memory."""
     results: list[Mapping[str, float] | InvalidPhoto] = []
     usable = []
