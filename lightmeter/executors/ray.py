@@ -67,22 +67,23 @@ class RayExecutor(Executor):
     ) -> Iterator[tuple[Shard[Item], list[Result | Failed]]]:
         """Yield the shards in the order in which they are done."""
         task, source = self._ray.remote(_run_items).options(**self._options), iter(shards)
+        shared = self._ray.put(function)  # once, whatever it carries
         pending: dict[Any, Shard[Item]] = {}
         try:
             while True:
                 free = 0 if stopped() else _PENDING_PER_CORE * self._cores - len(pending)
-                pending |= {task.remote(function, shard.items): shard for shard in islice(source, free)}
+                pending |= {task.remote(shared, shard.items): shard for shard in islice(source, free)}
                 if not pending:
                     return
                 (ready, *_), _ = self._ray.wait(list(pending), num_returns=1)
                 shard = pending.pop(ready)
-                yield shard, self._result(ready, function, shard.items, stopped)
+                yield shard, self._result(ready, shared, shard.items, stopped)
         finally:
             for reference in pending:
                 self._ray.cancel(reference)
 
     def _result(
-        self, reference: Any, function: Callable[[Item], Result], items: Sequence[Item], stopped: Callable[[], bool]
+        self, reference: Any, function: Any, items: Sequence[Item], stopped: Callable[[], bool]
     ) -> list[Result | Failed]:
         """Return the results of a task; if its process has died, those of tasks for each item."""
         try:

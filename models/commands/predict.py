@@ -1,27 +1,60 @@
 """Commands that predict with runs and compare them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from lightmeter import console
 from lightmeter.commands import CommandGroup
+from lightmeter.errors import UsageError
+from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.models.commands.options import Device, Engine, ExifFile, RunFolder
 from lightmeter.models.commands.tables import prediction_tables
 
+if TYPE_CHECKING:
+    from lightmeter.executors.base import Executor
+    from lightmeter.models.runtime.engines import EngineName
+
 app = CommandGroup()
+
+
+class PackedOptions(NamedTuple):
+    """Options of a model: run, device and engine."""
+
+    run: Path
+    device: str
+    engine: "EngineName | None"
 
 
 @app.command()
 def predict(
     run: RunFolder,
-    files: Annotated[list[Path], typer.Argument(help="Photographs.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Photographs.", show_default=False)] = None,
     exif: ExifFile = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="QUERY", help="Photographs of the catalogue that match a query ('' for all); needs --out."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file of the predictions for --where.")] = None,
+    executor: ExecutorOption = "local",
+    address: Address = None,
     device: Device = "auto",
     engine: Engine = None,
 ) -> None:
     """Predict the targets of a run for photographs; unreadable files are reported with the reason."""
+    check_address(executor, address)
+    if where is not None or out is not None:
+        if where is None or out is None or files or exif:
+            raise UsageError("Predict either files, or photographs of the catalogue with both --where and --out.")
+        _predict_catalogue(PackedOptions(run, device, engine), where, out, executor, address)
+        return
+    if not files:
+        raise UsageError("Name photographs, or select some of the catalogue with --where QUERY --out FILE.parquet.")
+    if executor != "local":
+        raise UsageError("--executor is for photographs of the catalogue: add --where QUERY --out FILE.parquet.")
     from lightmeter.models.evaluation.predict import predict_files
     from lightmeter.models.training.distributed import select_engine
     from lightmeter.models.training.runs import open_run
@@ -30,6 +63,38 @@ def predict(
     predictions = predict_files(open_run(run, selected, name), files, exif)
     console.get_console().emit(predictions, prediction_tables(predictions))
     if all("error" in entry for entry in predictions):
+        raise typer.Exit(1)
+
+
+def _predict_catalogue(
+    model: PackedOptions, where: str, out: Path, executor: ExecutorName, address: str | None
+) -> None:
+    """Predict photographs of the catalogue into a Parquet file."""
+    from lightmeter.executors.local import SerialExecutor
+    from lightmeter.files import check_output, format_of
+    from lightmeter.models.evaluation.catalogue_predictions import PackedModel, predict_catalogue
+    from lightmeter.project import find_project
+    from lightmeter.selection import select_photographs
+
+    format_of(out, {".parquet": "parquet"})
+    check_output(out)
+    project, packed = find_project(), PackedModel.of_run(*model)
+    hashes = select_photographs(project, where)
+    if executor == "ray":
+        from lightmeter.executors.ray import RayExecutor
+
+        running: Executor = RayExecutor(address, use_gpus=model.device != "cpu")
+    else:
+        running = SerialExecutor()
+    with running, console.get_console().progress() as progress:
+        task = progress.add_task("predicting", total=None)
+        result = predict_catalogue(
+            packed, project.store, hashes, out, running, lambda number: progress.advance(task, number)
+        )
+    document = {"file": out.absolute(), "photographs": result.photographs, "rows": result.rows, "failed": result.failed}
+    failures = f"; {len(result.failed)} photographs could not be used (--json lists them)" if result.failed else ""
+    console.get_console().emit(document, f"Predicted {result.photographs} photographs: {out}{failures}.")
+    if not result.photographs:
         raise typer.Exit(1)
 
 

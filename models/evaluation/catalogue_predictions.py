@@ -1,0 +1,222 @@
+"""Predictions for many stored photographs, on this machine or on a cluster, into one Parquet file."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lightmeter.errors import UsageError
+from lightmeter.executors.base import Executor, Failed, Shard
+from lightmeter.executors.records import ShardRecords
+from lightmeter.files import atomic_path
+from lightmeter.models.evaluation.predictions import CLASS_SEPARATOR
+from lightmeter.models.runtime.engines import EngineName
+from lightmeter.models.runtime.predictor import PhotoPrediction, Predictor
+from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
+from lightmeter.models.runtime.spec import SPEC_FILE, WEIGHTS_FILE
+from lightmeter.models.training.distributed import select_engine
+from lightmeter.models.training.runs import find_run, open_run, spec_of
+from lightmeter.store.base import PhotographError, PhotoStore
+
+_BATCH = 64
+
+SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("target", pa.string()),
+        ("class", pa.string()),
+        ("probabilities", pa.list_(pa.float64())),
+        ("stops", pa.float64()),
+    ]
+)
+"""Columns of the file: one row per photograph and target.
+
+``class`` holds the classes of a multilabel target separated by ``|``; ``probabilities`` are in the order of the target's
+classes, which the metadata of the file name; ``stops`` is null for targets without numbers.
+"""
+
+_PART = SCHEMA.append(pa.field("reason", pa.string()))  # rows of photographs that cannot be used have nothing else
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A run that can be sent to other machines.
+
+    Attributes:
+        files: Content of the files of the run by name.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``, on the machine that predicts.
+        engine: What runs the network.
+    """
+
+    files: tuple[tuple[str, bytes], ...] = field(repr=False)
+    device: str
+    engine: EngineName
+
+    @classmethod
+    def of_run(cls, run: Path, device: str, engine: EngineName | None) -> "PackedModel":
+        """Read a run.
+
+        Raises:
+            UsageError: It is damaged, or the engine cannot be used here.
+        """
+        spec_of(run)
+        folder = find_run(run)
+        files = tuple((name, (folder / name).read_bytes()) for name in (SPEC_FILE, WEIGHTS_FILE))
+        return cls(files, device, select_engine(engine, device)[0])
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all files."""
+        return hashlib.sha256(b"".join(content for _, content in self.files)).hexdigest()
+
+
+@dataclass(frozen=True)
+class PredictBatch:
+    """A function that predicts photographs of a store, and can be sent to other machines."""
+
+    model: PackedModel
+    store: PhotoStore
+
+    def __call__(self, hashes: Sequence[str]) -> pa.Table:
+        """Return the rows of some photographs; one that cannot be used has a reason instead of predictions.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        predictor = _opened(self.model)
+
+        def decode(sha256: str) -> ModelInput | str:
+            try:
+                return predictor.preprocess(self.store.read(sha256))
+            except InvalidPhoto as error:
+                return error.reason
+            except PhotographError as error:
+                return f"store: {error.reason}"
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            decoded = list(threads.map(decode, hashes))
+        usable = iter(predictor.predict_batch([photo for photo in decoded if isinstance(photo, ModelInput)]))
+        rows: list[dict[str, Any]] = []
+        for sha256, photo in zip(hashes, decoded, strict=True):
+            outcome = photo if isinstance(photo, str) else next(usable)
+            if isinstance(outcome, PhotoPrediction):
+                rows += _rows(sha256, outcome)
+            else:
+                rows.append({"sha256": sha256, "reason": outcome if isinstance(outcome, str) else outcome.reason})
+        return pa.Table.from_pylist(rows, _PART)
+
+
+@dataclass(frozen=True)
+class CataloguePredictions:
+    """Result of predicting photographs of a catalogue.
+
+    Attributes:
+        photographs: Number of photographs with predictions.
+        rows: Number of rows of the file.
+        failed: Reason for each photograph that could not be used, by SHA-256.
+    """
+
+    photographs: int
+    rows: int
+    failed: dict[str, str]
+
+
+def predict_catalogue(
+    model: PackedModel,
+    store: PhotoStore,
+    hashes: Iterable[str],
+    out: Path,
+    executor: Executor,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> CataloguePredictions:
+    """Predict photographs and write a Parquet file with the columns of `SCHEMA`.
+
+    Finished batches are kept in a folder beside the file until it is complete, so that an interrupted prediction
+    continues.
+
+    Args:
+        model: The model.
+        store: Store of the photographs.
+        hashes: SHA-256 of the photographs, in an order that stays.
+        out: File to write.
+        executor: Where the photographs are predicted.
+        on_progress: Called with the number of photographs done since the last call.
+
+    Raises:
+        UsageError: There are no photographs.
+        StoreError: The store cannot be read.
+    """
+    records = ShardRecords(out.with_name(f"{out.name}.parts"), {"model": model.sha256, "engine": model.engine})
+    keys: list[str] = []
+
+    def missing() -> Iterator[Shard[Sequence[str]]]:
+        remaining = iter(hashes)
+        while batch := tuple(islice(remaining, _BATCH)):
+            keys.append(hashlib.sha256("".join(batch).encode()).hexdigest()[:32])
+            if keys[-1] in records:
+                on_progress(len(batch))
+            else:
+                yield Shard(keys[-1], [batch])
+
+    for shard, (outcome,) in executor.run(PredictBatch(model, store), missing()):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        records.save(shard.key, outcome)
+        on_progress(len(shard.items[0]))
+    if not keys:
+        records.delete()
+        raise UsageError("No photograph matches the query.")
+    result = _write(out, keys, records, model)
+    records.delete()
+    return result
+
+
+def _write(out: Path, keys: Sequence[str], records: ShardRecords, model: PackedModel) -> CataloguePredictions:
+    spec = _opened(model).spec
+    classes = {f"classes:{target.name}": CLASS_SEPARATOR.join(target.classes) for target in spec.targets}
+    metadata = {"model": spec.name, "version": spec.version, "weights_sha256": spec.weights_sha256, **classes}
+    failed: dict[str, str] = {}
+    rows = 0
+    with (
+        atomic_path(out) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA.with_metadata(metadata), compression="zstd") as writer,
+    ):
+        for table in map(records.read, keys):
+            usable = table.filter(table["reason"].is_null()).select(SCHEMA.names)
+            writer.write_table(usable.replace_schema_metadata(metadata))
+            rows += usable.num_rows
+            unusable = table.filter(table["reason"].is_valid())
+            failed |= dict(zip(unusable["sha256"].to_pylist(), unusable["reason"].to_pylist(), strict=True))
+    return CataloguePredictions(rows // len(spec.targets), rows, failed)
+
+
+def _rows(sha256: str, prediction: PhotoPrediction) -> Iterator[dict[str, Any]]:
+    for target, value in prediction.predictions.items():
+        label = value.label if value.labels is None else CLASS_SEPARATOR.join(value.labels)
+        probabilities = list(value.probabilities.values())
+        yield {
+            "sha256": sha256,
+            "target": target,
+            "class": label,
+            "probabilities": probabilities,
+            "stops": value.stops,
+        }
+
+
+@lru_cache(maxsize=1)
+def _opened(model: PackedModel) -> Predictor:
+    """Return the predictor of a model, loaded once in each process."""
+    name, device = select_engine(model.engine, model.device)
+    with TemporaryDirectory() as folder:
+        for file, content in model.files:
+            (Path(folder) / file).write_bytes(content)
+        return open_run(Path(folder), device, name)
