@@ -28,7 +28,7 @@ class PackedOptions(NamedTuple):
 
 
 @app.command()
-def predict(
+def predict(  # noqa: PLR0913, PLR0917 - a parameter an option
     run: RunFolder,
     files: Annotated[list[Path] | None, typer.Argument(help="Photographs.", show_default=False)] = None,
     exif: ExifFile = None,

@@ -40,8 +40,8 @@ SCHEMA = pa.schema(
 )
 """Columns of the file: one row per photograph and target.
 
-``class`` holds the classes of a multilabel target separated by ``|``; ``probabilities`` are in the order of the target's
-classes, which the metadata of the file name; ``stops`` is null for targets without numbers.
+``class`` holds the classes of a multilabel target separated by ``|``; ``probabilities`` are in the order of the
+target's classes, which the metadata of the file name; ``stops`` is null for targets without numbers.
 """
 
 _PART = SCHEMA.append(pa.field("reason", pa.string()))  # rows of photographs that cannot be used have nothing else
