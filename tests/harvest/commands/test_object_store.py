@@ -39,19 +39,7 @@ def test_whole_chain_works_on_object_storage(
     assert open_catalogue().path(sha256).is_file()
 
     run_text("labels", "apply", "shutter")
-    run_json(
-        "labels",
-        "split",
-        "set",
-        "--target",
-        "shutter",
-        "--min-per-class",
-        1,
-        "--ratios",
-        "0.4/0.3/0.3",
-        "--group-by",
-        "duplicates",
-    )
+    run_json("labels", "split", "set", "--target", "shutter", "--min-per-class", 1, "--ratios", "40/30/30")
     assert not run_json("labels", "verify", "set").get("violations")
     moved = (remote.root / "datasets" / "set").rename(tmp_path / "set")
     monkeypatch.chdir(tmp_path)  # another machine: no project, an empty cache
