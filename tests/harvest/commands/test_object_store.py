@@ -27,7 +27,7 @@ def remote(
 
 
 def test_whole_chain_works_on_object_storage(
-    remote: Project, s3_server: S3Server, tmp_path: Path, lightmeter: CommandRunner, monkeypatch: pytest.MonkeyPatch
+    remote: Project, s3_url: str, tmp_path: Path, lightmeter: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not (remote.root / "store").exists()
     assert run_json("store", "check")["checked"] == 7
@@ -42,11 +42,11 @@ def test_whole_chain_works_on_object_storage(
     monkeypatch.chdir(tmp_path)  # another machine: no project, an empty cache
     monkeypatch.delenv("LIGHTMETER_STORE__URL")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    spec = DatasetSpec("set", "", remote.store.url, (TargetSpec("medium", "1", ("film",)),))
+    spec = DatasetSpec("set", "", s3_url, (TargetSpec("medium", "1", ("film",)),))
     assert hashlib.sha256(Dataset(tmp_path / "set", spec, None).read(sha256)).hexdigest() == sha256
 
     monkeypatch.chdir(remote.root)
-    monkeypatch.setenv("LIGHTMETER_STORE__URL", remote.store.url)
+    monkeypatch.setenv("LIGHTMETER_STORE__URL", s3_url)
     run_json("catalogue", "remove", "--sha256", sha256, "--yes")
     assert remote.store.size(sha256) is None
     assert not list(remote.root.rglob(f"{sha256}*"))
