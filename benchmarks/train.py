@@ -29,7 +29,7 @@ from lightmeter.labels.datasets.dataset import (
     read_dataset,
     write_dataset,
 )
-from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
 from lightmeter.models import architectures
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor

@@ -2,7 +2,7 @@
 
 A folder holds ``dataset.toml`` (`DatasetSpec`), ``manifest.parquet`` (one row per photograph or crop), ``README.md``
 (the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest has the columns of
-`lightmeter.labels.datasets.photographs.MANIFEST_SCHEMA` and two per target: its class (`label_column`) and its number
+`lightmeter.labels.datasets.manifest.MANIFEST_SCHEMA` and two per target: its class (`label_column`) and its number
 in the target's unit (`stops_column`), both null for photographs without a label. Labels of a multilabel target are
 lists of classes, in the target's order, and have no numbers.
 """

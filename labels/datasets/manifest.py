@@ -17,8 +17,29 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 CROP_COLUMNS = ("crop_x", "crop_y", "crop_width", "crop_height")
 
-_TEXTS = ("sha256", "path", "split", "group", "source", "owner", "licence", "format")
-_COMPLETE = ("sha256", "path", "split", "group")
+MANIFEST_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("sha256", "path", "split", "group", "source", "owner", "licence", "format")),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("file_size", pa.int64()),
+        *((name, pa.string()) for name in ("quantisation", "make", "model")),
+        *(
+            (name, pa.float64())
+            for name in ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
+        ),
+        ("flash_fired", pa.bool_()),
+        ("taken_at", pa.string()),
+        *((name, pa.int32()) for name in CROP_COLUMNS),
+    ]
+)
+"""All columns of a manifest except those of its targets; rows are in the order of ``sha256``.
+
+``path`` is relative to the photo store. The crop columns are in file pixels, null for whole photographs.
+"""
+
+_KINDS = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+_COMPLETE = ("sha256", "path", "split", "group", "format", "width", "height")
 _NUMBERS = ("width", "height", *CROP_COLUMNS)
 _MAX_ROWS = 100_000_000
 _MAX_BYTES = 16 * 2**30
@@ -70,7 +91,7 @@ def manifest_problem(manifest: pa.Table, targets: Sequence[Any]) -> str | None:
 
 def _column_problem(manifest: pa.Table, targets: Sequence[Any]) -> str | None:
     schema = manifest.schema
-    types = dict.fromkeys(_TEXTS, pa.types.is_string) | dict.fromkeys(_NUMBERS, pa.types.is_integer)
+    types = {field.name: next(kind for kind in _KINDS if kind(field.type)) for field in MANIFEST_SCHEMA}
     for target in targets:
         types[label_column(target.name)] = _is_list_of_strings if target.multilabel else pa.types.is_string
         if stops_column(target.name) in schema.names:
@@ -111,6 +132,9 @@ def _value_problems(manifest: pa.Table, targets: Sequence[Any]) -> Iterator[str]
         checks[name] = _is_in(labels, list(target.classes))
         if stops_column(target.name) in manifest.column_names:
             checks[stops_column(target.name)] = pc.is_finite(manifest[stops_column(target.name)])
+    for name in (field.name for field in MANIFEST_SCHEMA if pa.types.is_floating(field.type)):
+        checks[name] = pc.is_finite(manifest[name])
+    checks["file_size"] = pc.greater_equal(manifest["file_size"], 0)
     for name in _NUMBERS:
         checks[name] = pc.and_(pc.greater_equal(manifest[name], 0), pc.less(manifest[name], _MAX_SIDE))
     for name, valid in checks.items():

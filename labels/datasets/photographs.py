@@ -9,7 +9,6 @@ from lightmeter.harvest.catalogue.exif_view import arrow_type, read_table, resol
 from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS
 from lightmeter.labels.annotations.photo_facts import IdRange
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 """Type of text that recurs: each value is stored once."""
@@ -25,23 +24,6 @@ _IMAGE_FIELDS = [
     ("quantisation", pa.string()),
 ]
 _SIGHTING_FIELDS = [("source", pa.string()), ("owner", pa.string()), ("licence", pa.string())]
-
-MANIFEST_SCHEMA = pa.schema(
-    [
-        ("sha256", pa.string()),
-        ("path", pa.string()),
-        ("split", pa.string()),
-        ("group", pa.string()),
-        *_SIGHTING_FIELDS,
-        *_IMAGE_FIELDS,
-        *((name, arrow_type(name)) for name in MANIFEST_EXIF),
-        *((name, pa.int32()) for name in CROP_COLUMNS),
-    ]
-)
-"""All columns of a manifest except those of its targets; rows are in the order of ``sha256``.
-
-``path`` is relative to the photo store. The crop columns are in file pixels, null for whole photographs.
-"""
 
 _ID = ("image_id", pa.int64())
 _IMAGE_COLUMNS = [_ID, ("sha256", pa.string()), *_IMAGE_FIELDS, ("body", pa.string())]

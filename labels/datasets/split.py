@@ -16,7 +16,7 @@ from lightmeter.labels.datasets.crops import Crop
 from lightmeter.labels.datasets.dataset import SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.extend import Base
 from lightmeter.labels.datasets.groups import GROUP_KEYS, GroupKey, add_groups, codes
-from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
 from lightmeter.labels.datasets.stratify import count_classes, hash_order, stratified_group_split
 from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
 from lightmeter.plugins import unknown_name_message

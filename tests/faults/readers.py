@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import tomli_w
 
 from lightmeter.errors import LightmeterError
+from lightmeter.files import sha256_of
 from tests.faults.world import TRAIN, World
 
 Command = tuple[object, ...]
@@ -46,12 +48,14 @@ class Reader:
         commands: Commands that read it.
         example: Content of the file, if the world does not have it.
         function: Function that is called instead of ``lightmeter``; see `ForkRequest`.
+        seal: Writes the hash of the changed file where it is kept, as somebody would who wants it to be read.
     """
 
     file: str
     commands: tuple[Command, ...]
     example: Callable[[World], bytes] | None = None
     function: str = ""
+    seal: Callable[[World], object] = lambda _: None
 
     def path(self, world: World) -> Path:
         """Return the path of the file; create an example if it is missing."""
@@ -72,6 +76,13 @@ def open_archive(args: Sequence[str]) -> int:
         print(f"lightmeter: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _seal_manifest(world: World) -> None:
+    folder = world.project / "datasets" / "one"
+    document = tomllib.loads((folder / "dataset.toml").read_text(encoding="utf-8"))
+    document["manifest_sha256"] = sha256_of(folder / "manifest.parquet")
+    (folder / "dataset.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
 
 
 def _text(content: str) -> Callable[[World], bytes]:
@@ -153,6 +164,7 @@ READERS: dict[str, Reader] = {
     "manifest": Reader(
         "project/datasets/one/manifest.parquet",
         (("labels", "verify", "one"), (*PACK, "webdataset"), ("models", "train", *TRAIN, "--data", "one")),
+        seal=_seal_manifest,
     ),
     "card": Reader("project/datasets/one/README.md", ((*PACK, "parquet"),)),
     "attributions": Reader("project/datasets/one/ATTRIBUTION.csv", ((*PACK, "parquet"),)),

@@ -31,6 +31,7 @@ def test_hostile_file(name: str, world: World, trials: Trials) -> None:
             data = hostile.document(path.name, content, trials.rng)
             path.chmod(0o644)
             path.write_bytes(data)
+            reader.seal(world)
             what = shortened(data)
         for command in reader.commands if trials.long else [trials.rng.choice(reader.commands)]:
             with trials.trial(f"{name}, {what}: {command}"):

@@ -22,7 +22,7 @@ from lightmeter.labels.datasets.dataset import (
     stops_column,
     write_dataset,
 )
-from lightmeter.labels.datasets.photographs import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from tests.support import encode_image, run_text, write_empty_plots
 

@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.exif_view import arrow_type
 from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.photographs import MANIFEST_EXIF
 from tests.labels.conftest import Catalogue
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, store_image
 from tests.support import create_project, run_error
@@ -51,11 +54,18 @@ def set_cell(column: str, value: object) -> Callable[[Dataset], None]:
         values[0] = value
         index = dataset.manifest.column_names.index(column)
         type_ = dataset.manifest.schema.field(index).type
-        manifest = dataset.manifest.set_column(index, column, pa.array(values, type_))
-        pq.write_table(manifest, dataset.folder / "manifest.parquet")
-        replace(dataset, dataset.spec.manifest_sha256, sha256_of(dataset.folder / "manifest.parquet"))
+        write_manifest(dataset, dataset.manifest.set_column(index, column, pa.array(values, type_)))
 
     return change
+
+
+def drop_column(name: str) -> Callable[[Dataset], None]:
+    return lambda dataset: write_manifest(dataset, dataset.manifest.drop_columns([name]))
+
+
+def write_manifest(dataset: Dataset, manifest: pa.Table) -> None:
+    pq.write_table(manifest, dataset.folder / "manifest.parquet")
+    replace(dataset, dataset.spec.manifest_sha256, sha256_of(dataset.folder / "manifest.parquet"))
 
 
 def set_text(old: str, new: str) -> Callable[[Dataset], None]:
@@ -107,6 +117,10 @@ REFUSED = {
     "unknown class": (set_cell("label_shutter-binary", "medium"), "label_shutter-binary has a value"),
     "infinite number": (set_cell("stops_shutter-binary", float("inf")), "stops_shutter-binary has a value"),
     "half a crop": (set_cell("crop_x", 3), "a crop is incomplete"),
+    "no format": (set_cell("format", None), "format is empty in 1 rows"),
+    "negative width": (set_cell("width", -1), "width has a value"),
+    "aperture is no number": (set_cell("f_number", float("nan")), "f_number has a value"),
+    "a column is missing": (drop_column("focal_length_35mm"), "the column focal_length_35mm is missing"),
     "empty hash": (set_cell("sha256", None), "sha256 is empty in 1 rows"),
     "name is a path": (set_text('name = "one"', 'name = "../../x"'), "the name '../../x' is a path"),
     "class leaves the folder": (set_text('"slow"', '".."'), "the class name '..' is a path"),
@@ -124,6 +138,12 @@ PACK_REFUSED = {
     "photograph has other bytes": (replace_photograph("bytes"), "its bytes have changed"),
     "photograph is missing": (replace_photograph("missing"), "No such file"),
 }
+
+
+def test_manifest_has_the_exif_columns_of_the_catalogue() -> None:
+    assert {name: MANIFEST_SCHEMA.field(name).type for name in MANIFEST_EXIF} == {
+        name: arrow_type(name) for name in MANIFEST_EXIF
+    }
 
 
 @pytest.mark.parametrize("case", REFUSED)
