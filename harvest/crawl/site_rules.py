@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import SplitResult
 
 from scrapy import Request
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError, IgnoreRequest
@@ -204,7 +206,12 @@ class SiteRulesCache:
 def origin_of(request: Request) -> str:
     """Return scheme, host and port of a web address, as ``https://example.org``; nothing for other addresses."""
     parts = urlparse_cached(request)
-    scheme = parts.scheme.lower()
+    return _origin(parts.scheme.lower(), parts.netloc)
+
+
+@lru_cache(maxsize=1024)  # five times for each photograph, of few hosts
+def _origin(scheme: str, netloc: str) -> str:
+    parts = SplitResult(scheme, netloc, "", "", "")
     if scheme not in _DEFAULT_PORTS or not parts.hostname:
         return ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
