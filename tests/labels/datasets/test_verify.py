@@ -83,4 +83,4 @@ def test_edited_manifest_is_refused(dataset: Dataset) -> None:
 
 
 def test_missing_dataset_is_an_error(catalogue: Any) -> None:
-    assert "is not a data set" in run_error("labels", "verify", "missing")
+    assert "Unknown data set 'missing'" in run_error("labels", "verify", "missing")
