@@ -37,10 +37,10 @@ class RayExecutor(Executor):
     def __init__(self, address: str | None = None, *, use_gpus: bool = False) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        address = address or os.environ.get("RAY_ADDRESS")
+        _check_reachable(address)  # first, as the import takes seconds
         with require_extra("ray", "ray"):
             self._ray: Any = import_module("ray")
-        address = address or os.environ.get("RAY_ADDRESS")
-        _check_reachable(address)
         options = {} if address else {"include_dashboard": False}
         try:
             self._ray.init(
