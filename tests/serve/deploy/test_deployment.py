@@ -209,6 +209,9 @@ def test_image_installs_what_archives_and_the_supervisor_import() -> None:
     program = "import lightmeter.serve.torchserve.supervisor, sys; print(*sys.modules)"
     modules = subprocess.check_output([sys.executable, "-c", program], text=True).split()
 
+    pinned = {line.partition("==")[0] for line in (DEPLOY.parent / "constraints.txt").read_text().splitlines()}
+    assert installed <= pinned
+    assert len(lines) == text.count("-c/tmp/constraints.txt")
     assert installed == {"torch", "numpy", "pillow", "safetensors", "pyyaml", "torchserve"} | gateway
     assert not {"pydantic", "typer", "torch", "numpy", "yaml", "pyarrow"} & set(modules)
 
