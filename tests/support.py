@@ -315,8 +315,15 @@ def write_empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     from matplotlib.figure import Figure
 
     if not request.node.get_closest_marker("plots"):
-        empty = Image.new("L", (1, 1))
-        monkeypatch.setattr(Figure, "savefig", lambda _, file, **options: empty.save(file, "PNG"))
+        monkeypatch.setattr(Figure, "savefig", save_empty_plot)
+
+
+def save_empty_plot(_: object, file: Any, **options: object) -> None:
+    """Write an empty image instead of a plot."""
+    if options.get("format") == "svg":
+        file.write(b"<svg></svg>")
+    else:
+        Image.new("L", (1, 1)).save(file, "PNG")
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:

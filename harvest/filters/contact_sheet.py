@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -9,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, sele
 
 from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
-from lightmeter.harvest.catalogue.models import Inspection, Region
+from lightmeter.harvest.catalogue.models import Inspection, Region, SightingRecord
 from lightmeter.images.geometry import Box, Size, to_display
-from lightmeter.images.grid import PAPER, Colour, Tile, draw_grid
+from lightmeter.images.grid import INK, PAPER, Colour, Tile, draw_grid
 from lightmeter.images.reader import display_image
 from lightmeter.store.base import PhotographError, PhotoStore
 
@@ -53,20 +54,28 @@ def write_contact_sheet(
     image_format = format_of(target, {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}, default="JPEG")
     condition = (Inspection.filter == name) & (true() if where is None else where)
     join = select(Inspection.verdict, func.count()).join(ImageRecord, ImageRecord.id == Inspection.image_id)
-    halves = []
+    halves: list[tuple[list[Tile], str, Colour]] = []
     with engine.connect() as connection:
         rows = connection.execute(join.where(condition).group_by(Inspection.verdict)).all()
         counts = dict.fromkeys(_VERDICT_COLOURS, 0) | dict(rows)
         for verdict, colour in _VERDICT_COLOURS.items():
-            if verdict == "failed" and not counts[verdict]:
+            if not counts[verdict]:
                 continue
             sample = _sample(connection, condition & (Inspection.verdict == verdict), per_verdict)
             tiles = [_tile(row, _boxes(connection, row, name), store) for row in sample]
             title = f"{name}: {verdict} {counts[verdict]}"
-            halves.append(draw_grid(tiles, title, side=_SIDE, columns=_COLUMNS, title_colour=colour))
-    sheet = Image.new("RGB", (sum(half.width for half in halves), max(half.height for half in halves)), PAPER)
-    for index, half in enumerate(halves):
-        sheet.paste(half, (index * half.width, 0))
+            halves.append((tiles, title, colour))
+    parts = halves or [([], f"{name}: no photographs", INK)]
+    columns = _COLUMNS if len(parts) > 1 else 2 * _COLUMNS
+    images = [
+        draw_grid(tiles, title, side=_SIDE, columns=min(columns, max(2, len(tiles))), title_colour=colour)
+        for tiles, title, colour in parts
+    ]
+    sheet = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)), PAPER)
+    left = 0
+    for image in images:
+        sheet.paste(image, (left, 0))
+        left += image.width
     file = io.BytesIO()
     sheet.save(file, image_format, quality=_JPEG_QUALITY)
     write_atomic(target, file.getvalue())
@@ -74,7 +83,19 @@ def write_contact_sheet(
 
 
 def _sample(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[RowMapping]:
-    images = (ImageRecord.id, ImageRecord.sha256, ImageRecord.width, ImageRecord.height)
+    file = (
+        select(SightingRecord.file)
+        .where(SightingRecord.image_id == ImageRecord.id)
+        .order_by(SightingRecord.id)
+        .limit(1)
+    )
+    images = (
+        ImageRecord.id,
+        ImageRecord.sha256,
+        ImageRecord.width,
+        ImageRecord.height,
+        file.scalar_subquery().label("file"),
+    )
     query = (
         select(*images, Inspection.verdict, Inspection.reason, Inspection.measures)
         .join(Inspection, Inspection.image_id == ImageRecord.id)
@@ -107,13 +128,18 @@ def _tile(image: RowMapping, boxes: list[Box], store: PhotoStore) -> Tile:
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         left, top, right, bottom = (scale * corner for corner in corners)
         draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=_BOX)
-    caption = [image["reason"] or image["verdict"], *_measure_lines(image["measures"])][:_MAX_CAPTION_LINES]
-    return Tile(small, caption, _VERDICT_COLOURS[image["verdict"]])
+    lines = [image["file"] or image["sha256"][:12], image["reason"] or image["verdict"]]
+    caption = [shorten(line, _MAX_LINE_LENGTH, placeholder="…") for line in lines] + _measure_lines(image["measures"])
+    return Tile(small, caption[:_MAX_CAPTION_LINES])
 
 
 def _measure_lines(measures: dict[str, Any]) -> list[str]:
-    """Return one line per measure; longer lines are omitted."""
-    lines = [
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in measures.items()
-    ]
-    return [line for line in lines if len(line) <= _MAX_LINE_LENGTH]
+    """Return one line per measure that has a value."""
+    lines = [f"{name.replace('_', ' ')} {_text(value)}" for name, value in measures.items() if value not in ([], None)]
+    return [shorten(line, _MAX_LINE_LENGTH, placeholder=" …") for line in lines]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

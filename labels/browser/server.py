@@ -18,10 +18,8 @@ from starlette.routing import Mount, Route
 from lightmeter.labels.browser.api import api_routes
 from lightmeter.labels.browser.pictures import original, thumbnail
 from lightmeter.labels.browser.session import Session
+from lightmeter.style import BROWSER_PORT
 from lightmeter.web import LOOPBACK, LocalServer, error_response, local_app, page_routes
-
-DEFAULT_PORT = 8730
-"""Port of ``lightmeter browse``, to which reports link."""
 
 _PAGE = Path(__file__).parent / "page"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -68,7 +66,7 @@ class BrowserServer(LocalServer):
 def unused_port() -> int:
     """Return the default port, or 0 (any free port) if another process uses it."""
     with socket.socket() as probe:
-        return 0 if probe.connect_ex((LOOPBACK, DEFAULT_PORT)) == 0 else DEFAULT_PORT
+        return 0 if probe.connect_ex((LOOPBACK, BROWSER_PORT)) == 0 else BROWSER_PORT
 
 
 def _require_token(token: str) -> DispatchFunction:

@@ -13,7 +13,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.effective_labels import MANUAL
 from lightmeter.harvest.catalogue.models import Label
 from lightmeter.images.geometry import Box
-from lightmeter.labels.annotations.model import Annotation, insert_annotations
+from lightmeter.labels.annotations.model import Annotation, insert_annotation_of_many
 from lightmeter.labels.browser.boxes import Row, add_box, remove_box, set_manual_boxes
 from lightmeter.labels.browser.columns import Codes
 from lightmeter.labels.browser.label_columns import LabelColumns
@@ -198,15 +198,10 @@ class Session:
             if not len(images) or len(rows) < len(images):
                 raise UsageError("There is no such photograph.")
             codes = new_codes(labels, rows)
-            values = [*labels.values, None]  # the last one is that of -1
-            numbers = [target.number_of(value) for value in values]
-            insert_annotations(
-                connection,
-                [
-                    Annotation(image, target.name, values[code], numbers[code], MANUAL, library.author, None)
-                    for image, code in zip(images.tolist(), codes.tolist(), strict=True)
-                ],
-            )
+            for code in np.unique(codes).tolist():
+                value = None if code < 0 else labels.values[code]
+                annotation = Annotation(0, target.name, value, target.number_of(value), MANUAL, library.author, None)
+                insert_annotation_of_many(connection, images[codes == code].tolist(), annotation)
             return labels, rows, codes, connection.scalar(select(func.max(Label.id))) or 0
 
         with library.lock:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from PIL import Image, ImageDraw
 
 from lightmeter.files import write_atomic
@@ -17,6 +16,7 @@ from lightmeter.images.reader import display_image, open_image, pixel_orientatio
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.serve.handler.explanation import explain
+from lightmeter.style import document_environment
 
 _SIDE = 900  # pixels of the photographs on the page
 _PATCHES = 3  # shown for each setting
@@ -33,9 +33,7 @@ def write_page(file: Path, predictor: Predictor, entries: Sequence[Mapping[str, 
         predictor: Predictor that made the estimates.
         entries: Documents of `estimates.read_photographs`.
     """
-    environment = Environment(
-        loader=PackageLoader("lightmeter.read", ""), autoescape=select_autoescape(["jinja"]), undefined=StrictUndefined
-    )
+    environment = document_environment("lightmeter.read", "")
     photographs = [{**entry, **_pictures(predictor, entry)} for entry in entries]
     page = environment.get_template("page.html.jinja").render(model=predictor.spec, photographs=photographs)
     write_atomic(file, page)

@@ -2,8 +2,33 @@
 
 from pathlib import Path
 
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
 STYLE_SHEET = Path(__file__).with_name("style.css")
 """The style sheet of every page."""
 
 ICON = Path(__file__).with_name("icon.svg")
 """The icon of every page."""
+
+BROWSER_PORT = 8730
+"""Port of ``lightmeter browse``, to which reports link."""
+
+
+def document_environment(package: str, folder: str = "templates") -> Environment:
+    """Return a Jinja environment for the templates of a package; those of pages extend ``document.html.jinja``.
+
+    The pages are single files: they contain the style sheet.
+
+    Args:
+        package: Package of the templates.
+        folder: Folder of the templates in the package.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package, folder), PackageLoader("lightmeter.style", "")]),
+        autoescape=select_autoescape(("html", "html.jinja")),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.globals["style_sheet"] = Markup(STYLE_SHEET.read_text(encoding="utf-8"))  # noqa: S704 - our own file
+    return environment

@@ -80,7 +80,7 @@ def attack(
     check_folder(plots)
     result = attack_split(*open_for_analysis(run, data, split), target, numbers, limit)
     plot = plots / f"attack-{split}-{result['target']}.png"
-    write_atomic(plot, attack_plot(result))
+    write_atomic(plot, attack_plot(result).png())
     rows = list(zip(result["epsilons"], result["fgsm"], result["pgd"], strict=True))
     table = console.table("accuracy under attack", ("epsilon (of 255)", "FGSM", "PGD"), rows)
     console.get_console().emit({**result, "plot": plot}, [table, f"Plot: {plot}"])
@@ -104,7 +104,7 @@ def importance(
     check_folder(plots)
     result = permutation_importance(*open_for_analysis(run, data, split), target, repeats)
     plot = plots / f"importance-{split}-{result['target']}.png"
-    write_atomic(plot, importance_plot(result))
+    write_atomic(plot, importance_plot(result).png())
     rows = [(name, format_estimate(value, percent=False)) for name, value in result["importances"].items()]
     title = f"{result['target']}, {split}: macro F1 {format_estimate(result['macro_f1'], percent=False)}"
     table = console.table(title, ("feature", "decrease of macro F1"), rows)
@@ -136,7 +136,7 @@ def series(
         result = predict_series_dataset(predictor, open_dataset(data), ordinal)
     else:
         result = predict_series_files(predictor, files or [], ordinal)
-    write_atomic(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series"))
+    write_atomic(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series").png())
     summary = (
         f"{result['photographs']} photographs: mean absolute error "
         f"{format_estimate(result['mae_stops'], percent=False)} stops, within ±1 stop "

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from lightmeter.bootstrap import few_groups_warning, format_estimate
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates, n_groups
-from lightmeter.models.evaluation.plots import comparison_plot, data_url
+from lightmeter.models.evaluation.plots import comparison_plot
 from lightmeter.models.evaluation.predictions import target_predictions
 from lightmeter.models.evaluation.report import METRICS, PERCENT_METRICS, formatted_metric, render, setting_text
 from lightmeter.models.runtime.spec import ModelSpec, Target
@@ -114,7 +115,7 @@ def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
     """Write the document of ``models compare`` as a self-contained HTML page."""
     plots = {
         name: [
-            data_url(comparison_plot(target["runs"], metric, METRICS[metric], name))
+            Markup(comparison_plot(target["runs"], metric, METRICS[metric], name).svg())  # noqa: S704 - matplotlib escapes text
             for metric in _PLOTTED
             if all(metric in run for run in target["runs"].values())
         ]

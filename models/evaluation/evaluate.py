@@ -8,6 +8,7 @@ from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.files import check_folder
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.evaluation.examples import write_examples
 from lightmeter.models.evaluation.mistakes import write_mistakes
 from lightmeter.models.evaluation.predictions import predict_split
 from lightmeter.models.evaluation.report import write_report
@@ -62,6 +63,7 @@ def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str,
         )
     for target in spec.targets:
         write_mistakes(folder, target, predictions, dataset)
+        write_examples(folder, target.name, predictions, dataset)
     write_predictions(folder, [*other_splits, *predictions])
     write_report(folder, spec, metrics, [*other_splits, *predictions], flat_settings(read_run_recipe(folder)))
     write_metrics(folder, metrics)

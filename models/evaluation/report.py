@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from lightmeter.bootstrap import Estimate, few_groups_warning, format_estimate
 from lightmeter.files import write_atomic
+from lightmeter.models.evaluation.examples import photographs_url, read_examples
 from lightmeter.models.evaluation.mistakes import mistakes_file
 from lightmeter.models.evaluation.plots import (
     confusion_plot,
@@ -21,6 +22,8 @@ from lightmeter.models.evaluation.plots import (
     stops_plot,
 )
 from lightmeter.models.runtime.spec import ModelSpec
+from lightmeter.style import document_environment
+from lightmeter.style.plots import Plot
 
 METRICS = {
     "accuracy": "accuracy",
@@ -36,6 +39,8 @@ METRICS = {
     "ece": "ECE",
 }
 """Labels of the reported metrics, by their key in ``metrics.json``."""
+
+_MAX_MATRIX = 30  # classes of a confusion matrix as a table
 
 PERCENT_METRICS = ("accuracy", "balanced_accuracy", "within_one_stop", "within_one_class")
 
@@ -58,20 +63,25 @@ def write_report(
     """
     splits = [(split, metrics[split]) for split in ("test", "validation") if split in metrics]
     history = read_history(folder)
-    curve = history_plot(history) if history else b""
+    curve = history_plot(history) if history else None
     if curve:
-        write_atomic(folder / "plots" / "training.png", curve)
+        write_atomic(folder / "plots" / "training.png", curve.png())
     plots = {}
+    examples = {}
     for split, scores in splits:
         for name, target in scores["targets"].items():
             rows = [row for row in predictions if row["split"] == split and row["target"] == name]
-            images = dict(_plots(split, name, target, rows, spec))
-            for file, content in images.items():
-                write_atomic(folder / "plots" / file, content)
+            shown = dict(_plots(split, name, target, rows, spec))
+            for file, plot in shown.items():
+                write_atomic(folder / "plots" / file, plot.png())
+            if matrix_table(target):  # which is clearer, and links to the photographs
+                shown.pop(f"{split}-{name}-confusion.png", None)
+            plots[split, name] = [Markup(plot.svg()) for plot in shown.values()]  # noqa: S704 - matplotlib escapes text
+            examples[split, name] = read_examples(folder, name, rows) if split == "test" else []
             mistakes = folder / "plots" / mistakes_file(split, name)
             if mistakes.is_file():
-                images[mistakes.name] = mistakes.read_bytes()
-            plots[split, name] = [(file, data_url(png)) for file, png in images.items()]
+                url = data_url(mistakes.read_bytes())
+                plots[split, name].append(Markup('<img alt="Most confident errors" src="{}">').format(url))
     context = {
         "spec": spec,
         "metrics": metrics,
@@ -82,7 +92,11 @@ def write_report(
         "settings": {key: setting_text(value) for key, value in settings.items()},
         "few_groups": few_groups_warning,
         "plots": plots,
-        "curve": data_url(curve) if curve else "",
+        "answers": {name: answer(name, target) for name, target in splits[0][1]["targets"].items()} if splits else {},
+        "examples": examples,
+        "matrix": matrix_table,
+        "cell_url": photographs_url,
+        "curve": Markup(curve.svg()) if curve else "",  # noqa: S704 - matplotlib escapes text
     }
     for file in ("README.md", "report.html"):
         write_atomic(folder / file, render(file, context))
@@ -90,12 +104,7 @@ def write_report(
 
 def render(template: str, context: Mapping[str, Any]) -> str:
     """Render a template of this package."""
-    templates = Environment(
-        loader=PackageLoader("lightmeter.models.evaluation"),
-        autoescape=select_autoescape(("html.jinja",)),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    templates = document_environment("lightmeter.models.evaluation")
     return templates.get_template(f"{template}.jinja").render(context)
 
 
@@ -106,6 +115,31 @@ def metric_rows(target: Mapping[str, Any]) -> list[list[str]]:
         for name, label in METRICS.items()
         if name in target
     ]
+
+
+def answer(name: str, scores: Mapping[str, Any]) -> str:
+    """Return in one sentence how well a model predicts a target, and whether that is better than the baselines."""
+    metric = next(key for key in ("accuracy", "mean_average_precision", "macro_f1") if key in scores)
+    value = scores[metric]
+    text = f"{name}: {METRICS[metric]} {formatted_metric(metric, scores)}"
+    if "within_one_stop" in scores:
+        text += f", within one stop {formatted_metric('within_one_stop', scores)}"
+    baselines = {key: item[metric] for key, item in scores["baselines"].items() if metric in item}
+    if not baselines or value["low"] is None:
+        return f"{text}."
+    best = max(baselines, key=lambda key: baselines[key]["value"])
+    clearly = value["low"] > (baselines[best]["high"] or baselines[best]["value"])
+    verdict = "clearly better than" if clearly else "not clearly better than"
+    return f"{text}: {verdict} the best baseline ({best}, {formatted_metric(metric, scores['baselines'][best])})."
+
+
+def matrix_table(scores: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return the confusion matrix as rows: true class, and for each predicted class its name and the count."""
+    classes = scores["classes"]
+    if "confusion_matrix" not in scores or len(classes) > _MAX_MATRIX:
+        return []
+    counts = zip(classes, scores["confusion_matrix"], strict=True)
+    return [(truth, list(zip(classes, map(int, row), strict=True))) for truth, row in counts]
 
 
 def breakdown_table(parts: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
@@ -151,8 +185,8 @@ def _formatted_value(name: str, value: float) -> str:
 
 def _plots(
     split: str, name: str, scores: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], spec: ModelSpec
-) -> Iterator[tuple[str, bytes]]:
-    """Yield file name and PNG of each plot of a target."""
+) -> Iterator[tuple[str, Plot]]:
+    """Yield the file name and the plot of each kind of a target."""
     title = f"{name}, {split}"
     if "confusion_matrix" in scores:
         yield f"{split}-{name}-confusion.png", confusion_plot(scores, f"{title}: confusion matrix")

@@ -6,8 +6,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 
-def _save_empty(_: Figure, file: Any, **__: object) -> None:
-    Image.new("L", (1, 1)).save(file, "PNG")
+def _save_empty(_: Figure, file: Any, **options: object) -> None:
+    if options.get("format") == "svg":
+        file.write(b"<svg></svg>")
+    else:
+        Image.new("L", (1, 1)).save(file, "PNG")
 
 
 Figure.savefig = _save_empty  # type: ignore[method-assign,assignment]

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 
@@ -13,6 +14,20 @@ from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
 from lightmeter.labels.datasets.dataset import SPLITS, SplitCounts, TargetSpec, class_counts, stops_column
 from lightmeter.labels.targets.base import Target
+from lightmeter.style.plots import (
+    BLUE,
+    DPI,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    STYLE,
+    YELLOW,
+    count_axis,
+    legend_above,
+    quantity_of,
+    setting_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +36,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 15
 """Maximum number of values of a facet that are shown."""
 
-_SPLIT_COLOURS = {"train": "#1f77b4", "validation": "#ff7f0e", "test": "#2ca02c"}
-_LABELLED, _EXCLUDED, _FILTERED, _GREY = "#1f77b4", "#d62728", "#ff7f0e", "#7f7f7f"
+_SPLIT_COLOURS = {"train": BLUE, "validation": YELLOW, "test": GREEN}
+_LABELLED, _EXCLUDED, _FILTERED = BLUE, ORANGE, PURPLE
 _MIN_ROWS = 5  # fewer horizontal bars would be too thick
 _MAX_LETTERS = 70  # horizontal tick labels in one line
 _MAX_BARS = 60
@@ -47,8 +62,8 @@ def plot_facet(file: Path, title: str, rows: Iterable[tuple[str | None, SplitCou
     counts = {name or "unknown": by_split for name, by_split in rows}
     with _axes(file) as axes:
         if title == "Years":
-            _stacked_bars(axes, counts)
-            axes.set(title="Years: photographs by split", ylabel="photographs")
+            _stacked_bars(axes, _with_gaps(counts))
+            axes.set(title="Photographs by year and split", ylabel="photographs")
             return
         _stacked_bars(axes, dict(islice(counts.items(), MAX_ROWS)), horizontal=True)
         more = f", top {MAX_ROWS} of {len(counts)}" if len(counts) > MAX_ROWS else ""
@@ -61,10 +76,12 @@ def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
     if not len(values):
         return
     with _axes(file) as axes:
-        axes.hist(values, bins=histogram_edges(values, target.unit, _MAX_BARS).tolist(), color=_GREY)
+        axes.hist(values, bins=histogram_edges(values, target.unit, _MAX_BARS).tolist(), color=GREY)
         _class_lines(axes, target.stops, _EXCLUDED)
-        title = f"{target.name}: values" + (" (lines: nominal values of the classes)" if target.stops else "")
-        axes.set(title=title, xlabel=target.unit, ylabel="photographs")
+        title = f"{target.name}: measured values" + (" (lines: the classes)" if target.stops else "")
+        axes.set(title=title, xlabel=quantity_of(target.unit), ylabel="photographs")
+        setting_axis(axes.xaxis, target.unit, float(min(values)), float(max(values)))
+        count_axis(axes.yaxis)
 
 
 def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> None:
@@ -94,9 +111,11 @@ def _draw_values(axes: "Axes", target: Target[Any], statistics: Statistics) -> N
     edges, in_class, outside = statistics.histogram(target.unit, _MAX_BARS)
     axes.stairs(in_class + outside, edges, fill=True, color=_EXCLUDED, label="excluded")
     axes.stairs(in_class, edges, fill=True, color=_LABELLED, label="labelled")
-    _class_lines(axes, target.stops, _GREY)
-    axes.set(title=f"{target.name}: values before binning", xlabel=target.unit, ylabel="photographs")
-    axes.legend()
+    _class_lines(axes, target.stops, GREY)
+    axes.set(title=f"{target.name}: measured values", xlabel=quantity_of(target.unit), ylabel="photographs")
+    setting_axis(axes.xaxis, target.unit, float(edges[0]), float(edges[-1]))
+    count_axis(axes.yaxis)
+    legend_above(axes)
 
 
 def _draw_classes(axes: "Axes", target: Target[Any], statistics: Statistics) -> None:
@@ -105,6 +124,8 @@ def _draw_classes(axes: "Axes", target: Target[Any], statistics: Statistics) -> 
     axes.bar(list(classes), list(classes.values()), color=_LABELLED)
     axes.set(title=f"{target.name}: classes{more}", ylabel="photographs")
     axes.set_ylim(0, max([*classes.values(), 1]) * 1.05)
+    count_axis(axes.yaxis)
+    axes.grid(visible=False, axis="x")
     _rotate_long_labels(axes, classes)
 
 
@@ -117,8 +138,10 @@ def _draw_excluded(axes: "Axes", excluded: Mapping[str, int], filtered: Mapping[
             axes.bar_label(axes.barh(list(counts), list(counts.values()), color=colour, label=label), padding=3)
     axes.set_ylim(len(excluded) + len(filtered) - 0.5, -0.5)
     axes.margins(x=0.1)
-    axes.set(title="excluded", xlabel="photographs")
-    axes.legend(loc="lower right")
+    axes.set(title="Excluded photographs", xlabel="photographs")
+    count_axis(axes.xaxis)
+    axes.grid(visible=False, axis="y")
+    legend_above(axes)
 
 
 def _stacked_bars(axes: "Axes", rows: Mapping[str, SplitCounts], *, horizontal: bool = False) -> None:
@@ -132,9 +155,22 @@ def _stacked_bars(axes: "Axes", rows: Mapping[str, SplitCounts], *, horizontal: 
         start = start + counts
     if horizontal:
         axes.set_ylim(max(len(rows), _MIN_ROWS) - 0.5, -0.5)  # first row on top
+        count_axis(axes.xaxis)
     else:
         _rotate_long_labels(axes, rows)
-    axes.legend()
+        count_axis(axes.yaxis)
+    axes.grid(visible=False, axis="y" if horizontal else "x")
+    legend_above(axes)
+
+
+def _with_gaps(rows: Mapping[str, SplitCounts]) -> dict[str, SplitCounts]:
+    """Return the counts of years in order, with the years between them that have no photographs."""
+    years = sorted(int(name) for name in rows if name.isdigit())
+    others = {name: counts for name, counts in rows.items() if not name.isdigit()}
+    if not years or years[-1] - years[0] > _MAX_CLASSES:
+        return dict(rows)
+    empty = dict.fromkeys(SPLITS, 0)
+    return {str(year): rows.get(str(year), empty) for year in range(years[0], years[-1] + 1)} | others
 
 
 def _class_lines(axes: "Axes", stops: Iterable[float], colour: str) -> None:
@@ -158,7 +194,8 @@ def _figure(file: Path, height: float = 4.5) -> "Iterator[Figure]":
     """Write the figure that the block draws as PNG."""
     from matplotlib.figure import Figure  # without pyplot: no window system, no global state
 
-    figure = Figure(figsize=(8, height), dpi=110, layout="constrained")
-    yield figure
-    with atomic_path(file) as temporary:
-        figure.savefig(temporary, format="png")
+    with mpl.rc_context(STYLE):  # while the block draws
+        figure = Figure(figsize=(8, height), dpi=DPI, layout="constrained")
+        yield figure
+        with atomic_path(file) as temporary:
+            figure.savefig(temporary, format="png")

@@ -61,11 +61,12 @@ function draw() {
   context.drawImage(photo, 0, 0, canvas.width, canvas.height);
   const target = byId("target").value;
   const largest = Math.max(...patches.map((patch) => Math.abs(patch.contribution[target] ?? 0)), 1e-9);
-  const style = getComputedStyle(document.documentElement);
+  const [supports, contradicts] = [".supports", ".contradicts"].map(
+    (name) => getComputedStyle(document.querySelector(name), "::before").borderTopColor);
   const pixel = canvas.width / (canvas.clientWidth || canvas.width); // the canvas is scaled down on narrow screens
   for (const { box, contribution } of patches) {
     if (!(target in contribution)) continue;
-    context.strokeStyle = style.getPropertyValue(contribution[target] >= 0 ? "--supports" : "--contradicts");
+    context.strokeStyle = contribution[target] >= 0 ? supports : contradicts;
     context.lineWidth = pixel * (1 + 3 * Math.abs(contribution[target]) / largest);
     context.strokeRect(box.x * scale, box.y * scale, box.width * scale, box.height * scale);
   }
