@@ -13,6 +13,7 @@ EXPORTS = {
         "KEEP",
         "Argument",
         "Checkpoint",
+        "DatedQuery",
         "Cursor",
         "DecodedImage",
         "Detection",
