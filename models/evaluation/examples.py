@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from lightmeter.errors import LightmeterError
 from lightmeter.files import write_atomic
 from lightmeter.images.reader import display_image
 from lightmeter.labels.datasets.dataset import Dataset
@@ -52,7 +53,7 @@ def write_examples(folder: Path, target: str, rows: Sequence[Mapping[str, Any]],
         content = io.BytesIO()
         try:
             display_image(dataset.read(row["sha256"]), _SIDE).convert("RGB").save(content, "JPEG", quality=82)
-        except (OSError, ValueError):
+        except (OSError, ValueError, LightmeterError):
             continue
         write_atomic(_file(folder, row), content.getvalue())
 
