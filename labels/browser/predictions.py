@@ -105,6 +105,8 @@ def _read(path: Path) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise UsageError(f"{path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+    if "predicted" not in table.column_names:  # of `models predict --out`
+        table = table.rename_columns(["predicted" if name == "class" else name for name in table.column_names])
     missing = [name for name in _REQUIRED if name not in table.column_names]
     if missing:
         raise UsageError(f"{path} holds no predictions: it has no column {missing[0]}.")
