@@ -82,6 +82,25 @@ def host_of(url: str) -> str:
     return _host_and_port(parts).removesuffix(f":{parts.port}") + port
 
 
+def leased_host(url: str) -> str:
+    """Return the host name of a web address without its port; empty for other addresses and for what is none.
+
+    Workers lease it, so that only one of them sends requests to a host.
+
+    Example:
+        >>> leased_host("https://Example.org.:8443/fog")
+        'example.org'
+        >>> leased_host("file:///fog.jpg")
+        ''
+    """
+    if scheme_of(url) not in _WEB:
+        return ""
+    try:
+        return (urlsplit(url).hostname or "").rstrip(".")[:_MAX_HOST_LENGTH]
+    except ValueError:
+        return ""
+
+
 def check_web_address(url: str) -> str:
     """Return a web address that a user typed.
 

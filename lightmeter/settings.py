@@ -89,6 +89,9 @@ class CrawlSection(Section):
     max_retry_after_s: float = Field(
         600.0, ge=0, description="longest Retry-After and Crawl-delay that are obeyed, in seconds"
     )
+    lease_s: float = Field(
+        60.0, ge=1, le=3600, description="seconds after which other workers take over from one that is silent"
+    )
     max_bytes: int = Field(200_000_000, gt=0, description="maximum file size")
     max_page_bytes: int = Field(10_000_000, gt=0, description="maximum size of a web page, unpacked")
     max_robots_bytes: int = Field(512_000, ge=512_000, description="bytes of a robots.txt that are read")

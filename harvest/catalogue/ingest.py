@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_, update
 
-from lightmeter.harvest.addresses import scheme_of
+from lightmeter.harvest.addresses import leased_host, scheme_of
 from lightmeter.harvest.catalogue.changes.updates import KnownSighting, local_file_version, update_sightings
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
-from lightmeter.harvest.catalogue.leases import active_runs
+from lightmeter.harvest.catalogue.leases.runs import active_runs
 from lightmeter.harvest.catalogue.models import (
     Exif,
     HarvestRun,
@@ -248,6 +248,7 @@ def _sighting_row(run: int, site: str, sighting: DiscoveredSighting) -> dict[str
         **{name: getattr(item, name) for name in same_name},
         "run_id": run,
         "source": site,
+        "host": leased_host(item.media_url or ""),
         "tags": list(item.tags) or None,
         "concepts": list(item.concepts) or None,
         "source_metadata": metadata_with_regions(item),

@@ -53,12 +53,14 @@ class RequestItem:
 
     Attributes:
         required: EXIF columns that the file must have because the source did not provide them.
+        worker: Id of the worker that has leased the photograph; None for one that is not leased.
         authorisation: Value of the Authorization header; only in memory.
     """
 
     sighting_id: int
     media_url: str
     required: tuple[str, ...] = ()
+    worker: str | None = None
     authorisation: str | None = field(default=None, repr=False)
 
 

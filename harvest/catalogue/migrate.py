@@ -11,7 +11,7 @@ from lightmeter.files import atomic_path
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_HEAD = "0002"
+_HEAD = "0003"
 _LOCK_KEY = 0x4C69676874  # of PostgreSQL's advisory lock; any number that other programs do not use
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
+    Double,
     Enum,
     Float,
     ForeignKey,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -72,9 +74,13 @@ def _enum(values: type[enum.StrEnum]) -> Enum:
 
 
 class RunState(enum.StrEnum):
-    """State of a harvest run."""
+    """State of a harvest run.
+
+    ``discovered``: the source has no more photographs, but workers have not downloaded all of them.
+    """
 
     RUNNING = "running"
+    DISCOVERED = "discovered"
     FINISHED = "finished"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -122,6 +128,10 @@ class SightingState(enum.StrEnum):
     FAILED = "failed"
 
 
+_PENDING = text("state = 'found'")
+_LEASED = text("worker IS NOT NULL")
+
+
 class SightingRecord(Base):
     """A photograph seen at a source.
 
@@ -131,6 +141,9 @@ class SightingRecord(Base):
         medium: ``film`` or ``digital`` if the source or the query declares it.
         concepts: Search terms or names of class folders.
         reason: Why the sighting is in its state: a short term, then details after a colon.
+        host: Host that the photograph is downloaded from, as workers lease it; empty for files and archives.
+        worker: Id of the worker that has leased the pending photograph.
+        lease_until: When that lease expires, by the clock of the database.
         attempts: Number of finished downloads.
         image_id: The downloaded image, also if it is damaged.
         file_version: Version of the downloaded file as the source names it; None if it must be compared anew.
@@ -144,6 +157,8 @@ class SightingRecord(Base):
         Index(None, "run_id", "state", "id"),
         Index(None, "state", "reason"),
         Index(None, "media_url", postgresql_using="hash"),  # URLs are longer than PostgreSQL's B-trees allow
+        Index(None, "run_id", "host", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index(None, "worker", sqlite_where=_LEASED, postgresql_where=_LEASED),
     )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
@@ -164,6 +179,9 @@ class SightingRecord(Base):
     source_metadata: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     state: Mapped[SightingState] = mapped_column(_enum(SightingState), default=SightingState.FOUND)
     reason: Mapped[str | None] = mapped_column(Text)
+    host: Mapped[str | None] = mapped_column(Text, default=None)
+    worker: Mapped[str | None] = mapped_column(Text, default=None)
+    lease_until: Mapped[datetime | None] = mapped_column(default=None)
     attempts: Mapped[int] = mapped_column(default=0)
     image_id: Mapped[int | None] = mapped_column(ForeignKey("images.id"), default=None, index=True)
     file_version: Mapped[str | None] = mapped_column(Text)
@@ -171,6 +189,58 @@ class SightingRecord(Base):
     updated_run_id: Mapped[int | None] = mapped_column(_Id, default=None, index=True)
     found_at: Mapped[datetime] = mapped_column(default=_now)
     changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class WorkerRecord(Base):
+    """A process that downloads photographs.
+
+    Attributes:
+        id: Identity of the process, with a number if it has lost its leases before.
+        process: Identity of the process.
+        lease_until: When all its leases expire, unless it renews them, by the clock of the database.
+        finished: Number of photographs that have got a state.
+        rate: Photographs per second since the renewal before.
+    """
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    process: Mapped[str] = mapped_column(Text)
+    lease_until: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+    started_at: Mapped[datetime]
+    finished: Mapped[int] = mapped_column(default=0)
+    rate: Mapped[float] = mapped_column(Float, default=0.0)
+
+
+class HostRecord(Base):
+    """A host that photographs are downloaded from; one worker at a time sends it requests.
+
+    Attributes:
+        worker: Id of the worker that has leased the host.
+        lease_until: When that lease expires.
+        not_before: When the pause ends that the host asked for, or that lies between two requests.
+    """
+
+    __tablename__ = "hosts"
+
+    host: Mapped[str] = mapped_column(Text, primary_key=True)
+    worker: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    lease_until: Mapped[datetime | None] = mapped_column(default=None)
+    not_before: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class RateLimitRecord(Base):
+    """The requests that a service allows.
+
+    Attributes:
+        due: When the next request is due at an even pace, in seconds since the epoch.
+    """
+
+    __tablename__ = "rate_limits"
+
+    service: Mapped[str] = mapped_column(String(64), primary_key=True)
+    due: Mapped[float] = mapped_column(Double)
 
 
 class UnreadableRecord(Base):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from lightmeter.harvest.catalogue.items import FetchOutcome
+from lightmeter.harvest.catalogue.leases.workers import database_time
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Region, SightingRecord, Tombstone
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions
@@ -38,8 +39,8 @@ class SavedOutcomes:
 def save_outcomes(connection: Connection, outcomes: Sequence[FetchOutcome], salt: str) -> SavedOutcomes:
     """Save the outcomes of request items and the photographs that were stored.
 
-    Outcomes of sightings that are no longer pending, because another process was faster, change nothing. A known
-    photograph that could not be downloaded again keeps its image.
+    Outcomes of sightings that are no longer pending, or whose lease has gone from the worker, change nothing: another
+    worker downloads them. A known photograph that could not be downloaded again keeps its image.
 
     Args:
         connection: Catalogue connection of a transaction that writes.
@@ -47,8 +48,8 @@ def save_outcomes(connection: Connection, outcomes: Sequence[FetchOutcome], salt
         salt: Project salt for the hash of camera serial numbers.
     """
     pending = _lock_pending(connection, {outcome.item.sighting_id for outcome in outcomes})
-    current = {o.item.sighting_id: o for o in outcomes if o.item.sighting_id in pending}
-    removed = _removed(connection, [o.photo.sha256 for o in current.values() if o.photo])
+    current = {o.item.sighting_id: o for o in outcomes if _is_leased(o, pending)}
+    removed = _removed(connection, [o.photo.sha256 for o in outcomes if o.photo])
     kept = {id_: o for id_, o in current.items() if _is_kept(o, pending[id_], removed)}
     photos = {o.photo.sha256: o.photo for o in kept.values() if o.photo}
     images = save_images(connection, photos, salt)
@@ -56,9 +57,10 @@ def save_outcomes(connection: Connection, outcomes: Sequence[FetchOutcome], salt
     rows = [_changes(o, pending[id_], image_ids.get(id_), removed) for id_, o in current.items()]
     _update_sightings(connection, rows)
     insert_source_regions(connection, image_ids)
-    known = _known_hashes(connection, [o.photo.sha256 for o in outcomes if o.photo and o.photo.sha256 not in photos])
+    # what another worker downloads, too, stays in the store: that worker may be about to save it
+    unused = {o.photo.sha256 for o in current.values() if o.photo} - photos.keys()
     return SavedOutcomes(
-        discard=[o.photo.sha256 for o in outcomes if o.photo and o.photo.sha256 not in photos.keys() | known],
+        discard=sorted(removed | (unused - _known_hashes(connection, list(unused)))),
         replaced={
             pending[id_].image_id for id_, image in image_ids.items() if pending[id_].image_id not in (None, image)
         },
@@ -125,12 +127,19 @@ def exif_row(origin: str, exif: ExifRecord) -> dict[str, Any]:
 
 
 def _lock_pending(connection: Connection, sightings: Collection[int]) -> dict[int, Row[Any]]:
+    """Lock the sightings that are pending and whose lease, if they have one, has not expired."""
     table = SightingRecord
-    columns: tuple[Any, ...] = (table.id, table.run_id, table.image_id, table.file_version, table.updated_run_id)
-    query = (
-        select(*columns).where(table.id.in_(sightings), table.state == State.FOUND).order_by(table.id).with_for_update()
-    )
-    return {row.id: row for row in connection.execute(query)}
+    columns: tuple[Any, ...] = (table.id, table.run_id, table.worker, table.image_id)
+    columns += (table.file_version, table.updated_run_id)
+    leased = table.worker.is_(None) | (table.lease_until > database_time(connection))
+    query = select(*columns).where(table.id.in_(sightings), table.state == State.FOUND, leased)
+    return {row.id: row for row in connection.execute(query.order_by(table.id).with_for_update())}
+
+
+def _is_leased(outcome: FetchOutcome, pending: Mapping[int, Row[Any]]) -> bool:
+    """Return whether a photograph is still leased by the worker that has downloaded it."""
+    sighting = pending.get(outcome.item.sighting_id)
+    return sighting is not None and sighting.worker == outcome.item.worker
 
 
 def _removed(connection: Connection, hashes: Sequence[str]) -> set[str]:
@@ -183,6 +192,8 @@ def _update_sightings(connection: Connection, rows: Sequence[Mapping[str, Any]])
             file_version=bindparam("version"),
             updated_run_id=bindparam("updated"),
             attempts=table.c.attempts + 1,
+            worker=None,
+            lease_until=None,
             changed_at=datetime.now(UTC),
         ),
         list(rows),

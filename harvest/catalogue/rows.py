@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -21,8 +21,8 @@ def insert_missing(
     table: type[Base],
     rows: Sequence[Mapping[str, Any]],
     key: InstrumentedAttribute[str],
-    id_: InstrumentedAttribute[int],
-) -> dict[str, int]:
+    id_: InstrumentedAttribute[Any],
+) -> dict[str, Any]:
     """Insert the rows that do not exist yet, and return their ids by key.
 
     Rows are inserted in the order of the key, so that two processes never wait for each other.
@@ -39,6 +39,22 @@ def insert_missing(
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).on_conflict_do_nothing().returning(key, id_)
     return dict(connection.execute(statement, sorted(rows, key=lambda row: row[key.key])).all())
+
+
+def upsert(connection: Connection, table: type[Base], row: Mapping[str, Any], where: Any = None) -> Any:
+    """Return the statement that inserts a row, or updates the one that exists.
+
+    Args:
+        connection: Catalogue connection.
+        table: Table.
+        row: Values, with those of the primary key.
+        where: Condition for the update; nothing is returned for a row that does not meet it.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    keys = [column.name for column in inspect(table).primary_key]
+    statement = dialect.insert(table).values(row)
+    changes = {name: value for name, value in row.items() if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changes, where=where)
 
 
 def copy_rows(connection: Connection, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select, true
 
-from lightmeter.harvest.catalogue.leases import active_runs
+from lightmeter.harvest.catalogue.leases.runs import active_runs
+from lightmeter.harvest.catalogue.leases.workers import worker_status
 from lightmeter.harvest.catalogue.models import (
     Exif,
     HarvestRun,
@@ -35,7 +36,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
     discovered items that the catalogue had already, from an earlier run or listed before in the same run. ``updated``
     counts the known photographs whose metadata or file has changed. ``unreadable`` counts what could not be read at the
     source; the first hundred are listed in ``unreadable_records``. No other number includes these. ``active`` tells
-    whether a process works on a run.
+    whether a process works on a run. ``workers`` lists the processes that download, and ``leases`` sums their leases.
 
     Args:
         engine: Catalogue engine.
@@ -52,6 +53,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
         updated = dict(connection.execute(_UPDATED).all())
         unreadable = _unreadable(connection, selected)
         active = active_runs(connection)
+        workers = worker_status(connection)
     documents = [
         {
             "run": row.id,
@@ -74,7 +76,7 @@ def run_counts(engine: Engine, run: int | None = None) -> dict[str, Any]:
         "unreadable_records": [row for entry in unreadable.values() for row in entry["unreadable_records"]],
         "reasons": _sum_reasons(reasons),
     }
-    return {"runs": documents, "total": total}
+    return {"runs": documents, "total": total, **workers}
 
 
 def catalogue_info(engine: Engine) -> dict[str, int]:

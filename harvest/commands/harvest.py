@@ -42,6 +42,12 @@ Licences = Annotated[
 ]
 
 
+DiscoverOnly = Annotated[
+    bool,
+    typer.Option(
+        "--discover-only", help="Leave the downloads to the workers of 'harvest work'.", rich_help_panel="Run"
+    ),
+]
 Refresh = Annotated[
     bool,
     typer.Option(
@@ -128,6 +134,41 @@ def retry(
     _report(retry_failed(find_project(), reason))
 
 
+@app.command()
+def work(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Number of worker processes.")] = 1,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for new photographs when none is pending, until SIGTERM.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve metrics for Prometheus on this port; each further worker adds 1."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address for the metrics.")] = "127.0.0.1",
+) -> None:
+    """Download the pending photographs of all runs, beside workers on other machines.
+
+    SIGTERM and Ctrl-C let a worker finish the photographs that it is downloading; it gives up the others.
+    """
+    from lightmeter.harvest.crawl import work as engine
+
+    project = find_project()
+    if workers == 1:
+        metrics = None if metrics_port is None else (metrics_host, metrics_port)
+        result = engine.work(project, wait=wait, metrics=metrics)
+    else:
+        shared = ["--wait"] if wait else []
+        ports = [[] if metrics_port is None else ["--metrics-port", str(metrics_port + n)] for n in range(workers)]
+        options = [[*shared, *port, "--metrics-host", metrics_host] for port in ports]
+        result = engine.work_in_processes(project, workers, options)
+    summary = ", ".join(f"{number} {state}" for state, number in result.counts.items()) or "no photographs"
+    ends = {"finished": "Nothing is pending", "stopped": "Stopped; pending photographs are left to other workers"}
+    document = {"state": result.state, "reason": result.reason, "photographs": dict(result.counts)}
+    console.get_console().emit(document, f"{ends.get(result.state, 'Failed')}: {summary}.")
+    if result.state == "failed":
+        raise LightmeterError(f"The worker failed: {result.reason}.")
+
+
 app.add_typer(runs.app)
 app.add_typer(inspect.app)
 app.add_typer(watch.app)
@@ -143,6 +184,8 @@ def _status_tables(document: dict[str, Any]) -> list[Any]:
     ]
     rows.append(("", "all", "", *(total[state] for state in states)))
     tables = [table("", ("run", "source", "state", *states), rows)]
+    if document["workers"]:
+        tables.append(_worker_table(document["workers"]))
     if total["reasons"]:
         reasons = [(row["state"], row["reason"], row["count"]) for row in total["reasons"]]
         tables.append(table("", ("state", "reason", "photographs"), reasons))
@@ -150,6 +193,23 @@ def _status_tables(document: dict[str, Any]) -> list[Any]:
         unreadable = [(row["location"], row["reason"]) for row in total["unreadable_records"]]
         tables.append(table("", ("unreadable", "reason"), unreadable))
     return tables
+
+
+def _worker_table(workers: list[dict[str, Any]]) -> Any:
+    columns = ("worker", "state", "finished", "per s", "leased", "hosts", "heartbeat")
+    rows = [
+        (
+            worker["process"],
+            "active" if worker["active"] else "ended",
+            worker["finished"],
+            worker["rate"],
+            worker["photographs"],
+            worker["hosts"],
+            f"{worker['heartbeat_age_s']:.0f} s ago",
+        )
+        for worker in workers
+    ]
+    return table("", columns, rows)
 
 
 def _shown_state(run: dict[str, Any]) -> str:
@@ -161,7 +221,7 @@ def _source_command(name: str, source: Any) -> Any:
     """Return the command of a source, with the fields of its query as options."""
     from lightmeter.harvest.sources.registry import with_options
 
-    def command(
+    def command(  # noqa: PLR0913, PLR0917 - the options of a command
         query: dict[str, Any],
         limit: Limit = None,
         metadata_only: MetadataOnly = False,
@@ -169,6 +229,7 @@ def _source_command(name: str, source: Any) -> Any:
         licence: Licences = None,
         refresh: Refresh = False,
         simulate: Simulate = False,
+        discover_only: DiscoverOnly = False,
     ) -> None:
         from lightmeter.harvest.workers.worker import prepare_processes
 
@@ -183,7 +244,7 @@ def _source_command(name: str, source: Any) -> Any:
         if simulate:
             _report_simulation(simulate_run(find_project(), name, query, options))
             return
-        _report(start_run(find_project(), name, query, options))
+        _report(start_run(find_project(), name, query, options, download=not discover_only))
 
     group = CommandGroup(add_completion=False)
     summary = f"{source.summary[:1].upper()}{source.summary[1:]}."
@@ -229,6 +290,8 @@ def _report(result: "RunResult") -> None:
         {"run": result.run, "state": result.state, "reason": result.reason, **counts, "repaired": result.repaired},
         f"{title} {result.state}: {summary or '0 found'}{existing}{updated}{unreadable}{repaired}.",
     )
+    if result.state == "discovered":
+        console.get_console().note("Download them with 'lightmeter harvest work'.")
     if result.state == "stopped":
         raise Interrupted("Stopped; completed downloads are saved. Resume with 'lightmeter harvest resume'.")
     if result.state == "failed":

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,12 +12,14 @@ from sqlalchemy import Engine
 from twisted.internet.task import LoopingCall
 
 from lightmeter import console
-from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
-from lightmeter.harvest.catalogue.leases import Lease
+from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
+from lightmeter.harvest.catalogue.leases.runs import Lease
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
+from lightmeter.harvest.crawl.claims import Claims
 from lightmeter.harvest.crawl.discovery import Discovery
 from lightmeter.harvest.crawl.download_handlers import Readers
+from lightmeter.harvest.crawl.metrics import serve_metrics
 from lightmeter.harvest.crawl.photo_fetcher import LAST_DOWNLOADS_S
 from lightmeter.harvest.crawl.scheduler import HostDownloader
 from lightmeter.harvest.crawl.settings import log_to_file, scrapy_settings
@@ -36,19 +38,22 @@ class CrawlPlan:
     """Input of one crawl.
 
     Attributes:
-        lease: Lease of the runs.
-        pending: Request items left by earlier runs.
+        lease: Lease of the runs; None to work for runs of other processes.
+        runs: Ids of the runs whose pending photographs are downloaded; None for all.
         readers: Functions for the URL schemes of sources.
         run: Run of new sightings.
-        source: Source to discover from; None to process pending items only.
+        source: Source to discover from; None to download pending photographs only.
         query: Query of the source.
         options: Options of the run.
         cursor: Checkpoint to resume the source from.
         limit: Maximum number of further new sightings.
+        files: Whether photographs that only this machine can read are downloaded.
+        wait: Whether to wait for new photographs when none is pending.
+        metrics: Address and port for Prometheus; None for no metrics.
     """
 
-    lease: Lease
-    pending: Iterable[RequestItem]
+    lease: Lease | None
+    runs: Collection[int] | None
     readers: Readers
     run: int = 0
     source: Source | None = None
@@ -56,6 +61,9 @@ class CrawlPlan:
     options: RunOptions = field(default_factory=RunOptions)
     cursor: dict[str, Any] | None = None
     limit: int | None = None
+    files: bool = True
+    wait: bool = False
+    metrics: tuple[str, int] | None = None
 
     def context(self, *, keep_all_tags: bool) -> SourceContext:
         """Return the properties of the source that decide how its items are stored."""
@@ -114,14 +122,19 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
     log_to_file(project)
     with project.store as store, ExitStack() as stack:
         context, salt = plan.context(keep_all_tags=settings.exif.keep_all), settings.project.salt
-        writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, store.discard)
+        lease_s = settings.crawl.lease_s
+        writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, lease_s)
+        writer.discard = store.discard
         stack.callback(writer.close)
+        if plan.metrics is not None:
+            serve_metrics(engine, writer, *plan.metrics)
         workers = stack.enter_context(WorkerPool.of_project(project))
         process = _CrawlerProcess(scrapy_settings(project, store, plan.readers))
         crawler = process.create_crawler(HarvestSpider)
         process.crawl(
             crawler,
-            discovery=Discovery(writer, plan.pending, plan.source, plan.query, plan.cursor, plan.limit),
+            discovery=Discovery(writer, plan.source, plan.query, plan.cursor, plan.limit),
+            claims=Claims(writer, plan.runs, files=plan.files, wait=plan.wait),
             writer=writer,
             workers=workers,
             in_flight=InFlightLimit(settings.crawl.concurrency + 2 * workers.count, writer.available.is_set),

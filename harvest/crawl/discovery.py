@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,15 +31,14 @@ class SourceFailed(Exception):
 
 
 class Discovery:
-    """Asynchronous iterator over request items: pending ones of earlier runs, then those that the source discovers.
+    """Asynchronous iterator over the request items that a source discovers.
 
     The source is iterated in a thread, at most one batch ahead. Each batch is committed to the catalogue before its
     items are returned.
 
     Args:
         writer: Writes discovered items to the catalogue.
-        pending: Request items left by an interrupted run.
-        source: Source plugin, or None to process pending items only.
+        source: Source plugin, or None to discover nothing.
         query: Query of the source.
         cursor: Checkpoint to resume the source from.
         limit: Maximum number of new sightings.
@@ -48,14 +47,13 @@ class Discovery:
     def __init__(
         self,
         writer: CatalogueWriter,
-        pending: Iterable[RequestItem] = (),
         source: Source | None = None,
         query: Any = None,
         cursor: dict[str, Any] | None = None,
         limit: int | None = None,
     ) -> None:
         self.source, self.query = source, query
-        self._writer, self._pending, self._cursor, self._remaining = writer, pending, cursor, limit
+        self._writer, self._cursor, self._remaining = writer, cursor, limit
         self._saving = asyncio.Lock()
 
     async def __aiter__(self) -> AsyncIterator[RequestItem]:
@@ -64,8 +62,6 @@ class Discovery:
         Raises:
             SourceFailed: The source failed; what it yielded before is saved.
         """
-        for item in self._pending:
-            yield item
         if self.source is None or isinstance(self.source, SpiderSource):
             return
         feed = _Feed(partial(self.source.discover, self.query, self._cursor))
@@ -95,15 +91,25 @@ class Discovery:
         except Exception as error:
             raise self._source_failed(error) from error
 
-    async def save(self, items: list[Sighting | Unreadable], cursor: dict[str, Any] | None = None) -> list[RequestItem]:
-        """Save discovered items of the query's period, up to the limit, and return those to download."""
+    async def save(
+        self, items: list[Sighting | Unreadable], cursor: dict[str, Any] | None = None, *, reserve: bool = False
+    ) -> list[RequestItem]:
+        """Save discovered items of the query's period, up to the limit, and return those to download.
+
+        Args:
+            items: Items as discovered.
+            cursor: Checkpoint behind them.
+            reserve: Lease all of them, so that no other process downloads them.
+        """
         if isinstance(self.query, DatedQuery):
             items = [item for item in items if not isinstance(item, Sighting) or self.query.includes(item.published_at)]
         requests: list[RequestItem] = []
         async with self._saving:  # of several pages at once none may exceed the limit
             while (items or cursor is not None) and not self.limit_reached:
                 part, items = items[: self._remaining], items[len(items[: self._remaining]) :]
-                saved = await asyncio.wrap_future(self._writer.save_items(part, None if items else cursor))
+                saved = await asyncio.wrap_future(
+                    self._writer.save_items(part, None if items else cursor, reserve=reserve)
+                )
                 cursor = cursor if items else None
                 requests += saved.requests
                 if self._remaining is not None:

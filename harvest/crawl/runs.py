@@ -1,10 +1,9 @@
 """Harvest runs: start, resume and retry; the catalogue stores how each ended."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,12 +14,12 @@ from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.changes.removal import remove_unnamed
 from lightmeter.harvest.catalogue.database_errors import CatalogueError
-from lightmeter.harvest.catalogue.ingest import METADATA_ONLY, request_items
-from lightmeter.harvest.catalogue.items import RequestItem, RunOptions
-from lightmeter.harvest.catalogue.leases import Lease, acquire, active_runs, running_message
+from lightmeter.harvest.catalogue.ingest import METADATA_ONLY
+from lightmeter.harvest.catalogue.items import RunOptions
+from lightmeter.harvest.catalogue.leases.runs import Lease, acquire, active_runs, running_message
 from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UnreadableRecord
-from lightmeter.harvest.catalogue.session import engine_for, open_engine, pages, read, write
+from lightmeter.harvest.catalogue.session import engine_for, open_engine, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
@@ -56,13 +55,22 @@ class RunResult:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def start_run(project: Project, source_name: str, query: dict[str, Any], options: RunOptions) -> RunResult:
+def start_run(
+    project: Project, source_name: str, query: dict[str, Any], options: RunOptions, *, download: bool = True
+) -> RunResult:
     """Start a run of a source.
+
+    Args:
+        project: The project.
+        source_name: Name of the source.
+        query: Query of the source.
+        options: Options of the run.
+        download: Whether to download the photographs, and not leave them to workers.
 
     Raises:
         UsageError: The source is not installed, or the query is invalid.
     """
-    return _start(project, open_engine(project), source_name, query, options)
+    return _execute(project, *_start(project, open_engine(project), source_name, query, options), download=download)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ def simulate_run(project: Project, source_name: str, query: dict[str, Any], opti
     with TemporaryDirectory(prefix="lightmeter-") as folder:
         engine = engine_for(f"sqlite:///{folder}/catalogue.sqlite")
         upgrade(engine)
-        result = _start(project, engine, source_name, query, replace(options, metadata_only=True))
+        started = _start(project, engine, source_name, query, replace(options, metadata_only=True))
+        result = _execute(project, *started)
         listed = select(*(getattr(SightingRecord, name) for name in _LISTED)).order_by(SightingRecord.id)
         with engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(listed).mappings()]
@@ -115,7 +124,10 @@ def _mark_existing(engine: Engine, rows: Sequence[dict[str, Any]]) -> None:
             row["state"] = row["reason"] = None
 
 
-def _start(project: Project, engine: Engine, source_name: str, query: dict[str, Any], options: RunOptions) -> RunResult:
+def _start(
+    project: Project, engine: Engine, source_name: str, query: dict[str, Any], options: RunOptions
+) -> tuple[Engine, int, Lease]:
+    """Add a run to a catalogue."""
     source = _load_source(project, source_name)
     valid_query = _validate_query(source, query)
     source.site(valid_query)  # raises for an invalid query before the run is recorded
@@ -132,7 +144,7 @@ def _start(project: Project, engine: Engine, source_name: str, query: dict[str, 
         run = connection.execute(insert(HarvestRun).values(row).returning(HarvestRun.id)).scalar_one()
         return run, acquire(connection, [run])
 
-    return _execute(project, engine, *write(engine, insert_run))
+    return engine, *write(engine, insert_run)
 
 
 def resume_run(project: Project, run: int | None) -> RunResult:
@@ -191,7 +203,7 @@ def retry_failed(project: Project, reason: str | None) -> RunResult:
 
     lease = write(engine, select_runs)
     with _released(engine, lease):
-        plan = CrawlPlan(lease, _pending_items(engine, lease), _readers(project, engine, lease))
+        plan = CrawlPlan(lease, tuple(lease.states), readers_of(project, engine, lease.states))
         result = run_crawl(project, engine, plan)
     return RunResult(None, result.state, result.reason, result.repaired, result.counts)
 
@@ -202,14 +214,15 @@ def _nothing_to_resume(run: int | None, active: Mapping[int, str]) -> str:
     return "There is no unfinished run to resume." if run is None else f"There is no run {run}."
 
 
-def _execute(project: Project, engine: Engine, run: int, lease: Lease) -> RunResult:
+def _execute(project: Project, engine: Engine, run: int, lease: Lease, *, download: bool = True) -> RunResult:
     """Crawl for a run and record how it ended."""
     state: RunState = RunState.FAILED
     reason: str | None = None
     repaired = 0
     counts: Mapping[str, int] = {}
     try:
-        result = run_crawl(project, engine, _crawl_plan(project, engine, run, lease))
+        plan = _crawl_plan(project, engine, run, lease)
+        result = run_crawl(project, engine, plan if download else replace(plan, runs=()))
         state, reason, repaired, counts = result.state, result.reason, result.repaired, result.counts
         remove_unnamed(engine, project, result.replaced)
     except KeyboardInterrupt:
@@ -248,7 +261,7 @@ def _crawl_plan(project: Project, engine: Engine, run: int, lease: Lease) -> Cra
     limit = None if options.limit is None else options.limit - row.new
     return CrawlPlan(
         lease=lease,
-        pending=_pending_items(engine, lease),
+        runs=(run,),
         readers={source.scheme: source.read} if source.scheme else {},
         run=run,
         source=source if limit is None or limit > 0 else None,
@@ -274,21 +287,11 @@ def _validate_query(source: Source, values: dict[str, Any]) -> Any:
         raise UsageError(f"Invalid query for source '{source.name}': {first_error(error)}") from error
 
 
-def _readers(project: Project, engine: Engine, lease: Lease) -> Readers:
-    query = select(HarvestRun.source).where(HarvestRun.id.in_(lease.states)).distinct()
+def readers_of(project: Project, engine: Engine, runs: Collection[int] | None) -> Readers:
+    """Return the functions that read the addresses of runs; None for all runs."""
+    query = select(HarvestRun.source).distinct()
+    if runs is not None:
+        query = query.where(HarvestRun.id.in_(runs))
     names = read(engine, lambda connection: connection.scalars(query).all())
     sources = [_load_source(project, name) for name in names]
     return {source.scheme: source.read for source in sources if source.scheme}
-
-
-def _pending_items(engine: Engine, lease: Lease) -> Iterator[RequestItem]:
-    """Yield the request items that runs have not finished, in batches."""
-    for run in lease.states:
-        pending = (SightingRecord.run_id == run) & (SightingRecord.state == SightingState.FOUND)
-        for rows in pages(engine, select(SightingRecord.id).where(pending), SightingRecord.id, _BATCH):
-            yield from read(engine, partial(_request_items, run=run, sightings=[row.id for row in rows]))
-
-
-def _request_items(connection: Connection, run: int, sightings: list[int]) -> list[RequestItem]:
-    options = connection.execute(select(HarvestRun.options).where(HarvestRun.id == run)).scalar_one()
-    return request_items(connection, sightings, options["require"])

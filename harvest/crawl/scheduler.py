@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import itertools
-import sqlite3
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from twisted.internet.defer import Deferred
 
 from lightmeter.errors import LightmeterError
+from lightmeter.harvest.addresses import leased_host
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
 from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
@@ -35,6 +35,7 @@ class HostScheduler(BaseScheduler):
 
     Photographs are given to a `PhotoFetcher`, pages to Scrapy's engine. A request waits here for
 
+    * the lease of its host: only one worker at a time sends requests to it,
     * its site's robots.txt and tdmrep.json, which are requested once,
     * the end of a pause that its host asked for (``Retry-After``, ``Crawl-delay``),
     * a free connection to its host, and the delay between two requests to it,
@@ -80,6 +81,7 @@ class HostScheduler(BaseScheduler):
 
     def close(self, reason: str) -> "Deferred[None]":
         """Stop everything that would wake the engine, and wait for the photographs that are being fetched."""
+        self._spider.claims.close()
         self.site_rules.close()
         for service in self._services:
             service.close()
@@ -88,8 +90,8 @@ class HostScheduler(BaseScheduler):
         return deferred_from_coro(self._photos.close())
 
     def has_pending_requests(self) -> bool:
-        """Return whether requests are waiting, or photographs are being fetched."""
-        return self._waiting > 0 or not self._photos.is_idle
+        """Return whether requests are waiting, photographs are being fetched, or others may be claimed."""
+        return self._waiting > 0 or not self._photos.is_idle or not self._spider.claims.exhausted
 
     def enqueue_request(self, request: Request) -> bool:
         """Add a request; return False for the second request of a page, and for one page too many.
@@ -133,6 +135,38 @@ class HostScheduler(BaseScheduler):
     def hold(self, request: Request, pause_s: float) -> None:
         """Send no request to a request's host for some seconds."""
         self._hold(origin_of(request), pause_s)
+
+    def waiting_hosts(self) -> set[str]:
+        """Return the hosts that requests are waiting for."""
+        return {leased_host(origin) for origin, host in self._hosts.items() if host.queue} - {""}
+
+    def active_hosts(self) -> set[str]:
+        """Return the hosts that requests are under way to, for site files too."""
+        active = self._crawler.engine.downloader.active if self._crawler.engine else ()
+        return {leased_host(url) for url in (*self._photos.connections, *(request.url for request in active))}
+
+    def pauses(self) -> dict[str, float]:
+        """Return the seconds for which no request may be sent to hosts that have a pause."""
+        now = time.monotonic()
+        pauses: dict[str, float] = {}
+        for origin, host in self._hosts.items():
+            if origin and host.not_before > now:
+                name = leased_host(origin)
+                pauses[name] = max(host.not_before - now, pauses.get(name, 0.0))
+        return pauses
+
+    def remove_photos(self) -> list[RequestItem]:
+        """Remove the photographs that wait, and return them."""
+        removed: list[RequestItem] = []
+        for host in self._hosts.values():
+            items = [item for _, _, request in host.queue if (item := _item(request))]
+            host.queue = [entry for entry in host.queue if not _item(entry[2])]
+            heapq.heapify(host.queue)
+            removed += items
+        self._waiting -= len(removed)
+        self._turns = deque(origin for origin in self._turns if self._hosts[origin].queue)
+        self._capacity.set()
+        return removed
 
     async def wait_for_capacity(self) -> None:
         """Wait until few enough requests are waiting to add another one."""
@@ -178,6 +212,8 @@ class HostScheduler(BaseScheduler):
     def _host_ready(self, origin: str, host: "_Host", now: float, active: int) -> bool:
         if not origin:  # a file, or the address of a source
             return True
+        if not self._spider.claims.may_request(leased_host(origin)):
+            return False
         rules = self.site_rules.get(origin)
         if not rules.done():
             if host.rules is not rules:
@@ -286,9 +322,9 @@ class _Service:
 
     Args:
         limit: The limit.
-        limiter: Keeps the limit, in a file that processes share; it is called in a thread.
+        limiter: Keeps the limit, which all workers share; it is called in a thread.
         wake: Called when a request is allowed.
-        fail: Called when the file cannot be used.
+        fail: Called when it cannot be kept.
     """
 
     def __init__(
@@ -316,8 +352,8 @@ class _Service:
     async def _wait(self) -> None:
         try:
             pause_s = await run_in_thread(self._limiter.take)
-        except sqlite3.Error as error:
-            self._fail(LightmeterError(f"The rate limits of {self.limit.name} cannot be stored ({error})."))
+        except LightmeterError as error:
+            self._fail(error)
             return
         await asyncio.sleep(pause_s)
         self._allowed = True

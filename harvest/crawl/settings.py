@@ -7,6 +7,8 @@ from scrapy.resolver import CachingThreadedResolver
 from scrapy.settings import default_settings
 
 from lightmeter import console
+from lightmeter.harvest.catalogue.leases.rate_limits import CatalogueRateLimiter
+from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.addresses import PrivateAddressMiddleware, PublicResolver
 from lightmeter.harvest.crawl.download_handlers import FileHandler, HttpHandler, Readers, SchemeHandler
 from lightmeter.harvest.crawl.limits import MAX_REDIRECTS
@@ -108,8 +110,8 @@ def scrapy_settings(project: Project, store: PhotoStore, readers: Readers) -> di
 
 
 def rate_limiter(project: Project, limit: RateLimit) -> RateLimiter:
-    """Return the limiter of a service, shared by all runs of a project."""
-    return RateLimiter(project.state / "rate-limits.sqlite", limit)
+    """Return the limiter of a service, shared by all runs and workers of a project's catalogue."""
+    return CatalogueRateLimiter(open_engine(project), limit)
 
 
 def log_to_file(project: Project) -> None:

@@ -14,6 +14,7 @@ from lightmeter.harvest.addresses import InvalidAddress, parse_address
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
+from lightmeter.harvest.crawl.claims import Claims
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.crawl.limits import MAX_SLOW_PAGES
 from lightmeter.harvest.crawl.pages import ParsedPage, parse_page
@@ -62,7 +63,8 @@ class HarvestSpider(scrapy.Spider):
     """Download the photographs that a source discovers.
 
     Args:
-        discovery: Request items from the source, and those left by an interrupted run.
+        discovery: Request items from the source.
+        claims: Leases pending photographs of the catalogue, and the hosts that requests are sent to.
         writer: Writes outcomes to the catalogue.
         workers: Process pool for inspection.
         in_flight: Limits the number of photographs in memory.
@@ -78,6 +80,7 @@ class HarvestSpider(scrapy.Spider):
     def __init__(
         self,
         discovery: Discovery,
+        claims: Claims,
         writer: CatalogueWriter,
         workers: WorkerPool,
         in_flight: InFlightLimit,
@@ -85,6 +88,7 @@ class HarvestSpider(scrapy.Spider):
     ) -> None:
         super().__init__()
         self.discovery, self.writer, self.workers, self.in_flight = discovery, writer, workers, in_flight
+        self.claims = claims
         self._max_page_depth = max_page_depth
         self._open: dict[int, RequestItem] = {}
         self._limits: set[str] = set()
@@ -96,13 +100,14 @@ class HarvestSpider(scrapy.Spider):
         self.writer.on_error = self._fail_from_thread
 
     async def start(self) -> AsyncIterator[Request]:
-        """Schedule each item, no faster than the scheduler accepts them, and yield a website's start pages.
+        """Let discovered photographs be claimed, and yield a website's start pages.
 
         If the source fails, the photographs that it yielded before are still downloaded.
         """
+        self.claims.start(self)
         try:
             async for item in self.discovery:
-                await self._schedule_photo(item)
+                await self._schedule_new(item)
             for request in self.discovery.start_pages():
                 for page_request in self._page_requests(request):
                     yield page_request
@@ -142,15 +147,17 @@ class HarvestSpider(scrapy.Spider):
         for request in self._linked_pages(page, response):
             yield request
         try:
-            requests = await self.discovery.save(page.items)
+            requests = await self.discovery.save(page.items, reserve=page.opt_out.reason is not None)
         except Exception as error:  # noqa: BLE001 - of the catalogue
             self.fail(error)
             return
+        leased = [item for item in requests if item.worker]
         if page.opt_out.reason:
-            for item in requests:
+            for item in leased:
                 self.finish(FetchOutcome(item, SightingState.REFUSED, page.opt_out.reason))
         else:
-            for request in self.photo_requests(requests):
+            self.claims.notify()
+            for request in self.photo_requests(leased):
                 yield request
 
     def on_page_error(self, failure: Failure) -> None:
@@ -174,6 +181,7 @@ class HarvestSpider(scrapy.Spider):
     def finish(self, outcome: FetchOutcome) -> None:
         """Record the outcome of an item and free its in-flight slot."""
         self._open.pop(outcome.item.sighting_id, None)
+        self.claims.finish(outcome.item)
         self.writer.save_outcome(outcome)
         self.in_flight.release(outcome.item)
 
@@ -190,6 +198,7 @@ class HarvestSpider(scrapy.Spider):
 
     def closed(self, reason: str) -> None:
         """Set the result from Scrapy's reason: ``finished``, ``shutdown`` (Ctrl-C) or that of `fail`."""
+        self.writer.pauses = self.claims.pauses()
         if self._cannot_store is not None:
             self.result = RunState.FAILED, self._cannot_store
         elif reason == "finished":
@@ -231,14 +240,31 @@ class HarvestSpider(scrapy.Spider):
         self._page_problem = self._page_problem or f"{url}: {reason}"
         self.writer.save_items([Unreadable(url, reason)], None)
 
-    async def _schedule_photo(self, item: RequestItem) -> None:
-        """Schedule a photograph, and wait while too many are waiting already."""
-        if self.crawler.engine:
-            scheduler = cast("HostScheduler", self.crawler.engine.scheduler)
-            for request in self.photo_requests([item]):
-                scheduler.enqueue_request(request)
-            scheduler.wake()
-            await scheduler.wait_for_capacity()
+    def schedule(self, item: RequestItem) -> None:
+        """Schedule a photograph that this worker has leased."""
+        for request in self.photo_requests([item]):
+            self.scheduler.enqueue_request(request)
+
+    def abandon_photos(self) -> None:
+        """Forget the photographs that wait, because they are not leased any longer."""
+        for item in self.scheduler.remove_photos():
+            self._open.pop(item.sighting_id, None)
+
+    @property
+    def scheduler(self) -> "HostScheduler":
+        """The scheduler of the crawl."""
+        if self.crawler.engine is None:
+            raise RuntimeError("the crawl has not started")
+        return cast("HostScheduler", self.crawler.engine.scheduler)
+
+    async def _schedule_new(self, item: RequestItem) -> None:
+        """Schedule a discovered photograph if this worker has leased it; otherwise let it be claimed."""
+        if item.worker is None:
+            self.claims.notify()
+            return
+        self.schedule(item)
+        self.scheduler.wake()
+        await self.scheduler.wait_for_capacity()
 
 
 def error_message(error: BaseException) -> str:

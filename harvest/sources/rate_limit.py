@@ -1,13 +1,10 @@
 """Rate limits of services, and retries while a service is busy."""
 
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -15,15 +12,7 @@ from lightmeter.errors import LightmeterError
 
 Result = TypeVar("Result")
 
-_STARTED = time.time() - time.monotonic()
-_HOUR_S = 3600.0
-_BURST_SHARE = 0.1
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 1.0, 300.0
-
-
-def steady_time() -> float:
-    """Return the seconds since the epoch, without the jumps of a clock that is set while the process runs."""
-    return _STARTED + time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,60 +38,14 @@ FLICKR = RateLimit("flickr", 3600, ("flickr.com", "staticflickr.com"))
 SERVICES = (FLICKR,)
 
 
-class RateLimiter:
-    """Limits requests by the generic cell rate algorithm (GCRA, ITU-T I.371), a leaky bucket that stores one number.
-
-    A tenth of an hour's requests may be sent at once, the others at an even pace; no hour exceeds the limit. The state
-    is a row in a SQLite file, so that restarts and parallel runs share the limit. If the clock of an earlier run was
-    wrong, the wait is an hour at most.
-
-    Args:
-        file: SQLite file; created if it does not exist.
-        rate_limit: The limit.
-        clock: Returns the seconds since the epoch.
-    """
-
-    def __init__(self, file: Path, rate_limit: RateLimit, clock: Callable[[], float] = steady_time) -> None:
-        self._file, self._service, self._clock = file, rate_limit.name, clock
-        burst = rate_limit.per_hour * _BURST_SHARE
-        self._interval_s = _HOUR_S / (rate_limit.per_hour - burst)
-        self._tolerance_s = (burst - 1) * self._interval_s
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS rate_limits (service TEXT PRIMARY KEY, due REAL NOT NULL)")
+class RateLimiter(Protocol):
+    """Limits the requests to a service."""
 
     def take(self) -> float:
         """Reserve one request and return the seconds to wait before it may be sent."""
-        now = self._clock()
-        with self._open() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT due FROM rate_limits WHERE service = ?", (self._service,)).fetchone()
-            due = min(max(row[0] if row else now, now), now + _HOUR_S)
-            connection.execute(
-                "INSERT OR REPLACE INTO rate_limits VALUES (?, ?)", (self._service, due + self._interval_s)
-            )
-            connection.execute("COMMIT")
-        return max(0.0, float(due) - now - self._tolerance_s)
 
     def wait(self) -> None:
         """Reserve one request and wait until it may be sent."""
-        time.sleep(self.take())
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for a block.
-
-        Raises:
-            LightmeterError: It cannot be read or written.
-        """
-        try:
-            with closing(sqlite3.connect(self._file, timeout=30, isolation_level=None)) as connection:
-                connection.execute("PRAGMA synchronous = OFF")  # survives a killed process, not a power cut
-                yield connection
-        except sqlite3.Error as error:
-            raise LightmeterError(
-                f"Cannot read or write the rate limits in {self._file}: {error}; if the file is damaged, delete it."
-            ) from error
 
 
 class RetryLater(Exception):

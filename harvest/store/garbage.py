@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.leases import active_runs, running_message
+from lightmeter.harvest.catalogue.leases.runs import active_runs, running_message
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.session import read
 from lightmeter.store.base import SHARDS, PhotoStore, StoredFile

@@ -139,7 +139,6 @@ _ROWS = "url,source_id,owner,licence,tags,medium,published_at,exif.FNumber\n" + 
 READERS: dict[str, Reader] = {
     "settings": Reader("project/lightmeter.toml", (("harvest", "status"), ("doctor",))),
     "catalogue": Reader("project/catalogue.sqlite", (("harvest", "status"), ("catalogue", "export", "-"))),
-    "rate limits": Reader("project/.lightmeter/rate-limits.sqlite", (_FOLDER,)),
     "photograph": Reader("photographs/person 0/0.jpg", (_FOLDER, _PREDICT)),
     "sidecar": Reader("photographs/person 0/0.jpg.json", (_FOLDER,), _text(json.dumps(SIDECAR))),
     "XMP sidecar": Reader("photographs/person 0/0.xmp", (_FOLDER,), _text(XMP)),

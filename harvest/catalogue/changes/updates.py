@@ -44,6 +44,8 @@ def update_sightings(
     for row, new, exif in sightings:
         changes = {name: new[name] for name in (*_REPORTED, *_UNREPORTED) if _is_changed(row, new, name)}
         exif_changed = exif is not None and _save_exif(connection, row.id, stored_exif.get(row.id), exif)
+        if "media_url" in changes:
+            changes["host"] = new["host"]
         if exif_changed or not changes.keys().isdisjoint(_REPORTED):
             changes["updated_run_id"] = run
         changes |= _state_changes(row, new, run, refresh=refresh)
@@ -75,6 +77,7 @@ def _is_changed(row: Row[Any], new: Values, name: str) -> bool:
 def _state_changes(row: Row[Any], new: Values, run: int, *, refresh: bool) -> dict[str, Any]:
     """Return the changes that make a sighting pending, or that give it another reason not to be downloaded."""
     requested = {"run_id": run, "state": State.FOUND, "reason": None, "file_version": new["file_version"]}
+    requested["host"] = new["host"]
     if row.state == State.FOUND:
         return {}
     if row.attempts == 0 and row.image_id is None:  # decided before any download, perhaps with other options

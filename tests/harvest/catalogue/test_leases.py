@@ -9,7 +9,7 @@ from sqlalchemy import Engine, insert, select, update
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
-from lightmeter.harvest.catalogue.leases import Lease, LeaseLost, acquire, active_runs
+from lightmeter.harvest.catalogue.leases.runs import Lease, LeaseLost, acquire, active_runs
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord
 from lightmeter.harvest.catalogue.session import transaction
 from lightmeter.harvest.sources.base import Sighting
@@ -87,7 +87,8 @@ def test_run_with_pending_photographs_is_not_finished(engine: Engine, new_run: C
     lease = _acquire(engine, run)
     assert _pending(engine, run, "a") == 1
     with transaction(engine) as connection:
-        assert lease.release(connection, RunState.FINISHED, None) == (RunState.STOPPED, "1 photographs are pending")
+        released = lease.release(connection, RunState.FINISHED, None)
+    assert released == (RunState.DISCOVERED, "1 photographs are pending")
 
 
 def test_pending_photograph_is_adopted_unless_its_run_is_active(engine: Engine, new_run: Callable[[], int]) -> None:

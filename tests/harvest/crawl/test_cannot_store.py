@@ -12,7 +12,7 @@ from scrapy.http import Response
 from sqlalchemy import insert
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
-from lightmeter.harvest.catalogue.leases import Lease, acquire
+from lightmeter.harvest.catalogue.leases.runs import Lease, acquire
 from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingState
 from lightmeter.harvest.catalogue.session import engine_for, transaction

@@ -22,7 +22,9 @@ class RecordingWriter:
     def __init__(self) -> None:
         self.batches: list[tuple[list[str], dict[str, Any] | None]] = []
 
-    def save_items(self, items: list[Sighting], cursor: dict[str, Any] | None) -> "Future[SavedItems]":
+    def save_items(
+        self, items: list[Sighting], cursor: dict[str, Any] | None, *, reserve: bool
+    ) -> "Future[SavedItems]":
         self.batches.append(([getattr(item, "source_id", "") for item in items], cursor))
         requests = [
             RequestItem(int(item.source_id), str(item.media_url)) for item in items if isinstance(item, Sighting)
@@ -99,11 +101,6 @@ def test_discovery_resumes_from_cursor(source: type[Source]) -> None:
 def test_limit_stops_discovery(source: type[Source]) -> None:
     ids, _ = discover(source, limit=70)
     assert ids == list(range(70))
-
-
-def test_pending_items_come_first() -> None:
-    ids, _ = discover(NumberSource, pending=[RequestItem(900, "https://example.org/900.jpg")], limit=2)
-    assert ids == [900, 0, 1]
 
 
 def test_failing_source_keeps_what_it_yielded() -> None:

@@ -62,10 +62,14 @@ class Crawl:
         self.engine, self.in_flight = MadeUpEngine(robots), InFlightLimit(in_flight)
         self.reported: list[tuple[str, str]] = []
         report = lambda url, reason: self.reported.append((url, reason))  # noqa: E731
+        self.unleased: set[str] = set()
+        self.claims = SimpleNamespace(
+            may_request=lambda host: host not in self.unleased, exhausted=True, close=lambda: None
+        )
         crawler: Any = SimpleNamespace(
             settings=Settings(settings),
             engine=self.engine,
-            spider=SimpleNamespace(in_flight=self.in_flight, report_limit=report),
+            spider=SimpleNamespace(in_flight=self.in_flight, report_limit=report, claims=self.claims),
             signals=SimpleNamespace(connect=self._connect),
             request_fingerprinter=SimpleNamespace(fingerprint=lambda request: request.url.encode()),
         )

@@ -39,7 +39,7 @@ from lightmeter.settings import Settings
 from tests.support import CommandRunner, Site, encode_image
 
 URL = "https://example.org/1.jpg"
-ITEM = RequestItem(1, URL)
+ITEM = RequestItem(1, URL, worker="this one")
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def spider() -> Any:
     unreadable: list[Unreadable] = []
     writer: Any = SimpleNamespace(save_outcome=outcomes.append, counts={}, save_items=lambda i, _: unreadable.extend(i))
     in_flight: Any = SimpleNamespace(release=lambda _: None)
-    spider: Any = HarvestSpider(None, writer, None, in_flight, 3)  # type: ignore[arg-type]
+    claims: Any = SimpleNamespace(finish=lambda _: None, pauses=dict, notify=lambda: None)
+    spider: Any = HarvestSpider(None, claims, writer, None, in_flight, 3)  # type: ignore[arg-type]
     spider.outcomes, spider.unreadable = outcomes, unreadable
     spider.crawler = SimpleNamespace(crawling=True)
     return spider
@@ -172,7 +173,7 @@ def parse_page(spider: Any) -> Callable[..., tuple[list[str], int]]:
     """Return the URLs that the spider requests after a page, and the number of photographs that are saved."""
     saved: list[Any] = []
 
-    async def save(items: list[Any]) -> list[RequestItem]:
+    async def save(items: list[Any], *, reserve: bool) -> list[RequestItem]:
         saved.extend(items)
         return [ITEM]
 

@@ -1,68 +1,14 @@
 """Tests of rate limits and retries."""
 
-from pathlib import Path
-
 import pytest
 
 from lightmeter.errors import LightmeterError
 from lightmeter.harvest.sources.rate_limit import (
     FLICKR,
-    RateLimit,
-    RateLimiter,
     RetryLater,
     retry_after,
     retry_when_busy,
 )
-
-SERVICE = RateLimit("example", 3600, ("example.org",))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def request_times(file: Path, clock: Clock, count: int) -> list[float]:
-    """Return the times at which requests may be sent if each waits as long as the limiter says."""
-    limiter, times = RateLimiter(file, SERVICE, clock), []
-    for _ in range(count):
-        clock.now += limiter.take()
-        times.append(clock.now)
-    return times
-
-
-def test_no_hour_exceeds_limit(tmp_path: Path) -> None:
-    times = request_times(tmp_path / "rate-limits.sqlite", Clock(), 4_500)
-    first = times[0]
-    assert sum(time < first + 3600 for time in times) <= 3600
-    assert times[300] == first  # a tenth may be sent at once
-    assert times[-1] < first + 2 * 3600  # and the limit is used
-
-
-def test_restart_does_not_reset_limit(tmp_path: Path) -> None:
-    clock = Clock()
-    request_times(tmp_path / "rate-limits.sqlite", clock, 1_000)
-    before = clock.now
-    request_times(tmp_path / "rate-limits.sqlite", clock, 100)  # another process
-    assert clock.now - before == pytest.approx(100 * 3600 / 3240, rel=0.01)
-
-
-@pytest.mark.parametrize("year", [1.0, -1.0])
-def test_wait_is_an_hour_at_most_after_the_clock_was_wrong(tmp_path: Path, year: float) -> None:
-    clock = Clock()
-    clock.now += year * 365 * 86400
-    request_times(tmp_path / "rate-limits.sqlite", clock, 400)
-    clock.now -= year * 365 * 86400
-    assert RateLimiter(tmp_path / "rate-limits.sqlite", SERVICE, clock).take() <= 3600
-
-
-def test_services_have_separate_limits(tmp_path: Path) -> None:
-    clock, file = Clock(), tmp_path / "rate-limits.sqlite"
-    request_times(file, clock, 1_000)
-    assert RateLimiter(file, RateLimit("other", 10, ()), clock).take() == 0
 
 
 def test_service_owns_subdomains() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select, type_coerce, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, select, type_coerce, update
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UTCDateTime
@@ -49,7 +49,7 @@ class Lease:
         """
         pending = connection.scalar(_pending(self.states)) or 0
         if state == RunState.FINISHED and pending:
-            state, reason = RunState.STOPPED, f"{pending} photographs are pending"
+            state, reason = RunState.DISCOVERED, f"{pending} photographs are pending"
         values = {"state": state, "reason": reason, "ended_at": datetime.now(UTC), "process": None}
         connection.execute(self._update().values(values))
         return state, reason
@@ -85,6 +85,13 @@ def acquire(connection: Connection, runs: Collection[int]) -> Lease:
     values = {"state": RunState.RUNNING, "reason": None, "process": process, "heartbeat_at": _NOW}
     connection.execute(update(HarvestRun).where(HarvestRun.id.in_(list(runs))).values(values))
     return Lease({row.id: (row.state, row.reason) for row in rows}, process)
+
+
+def finish_discovered(connection: Connection) -> None:
+    """Record that runs are finished whose photographs other workers have downloaded."""
+    pending = _pending_of(HarvestRun.id)
+    discovered = update(HarvestRun).where(HarvestRun.state == RunState.DISCOVERED, ~pending)
+    connection.execute(discovered.values(state=RunState.FINISHED, reason=None, ended_at=datetime.now(UTC)))
 
 
 def active_runs(connection: Connection, runs: Iterable[int] | None = None) -> dict[int, str]:
@@ -130,6 +137,10 @@ def _is_active(row: Row[Any]) -> bool:
     if process.is_local:
         return process.is_running
     return row.heartbeat_at is not None and row.now - row.heartbeat_at < _EXPIRY
+
+
+def _pending_of(run: Any) -> ColumnElement[bool]:
+    return exists().where(SightingRecord.run_id == run, SightingRecord.state == SightingState.FOUND)
 
 
 def _pending(runs: Iterable[int], column: Any = None) -> Select[Any]:

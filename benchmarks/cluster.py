@@ -1,0 +1,351 @@
+"""Workers on one catalogue that are killed while they download: nothing may be lost, stored or asked for twice.
+
+    python -m benchmarks.cluster [--workers 8] [--photographs 20000] [--hosts 50] [--every 5] [--lease 10] [--sqlite]
+
+A server on the loopback addresses 127.0.x.y has the photographs. ``harvest run urls --discover-only`` lists them, and
+processes of ``harvest work`` download them. Every few seconds one of them is killed and another one is started; one is
+stopped (SIGSTOP) for longer than its lease, and PostgreSQL is restarted once. At the end catalogue, store and the log
+of the server are compared.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import Engine, func, select
+
+from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.models import Image, SightingRecord, WorkerRecord
+from lightmeter.harvest.catalogue.session import engine_for, read
+from lightmeter.testing import photograph
+
+_CONTACT = "@workers.example.org"
+_SIZE = (64, 64)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--photographs", type=int, default=20_000)
+    parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between two kills")
+    parser.add_argument("--lease", type=float, default=10.0, help="[crawl] lease_s")
+    parser.add_argument("--sqlite", action="store_true", help="a SQLite catalogue, which is not restarted")
+    parser.add_argument("--kills", type=int, default=1_000_000, help="maximum number of kills")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        server = None
+        if not options.sqlite:
+            from tests.postgresql import PostgresServer
+
+            server = PostgresServer(f"lm-cluster-{os.getpid()}")
+        try:
+            plan = Plan(
+                options.workers, options.photographs, options.hosts, options.every, options.lease, options.kills
+            )
+            report = run_cluster(Path(folder), plan, server)
+        finally:
+            if server is not None:
+                server.remove()
+    print(json.dumps(report, indent=2))
+    return 0 if not report["faults"] else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Size of a cluster, and how often a worker is killed.
+
+    Attributes:
+        every_s: Seconds between two kills.
+        kills: Maximum number of kills.
+        stops: Number of workers that are stopped past their lease.
+    """
+
+    workers: int
+    photographs: int
+    hosts: int
+    every_s: float
+    lease_s: float
+    kills: int = 1_000_000
+    stops: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a photograph, as the server saw it."""
+
+    host: str
+    path: str
+    worker: str
+    began: float
+    ended: float
+
+
+@dataclass(slots=True)
+class PhotoServer:
+    """A server on all loopback addresses, with a log.
+
+    Attributes:
+        port: Its port.
+        log: Requests that have ended.
+    """
+
+    port: int = 0
+    log: list[Asked] = field(default_factory=list)
+    _template: bytes = b""
+
+    def start(self) -> None:
+        self._template = photograph(1, size=_SIZE)
+        ready = threading.Event()
+        threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True).start()
+        ready.wait(30)
+
+    async def _serve(self, ready: threading.Event) -> None:
+        runner = web.AppRunner(self._application(), access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "0.0.0.0", self.port)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        ready.set()
+        await asyncio.Event().wait()
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/{number:\\d+}.jpg", self._respond)
+        return application
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        agent = request.headers.get("User-Agent", "")
+        worker = agent.partition(_CONTACT)[0].rpartition("+")[2].rpartition(":")[2].strip()
+        comment = request.match_info["number"].encode() + request.host.encode()
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        body = self._template[:2] + segment + self._template[2:]
+        try:
+            await asyncio.sleep(0.005)
+            return web.Response(body=body, content_type="image/jpeg")
+        finally:
+            host = request.host.partition(":")[0]
+            self.log.append(Asked(host, f"{host}{request.path}", worker, began, time.monotonic()))
+
+
+class Cluster:
+    """A project with workers.
+
+    Args:
+        home: Folder for the project.
+        plan: Size of the cluster.
+        url: Catalogue URL; empty for SQLite.
+    """
+
+    def __init__(self, home: Path, plan: Plan, url: str) -> None:
+        self.plan, self.root = plan, home / "project"
+        self._environment = os.environ | {
+            "LIGHTMETER_CRAWL__LEASE_S": str(plan.lease_s),
+            "LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true",
+            "LIGHTMETER_INSPECT__WORKERS": "1",
+            "LIGHTMETER_INSPECT__LATER": '["faces"]',
+        }
+        if url:
+            self._environment["LIGHTMETER_CATALOGUE__URL"] = url
+        self.url = url or f"sqlite:///{self.root / 'catalogue.sqlite'}"
+        self.started = 0
+        self.running: list[subprocess.Popen[str]] = []
+        self.ends: Counter[str] = Counter()
+
+    def command(self, *arguments: str) -> None:
+        """Run a command to its end."""
+        process = self._start(*arguments)
+        _, error = process.communicate()
+        if process.returncode:
+            raise RuntimeError(error)
+
+    def start_worker(self) -> None:
+        self.started += 1
+        contact = {"LIGHTMETER_CRAWL__CONTACT": f"w{self.started}{_CONTACT}"}
+        self.running.append(self._start("harvest", "work", "--json", **contact))
+
+    def end(self, worker: "subprocess.Popen[str]") -> None:
+        """Wait for a worker and count how it ended."""
+        self.running.remove(worker)
+        _, error = worker.communicate()
+        self.ends[{0: "finished", -9: "killed"}.get(worker.returncode, error.strip()[-500:])] += 1
+
+    def _start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "lightmeter", "--project", str(self.root), *arguments]
+        environment = self._environment | variables
+        output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env=environment, **output)  # type: ignore[call-overload,no-any-return]
+
+
+def run_cluster(home: Path, plan: Plan, server: Any = None) -> dict[str, Any]:
+    """Download photographs with workers that are killed; return counts and faults.
+
+    Args:
+        home: Folder for the project.
+        plan: Size of the cluster.
+        server: PostgreSQL server, which is restarted; None for SQLite.
+    """
+    photographs = PhotoServer()
+    photographs.start()
+    cluster = Cluster(home, plan, server.url.format(name="postgres") if server else "")
+    cluster.command("init", str(cluster.root))
+    urls = home / "urls.txt"
+    hosts = [f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(plan.hosts)]
+    lines = [f"http://{hosts[n % plan.hosts]}:{photographs.port}/{n}.jpg\n" for n in range(plan.photographs)]
+    urls.write_text("".join(lines))
+    began = time.monotonic()
+    cluster.command("harvest", "run", "urls", str(urls), "--discover-only")
+    discovered_s = time.monotonic() - began
+    engine = engine_for(cluster.url, retry_s=60)
+    for _ in range(plan.workers):
+        cluster.start_worker()
+    began = time.monotonic()
+    disturbance = _Disturbance(cluster, engine, server)
+    while any(worker.poll() is None for worker in cluster.running):
+        disturbance.step()
+    seconds = time.monotonic() - began
+    for worker in list(cluster.running):
+        cluster.end(worker)
+    report = {
+        "photographs": plan.photographs,
+        "hosts": plan.hosts,
+        "workers": plan.workers,
+        "started": cluster.started,
+        "discovered_s": round(discovered_s, 1),
+        "downloaded_s": round(seconds, 1),
+        "ends": dict(cluster.ends),
+        **disturbance.counts,
+        **_repetitions(photographs.log),
+    }
+    report["faults"] = _faults(cluster, engine, photographs.log, report)
+    engine.dispose()
+    return report
+
+
+class _Disturbance:
+    """Kills a worker every few seconds, stops one past its lease, and restarts the database."""
+
+    def __init__(self, cluster: Cluster, engine: Engine, server: Any) -> None:
+        self._cluster, self._engine, self._server = cluster, engine, server
+        self._random = random.Random(0)
+        self._next = time.monotonic() + cluster.plan.every_s
+        self._stopped: tuple[subprocess.Popen[str], float] | None = None
+        self.counts = {"kills": 0, "stops": 0, "restarts": 0, "leased_when_lost": 0}
+
+    def step(self) -> None:
+        time.sleep(0.1)
+        now = time.monotonic()
+        if self._stopped and now > self._stopped[1]:
+            self._stopped[0].send_signal(signal.SIGCONT)
+            self._stopped = None
+        finished = self._finished()
+        total = self._cluster.plan.photographs
+        if self.counts["stops"] < self._cluster.plan.stops and finished > total / 4:
+            worker = self._victim()
+            if worker is not None:
+                self._count_leases(worker)
+                worker.send_signal(signal.SIGSTOP)
+                self._stopped = worker, now + 1.5 * self._cluster.plan.lease_s
+                self.counts["stops"] += 1
+        if self._server is not None and not self.counts["restarts"] and finished > total / 2:
+            self._server.stop()
+            time.sleep(1)
+            self._server.start()
+            self.counts["restarts"] += 1
+        if now > self._next and self.counts["kills"] < self._cluster.plan.kills:
+            self._next = now + self._cluster.plan.every_s
+            self._kill()
+
+    def _kill(self) -> None:
+        worker = self._victim()
+        if worker is None:
+            return
+        self._count_leases(worker)
+        worker.kill()
+        self.counts["kills"] += 1
+        self._cluster.end(worker)
+        self._cluster.start_worker()
+
+    def _victim(self) -> "subprocess.Popen[str] | None":
+        """Return a worker that has leased photographs."""
+        leases = self._leases()
+        stopped = self._stopped[0] if self._stopped else None
+        workers = [w for w in self._cluster.running if w is not stopped and w.poll() is None and leases.get(w.pid)]
+        return self._random.choice(workers) if workers else None
+
+    def _count_leases(self, worker: "subprocess.Popen[str]") -> None:
+        self.counts["leased_when_lost"] += self._leases().get(worker.pid, 0)
+
+    def _leases(self) -> dict[int, int]:
+        query = select(WorkerRecord.process, func.count()).join(
+            SightingRecord, SightingRecord.worker == WorkerRecord.id
+        )
+        query = query.group_by(WorkerRecord.process)
+        rows = read(self._engine, lambda connection: connection.execute(query).all())
+        return {int(process.split("~")[1]): number for process, number in rows}
+
+    def _finished(self) -> int:
+        query = select(func.count()).where(SightingRecord.state != "found")
+        return read(self._engine, lambda connection: connection.scalar(query)) or 0
+
+
+def _repetitions(log: list[Asked]) -> dict[str, int]:
+    times = Counter(asked.path for asked in log)
+    return {"requests": len(log), "fetched_again": sum(number - 1 for number in times.values())}
+
+
+def _faults(cluster: Cluster, engine: Engine, log: list[Asked], report: dict[str, Any]) -> list[str]:
+    """Return what is wrong with catalogue, store and log."""
+    with engine.connect() as connection:
+        states = dict(
+            connection.execute(select(SightingRecord.state, func.count()).group_by(SightingRecord.state)).all()
+        )
+        leases = connection.scalar(select(func.count()).where(SightingRecord.worker.is_not(None)))
+        hashes = set(connection.scalars(select(Image.sha256)))
+    stored = [path for path in (cluster.root / "store").rglob("*") if path.is_file()]
+    overlaps = list(_overlaps(log))
+    total = cluster.plan.photographs
+    checks = {
+        f"sightings by state: {states}": states == {"fetched": total},
+        f"{len(hashes)} images": len(hashes) == total,
+        f"{len(stored)} files in the store": {path.name for path in stored} == hashes and len(stored) == total,
+        "files of the store are damaged": all(sha256_of(path) == path.name for path in stored),
+        f"hosts asked by two workers at a time: {overlaps[:5]}": not overlaps,
+        "more photographs fetched again than were leased": report["fetched_again"] <= report["leased_when_lost"],
+        f"{leases} leases are left": not leases,
+        f"workers ended: {report['ends']}": set(report["ends"]) <= {"finished", "killed"},
+    }
+    return [fault for fault, holds in checks.items() if not holds]
+
+
+def _overlaps(log: list[Asked]) -> Any:
+    """Yield the pairs of requests that two workers sent to a host at a time."""
+    by_host = defaultdict(list)
+    for asked in log:
+        by_host[asked.host].append(asked)
+    for requests in by_host.values():
+        last: dict[str, Asked] = {}
+        for asked in sorted(requests, key=lambda asked: asked.began):
+            for worker, other in last.items():
+                if worker != asked.worker and other.ended > asked.began:
+                    yield other, asked
+            if asked.worker not in last or last[asked.worker].ended < asked.ended:
+                last[asked.worker] = asked
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
