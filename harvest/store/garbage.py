@@ -8,6 +8,7 @@ from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.leases.runs import active_runs, running_message
+from lightmeter.harvest.catalogue.leases.workers import active_workers
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.session import read
 from lightmeter.store.base import SHARDS, PhotoStore, StoredFile
@@ -88,6 +89,8 @@ def refuse_active(engine: Engine) -> None:
     active = read(engine, active_runs)
     if active:
         raise UsageError(running_message(*next(iter(active.items()))))
+    if read(engine, active_workers):
+        raise UsageError("Workers of 'harvest work' are downloading; stop them first, or wait until they end.")
 
 
 def _unnamed(engine: Engine, store: PhotoStore, shard: str) -> Iterator[StoredFile]:
