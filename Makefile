@@ -28,7 +28,7 @@ check: install-test  ## Check style, types, import rules, generated documents an
 	$(BIN)/python docs/dependencies.py --check
 
 bench: install-test  ## Measure the speed and write docs/performance.md; ONLY=NAME for one section.
-	$(BIN)/python -m benchmarks.bench $(ONLY)
+	$(BIN)/python -m benchmarks.speed.bench $(ONLY)
 
 default-model: install-test  ## Repeat the training of the model that ships with Lightmeter.
 	$(BIN)/python -m benchmarks.gather $(MIRRORS) $(CORPUS)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from lightmeter.console import get_console
 from lightmeter.project import find_optional_project
+from lightmeter.terminal.console import get_console
 
 
 def cache_root() -> Path:

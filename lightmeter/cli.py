@@ -1,4 +1,4 @@
-"""The ``lightmeter`` command; its subcommands are entry points of the group ``lightmeter.commands``."""
+"""The ``lightmeter`` command; its subcommands are entry points of the group ``lightmeter.terminal.commands``."""
 
 import io
 import os
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import __version__, console, plugins
-from lightmeter.commands import GLOBAL_OPTIONS, SuggestingGroup
-from lightmeter.console import Console, get_console, table
+from lightmeter import __version__, plugins
 from lightmeter.errors import Interrupted, LightmeterError, UsageError, is_disk_full
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import GLOBAL_OPTIONS, SuggestingGroup
+from lightmeter.terminal.console import Console, get_console, table
 
 if TYPE_CHECKING:
     from lightmeter.doctor import Check

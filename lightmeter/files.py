@@ -12,9 +12,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.processes import ProcessIdentity
+from lightmeter.terminal.console import get_console
 
 STANDARD_OUTPUT = Path("-")
 """Path that stands for standard output on the command line."""

@@ -11,8 +11,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from lightmeter.console import get_console
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.terminal.console import get_console
 
 Group = Literal["commands", "sources", "filters", "targets", "architectures"]
 

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
 from lightmeter.store.urls import StoreUrl
+from lightmeter.terminal.console import get_console
 
 if TYPE_CHECKING:
     from lightmeter.settings import Settings

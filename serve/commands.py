@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import completion, console
-from lightmeter.commands import Force, Yes, check_unused, command_group, confirm_removal
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.models.commands.options import Engine, ExifFile, RunFolder, TrainingData
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_project
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import Force, Yes, check_unused, command_group, confirm_removal
 
 if TYPE_CHECKING:
     from lightmeter.project import Project

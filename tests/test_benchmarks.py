@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-bench = pytest.importorskip("benchmarks.bench", reason="the benchmarks are not beside the tests")
-from benchmarks import performance_page  # noqa: E402
-from benchmarks.measurement import Contender, Goal, Row, measure, time_limit  # noqa: E402
+bench = pytest.importorskip("benchmarks.speed.bench", reason="the benchmarks are not beside the tests")
+from benchmarks.speed import performance_page  # noqa: E402
+from benchmarks.speed.measurement import Contender, Goal, Row, measure, time_limit  # noqa: E402
 
 
 def test_contenders_are_measured_in_turn_and_an_error_stops_only_its_own() -> None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import Yes, command_group, confirm_removal
-from lightmeter.console import table
 from lightmeter.errors import UsageError
 from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.commands.options import Where, condition_of
 from lightmeter.project import find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import Yes, command_group, confirm_removal
+from lightmeter.terminal.console import table
 
 if TYPE_CHECKING:
     from lightmeter.harvest.catalogue.export.summary import Summary

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import console, plugins
-from lightmeter.commands import CommandGroup, SuggestingGroup, command_group
-from lightmeter.console import table
+from lightmeter import plugins
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.harvest.commands import inspect, runs, watch
 from lightmeter.project import find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup, SuggestingGroup, command_group
+from lightmeter.terminal.console import table
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.runs import RunResult, Simulation

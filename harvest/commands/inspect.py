@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import completion, console, plugins
-from lightmeter.commands import CommandGroup
+from lightmeter import plugins
 from lightmeter.errors import Interrupted, UsageError
 from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
 from lightmeter.project import Project, find_project
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
     from lightmeter.executors.base import Executor

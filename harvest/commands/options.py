@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightmeter import console
+from lightmeter.terminal import console
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup, Yes, confirm_removal
 from lightmeter.project import find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup, Yes, confirm_removal
 
 app = CommandGroup()
 

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import command_group
-from lightmeter.console import table
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.commands.options import progress_bar
 from lightmeter.project import Project, find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import command_group
+from lightmeter.terminal.console import table
 
 if TYPE_CHECKING:
     from lightmeter.store.base import PhotoStore

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.project import Project, find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 _MAX_WAIT = 10
 """Scans after which a folder is harvested although its files still change."""

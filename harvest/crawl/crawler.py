@@ -28,6 +28,7 @@ from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import provider_of
 from lightmeter.harvest.workers.pool import WorkerPool
 from lightmeter.project import Project
+from lightmeter.terminal import console
 
 _REFRESH_S = 0.25
 _SHOWN_STATES = (SightingState.SKIPPED, SightingState.REFUSED, SightingState.GONE, SightingState.FAILED)

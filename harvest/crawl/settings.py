@@ -26,6 +26,7 @@ from lightmeter.harvest.sources.base import user_agent
 from lightmeter.harvest.sources.rate_limit import SERVICES, RateLimit, RateLimiter
 from lightmeter.project import Project
 from lightmeter.store.base import PhotoStore
+from lightmeter.terminal import console
 
 _MEBIBYTE = 1 << 20
 _RETRIED_STATUS = [429, 500, 502, 503, 504, 522, 524, 408]

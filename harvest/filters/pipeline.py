@@ -9,7 +9,6 @@ import cv2
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.console import get_console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif.reader import ExifRecord, read_exif
 from lightmeter.harvest.filters.base import Filter, FilterResult
@@ -27,6 +26,7 @@ from lightmeter.images.formats import file_format
 from lightmeter.images.reader import decoding_bytes, pixel_orientation
 from lightmeter.settings import InspectSection, Settings, first_error
 from lightmeter.store.base import PhotoStore
+from lightmeter.terminal.console import get_console
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, update
 
-from lightmeter.console import get_console
 from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.models import Image, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.session import pages, read, write
 from lightmeter.harvest.store.garbage import refuse_active, unnamed_files
 from lightmeter.project import Project
 from lightmeter.store.base import PhotoStore
+from lightmeter.terminal.console import get_console
 from lightmeter.text.documents import InvalidDocument, read_json
 
 _BATCH = 200

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from lightmeter.console import get_console
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.card.shortcuts import encode_features
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.targets.base import Target
+from lightmeter.terminal.console import get_console
 from lightmeter.text.documents import InvalidDocument, read_toml
 
 _FOLDS = 5

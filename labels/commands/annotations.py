@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, catalogue_engine
 from lightmeter.project import find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

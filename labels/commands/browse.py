@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import GLOBAL_OPTIONS, CommandGroup
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
 from lightmeter.project import Project, find_project
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import GLOBAL_OPTIONS, CommandGroup
 
 app = typer.Typer(add_completion=False)
 review_app = CommandGroup()

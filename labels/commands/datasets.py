@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lightmeter import completion, console
-from lightmeter.commands import CommandGroup, Force, Yes, check_unused, confirm_removal
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import Project, find_optional_project, find_project
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import CommandGroup, Force, Yes, check_unused, confirm_removal
 from lightmeter.text.names import folder_name, name_key, name_problem
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import completion
 from lightmeter.project import Project, find_project
+from lightmeter.terminal import completion
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

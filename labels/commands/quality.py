@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lightmeter import completion, console
-from lightmeter.commands import CommandGroup, command_group
 from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
 from lightmeter.project import find_optional_project, find_project
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import CommandGroup, command_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

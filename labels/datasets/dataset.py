@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import tomli_w
 from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
 
-from lightmeter import completion
 from lightmeter.cache_folder import cache_root
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path, open_regular, sha256_of, write_atomic
@@ -41,6 +40,7 @@ from lightmeter.settings import read_settings
 from lightmeter.store.base import PhotographError, PhotoStore
 from lightmeter.store.local import LocalStore
 from lightmeter.store.urls import StoreUrl
+from lightmeter.terminal import completion
 from lightmeter.text.names import folder_name, name_key, name_problem
 
 __all__ = ["CROP_COLUMNS", "SPLITS", "Split", "crop_of", "label_column", "stops_column"]

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightmeter import plugins
-from lightmeter.console import get_console
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
 from lightmeter.project import TARGETS, Project
+from lightmeter.terminal.console import get_console
 from lightmeter.text.documents import read_toml
 
 

@@ -16,9 +16,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from lightmeter.console import get_console, table
 from lightmeter.demo.site import build_site
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
+from lightmeter.terminal.console import get_console, table
 from lightmeter.web import LocalServer
 
 DATASET = "iso-demo"

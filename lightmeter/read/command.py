@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lightmeter.console import get_console, table
 from lightmeter.files import check_output, format_of
+from lightmeter.terminal.console import get_console, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

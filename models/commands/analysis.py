@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.files import check_folder, check_output, format_of, write_atomic
 from lightmeter.models.commands.options import (
     Engine,
@@ -17,6 +15,8 @@ from lightmeter.models.commands.options import (
     open_dataset,
     open_for_analysis,
 )
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 app = CommandGroup()
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lightmeter import completion
+from lightmeter.terminal import completion
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset

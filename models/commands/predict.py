@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.errors import UsageError
 from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.models.commands.options import Device, Engine, ExifFile, RunFolder
 from lightmeter.models.commands.tables import prediction_tables
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
     from lightmeter.executors.base import Executor

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import completion, console
-from lightmeter.commands import CommandGroup, Yes, confirm_removal
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_project
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import CommandGroup, Yes, confirm_removal
 
 app = CommandGroup()
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import console
-from lightmeter.commands import CommandGroup
 from lightmeter.models.commands.options import DataFolder, Device, Engine, RecipeName, Seed, Settings, open_dataset
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
 
 app = CommandGroup()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lightmeter import console
+from lightmeter.terminal import console
 
 
 def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from lightmeter import completion, console
-from lightmeter.commands import CommandGroup
 from lightmeter.models.commands.options import (
     DataFolder,
     Device,
@@ -18,6 +16,8 @@ from lightmeter.models.commands.options import (
     TrainingData,
 )
 from lightmeter.models.commands.tables import metrics_tables
+from lightmeter.terminal import completion, console
+from lightmeter.terminal.commands import CommandGroup
 
 app = CommandGroup()
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.files import check_folder
 from lightmeter.labels.datasets.dataset import Dataset
@@ -25,6 +24,7 @@ from lightmeter.models.training.runs import (
     write_metrics,
     write_predictions,
 )
+from lightmeter.terminal import console
 
 
 def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:

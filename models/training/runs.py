@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from lightmeter import completion
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
@@ -29,10 +28,11 @@ from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
-from lightmeter.models.training.checkpoint import CHECKPOINT_FILE, plain_tensors
+from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE, plain_tensors
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, read_recipe
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project, find_project
+from lightmeter.terminal import completion
 from lightmeter.text.documents import read_json
 
 PREDICTIONS_FILE = "predictions.parquet"

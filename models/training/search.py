@@ -18,7 +18,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lightmeter import console
 from lightmeter.bootstrap import Estimate
 from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.files import check_folder, write_atomic
@@ -29,6 +28,7 @@ from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, parse_value, 
 from lightmeter.models.training.runs import reserve_run
 from lightmeter.models.training.train import train
 from lightmeter.plugins import unknown_name_message
+from lightmeter.terminal import console
 
 JOURNAL_FILE = "search.journal"
 SEARCH_FILE = "search.json"

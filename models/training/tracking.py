@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lightmeter import console
 from lightmeter.errors import require_extra
 from lightmeter.settings import LoggerName
+from lightmeter.terminal import console
 
 Values = Mapping[str, float]
 

@@ -23,6 +23,7 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.loader import Row, labelled
 from lightmeter.models.training.fit import FitJob, FitResult
+from lightmeter.models.training.network.trainer import Trainer
 from lightmeter.models.training.pretrained import load_backbones
 from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings, model_spec
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
@@ -35,7 +36,6 @@ from lightmeter.models.training.runs import (
     write_run_recipe,
 )
 from lightmeter.models.training.tracking import Tracking
-from lightmeter.models.training.trainer import Trainer
 from lightmeter.models.training.trial_pass import check_recipe
 from lightmeter.models.training.validation import validation_logits
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter import __version__, console
+from lightmeter import __version__
 from lightmeter.cli import main
 from lightmeter.doctor import EXTRAS, extra_packages
 from lightmeter.errors import UsageError
+from lightmeter.terminal import console
 from tests.support import ROOT, CommandRunner, run_json
 
 

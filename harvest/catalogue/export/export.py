@@ -6,7 +6,6 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Engine, true
 
-from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
 from lightmeter.harvest.catalogue.export import markup, tables
@@ -18,6 +17,7 @@ from lightmeter.harvest.catalogue.export.columns import (
     default_columns,
 )
 from lightmeter.harvest.catalogue.export.rows import BATCH, Rows, read_rows, sort_keys
+from lightmeter.terminal import console
 
 FORMATS = {
     "csv": tables.write_csv,

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.images.geometry import Box
 from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, crop_of, label_column, stops_column
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import Target
+from lightmeter.terminal import console
 
 Row = dict[str, Any]
 """A row of a data set's manifest."""

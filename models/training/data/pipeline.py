@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightmeter import console
 from lightmeter.errors import LightmeterError
 from lightmeter.labels.datasets.dataset import Dataset, crop_of, read_photograph
 from lightmeter.models.runtime.engines.outputs import OutputName
@@ -32,6 +31,7 @@ from lightmeter.models.runtime.preprocess import InvalidPhoto, preprocess
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training.data.loader import Row
 from lightmeter.store.base import PhotoStore
+from lightmeter.terminal import console
 
 _PENDING_PER_THREAD = 4  # batches; more would only use memory
 _DECODED_TOGETHER = 8  # photographs of a batch that a process decodes

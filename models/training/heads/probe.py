@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightmeter import console
 from lightmeter.labels.datasets.dataset import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.data.feature_cache import cached_features
@@ -23,6 +22,7 @@ from lightmeter.models.training.heads.softmax import (
     softmax_data,
 )
 from lightmeter.models.training.recipe import Probe
+from lightmeter.terminal import console
 
 Estimator = SoftmaxRegression | MixedEffectsRegression
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from lightmeter import plugins
-from lightmeter.console import Console, use_console
 from lightmeter.errors import UsageError
 from lightmeter.harvest.filters.base import Detection, Filter, FilterResult, Measurement, Measures, Verdict
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 from lightmeter.images.geometry import Box
 from lightmeter.settings import InspectSection, Section, Settings
+from lightmeter.terminal.console import Console, use_console
 from tests.support import encode_image
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.training.checkpoint import CHECKPOINT_FILE
+from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.recipe import read_recipe
 from lightmeter.models.training.runs import complete_run, reserve_run
 from lightmeter.models.training.train import _initial_predictor

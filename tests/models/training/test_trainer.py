@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training import recipe as recipes
-from lightmeter.models.training.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.data import pipeline
-from lightmeter.models.training.trainer import Trainer
+from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
+from lightmeter.models.training.network.trainer import Trainer
 from tests.models.conftest import CNN, TINY, history, make_dataset
 from tests.support import run_command, run_error, run_json, run_text
 
@@ -25,7 +25,7 @@ EPOCHS = 6  # of CNN
 KILL_AFTER_SAVE = """
 import os, sys
 from lightmeter.cli import main
-from lightmeter.models.training.trainer import Trainer
+from lightmeter.models.training.network.trainer import Trainer
 save = Trainer._save
 def save_and_kill(*args):
     save(*args)

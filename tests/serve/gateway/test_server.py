@@ -1,4 +1,4 @@
-"""A gateway that is stopped cuts no request; the trial with TorchServe is ``python -m benchmarks.serve_reliability``."""
+"""A gateway that is stopped cuts no request; the trial with TorchServe is ``python -m benchmarks.reliability.serve_reliability``."""
 
 import json
 import signal

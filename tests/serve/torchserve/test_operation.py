@@ -65,7 +65,7 @@ def test_predict_command_succeeds_while_a_worker_is_killed(
 
 
 def test_memory_does_not_grow_with_requests(server: RunningServer) -> None:
-    """A short soak test; the long one is ``python -m benchmarks.soak``."""
+    """A short soak test; the long one is ``python -m benchmarks.reliability.soak``."""
     bodies = [PHOTO, PHOTO[:3000], PHOTO, b"", PHOTO, b"no image"]
     (java,) = psutil.Process(server.state.pid).children()
     processes = [psutil.Process(server.worker_pid()), java, psutil.Process(server.state.pid)]

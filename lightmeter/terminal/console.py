@@ -189,7 +189,7 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]])
     Without a terminal nothing wraps. On one, words that are longer than their column, such as paths, break behind
     separators.
     """
-    from lightmeter.tables import TitledTable
+    from lightmeter.terminal.tables import TitledTable
 
     rows = [list(row) for row in rows]
     result = TitledTable(escape_unprintable(title))
@@ -202,7 +202,7 @@ def table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]])
 
 
 def _cell(value: object) -> "Text":
-    from lightmeter.tables import BreakableText
+    from lightmeter.terminal.tables import BreakableText
 
     if value is None:
         return BreakableText("–")

@@ -1,6 +1,6 @@
 """Inspect 1,000 photographs on a Ray cluster of two nodes, one of which is lost half way, and on this machine.
 
-Usage: python -m benchmarks.ray_inspection [--photographs N] [--keep FOLDER]
+Usage: python -m benchmarks.scale.ray_inspection [--photographs N] [--keep FOLDER]
 
 The nodes are processes of this machine with one core each. The results must equal those of the pool of two worker
 processes, row for row; the rates are compared without a loss. The start of the cluster is not counted.

@@ -1,6 +1,6 @@
 """Measure the peak memory of `labels pack` on many gigabytes of photographs, for each format.
 
-    python -m benchmarks.pack_memory --gigabytes 10 --folder /tmp/pack-memory
+    python -m benchmarks.scale.pack_memory --gigabytes 10 --folder /tmp/pack-memory
 
 The photographs are noise of 16 megapixels (about 14 MB each); they differ in what follows the end of the JPEG, which
 the pack removes. Each format is packed by a process of its own and deleted afterwards. The disk needs twice the size.
@@ -45,7 +45,15 @@ def main() -> None:
         count = make_dataset(args.folder, int(args.gigabytes * 1e9))
         print(f"{count} photographs\n\n| format | seconds | peak memory |\n|---|---:|---:|")
         for name in FORMATS:
-            command = [sys.executable, "-m", "benchmarks.pack_memory", "--folder", str(args.folder), "--pack", name]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.scale.pack_memory",
+                "--folder",
+                str(args.folder),
+                "--pack",
+                name,
+            ]
             result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             print(f"| `{name}` | {result['seconds']:.0f} | {result['megabytes']:.0f} MB |", flush=True)
     finally:

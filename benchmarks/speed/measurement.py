@@ -1,8 +1,8 @@
 """Measure the contenders of a benchmark in turn, round by round, and record minimum, median and maximum.
 
-    python -m benchmarks.measurement MODULE:ATTRIBUTE RESULT.json --rounds 5 --seconds 120 [--earlier ROWS.json]
+    python -m benchmarks.speed.measurement MODULE:ATTRIBUTE RESULT.json --rounds 5 --seconds 120 [--earlier ROWS.json]
 
-`benchmarks.bench` runs this for each benchmark in a process of its own, so that neither an error, a hang nor a setting
+`benchmarks.speed.bench` runs this for each benchmark in a process of its own, so that neither an error, a hang nor a setting
 of threads of one can affect another. The result is written after every round: what was measured before an error or the
 time limit is kept.
 """

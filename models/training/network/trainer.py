@@ -9,27 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightmeter import console
 from lightmeter.errors import Interrupted, LightmeterError
 from lightmeter.models.evaluation.report import write_history
 from lightmeter.models.runtime.engines.outputs import normalised
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training import distributed
-from lightmeter.models.training.augmentation import Augmentation
-from lightmeter.models.training.checkpoint import TrainerState, load_checkpoint, save_checkpoint
-from lightmeter.models.training.cuda_graph import GraphedNetwork
 from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
 from lightmeter.models.training.data.feature_cache import builder_version, cached_activations, cached_inputs
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.losses import Loss
-from lightmeter.models.training.optimisation import (
+from lightmeter.models.training.network.augmentation import Augmentation
+from lightmeter.models.training.network.checkpoint import TrainerState, load_checkpoint, save_checkpoint
+from lightmeter.models.training.network.cuda_graph import GraphedNetwork
+from lightmeter.models.training.network.losses import Loss
+from lightmeter.models.training.network.optimisation import (
     Optimisation,
     OptimisationState,
     frozen_parameters,
     set_train_mode,
 )
 from lightmeter.models.training.recipe import Network, Phase
+from lightmeter.terminal import console
 
 _IMAGE_AXES = 4
 

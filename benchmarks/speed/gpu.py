@@ -1,6 +1,6 @@
 """Measure a GPU: features of a recipe, training steps, batches of a server; takes less than four minutes.
 
-    python -m benchmarks.gpu [--seconds 200] [--only SECTION]... [--device cuda] [--photographs 4000] [--json FILE]
+    python -m benchmarks.speed.gpu [--seconds 200] [--only SECTION]... [--device cuda] [--photographs 4000] [--json FILE]
 
 The sections are `features` (with reading and decoding), `training` (share of the GPU in an epoch), `network` (the
 network alone, by precision and batch size, and its difference from the CPU) and `server`. Each result is printed as
@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.train import make_dataset, photograph, untrained_predictor
-from lightmeter.console import Console, use_console
+from benchmarks.speed.train import make_dataset, photograph, untrained_predictor
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import compare
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
@@ -34,11 +33,12 @@ from lightmeter.models.runtime.predictor import stack
 from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
-from lightmeter.models.training.optimisation import set_trainable
+from lightmeter.models.training.network.optimisation import set_trainable
+from lightmeter.models.training.network.trainer import Trainer
 from lightmeter.models.training.recipe import Network, read_recipe
 from lightmeter.models.training.resource_usage import describe_device
-from lightmeter.models.training.trainer import Trainer
 from lightmeter.serve.handler.service import PredictionResponse, PredictionService
+from lightmeter.terminal.console import Console, use_console
 
 FEATURES = "lightmeter"
 TRAINED = ("haoran-mobilenet", "haoran-cnn")

@@ -1,6 +1,6 @@
 """Group ten million perceptual hashes: time, memory and disk, and whether every planted near-duplicate is found.
 
-Usage: python -m benchmarks.duplicates [--hashes N] [--radius R] [--workers W] [--memory GB]
+Usage: python -m benchmarks.scale.duplicates [--hashes N] [--radius R] [--workers W] [--memory GB]
 
 Hashes are random; for one in fifty, a copy with up to R bits changed is added. Each process may use at most the given
 memory (RLIMIT_AS), so that the run fails where it needs more.

@@ -1,6 +1,6 @@
 """Measure the answers of ``lightmeter browse`` on a made-up catalogue: pages, facets, queries, and bulk labels.
 
-    python -m benchmarks.browser [--photographs 100000] [--folder DIR]
+    python -m benchmarks.scale.browser [--photographs 100000] [--folder DIR]
 
 With --folder the catalogue is kept there and used again. Times are medians of the requests of the page over loopback,
 in wall-clock and in processor time; the goal is 200 ms each.

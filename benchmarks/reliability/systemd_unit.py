@@ -13,7 +13,7 @@ from configparser import ConfigParser
 from pathlib import Path
 from typing import Self
 
-_UNIT = Path(__file__).resolve().parent.parent / "deploy/lightmeter.service"
+_UNIT = Path(__file__).resolve().parents[2] / "deploy/lightmeter.service"
 _USER_ID = 987
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

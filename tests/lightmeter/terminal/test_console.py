@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
-from lightmeter.console import Console, escape_unprintable, table
+from lightmeter.terminal.console import Console, escape_unprintable, table
 
 HOSTILE = "a\x1b[31m\x07\x9b\u202e\ud83d\r\x00"
 

@@ -1,6 +1,6 @@
 """Measure the memory of a server (worker and Java) during thousands of valid and invalid requests.
 
-    python -m benchmarks.soak [--requests 20000] [--clients 8]
+    python -m benchmarks.reliability.soak [--requests 20000] [--clients 8]
 
 A fifth of the requests contain no photograph: truncated, empty, text, a decompression bomb or random bytes. The network
 is small, because the benchmark measures memory and not speed.
@@ -15,12 +15,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.serving_common import ServedModel, noise, serving, untrained
+from benchmarks.speed.serving_common import ServedModel, noise, serving, untrained
 from lightmeter import cli
-from lightmeter.console import Console, use_console
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
+from lightmeter.terminal.console import Console, use_console
 
 _REPORT_INTERVAL = 1000
 

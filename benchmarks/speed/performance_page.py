@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.measurement import Goal, Row
+from benchmarks.speed.measurement import Goal, Row
 
 HEAD = """# Performance
 
@@ -19,7 +19,7 @@ those of the medians. Programs that Lightmeter is compared with run in virtual e
 
 GPU_HEAD = """## GPU
 
-`python -m benchmarks.gpu --json benchmarks/gpu.json`, in less than four minutes; the sections were measured in three
+`python -m benchmarks.speed.gpu --json benchmarks/speed/gpu.json`, in less than four minutes; the sections were measured in three
 runs on the same kind of machine. Photographs are generated JPEG files of 1024 × 683 pixels; networks are untrained.
 Features are one pass with reading and decoding; the other rates are medians of five (server: three) measurements. The
 GPU's share of a training step is the time of its kernels in an epoch, divided by that of the epoch without a profiler;
@@ -41,7 +41,7 @@ GPU_GOALS: tuple[tuple[str, str, dict[str, str], float], ...] = (
 
 
 def page(results: Mapping[str, dict[str, Any]], gpu: Mapping[str, Any] | None = None) -> str:
-    """Return the page with all results, also those of `benchmarks.gpu`."""
+    """Return the page with all results, also those of `benchmarks.speed.gpu`."""
     sections = [section(name, result) for name, result in results.items()]
     return HEAD + "\n".join([*sections, *([gpu_section(gpu)] if gpu else [])])
 

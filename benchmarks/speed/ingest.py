@@ -27,8 +27,8 @@ import numpy as np
 import tomli_w
 from PIL import Image
 
-from benchmarks import comparators
-from benchmarks.measurement import Benchmark, Contender, Goal
+from benchmarks.speed import comparators
+from benchmarks.speed.measurement import Benchmark, Contender, Goal
 from lightmeter import cli
 
 Command = Callable[[Path], list[str]]

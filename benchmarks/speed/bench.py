@@ -1,17 +1,17 @@
 """Run the benchmarks and write docs/performance.md: ``make bench``, or ``make bench ONLY=NAME`` for one of them.
 
-    python -m benchmarks.bench [NAME ...] [--rounds N] [--list] [--page]
+    python -m benchmarks.speed.bench [NAME ...] [--rounds N] [--list] [--page]
 
 Each benchmark is a section of the page: a table with a row per contender, measured in turn at least five times, in a
-process of its own (`benchmarks.measurement`), which takes less than four minutes. One that fails, hangs or lacks a
+process of its own (`benchmarks.speed.measurement`), which takes less than four minutes. One that fails, hangs or lacks a
 program is named on the page and stops no other; altogether they end within 25 minutes. Results are kept in
-``benchmarks/results.json``, so that measuring one benchmark again leaves the other sections as they are, and adds the
+``benchmarks/speed/results.json``, so that measuring one benchmark again leaves the other sections as they are, and adds the
 missing rounds to a result of the same commit. With fewer than five rounds (``--rounds 1`` for a trial) results are only
 printed.
 
 To add a benchmark, write a module with a `Benchmark` and add a line to ``REGISTRY``:
 
-    from benchmarks.measurement import Benchmark, Contender, Goal
+    from benchmarks.speed.measurement import Benchmark, Contender, Goal
 
     @contextmanager
     def contenders(folder: Path) -> Iterator[list[Contender]]:
@@ -30,7 +30,7 @@ To add a benchmark, write a module with a `Benchmark` and add a line to ``REGIST
 
 A `measure` function runs once and returns its values by column. It should take 1 to 20 s: a round is the sum over all
 contenders, a benchmark five rounds. Programs to compare with are installed in environments of their own
-(`benchmarks.comparators`): add the requirement there, name it in ``REGISTRY``, call it by
+(`benchmarks.speed.comparators`): add the requirement there, name it in ``REGISTRY``, call it by
 ``comparators.program("img2dataset")``.
 """
 
@@ -51,13 +51,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks import comparators, machine, performance_page
-from benchmarks.measurement import ROUNDS, Benchmark
+from benchmarks.speed import comparators, machine, performance_page
+from benchmarks.speed.measurement import ROUNDS, Benchmark
 
 ATTEMPTS = 2  # for the rounds that did not fit into the time of a benchmark
 RESULTS = Path(__file__).with_name("results.json")
-GPU_RESULTS = Path(__file__).with_name("gpu.json")  # written by `benchmarks.gpu`, where there is one
-PAGE = Path(__file__).parent.parent / "docs/performance.md"
+GPU_RESULTS = Path(__file__).with_name("gpu.json")  # written by `benchmarks.speed.gpu`, where there is one
+PAGE = Path(__file__).parents[2] / "docs/performance.md"
 TOTAL_SECONDS = 25 * 60
 INTERRUPT_SECONDS = 20
 GRACE_SECONDS = 110  # for imports, preparation and the last round
@@ -79,14 +79,14 @@ class Entry:
 
 
 REGISTRY = {
-    "ingest": Entry("benchmarks.ingest:BENCHMARK", 120, ("gallery-dl", "img2dataset")),
-    "inspection": Entry("benchmarks.inspection:BENCHMARK", 120, ("cleanvision",)),
-    "near-duplicates": Entry("benchmarks.inspection:NEAR_DUPLICATES", 60),
-    "prediction": Entry("benchmarks.prediction:PREDICTION", 120),
-    "features": Entry("benchmarks.prediction:FEATURES", 120),
-    "serving": Entry("benchmarks.serve:BENCHMARK", 120),
-    "training": Entry("benchmarks.train:BENCHMARK", 75),
-    "grids": Entry("benchmarks.grids:BENCHMARK", 45),
+    "ingest": Entry("benchmarks.speed.ingest:BENCHMARK", 120, ("gallery-dl", "img2dataset")),
+    "inspection": Entry("benchmarks.speed.inspection:BENCHMARK", 120, ("cleanvision",)),
+    "near-duplicates": Entry("benchmarks.speed.inspection:NEAR_DUPLICATES", 60),
+    "prediction": Entry("benchmarks.speed.prediction:PREDICTION", 120),
+    "features": Entry("benchmarks.speed.prediction:FEATURES", 120),
+    "serving": Entry("benchmarks.speed.serve:BENCHMARK", 120),
+    "training": Entry("benchmarks.speed.train:BENCHMARK", 75),
+    "grids": Entry("benchmarks.speed.grids:BENCHMARK", 45),
 }
 
 
@@ -157,7 +157,7 @@ def run(name: str, rounds: int, seconds_left: float, earlier: Mapping[str, Any])
     print(f"{datetime.now(UTC):%H:%M:%S} {name}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
-        command = [sys.executable, "-m", "benchmarks.measurement", entry.benchmark, str(file)]
+        command = [sys.executable, "-m", "benchmarks.speed.measurement", entry.benchmark, str(file)]
         (Path(folder) / "earlier.json").write_text(json.dumps(earlier))
         command += ["--rounds", str(rounds), "--seconds", str(seconds), "--earlier", str(Path(folder) / "earlier.json")]
         status = run_limited(command, Path(folder) / "output.log", seconds + GRACE_SECONDS)

@@ -11,15 +11,15 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from benchmarks.measurement import Benchmark, Contender, Goal
-from benchmarks.train import make_dataset, photograph, rate, untrained_predictor
-from lightmeter.console import Console, use_console
+from benchmarks.speed.measurement import Benchmark, Contender, Goal
+from benchmarks.speed.train import make_dataset, photograph, rate, untrained_predictor
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.recipe import read_recipe
+from lightmeter.terminal.console import Console, use_console
 
 RECIPES = ("lightmeter", "patches")
 FEATURES_PHOTOGRAPHS = 24

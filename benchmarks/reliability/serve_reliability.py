@@ -1,12 +1,11 @@
 """Long trials of a server that stays and ends well; the tests have short forms of them.
 
-    python -m benchmarks.serve_reliability tokens --minutes 5 [--container | --systemd]
-    python -m benchmarks.serve_reliability restarts --clients 24 --restarts 10
+    python -m benchmarks.reliability.serve_reliability tokens --minutes 5 [--container | --systemd]
+    python -m benchmarks.reliability.serve_reliability restarts --clients 24 --restarts 10
 
 ``tokens``: a token lifetime of one minute, a client that reads the token from the file once in 20 seconds, one that was
 given a token that never expires, and probes without a token. ``--container`` uses the files of ``deploy/`` with
-``run.sh``, ``--systemd`` the unit's commands with its user and restrictions (`benchmarks.systemd_unit`, as root),
-otherwise ``lightmeter serve start``.
+``run.sh``, ``--systemd`` the unit's commands with its user and restrictions (`systemd_unit`, as root), otherwise ``lightmeter serve start``.
 
 ``restarts``: two replicas started by ``run.sh`` behind nginx with ``deploy/nginx.conf``. Clients send photographs
 without a pause while the replicas are restarted in turn.
@@ -29,7 +28,7 @@ from typing import Self
 
 import httpx
 
-from benchmarks.systemd_unit import SystemdUnit
+from benchmarks.reliability.systemd_unit import SystemdUnit
 from lightmeter.project import Project
 from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.torchserve.config import free_ports
@@ -38,7 +37,7 @@ from lightmeter.web import free_port
 from tests.serve.support import make_photo, make_run, run_in_project
 from tests.support import create_project
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KEY = "a-key-that-never-expires"
 PHOTO = make_photo()
 

@@ -1,6 +1,6 @@
 """Measure time and memory of `labels apply` and `labels split` by catalogue size, compared with pandas on a CSV file.
 
-    python -m benchmarks.datasets_at_scale --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_database]
+    python -m benchmarks.scale.datasets_at_scale --sizes 10000,100000,1000000 [--url postgresql+psycopg://…/empty_database]
 
 The catalogue is synthetic: photographers with Zipf frequencies, camera bodies, near-duplicate pairs, exposure times in
 third stops. Without --url each size uses a new SQLite file. The database of --url must be empty and is emptied after
@@ -149,7 +149,15 @@ STEPS = {"apply": step_apply, "apply again": step_apply, "split": step_split, "p
 
 def measure(step: str, project: Project) -> dict[str, float]:
     """Run a step in a separate process and return wall-clock and CPU seconds, and peak memory in MB."""
-    command = [sys.executable, "-m", "benchmarks.datasets_at_scale", "--step", step, "--project", str(project.root)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale.datasets_at_scale",
+        "--step",
+        step,
+        "--project",
+        str(project.root),
+    ]
     process = subprocess.run(command, check=True, capture_output=True, text=True)
     return dict(json.loads(process.stdout.splitlines()[-1]))
 

@@ -21,8 +21,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks import comparators
-from benchmarks.measurement import Benchmark, Contender, Goal
+from benchmarks.speed import comparators
+from benchmarks.speed.measurement import Benchmark, Contender, Goal
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
 

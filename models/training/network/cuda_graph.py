@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightmeter.console import get_console
+from lightmeter.terminal.console import get_console
 
 
 class GraphedNetwork:

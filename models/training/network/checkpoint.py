@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lightmeter.errors import UsageError
 from lightmeter.files import atomic_path
-from lightmeter.models.training.optimisation import OptimisationState
+from lightmeter.models.training.network.optimisation import OptimisationState
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 

@@ -1,6 +1,6 @@
 """Tables whose titles and cells are never cut: long words, such as paths, break behind separators.
 
-The module needs rich, which `lightmeter.console` imports only when something is printed.
+The module needs rich, which `lightmeter.terminal.console` imports only when something is printed.
 """
 
 import re

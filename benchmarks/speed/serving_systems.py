@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import torch
 
-from benchmarks.serving_common import client, noise, serving
+from benchmarks.speed.serving_common import client, noise, serving
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.measurement import Benchmark, Contender, Goal
-from benchmarks.train import photograph, rate
+from benchmarks.speed.measurement import Benchmark, Contender, Goal
+from benchmarks.speed.train import photograph, rate
 from lightmeter.models.runtime.preprocess import preprocess
 from lightmeter.models.runtime.spec import Preprocessing
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lightmeter import console
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown_name_message
+from lightmeter.terminal import console
 
 GLOBAL_OPTIONS = "Global options: --project DIR, --json, --quiet, --debug."
 

@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from benchmarks.measurement import Benchmark, Contender, Goal, time_limit
-from benchmarks.serving_common import noise, untrained
-from benchmarks.serving_systems import (
+from benchmarks.speed.measurement import Benchmark, Contender, Goal, time_limit
+from benchmarks.speed.serving_common import noise, untrained
+from benchmarks.speed.serving_systems import (
     WORKERS,
     Predict,
     in_process,
@@ -29,13 +29,13 @@ from benchmarks.serving_systems import (
     torchserve_lightmeter,
     torchserve_minimal,
 )
-from benchmarks.train import make_dataset
+from benchmarks.speed.train import make_dataset
 from lightmeter import cli
-from lightmeter.console import Console, use_console
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
 from lightmeter.serve.archive import write_archive
+from lightmeter.terminal.console import Console, use_console
 
 SECONDS = 2.5
 CLIENTS = 16

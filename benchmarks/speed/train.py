@@ -3,7 +3,7 @@
     make bench ONLY=training
 
 Uses generated photographs (JPEG, 1024 × 683). The training step with inputs from the cache, with a batch that is
-already on the device, and with decoding in every epoch. `benchmarks.gpu` measures a GPU.
+already on the device, and with decoding in every epoch. `benchmarks.speed.gpu` measures a GPU.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 from PIL import Image
 
-from benchmarks.measurement import Benchmark, Contender, Goal
+from benchmarks.speed.measurement import Benchmark, Contender, Goal
 from lightmeter.labels.datasets.dataset import (
     Dataset,
     DatasetSpec,
@@ -36,8 +36,8 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.data.batches import Batch
 from lightmeter.models.training.fit import FitJob
+from lightmeter.models.training.network.trainer import Trainer
 from lightmeter.models.training.recipe import Network, Recipe, read_recipe
-from lightmeter.models.training.trainer import Trainer
 
 CLASSES = ("fast", "slow")
 PHOTOGRAPHS = 128

@@ -1,0 +1,1 @@
+"""The terminal: command groups, completion, output and tables."""
