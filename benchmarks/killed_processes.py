@@ -23,9 +23,9 @@ import psutil
 from sqlalchemy import func, select
 
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.database.session import engine_for, open_engine
 from lightmeter.harvest.catalogue.leases.runs import active_runs
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import engine_for, open_engine
 from lightmeter.project import Project
 from lightmeter.testing import photograph
 

@@ -21,9 +21,9 @@ from PIL import Image, ImageOps
 from sqlalchemy import select
 
 from lightmeter.cli import main as lightmeter
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Region, SightingRecord
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.images.geometry import Box, Size, to_display
 from lightmeter.labels.datasets.dataset import read_dataset
 from lightmeter.project import Project

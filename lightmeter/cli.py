@@ -81,8 +81,8 @@ def root(
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="Project folder.")] = Path()) -> None:
     """Create a project (settings, catalogue, photo store)."""
-    from lightmeter.harvest.catalogue.migrate import upgrade
-    from lightmeter.harvest.catalogue.session import catalogue_url, engine_for
+    from lightmeter.harvest.catalogue.database.migrate import upgrade
+    from lightmeter.harvest.catalogue.database.session import catalogue_url, engine_for
     from lightmeter.project import SETTINGS_FILE, create_project
 
     project = create_project(folder)

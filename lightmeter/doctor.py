@@ -84,7 +84,7 @@ def _project_checks(project: Project) -> Iterator[Check]:
 
 
 def _catalogue(project: Project) -> Check:
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     try:
         engine = open_engine(project)

@@ -1,4 +1,4 @@
-"""Alembic environment: uses the connection that `lightmeter.harvest.catalogue.session` provides."""
+"""Alembic environment: uses the connection that `lightmeter.harvest.catalogue.database.session` provides."""
 
 from typing import Any, Literal
 

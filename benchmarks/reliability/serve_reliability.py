@@ -5,7 +5,8 @@
 
 ``tokens``: a token lifetime of one minute, a client that reads the token from the file once in 20 seconds, one that was
 given a token that never expires, and probes without a token. ``--container`` uses the files of ``deploy/`` with
-``run.sh``, ``--systemd`` the unit's commands with its user and restrictions (`systemd_unit`, as root), otherwise ``lightmeter serve start``.
+``run.sh``, ``--systemd`` the unit's commands with its user and restrictions (`systemd_unit`, as root),
+otherwise ``lightmeter serve start``.
 
 ``restarts``: two replicas started by ``run.sh`` behind nginx with ``deploy/nginx.conf``. Clients send photographs
 without a pause while the replicas are restarted in turn.

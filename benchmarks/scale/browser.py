@@ -23,8 +23,8 @@ import numpy as np
 from sqlalchemy import insert
 
 from lightmeter.cli import main as lightmeter
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, Label, SightingRecord
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.browser.boxes import crops_by_kind
 from lightmeter.labels.browser.library import Library
 from lightmeter.labels.browser.server import BrowserServer

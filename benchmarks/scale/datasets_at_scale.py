@@ -26,8 +26,8 @@ import numpy as np
 from sqlalchemy import insert, text
 
 from lightmeter.cli import main as lightmeter
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, SightingRecord
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 
 BATCH = 20_000

@@ -21,8 +21,8 @@ from lightmeter.cli import main as run_command
 from lightmeter.executors.base import Executor
 from lightmeter.executors.local import LocalExecutor
 from lightmeter.executors.ray import RayExecutor
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Inspection, Region
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.filters.rescan import rescan
 from lightmeter.harvest.workers.pool import WorkerPool

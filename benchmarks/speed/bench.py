@@ -3,9 +3,9 @@
     python -m benchmarks.speed.bench [NAME ...] [--rounds N] [--list] [--page]
 
 Each benchmark is a section of the page: a table with a row per contender, measured in turn at least five times, in a
-process of its own (`benchmarks.speed.measurement`), which takes less than four minutes. One that fails, hangs or lacks a
+process of its own (`measurement`), which takes less than four minutes. One that fails, hangs or lacks a
 program is named on the page and stops no other; altogether they end within 25 minutes. Results are kept in
-``benchmarks/speed/results.json``, so that measuring one benchmark again leaves the other sections as they are, and adds the
+``results.json``, so that measuring one benchmark again leaves the other sections as they are, and adds the
 missing rounds to a result of the same commit. With fewer than five rounds (``--rounds 1`` for a trial) results are only
 printed.
 

@@ -1,6 +1,6 @@
 """Measure a GPU: features of a recipe, training steps, batches of a server; takes less than four minutes.
 
-    python -m benchmarks.speed.gpu [--seconds 200] [--only SECTION]... [--device cuda] [--photographs 4000] [--json FILE]
+    python -m benchmarks.speed.gpu [--seconds 200] [--only SECTION]... [--device cuda] [--photographs N] [--json FILE]
 
 The sections are `features` (with reading and decoding), `training` (share of the GPU in an epoch), `network` (the
 network alone, by precision and batch size, and its difference from the CPU) and `server`. Each result is printed as

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.measurement MODULE:ATTRIBUTE RESULT.json --rounds 5 --seconds 120 [--earlier ROWS.json]
 
-`benchmarks.speed.bench` runs this for each benchmark in a process of its own, so that neither an error, a hang nor a setting
+`bench` runs this for each benchmark in a process of its own, so that neither an error, a hang nor a setting
 of threads of one can affect another. The result is written after every round: what was measured before an error or the
 time limit is kept.
 """

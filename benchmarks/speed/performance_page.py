@@ -19,11 +19,11 @@ those of the medians. Programs that Lightmeter is compared with run in virtual e
 
 GPU_HEAD = """## GPU
 
-`python -m benchmarks.speed.gpu --json benchmarks/speed/gpu.json`, in less than four minutes; the sections were measured in three
-runs on the same kind of machine. Photographs are generated JPEG files of 1024 × 683 pixels; networks are untrained.
-Features are one pass with reading and decoding; the other rates are medians of five (server: three) measurements. The
-GPU's share of a training step is the time of its kernels in an epoch, divided by that of the epoch without a profiler;
-"as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers of torch on the CPU,
+`python -m benchmarks.speed.gpu --json benchmarks/speed/gpu.json`, in less than four minutes; the sections were measured
+in three runs on the same kind of machine. Photographs are generated JPEG files of 1024 × 683 pixels; networks are
+untrained. Features are one pass with reading and decoding; the other rates are medians of five (server: three)
+measurements. The GPU's share of a training step is the time of its kernels in an epoch, divided by that of the epoch
+without a profiler; "as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers of torch on the CPU,
 rounded to seven digits.
 """
 

@@ -1,6 +1,6 @@
 """A handler as TorchServe's documentation shows it ("Custom handlers"), with Pillow in ``preprocess``.
 
-It runs inside the archive that `benchmarks.speed.serving_systems` writes; ``corners.json`` in the same archive contains the
+It runs inside the archive that `serving_systems` writes; ``corners.json`` in the same archive contains the
 positions of the patches.
 """
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
+from lightmeter.harvest.catalogue.database.session import open_engine, pages
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.catalogue.session import open_engine, pages
 from lightmeter.harvest.commands.options import condition_of
 from lightmeter.project import Project
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from sqlalchemy import select
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.export.export import TableOptions, export
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.query.saved import resolve_query
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.images.reader import open_image
 from lightmeter.project import Project, find_project
 

@@ -27,8 +27,8 @@ _BAR_WIDTH = 25
 @app.command()
 def upgrade() -> None:
     """Migrate the catalogue schema to the current version; a SQLite catalogue is copied before."""
-    from lightmeter.harvest.catalogue import migrate
-    from lightmeter.harvest.catalogue.session import catalogue_url, engine_for
+    from lightmeter.harvest.catalogue.database import migrate
+    from lightmeter.harvest.catalogue.database.session import catalogue_url, engine_for
 
     engine, head = engine_for(catalogue_url(find_project())), migrate.head()
     before = migrate.revision_of(engine)
@@ -44,8 +44,8 @@ def upgrade() -> None:
 @app.command()
 def info() -> None:
     """Show catalogue location, revision and number of rows."""
-    from lightmeter.harvest.catalogue.migrate import head
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.migrate import head
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.statistics import catalogue_info
 
     engine = open_engine(find_project())
@@ -74,9 +74,9 @@ def list_(
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0: all.")] = 100,
 ) -> None:
     """List photographs with camera, settings, date and labels; settings are written as photographers write them."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import TableOptions, open_table, split_names
     from lightmeter.harvest.catalogue.export.rows import count_rows
-    from lightmeter.harvest.catalogue.session import open_engine
 
     condition = condition_of(where)
     names, order = split_names(columns, "--columns"), split_names(sort, "--sort")
@@ -107,9 +107,9 @@ def stats(
     html: Annotated[Path | None, typer.Option(help="Page of plots to write (.html).")] = None,
 ) -> None:
     """Count photographs by camera, lens, settings, year or any other column."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import TableOptions, split_names
     from lightmeter.harvest.catalogue.export.summary import DEFAULT_COLUMNS, summarise, write_page
-    from lightmeter.harvest.catalogue.session import open_engine
 
     if html is not None:
         format_of(html, {".html": "html"}, default="html")
@@ -137,9 +137,9 @@ def _bar_table(summary: "Summary") -> Any:
 @app.command()
 def columns() -> None:
     """List the columns of tables of photographs: name, heading, unit and an example."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.columns import available_columns
     from lightmeter.harvest.catalogue.export.export import example_values
-    from lightmeter.harvest.catalogue.session import open_engine
 
     with open_engine(find_project()).connect() as connection:
         available = available_columns(connection)
@@ -170,9 +170,9 @@ def export(
     sort: Sort = None,
 ) -> None:
     """Export a table of photographs: source, licence, EXIF, size, measures and labels, or the columns you choose."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import FORMATS, TableOptions, split_names
     from lightmeter.harvest.catalogue.export.export import export as write_export
-    from lightmeter.harvest.catalogue.session import open_engine
 
     file = file or Path(f"catalogue.{file_format or 'csv'}")
     selected = format_of(file, {f".{name}": name for name in FORMATS}, default=file_format or "csv")
@@ -193,8 +193,8 @@ def show(
     ],
 ) -> None:
     """Show all metadata of a photograph and its origin."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.lookup import describe_photograph
-    from lightmeter.harvest.catalogue.session import open_engine
 
     document = describe_photograph(open_engine(find_project()), photograph)
     console.get_console().emit(document, _photograph_tables(document))
@@ -213,7 +213,7 @@ def edit(
     """Change owner, licence, medium, attribution or title of photographs; later harvests keep the changes."""
     from lightmeter.harvest.catalogue.changes.edits import edit as edit_sightings
     from lightmeter.harvest.catalogue.changes.edits import parse_changes
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     values, condition = parse_changes(changes), condition_of(where)
     if condition is None:
@@ -233,7 +233,7 @@ def remove(
 ) -> None:
     """Remove photographs for good: files, metadata, labels and derived files. They are not harvested again."""
     from lightmeter.harvest.catalogue.changes import removal
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     condition, selected = condition_of(where), [_parse_sha256(text) for text in hashes or ()]
     if condition is None and not selected:

@@ -105,7 +105,7 @@ def sources() -> None:
 @app.command()
 def status() -> None:
     """Count the photographs of each run by state and reason."""
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
 
     document = run_counts(open_engine(find_project()))
@@ -277,7 +277,7 @@ def _required_columns(require: str) -> tuple[str, ...]:
 
 def _report(result: "RunResult") -> None:
     """Print how a run ended, and raise the error for its exit code."""
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.statistics import run_counts
 
     counts = run_counts(open_engine(find_project()), result.run)["total"]

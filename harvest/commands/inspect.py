@@ -38,7 +38,7 @@ def inspect(
     address: Address = None,
 ) -> None:
     """Re-run filters: decode new images, re-evaluate the rest with current settings."""
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.filters.pipeline import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
 
@@ -74,7 +74,7 @@ def contact_sheet(
     ] = None,
 ) -> None:
     """Create a contact sheet of kept and dropped photographs with their measures."""
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.filters.contact_sheet import write_contact_sheet
 
     plugins.get("filters", name)
@@ -100,7 +100,7 @@ def duplicates(
     """List groups of near-duplicate photographs of all sources; the suggested original comes first."""
     from dataclasses import asdict
 
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.duplicates.groups import near_duplicates
     from lightmeter.harvest.duplicates.partitions import group_hashes
 
@@ -127,8 +127,8 @@ def crops(
     where: Where = "",
 ) -> None:
     """Crop faces or the insides of frames from photographs."""
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.regions import region_kinds
-    from lightmeter.harvest.catalogue.session import open_engine
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
 
     project, options = find_project(), CropOptions(kind, margin, min_score, condition_of(where))

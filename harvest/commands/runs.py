@@ -15,7 +15,7 @@ app = CommandGroup()
 def list_() -> None:
     """List harvest runs; 'harvest status' counts their photographs by state and reason."""
     from lightmeter.harvest.catalogue.changes.runs import list_runs
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     runs = list_runs(open_engine(find_project()))
     rows = [
@@ -37,7 +37,7 @@ def list_() -> None:
 def remove(run: Annotated[int, typer.Argument(metavar="RUN", help="Number of the run.")], yes: Yes = False) -> None:
     """Remove a run that has left no photographs in the catalogue, with its record of what failed."""
     from lightmeter.harvest.catalogue.changes.runs import check_removable, remove_run
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     engine = open_engine(find_project())
     found = check_removable(engine, run)

@@ -29,7 +29,7 @@ def check(
     """Compare every stored file with its hash and with the catalogue; an interrupted check continues."""
     from dataclasses import asdict
 
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.store.check import check_store, count_images
 
     project = find_project()
@@ -52,7 +52,7 @@ def copy(
     """Copy the photographs to another store, each compared with its hash; an interrupted copy continues."""
     from dataclasses import asdict
 
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.store.check import count_images
     from lightmeter.harvest.store.copy import copy_store
 
@@ -80,7 +80,7 @@ def gc(
     """Find stored files that no photograph of the catalogue names, and remove them with --yes."""
     from datetime import timedelta
 
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.store.garbage import collect_garbage
     from lightmeter.store.base import SHARDS
 

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
 from lightmeter.harvest.catalogue import ingest
-from lightmeter.harvest.catalogue.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.ingest import SavedItems
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.claims import Claimed, ClaimRequest, claim
@@ -24,7 +25,6 @@ from lightmeter.harvest.catalogue.leases.runs import Lease, finish_discovered
 from lightmeter.harvest.catalogue.leases.workers import HEARTBEATS_PER_LEASE, LEASE_S, WorkerExpired, WorkerLease
 from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.harvest.sources.base import Sighting, Unreadable
 
 logger = logging.getLogger(__name__)

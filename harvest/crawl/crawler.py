@@ -11,7 +11,6 @@ from scrapy.crawler import AsyncCrawlerProcess
 from sqlalchemy import Engine
 from twisted.internet.task import LoopingCall
 
-from lightmeter import console
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.runs import Lease
 from lightmeter.harvest.catalogue.models import RunState, SightingState

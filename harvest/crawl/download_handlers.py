@@ -30,7 +30,7 @@ from twisted.web.iweb import IResponse
 from lightmeter.errors import LightmeterError, os_reason
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
-from lightmeter.harvest.crawl.site_rules import SITE_FILE
+from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE
 from lightmeter.harvest.crawl.spider import HarvestSpider
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, func, select
 
 from lightmeter.errors import LightmeterError, require_extra
-from lightmeter.harvest.catalogue.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 

@@ -13,10 +13,10 @@ from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 
 from lightmeter.harvest.crawl.limits import MAX_CONTENT_CODINGS
-from lightmeter.harvest.crawl.pages import header_opt_out
 from lightmeter.harvest.crawl.reasons import DownloadError
 from lightmeter.harvest.crawl.scheduler import HostScheduler
-from lightmeter.harvest.crawl.site_rules import SITE_FILE, origin_of
+from lightmeter.harvest.crawl.sites.pages import header_opt_out
+from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE, origin_of
 from lightmeter.harvest.sources.rate_limit import retry_after
 
 _BUSY = {429, 503}

@@ -16,7 +16,7 @@ from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import SightingState
 from lightmeter.harvest.crawl.reasons import failure_reason, status_reason
-from lightmeter.harvest.crawl.site_rules import origin_of
+from lightmeter.harvest.crawl.sites.site_rules import origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.ingest_task import IngestTask, NotAnImage, RequiredExifMissing
 from lightmeter.harvest.workers.worker import WorkerTimedOut

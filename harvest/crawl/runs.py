@@ -13,18 +13,18 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.changes.removal import remove_unnamed
-from lightmeter.harvest.catalogue.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.migrate import upgrade
+from lightmeter.harvest.catalogue.database.session import engine_for, open_engine, read, write
 from lightmeter.harvest.catalogue.ingest import METADATA_ONLY
 from lightmeter.harvest.catalogue.items import RunOptions
 from lightmeter.harvest.catalogue.leases.runs import Lease, acquire, active_runs, running_message
-from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UnreadableRecord
-from lightmeter.harvest.catalogue.session import engine_for, open_engine, read, write
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
 from lightmeter.harvest.crawl.settings import rate_limiter
-from lightmeter.harvest.crawl.site_access import use_proxy
+from lightmeter.harvest.crawl.sites.site_access import use_proxy
 from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import load_source

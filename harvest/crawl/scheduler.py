@@ -23,7 +23,7 @@ from lightmeter.errors import LightmeterError
 from lightmeter.harvest.addresses import leased_host
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
-from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
+from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE, SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.sources.rate_limit import RateLimit, RateLimiter
 

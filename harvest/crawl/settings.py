@@ -6,9 +6,8 @@ from typing import Any
 from scrapy.resolver import CachingThreadedResolver
 from scrapy.settings import default_settings
 
-from lightmeter import console
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.leases.rate_limits import CatalogueRateLimiter
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.addresses import PrivateAddressMiddleware, PublicResolver
 from lightmeter.harvest.crawl.download_handlers import FileHandler, HttpHandler, Readers, SchemeHandler
 from lightmeter.harvest.crawl.limits import MAX_REDIRECTS
@@ -19,7 +18,7 @@ from lightmeter.harvest.crawl.middlewares import (
     SiteRulesMiddleware,
 )
 from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
-from lightmeter.harvest.crawl.site_access import SiteAccessMiddleware, site_access
+from lightmeter.harvest.crawl.sites.site_access import SiteAccessMiddleware, site_access
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
 from lightmeter.harvest.sources.base import user_agent

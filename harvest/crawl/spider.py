@@ -17,8 +17,8 @@ from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.claims import Claims
 from lightmeter.harvest.crawl.discovery import Discovery, SourceFailed
 from lightmeter.harvest.crawl.limits import MAX_SLOW_PAGES
-from lightmeter.harvest.crawl.pages import ParsedPage, parse_page
 from lightmeter.harvest.crawl.reasons import failure_reason, is_success
+from lightmeter.harvest.crawl.sites.pages import ParsedPage, parse_page
 from lightmeter.harvest.sources.base import SpiderSource, Unreadable
 from lightmeter.harvest.workers.pool import WorkerPool
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lightmeter.harvest.catalogue.changes.removal import remove_unnamed
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import RunState
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.runs import readers_of
 from lightmeter.project import Project

@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select, update
 
 from lightmeter.files import write_atomic
+from lightmeter.harvest.catalogue.database.session import pages, read, write
 from lightmeter.harvest.catalogue.models import Image, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import pages, read, write
 from lightmeter.harvest.store.garbage import refuse_active, unnamed_files
 from lightmeter.project import Project
 from lightmeter.store.base import PhotoStore

@@ -6,8 +6,8 @@ from typing import Literal
 
 from sqlalchemy import Engine, select
 
+from lightmeter.harvest.catalogue.database.session import pages
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.catalogue.session import pages
 from lightmeter.store.base import Fault, PhotographError, PhotoStore
 
 _BATCH = 200

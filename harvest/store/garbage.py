@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import read
 from lightmeter.harvest.catalogue.leases.runs import active_runs, running_message
 from lightmeter.harvest.catalogue.leases.workers import active_workers
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.catalogue.session import read
 from lightmeter.store.base import SHARDS, PhotoStore, StoredFile
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.harvest.catalogue.rows import copy_rows
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.labels.annotations.csv_io import read_csv
 from lightmeter.labels.annotations.label_studio import read_label_studio
 from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts

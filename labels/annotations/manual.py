@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
+from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.effective_labels import MANUAL
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
-from lightmeter.harvest.catalogue.session import write
 from lightmeter.labels.annotations.model import (
     Annotation,
     insert_annotations,

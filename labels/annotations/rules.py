@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import Image, Label
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges, read_facts
 from lightmeter.labels.targets.base import Decision, PhotoFacts, Target

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.session import read
+from lightmeter.harvest.catalogue.database.session import read
 from lightmeter.images.geometry import Box
 from lightmeter.labels.browser.boxes import BOX_KINDS
 from lightmeter.labels.browser.details import photograph_details

@@ -1,6 +1,7 @@
 """The photographs of a catalogue as columns in memory, which the browser filters, counts, groups and sorts by.
 
-A facet of 100,000 photographs is counted in a millisecond; the same as SQL took seconds (``benchmarks/scale/browser.py``).
+A facet of 100,000 photographs is counted in a millisecond; the same as SQL took seconds
+(``benchmarks/scale/browser.py``).
 """
 
 import math

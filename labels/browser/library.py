@@ -13,9 +13,9 @@ import numpy as np
 from sqlalchemy import Connection, Engine, text
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.query.saved import resolve_query
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.labels.browser.columns import Column, Numbers, Photographs, read_photographs
 from lightmeter.labels.browser.label_columns import LabelColumns
 from lightmeter.labels.browser.predictions import Predictions, read_run_predictions

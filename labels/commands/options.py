@@ -35,7 +35,7 @@ TargetName = Annotated[
 @contextmanager
 def catalogue_engine(project: Project) -> "Iterator[Engine]":
     """Open the catalogue of a project for the duration of a block."""
-    from lightmeter.harvest.catalogue.session import open_engine
+    from lightmeter.harvest.catalogue.database.session import open_engine
 
     engine = open_engine(project)
     try:

@@ -240,7 +240,8 @@ class Dataset:
         Args:
             split: Return the rows of this split (default: all).
         """
-        return self._table(split).to_pandas()
+        frame: DataFrame = self._table(split).to_pandas()
+        return frame
 
     def torch_dataset(
         self, split: Split, transform: "Callable[[Image], Any] | None" = None, target: str | None = None

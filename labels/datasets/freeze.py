@@ -10,8 +10,8 @@ from sqlalchemy import Engine, insert
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.files import temporary_folder
+from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.harvest.catalogue.session import write
 from lightmeter.labels.datasets.card.advisories import advisories, changes_since_previous
 from lightmeter.labels.datasets.card.card import write_attribution, write_card
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines

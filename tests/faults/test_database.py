@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 
-from lightmeter.harvest.catalogue import migrate
-from lightmeter.harvest.catalogue.session import engine_for
+from lightmeter.harvest.catalogue.database import migrate
+from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.testing import photograph
 from tests.conftest import skip_without
 from tests.faults.conftest import Trials

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.labels.browser.server import BrowserServer
 from lightmeter.project import Project
 from lightmeter.serve.gateway.app import Answer, Call, gateway_app

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, Select
 from sqlalchemy.orm import Session
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import create_project, write_empty_plots
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.session import catalogue_url
+from lightmeter.harvest.catalogue.database.session import catalogue_url
 from lightmeter.project import Project, create_project, find_project
 from lightmeter.settings import read_settings
 

@@ -7,8 +7,8 @@ from typing import Any, get_args
 from sqlalchemy import ColumnElement, Connection, Engine, select, update
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
-from lightmeter.harvest.catalogue.session import write
 from lightmeter.harvest.licences import normalise_licence
 from lightmeter.harvest.sources.base import Medium
 from lightmeter.plugins import unknown_name_message

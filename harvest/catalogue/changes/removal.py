@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select
 
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import (
     DatasetRecord,
     DuplicateGroup,
@@ -21,7 +22,6 @@ from lightmeter.harvest.catalogue.models import (
     sighting_key,
     url_key,
 )
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.project import Project
 from lightmeter.store.local import LocalStore
 

@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.leases.runs import active_runs
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, SightingRecord, UnreadableRecord
-from lightmeter.harvest.catalogue.session import write
 from lightmeter.plugins import unknown_name_message
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from lightmeter.harvest.catalogue.migrate import upgrade
-from lightmeter.harvest.catalogue.session import engine_for
+from lightmeter.harvest.catalogue.database.migrate import upgrade
+from lightmeter.harvest.catalogue.database.session import engine_for
 
 
 @pytest.fixture

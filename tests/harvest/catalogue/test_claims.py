@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
+from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.claims import Claimed, ClaimRequest, claim
@@ -20,7 +21,6 @@ from lightmeter.harvest.catalogue.models import (
     WorkerRecord,
 )
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import read, write
 from lightmeter.harvest.sources.base import Sighting
 from lightmeter.processes import ProcessIdentity
 

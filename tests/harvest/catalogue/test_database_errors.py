@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, make_url, text
 
-from lightmeter.harvest.catalogue.database_errors import CatalogueError
-from lightmeter.harvest.catalogue.session import engine_for
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.session import engine_for
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import insert, select, update
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.export.columns import camera_name
 from lightmeter.harvest.catalogue.models import Exif, Image, Label, SightingRecord
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_error, run_json, run_text
 

@@ -9,12 +9,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, inspect, select
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.harvest.catalogue.database.migrate import head, revision_of, upgrade
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
-from lightmeter.harvest.catalogue.migrate import head, revision_of, upgrade
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.filters.pipeline import inspect as inspect_image

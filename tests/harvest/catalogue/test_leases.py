@@ -7,11 +7,11 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import transaction
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.runs import Lease, LeaseLost, acquire, active_runs
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord
-from lightmeter.harvest.catalogue.session import transaction
 from lightmeter.harvest.sources.base import Sighting
 from lightmeter.processes import ProcessIdentity
 

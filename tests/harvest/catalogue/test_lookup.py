@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_json
 

@@ -10,9 +10,9 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
-from lightmeter.harvest.catalogue import migrate
-from lightmeter.harvest.catalogue.database_errors import CatalogueError
-from lightmeter.harvest.catalogue.session import engine_for, transaction, write
+from lightmeter.harvest.catalogue.database import migrate
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.session import engine_for, transaction, write
 
 
 def test_head_is_the_newest_revision() -> None:

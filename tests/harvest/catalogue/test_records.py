@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete, insert, select
 
+from lightmeter.harvest.catalogue.database.migrate import upgrade
+from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
-from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, SightingRecord
 from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
-from lightmeter.harvest.catalogue.session import engine_for
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.sources.base import Sighting, SourceRegion, Unreadable
 

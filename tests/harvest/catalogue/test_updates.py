@@ -8,11 +8,11 @@ from sqlalchemy import Engine, Row, insert, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.changes.edits import edit, parse_changes
+from lightmeter.harvest.catalogue.database.session import transaction
 from lightmeter.harvest.catalogue.ingest import request_items, save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, RunState, SightingRecord, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import transaction
 from lightmeter.harvest.catalogue.statistics import run_counts
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect
 from lightmeter.harvest.ingest_task import IngestedPhoto

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from lightmeter.harvest.catalogue.migrate import head
+from lightmeter.harvest.catalogue.database.migrate import head
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import SightingRecord, SightingState
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import Project
 from tests.support import run_error, run_json, run_text
 

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import insert
 
+from lightmeter.harvest.catalogue.database.session import open_engine, transaction
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import HarvestRun, SightingState
 from lightmeter.harvest.catalogue.outcomes import save_outcomes
-from lightmeter.harvest.catalogue.session import open_engine, transaction
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect
 from lightmeter.harvest.ingest_task import IngestedPhoto
 from lightmeter.harvest.sources.base import Sighting

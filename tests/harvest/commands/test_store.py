@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.store import check
 from lightmeter.project import Project
 from lightmeter.store.base import Fault, StoreError

@@ -11,11 +11,11 @@ from scrapy import Request
 from scrapy.http import Response
 from sqlalchemy import insert
 
+from lightmeter.harvest.catalogue.database.migrate import upgrade
+from lightmeter.harvest.catalogue.database.session import engine_for, transaction
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.runs import Lease, acquire
-from lightmeter.harvest.catalogue.migrate import upgrade
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingState
-from lightmeter.harvest.catalogue.session import engine_for, transaction
 from lightmeter.harvest.crawl.catalogue_writer import CatalogueWriter
 from lightmeter.harvest.crawl.photo_fetcher import PhotoFetcher
 from lightmeter.harvest.crawl.spider import InFlightLimit

@@ -1,10 +1,10 @@
-"""Workers of one catalogue, of which one is killed; ``benchmarks/cluster.py`` is the long form."""
+"""Workers of one catalogue, of which one is killed; ``benchmarks/scale/cluster.py`` is the long form."""
 
 from pathlib import Path
 
 import pytest
 
-cluster = pytest.importorskip("benchmarks.cluster")
+cluster = pytest.importorskip("benchmarks.scale.cluster")
 
 
 def test_killed_worker_loses_and_repeats_nothing(tmp_path: Path) -> None:

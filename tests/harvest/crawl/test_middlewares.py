@@ -27,8 +27,8 @@ from lightmeter.harvest.crawl.middlewares import (
     SiteRulesMiddleware,
 )
 from lightmeter.harvest.crawl.reasons import DownloadError
-from lightmeter.harvest.crawl.robots import RobotsRules
-from lightmeter.harvest.crawl.site_rules import SITE_FILE, SiteRules
+from lightmeter.harvest.crawl.sites.robots import RobotsRules
+from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE, SiteRules
 
 if sys.version_info >= (3, 14):
     from compression import zstd

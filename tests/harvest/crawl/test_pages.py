@@ -3,7 +3,7 @@
 import pytest
 from scrapy.http import HtmlResponse, Response
 
-from lightmeter.harvest.crawl.pages import header_opt_out, page_opt_out
+from lightmeter.harvest.crawl.sites.pages import header_opt_out, page_opt_out
 
 URL = "https://example.org/1.jpg"
 

@@ -6,7 +6,7 @@ import pytest
 from scrapy import Request
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.crawl.site_access import SiteAccessMiddleware, site_access
+from lightmeter.harvest.crawl.sites.site_access import SiteAccessMiddleware, site_access
 from lightmeter.project import Project
 from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse, LoopbackServer, jpeg, run_error
 

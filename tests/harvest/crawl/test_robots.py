@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightmeter.harvest.crawl.robots import RobotsRules, TdmRules
+from lightmeter.harvest.crawl.sites.robots import RobotsRules, TdmRules
 
 SITE = "https://example.org"
 LIMIT = 512_000

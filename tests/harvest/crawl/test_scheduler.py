@@ -13,7 +13,7 @@ from scrapy.settings import Settings
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.crawl import scheduler as scheduler_module
 from lightmeter.harvest.crawl.scheduler import HostDownloader, HostScheduler
-from lightmeter.harvest.crawl.site_rules import SITE_FILE
+from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE
 from lightmeter.harvest.crawl.spider import InFlightLimit
 from lightmeter.harvest.sources.rate_limit import RateLimit
 

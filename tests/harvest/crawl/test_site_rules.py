@@ -10,7 +10,7 @@ from scrapy.http import Response
 
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError
-from lightmeter.harvest.crawl.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
+from lightmeter.harvest.crawl.sites.site_rules import SiteRules, SiteRulesCache, SiteRulesOptions, origin_of
 
 SITE = "https://example.org"
 PHOTO = f"{SITE}/photos/1.jpg"

@@ -29,10 +29,10 @@ from twisted.web._newclient import ParseError, ResponseNeverReceived
 
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
 from lightmeter.harvest.catalogue.models import RunState, SightingState
-from lightmeter.harvest.crawl import pages
 from lightmeter.harvest.crawl import spider as spider_module
 from lightmeter.harvest.crawl.photo_fetcher import rejection_of
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge, failure_reason
+from lightmeter.harvest.crawl.sites import pages
 from lightmeter.harvest.crawl.spider import HarvestSpider
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
 from lightmeter.settings import Settings

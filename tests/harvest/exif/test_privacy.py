@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 from sqlalchemy import insert, select
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.harvest.exif.reader import read_exif, read_tags
 from lightmeter.harvest.sources.base import Sighting
 from lightmeter.images.tiff import ASCII, RATIONAL

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from sqlalchemy import insert, select
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Region
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import find_project
 from tests.support import CommandRunner
 

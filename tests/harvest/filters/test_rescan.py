@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Image, Inspection
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.project import SETTINGS_FILE, Project
 from tests.support import CommandRunner, create_project, run_error, run_json
 

@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 from selenium.webdriver import ActionChains, Keys
 
 import lightmeter.demo
-from lightmeter.harvest.catalogue.session import open_engine
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.project import find_project
 from tests.labels.browser.helpers import create_server
 from tests.labels.browser.test_page import count, press, select_option

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.exif_view import arrow_type
-from lightmeter.harvest.catalogue.session import open_engine
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF

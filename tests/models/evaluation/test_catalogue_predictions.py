@@ -21,8 +21,8 @@ def catalogue(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LIGHTMETER_STORE__URL", f"file:{dataset.store.root}")
     project = create_project(tmp_path / "project")
     monkeypatch.chdir(project.root)
+    from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.models import Image
-    from lightmeter.harvest.catalogue.session import open_engine
 
     hashes = [row["sha256"] for row in dataset.rows()] + ["0" * 64]
     engine = open_engine(project)

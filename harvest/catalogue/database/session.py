@@ -12,8 +12,8 @@ from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, ma
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.database_errors import CatalogueError, catalogue_error
-from lightmeter.harvest.catalogue.migrate import head, revision_of
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError, catalogue_error
+from lightmeter.harvest.catalogue.database.migrate import head, revision_of
 from lightmeter.project import Project
 
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from scrapy.http import Response, TextResponse
 
 from lightmeter.harvest.crawl.discovery import in_daemon_thread
 from lightmeter.harvest.crawl.limits import MAX_PAGE_ITEMS, PAGE_PARSING_S
-from lightmeter.harvest.crawl.robots import is_our_agent
+from lightmeter.harvest.crawl.sites.robots import is_our_agent
 from lightmeter.harvest.sources.base import Sighting, SpiderSource, Unreadable
 
 _OPT_OUTS = {"noai", "noimageai", "noml", "noindex", "noimageindex", "none"}

@@ -17,7 +17,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import TOO_MANY_REDIRECTS, UNREACHABLE_ROBOTS, failure_reason
-from lightmeter.harvest.crawl.robots import RobotsRules, TdmRules
+from lightmeter.harvest.crawl.sites.robots import RobotsRules, TdmRules
 from lightmeter.harvest.sources.rate_limit import retry_after
 
 SITE_FILE = "lightmeter_site_file"

@@ -1,6 +1,7 @@
 """Workers on one catalogue that are killed while they download: nothing may be lost, stored or asked for twice.
 
-    python -m benchmarks.cluster [--workers 8] [--photographs 20000] [--hosts 50] [--every 5] [--lease 10] [--sqlite]
+    python -m benchmarks.scale.cluster [--workers 8] [--photographs 20000] [--hosts 50] [--every 5]
+        [--lease 10] [--sqlite]
 
 A server on the loopback addresses 127.0.x.y has the photographs. ``harvest run urls --discover-only`` lists them, and
 processes of ``harvest work`` download them. Every few seconds one of them is killed and another one is started; one is
@@ -28,8 +29,8 @@ from aiohttp import web
 from sqlalchemy import Engine, func, select
 
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.database.session import engine_for, read
 from lightmeter.harvest.catalogue.models import Image, SightingRecord, WorkerRecord
-from lightmeter.harvest.catalogue.session import engine_for, read
 from lightmeter.testing import photograph
 
 _CONTACT = "@workers.example.org"

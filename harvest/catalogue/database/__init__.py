@@ -1,0 +1,1 @@
+"""The database of the catalogue: transactions, migrations, and sentences for its errors."""

@@ -1,0 +1,1 @@
+"""Web sites: their rules, access to private ones, and their pages."""
