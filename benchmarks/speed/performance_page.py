@@ -23,8 +23,8 @@ GPU_HEAD = """## GPU
 in three runs on the same kind of machine. Photographs are generated JPEG files of 1024 × 683 pixels; networks are
 untrained. Features are one pass with reading and decoding; the other rates are medians of five (server: three)
 measurements. The GPU's share of a training step is the time of its kernels in an epoch, divided by that of the epoch
-without a profiler; "as trained" is with CUDA graphs, as `models train` does it. Differences are from the answers of torch on the CPU,
-rounded to seven digits.
+without a profiler; "as trained" is with CUDA graphs, as `models train` does it. Differences are from
+the answers of torch on the CPU, rounded to seven digits.
 """
 
 GPU_NOTES = """
