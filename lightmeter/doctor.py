@@ -33,7 +33,6 @@ EXTRAS = {
     "serve": "a Java runtime for TorchServe ('serve start')",
     "tensorboard": "log training to TensorBoard ('models train --logger tensorboard')",
     "timm": "backbones and pretrained weights of timm",
-    "tracing": "OpenTelemetry spans of served requests",
     "wandb": "log training to Weights & Biases ('models train --logger wandb')",
 }
 """Optional dependency groups for users, and what each gives."""
