@@ -1,6 +1,9 @@
 """A backbone on each patch and on the whole view of a photograph, with a linear head for each target."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
+from torch.nn import functional
 
 from ..runtime.spec import ModelSpec
 from . import register_architecture
@@ -15,10 +18,12 @@ class PatchesAndView(PatchNetwork):
     Args:
         spec: The specification of the model.
         backbone: ``efficientnet-lite0``, ``efficientnet-lite2`` or the name of a timm backbone.
+        normalise: Divide the features of each photograph by their Euclidean length.
     """
 
-    def __init__(self, spec: ModelSpec, *, backbone: str = DEFAULT) -> None:
+    def __init__(self, spec: ModelSpec, *, backbone: str = DEFAULT, normalise: bool = False) -> None:
         super().__init__()
+        self.normalise = normalise
         settings = spec.preprocessing
         self.backbone, width = build_backbone(backbone)
         self.heads = LinearHeads(width * (2 * (settings.patches > 0) + (settings.view_size > 0)), spec.classes)
@@ -29,3 +34,8 @@ class PatchesAndView(PatchNetwork):
         return features
 
     encode_view = encode_patches
+
+    def pool(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        """Return the features of the photographs, shape (N, F)."""
+        features = super().pool(encoded)
+        return functional.normalize(features) if self.normalise else features

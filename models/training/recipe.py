@@ -63,6 +63,7 @@ class Probe(_Training):
         penalties: Candidate strengths of the L2 penalty on the weights.
         class_weights: Weight classes inversely to their frequency: all targets, none, or those named.
         soft_target_std: Standard deviation in stops of Gaussian soft targets, for ordinal targets; 0 for hard targets.
+        standardise: Centre each feature and divide it by its standard deviation in training.
         folds: Select hyperparameters and temperature by cross-validation over training and validation together, to
             which the heads are fitted at the end, once validation is scored; 0 to select on validation.
         random_intercept_variances: Candidate variances of a group's random intercept, in units of the residual
@@ -72,6 +73,7 @@ class Probe(_Training):
     method: Literal["probe"]
     penalties: list[Positive] = Field([1.0, 0.1, 0.01], min_length=1)
     soft_target_std: SoftTargetStd = 0.0
+    standardise: bool = True
     folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one_fold)] = 0
     random_intercept_variances: list[NotNegative] = []
 

@@ -98,6 +98,9 @@ def _row(index: int, sha256: str, targets: Sequence[TargetSpec], *, noisy: bool)
         "split": SPLITS[index // 2 % 3],
         "group": f"photographer {index // 2 % 6}",
         "source": "folder",
+        "format": "JPEG",
+        "width": 160,
+        "height": 120,
         "make": "Nikon",
         "model": "D750",
         "iso": 3200.0 if noisy else 100.0,
@@ -154,6 +157,7 @@ FROZEN_EPOCH = "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"
 
 TINY = {
     "patches": SMALL,
+    "ramos-probe": settings("view_size=64", "penalties=[1e-2, 1e-4]"),
     "lightmeter": [*SMALL, *settings("view_size=64")],
     "lightmeter-attention": settings("patches=4", "patch_size=64", "view_size=64", "width=16", "epochs=2"),
     "quality-features": settings("iterations=20"),

@@ -46,7 +46,7 @@ def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
         features[split] = torch.from_numpy(inputs.all()["features"]).double()
         rows[split] = list(inputs.rows)
     result.facts["waiting_share"] = round(result.inputs["train"].waiting_share, 3)
-    standard, centre, scale = standardise(features)
+    standard, centre, scale = standardise(features) if training.standardise else unscaled(features)
     heads = predictor.network.get_submodule("heads")
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
@@ -71,12 +71,18 @@ def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
     return result
 
 
-def standardise(features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def standardise(features: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], Tensor, Tensor]:
     """Return the features of each split standardised by the training split, its mean and its standard deviation."""
     centre = features["train"].mean(0)
     scale = features["train"].std(0, correction=0)
     scale[scale < _MIN_STD] = 1.0
     return {split: (values - centre) / scale for split, values in features.items()}, centre, scale
+
+
+def unscaled(features: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], Tensor, Tensor]:
+    """Return the features of each split as they are, a mean of 0 and a standard deviation of 1."""
+    width = features["train"].shape[1]
+    return features, torch.zeros(width), torch.ones(width)
 
 
 @dataclass(frozen=True)

@@ -96,3 +96,10 @@ def test_logits_have_the_shape_of_the_classes(name: str) -> None:
     with torch.inference_mode():
         logits = network({"view": torch.zeros(2, 3, 32, 32)})
     assert {target: values.shape for target, values in logits.items()} == {"shutter": (2, 2)}
+
+
+def test_features_are_normalised() -> None:
+    network = architectures.get_builder("efficientnet-lite0")(spec_of("efficientnet-lite0"), normalise=True).eval()
+    with torch.inference_mode():
+        features = network.features({"view": torch.rand(2, 3, 32, 32)})
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2))

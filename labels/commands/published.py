@@ -1,0 +1,67 @@
+"""Command that converts published splits to a file for ``labels split --like``."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightmeter.files import check_output, write_atomic
+from lightmeter.terminal import console
+from lightmeter.terminal.commands import CommandGroup
+
+app = CommandGroup()
+
+
+@app.command(name="published-split")
+def published_split(
+    splits: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder data/splits/FlickrExif of its authors.")],
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="Attribute of FlickrExif, for example aperture (repeatable; default: all).")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Output file.")] = Path("flickr-exif.csv"),
+) -> None:
+    """Convert the published splits of FlickrExif to a file for labels split --like.
+
+    Photographs in different splits, for example in training for one attribute and in test for another, are left out and
+    listed in a second file.
+    """
+    from lightmeter.harvest.sources.flickr_exif.source import FlickrExif
+    from lightmeter.harvest.sources.flickr_exif.splits import consistent_split, read_splits, trains_and_tests
+
+    excluded_file = out.with_name(f"{out.stem}-excluded.csv")
+    for file in (out, excluded_file):
+        check_output(file)
+    rows, excluded, train_and_test = [], [], 0
+    for photo_id, assignments in read_splits(splits, attribute or []).items():
+        if split := consistent_split(assignments):
+            label = assignments[0].label if len({value.attribute for value in assignments}) == 1 else ""
+            rows.append((FlickrExif.name, photo_id, split, label))
+        else:
+            memberships = " ".join(f"{value.attribute}:{value.split}" for value in assignments)
+            excluded.append((FlickrExif.name, photo_id, memberships))
+            train_and_test += trains_and_tests(assignments)
+    write_atomic(out, _csv(("source", "source_id", "split", "label"), rows))
+    write_atomic(excluded_file, _csv(("source", "source_id", "splits"), excluded))
+    left_out = (
+        f"{len(excluded)} photographs in different splits are left out, {train_and_test} of them in training for one "
+        f"attribute and in test for another: {excluded_file}"
+    )
+    console.get_console().emit(
+        {
+            "file": out,
+            "photographs": len(rows),
+            "excluded": len(excluded),
+            "train_and_test": train_and_test,
+            "excluded_file": excluded_file,
+        },
+        [f"{len(rows)} photographs: {out}", *([left_out] if excluded else [])],
+    )
+
+
+def _csv(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
