@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
 PUBLIC_DOMAIN = "LicenseRef-public-domain"
 ALL_RIGHTS_RESERVED = "LicenseRef-all-rights-reserved"
 NO_KNOWN_RESTRICTIONS = "LicenseRef-no-known-copyright-restrictions"
@@ -128,6 +130,25 @@ def normalise_licence(text: str | None, version: object = None) -> str | None:
     if identifier and version and identifier.startswith("CC-") and not _VERSIONED.match(identifier):
         return _identifier(f"{identifier} {version}") or identifier
     return identifier or text
+
+
+def spdx_identifier(licence: str | None) -> str:
+    """Return a licence as a valid SPDX identifier, whatever a source called it.
+
+    Args:
+        licence: Licence as in the catalogue; see `normalise_licence`.
+
+    Example:
+        >>> spdx_identifier("CC0-1.0"), spdx_identifier("CC-BY"), spdx_identifier("Ask me!"), spdx_identifier(None)
+        ('CC0-1.0', 'LicenseRef-CC-BY', 'LicenseRef-Ask-me', 'NOASSERTION')
+    """
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", (licence or "").removeprefix("LicenseRef-")).strip("-.")
+    if not (licence or "").strip():
+        return "NOASSERTION"
+    try:
+        return str(canonicalize_license_expression(licence or ""))
+    except InvalidLicenseExpression:
+        return f"LicenseRef-{words or 'other'}"
 
 
 def licence_of_source(text: str | None, metadata: Mapping[str, Any] | None) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -16,6 +17,7 @@ from lightmeter.errors import UsageError
 from lightmeter.plugins import nearest_names
 from lightmeter.store.urls import StoreUrl
 from lightmeter.text.documents import read_toml
+from lightmeter.text.names import name_problem
 
 EngineName = Literal["torch", "openvino", "onnxruntime"]
 """Name of an inference engine."""
@@ -34,7 +36,39 @@ class ProjectSection(Section):
     """The project itself."""
 
     name: str = Field("", description="name of the project")
+    authors: tuple[str, ...] = Field(
+        (),
+        description="authors of its data sets: `Family, Given`, `Family, Given <https://orcid.org/…>` or the name of a "
+        "group; default: the name of the project",
+    )
+    licence: str = Field(
+        "", description="SPDX identifier of the licence of its data sets as compilations, without the photographs"
+    )
+    url: str = Field("", description="web page of its data sets")
     salt: str = Field("", description="salt of camera serial number hashes, so that they cannot be guessed")
+
+    @field_validator("authors")
+    @classmethod
+    def _check_authors(cls, authors: tuple[str, ...]) -> tuple[str, ...]:
+        for author in authors:
+            if not author.strip() or name_problem(author.replace("/", "").strip()):
+                raise ValueError(f"'{author}' is not a name")
+        return authors
+
+    @field_validator("licence")
+    @classmethod
+    def _check_licence(cls, licence: str) -> str:
+        try:
+            return canonicalize_license_expression(licence) if licence else ""
+        except InvalidLicenseExpression as error:
+            raise ValueError(f"'{licence}' is no SPDX identifier such as CC-BY-4.0") from error
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]+\S*$", url):
+            raise ValueError("write https://HOST/PATH")
+        return url
 
 
 class CatalogueSection(Section):

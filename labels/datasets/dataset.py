@@ -113,6 +113,7 @@ StoreName = Annotated[str, AfterValidator(_check_store)]
 TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 ClassName = Annotated[str, AfterValidator(_check_class)]
 Count = Annotated[int, Field(ge=0)]
+Text = Annotated[str, StringConstraints(max_length=1000)]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class TargetSpec:
         unit: Unit of the numbers, for example ``log2 s``; empty if there are none.
         multilabel: Whether a photograph can have several classes.
         determined_by: EXIF columns that reveal the class; shortcut baselines ignore them.
+        summary: What the target is, in one line.
         definition: Other values of the definition file: bounds of the classes, scanners, minimum per class.
     """
 
@@ -137,12 +139,30 @@ class TargetSpec:
     unit: str = ""
     multilabel: bool = False
     determined_by: tuple[str, ...] = field(default=(), compare=False)
+    summary: str = field(default="", compare=False)
     definition: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ordinal(self) -> bool:
         """Whether the classes have an order and a number each."""
         return bool(self.stops)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a data set says about itself when it is published.
+
+    Attributes:
+        created_on: Date of the newest label, so that equal labels give equal files, as ``YYYY-MM-DD``.
+        authors: Authors as in the setting ``project.authors``.
+        licence: SPDX identifier of the licence of the compilation; empty if it has none of its own.
+        url: Web page; empty if there is none.
+    """
+
+    created_on: Annotated[str, StringConstraints(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
+    authors: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
+    licence: Text = ""
+    url: Text = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,7 @@ class DatasetSpec:
         targets: At least one target.
         split: Options and results of the split.
         counts: Number of manifest rows by split.
+        publication: Authors, licence and date.
     """
 
     name: Name
@@ -165,6 +186,7 @@ class DatasetSpec:
     targets: Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=100)]
     split: Annotated[dict[str, Any], AfterValidator(_check_split)] = field(default_factory=dict)
     counts: dict[Split, Count] = field(default_factory=dict)
+    publication: Publication = Publication()
 
     def target(self, name: str) -> TargetSpec:
         """Return a target by name.

@@ -5,15 +5,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, func, insert, select
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
 from lightmeter.files import temporary_folder
 from lightmeter.harvest.catalogue.database.session import write
-from lightmeter.harvest.catalogue.models import DatasetRecord
+from lightmeter.harvest.catalogue.models import DatasetRecord, Label
 from lightmeter.labels.datasets.card.advisories import advisories, changes_since_previous
 from lightmeter.labels.datasets.card.card import write_attribution, write_card
+from lightmeter.labels.datasets.card.citation import write_citation
+from lightmeter.labels.datasets.card.croissant import write_croissant
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.datasets.dataset import (
@@ -21,6 +23,7 @@ from lightmeter.labels.datasets.dataset import (
     SPLITS,
     Dataset,
     DatasetSpec,
+    Publication,
     TargetSpec,
     read_dataset,
     write_dataset,
@@ -77,10 +80,12 @@ def freeze(
     result = split(photographs, options, base)
     targets = [_target_spec(target, result.classes[target.name]) for target in photographs.targets]
     baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
-    texts = list(advisories(photographs, result, targets, options, baselines))
+    weaknesses = list(advisories(photographs, result, targets, options, baselines))
+    texts = list(weaknesses)
     with temporary_folder(folder.parent) as temporary:
         draft_folder = temporary / folder.name
         spec = _spec(targets, result, options, folder, project)
+        spec = replace(spec, publication=_publication(engine, project, [target.name for target in targets]))
         if base is not None:
             spec.split["extends"] = base.recorded
         spec = write_dataset(draft_folder, spec, result.manifest)
@@ -96,6 +101,8 @@ def freeze(
         write_card(draft, texts, baselines)
         with engine.connect() as connection:
             write_attribution(draft_folder, connection, result.image_ids)
+        write_citation(draft)
+        write_croissant(draft, weaknesses)
         try:
             draft_folder.rename(folder)
         except OSError as error:  # another command has made it meanwhile
@@ -156,6 +163,20 @@ def _spec(
     )
 
 
+def _publication(engine: Engine, project: Project, targets: Sequence[str]) -> Publication:
+    """Return authors, licence and date of a data set with labels of some targets."""
+    settings = project.settings.project
+    newest = select(func.max(Label.created_at)).where(Label.target.in_(targets))
+    with engine.connect() as connection:
+        created_at = connection.scalar(newest)
+    return Publication(
+        created_at.date().isoformat() if created_at else "",
+        settings.authors or (settings.name or project.root.name,),
+        settings.licence,
+        settings.url,
+    )
+
+
 def _store_url(project: Project, folder: Path) -> str:
     """Return the URL of the store, relative if both lie in the project, so that the project can be moved."""
     url, root = StoreUrl.parse(project.settings.store.url), folder.resolve()
@@ -170,5 +191,13 @@ def _target_spec(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
         mode="json", by_alias=True, exclude_unset=True, exclude={"name", "version", "plugin", "summary"}
     )
     return TargetSpec(
-        target.name, target.version, classes, stops, target.unit, target.multilabel, determined_by, definition
+        target.name,
+        target.version,
+        classes,
+        stops,
+        target.unit,
+        target.multilabel,
+        determined_by,
+        target.definition.summary,
+        definition,
     )

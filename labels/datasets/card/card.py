@@ -1,6 +1,6 @@
 """The card of a data set (``README.md``), its plots and its attributions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from lightmeter.bootstrap import format_estimate
 from lightmeter.files import atomic_path, write_atomic
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
+from lightmeter.harvest.exif.columns import EXIF_COLUMNS
+from lightmeter.harvest.licences import spdx_identifier
 from lightmeter.labels.annotations.photo_facts import id_ranges
+from lightmeter.labels.datasets.card.citation import author_name
 from lightmeter.labels.datasets.card.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
 from lightmeter.labels.datasets.card.shortcuts import Baseline
 from lightmeter.labels.datasets.dataset import (
@@ -61,6 +64,7 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
         spec=dataset.spec,
         split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "where": "", **split},
         size=dataset.manifest.num_rows,
+        authors="; ".join(author_name(author) for author in dataset.spec.publication.authors),
         ratios="/".join(f"{100 * ratio:g}" for ratio in split["ratios"]),
         advisories=advisories,
         targets=[_target_section(dataset, target, baselines[target.name]) for target in dataset.spec.targets],
@@ -80,11 +84,33 @@ def _target_section(dataset: Dataset, target: TargetSpec, baselines: Sequence[Ba
     return {
         "name": target.name,
         "version": target.version,
+        "summary": target.summary,
+        "definitions": class_definitions(target).items(),
         "table": class_table(dataset.spec, {**counts, "all": total}),
         "plots": [plot for plot in plots if (dataset.folder / "plots" / f"{plot}.png").is_file()],
         "baselines": baselines,
         "estimates": [(item.name, format_estimate(item.estimate)) for item in baselines],
     }
+
+
+def class_definitions(target: TargetSpec) -> dict[str, str]:
+    """Return the definition of each class that has one beside its name, for example ``to 1/250 s``."""
+    listed = target.definition.get("classes")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    texts = {str(entry.get("name")): ", ".join(_definition(target, entry)) for entry in entries}
+    return {name: texts[name] for name in target.classes if texts.get(name)}
+
+
+def _definition(target: TargetSpec, entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parts of the definition of a class."""
+    column = EXIF_COLUMNS.get(target.determined_by[0]) if target.determined_by else None
+    tolerance = target.definition.get("tolerance")
+    for key, value in entry.items():
+        if key == "stops":
+            yield f"{value} {target.unit}" + (f" ± {tolerance}" if tolerance else "")
+        elif key != "name":
+            is_number = isinstance(value, float | int) and column is not None and column.type is not bool
+            yield f"{key} {column.format(value) if column and is_number else value}"
 
 
 def _facet_section(title: str, rows: Sequence[Row]) -> dict[str, Any]:
@@ -180,11 +206,15 @@ def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[n
     query = query.join(SightingRecord, SightingRecord.image_id == Image.id).order_by(Image.id, SightingRecord.id)
     with (
         atomic_path(folder / "ATTRIBUTION.csv") as temporary,
-        csv.CSVWriter(temporary, pa.schema(fields[1:])) as writer,
+        csv.CSVWriter(temporary, pa.schema([*fields[1:], ("spdx", pa.string())])) as writer,
     ):
         for id_range in id_ranges(connection):
             sightings = read_table(connection, query.where(id_range.covers(Image.id)), pa.schema(fields))
             mask = np.isin(sightings["image_id"].to_numpy(), image_ids)
             rows = sightings.filter(pa.array(mask)).drop_columns(["image_id"])
+            licences = rows["licence"].combine_chunks().dictionary_encode()
+            identifiers = pa.array(map(spdx_identifier, licences.dictionary.to_pylist()), pa.string())
+            identifiers = pc.fill_null(identifiers.take(licences.indices), spdx_identifier(None))
+            rows = rows.append_column("spdx", identifiers)
             quoted = [pc.replace_substring_regex(column, FORMULA, r"'\1") for column in rows.columns]
             writer.write_table(pa.table(quoted, names=rows.column_names))

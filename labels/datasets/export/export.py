@@ -9,14 +9,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, temporary_folder
+from lightmeter.labels.datasets.card.citation import write_citation
 from lightmeter.labels.datasets.dataset import SPLITS, Dataset, write_spec
 from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
+from lightmeter.labels.datasets.export.pack_croissant import write_pack_croissant
 from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
 from lightmeter.plugins import unknown_name_message
+
+_HUGGING_FACE_LICENCES = frozenset({"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odbl"})
+"""Licences of compilations that Hugging Face knows by the SPDX identifier in lower case."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,14 @@ def export(
         header = _header(dataset, format_name, written)
         note = _images_note(dataset, written, keep_metadata=keep_metadata)
         _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows}, header, note)
-        write_spec(draft, replace(dataset.spec, store=""))  # the path can hold a name
+        spec = replace(dataset.spec, store="")  # the path can hold a name
+        write_spec(draft, spec)
+        hashes = pa.array([row["sha256"] for row in rows])
+        packed = dataset.manifest.filter(pc.is_in(dataset.manifest["sha256"], hashes))
+        counts = {split: written.images[split] for split in SPLITS}
+        pack = Dataset(draft, replace(spec, counts=counts), packed)
+        write_citation(pack)
+        write_pack_croissant(pack, format_name)
         try:
             draft.rename(folder)
         except OSError as error:  # made meanwhile
@@ -131,12 +145,29 @@ def _header(dataset: Dataset, format_name: str, written: _Written) -> str:
     if format_name == "webdataset":
         info["features"] = webdataset_features(dataset.spec, written.suffixes)
     data_files = [{"split": split, "path": pattern.format(split=split)} for split in splits]
+    licence = dataset.spec.publication.licence
     header: Mapping[str, Any] = {
         "pretty_name": dataset.spec.name,
+        "license": licence.lower() if licence.lower() in _HUGGING_FACE_LICENCES else "other",
+        "license_name": licence or "licences-of-the-photographs",
+        "license_link": "ATTRIBUTION.csv",
+        "task_categories": ["image-classification"],
+        "size_categories": [_size_category(written.images.total())],
+        "tags": ["photography", "croissant", *(target.name for target in dataset.spec.targets)],
         "configs": [{"config_name": "default", "data_files": data_files}],
         "dataset_info": info,
     }
     return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n"
+
+
+def _size_category(count: int) -> str:
+    """Return the size of a data set as Hugging Face classes it."""
+    bounds = {"1K": 10**3, "10K": 10**4, "100K": 10**5, "1M": 10**6, "10M": 10**7, "100M": 10**8}
+    names = ["n", *bounds]
+    for index, (name, bound) in enumerate(bounds.items()):
+        if count < bound:
+            return f"n<{name}" if index == 0 else f"{names[index]}<n<{name}"
+    return "n>100M"
 
 
 def _images_note(dataset: Dataset, written: _Written, *, keep_metadata: bool) -> str:
