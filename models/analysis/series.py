@@ -12,12 +12,15 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
 from lightmeter.models.analysis.inputs import get_target
+from lightmeter.models.analysis.pairs import order_of_pairs
+from lightmeter.models.analysis.published_series import PublishedPhoto, read_published_series
 from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput, preprocess, read_photo
 from lightmeter.models.runtime.spec import Preprocessing, Target
 from lightmeter.models.training.data.loader import each_photograph
+from lightmeter.terminal import console
 
 _SETTINGS = {
     "aperture": ("f_number", aperture_stops),
@@ -32,13 +35,15 @@ class SeriesPhoto(NamedTuple):
 
     Attributes:
         file: Path of the photograph.
-        group: Group of the photograph, for intervals.
+        group: Group of the photograph, for intervals; its scene, except in data sets.
+        series: Photographs to compare in pairs.
         model_input: Preprocessed photograph, or why it cannot be used.
         true_stops: True setting in stops.
     """
 
     file: str
     group: str
+    series: str
     model_input: ModelInput | InvalidPhoto
     true_stops: float = np.nan
 
@@ -56,7 +61,7 @@ def ordinal_target(predictor: Predictor, name: str | None) -> Target:
 
 
 def predict_series_files(predictor: Predictor, files: Sequence[Path], target: Target) -> dict[str, Any]:
-    """Predict files and compare with the setting in their EXIF.
+    """Predict files and compare with the setting in their EXIF; the files of one folder are one scene.
 
     Files that are missing, are no photographs or lack the setting are listed under ``errors``.
 
@@ -84,15 +89,44 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
         raise UsageError(f"The data set {dataset.spec.name} has no stops for '{target.name}'.")
     rows = [row for row in dataset.rows() if row[label_column(target.name)] is not None]
     photographs = (
-        SeriesPhoto(dataset.store.location(row["sha256"]), row["group"], photograph, row[stops_column(target.name)])
+        SeriesPhoto(dataset.store.location(row["sha256"]), row["group"], "", photograph, row[stops_column(target.name)])
         for row, photograph in each_photograph(dataset, rows, predictor.preprocess, "predicting")
     )
     return _predict_series(predictor, photographs, target)
 
 
+def predict_published_series(predictor: Predictor, folder: Path, target: Target) -> dict[str, Any]:
+    """Predict a published series of real photographs and compare with its settings.
+
+    Photographs of its list that are not in the folder are counted as ``missing``.
+
+    Raises:
+        UsageError: The folder holds no published series, or the series does not have the setting.
+        LightmeterError: No photograph can be used.
+    """
+    photos = [photo for photo in read_published_series(folder) if target.name in photo.stops]
+    if not photos:
+        raise UsageError(f"The series in {folder} has no {target.name}.")
+    existing = [photo for photo in photos if photo.file.is_file()]
+    with console.get_console().progress() as progress:
+        photographs = (
+            SeriesPhoto(str(photo.file), photo.scene, photo.series, _read(predictor, photo), photo.stops[target.name])
+            for photo in progress.track(existing, description="predicting")
+        )
+        result = _predict_series(predictor, photographs, target)
+    return result | {"missing": len(photos) - len(existing)}
+
+
+def _read(predictor: Predictor, photo: PublishedPhoto) -> ModelInput | InvalidPhoto:
+    try:
+        return predictor.preprocess(read_photo(photo.file, predictor.spec.preprocessing.max_bytes))
+    except InvalidPhoto as error:
+        return error
+
+
 def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], target: Target) -> dict[str, Any]:
     """Return the metrics of a series, its predictions from few stops to many, and what could not be predicted."""
-    rows, groups = [], []
+    rows, groups, series = [], [], []
     errors: list[dict[str, Any]] = []
     for photo in photographs:
         try:
@@ -111,6 +145,7 @@ def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], ta
             }
         )
         groups.append(photo.group)
+        series.append(photo.series)
     if not rows:
         first = f" {errors[0]['file']}: {errors[0]['error']['reason']}" if errors else ""
         raise LightmeterError(f"No photograph of the series can be used.{first}")
@@ -131,17 +166,19 @@ def _predict_series(predictor: Predictor, photographs: Iterable[SeriesPhoto], ta
         "target": target.name,
         "photographs": len(rows),
         **{name: metrics[name] for name in ("mae_stops", "within_one_stop", "within_one_class")},
+        "pairs": order_of_pairs(series, groups, true_stops, predicted_stops) if all(series) else None,
         "series": sorted(rows, key=itemgetter("true_stops")),
         "errors": errors,
     }
 
 
 def _read_file(predictor: Predictor, file: Path, target: Target) -> SeriesPhoto:
+    scene = str(file.absolute().parent)
     try:
         data = read_photo(file, predictor.spec.preprocessing.max_bytes)
-        return SeriesPhoto(str(file), "", predictor.preprocess(data), _exif_stops(data, target))
+        return SeriesPhoto(str(file), scene, scene, predictor.preprocess(data), _exif_stops(data, target))
     except InvalidPhoto as error:
-        return SeriesPhoto(str(file), "", error)
+        return SeriesPhoto(str(file), scene, scene, error)
 
 
 def _exif_stops(data: bytes, target: Target) -> float:

@@ -1,7 +1,7 @@
 """Commands that analyse a trained run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,11 @@ from lightmeter.models.commands.options import (
 )
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import RenderableType
 
 app = CommandGroup()
 
@@ -114,39 +119,70 @@ def importance(
 @app.command()
 def series(
     run: RunFolder,
-    files: Annotated[list[Path] | None, typer.Argument(help="Photographs of one scene, one setting varied.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Photographs; those of one folder are one scene.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data set of series, instead of files.")] = None,
+    published: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="RealBokeh_3MP or SNAP, instead of files.")
+    ] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Share of pairs of a scene in the right order.")] = False,
     target: TargetName = None,
     out: Annotated[Path, typer.Option(help="Output file of the plot.")] = Path("series.png"),
 ) -> None:
     """Predict controlled series and plot the predictions against the true setting."""
-    from lightmeter.bootstrap import format_estimate
     from lightmeter.errors import UsageError
-    from lightmeter.models.analysis.series import ordinal_target, predict_series_dataset, predict_series_files
+    from lightmeter.models.analysis.series import (
+        ordinal_target,
+        predict_published_series,
+        predict_series_dataset,
+        predict_series_files,
+    )
     from lightmeter.models.evaluation.plots import stops_plot
     from lightmeter.models.training.runs import open_run
 
-    if bool(files) == bool(data):
-        raise UsageError("Give a series either as files or as a data set (--data).")
+    if sum(map(bool, (files, data, published))) != 1:
+        raise UsageError("Give a series either as files or as a data set (--data) or as a folder (--published).")
+    if pairs and data:
+        raise UsageError("--pairs compares photographs of one scene, which data sets do not name; give files.")
     format_of(out, {".png": "png"}, default="png")
     check_output(out)
     predictor = open_run(run)
     ordinal = ordinal_target(predictor, target)
     if data:
         result = predict_series_dataset(predictor, open_dataset(data), ordinal)
+    elif published:
+        result = predict_published_series(predictor, published, ordinal)
     else:
         result = predict_series_files(predictor, files or [], ordinal)
     write_atomic(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series").png())
-    summary = (
+    if not pairs:
+        del result["pairs"]
+    shown = list(_series_summary(result, with_rows=bool(files)))
+    console.get_console().emit({**result, "plot": out}, [*shown, f"Plot: {out}"])
+
+
+def _series_summary(result: "Mapping[str, Any]", *, with_rows: bool) -> "Iterator[RenderableType]":
+    """Yield tables and sentences on a series."""
+    from lightmeter.bootstrap import few_groups_warning, format_estimate
+
+    if with_rows:
+        rows = [tuple(row.values()) for row in result["series"]]
+        yield console.table("", ("photograph", "true stops", "predicted stops", "class"), rows)
+    if unusable := [(entry["file"], entry["error"]["reason"]) for entry in result["errors"]]:
+        yield console.table("not used", ("photograph", "reason"), unusable)
+    if result.get("missing"):
+        yield f"{result['missing']} photographs of the list are not in the folder."
+    yield (
         f"{result['photographs']} photographs: mean absolute error "
         f"{format_estimate(result['mae_stops'], percent=False)} stops, within ±1 stop "
         f"{format_estimate(result['within_one_stop'])}, within ±1 class {format_estimate(result['within_one_class'])}"
     )
-    rows = [tuple(row.values()) for row in result["series"]]
-    tables = [] if data else [console.table("", ("photograph", "true stops", "predicted stops", "class"), rows)]
-    unusable = [(entry["file"], entry["error"]["reason"]) for entry in result["errors"]]
-    tables += [console.table("not used", ("photograph", "reason"), unusable)] if unusable else []
-    console.get_console().emit({**result, "plot": out}, [*tables, summary, f"Plot: {out}"])
+    if pairs := result.get("pairs"):
+        yield (
+            f"{pairs['pairs']} pairs in {pairs['scenes']} scenes: {format_estimate(pairs['in_order'])} in the right "
+            f"order; guessing: {pairs['baseline']:.0%}"
+        )
+        if warning := few_groups_warning(pairs["scenes"]):
+            yield warning
 
 
 @app.command()
