@@ -12,6 +12,7 @@ pytest.importorskip("flickrapi")
 
 from lightmeter.harvest.sources.commons import Commons
 from lightmeter.harvest.sources.flickr import Flickr
+from lightmeter.harvest.sources.flickr_exif import FlickrExif
 from lightmeter.harvest.sources.reddit import Reddit
 from lightmeter.harvest.sources.simulator import Simulator
 from lightmeter.harvest.sources.website import Website
@@ -68,6 +69,30 @@ class TestFlickr(SourceTests):
             for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():
                 monkeypatch.setenv(f"FLICKR_API_{name}", value)
             yield {"search": "fog"}
+
+
+class TestFlickrExif(SourceTests):
+    source = FlickrExif
+
+    @pytest.fixture
+    def query(self, media: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+        def flickr(request: HttpRequest) -> HttpResponse:
+            method, number = request.params["method"], request.params["photo_id"]
+            answers = {
+                "flickr.photos.getInfo": {"photo": {"license": "4", "owner": {"nsid": "1@N00"}}},
+                "flickr.photos.getSizes": {"sizes": {"size": [{"source": f"{media}/{number}.jpg"}]}},
+                "flickr.photos.getExif": {"photo": {"exif": []}},
+            }
+            return HttpResponse({"stat": "ok", **answers[method]})
+
+        splits = {"label_encoder_classes": ["Canon", "SONY"], "train_ids": [1, 2], "encoded_train_labels": [0, 1]}
+        monkeypatch.setattr(FlickrExif, "rate_limit", None)
+        (tmp_path / "splits").mkdir()
+        (tmp_path / "splits" / "split_data_target_attribute=Make.json").write_text(json.dumps(splits))
+        with serve_api(flickr) as api:
+            for name, value in {"KEY": "k", "SECRET": "s", "URL": api.url}.items():
+                monkeypatch.setenv(f"FLICKR_API_{name}", value)
+            yield {"splits": str(tmp_path / "splits")}
 
 
 class TestCommons(SourceTests):
