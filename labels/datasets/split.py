@@ -62,7 +62,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class RareClass:
-    """A class that is excluded because it has too few photographs or groups to be in every split."""
+    """A class with few photographs or groups: excluded because it cannot be in every split, or small in one split."""
 
     target: str
     name: str

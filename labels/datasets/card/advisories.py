@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Engine, select
 
@@ -11,14 +12,17 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, read_dataset
+from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, label_column, read_dataset
 from lightmeter.labels.datasets.diff import dataset_changes
-from lightmeter.labels.datasets.split import SplitOptions, SplitResult, format_rare_classes
+from lightmeter.labels.datasets.split import RareClass, SplitOptions, SplitResult, format_rare_classes
 from lightmeter.project import Project
 
 _FOLD = re.compile(r"fold-\d+")
 _MIN_GROUPS = 10
 """Groups of a test split below which intervals over groups are too narrow."""
+
+_MIN_OF_CLASS = (20, 5)
+"""Photographs and groups of a class below which a split says little about the class."""
 
 
 def advisories(
@@ -52,7 +56,7 @@ def advisories(
     if options.undersample:
         yield f"Excluded {result.undersampled} photographs so that all classes have equal counts within each split."
     for spec in targets:
-        yield from _missing_classes(result, spec)
+        yield from _small_classes(result.manifest, spec)
     yield from _few_groups(result, options)
     if result.ungrouped and "photographer" in options.group_by:
         yield (
@@ -133,11 +137,29 @@ def _few_groups(result: SplitResult, options: SplitOptions) -> Iterator[str]:
         )
 
 
-def _missing_classes(result: SplitResult, target: TargetSpec) -> Iterator[str]:
-    counts = class_counts(result.manifest, target)
+def _small_classes(manifest: pa.Table, target: TargetSpec) -> Iterator[str]:
+    """Yield which classes have no photographs in a split, and which have few photographs or groups."""
+    label = label_column(target.name)
+    rows = manifest.select(["split", "group", label]).filter(manifest[label].is_valid())
+    if target.multilabel:
+        lists = rows[label].combine_chunks()
+        rows = rows.take(pc.list_parent_indices(lists)).set_column(2, label, pc.list_flatten(lists))
+    counted = rows.group_by(["split", label]).aggregate([("group", "count"), ("group", "count_distinct")])
+    counts = {
+        (row["split"], row[label]): (row["group_count"], row["group_count_distinct"]) for row in counted.to_pylist()
+    }
     for split in SPLITS:
-        missing = [name for name, by_split in counts.items() if not by_split[split]]
+        classes = [RareClass(target.name, name, *counts.get((split, name), (0, 0))) for name in target.classes]
+        missing = [item.name for item in classes if not item.photographs]
         if missing:
             yield (
                 f"The {split} split has no photograph of {target.name} {', '.join(missing)}: too few groups have them."
+            )
+        photographs, groups = _MIN_OF_CLASS
+        small = [item for item in classes if item.photographs < photographs or item.groups < groups]
+        small = [item for item in small if item.photographs]
+        if small:
+            yield (
+                f"Warning: The {split} split has fewer than {photographs} photographs or {groups} groups of "
+                f"{target.name} {format_rare_classes(small)}; numbers of these classes are unreliable."
             )

@@ -95,3 +95,5 @@ def test_few_groups_on_the_test_side_are_warned_of(catalogue: Any) -> None:
     output = run_text("labels", "split", "one", "--target", "shutter-binary")
     assert "Warning: The test split has" in output
     assert "--folds 5" in output
+    assert "The test split has fewer than 20 photographs or 5 groups of shutter-binary" in " ".join(output.split())
+    assert "The train split has fewer" not in " ".join(output.split())
