@@ -18,6 +18,9 @@ from lightmeter.text.names import folder_name, name_key, name_problem
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlalchemy import Engine
+
+    from lightmeter.labels.datasets.collect import LabelledPhotos
     from lightmeter.labels.datasets.dataset import Dataset
     from lightmeter.labels.datasets.freeze import FreezeResult
     from lightmeter.labels.datasets.groups import GroupKey
@@ -30,6 +33,12 @@ app = CommandGroup()
 _SPLITS = 3
 _NOT_EXTENDED = ("target", "group", "min_per_class", "folds", "holdout_source", "undersample", "crop")
 """Options that a data set has in common with the one that it extends."""
+
+_EXCLUDES = {
+    "like": (*("ids_only", "extend", "ratios", "seed", "min_per_class"), *("folds", "holdout_source", "undersample")),
+    "ids_only": ("extend", "folds"),
+}
+"""Options of ``split`` that cannot be used together."""
 
 DatasetArgument = Annotated[
     Path,
@@ -61,7 +70,16 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         Path | None,
         typer.Option(metavar="DATASET", help="Extend this data set; its photographs and groups keep their splits."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output folder (default: datasets/NAME).")] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Repeat the split of this table (see --ids-only).", exists=True, dir_okay=False
+        ),
+    ] = None,
+    ids_only: Annotated[
+        bool, typer.Option("--ids-only", help="Write only a table of the split, NAME.csv, that others can repeat.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: datasets/NAME), or table.")] = None,
 ) -> None:
     """Create a data set whose splits share no photographer, camera body or near-duplicates."""
     from lightmeter.labels.datasets.crops import crop_for
@@ -70,9 +88,10 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     project = find_project()
     if name_problem(name) or name_key(folder_name(name)) != name_key(name):
         raise UsageError(f"Invalid data set name '{name}': use letters, digits, '-' and '_'.")
+    sources = {key: context.get_parameter_source(key) for key in context.params}
+    given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    _check_combination(given)
     if extend is not None:
-        sources = {key: context.get_parameter_source(key) for key in context.params}
-        given = {key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
         result = _extend(project, out or project.datasets / name, extend, context.params, given)
         console.get_console().emit(_document(result), list(_format_result(result)))
         return
@@ -91,7 +110,13 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
         undersample=undersample,
         crop=crop_for(crop, project.settings) if crop else None,
     )
-    results = _create(project, out or project.datasets / name, targets, options)
+    if ids_only:
+        file, count = _write_ids(project, out or Path(f"{name}.csv"), targets, options)
+        console.get_console().emit(
+            {"file": file, "photographs": count}, f"Wrote the split of {count} photographs: {file}"
+        )
+        return
+    results = _create(project, out or project.datasets / name, targets, options, like)
     documents = [_document(result) for result in results]
     console.get_console().emit(
         {"folds": documents} if folds else documents[0], [part for result in results for part in _format_result(result)]
@@ -241,24 +266,56 @@ def _targets(names: list[str], project: Project, *, undersample: bool) -> "list[
 
 
 def _create(
-    project: Project, folder: Path, targets: "list[Target[Any]]", options: "SplitOptions"
+    project: Project, folder: Path, targets: "list[Target[Any]]", options: "SplitOptions", like: Path | None
 ) -> "list[FreezeResult]":
     """Create one data set, or one for each fold."""
     from dataclasses import replace
 
-    from lightmeter.labels.annotations.rules import count_photographs
-    from lightmeter.labels.datasets.collect import collect
     from lightmeter.labels.datasets.freeze import freeze
+    from lightmeter.labels.datasets.published import read_published
 
     folds = range(1, options.folds + 1)
     folders = {folder / f"fold-{fold}": replace(options, fold=fold) for fold in folds} or {folder: options}
     with catalogue_engine(project) as engine:
-        total = count_photographs(engine, options.where)
-        with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
-            photographs = collect(connection, targets, options.where, options.crop, on_progress)
+        with engine.connect() as connection:
+            published = read_published(connection, like) if like else None
+        photographs = _collect(engine, targets, options)
         return [
-            freeze(engine, project, output, photographs, output_options) for output, output_options in folders.items()
+            freeze(engine, project, output, photographs, output_options, like=published)
+            for output, output_options in folders.items()
         ]
+
+
+def _write_ids(project: Project, file: Path, targets: "list[Target[Any]]", options: "SplitOptions") -> tuple[Path, int]:
+    """Write the split of photographs as a table; return its file and number of rows."""
+    from lightmeter.files import check_output
+    from lightmeter.labels.datasets.published import write_ids
+    from lightmeter.labels.datasets.split import split as split_photographs
+
+    check_output(file)
+    with catalogue_engine(project) as engine:
+        result = split_photographs(_collect(engine, targets, options), options)
+        with engine.connect() as connection:
+            return file, write_ids(file, connection, result)
+
+
+def _collect(engine: "Engine", targets: "list[Target[Any]]", options: "SplitOptions") -> "LabelledPhotos":
+    """Collect the labelled photographs of the options."""
+    from lightmeter.labels.annotations.rules import count_photographs
+    from lightmeter.labels.datasets.collect import collect
+
+    total = count_photographs(engine, options.where)
+    with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
+        return collect(connection, targets, options.where, options.crop, on_progress)
+
+
+def _check_combination(given: "Collection[str]") -> None:
+    """Check that the options of a command can be used together."""
+    for key, others in _EXCLUDES.items():
+        for other in others:
+            if key in given and other in given:
+                first, second = (f"--{name.replace('_', '-')}" for name in (key, other))
+                raise UsageError(f"{first} excludes {second}; leave one of them out.")
 
 
 def _extend(
@@ -349,6 +406,7 @@ def _document(result: "FreezeResult") -> dict[str, Any]:
             name: [vars(baseline) for baseline in baselines] for name, baselines in result.baselines.items()
         },
         "advisories": result.advisories,
+        **({"unknown_ids": result.unknown_ids} if "like" in spec.split else {}),
     }
 
 

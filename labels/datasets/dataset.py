@@ -71,6 +71,7 @@ _SPLIT_TYPES: Mapping[str, type] = {
     "groups": int,
     "excluded_classes": list,
     "extends": dict,
+    "like": dict,
     "lightmeter": str,
 }
 

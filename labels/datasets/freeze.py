@@ -30,6 +30,7 @@ from lightmeter.labels.datasets.dataset import (
 )
 from lightmeter.labels.datasets.diff import dataset_changes, differences, spec_changes
 from lightmeter.labels.datasets.extend import Base
+from lightmeter.labels.datasets.published import PublishedSplit
 from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
@@ -47,6 +48,7 @@ class FreezeResult:
         created: False if the folder already had the same data set.
         advisories: What a user should know, one sentence each.
         baselines: Shortcut baselines by target name.
+        unknown_ids: Photographs of a published split that the catalogue does not have.
     """
 
     dataset: Dataset
@@ -54,6 +56,7 @@ class FreezeResult:
     created: bool
     advisories: Sequence[str]
     baselines: Mapping[str, Sequence[Baseline]]
+    unknown_ids: Sequence[str] = ()
 
 
 def freeze(
@@ -63,6 +66,7 @@ def freeze(
     photographs: LabelledPhotos,
     options: SplitOptions,
     base: Base | None = None,
+    like: PublishedSplit | None = None,
 ) -> FreezeResult:
     """Split photographs and create a data set.
 
@@ -73,26 +77,32 @@ def freeze(
         photographs: Labelled photographs.
         options: Options of the split.
         base: Data set that is extended.
+        like: Published split that is repeated.
 
     Raises:
         UsageError: The photographs cannot be split, or the folder has something else in it.
     """
-    result = split(photographs, options, base)
+    result = like.split(photographs, options) if like else split(photographs, options, base)
     targets = [_target_spec(target, result.classes[target.name]) for target in photographs.targets]
     baselines = {target.name: shortcut_baselines(result.manifest, target) for target in targets}
     weaknesses = list(advisories(photographs, result, targets, options, baselines))
-    texts = list(weaknesses)
+    unknown = like.unknown if like else ()
+    texts = [*(like.advisories if like else ()), *weaknesses]
     with temporary_folder(folder.parent) as temporary:
         draft_folder = temporary / folder.name
         spec = _spec(targets, result, options, folder, project)
         spec = replace(spec, publication=_publication(engine, project, [target.name for target in targets]))
         if base is not None:
             spec.split["extends"] = base.recorded
+        if like is not None:
+            spec.split["like"] = like.recorded
         spec = write_dataset(draft_folder, spec, result.manifest)
         draft = Dataset(draft_folder, spec, result.manifest)
         existing = _existing(folder, draft)
         if existing:
-            return FreezeResult(existing, result, created=False, advisories=texts, baselines=baselines)
+            return FreezeResult(
+                existing, result, created=False, advisories=texts, baselines=baselines, unknown_ids=unknown
+            )
         if base is None:
             texts += changes_since_previous(engine, project, folder, draft)
         else:
@@ -110,7 +120,8 @@ def freeze(
     row = {"name": spec.name, "path": _recorded_path(project, folder), "manifest_sha256": spec.manifest_sha256}
     record = insert(DatasetRecord).values(**row, spec=asdict(spec))
     write(engine, lambda connection: connection.execute(record))
-    return FreezeResult(replace(draft, folder=folder), result, created=True, advisories=texts, baselines=baselines)
+    dataset = replace(draft, folder=folder)
+    return FreezeResult(dataset, result, created=True, advisories=texts, baselines=baselines, unknown_ids=unknown)
 
 
 def _existing(folder: Path, draft: Dataset) -> Dataset | None:

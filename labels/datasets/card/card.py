@@ -62,7 +62,7 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
     environment.filters["cell"] = _cell
     text = environment.get_template("README.md.jinja").render(
         spec=dataset.spec,
-        split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "where": "", **split},
+        split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "like": {}, "where": "", **split},
         size=dataset.manifest.num_rows,
         authors="; ".join(author_name(author) for author in dataset.spec.publication.authors),
         ratios="/".join(f"{100 * ratio:g}" for ratio in split["ratios"]),
@@ -146,8 +146,8 @@ def class_table(
 
 
 def _ratios(split: Mapping[str, Any]) -> Sequence[float]:
-    """Return the requested share of each split; empty with a held-out source."""
-    if split.get("holdout_source"):
+    """Return the requested share of each split; empty with a held-out source or a published split."""
+    if split.get("holdout_source") or split.get("like"):
         return ()
     folds = split.get("folds")
     return (1 - 2 / folds, 1 / folds, 1 / folds) if folds else split["ratios"]

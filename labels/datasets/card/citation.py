@@ -63,7 +63,7 @@ def describe(spec: DatasetSpec) -> str:
     counts = ", ".join(f"{count} {split}" for split, count in spec.counts.items())
     items = "crops of photographs" if spec.split.get("crop") else "photographs"
     grouped = ", ".join(spec.split.get("group_by", ())) or "nothing"
-    return (
-        f"{sum(spec.counts.values())} {items} ({counts}), labelled by {targets}. No group of photographs (grouped by "
-        f"{grouped}) is in several splits."
-    )
+    splits = f"No group of photographs (grouped by {grouped}) is in several splits."
+    if spec.split.get("like"):
+        splits = f"The splits are those published in {spec.split['like'].get('file')}."
+    return f"{sum(spec.counts.values())} {items} ({counts}), labelled by {targets}. {splits}"
