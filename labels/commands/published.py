@@ -11,8 +11,11 @@ import typer
 from lightmeter.files import check_output, write_atomic
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.spreadsheets import quote_cell
 
 app = CommandGroup()
+
+Row = tuple[str, ...]
 
 
 @app.command(name="published-split")
@@ -29,21 +32,33 @@ def published_split(
     listed in a second file.
     """
     from lightmeter.harvest.sources.flickr_exif.source import FlickrExif
-    from lightmeter.harvest.sources.flickr_exif.splits import consistent_split, read_splits, trains_and_tests
+    from lightmeter.harvest.sources.flickr_exif.splits import (
+        ATTRIBUTES,
+        consistent_split,
+        read_splits,
+        trains_and_tests,
+    )
+    from lightmeter.labels.datasets.dataset import label_column
 
     excluded_file = out.with_name(f"{out.stem}-excluded.csv")
     for file in (out, excluded_file):
         check_output(file)
-    rows, excluded, train_and_test = [], [], 0
-    for photo_id, assignments in read_splits(splits, attribute or []).items():
+    photographs = read_splits(splits, attribute or [])
+    existing = {value.attribute for assignments in photographs.values() for value in assignments}
+    names = [name for name in ATTRIBUTES if name in existing]
+    rows: list[Row] = []
+    excluded: list[Row] = []
+    train_and_test = 0
+    for photo_id, assignments in photographs.items():
         if split := consistent_split(assignments):
-            label = assignments[0].label if len({value.attribute for value in assignments}) == 1 else ""
-            rows.append((FlickrExif.name, photo_id, split, label))
+            labels = {value.attribute: value.label for value in assignments}
+            rows.append((FlickrExif.name, photo_id, split, *(labels.get(name, "") for name in names)))
         else:
             memberships = " ".join(f"{value.attribute}:{value.split}" for value in assignments)
             excluded.append((FlickrExif.name, photo_id, memberships))
             train_and_test += trains_and_tests(assignments)
-    write_atomic(out, _csv(("source", "source_id", "split", "label"), rows))
+    columns = ["label"] if len(names) == 1 else [label_column(name) for name in names]
+    write_atomic(out, _csv(("source", "source_id", "split", *columns), rows))
     write_atomic(excluded_file, _csv(("source", "source_id", "splits"), excluded))
     left_out = (
         f"{len(excluded)} photographs in different splits are left out, {train_and_test} of them in training for one "
@@ -61,7 +76,7 @@ def published_split(
     )
 
 
-def _csv(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def _csv(columns: Row, rows: Sequence[Row]) -> str:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    csv.writer(text, lineterminator="\n").writerows([columns, *([quote_cell(cell) for cell in row] for row in rows)])
     return text.getvalue()
