@@ -2,16 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lightmeter.errors import UsageError
 from lightmeter.files import format_of, write_atomic
-from lightmeter.harvest.commands.options import Where
+from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import Author, catalogue_engine
-from lightmeter.project import find_project
-from lightmeter.terminal import console
+from lightmeter.project import find_optional_project, find_project
+from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 app = CommandGroup()
 
+_LOCAL_URL = "http://localhost:8000"
 _MAX_ROWS = 20
 _SHOWN_NAMES = 5
 _ASSIGNMENT = re.compile(r"[a-z][a-z0-9-]*=")
@@ -124,17 +125,39 @@ def _format_history(history: "Mapping[str, Any]") -> "Iterator[Any]":
 
 
 @app.command()
-def export(
+def export(  # noqa: PLR0913, PLR0917 - the options of a command
     file: Annotated[
         Path,
-        typer.Argument(help="File to write: .csv; .json: tasks for Label Studio; .xml: its labelling interface."),
+        typer.Argument(
+            help="File to write: .csv; .json: tasks for Label Studio; .xml: its labelling interface; or a folder."
+        ),
     ],
     target: Annotated[
         list[str] | None, typer.Option(metavar="TARGET", help="Only labels of this target (repeatable).")
     ] = None,
     where: Where = "",
+    format_name: Annotated[
+        Literal["iiif", "ro-crate"] | None,
+        typer.Option("--format", help="With --dataset: write a folder for viewers (IIIF) or repositories (RO-Crate)."),
+    ] = None,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(metavar="DATASET", help="Data set of --format.", autocompletion=completion.datasets),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Add a model trained on the data set (ro-crate).")
+    ] = None,
+    url: Annotated[str, typer.Option(help="URL under which the folder will be served (iiif).")] = _LOCAL_URL,
+    any_licence: Annotated[
+        bool, typer.Option("--any-licence", help="Include images whose licence forbids redistribution (iiif).")
+    ] = False,
 ) -> None:
-    """Export labels with their history as CSV or for Label Studio."""
+    """Export labels with their history as CSV or for Label Studio, or a data set with its labels."""
+    if format_name is not None or dataset is not None:
+        if format_name is None or dataset is None or target or where:
+            raise UsageError("--format and --dataset belong together, and exclude --target and --where.")
+        _export_dataset(file, format_name, dataset, run, url, any_licence=any_licence)
+        return
     from lightmeter.labels.annotations.csv_io import export_csv
     from lightmeter.labels.annotations.label_studio import export_label_studio, label_config
     from lightmeter.labels.annotations.model import annotations_by_photo
@@ -154,6 +177,30 @@ def export(
         is_csv = file_format == "csv"
         count = export_csv(photos, file) if is_csv else export_label_studio(photos, file, project.store)
     console.get_console().emit({"file": file, "labels": count}, f"Exported {count} labels: {file}")
+
+
+def _export_dataset(
+    folder: Path, format_name: str, name: Path, run: Path | None, url: str, *, any_licence: bool
+) -> None:
+    """Export a data set as a folder."""
+    from lightmeter.labels.datasets.dataset import open_dataset
+    from lightmeter.labels.datasets.export.iiif import MANIFEST, export_iiif
+    from lightmeter.labels.datasets.export.ro_crate import export_ro_crate
+
+    dataset, project = open_dataset(name), find_optional_project()
+    if format_name == "iiif":
+        with progress_bar("exporting", dataset.manifest.num_rows) as on_progress:
+            count = export_iiif(dataset, folder, url, any_licence=any_licence, on_progress=on_progress)
+        excluded = dataset.manifest.num_rows - count
+        lines = [f"Exported {count} images: {folder / MANIFEST}, to be served as {url.rstrip('/')}/{MANIFEST}"]
+        if excluded:
+            lines.append(f"Excluded {excluded} images: their licence does not permit redistribution.")
+        console.get_console().emit({"folder": folder, "images": count, "excluded": excluded}, "\n".join(lines))
+        return
+    if run is not None and project and not run.exists() and (project.runs / run).is_dir():
+        run = project.runs / run
+    count = export_ro_crate(dataset, folder, run)
+    console.get_console().emit({"folder": folder, "files": count}, f"Exported {count} files: {folder}")
 
 
 @app.command(name="import")

@@ -83,7 +83,7 @@ def _metadata(dataset: Dataset) -> dict[str, Any]:
         "name": spec.name,
         "description": f"{describe(spec)} Licences of the photographs: {', '.join(photographs)}.",
         "conformsTo": list(_CONFORMS_TO),
-        "license": [_licence_url(licence) for licence in licences],
+        "license": [licence_url(licence) for licence in licences],
         "url": publication.url or f"urn:sha256:{spec.manifest_sha256}",
         "identifier": f"urn:sha256:{spec.manifest_sha256}",
         "version": f"1.0.0+{spec.manifest_sha256[:12]}",  # a data set never changes
@@ -96,7 +96,7 @@ def _metadata(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _licence_url(licence: str) -> str:
+def licence_url(licence: str) -> str:
     """Return the page of an SPDX identifier; expressions and references have none."""
     is_listed = " " not in licence and not licence.startswith(("LicenseRef-", "NOASSERTION"))
     return f"https://spdx.org/licenses/{licence}" if is_listed else licence
