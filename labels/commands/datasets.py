@@ -199,9 +199,16 @@ def diff(
 
 @app.command()
 def verify(folder: DatasetArgument) -> None:
-    """Verify an existing data set: manifest, files, leakage between splits, EXIF in the catalogue."""
-    from lightmeter.labels.datasets.dataset import open_dataset
+    """Verify an existing data set: manifest, files, leakage between splits, EXIF in the catalogue.
 
+    Data sets of other programs are searched for photographers, camera bodies and near-duplicates in several splits:
+    image folders (train/CLASS/1.jpg), Hugging Face Parquet, and tables with the columns path and split.
+    """
+    from lightmeter.labels.datasets.dataset import is_foreign, open_dataset
+
+    if is_foreign(folder):
+        _audit(folder)
+        return
     dataset = open_dataset(folder)
     violations = _violations(dataset)
     spec = dataset.spec
@@ -211,6 +218,30 @@ def verify(folder: DatasetArgument) -> None:
         or f"{spec.name} is valid: {dataset.manifest.num_rows} photographs, {spec.manifest_sha256}",
     )
     if violations:
+        raise typer.Exit(1)
+
+
+def _audit(path: Path) -> None:
+    """Search a data set of another program for leaks."""
+    from lightmeter.labels.datasets.foreign import audit
+    from lightmeter.settings import read_settings
+
+    project = find_optional_project()
+    with progress_bar("verifying", None) as on_progress:
+        result = audit(path, project.settings if project else read_settings(None), on_progress)
+    total = sum(result.photographs.values())
+    counts = ", ".join(f"{count} {split}" for split, count in result.photographs.items())
+    known = f"photographer known for {result.with_owner}, camera body for {result.with_body}"
+    console.get_console().emit(
+        {
+            "name": path.name,
+            "valid": not result.violations,
+            **vars(result),
+            "violations": [vars(violation) for violation in result.violations],
+        },
+        [*(f"✗ {violation}" for violation in result.violations), f"{path}: {total} photographs ({counts}); {known}."],
+    )
+    if result.violations:
         raise typer.Exit(1)
 
 

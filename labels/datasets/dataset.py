@@ -341,6 +341,14 @@ def open_dataset(path_or_name: Path | str) -> Dataset:
     return read_dataset(folder)
 
 
+def is_foreign(path: Path) -> bool:
+    """Return whether a path exists and is no data set folder: a pack, or a data set of another program."""
+    spec = path / SPEC_FILE
+    if not path.exists() or not spec.is_file():
+        return path.exists()
+    return not (path / MANIFEST_FILE).exists() and not read_spec(spec).store
+
+
 def class_counts(manifest: pa.Table, target: TargetSpec) -> dict[str, SplitCounts]:
     """Count photographs by class and split; one with several classes counts in each."""
     labels, splits = manifest[label_column(target.name)], manifest["split"]

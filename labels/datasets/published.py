@@ -33,13 +33,15 @@ from lightmeter.text.spreadsheets import quote_row, unquote_cell
 COLUMNS = ("source", "source_id", "page_url", "split", "label", "sha256")
 """Columns of a published split of one target; with several, ``label_TARGET`` takes the place of ``label``."""
 
-_SPELLINGS: Mapping[str, Split] = {name: name for name in get_args(Split)} | {
+SPLIT_NAMES: Mapping[str, Split] = {name: name for name in get_args(Split)} | {
     "training": "train",
     "val": "validation",
     "valid": "validation",
     "dev": "validation",
     "testing": "test",
 }
+"""Splits by the names that data sets give them, in lower case."""
+
 _MAX_LISTED = 5
 _MAX_BYTES = 2 * 2**30
 
@@ -177,7 +179,7 @@ def read_published(connection: Connection, file: Path) -> PublishedSplit:
         sha256 = row["sha256"] if row["sha256"] in known else by_id.get((row["source"], row["source_id"]))
         if sha256 is None:
             unknown.append(f"{row['source']}:{row['source_id']}" if row["source_id"] else row["sha256"])
-        elif splits.setdefault(sha256, _SPELLINGS[row["split"]]) != _SPELLINGS[row["split"]]:
+        elif splits.setdefault(sha256, SPLIT_NAMES[row["split"]]) != SPLIT_NAMES[row["split"]]:
             raise UsageError(f"{file}, row {number}: the photograph {sha256[:12]} is in two splits.")
     if not splits:
         raise UsageError(f"None of the {len(rows)} photographs of {file} is in the catalogue. Harvest them first.")
@@ -215,7 +217,7 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
         raise UsageError(f"{file} is not a table of a split: {error}.") from error
     for number, row in enumerate(rows, 2):
         row["split"], row["sha256"] = row["split"].casefold(), row["sha256"].casefold()
-        if row["split"] not in _SPELLINGS:
+        if row["split"] not in SPLIT_NAMES:
             raise UsageError(f"{file}, row {number}: '{row['split']}' is no split; write train, validation or test.")
         if not row["sha256"] and not row["source_id"]:
             raise UsageError(f"{file}, row {number}: the photograph has neither sha256 nor source_id.")

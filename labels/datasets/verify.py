@@ -15,12 +15,14 @@ from lightmeter.labels.datasets.groups import group_keys, name_codes
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF, SCHEMA, read_photographs
 
 _MAX_EXAMPLES = 3
-_LEAKS = {
+_HASH_LENGTH = 64
+LEAKS = {
     "owner": "photographers in several splits",
     "body": "camera bodies in several splits",
     "camera": "photographers' cameras in several splits",
     "duplicates": "near-duplicates in several splits",
 }
+"""What is in several splits, by the kind of key."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Violation:
     examples: tuple[str, ...]
 
     def __str__(self) -> str:
-        examples = ", ".join(example[:16] for example in self.examples)
+        examples = ", ".join(example[:16] if len(example) == _HASH_LENGTH else example for example in self.examples)
         return f"{self.count} {self.description} ({examples}{', …' if self.count > len(self.examples) else ''})"
 
 
@@ -68,7 +70,7 @@ def _violations(
         yield "photographs missing or damaged in the catalogue", _hashes(manifest, missing)
         yield "photographs with different EXIF in the catalogue", _different_exif(photographs, manifest)
     elif "photographer" in group_by:
-        yield _LEAKS["owner"], _owners_in_several_splits(manifest)
+        yield LEAKS["owner"], _owners_in_several_splits(manifest)
     yield from _files(dataset, on_progress)
 
 
@@ -103,7 +105,7 @@ def _leaks(photographs: pa.Table, manifest: pa.Table, group_by: list[str]) -> It
         leaking = _in_several_splits(pa.chunked_array([pa.array(keys)]), splits.take(pa.array(rows)))
         first_rows = [int(rows[np.argmax(keys == int(key))]) for key in leaking]
         names = photographs["owner" if kind == "owner" else "sha256"].take(pa.array(first_rows, pa.int64()))
-        yield _LEAKS[kind], sorted(map(str, names.to_pylist()))
+        yield LEAKS[kind], sorted(map(str, names.to_pylist()))
 
 
 def _different_exif(photographs: pa.Table, manifest: pa.Table) -> list[str]:
