@@ -3,7 +3,7 @@
 import json
 import mimetypes
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,9 @@ from lightmeter.text.documents import read_toml
 METADATA = "ro-crate-metadata.json"
 
 _PROFILE = "https://w3id.org/ro/crate/1.1"
+_TERMS = {"sha256": "https://schema.org/sha256"}
+"""Terms that the context of RO-Crate 1.1 lacks."""
+
 _SOFTWARE = "#lightmeter"
 _TYPES = {".parquet": "application/vnd.apache.parquet", ".toml": "application/toml", ".md": "text/markdown"}
 _TYPES |= {".cff": "application/yaml", ".safetensors": "application/octet-stream"}
@@ -44,7 +47,7 @@ def export_ro_crate(dataset: Dataset, folder: Path, run: Path | None = None) -> 
         parts = {"dataset": dataset.folder, **({"run": run} if run else {})}
         files = {name: list(_copy(source, draft / name)) for name, source in parts.items()}
         graph = _graph(dataset, draft, files, run.name if run else "")
-        document = {"@context": f"{_PROFILE}/context", "@graph": graph}
+        document = {"@context": [f"{_PROFILE}/context", _TERMS], "@graph": graph}
         write_atomic(draft / METADATA, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
         draft.rename(folder)
     return sum(map(len, files.values()))
@@ -75,7 +78,8 @@ def _graph(dataset: Dataset, folder: Path, files: dict[str, list[Path]], run: st
     """Return the entities of the crate."""
     spec, publication = dataset.spec, dataset.spec.publication
     entities = [_file(folder, file) for copies in files.values() for file in copies]
-    authors = [_author(author) for author in publication.authors]
+    authors = [_author(author, publication.url) for author in publication.authors]
+    groups = [author for author in authors if author["@type"] == "Organization"]
     licence = licence_url(publication.licence) if publication.licence else ""
     root = {
         "@id": "./",
@@ -84,10 +88,11 @@ def _graph(dataset: Dataset, folder: Path, files: dict[str, list[Path]], run: st
         "description": describe(spec),
         "datePublished": publication.created_on,
         "license": {"@id": licence or "dataset/ATTRIBUTION.csv"},
-        "author": [{"@id": author["@id"]} for author in authors],
+        "author": _references(author["@id"] for author in authors),
+        **({"publisher": {"@id": groups[0]["@id"]}} if groups else {}),
         "identifier": f"urn:sha256:{spec.manifest_sha256}",
-        "hasPart": [{"@id": f"{name}/"} for name in files],
-        "mentions": [{"@id": "#split"}, *([{"@id": "#training"}] if run else [])],
+        "hasPart": _references(f"{name}/" for name in files),
+        "mentions": _references(["#split", *(["#training"] if run else [])]),
     }
     descriptor = {
         "@id": METADATA,
@@ -102,7 +107,7 @@ def _graph(dataset: Dataset, folder: Path, files: dict[str, list[Path]], run: st
             "@type": "Dataset",
             "name": titles[name],
             "description": describe(spec) if name == "dataset" else f"Model trained on the data set {spec.name}.",
-            "hasPart": [{"@id": _identifier(folder, file)} for file in copies],
+            "hasPart": _references(_identifier(folder, file) for file in copies),
         }
         for name, copies in files.items()
     ]
@@ -134,10 +139,18 @@ def _actions(dataset: Dataset, run: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _author(author: str) -> dict[str, str]:
+def _references(identifiers: Iterable[str]) -> Any:
+    """Return references to entities; a single one is no list."""
+    references = [{"@id": identifier} for identifier in identifiers]
+    return references[0] if len(references) == 1 else references
+
+
+def _author(author: str, url: str) -> dict[str, str]:
     name, orcid = author_name(author), author_orcid(author)
-    kind = "Person" if "," in name or orcid else "Organization"
-    return {"@id": orcid or f"#author-{quote(name)}", "@type": kind, "name": name}
+    entity = {"@id": orcid or f"#author-{quote(name)}", "name": name}
+    if "," in name or orcid:
+        return {**entity, "@type": "Person"}
+    return {**entity, "@type": "Organization", **({"url": url} if url else {})}
 
 
 def _file(folder: Path, file: Path) -> dict[str, Any]:

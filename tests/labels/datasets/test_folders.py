@@ -81,6 +81,8 @@ def test_ro_crate_describes_every_file_of_data_set_and_run(dataset: Dataset) -> 
     root = entities["./"]
     assert all(root[name] for name in ("name", "description", "datePublished", "license", "author"))
     described = {name for name, entity in entities.items() if entity["@type"] == "File"}
+    terms = document["@context"][1]
+    assert set(terms) == {"sha256"}  # the context of RO-Crate 1.1 has all others
     files = {path.relative_to("crate").as_posix() for path in Path("crate").rglob("*") if path.is_file()}
     assert described == files - {"ro-crate-metadata.json"}
     assert "run/model.safetensors" in described
