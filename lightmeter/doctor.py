@@ -19,6 +19,7 @@ EXTRAS = {
     "heif": "decode HEIF and AVIF photographs",
     "litserve": "serve models with LitServe ('serve litserve')",
     "makernotes": "read lenses and film simulations from MakerNotes",
+    "metrics": "metrics of 'harvest work' for Prometheus",
     "mlflow": "log training to MLflow ('models train --logger mlflow')",
     "onnx": "export to ONNX, and the inference engine onnxruntime",
     "openvino": "export to OpenVINO, and the inference engine openvino",

@@ -1,5 +1,6 @@
 """Fixtures of all tests: test material, projects, commands, servers and a browser."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,17 @@ def shared() -> Path:
             "the test material (real photographs, broken files) is not in the folder shared next to the checkout"
         )
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _closed_logs() -> Iterator[None]:
+    """Close the log files that commands opened in this process."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, logging.FileHandler)]:
+        if handler.baseFilename != os.devnull:
+            root.removeHandler(handler)
+            handler.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import create_project, encode_image, exif_tags, run_error, run_json, run_text
+from tests.support import CommandRunner, create_project, encode_image, exif_tags, run_error, run_json, run_text
 
 CAMERAS = {"Canon": (2.8, 0.008, 100, 50.0), "NIKON": (5.6, 1 / 60, 400, 35.0), "Leica": (8.0, 0.002, 200, 28.0)}
 
@@ -30,8 +30,9 @@ def scholar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path) -> None:
-    run_json("harvest", "run", "folder", scholar / "photographs", "--owner-from-folders", "--assume-licence", "CC0-1.0")
+def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, lightmeter: CommandRunner) -> None:
+    options = ("--owner-from-folders", "--assume-licence", "CC0-1.0")
+    lightmeter("harvest", "run", "folder", scholar / "photographs", *options)
 
     # the table of the paper
     assert "1/125 s" in run_text("catalogue", "list", "--limit", "5")

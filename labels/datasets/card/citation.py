@@ -10,17 +10,17 @@ from lightmeter.labels.datasets.dataset import Dataset, DatasetSpec
 
 CITATION_FILE = "CITATION.cff"
 
-_ORCID = re.compile(r"\s*<(https://orcid\.org/\d{4}-\d{4}-\d{4}-\d{3}[\dX])>\s*\Z")
+_ORCID = re.compile(r"<(https://orcid\.org/\d{4}-\d{4}-\d{4}-\d{3}[\dX])>\Z")
 
 
 def author_name(author: str) -> str:
     """Return the name of an author without the ORCID."""
-    return _ORCID.sub("", author).strip()
+    return _ORCID.sub("", author.strip()).strip()
 
 
 def author_orcid(author: str) -> str | None:
     """Return the ORCID of an author as a URL."""
-    match = _ORCID.search(author)
+    match = _ORCID.search(author.strip())
     return match.group(1) if match else None
 
 

@@ -128,7 +128,7 @@ def test_page_cannot_name_local_files(lightmeter: CommandRunner, site: Site, clu
     secret = project / "secret.jpg"
     secret.write_bytes(jpeg(9))
     site.add_page("/", f'<figure><img src="{secret.as_uri()}"></figure><figure><img src="simulator:1"></figure>')
-    counts = lightmeter("harvest", "run", "website", club, env=LOOPBACK)
+    counts = lightmeter("harvest", "run", "website", club, code=1, env=LOOPBACK)
     assert (counts["found"], counts["refused"], counts["fetched"]) == (2, 2, 0)
 
 
@@ -142,7 +142,7 @@ def test_redirects_are_followed(lightmeter: CommandRunner, site: Site, club: Pat
 def test_only_allowed_licences_are_fetched(
     lightmeter: CommandRunner, club: Path, licence: str, fetched: int, refused: int
 ) -> None:
-    counts = lightmeter("harvest", "run", "website", club, "--licence", licence, env=LOOPBACK)
+    counts = lightmeter("harvest", "run", "website", club, "--licence", licence, code=0 if fetched else 1, env=LOOPBACK)
     assert (counts["fetched"], counts["refused"]) == (fetched, refused)
 
 

@@ -60,11 +60,14 @@ def test_constant_model_scores_low_in_metrics_and_report(tmp_path: Path) -> None
             "split": SPLITS[n % 3],
             "group": f"{n % 7}",
             "label_aperture": classes[n % 23],
+            "format": "JPEG",
+            "width": 3,
+            "height": 2,
         }
         for n in range(690)
     ]
     targets = (TargetSpec("aperture", "1", classes),)
-    write_dataset(tmp_path / "data", DatasetSpec("data", "", ".", targets), manifest(rows, targets))
+    write_dataset(tmp_path / "data", DatasetSpec("data", "", "file:../store", targets), manifest(rows, targets))
     dataset = read_dataset(tmp_path / "data")
     target, logits = Target("aperture", classes), np.eye(23, dtype=np.float32)[0] * 9
     predictions = [prediction_row(row, target, logits) for row in dataset.rows("test")]

@@ -106,7 +106,7 @@ def test_unusable_engines_are_one_sentence(
     train = ["models", "train", "--data", dataset.folder, "--out", tmp_path / "run"]
     assert "runs on the CPU" in run_error(*train, "patches", "--device", "cuda", "--engine", "openvino")
     assert "--engine onnxruntime is for probes" in run_error(*train, "haoran-cnn", "--engine", "onnxruntime")
-    assert "is not one of 'torch'" in run_error(*train, "patches", "--engine", "tensorrt")
+    assert "available: torch, openvino, onnxruntime" in run_error(*train, "patches", "--engine", "tensorrt")
     monkeypatch.setitem(sys.modules, "openvino", None)
     message = "needs the package openvino: pip install 'lightmeter[openvino]'"
     assert message in run_error(*train, "patches", "--engine", "openvino")

@@ -52,7 +52,7 @@ class Blocked(importlib.abc.MetaPathFinder):
         if first not in allowed | sys.stdlib_module_names and "site-packages" not in importer.f_code.co_filename:
             raise ImportError(f"{name} is not allowed")
         travelling = ("models", "exposure", "images")
-        light = ("console", "errors", "files", "processes", "project")  # what lightmeter itself exports; stdlib only
+        light = ("errors", "files", "processes", "project", "store", "terminal")  # what lightmeter itself exports; stdlib only
         foreign = first == "lightmeter" and rest and not rest.startswith(travelling + light)
         if foreign or first in {"pydantic", "pyarrow", "typer", "rich", "tomli_w"}:
             raise ImportError(f"{name} is not allowed")

@@ -42,6 +42,7 @@ def halves(tmp_path: Path) -> Dataset:
         for shutter, left in HALVES.items():
             box = dict(zip(("crop_x", "crop_y", "crop_width", "crop_height"), (left, 0, 160, 120), strict=True))
             row = {"sha256": sha256, "path": path, "split": SPLITS[index % 3], "group": f"photographer {index % 6}"}
+            row |= {"format": "PNG", "width": 320, "height": 120}
             label = {label_column("shutter"): shutter, stops_column("shutter"): STOPS[shutter]}
             rows.append({**row, **box, **label})
     rows.sort(key=lambda row: str(row["sha256"]))

@@ -29,7 +29,7 @@ def test_logs_show_messages_and_requests(server: RunningServer, command: Command
     assert not any("[METRICS]" in line for line in lines)
     assert any("/predictions/tiny" in line for line in requests)
     assert all("HTTP/" in line for line in requests)
-    assert command("serve", "logs", "--server", "never").code == 1
+    assert command("serve", "logs", "--server", "never").code == 2
 
 
 def test_killed_worker_is_replaced_under_load(server: RunningServer) -> None:

@@ -129,7 +129,7 @@ def test_port_in_use_is_refused(command: Command) -> None:
         (["predict", "tinny", "x.jpg"], "did you mean tiny?"),
         (["predict", "tiny", "nowhere.jpg"], "File nowhere.jpg not found."),
         (["predict", "tiny", "nowhere.jpg", "--version", "9"], "version of tiny '9'"),
-        (["start", "nowhere.mar", "--server", "other"], "Archive nowhere.mar not found"),
+        (["start", "nowhere.mar", "--server", "other"], "Unknown archive 'nowhere.mar'"),
         (["start", "--server", "../up"], "Invalid server name '../up'"),
         (["status", "--server", ""], "Invalid server name ''"),
         (["predict", "tiny", __file__, "--exif", "nowhere.json"], "nowhere.json"),
