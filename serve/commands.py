@@ -187,7 +187,8 @@ def status(
     ] = None,
 ) -> None:
     """Show every server of the project: models, addresses, logs and tokens; exit with 1 if none is running."""
-    names = [server] if server is not None else sorted({"main", *completion.servers("")}, key=lambda name: (name != "main", name))
+    servers = sorted({"main", *completion.servers("")}, key=lambda name: (name != "main", name))
+    names = servers if server is None else [server]
     documents = [_status(_directory(name)) for name in names]
     running = [document for document in documents if document["running"]]
     shown = [part for document in running for part in (_models_table(document), _address_table(document))]

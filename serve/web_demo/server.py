@@ -27,7 +27,8 @@ from lightmeter.serve.web_demo.format import (
 from lightmeter.web import local_app, page_routes, read_body
 
 _CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "frame-ancestors 'none'"
 )
 
 
