@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.store.urls import StoreUrl
 from lightmeter.terminal.console import get_console
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ class Project:
     @cached_property
     def store(self) -> "PhotoStore":
         """The store of the original files."""
+        from lightmeter.store.urls import StoreUrl
+
         settings = self.settings.store
         return StoreUrl.parse(settings.url).open(self.root, self.state / "cache" / "photographs", settings.cache_mb)
 

@@ -187,7 +187,7 @@ def status(
     ] = None,
 ) -> None:
     """Show every server of the project: models, addresses, logs and tokens; exit with 1 if none is running."""
-    servers = sorted({"main", *completion.servers("")}, key=lambda name: (name != "main", name))
+    servers = sorted(completion.servers(""), key=lambda name: (name != "main", name)) or ["main"]
     names = servers if server is None else [server]
     documents = [_status(_directory(name)) for name in names]
     running = [document for document in documents if document["running"]]
