@@ -134,13 +134,7 @@ def each_output(
         ThreadPoolExecutor(predictor.threads) as computing,
     ):
         submitted = (
-            (
-                batch,
-                computing.submit(
-                    compute, [decoding.submit(decode, part) for part in _chunks(batch, _DECODED_TOGETHER)]
-                ),
-            )
-            for batch in _chunks(rows, predictor.batch_size)
+            (batch, computing.submit(compute, decoded(batch))) for batch in _chunks(rows, predictor.batch_size)
         )
         pending = deque(islice(submitted, predictor.threads * _PENDING_PER_THREAD))
         try:
