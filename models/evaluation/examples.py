@@ -58,8 +58,10 @@ def write_examples(folder: Path, target: str, rows: Sequence[Mapping[str, Any]],
         write_atomic(_file(folder, row), content.getvalue())
 
 
-def read_examples(folder: Path, target: str, rows: Sequence[Mapping[str, Any]]) -> list[Example]:
-    """Return the examples of a target whose pictures were written."""
+def read_examples(
+    folder: Path, target: str, rows: Sequence[Mapping[str, Any]], classes: Sequence[str]
+) -> list[Example]:
+    """Return the examples of a target whose pictures were written, in the order of its classes."""
     examples = []
     for name, kind, row in _select(rows, target):
         file = _file(folder, row)
@@ -68,7 +70,7 @@ def read_examples(folder: Path, target: str, rows: Sequence[Mapping[str, Any]]) 
             wrong = row["predicted"] != row["truth"]
             shown = PurePosixPath(row["path"]).name
             examples.append(Example(name, kind, shown, row["predicted"], max(row["probabilities"]), wrong, url))
-    return examples
+    return sorted(examples, key=lambda example: classes.index(example.name))
 
 
 def photographs_url(run: str, target: str, split: str, truth: str, predicted: str) -> str:
@@ -88,7 +90,7 @@ def _select(rows: Sequence[Mapping[str, Any]], target: str) -> Iterator[tuple[st
         hits = [row for row in ordered if row["predicted"] == name]
         misses = [row for row in ordered if row["predicted"] != name]
         selected = (*hits[:1], *misses[:1], ordered[len(ordered) // 2])
-        kinds = [kind for kind, found in zip(_KINDS, (hits, misses, ordered), strict=True) if found]
+        kinds = [kind for kind, candidates in zip(_KINDS, (hits, misses, ordered), strict=True) if candidates]
         for kind, row in {row["sha256"]: (kind, row) for kind, row in zip(kinds, selected, strict=True)}.values():
             yield name, kind, row
 
