@@ -8,7 +8,7 @@ import numpy as np
 
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.harvest.exif.reader import read_exif
-from lightmeter.labels.datasets.dataset import TargetSpec
+from lightmeter.labels.datasets.spec import TargetSpec
 
 PHONE_MAKES = (
     *("apple", "google", "hmd", "honor", "htc", "huawei", "lg", "motorola", "nokia", "oneplus", "oppo", "realme"),

@@ -30,7 +30,7 @@ from benchmarks.gather import LIST, read_list
 from lightmeter.bootstrap import format_estimate, group_indices, group_intervals
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import TargetSpec
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.metrics.base import SCALES, estimates

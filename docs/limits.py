@@ -124,8 +124,8 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("values of `in`", "harvest.catalogue.query.comparisons:MAX_VALUES", "refused"),
     ),
     "Data sets": (
-        Limit("`dataset.toml`", "labels.datasets.dataset:_MAX_SPEC_BYTES", "refused", "bytes"),
-        Limit("classes of a target", "labels.datasets.dataset:_MAX_CLASSES", "refused"),
+        Limit("`dataset.toml`", "labels.datasets.spec:_MAX_SPEC_BYTES", "refused", "bytes"),
+        Limit("classes of a target", "labels.datasets.spec:_MAX_CLASSES", "refused"),
         Limit("rows of a manifest", "labels.datasets.manifest:_MAX_ROWS", "refused"),
         Limit("manifest, unpacked", "labels.datasets.manifest:_MAX_BYTES", "refused", "bytes"),
         Limit("width and height in a manifest", "labels.datasets.manifest:_MAX_SIDE", "refused", "pixels"),

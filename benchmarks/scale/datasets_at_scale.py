@@ -119,7 +119,7 @@ def step_apply(project: Project) -> None:
 def step_split(project: Project) -> None:
     from lightmeter.labels.datasets.collect import collect
     from lightmeter.labels.datasets.freeze import freeze
-    from lightmeter.labels.datasets.split import SplitOptions
+    from lightmeter.labels.datasets.splits.split import SplitOptions
     from lightmeter.labels.targets.registry import get_target
 
     engine = open_engine(project)

@@ -21,10 +21,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from lightmeter.labels.datasets.dataset import DatasetSpec, TargetSpec, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import read_dataset, write_dataset
 from lightmeter.labels.datasets.export.export import export
 from lightmeter.labels.datasets.export.formats import FORMATS
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 
 SIZE = (4000, 4000)
 CLASSES = ("a", "b")

@@ -21,15 +21,9 @@ import torch
 from PIL import Image
 
 from benchmarks.speed.measurement import Benchmark, Contender, Goal
-from lightmeter.labels.datasets.dataset import (
-    Dataset,
-    DatasetSpec,
-    TargetSpec,
-    label_column,
-    read_dataset,
-    write_dataset,
-)
-from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, label_column
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.models import architectures
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor

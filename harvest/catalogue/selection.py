@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from lightmeter.harvest.catalogue.database.session import open_engine, pages
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.commands.options import condition_of
+from lightmeter.harvest.catalogue.query.parser import condition_of
 from lightmeter.project import Project
 
 _PAGE = 2000

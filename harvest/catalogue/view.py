@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.export.export import TableOptions, export
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.catalogue.query.parser import parse_where
+from lightmeter.harvest.catalogue.query.parser import condition_of
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.images.reader import open_image
 from lightmeter.project import Project, find_project
@@ -29,7 +29,7 @@ class Catalogue:
         self._project = project
         self._engine = open_engine(project)
 
-    def photographs(self, where: str | None = None) -> pa.Table:
+    def photographs(self, where: str = "") -> pa.Table:
         """Return the downloaded photographs as an Arrow table; ``.to_pandas()`` converts it.
 
         Args:
@@ -48,7 +48,7 @@ class Catalogue:
         """
         with TemporaryDirectory() as folder:
             file = Path(folder) / "photographs.parquet"
-            condition = parse_where(resolve_query(where, self._project)) if where else None
+            condition = condition_of(resolve_query(where, self._project))
             export(self._engine, file, "parquet", TableOptions(where=condition))
             return pq.read_table(file)
 

@@ -8,7 +8,7 @@ import typer
 
 from lightmeter.errors import UsageError
 from lightmeter.files import format_of, write_atomic
-from lightmeter.harvest.commands.options import Where, condition_of
+from lightmeter.harvest.commands.options import Where
 from lightmeter.project import find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import Yes, command_group, confirm_removal
@@ -77,6 +77,7 @@ def list_(
     from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import TableOptions, open_table, split_names
     from lightmeter.harvest.catalogue.export.rows import count_rows
+    from lightmeter.harvest.catalogue.query.parser import condition_of
 
     condition = condition_of(where)
     names, order = split_names(columns, "--columns"), split_names(sort, "--sort")
@@ -110,6 +111,7 @@ def stats(
     from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import TableOptions, split_names
     from lightmeter.harvest.catalogue.export.summary import DEFAULT_COLUMNS, summarise, write_page
+    from lightmeter.harvest.catalogue.query.parser import condition_of
 
     if html is not None:
         format_of(html, {".html": "html"}, default="html")
@@ -173,6 +175,7 @@ def export(
     from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.export.export import FORMATS, TableOptions, split_names
     from lightmeter.harvest.catalogue.export.export import export as write_export
+    from lightmeter.harvest.catalogue.query.parser import condition_of
 
     file = file or Path(f"catalogue.{file_format or 'csv'}")
     selected = format_of(file, {f".{name}": name for name in FORMATS}, default=file_format or "csv")
@@ -214,6 +217,7 @@ def edit(
     from lightmeter.harvest.catalogue.changes.edits import edit as edit_sightings
     from lightmeter.harvest.catalogue.changes.edits import parse_changes
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
 
     values, condition = parse_changes(changes), condition_of(where)
     if condition is None:
@@ -234,6 +238,7 @@ def remove(
     """Remove photographs for good: files, metadata, labels and derived files. They are not harvested again."""
     from lightmeter.harvest.catalogue.changes import removal
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
 
     condition, selected = condition_of(where), [_parse_sha256(text) for text in hashes or ()]
     if condition is None and not selected:

@@ -8,7 +8,7 @@ import typer
 from lightmeter import plugins
 from lightmeter.errors import Interrupted, UsageError
 from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
-from lightmeter.harvest.commands.options import Where, condition_of, progress_bar
+from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.project import Project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
@@ -39,6 +39,7 @@ def inspect(
 ) -> None:
     """Re-run filters: decode new images, re-evaluate the rest with current settings."""
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
     from lightmeter.harvest.filters.pipeline import InspectionPlan
     from lightmeter.harvest.filters.rescan import count, rescan
 
@@ -75,6 +76,7 @@ def contact_sheet(
 ) -> None:
     """Create a contact sheet of kept and dropped photographs with their measures."""
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
     from lightmeter.harvest.filters.contact_sheet import write_contact_sheet
 
     plugins.get("filters", name)
@@ -101,6 +103,7 @@ def duplicates(
     from dataclasses import asdict
 
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
     from lightmeter.harvest.duplicates.groups import near_duplicates
     from lightmeter.harvest.duplicates.partitions import group_hashes
 
@@ -128,6 +131,7 @@ def crops(
 ) -> None:
     """Crop faces or the insides of frames from photographs."""
     from lightmeter.harvest.catalogue.database.session import open_engine
+    from lightmeter.harvest.catalogue.query.parser import condition_of
     from lightmeter.harvest.catalogue.regions import region_kinds
     from lightmeter.harvest.filters.crops import CropOptions, write_crops
 

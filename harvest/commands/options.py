@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lightmeter.terminal import console
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
 
 
 def _resolve(context: typer.Context, text: str) -> str:
@@ -30,17 +27,6 @@ Where = Annotated[
         help='Only photographs matching a query, for example "f:2.8-4 iso:100-400" or "iso <= 400 and not monochrome".',
     ),
 ]
-
-
-def condition_of(where: str) -> "ColumnElement[bool] | None":
-    """Return the condition on images for the option ``--where``, or None if it is empty.
-
-    Raises:
-        UsageError: The query is invalid.
-    """
-    from lightmeter.harvest.catalogue.query.parser import parse_where
-
-    return parse_where(where) if where.strip() else None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from lightmeter.labels.annotations.model import Annotation, read_annotations
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.datasets.collect import LabelledPhotos, collect
-from lightmeter.labels.datasets.groups import near_duplicates
+from lightmeter.labels.datasets.splits.groups import near_duplicates
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
 from lightmeter.text.documents import read_json

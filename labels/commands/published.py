@@ -38,7 +38,7 @@ def published_split(
         read_splits,
         trains_and_tests,
     )
-    from lightmeter.labels.datasets.dataset import label_column
+    from lightmeter.labels.datasets.manifest import label_column
 
     excluded_file = out.with_name(f"{out.stem}-excluded.csv")
     for file in (out, excluded_file):

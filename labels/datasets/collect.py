@@ -14,7 +14,7 @@ from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.annotations.model import effective_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 from lightmeter.labels.datasets.crops import Crop, join_crops
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, label_column, stops_column
+from lightmeter.labels.datasets.manifest import CROP_COLUMNS, label_column, stops_column
 from lightmeter.labels.datasets.photographs import SCHEMA, TEXT, left_join, read_photographs
 from lightmeter.labels.targets.base import Target
 

@@ -11,7 +11,7 @@ from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Region
 from lightmeter.harvest.catalogue.regions import effective_regions
 from lightmeter.labels.annotations.photo_facts import IdRange
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS
+from lightmeter.labels.datasets.manifest import CROP_COLUMNS
 from lightmeter.settings import Settings
 
 CropKind = Literal["face", "border-free"]

@@ -1,39 +1,33 @@
 """The data set folder, which labels hands to models. Reading one needs neither a catalogue nor SQL.
 
-A folder holds ``dataset.toml`` (`DatasetSpec`), ``manifest.parquet`` (one row per photograph or crop), ``README.md``
-(the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest has the columns of
+A folder holds ``dataset.toml`` (`lightmeter.labels.datasets.spec.DatasetSpec`), ``manifest.parquet`` (one row per
+photograph or crop), ``README.md`` (the card), ``ATTRIBUTION.csv`` and ``plots/``. The manifest has the columns of
 `lightmeter.labels.datasets.manifest.MANIFEST_SCHEMA` and two per target: its class (`label_column`) and its number
 in the target's unit (`stops_column`), both null for photographs without a label. Labels of a multilabel target are
 lists of classes, in the target's order, and have no numbers.
 """
 
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tomli_w
-from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
 
 from lightmeter.cache_folder import cache_root
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, open_regular, sha256_of, write_atomic
+from lightmeter.files import atomic_path, sha256_of
 from lightmeter.labels.datasets.manifest import (
-    CROP_COLUMNS,
     SPLITS,
     Split,
-    crop_of,
     label_column,
     manifest_problem,
     read_manifest,
-    stops_column,
 )
-from lightmeter.labels.targets.base import class_name_problem
+from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, TargetSpec, read_spec, write_spec
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project
 from lightmeter.settings import read_settings
@@ -41,9 +35,6 @@ from lightmeter.store.base import PhotographError, PhotoStore
 from lightmeter.store.local import LocalStore
 from lightmeter.store.urls import StoreUrl
 from lightmeter.terminal import completion
-from lightmeter.text.names import folder_name, name_key, name_problem
-
-__all__ = ["CROP_COLUMNS", "SPLITS", "Split", "crop_of", "label_column", "stops_column"]
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,157 +42,10 @@ if TYPE_CHECKING:
 
     from lightmeter.labels.datasets.torch_dataset import ImageDataset
 
-SPEC_FILE = "dataset.toml"
 MANIFEST_FILE = "manifest.parquet"
 
-_MAX_SPEC_BYTES = 10_000_000
-_MAX_CLASSES = 100_000
-_SPLIT_TYPES: Mapping[str, type] = {
-    "seed": int,
-    "ratios": list,
-    "group_by": list,
-    "min_per_class": int,
-    "where": str,
-    "folds": int,
-    "fold": int,
-    "holdout_source": str,
-    "undersample": bool,
-    "undersampled": int,
-    "crop": str,
-    "groups": int,
-    "excluded_classes": list,
-    "extends": dict,
-    "like": dict,
-    "lightmeter": str,
-}
 
 SplitCounts = Mapping[Split, int]
-
-
-def _check_name(name: str) -> str:
-    """Return the name of a data set, which is the name of its folder."""
-    problem = name_problem(name)
-    if problem is None and name_key(folder_name(name)) != name_key(name):
-        problem = "cannot be the name of a folder on every system"
-    if problem is not None:
-        raise ValueError(f"the name '{name}' {problem}")
-    return name
-
-
-def _check_store(url: str) -> str:
-    return str(StoreUrl.parse(url)) if url else ""
-
-
-def _check_class(name: str) -> str:
-    problem = class_name_problem(name)
-    if problem is not None:
-        raise ValueError(f"the class name '{name}' {problem}")
-    return name
-
-
-def _check_split(split: dict[str, Any]) -> dict[str, Any]:
-    for key, type_ in _SPLIT_TYPES.items():
-        if key in split and type(split[key]) is not type_:
-            raise ValueError(f"{key} must be {type_.__name__}")
-    ratios = split.get("ratios", [])
-    if not all(isinstance(ratio, float | int) and 0 < ratio < 1 for ratio in ratios):
-        raise ValueError("ratios must be numbers between 0 and 1")
-    return split
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-StoreName = Annotated[str, AfterValidator(_check_store)]
-TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
-ClassName = Annotated[str, AfterValidator(_check_class)]
-Count = Annotated[int, Field(ge=0)]
-Text = Annotated[str, StringConstraints(max_length=1000)]
-
-
-@dataclass(frozen=True)
-class TargetSpec:
-    """One target of a data set.
-
-    Attributes:
-        name: Name, for example ``shutter``.
-        version: Version of the definition that made the labels.
-        classes: Classes in order; for an ordinal target in ascending order of `stops`.
-        stops: Nominal number of each class for an ordinal target, otherwise empty.
-        unit: Unit of the numbers, for example ``log2 s``; empty if there are none.
-        multilabel: Whether a photograph can have several classes.
-        determined_by: EXIF columns that reveal the class; shortcut baselines ignore them.
-        summary: What the target is, in one line.
-        definition: Other values of the definition file: bounds of the classes, scanners, minimum per class.
-    """
-
-    name: TargetName
-    version: str
-    classes: Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=_MAX_CLASSES)]
-    stops: tuple[FiniteFloat, ...] = ()
-    unit: str = ""
-    multilabel: bool = False
-    determined_by: tuple[str, ...] = field(default=(), compare=False)
-    summary: str = field(default="", compare=False)
-    definition: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def ordinal(self) -> bool:
-        """Whether the classes have an order and a number each."""
-        return bool(self.stops)
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What a data set says about itself when it is published.
-
-    Attributes:
-        created_on: Date of the newest label, so that equal labels give equal files, as ``YYYY-MM-DD``.
-        authors: Authors as in the setting ``project.authors``.
-        licence: SPDX identifier of the licence of the compilation; empty if it has none of its own.
-        url: Web page; empty if there is none.
-    """
-
-    created_on: Annotated[str, StringConstraints(pattern=r"^(\d{4}-\d\d-\d\d)?$")] = ""
-    authors: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
-    licence: Text = ""
-    url: Text = ""
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """Content of ``dataset.toml``.
-
-    Attributes:
-        name: Name of the data set.
-        manifest_sha256: SHA-256 of ``manifest.parquet``; it identifies the data set.
-        store: URL of the photo store; that of a folder is absolute or relative to the data set folder. Paths in the
-            manifest are relative to the store.
-        targets: At least one target.
-        split: Options and results of the split.
-        counts: Number of manifest rows by split.
-        publication: Authors, licence and date.
-    """
-
-    name: Name
-    manifest_sha256: str
-    store: StoreName
-    targets: Annotated[tuple[TargetSpec, ...], Field(min_length=1, max_length=100)]
-    split: Annotated[dict[str, Any], AfterValidator(_check_split)] = field(default_factory=dict)
-    counts: dict[Split, Count] = field(default_factory=dict)
-    publication: Publication = Publication()
-
-    def target(self, name: str) -> TargetSpec:
-        """Return a target by name.
-
-        Raises:
-            UsageError: The data set has no such target.
-        """
-        for target in self.targets:
-            if target.name == name:
-                return target
-        raise UsageError(unknown_name_message(f"target of {self.name}", name, [target.name for target in self.targets]))
-
-
-_SPEC = TypeAdapter(DatasetSpec)
 
 
 @dataclass(frozen=True)
@@ -386,11 +230,6 @@ def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> Datase
     return spec
 
 
-def write_spec(folder: Path, spec: DatasetSpec) -> None:
-    """Write the spec of a data set into a folder."""
-    write_atomic(folder / SPEC_FILE, tomli_w.dumps(_SPEC.dump_python(spec, mode="json", exclude_none=True)))
-
-
 def read_dataset(folder: Path) -> Dataset:
     """Read a data set folder, which somebody else may have made.
 
@@ -410,28 +249,3 @@ def read_dataset(folder: Path) -> Dataset:
     if problem is not None:
         raise UsageError(f"{manifest_file} is not a manifest: {problem}.")
     return Dataset(folder, spec, manifest)
-
-
-def read_spec(file: Path) -> DatasetSpec:
-    """Read ``dataset.toml`` without the manifest.
-
-    Raises:
-        UsageError: The file is damaged.
-    """
-    try:
-        with open_regular(file) as data:
-            text = data.read(_MAX_SPEC_BYTES).decode()
-        spec = _SPEC.validate_python(tomllib.loads(text))
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise UsageError(f"{file} is damaged: {key}: {problem['msg'].removeprefix('Value error, ')}.") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{file} is damaged: {error}.") from error
-    if len({target.name for target in spec.targets}) < len(spec.targets):
-        raise UsageError(f"{file} is damaged: two targets have the same name.")
-    for target in spec.targets:
-        keys = {name_key(name) for name in target.classes}
-        if len(keys) < len(target.classes) or len(target.stops) not in (0, len(target.classes)):
-            raise UsageError(f"{file} is damaged: target {target.name} has equal classes, or not one stop for each.")
-    return spec

@@ -7,7 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightmeter.labels.datasets.dataset import CROP_COLUMNS, SPLITS, Dataset, TargetSpec
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import CROP_COLUMNS, SPLITS
+from lightmeter.labels.datasets.spec import TargetSpec
 
 _MAX_LISTED = 3
 _OPTIONS = ("seed", "ratios", "group_by", "min_per_class", "where", "holdout_source", "undersample", "crop")

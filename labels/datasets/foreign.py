@@ -15,9 +15,9 @@ from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
 from lightmeter.harvest.catalogue.outcomes import camera_body_hash
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
-from lightmeter.labels.datasets.dataset import Split
-from lightmeter.labels.datasets.groups import GROUP_KEYS, group_keys
-from lightmeter.labels.datasets.published import SPLIT_NAMES
+from lightmeter.labels.datasets.manifest import Split
+from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, group_keys
+from lightmeter.labels.datasets.splits.published import SPLIT_NAMES
 from lightmeter.labels.datasets.verify import LEAKS, Violation
 from lightmeter.settings import Settings
 

@@ -18,20 +18,13 @@ from lightmeter.labels.datasets.card.citation import write_citation
 from lightmeter.labels.datasets.card.croissant import write_croissant
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.dataset import (
-    SPEC_FILE,
-    SPLITS,
-    Dataset,
-    DatasetSpec,
-    Publication,
-    TargetSpec,
-    read_dataset,
-    write_dataset,
-)
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
 from lightmeter.labels.datasets.diff import dataset_changes, differences, spec_changes
-from lightmeter.labels.datasets.extend import Base
-from lightmeter.labels.datasets.published import PublishedSplit
-from lightmeter.labels.datasets.split import SplitOptions, SplitResult, split
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, Publication, TargetSpec
+from lightmeter.labels.datasets.splits.extend import Base
+from lightmeter.labels.datasets.splits.published import PublishedSplit
+from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult, split
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
 from lightmeter.store.local import LocalStore

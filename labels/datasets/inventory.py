@@ -12,7 +12,7 @@ from lightmeter.errors import LightmeterError
 from lightmeter.files import temporary_folder
 from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.models import DatasetRecord
-from lightmeter.labels.datasets.dataset import SPEC_FILE, DatasetSpec, read_spec
+from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, read_spec
 from lightmeter.project import Project
 from lightmeter.text.documents import InvalidDocument, read_toml
 

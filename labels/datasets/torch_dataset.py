@@ -11,7 +11,8 @@ from torch.utils.data import Dataset
 
 from lightmeter.images.geometry import upright
 from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
-from lightmeter.labels.datasets.dataset import TargetSpec, crop_of, label_column
+from lightmeter.labels.datasets.manifest import crop_of, label_column
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.store.base import PhotoStore
 
 IGNORE_INDEX = -100

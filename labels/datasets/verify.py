@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.diff import differs
-from lightmeter.labels.datasets.groups import group_keys, name_codes
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF, SCHEMA, read_photographs
+from lightmeter.labels.datasets.splits.groups import group_keys, name_codes
 
 _MAX_EXAMPLES = 3
 _HASH_LENGTH = 64

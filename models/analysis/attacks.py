@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import Split, label_column
 from lightmeter.models.analysis.inputs import get_target, image_tensors
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor

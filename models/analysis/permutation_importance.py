@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Floats, Metrics, group_intervals, paired_intervals
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import Dataset, Split, label_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import Split, label_column
 from lightmeter.models.analysis.inputs import get_target
 from lightmeter.models.evaluation.metrics.base import TargetPredictions
 from lightmeter.models.evaluation.predictions import prediction_row, target_predictions

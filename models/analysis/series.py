@@ -10,7 +10,8 @@ import numpy as np
 from lightmeter.bootstrap import group_indices
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
-from lightmeter.labels.datasets.dataset import Dataset, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import label_column, stops_column
 from lightmeter.models.analysis.inputs import get_target
 from lightmeter.models.analysis.pairs import order_of_pairs
 from lightmeter.models.analysis.published_series import PublishedPhoto, read_published_series

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.labels.datasets.card.shortcuts import shortcut_predictions
-from lightmeter.labels.datasets.dataset import Dataset, label_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import label_column
 from lightmeter.models.evaluation.metrics.base import BaselinePredictions, TargetPredictions, estimates
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers, photograph_key, stops_of

@@ -8,7 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import group_indices
-from lightmeter.labels.datasets.dataset import Dataset, Split, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import Split, crop_of, label_column, stops_column
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated

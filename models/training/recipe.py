@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import TargetSpec
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.architectures import get_builder, list_architectures
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target, preprocessing_from

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, label_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import label_column
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.predictions import prediction_rows
 from lightmeter.models.evaluation.report import write_history, write_report

@@ -12,17 +12,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
-from lightmeter.labels.datasets.dataset import (
-    SPLITS,
-    Dataset,
-    DatasetSpec,
-    TargetSpec,
-    label_column,
-    read_dataset,
-    stops_column,
-    write_dataset,
-)
-from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, SPLITS, label_column, stops_column
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from tests.support import encode_image, run_text, write_empty_plots
 

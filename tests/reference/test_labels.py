@@ -7,8 +7,8 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lightmeter.labels.annotations.agreement import cohen_kappa, fleiss_kappa
-from lightmeter.labels.datasets.groups import connect
-from lightmeter.labels.datasets.stratify import count_classes, stratified_group_split
+from lightmeter.labels.datasets.splits.groups import connect
+from lightmeter.labels.datasets.splits.stratify import count_classes, stratified_group_split
 
 
 @pytest.mark.parametrize("seed", range(10))

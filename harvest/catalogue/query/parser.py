@@ -82,6 +82,15 @@ def parse_where(text: str) -> Condition:
         raise _query_error(text, error.orig_exc.column, str(error.orig_exc)) from error
 
 
+def condition_of(where: str) -> Condition | None:
+    """Return the condition on images of an option ``--where``, or None if it is empty.
+
+    Raises:
+        UsageError: The query is invalid.
+    """
+    return parse_where(where) if where.strip() else None
+
+
 def tokens(text: str) -> list[Token]:
     """Return the fields, operators and values of a query in order.
 

@@ -12,9 +12,12 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, TargetSpec, class_counts, label_column, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, class_counts, read_dataset
 from lightmeter.labels.datasets.diff import dataset_changes
-from lightmeter.labels.datasets.split import RareClass, SplitOptions, SplitResult, format_rare_classes
+from lightmeter.labels.datasets.manifest import SPLITS, label_column
+from lightmeter.labels.datasets.spec import TargetSpec
+from lightmeter.labels.datasets.splits.classes import RareClass, format_rare_classes
+from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult
 from lightmeter.project import Project
 
 _FOLD = re.compile(r"fold-\d+")

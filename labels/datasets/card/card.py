@@ -22,15 +22,9 @@ from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.card.citation import author_name
 from lightmeter.labels.datasets.card.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
 from lightmeter.labels.datasets.card.shortcuts import Baseline
-from lightmeter.labels.datasets.dataset import (
-    SPLITS,
-    Dataset,
-    DatasetSpec,
-    SplitCounts,
-    TargetSpec,
-    class_counts,
-    count_by_split,
-)
+from lightmeter.labels.datasets.dataset import Dataset, SplitCounts, class_counts, count_by_split
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.text.spreadsheets import FORMULA
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")

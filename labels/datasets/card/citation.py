@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 
 from lightmeter.files import write_atomic
-from lightmeter.labels.datasets.dataset import Dataset, DatasetSpec
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.spec import DatasetSpec
 
 CITATION_FILE = "CITATION.cff"
 

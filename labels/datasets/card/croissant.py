@@ -11,7 +11,9 @@ from lightmeter.files import sha256_of, write_atomic
 from lightmeter.harvest.licences import spdx_identifier
 from lightmeter.labels.datasets.card.card import class_definitions
 from lightmeter.labels.datasets.card.citation import author_name, author_orcid, describe
-from lightmeter.labels.datasets.dataset import MANIFEST_FILE, SPLITS, Dataset, TargetSpec, label_column
+from lightmeter.labels.datasets.dataset import MANIFEST_FILE, Dataset
+from lightmeter.labels.datasets.manifest import SPLITS, label_column
+from lightmeter.labels.datasets.spec import TargetSpec
 
 CROISSANT_FILE = "croissant.json"
 

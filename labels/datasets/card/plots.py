@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from lightmeter.files import atomic_path
 from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
-from lightmeter.labels.datasets.dataset import SPLITS, SplitCounts, TargetSpec, class_counts, stops_column
+from lightmeter.labels.datasets.dataset import SplitCounts, class_counts
+from lightmeter.labels.datasets.manifest import SPLITS, stops_column
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.labels.targets.base import Target
 from lightmeter.style.plots import (
     BLUE,

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Estimate, group_intervals, group_sums, mean_ratio
-from lightmeter.labels.datasets.dataset import TargetSpec, label_column
-from lightmeter.labels.datasets.stratify import count_classes, stratified_group_split
+from lightmeter.labels.datasets.manifest import label_column
+from lightmeter.labels.datasets.spec import TargetSpec
+from lightmeter.labels.datasets.splits.stratify import count_classes, stratified_group_split
 
 WARNING_THRESHOLD = 0.10
 """A baseline that exceeds the majority baseline by more than this leads to a warning."""

@@ -16,10 +16,12 @@ import yaml
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, temporary_folder
 from lightmeter.labels.datasets.card.citation import write_citation
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, write_spec
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
 from lightmeter.labels.datasets.export.pack_croissant import write_pack_croissant
 from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import write_spec
 from lightmeter.plugins import unknown_name_message
 
 _HUGGING_FACE_LICENCES = frozenset({"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odbl"})

@@ -11,8 +11,10 @@ from lightmeter.labels.datasets.card.croissant import (
     file_object,
     write_document,
 )
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, DatasetSpec, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS
+from lightmeter.labels.datasets.manifest import SPLITS, label_column, stops_column
+from lightmeter.labels.datasets.spec import DatasetSpec
 
 _FILES = "files"
 _MEDIA_TYPES = {"jpg": "jpeg", "tif": "tiff", "ppm": "x-portable-pixmap"}

@@ -13,7 +13,8 @@ from lightmeter.images.formats import RAW_FORMAT, SUFFIXES, picture_bytes
 from lightmeter.images.geometry import Box
 from lightmeter.images.metadata import PNG_MODES, StrippedFile, lossless, strip_metadata
 from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
-from lightmeter.labels.datasets.dataset import Dataset, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_column
 
 METADATA_COLUMNS = ("sha256", "group", "source", "owner", "licence", "make", "model")
 """Manifest columns of a sample's metadata."""

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from lightmeter.errors import UsageError
 from lightmeter.images.geometry import Box
-from lightmeter.labels.datasets.dataset import Dataset, TargetSpec, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_column
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import Target

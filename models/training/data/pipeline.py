@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightmeter.errors import LightmeterError
-from lightmeter.labels.datasets.dataset import Dataset, crop_of, read_photograph
+from lightmeter.labels.datasets.dataset import Dataset, read_photograph
+from lightmeter.labels.datasets.manifest import crop_of
 from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.input_warnings import image_statistics

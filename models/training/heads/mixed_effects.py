@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lightmeter.bootstrap import group_indices
 from lightmeter.exposure import is_stop_unit
-from lightmeter.labels.datasets.dataset import TargetSpec
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.training.data.loader import Row, class_numbers, stops_of
 from lightmeter.models.training.heads.softmax import HeadData, hard_targets
 from lightmeter.models.training.recipe import Probe

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightmeter.labels.datasets.dataset import TargetSpec
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.data.feature_cache import cached_features
 from lightmeter.models.training.data.loader import Row

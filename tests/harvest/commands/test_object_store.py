@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from lightmeter.harvest import open_catalogue
-from lightmeter.labels.datasets.dataset import Dataset, DatasetSpec, TargetSpec
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.project import Project
 from tests.s3 import S3Server
 from tests.support import CommandRunner, create_project, run_error, run_json

@@ -14,14 +14,9 @@ from PIL import Image
 from lightmeter.errors import UsageError
 from lightmeter.labels import open_dataset
 from lightmeter.labels.datasets import dataset as dataset_module
-from lightmeter.labels.datasets.dataset import (
-    SPLITS,
-    Dataset,
-    DatasetSpec,
-    TargetSpec,
-    read_dataset,
-    write_dataset,
-)
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.labels.datasets.torch_dataset import IGNORE_INDEX
 from tests.labels.datasets.helpers import apply_rules, create_dataset, store_image
 from tests.support import exif_tags

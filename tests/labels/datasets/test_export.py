@@ -20,9 +20,10 @@ from lightmeter.harvest.catalogue.models import Image, Region
 from lightmeter.harvest.catalogue.regions import MANUAL
 from lightmeter.harvest.licences import ALL_RIGHTS_RESERVED, PUBLIC_DOMAIN
 from lightmeter.images.geometry import ORIENTATION_TAG, Box
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, crop_of, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
 from lightmeter.labels.datasets.export.formats import FORMATS
 from lightmeter.labels.datasets.export.samples import crop_bytes, permits_redistribution
+from lightmeter.labels.datasets.manifest import SPLITS, Split, crop_of
 from lightmeter.text.names import folder_name
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, splits_by, store_image
 from tests.support import encode_image, exif_tags, run_error, run_json, run_text

@@ -11,7 +11,8 @@ from sqlalchemy import func, insert, select
 
 from lightmeter.harvest.catalogue.models import DatasetRecord, Label
 from lightmeter.labels.annotations.model import LABEL_PRECEDENCE
-from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
+from lightmeter.labels.datasets.dataset import read_dataset
+from lightmeter.labels.datasets.manifest import SPLITS
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset
 from tests.support import run_error, run_json, run_text
 

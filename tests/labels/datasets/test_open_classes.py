@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lightmeter.labels.datasets.dataset import Dataset, label_column, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
+from lightmeter.labels.datasets.manifest import label_column
 from tests.support import CommandRunner, jpeg, run_error, run_json, run_text
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from lightmeter.harvest.catalogue.models import Base
-from lightmeter.labels.datasets import split as split_module
 from lightmeter.labels.datasets.collect import collect
-from lightmeter.labels.datasets.dataset import SPLITS, read_dataset
+from lightmeter.labels.datasets.dataset import read_dataset
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.splits import split as split_module
 from lightmeter.labels.targets.registry import get_target
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset, splits_by
 from tests.support import run_error, run_json, run_text

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score
 
-from lightmeter.labels.datasets.dataset import SPLITS, DatasetSpec, TargetSpec, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import read_dataset, write_dataset
+from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates
 from lightmeter.models.evaluation.metrics.calibration import (
     fit_multilabel_temperature,

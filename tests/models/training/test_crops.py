@@ -8,15 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lightmeter.labels.datasets.dataset import (
-    SPLITS,
-    Dataset,
-    DatasetSpec,
-    label_column,
-    read_dataset,
-    stops_column,
-    write_dataset,
-)
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.labels.datasets.manifest import SPLITS, label_column, stops_column
+from lightmeter.labels.datasets.spec import DatasetSpec
 from tests.models.conftest import SHUTTER, SMALL, STOPS, jpeg, manifest
 from tests.support import run_json
 

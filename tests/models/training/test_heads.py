@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightmeter.labels.datasets.dataset import TargetSpec, label_column, stops_column
+from lightmeter.labels.datasets.manifest import label_column, stops_column
+from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.training.heads.mixed_effects import MixedEffectsRegression, mixed_effects_head
 from lightmeter.models.training.heads.probe import choose_by_folds
 from lightmeter.models.training.heads.softmax import (

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import SPLITS, Dataset, Split, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
+from lightmeter.labels.datasets.manifest import SPLITS, Split
 
 _MAX_LISTED = 3
 

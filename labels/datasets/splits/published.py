@@ -17,16 +17,10 @@ from lightmeter.files import atomic_path, open_regular, sha256_of
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.dataset import Split, label_column
-from lightmeter.labels.datasets.groups import add_groups
-from lightmeter.labels.datasets.split import (
-    SplitOptions,
-    SplitResult,
-    class_rows,
-    drop_other_classes,
-    frequent_classes,
-    to_manifest,
-)
+from lightmeter.labels.datasets.manifest import Split, label_column
+from lightmeter.labels.datasets.splits.classes import class_rows, drop_other_classes, frequent_classes
+from lightmeter.labels.datasets.splits.groups import add_groups
+from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult, to_manifest
 from lightmeter.labels.targets.base import SEPARATOR
 from lightmeter.text.spreadsheets import quote_row, unquote_cell
 
