@@ -39,11 +39,11 @@ def main() -> None:
                 for image in photographs
                 for colour in COLOURS
             ]
-            found = sum(any(frame) for frame in frames) / len(frames)
+            detected = sum(any(frame) for frame in frames) / len(frames)
             exact = sum(frame == (width,) * 4 for frame in frames) / len(frames)
             near = sum(all(abs(side - width) <= 1 for side in frame) and any(frame) for frame in frames) / len(frames)
             encoding = f"JPEG {quality}" if quality else "PNG"
-            print(f"{width:>6} {encoding:>9} {found:>7.1%} {exact:>7.1%} {near:>7.1%}")
+            print(f"{width:>6} {encoding:>9} {detected:>7.1%} {exact:>7.1%} {near:>7.1%}")
     crops = [crop for image in photographs for crop in _crops(image)]
     print(f"\nfalse alarms: {sum(any(_frame(crop)) for crop in crops)} of {len(crops)} random crops")
 

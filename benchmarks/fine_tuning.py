@@ -7,9 +7,9 @@ DATA is a folder of ``benchmarks.fine_tuning_data``. No photographer is in two f
 ``probe``: mean and standard deviation of the maps of every stage and the mean of the last layer, in native tiles and in
 the view; a penalised linear head by least squares. The penalty is selected by cross-validation within the training
 photographers.
-``upper``: starts from the weights of ``probe`` for all targets together and trains the last third of both trunks and
+``upper``: starts from the weights of ``probe`` for all targets together and trains the last third of both backbones and
 the heads.
-``half``: new heads with dropout on the last layer of both trunks; trains the upper half of both.
+``half``: new heads with dropout on the last layer of both backbones; trains the upper half of both.
 ``probe + upper``, ``probe + half``: the mean of their predictions.
 
 Epochs and learning rates were fixed beforehand. OUT gets ``predictions.csv`` after each fold, and ``results.csv`` with

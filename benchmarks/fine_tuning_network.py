@@ -74,7 +74,7 @@ def _pixels(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).transpose(2, 0, 1))
 
 
-class Trunk(nn.Module):
+class TrainedBackbone(nn.Module):
     """The backbone with statistics of every stage.
 
     Args:
@@ -103,7 +103,7 @@ class Trunk(nn.Module):
 
 
 class Network(nn.Module):
-    """Two trunks, one for native tiles and one for the view, and linear heads for every target.
+    """Two backbones, one for native tiles and one for the view, and linear heads for every target.
 
     Args:
         backbones: The backbones of tiles and view.
@@ -115,7 +115,7 @@ class Network(nn.Module):
 
     def __init__(self, backbones: Sequence[nn.Module], depths: bool) -> None:
         super().__init__()
-        self.trunks = nn.ModuleList(map(Trunk, backbones))
+        self.backbones = nn.ModuleList(map(TrainedBackbone, backbones))
         self.depths = depths
         self.head: nn.Module = nn.Identity()
         self.register_buffer("centre", torch.zeros(()))
@@ -124,9 +124,9 @@ class Network(nn.Module):
     def features(self, tiles: Tensor, view: Tensor) -> Tensor:
         """Return the standardised features of photographs."""
         count = tiles.shape[1]
-        every, last = self.trunks[0](_normalised(tiles.flatten(0, 1)))
+        every, last = self.backbones[0](_normalised(tiles.flatten(0, 1)))
         of_tiles = (every if self.depths else last).unflatten(0, (-1, count)).mean(1)
-        every, last = self.trunks[1](_normalised(view))
+        every, last = self.backbones[1](_normalised(view))
         return (torch.cat([of_tiles, every if self.depths else last], 1) - self.centre) / self.scale
 
     def forward(self, tiles: Tensor, view: Tensor) -> Tensor:
@@ -137,12 +137,12 @@ class Network(nn.Module):
     def train_from(self, share: float) -> list[nn.Parameter]:
         """Train the blocks from this share of the depth on and the last layer; return their parameters."""
         parameters: list[nn.Parameter] = []
-        for parameter in self.trunks.parameters():
+        for parameter in self.backbones.parameters():
             parameter.requires_grad = False
-        for trunk in self.trunks:
-            assert isinstance(trunk, Trunk)
-            trunk.first_trained = round(len(trunk.blocks) * share)
-            trained = [*trunk.blocks[trunk.first_trained :], *trunk.last_layers]
+        for backbone in self.backbones:
+            assert isinstance(backbone, TrainedBackbone)
+            backbone.first_trained = round(len(backbone.blocks) * share)
+            trained = [*backbone.blocks[backbone.first_trained :], *backbone.last_layers]
             parameters += [parameter for module in trained for parameter in module.parameters()]
         for parameter in parameters:
             parameter.requires_grad = True
@@ -155,7 +155,7 @@ def _normalised(images: Tensor) -> Tensor:
 
 
 def build_network(folder: Path, device: str, depths: bool) -> Network:
-    """Return a network with pretrained trunks and without heads."""
+    """Return a network with pretrained backbones and without heads."""
     near = Path(__file__).with_name("efficientnet_lite.py")  # beside a copy of this script without the project
     file = near if near.exists() else Path("lightmeter/models/architectures/efficientnet_lite.py")
     spec = spec_from_file_location("efficientnet_lite", file)

@@ -104,9 +104,9 @@ def report(project: Project, count: int) -> None:
         groups[stem].add(rows[sha256]["group"])
         splits[stem].add(rows[sha256]["split"])
     same = sum(all(equal_faces(a[first], a[second]) for first, second in pairwise(FORMATS)) for a in faces.values())
-    found = {suffix: sum(len(versions[suffix]) for versions in faces.values()) for suffix in FORMATS}
+    counts = {suffix: sum(len(versions[suffix]) for versions in faces.values()) for suffix in FORMATS}
     print(f"| {count} photographs as PNG, turned JPEG, turned TIFF | result |\n|---|---:|")
-    print(f"| faces | {' / '.join(str(found[suffix]) for suffix in FORMATS)} |")
+    print(f"| faces | {' / '.join(str(counts[suffix]) for suffix in FORMATS)} |")
     print(f"| the same faces in all three files | {same} |")
     print(f"| all three files in one near-duplicate group | {sum(len(names) == 1 for names in groups.values())} |")
     print(f"| near-duplicate groups | {len(set().union(*groups.values()))} |")

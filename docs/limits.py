@@ -16,14 +16,14 @@ class Limit:
 
     Attributes:
         bounds: What is bounded.
-        place: ``section.key`` of a setting, or ``module:NAME`` of a constant below ``lightmeter``.
+        source: ``section.key`` of a setting, or ``module:NAME`` of a constant below ``lightmeter``.
         beyond: What happens beyond it.
         unit: Unit of the value; ``bytes`` and ``s`` are formatted.
         key: Key of the value, if the constant is a mapping.
     """
 
     bounds: str
-    place: str
+    source: str
     beyond: str
     unit: str = ""
     key: str = ""
@@ -31,18 +31,18 @@ class Limit:
     @property
     def setting(self) -> str:
         """The setting that changes the limit."""
-        section, _, key = self.place.partition(".")
-        return f"`[{section}] {key}`" if ":" not in self.place else "fixed"
+        section, _, key = self.source.partition(".")
+        return f"`[{section}] {key}`" if ":" not in self.source else "fixed"
 
     @property
     def value(self) -> str:
         """The value, with its unit."""
-        if ":" in self.place:
-            module, _, name = self.place.partition(":")
+        if ":" in self.source:
+            module, _, name = self.source.partition(":")
             value: Any = getattr(import_module(f"lightmeter.{module}"), name)
             value = value[self.key] if self.key else value
         else:
-            section, _, key = self.place.partition(".")
+            section, _, key = self.source.partition(".")
             value = getattr(getattr(Settings.model_construct(), section), key)
         return _formatted(value, self.unit)
 

@@ -48,10 +48,10 @@ def test_a_step_that_takes_too_long_is_named() -> None:
 
 
 def result(**changes: object) -> dict[str, object]:
-    place = {"machine": "a machine", "system": "Linux", "load": "0.0", "commit": "abc", "versions": "torch 2"}
+    machine = {"machine": "a machine", "system": "Linux", "load": "0.0", "commit": "abc", "versions": "torch 2"}
     rows = {"ours": {"values": {"speed": [9.0, 30.0, 20.0]}, "error": ""}, "theirs": {"values": {}, "error": "missing"}}
     goals = [{"text": "speed", "row": "ours", "limits": {"speed": 10}, "relative_to": None, "at_most": False}]
-    head = {"title": "Speed", "text": "What.", "digits": 0, "date": "today", "machine": place, "comparators": {}}
+    head = {"title": "Speed", "text": "What.", "digits": 0, "date": "today", "machine": machine, "comparators": {}}
     return {**head, "rows": rows, "goals": goals, **changes}
 
 

@@ -20,7 +20,7 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "load": f"{os.getloadavg()[0]:.1f}",
         "commit": commit(),
-        "versions": ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed(name))),
+        "versions": ", ".join(f"{name} {version}" for name in PACKAGES if (version := installed(name))),
     }
 
 

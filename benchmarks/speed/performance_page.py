@@ -123,11 +123,11 @@ def goal_row(goal: Goal, rows: Mapping[str, Row], column: str) -> tuple[str, ...
 
 def provenance(name: str, result: Mapping[str, Any]) -> str:
     """Return when, where and with which versions a benchmark ran."""
-    place = result["machine"]
+    machine = result["machine"]
     compared = "".join(f", {versions}" for versions in result["comparators"].values())
     return (
-        f"`make bench ONLY={name}`, {result['date']}, commit {place['commit']}, on {place['machine']} (load "
-        f"{place['load']} before); {place['system']}, {place['versions']}{compared}."
+        f"`make bench ONLY={name}`, {result['date']}, commit {machine['commit']}, on {machine['machine']} (load "
+        f"{machine['load']} before); {machine['system']}, {machine['versions']}{compared}."
     )
 
 

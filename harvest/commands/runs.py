@@ -40,7 +40,7 @@ def remove(run: Annotated[int, typer.Argument(metavar="RUN", help="Number of the
     from lightmeter.harvest.catalogue.database.session import open_engine
 
     engine = open_engine(find_project())
-    found = check_removable(engine, run)
-    confirm_removal(f"run {run} and its record of {found} photographs that were not downloaded", yes=yes)
+    count = check_removable(engine, run)
+    confirm_removal(f"run {run} and its record of {count} photographs that were not downloaded", yes=yes)
     remove_run(engine, run)
     console.get_console().emit({"removed": run}, f"Removed run {run}.")

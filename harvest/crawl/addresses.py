@@ -88,8 +88,8 @@ class PublicResolver(CachingThreadedResolver):
 
         def examine() -> Failure:
             with suppress(OSError, UnicodeError):
-                found = socket.getaddrinfo(name, None, socket.AF_INET6, socket.SOCK_STREAM)
-                if not all(is_public(str(address[0])) for *_, address in found):
+                addresses = socket.getaddrinfo(name, None, socket.AF_INET6, socket.SOCK_STREAM)
+                if not all(is_public(str(address[0])) for *_, address in addresses):
                     self.private.add(name.lower())
             return failure
 

@@ -105,9 +105,9 @@ class ObjectStore(PhotoStore):
 
     def files(self, shard: str) -> Iterator[StoredFile]:
         with self._reported("read"):
-            found = _file_system(self._scheme, os.getpid()).find(f"{self._root}/{shard}", detail=True)
-        for key in sorted(found):
-            yield _stored_file(found[key])
+            files = _file_system(self._scheme, os.getpid()).find(f"{self._root}/{shard}", detail=True)
+        for key in sorted(files):
+            yield _stored_file(files[key])
 
     def path(self, sha256: str) -> Path:
         if self._cache is None or self._cache.max_bytes == 0:

@@ -45,11 +45,11 @@ Yes = Annotated[bool, typer.Option("--yes", help="Remove without asking.")]
 Force = Annotated[bool, typer.Option("--force", help="Remove it although it is in use.")]
 
 
-def confirm_removal(what: str, *, yes: bool) -> None:
+def confirm_removal(subject: str, *, yes: bool) -> None:
     """Ask whether to remove something.
 
     Args:
-        what: What is removed, for example ``the data set shutter-v1 (167 photographs)``.
+        subject: What is removed, for example ``the data set shutter-v1 (167 photographs)``.
         yes: Whether the answer was given on the command line.
 
     Raises:
@@ -58,16 +58,16 @@ def confirm_removal(what: str, *, yes: bool) -> None:
     if yes:
         return
     if console.get_console().json or not sys.stdin.isatty():
-        raise UsageError(f"This removes {what} for good; confirm with --yes.")
-    if not typer.confirm(f"Remove {what} for good?", err=True):
+        raise UsageError(f"This removes {subject} for good; confirm with --yes.")
+    if not typer.confirm(f"Remove {subject} for good?", err=True):
         raise UsageError("Nothing was removed.")
 
 
-def check_unused(what: str, users: Sequence[str], *, force: bool) -> None:
+def check_unused(subject: str, users: Sequence[str], *, force: bool) -> None:
     """Check that nothing uses what is to be removed.
 
     Args:
-        what: What is removed, for example ``The data set shutter-v1``.
+        subject: What is removed, for example ``The data set shutter-v1``.
         users: What uses it, for example ``the run patches-1``.
         force: Whether it is removed nevertheless.
 
@@ -75,4 +75,4 @@ def check_unused(what: str, users: Sequence[str], *, force: bool) -> None:
         UsageError: Something uses it.
     """
     if users and not force:
-        raise UsageError(f"{what} is in use by {', '.join(users)}; remove that first, or use --force.")
+        raise UsageError(f"{subject} is in use by {', '.join(users)}; remove that first, or use --force.")

@@ -83,7 +83,7 @@ def document(name: str, data: bytes, rng: random.Random) -> bytes:
     return damaged(data, rng)
 
 
-def place(path: Path, outside: Path, rng: random.Random) -> str:
+def make_irregular(path: Path, outside: Path, rng: random.Random) -> str:
     """Put something at a path that is no regular file; return what."""
     kinds: dict[str, Callable[[], object]] = {
         "missing": lambda: None,

@@ -26,7 +26,7 @@ def test_hostile_file(name: str, world: World, trials: Trials) -> None:
     outside = files_below(world.outside)
     for number in trials.numbers(1, 45):
         if trials.rng.random() < 0.2:
-            what = hostile.place(path, world.outside, trials.rng)
+            what = hostile.make_irregular(path, world.outside, trials.rng)
         else:
             data = hostile.document(path.name, content, trials.rng)
             path.chmod(0o644)

@@ -14,7 +14,7 @@ from tests.support import CommandResult, CommandRunner, create_project, jpeg
 MODULES = (
     "tests.faults.empty_plots",
     *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "inspect", "catalogue", "store")),
-    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "targets")),
+    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "splitting", "targets")),
     *(f"lightmeter.labels.datasets.{name}" for name in ("freeze", "verify", "export.export")),
     *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
     *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),

@@ -124,17 +124,17 @@ def choose_columns(columns: Mapping[str, Column], names: Iterable[str]) -> list[
     Raises:
         UsageError: A column is unknown or named twice.
     """
-    chosen: list[Column] = []
+    selected: list[Column] = []
     by_key = {name.lower(): column for name, column in columns.items()}
     by_key |= {column.keys[0].lower(): column for column in columns.values() if "." in column.keys[0]}
     for name in (name.strip() for name in names):
         column = by_key.get(name.lower())
         if column is None:
             raise UsageError(unknown_name_message("column", name, sorted(columns)))
-        if column in chosen:
+        if column in selected:
             raise UsageError(f"The column '{name}' is named twice; name each column once.")
-        chosen.append(column)
-    return chosen
+        selected.append(column)
+    return selected
 
 
 def _measure_columns(connection: Connection) -> list[Column]:

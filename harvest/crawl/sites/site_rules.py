@@ -105,7 +105,7 @@ class SiteRulesCache:
         self, download: Download, options: SiteRulesOptions, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._download, self._options, self._clock = download, options, clock
-        self._places = asyncio.Semaphore(_MAX_REQUESTS)
+        self._slots = asyncio.Semaphore(_MAX_REQUESTS)
         self._sites: OrderedDict[str, tuple[asyncio.Task[SiteRules], float]] = OrderedDict()
 
     def get(self, origin: str) -> "asyncio.Task[SiteRules]":
@@ -199,7 +199,7 @@ class SiteRulesCache:
             meta={SITE_FILE: self._options.max_bytes, "dont_retry": True, **meta},
             dont_filter=True,
         )
-        async with self._places:
+        async with self._slots:
             return await self._download(request)
 
 
