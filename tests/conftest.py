@@ -1,23 +1,29 @@
 """Fixtures of all tests: test material, projects, commands, servers and a browser."""
 
+import functools
+import gc
 import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx._transports.default
 import hypothesis
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest-xdist uses all cores already; set before torch is imported
 
 from tests.postgresql import PostgresServer, find_programs
-from tests.support import CommandRunner, Site, create_project
+from tests.support import CommandRunner, Site, copy_empty_catalogue, create_project, migrate
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from tests.s3 import S3Server
+
+os.fsync = lambda _: None  # what tests write need not survive a power failure
+httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # 0.05 s for each client
 
 TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
@@ -132,24 +138,50 @@ def s3_url(s3_server: "S3Server", request: pytest.FixtureRequest, monkeypatch: p
     return f"s3://{bucket}/photographs"
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """Name of a PostgreSQL database with an empty catalogue of the newest revision."""
+    _execute(postgres, "CREATE DATABASE empty_catalogue")
+    migrate(postgres.format(name="empty_catalogue"))
+    return "empty_catalogue"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of an empty SQLite database, then of an empty PostgreSQL database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
-        return
+    else:
+        yield from _database(request, "template1")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of an empty catalogue of the newest revision on SQLite, then on PostgreSQL."""
+    if request.param == "sqlite":
+        copy_empty_catalogue(tmp_path / "catalogue.sqlite")
+        yield f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+    else:
+        yield from _database(request, request.getfixturevalue("postgres_template"))
+
+
+def _database(request: pytest.FixtureRequest, template: str) -> Iterator[str]:
+    """Create a PostgreSQL database for a test."""
+    server = request.getfixturevalue("postgres")
+    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
+    _execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.format(name=name)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(server: str, *statements: str) -> None:
     from sqlalchemy import create_engine, text
 
-    template = request.getfixturevalue("postgres")
-    name = f"t{abs(hash(request.node.nodeid)) % 10**12}"
-    admin = create_engine(template.format(name="postgres"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield template.format(name=name)
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    engine = create_engine(server.format(name="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
 
 
 FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels", "models", "harvest/crawl")
@@ -177,6 +209,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of the garbage collector."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,8 +1,11 @@
 """Helpers of all tests: commands, encoded images, HTTP servers on loopback and projects."""
 
+import atexit
+import functools
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from lightmeter import project as project_module
 from lightmeter.cli import main
 from lightmeter.project import Project
 from tests.command_server import ForkRequest, ForkResult
@@ -326,15 +330,43 @@ def save_empty_plot(_: object, file: Any, **options: object) -> None:
         Image.new("L", (1, 1)).save(file, "PNG")
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 30) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 30, *, interval_s: float = 0.05) -> None:
     """Wait until a condition is true; fail after a timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "timeout"
-        time.sleep(0.05)
+        time.sleep(interval_s)
 
 
 def create_project(folder: Path) -> Project:
-    """Create a project with ``lightmeter init``."""
-    assert main(["init", str(folder), "--quiet"]) == 0
-    return Project(folder.resolve())
+    """Create a project as ``lightmeter init`` does, but on SQLite with a copy of one empty catalogue."""
+    if os.environ.get("LIGHTMETER_CATALOGUE__URL"):
+        assert main(["init", str(folder), "--quiet"]) == 0
+        return Project(folder.resolve())
+    project = project_module.create_project(folder)
+    copy_empty_catalogue(project.root / "catalogue.sqlite")
+    return project
+
+
+def copy_empty_catalogue(file: Path) -> None:
+    """Write a SQLite catalogue of the newest revision without rows; the migrations would take a tenth of a second."""
+    shutil.copyfile(_empty_catalogue(), file)
+
+
+@functools.cache
+def _empty_catalogue() -> Path:
+    folder = tempfile.mkdtemp(prefix="lightmeter-empty-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder, "catalogue.sqlite")
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+def migrate(url: str) -> None:
+    """Migrate the empty database of a URL to the newest revision."""
+    from lightmeter.harvest.catalogue.database.migrate import upgrade
+    from lightmeter.harvest.catalogue.database.session import engine_for
+
+    engine = engine_for(url)
+    upgrade(engine)
+    engine.dispose()

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import Engine, Select
@@ -12,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
+from lightmeter.labels.datasets.card import plots
 from lightmeter.project import Project
 from tests.support import create_project, write_empty_plots
 
@@ -100,7 +103,17 @@ class Catalogue:
 
 @pytest.fixture(autouse=True)
 def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the plots of cards only in tests with the marker ``plots``; in others these files are empty."""
     write_empty_plots(request, monkeypatch)
+    if not request.node.get_closest_marker("plots"):
+        monkeypatch.setattr(plots, "_axes", empty_plot)
+
+
+@contextmanager
+def empty_plot(file: Path) -> Iterator[MagicMock]:
+    yield MagicMock()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
 @pytest.fixture
@@ -110,9 +123,9 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catal
 
 
 @pytest.fixture
-def any_catalogue(catalogue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+def any_catalogue(migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
     """An empty catalogue on SQLite, and on PostgreSQL."""
-    monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", catalogue_url)
+    monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", migrated_url)
     yield from _catalogue(tmp_path, monkeypatch)
 
 

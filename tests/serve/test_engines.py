@@ -18,7 +18,6 @@ from lightmeter.web import free_port
 from tests.serve.support import Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
 from tests.support import CommandRunner, wait_until
 
-pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
 pytestmark = pytest.mark.server
 
 PHOTO = make_photo(4)
@@ -29,6 +28,7 @@ KEY = "a-key-that-never-expires"
 @pytest.fixture(scope="module")
 def litserve(serve_project: Project, lightmeter: CommandRunner, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A LitServe behind the gateway; at the end it gets requests and SIGTERM at once."""
+    pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
     port, log = free_port(), tmp_path_factory.mktemp("litserve") / "log"
     command = lightmeter.command("--project", serve_project.root, "serve", "litserve", "tiny", "--port", port)
     with log.open("w") as out:

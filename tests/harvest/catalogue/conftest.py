@@ -5,14 +5,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from lightmeter.harvest.catalogue.database.migrate import upgrade
 from lightmeter.harvest.catalogue.database.session import engine_for
 
 
 @pytest.fixture
-def engine(catalogue_url: str) -> Iterator[Engine]:
+def engine(migrated_url: str) -> Iterator[Engine]:
     """An empty catalogue with the newest revision."""
-    engine = engine_for(catalogue_url)
-    upgrade(engine)
+    engine = engine_for(migrated_url)
     yield engine
     engine.dispose()

@@ -19,6 +19,7 @@ from tests.support import run_error, run_json, run_text
 SPLIT = ("labels", "split", "one", "--target", "shutter-binary")
 
 
+@pytest.mark.plots
 def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalogue: Any) -> None:
     add_photographers(any_catalogue)
     dataset = create_dataset()
@@ -31,7 +32,7 @@ def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalog
     card = (dataset.folder / "README.md").read_text(encoding="utf-8")
     assert dataset.spec.manifest_sha256 in card
     assert "| Canon EOS | 60 |" in card
-    assert {plot.name for plot in (dataset.folder / "plots").iterdir()} == {
+    assert {plot.name for plot in (dataset.folder / "plots").iterdir() if plot.stat().st_size > 1000} == {
         "cameras.png",
         "licences.png",
         "photographers.png",

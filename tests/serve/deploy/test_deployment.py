@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
@@ -65,7 +66,7 @@ def container(
     configuration = (tmp_path / "config.properties").read_text()
     for old, new in (("8080", public), ("8081", ports.management), ("8082", ports.metrics)):
         configuration = configuration.replace(f":{old}", f":{new}")
-    configuration = configuration.replace("0.0.0.0", "127.0.0.1").replace("min=1440", "min=0.1")
+    configuration = configuration.replace("0.0.0.0", "127.0.0.1").replace("min=1440", "min=0.05")
     grpc = f"grpc_inference_port={ports.grpc_inference}\ngrpc_management_port={ports.grpc_management}\n"
     (tmp_path / "config.properties").write_text(configuration + grpc)
     logs = tmp_path_factory.mktemp("logs")
@@ -99,7 +100,7 @@ def may_unshare() -> bool:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_image_predicts_and_its_tokens_stay_valid(container: Container) -> None:
     assert not container.ready()
-    wait_until(container.ready, 90)
+    wait_until(container.ready, 90, interval_s=0.5)
     published = container.folder / "key_file.json"
     tokens = container.environment["TORCHSERVE_OPTIONS"] == ""
 
@@ -110,13 +111,14 @@ def test_image_predicts_and_its_tokens_stay_valid(container: Container) -> None:
     first = token() if tokens else "any"
     assert container.status(first) == 200
     assert container.status("wrong") == (401 if tokens else 200)
-    if tokens:  # they live for six seconds
+    if tokens:  # they live for three seconds
         seen = {first}
         with ThreadPoolExecutor(4) as pool:
             while len(seen) < 3:
-                statuses = set(pool.map(lambda _: container.status(token()), range(8)))
+                statuses = set(pool.map(lambda _: container.status(token()), range(4)))
                 assert statuses == {200}
                 seen.add(token())
+                time.sleep(0.2)
         assert container.status(first) == 401
         assert container.status(KEY) == 200
     assert container.ready()

