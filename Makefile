@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Each of many short processes would compile its modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 ONLY ?=
 # MIRRORS: git mirrors of the repositories in benchmarks/corpus_list.csv; CORPUS: where their photographs are written.
 MIRRORS ?= mirrors
@@ -45,13 +48,15 @@ install: $(VENV)/.installed
 
 install-test: $(VENV)/.installed-test
 
+# pip compiles with one core. What the tests alone need is compiled when it is first imported.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[serve]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[serve]'
+	-$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib
 	$(BIN)/python -m compileall -q lightmeter harvest labels models serve migrations  # links are not followed
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[docs,test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs,test]'
 	touch $@
 
 $(BIN)/python:
