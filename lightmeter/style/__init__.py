@@ -1,5 +1,6 @@
 """The look of pages and plots: one style sheet, one frame for documents, one style of matplotlib."""
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -15,6 +16,7 @@ BROWSER_PORT = 8730
 """Port of ``lightmeter browse``, to which reports link."""
 
 
+@cache
 def document_environment(package: str, folder: str = "templates") -> Environment:
     """Return a Jinja environment for the templates of a package; those of pages extend ``document.html.jinja``.
 

@@ -1,6 +1,7 @@
 """The card of a data set (``README.md``), its plots and its attributions."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,7 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
         plot_values(plots / f"{target.name}-values.png", target, dataset.manifest)
     for title, rows in facets.items():
         plot_facet(plots / f"{title.lower()}.png", title, rows)
-    environment = Environment(
-        loader=PackageLoader("lightmeter.labels.datasets.card"),
-        autoescape=False,  # noqa: S701 - Markdown
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["cell"] = _cell
-    text = environment.get_template("README.md.jinja").render(
+    text = _environment().get_template("README.md.jinja").render(
         spec=dataset.spec,
         split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "like": {}, "where": "", **split},
         size=dataset.manifest.num_rows,
@@ -65,6 +59,18 @@ def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[s
         facets=[_facet_section(title, rows) for title, rows in facets.items()],
     )
     write_atomic(dataset.folder / "README.md", text)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("lightmeter.labels.datasets.card"),
+        autoescape=False,  # noqa: S701 - Markdown
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _cell
+    return environment
 
 
 def _cell(value: object) -> str:

@@ -10,8 +10,8 @@ from tests.support import run_error, run_json, run_text
 
 
 def test_attack_lowers_accuracy(run: Path, dataset: Dataset) -> None:
-    result = run_json("models", "attack", run, "--data", dataset.folder, "--epsilons", "0,8", "--limit", "4")
-    assert (result["photographs"], result["split"]) == (4, "validation")
+    result = run_json("models", "attack", run, "--data", dataset.folder, "--epsilons", "0,8", "--limit", "2")
+    assert (result["photographs"], result["split"]) == (2, "validation")
     assert result["fgsm"][0] == result["pgd"][0] == 1.0
     assert result["pgd"][1] < 1.0
     assert (run / "plots" / "attack-validation-shutter.png").is_file()

@@ -1,6 +1,7 @@
 """Constant load on a server."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ def constant_load(server: RunningServer, photo: bytes = PHOTO) -> Iterator[list[
     def send() -> None:
         while not finished.is_set():
             responses.append(server.post("/predictions/tiny", content=photo, headers=OCTET_STREAM))
+            time.sleep(0.05)
 
     threads = [threading.Thread(target=send) for _ in range(2)]
     for thread in threads:

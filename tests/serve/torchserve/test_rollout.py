@@ -56,7 +56,7 @@ def test_rollout_fails_no_request_and_keeps_the_version_if_the_next_does_not_loa
     broken.unlink()
     second, third = archive_version(project, "2.0"), archive_version(project, "3.0")
     large = io.BytesIO()
-    Image.new("RGB", (5000, 4000), (90, 120, 30)).save(large, "JPEG")  # takes a worker a while
+    Image.new("RGB", (4000, 3000), (90, 120, 30)).save(large, "JPEG")  # takes a worker a while
     with constant_load(extensible_server, large.getvalue()) as responses:
         wait_until(lambda: active_version() == "1.0")
         replaced = run_in_project("serve", "rollout", second, project=project)
