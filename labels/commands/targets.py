@@ -50,7 +50,7 @@ def new(
 
 @app.command()
 def targets() -> None:
-    """List targets, also files of the project that are not valid."""
+    """List targets, also files of the project that are not valid; with such files the exit code is 1."""
     from lightmeter.labels.targets.registry import read_targets
 
     entries, invalid = read_targets(find_optional_project())
@@ -82,6 +82,8 @@ def targets() -> None:
             "To add one, see 'labels target new --help'. To change one, copy its file (see --json) to 'targets'.",
         ],
     )
+    if invalid:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -74,7 +74,7 @@ class Definition(BaseModel):
     Attributes:
         name: Name of the target on the command line.
         version: Version of the target; change it whenever the meaning of a label changes.
-        plugin: Name of the target plugin that applies the definition.
+        by: Name of the target plugin that applies the definition.
         summary: One line for ``labels targets``.
         min_per_class: Classes with fewer photographs are excluded from data sets.
         classes: Classes in order.
@@ -84,7 +84,7 @@ class Definition(BaseModel):
 
     name: str = Field(pattern=NAME_PATTERN)
     version: str = Field(min_length=1, max_length=64)
-    plugin: str
+    by: str
     summary: str
     min_per_class: int = Field(5, ge=1)
     classes: tuple[ClassDefinition, ...] = Field(min_length=2)
@@ -131,7 +131,7 @@ class Target(ABC, Generic[D]):
         ...     def decide(self, facts: PhotoFacts) -> Decision:
         ...         lens = facts.exif.get("lens")
         ...         return Decision(lens) if lens else Decision(reason="no lens")
-        >>> target = Lens(OpenDefinition(name="lens", version="1", plugin="lens", summary="lens model"))
+        >>> target = Lens(OpenDefinition(name="lens", version="1", by="lens", summary="lens model"))
         >>> target.decide(PhotoFacts(1, {"lens": "EF 50"})).value
         'EF 50'
     """

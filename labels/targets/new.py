@@ -50,12 +50,12 @@ def create_target(
         raise UsageError("--multiple needs --classes.")
     values: dict[str, Any] = {"name": name, "version": "1"}
     if classes:
-        values |= {"plugin": "manual-multiple" if multiple else "manual", "summary": summary or " or ".join(classes)}
+        values |= {"by": "manual-multiple" if multiple else "manual", "summary": summary or " or ".join(classes)}
         values["classes"] = [{"name": item} for item in classes]
     elif text:
-        values |= {"plugin": "manual-text", "summary": summary or "free text"}
+        values |= {"by": "manual-text", "summary": summary or "free text"}
     else:
-        values |= {"plugin": "manual-rating", "summary": summary or f"rating from 1 to {rating}", "maximum": rating}
+        values |= {"by": "manual-rating", "summary": summary or f"rating from 1 to {rating}", "maximum": rating}
     file = project.root / TARGETS / f"{name}.toml"
     make_target(file, values, plugins.installed("targets"))
     targets, invalid = read_targets(project)

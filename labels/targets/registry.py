@@ -101,7 +101,7 @@ def _read_folder(
         values: Mapping[str, Any] = {}
         try:
             values = read_toml(file)
-            if not is_shared or values.get("plugin") in names:
+            if not is_shared or values.get("by") in names:
                 yield RegisteredTarget(file, origin, make_target(file, values, types))
         except LightmeterError as error:
             yield InvalidTarget(str(values.get("name") or file.stem), file, str(error))
@@ -140,9 +140,9 @@ def make_target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugi
     Raises:
         UsageError: The definition is not valid.
     """
-    name = str(values.get("plugin", ""))
+    name = str(values.get("by", ""))
     if not name:
-        raise UsageError(f"{file}: the key 'plugin' is missing; plugin = \"manual\" is for labels by hand.")
+        raise UsageError(f"{file}: the key 'by' is missing; by = \"manual\" is for labels by hand.")
     if name not in types:
         raise UsageError(f"{file}: {plugins.unknown_name_message('target plugin', name, list(types))}")
     target_type: type[Target[Any]] = types[name].load()

@@ -75,7 +75,7 @@ class TargetTests:
     def test_entry_point_leads_to_target(self, target: Target[Any]) -> None:
         """The entry point leads to the class that the definition uses."""
         assert isinstance(target, plugins.get("targets", self.plugin).load())
-        assert target.definition.plugin == self.plugin
+        assert target.definition.by == self.plugin
         assert target.definition.summary
 
     def test_columns_exist(self, target: Target[Any]) -> None:

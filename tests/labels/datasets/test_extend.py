@@ -66,7 +66,7 @@ def test_diff_names_every_kind_of_change(catalogue: Any) -> None:
     Path("targets").mkdir(exist_ok=True)
     fast, slow = '{ name = "fast", to = "1/500" }', '{ name = "slow", from = "1/60" }'
     for name, classes in (("x-v1", (fast, slow)), ("x-v2", (slow, fast)), ("x-v3", (slow.replace("60", "40"), fast))):
-        text = f'name = "x"\nversion = "1"\nplugin = "shutter"\nsummary = "s"\nclasses = [{", ".join(classes)}]\n'
+        text = f'name = "x"\nversion = "1"\nby = "shutter"\nsummary = "s"\nclasses = [{", ".join(classes)}]\n'
         Path("targets/x.toml").write_text(text)
         apply_rules(catalogue, "shutter-binary")
         run_json("labels", "apply", "x")

@@ -150,7 +150,7 @@ def test_installed_plugin_with_open_classes_labels_photographs(
 ) -> None:
     package, metadata = tmp_path / "lens_target.py", tmp_path / "lens_target-1.0.dist-info"
     package.write_text(LENS_TARGET, encoding="utf-8")
-    definition = 'name = "lens"\nversion = "1"\nplugin = "lens"\nsummary = "which lens (open classes)"\n'
+    definition = 'name = "lens"\nversion = "1"\nby = "lens"\nsummary = "which lens (open classes)"\n'
     for file, text in {
         tmp_path / "definitions" / "lens.toml": definition,
         metadata / "METADATA": "Name: lens-target\nVersion: 1.0\n",
@@ -169,7 +169,7 @@ def test_installed_plugin_with_open_classes_labels_photographs(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (('plugin = "iso"', 'plugin = "isso"'), "did you mean iso"),
+        (('by = "iso"', 'by = "isso"'), "did you mean iso"),
         (("tolerance = 0.41", "tolerance = 2"), "tolerance"),
         (("stops = -2", "stops = 12"), "order of their stops"),
         (('name = "50"', 'name = "100"'), "same name"),
@@ -214,7 +214,7 @@ def test_impossible_classes_are_refused(tmp_path: Path, classes: tuple[str, str]
 def define(folder: Path, name: str, classes: tuple[str, ...], encoding: str = "utf-8") -> None:
     """Write a definition to the folder ``targets`` of a project."""
     (folder / "targets").mkdir(exist_ok=True)
-    head = 'name = "x"\nversion = "1"\nplugin = "shutter"\nsummary = "s"\n'
+    head = 'name = "x"\nversion = "1"\nby = "shutter"\nsummary = "s"\n'
     text = f"{head}classes = [{', '.join(f'{{ {item} }}' for item in classes)}]\n"
     (folder / "targets" / f"{name}.toml").write_text(text, encoding=encoding)
 
@@ -309,7 +309,8 @@ def test_manual_targets_are_made_without_python(catalogue: Any) -> None:
     assert list(row.values()) == ["indoor", "calm|wild", "A house, by the sea", "4"]
     assert run_json("catalogue", "list", "--where", "label.stars:4")
     assert get_target("stars", catalogue.project).number_of("4") == 4.0
-    problems = {target["name"]: target["problem"] for target in run_json("labels", "targets")}
+    assert 'by = "manual"' in (Path("targets") / "indoor.toml").read_text()
+    problems = {target["name"]: target["problem"] for target in run_json("labels", "targets", code=1)}
     assert "not valid TOML" in problems.pop("broken")
     assert {*problems.values()} == {None}
     assert run_json("labels", "apply", "indoor")["indoor"]["excluded"] == {"labelled manually only": 1}
