@@ -1,8 +1,7 @@
-"""Contact sheets: photographs that a filter kept and dropped, side by side, with their measures."""
+"""Contact sheets: photographs that a filter kept and dropped, with file names, verdicts and measures."""
 
 import io
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from PIL import Image, ImageDraw
@@ -12,11 +11,11 @@ from lightmeter.files import format_of, write_atomic
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region, SightingRecord
 from lightmeter.images.geometry import Box, Size, to_display
-from lightmeter.images.grid import INK, PAPER, Colour, Tile, draw_grid
+from lightmeter.images.grid import INK, PAPER, Colour, Tile, draw_grid, fit
 from lightmeter.images.reader import display_image
 from lightmeter.store.base import PhotographError, PhotoStore
 
-_SIDE, _COLUMNS = 180, 5
+_SIDE, _MIN_COLUMNS, _MAX_COLUMNS = 180, 2, 10
 _MAX_CAPTION_LINES, _MAX_LINE_LENGTH = 5, 32
 _MISSING, _BOX = (200, 200, 200), (255, 200, 0)
 _VERDICT_COLOURS: dict[str, Colour] = {"keep": (0, 130, 70), "drop": (190, 40, 30), "failed": (110, 110, 110)}
@@ -32,7 +31,7 @@ def write_contact_sheet(
     where: ColumnElement[bool] | None = None,
     per_verdict: int = 20,
 ) -> dict[str, int]:
-    """Write an image of photographs that a filter kept (left) and dropped (right).
+    """Write an image of photographs that a filter kept, and below them those that it dropped.
 
     The photographs with the lowest SHA-256 are shown: a reproducible sample that is independent of the order of
     discovery.
@@ -54,7 +53,7 @@ def write_contact_sheet(
     image_format = format_of(target, {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}, default="JPEG")
     condition = (Inspection.filter == name) & (true() if where is None else where)
     join = select(Inspection.verdict, func.count()).join(ImageRecord, ImageRecord.id == Inspection.image_id)
-    halves: list[tuple[list[Tile], str, Colour]] = []
+    parts: list[tuple[list[Tile], str, Colour]] = []
     with engine.connect() as connection:
         rows = connection.execute(join.where(condition).group_by(Inspection.verdict)).all()
         counts = dict.fromkeys(_VERDICT_COLOURS, 0) | dict(rows)
@@ -63,19 +62,18 @@ def write_contact_sheet(
                 continue
             sample = _sample(connection, condition & (Inspection.verdict == verdict), per_verdict)
             tiles = [_tile(row, _boxes(connection, row, name), store) for row in sample]
-            title = f"{name}: {verdict} {counts[verdict]}"
-            halves.append((tiles, title, colour))
-    parts = halves or [([], f"{name}: no photographs", INK)]
-    columns = _COLUMNS if len(parts) > 1 else 2 * _COLUMNS
+            shown = f", {len(tiles)} of them shown" if len(tiles) < counts[verdict] else ""
+            parts.append((tiles, f"{name}: {verdict} {counts[verdict]}{shown}", colour))
+    parts = parts or [([], f"{name}: no photographs", INK)]
+    columns = min(_MAX_COLUMNS, max(_MIN_COLUMNS, *(len(tiles) for tiles, _, _ in parts)))
     images = [
-        draw_grid(tiles, title, side=_SIDE, columns=min(columns, max(2, len(tiles))), title_colour=colour)
-        for tiles, title, colour in parts
+        draw_grid(tiles, title, side=_SIDE, columns=columns, title_colour=colour) for tiles, title, colour in parts
     ]
-    sheet = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)), PAPER)
-    left = 0
+    sheet = Image.new("RGB", (images[0].width, sum(image.height for image in images)), PAPER)
+    top = 0
     for image in images:
-        sheet.paste(image, (left, 0))
-        left += image.width
+        sheet.paste(image, (0, top))
+        top += image.height
     file = io.BytesIO()
     sheet.save(file, image_format, quality=_JPEG_QUALITY)
     write_atomic(target, file.getvalue())
@@ -83,19 +81,16 @@ def write_contact_sheet(
 
 
 def _sample(connection: Connection, condition: ColumnElement[bool], limit: int) -> list[RowMapping]:
-    file = (
-        select(SightingRecord.file)
+    names = [
+        select(column)
         .where(SightingRecord.image_id == ImageRecord.id)
         .order_by(SightingRecord.id)
         .limit(1)
-    )
-    images = (
-        ImageRecord.id,
-        ImageRecord.sha256,
-        ImageRecord.width,
-        ImageRecord.height,
-        file.scalar_subquery().label("file"),
-    )
+        .scalar_subquery()
+        .label(column.key)
+        for column in (SightingRecord.file, SightingRecord.source_id)
+    ]
+    images = (ImageRecord.id, ImageRecord.sha256, ImageRecord.width, ImageRecord.height, *names)
     query = (
         select(*images, Inspection.verdict, Inspection.reason, Inspection.measures)
         .join(Inspection, Inspection.image_id == ImageRecord.id)
@@ -128,15 +123,15 @@ def _tile(image: RowMapping, boxes: list[Box], store: PhotoStore) -> Tile:
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         left, top, right, bottom = (scale * corner for corner in corners)
         draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=_BOX)
-    lines = [image["file"] or image["sha256"][:12], image["reason"] or image["verdict"]]
-    caption = [shorten(line, _MAX_LINE_LENGTH, placeholder="…") for line in lines] + _measure_lines(image["measures"])
+    verdict = ": ".join(filter(None, (image["verdict"], image["reason"])))
+    lines = [image["file"] or image["source_id"] or image["sha256"][:12], verdict, *_measure_lines(image["measures"])]
+    caption = [fit(line, _MAX_LINE_LENGTH) for line in lines]
     return Tile(small, caption[:_MAX_CAPTION_LINES])
 
 
 def _measure_lines(measures: dict[str, Any]) -> list[str]:
     """Return one line per measure that has a value."""
-    lines = [f"{name.replace('_', ' ')} {_text(value)}" for name, value in measures.items() if value not in ([], None)]
-    return [shorten(line, _MAX_LINE_LENGTH, placeholder=" …") for line in lines]
+    return [f"{name.replace('_', ' ')} {_text(value)}" for name, value in measures.items() if value not in ([], None)]
 
 
 def _text(value: object) -> str:

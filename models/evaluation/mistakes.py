@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from lightmeter.files import write_atomic
+from lightmeter.images.grid import fit
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.plots import photo_grid_plot
 from lightmeter.models.evaluation.predictions import CLASS_SEPARATOR
@@ -57,5 +57,5 @@ def _confidence(row: Mapping[str, Any], target: Target) -> float:
 def _caption(row: Mapping[str, Any], target: Target) -> list[str]:
     truth, predicted = (row[key].replace(CLASS_SEPARATOR, ", ") or "none" for key in ("truth", "predicted"))
     confidence = "" if target.multilabel else f" ({max(row['probabilities']):.0%})"
-    lines = (f"true: {truth}", f"predicted: {predicted}{confidence}")
-    return [shorten(line, _MAX_CAPTION, placeholder=" …") for line in lines]
+    lines = (row["file"] or row["sha256"][:12], f"true: {truth}", f"predicted: {predicted}{confidence}")
+    return [fit(line, _MAX_CAPTION) for line in lines]

@@ -17,6 +17,7 @@ def test_contact_sheet_shows_photographs_of_both_verdicts(
     assert (result["keep"], result["drop"]) == (6, 1)
     with Image.open(result["file"]) as sheet:
         assert sheet.width > 1000
+        assert sheet.height > 500  # the dropped one is below the others
     empty = lightmeter("harvest", "contact-sheet", "--filter", "quality", "--where", "iso > 9000", "--out", "empty.jpg")
     assert (empty["keep"], empty["drop"]) == (0, 0)
     assert Path("empty.jpg").is_file()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lightmeter.images.grid import PAPER, Tile, draw_grid
+from lightmeter.images.grid import PAPER, Tile, draw_grid, fit
 from lightmeter.images.reader import display_image
 
 
@@ -16,12 +16,17 @@ def test_grid_draws_images_in_rows() -> None:
 
     assert grid.getpixel((0, 0)) == PAPER
     cell_width, cell_height = 50, 63
-    positions = [(30 + column * cell_width, 50 + row * cell_height) for row, column in ((0, 0), (0, 1), (1, 0))]
+    positions = [(35 + column * cell_width, 50 + row * cell_height) for row, column in ((0, 0), (0, 1), (1, 0))]
     assert [grid.getpixel(position) for position in positions] == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
 
 
 def test_grid_without_images_has_a_title() -> None:
-    assert draw_grid([], "No photographs", side=40, columns=2).getcolors() != [(110 * 30, PAPER)]
+    assert draw_grid([], "No photographs", side=40, columns=2).getcolors() != [(120 * 30, PAPER)]
+
+
+def test_long_file_names_keep_their_beginning_and_suffix() -> None:
+    assert fit("short.jpg", 12) == "short.jpg"
+    assert fit("a-very-long-name-without-blanks.jpg", 16) == "a-very-lon…s.jpg"
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (64, 32)), (6, (32, 64))])
