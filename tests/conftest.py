@@ -40,6 +40,7 @@ hypothesis.settings.load_profile("any machine")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", type=float, default=0, help="share of the long form of the trials in tests/faults: 1")
+    parser.addoption("--comparisons", action="store_true", help="write the table of tests/reference to the document")
 
 
 def skip_without(requirement: str) -> None:

@@ -13,6 +13,7 @@ from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
+from tests.reference.conftest import Compare
 
 COUNT = 400
 
@@ -28,7 +29,7 @@ def random_probabilities(seed: int, classes: int) -> tuple[NDArray[np.int64], ND
 
 @pytest.mark.parametrize("classes", [2, 3, 9])
 @pytest.mark.parametrize("seed", range(3))
-def test_metrics_of_classes_agree_with_scikit_learn(seed: int, classes: int) -> None:
+def test_metrics_of_classes_agree_with_scikit_learn(seed: int, classes: int, compare: Compare) -> None:
     truth, probabilities = random_probabilities(seed, classes)
     predicted = probabilities.argmax(1)
     predictions = ClassPredictions(
@@ -36,46 +37,51 @@ def test_metrics_of_classes_agree_with_scikit_learn(seed: int, classes: int) -> 
     )
     values = {name: estimate["value"] for name, estimate in estimates(predictions).items()}
     one_hot = np.eye(classes, dtype=int)[truth]
-    assert values == pytest.approx(
-        {
-            "accuracy": sk.accuracy_score(truth, predicted),
-            "balanced_accuracy": sk.balanced_accuracy_score(truth, predicted),
-            "macro_f1": sk.f1_score(truth, predicted, average="macro"),
-            "auc": sk.roc_auc_score(one_hot, probabilities, average="macro"),
-            "log_loss": sk.log_loss(truth, probabilities),
-            "ece": values["ece"],
-            "ece_uncalibrated": values["ece"],
-        },
-        abs=1e-12,
-    )
-    assert predictions.confusion().tolist() == sk.confusion_matrix(truth, predicted).tolist()
+    expected = {
+        "accuracy": sk.accuracy_score(truth, predicted),
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, predicted),
+        "macro_f1": sk.f1_score(truth, predicted, average="macro"),
+        "auc": sk.roc_auc_score(one_hot, probabilities, average="macro"),
+        "log_loss": sk.log_loss(truth, probabilities),
+    }
+    assert values.keys() == {*expected, "ece", "ece_uncalibrated"}
+    for name, value in expected.items():
+        what = f"{name.replace('_', ' ')} of {COUNT} predictions with ties, 2, 3 and 9 classes"
+        compare(what, "scikit-learn", values[name], value, within=1e-12)
+    confusion = predictions.confusion(), sk.confusion_matrix(truth, predicted)
+    compare("confusion matrix of the same", "scikit-learn", *confusion, within=0)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_metrics_of_several_classes_agree_with_scikit_learn(seed: int) -> None:
+def test_metrics_of_several_classes_agree_with_scikit_learn(seed: int, compare: Compare) -> None:
     random = np.random.default_rng(seed)
     truth = random.random((COUNT, 4)) < (0.1, 0.3, 0.5, 0.7)
     probabilities = ((truth + random.random((COUNT, 4))) / 2).round(1).clip(0.05, 0.95)
     predicted = probabilities >= 0.5
     predictions = MultilabelPredictions(truth, predicted, probabilities, np.arange(COUNT) % 30, probabilities)
     values = {name: estimate["value"] for name, estimate in estimates(predictions).items()}
-    assert values["macro_f1"] == pytest.approx(sk.f1_score(truth, predicted, average="macro"), abs=1e-12)
-    assert values["mean_average_precision"] == pytest.approx(
-        sk.average_precision_score(truth, probabilities), abs=1e-12
-    )
-    assert values["auc"] == pytest.approx(sk.roc_auc_score(truth, probabilities), abs=1e-12)
     losses = [sk.log_loss(truth[:, index], probabilities[:, index]) for index in range(4)]
-    assert values["log_loss"] == pytest.approx(np.mean(losses), abs=1e-12)
+    expected = {
+        "macro_f1": sk.f1_score(truth, predicted, average="macro"),
+        "mean_average_precision": sk.average_precision_score(truth, probabilities),
+        "auc": sk.roc_auc_score(truth, probabilities),
+        "log_loss": np.mean(losses),
+    }
+    for name, value in expected.items():
+        what = f"{name.replace('_', ' ')} of {COUNT} predictions of 4 concepts at once"
+        compare(what, "scikit-learn", values[name], value, within=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_calibration_error_agrees_with_torchmetrics(seed: int, torchmetrics: Any) -> None:
+def test_calibration_error_agrees_with_torchmetrics(seed: int, torchmetrics: Any, compare: Compare) -> None:
     truth, probabilities = random_probabilities(seed, 3)
     predictions = ClassPredictions(truth, probabilities.argmax(1), np.arange(COUNT) % 7, 3, probabilities)
     expected = torchmetrics.functional.classification.multiclass_calibration_error(
         torch.from_numpy(probabilities), torch.from_numpy(truth), num_classes=3, n_bins=10, norm="l1"
     )
-    assert estimates(predictions)["ece"]["value"] == pytest.approx(float(expected), abs=1e-6)
+    value = estimates(predictions)["ece"]["value"]
+    what = f"calibration error (ECE) of {COUNT} predictions, 3 classes, single precision"
+    compare(what, "torchmetrics multiclass_calibration_error", value, float(expected), within=1e-6)
 
 
 @pytest.fixture
@@ -89,14 +95,16 @@ def torchmetrics() -> Any:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_temperature_agrees_with_scipy(seed: int) -> None:
+def test_temperature_agrees_with_scipy(seed: int, compare: Compare) -> None:
     random = np.random.default_rng(seed)
     logits = random.normal(0, 3, (COUNT, 4)).astype(np.float32)
     truth = (logits + random.gumbel(size=logits.shape) * 2).argmax(1)
     expected = optimize.minimize_scalar(
         lambda log: sk.log_loss(truth, softmax(logits / np.exp(log))), bounds=(-1.6, 3), options={"xatol": 1e-9}
     )
-    assert fit_temperature(logits, truth) == pytest.approx(float(np.exp(expected.x)), rel=1e-4)
+    ratio = fit_temperature(logits, truth) / float(np.exp(expected.x))
+    what = f"calibration temperature of {COUNT} logits, 4 classes, relative"
+    compare(what, "scipy minimize_scalar", ratio, 1, within=1e-4)
 
 
 def softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:
