@@ -101,9 +101,9 @@ def freeze(
         else:
             changes = "; ".join(dataset_changes(base.dataset, draft)) or "no changes"
             texts.append(f"Extends {base.dataset.spec.name}: {changes}.")
-        write_card(draft, texts, baselines)
         with engine.connect() as connection:
             write_attribution(draft_folder, connection, result.image_ids)
+        write_card(draft, project.store, texts, baselines)
         write_citation(draft)
         write_croissant(draft, weaknesses)
         try:
@@ -192,7 +192,7 @@ def _target_spec(target: Target[Any], classes: tuple[str, ...]) -> TargetSpec:
     stops = tuple(number for number in map(target.number_of, classes) if number is not None)
     determined_by = (*target.exif_columns, *target.related_columns)
     definition = target.definition.model_dump(
-        mode="json", by_alias=True, exclude_unset=True, exclude={"name", "version", "plugin", "summary"}
+        mode="json", by_alias=True, exclude_unset=True, exclude={"name", "version", "by", "summary"}
     )
     return TargetSpec(
         target.name,

@@ -1,7 +1,9 @@
 """The look of pages and plots: one style sheet, one frame for documents, one style of matplotlib."""
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -13,7 +15,20 @@ ICON = Path(__file__).with_name("icon.svg")
 """The icon of every page."""
 
 BROWSER_PORT = 8730
-"""Port of ``lightmeter browse``, to which reports link."""
+"""Default port of ``lightmeter browse``."""
+
+
+def browser_url(state: Mapping[str, str]) -> str:
+    """Return the address at which ``lightmeter browse`` shows photographs, while it runs.
+
+    Args:
+        state: What the page shows, by the names of the parameters of its URL.
+
+    Example:
+        >>> browser_url({"target": "medium", "queue": "label-issues"})
+        'http://127.0.0.1:8730/?target=medium&queue=label-issues'
+    """
+    return f"http://127.0.0.1:{BROWSER_PORT}/?{urlencode(state)}"
 
 
 @cache

@@ -4,6 +4,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -89,6 +90,14 @@ class Plot:
 
     def svg(self) -> str:
         """Return the plot as an element for HTML: transparent, with text and axes in the colour of the page's text."""
+        return self._svg
+
+    def svg_file(self) -> str:
+        """Return the plot as an SVG file on white."""
+        return self._svg.replace("<svg ", f'<svg style="background: #ffffff; color: {INK}" ', 1)
+
+    @cached_property
+    def _svg(self) -> str:
         content = io.BytesIO()
         with mpl.rc_context({**STYLE, "svg.hashsalt": self._name}):
             self._figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

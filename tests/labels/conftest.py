@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,14 +105,7 @@ def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Draw the plots of cards only in tests with the marker ``plots``; in others these files are empty."""
     write_empty_plots(request, monkeypatch)
     if not request.node.get_closest_marker("plots"):
-        monkeypatch.setattr(plots, "_axes", empty_plot)
-
-
-@contextmanager
-def empty_plot(file: Path) -> Iterator[MagicMock]:
-    yield MagicMock()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch()
+        monkeypatch.setattr(plots, "_figure", lambda *_: (MagicMock(), MagicMock()))
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
-"""The card of a data set (``README.md``), its plots and its attributions."""
+"""The card of a data set (``README.md`` and ``card.html``), its plots, photographs and attributions."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from numpy.typing import NDArray
 from pyarrow import csv
 from sqlalchemy import Connection, select
@@ -21,73 +21,103 @@ from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.harvest.licences import spdx_identifier
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.card.citation import author_name
-from lightmeter.labels.datasets.card.plots import MAX_ROWS, plot_classes, plot_facet, plot_values
+from lightmeter.labels.datasets.card.photographs import SAMPLES, CardPhotographs
+from lightmeter.labels.datasets.card.plots import MAX_ROWS, class_plot, facet_plot, value_plot
 from lightmeter.labels.datasets.card.shortcuts import Baseline
 from lightmeter.labels.datasets.dataset import Dataset, SplitCounts, class_counts, count_by_split
 from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.names import ATTRIBUTION_FILE
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
+from lightmeter.store.base import PhotoStore
+from lightmeter.style import document_environment
 from lightmeter.text.spreadsheets import FORMULA
+
+CARD_PAGE = "card.html"
 
 _ATTRIBUTION = ("file", "title", "owner", "licence", "attribution", "source", "source_id", "page_url", "media_url")
 
 Row = tuple[str | None, SplitCounts]
 
 
-def write_card(dataset: Dataset, advisories: Sequence[str], baselines: Mapping[str, Sequence[Baseline]]) -> None:
-    """Write ``README.md`` and ``plots/``.
+def write_card(
+    dataset: Dataset, store: PhotoStore, advisories: Sequence[str], baselines: Mapping[str, Sequence[Baseline]]
+) -> None:
+    """Write ``README.md``, ``card.html``, ``plots/`` and ``samples/``.
 
     Args:
-        dataset: Data set with its future name.
+        dataset: Data set with its future name and its table of attributions.
+        store: Store of its photographs.
         advisories: What a user should know, one sentence each.
         baselines: Shortcut baselines by target name.
     """
-    split, plots = dataset.spec.split, dataset.folder / "plots"
-    facets = count_facets(dataset.manifest)
-    for target in dataset.spec.targets:
-        plot_classes(plots / f"{target.name}-classes.png", target, dataset.manifest)
-        plot_values(plots / f"{target.name}-values.png", target, dataset.manifest)
-    for title, rows in facets.items():
-        plot_facet(plots / f"{title.lower()}.png", title, rows)
-    text = _environment().get_template("README.md.jinja").render(
-        spec=dataset.spec,
-        split={"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "like": {}, "where": "", **split},
-        size=dataset.manifest.num_rows,
-        authors="; ".join(author_name(author) for author in dataset.spec.publication.authors),
-        ratios="/".join(f"{100 * ratio:g}" for ratio in split["ratios"]),
-        advisories=advisories,
-        targets=[_target_section(dataset, target, baselines[target.name]) for target in dataset.spec.targets],
-        facets=[_facet_section(title, rows) for title, rows in facets.items()],
-    )
-    write_atomic(dataset.folder / "README.md", text)
+    spec, facets = dataset.spec, count_facets(dataset.manifest)
+    plots = {title.lower(): facet_plot(title, rows) for title, rows in facets.items()}
+    for target in spec.targets:
+        values = value_plot(target, dataset.manifest)
+        plots[f"{target.name}-classes"] = class_plot(target, dataset.manifest)
+        plots |= {f"{target.name}-values": values} if values else {}
+    for name, plot in plots.items():
+        write_atomic(dataset.folder / "plots" / f"{name}.svg", plot.svg_file())
+    photographs = CardPhotographs(dataset, store)
+    context = {
+        "spec": spec,
+        "split": {"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "like": {}, "where": "", **spec.split},
+        "answer": answer(dataset, baselines),
+        "size": dataset.manifest.num_rows,
+        "authors": "; ".join(author_name(author) for author in spec.publication.authors),
+        "ratios": "/".join(f"{100 * ratio:g}" for ratio in spec.split["ratios"]),
+        "advisories": advisories,
+        "targets": [_target_section(dataset, target, baselines[target.name], plots) for target in spec.targets],
+        "samples": {target.name: photographs.samples(target) for target in spec.targets},
+        "samples_folder": SAMPLES,
+        "facets": [_facet_section(title, rows) for title, rows in facets.items()],
+        "plots": {name: Markup(plot.svg()) for name, plot in plots.items()},  # noqa: S704 - matplotlib escapes text
+    }
+    environment = document_environment("lightmeter.labels.datasets.card")
+    environment.filters |= {"cell": _cell, "url": quote}
+    for file in ("README.md", CARD_PAGE):
+        write_atomic(dataset.folder / file, environment.get_template(f"{file}.jinja").render(context))
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("lightmeter.labels.datasets.card"),
-        autoescape=False,  # noqa: S701 - Markdown
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
+def answer(dataset: Dataset, baselines: Mapping[str, Sequence[Baseline]]) -> str:
+    """Return in one sentence what a data set is good for."""
+    spec, manifest = dataset.spec, dataset.manifest
+    owners = len(pc.unique(manifest["owner"].drop_null()))
+    photographers = f" of {owners} photographer{'s' * (owners != 1)}" if owners else ""
+    items = "crops" if spec.split.get("crop") else "photographs"
+    parts = [_predictability(target, baselines[target.name]) for target in spec.targets]
+    splits = " / ".join(f"{count:,} {split}" for split, count in spec.counts.items())
+    apart = "" if spec.split.get("like") else ", no group in two splits"
+    return f"{manifest.num_rows:,} {items}{photographers} ({splits}{apart}): {'; '.join(parts)}."
+
+
+def _predictability(target: TargetSpec, baselines: Sequence[Baseline]) -> str:
+    """Return how well a target is predicted without looking at the photographs."""
+    first, *others = baselines
+    best = max(others, key=lambda baseline: baseline.value)
+    text = f"{target.name} has {len(target.classes)} class{'es' * (len(target.classes) != 1)}"
+    return (
+        f"{text}, which the best shortcut ({best.name}) predicts with {100 * best.value:.0f}\N{NO-BREAK SPACE}% "
+        f"{best.metric}, {first.name} with {100 * first.value:.0f}\N{NO-BREAK SPACE}%"
     )
-    environment.filters["cell"] = _cell
-    return environment
 
 
 def _cell(value: object) -> str:
     return "–" if value is None else " ".join(str(value).replace("|", "\\|").split())
 
 
-def _target_section(dataset: Dataset, target: TargetSpec, baselines: Sequence[Baseline]) -> dict[str, Any]:
+def _target_section(
+    dataset: Dataset, target: TargetSpec, baselines: Sequence[Baseline], plots: Collection[str]
+) -> dict[str, Any]:
     counts = class_counts(dataset.manifest, target)
     total = {split: sum(by_split[split] for by_split in counts.values()) for split in SPLITS}
-    plots = [f"{target.name}-{kind}" for kind in ("classes", "values")]
     return {
         "name": target.name,
         "version": target.version,
         "summary": target.summary,
         "definitions": class_definitions(target).items(),
         "table": class_table(dataset.spec, {**counts, "all": total}),
-        "plots": [plot for plot in plots if (dataset.folder / "plots" / f"{plot}.png").is_file()],
+        "plots": [plot for plot in (f"{target.name}-classes", f"{target.name}-values") if plot in plots],
         "baselines": baselines,
         "estimates": [(item.name, format_estimate(item.estimate)) for item in baselines],
     }
@@ -205,7 +235,7 @@ def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[n
     query = select(Image.id, Image.sha256, *(getattr(SightingRecord, name) for name in _ATTRIBUTION))
     query = query.join(SightingRecord, SightingRecord.image_id == Image.id).order_by(Image.id, SightingRecord.id)
     with (
-        atomic_path(folder / "ATTRIBUTION.csv") as temporary,
+        atomic_path(folder / ATTRIBUTION_FILE) as temporary,
         csv.CSVWriter(temporary, pa.schema([*fields[1:], ("spdx", pa.string())])) as writer,
     ):
         for id_range in id_ranges(connection):

@@ -1,16 +1,15 @@
 """Plots of labels and data sets."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
+from matplotlib.figure import Figure
 
-from lightmeter.files import atomic_path
+from lightmeter.files import write_atomic
 from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
 from lightmeter.labels.datasets.dataset import SplitCounts, class_counts
 from lightmeter.labels.datasets.manifest import SPLITS, stops_column
@@ -23,69 +22,80 @@ from lightmeter.style.plots import (
     GREY,
     ORANGE,
     PURPLE,
-    STYLE,
     YELLOW,
+    Plot,
     count_axis,
     legend_above,
     quantity_of,
     setting_axis,
+    styled,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_ROWS = 15
 """Maximum number of values of a facet that are shown."""
 
 _SPLIT_COLOURS = {"train": BLUE, "validation": YELLOW, "test": GREEN}
 _LABELLED, _EXCLUDED, _FILTERED = BLUE, ORANGE, PURPLE
-_MIN_ROWS = 5  # fewer horizontal bars would be too thick
+_WIDTH, _HEIGHT = 8.0, 4.5  # inches
+_BASE_HEIGHT, _BAR_HEIGHT = 1.3, 0.22  # of a plot with horizontal bars
 _MAX_LETTERS = 70  # horizontal tick labels in one line
 _MAX_BARS = 60
 _MAX_CLASSES = 40
 
 
-def plot_classes(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
-    """Plot the photographs of each class by split."""
-    with _axes(file) as axes:
-        _stacked_bars(axes, class_counts(manifest, target))
-        axes.set(title=f"{target.name}: photographs by class and split", ylabel="photographs")
+@styled
+def class_plot(target: TargetSpec, manifest: pa.Table) -> Plot:
+    """Return the photographs of each class by split."""
+    figure, axes = _figure()
+    _stacked_bars(axes, class_counts(manifest, target))
+    axes.set(title=f"{target.name}: photographs by class and split", ylabel="photographs")
+    legend_above(axes)
+    return Plot(figure, f"{target.name}-classes")
 
 
-def plot_facet(file: Path, title: str, rows: Iterable[tuple[str | None, SplitCounts]]) -> None:
-    """Plot the photographs of the most frequent values of a facet, or of each year, by split.
+@styled
+def facet_plot(title: str, rows: Iterable[tuple[str | None, SplitCounts]]) -> Plot:
+    """Return the photographs of the most frequent values of a facet, or of each year, by split.
 
     Args:
-        file: PNG file to write.
         title: Title of the facet.
         rows: Values, None for unknown, with their counts by split.
     """
     counts = {name or "unknown": by_split for name, by_split in rows}
-    with _axes(file) as axes:
-        if title == "Years":
-            _stacked_bars(axes, _with_gaps(counts))
-            axes.set(title="Photographs by year and split", ylabel="photographs")
-            return
-        _stacked_bars(axes, dict(islice(counts.items(), MAX_ROWS)), horizontal=True)
+    if title == "Years":
+        figure, axes = _figure()
+        _stacked_bars(axes, _with_gaps(counts))
+        axes.set(title="Photographs by year and split", ylabel="photographs")
+    else:
+        shown = dict(islice(counts.items(), MAX_ROWS))
+        figure, axes = _figure(_BASE_HEIGHT + _BAR_HEIGHT * len(shown))
+        _stacked_bars(axes, shown, horizontal=True)
         more = f", top {MAX_ROWS} of {len(counts)}" if len(counts) > MAX_ROWS else ""
         axes.set(title=f"{title}: photographs by split{more}", xlabel="photographs")
+    legend_above(axes)
+    return Plot(figure, title.lower())
 
 
-def plot_values(file: Path, target: TargetSpec, manifest: pa.Table) -> None:
-    """Plot the histogram of a target's measured values; writes nothing if there are none."""
+@styled
+def value_plot(target: TargetSpec, manifest: pa.Table) -> Plot | None:
+    """Return the histogram of a target's measured values; None if there are none."""
     values = manifest[stops_column(target.name)].drop_null().to_numpy() if target.unit else []
     if not len(values):
-        return
-    with _axes(file) as axes:
-        axes.hist(values, bins=histogram_edges(values, target.unit, _MAX_BARS).tolist(), color=GREY)
-        _class_lines(axes, target.stops, _EXCLUDED)
-        title = f"{target.name}: measured values" + (" (lines: the classes)" if target.stops else "")
-        axes.set(title=title, xlabel=quantity_of(target.unit), ylabel="photographs")
-        setting_axis(axes.xaxis, target.unit, float(min(values)), float(max(values)))
-        count_axis(axes.yaxis)
+        return None
+    figure, axes = _figure()
+    axes.hist(values, bins=histogram_edges(values, target.unit, _MAX_BARS).tolist(), color=GREY)
+    _class_lines(axes, target.stops, _EXCLUDED)
+    title = f"{target.name}: measured values" + (" (lines: the classes)" if target.stops else "")
+    axes.set(title=title, xlabel=quantity_of(target.unit), ylabel="photographs")
+    setting_axis(axes.xaxis, target.unit, float(min(values)), float(max(values)))
+    count_axis(axes.yaxis)
+    return Plot(figure, f"{target.name}-values")
 
 
+@styled
 def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> None:
     """Plot the values of a target before binning, its classes, and why photographs are excluded.
 
@@ -103,10 +113,11 @@ def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> 
         height = 1.2 + 0.25 * (len(excluded) + len(filtered))
         parts.append((height, lambda axes: _draw_excluded(axes, excluded, filtered)))
     heights, draw_functions = zip(*parts, strict=True)
-    with _figure(file, sum(heights)) as figure:
-        grid = figure.subplots(len(parts), squeeze=False, height_ratios=heights)
-        for axes, draw in zip(grid[:, 0], draw_functions, strict=True):
-            draw(axes)
+    figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=DPI, layout="constrained")
+    grid = figure.subplots(len(parts), squeeze=False, height_ratios=heights)
+    for axes, draw in zip(grid[:, 0], draw_functions, strict=True):
+        draw(axes)
+    write_atomic(file, Plot(figure).png())
 
 
 def _draw_values(axes: "Axes", target: Target[Any], statistics: Statistics) -> None:
@@ -156,13 +167,12 @@ def _stacked_bars(axes: "Axes", rows: Mapping[str, SplitCounts], *, horizontal: 
             axes.bar(list(rows), counts, bottom=start, label=split, color=_SPLIT_COLOURS[split])
         start = start + counts
     if horizontal:
-        axes.set_ylim(max(len(rows), _MIN_ROWS) - 0.5, -0.5)  # first row on top
+        axes.set_ylim(len(rows) - 0.5, -0.5)  # first row on top
         count_axis(axes.xaxis)
     else:
         _rotate_long_labels(axes, rows)
         count_axis(axes.yaxis)
     axes.grid(visible=False, axis="y" if horizontal else "x")
-    legend_above(axes)
 
 
 def _with_gaps(rows: Mapping[str, SplitCounts]) -> dict[str, SplitCounts]:
@@ -185,19 +195,6 @@ def _rotate_long_labels(axes: "Axes", labels: Iterable[str]) -> None:
         axes.tick_params(axis="x", rotation=90)
 
 
-@contextmanager
-def _axes(file: Path) -> "Iterator[Axes]":
-    with _figure(file) as figure:
-        yield figure.subplots()
-
-
-@contextmanager
-def _figure(file: Path, height: float = 4.5) -> "Iterator[Figure]":
-    """Write the figure that the block draws as PNG."""
-    from matplotlib.figure import Figure  # without pyplot: no window system, no global state
-
-    with mpl.rc_context(STYLE):  # while the block draws
-        figure = Figure(figsize=(8, height), dpi=DPI, layout="constrained")
-        yield figure
-        with atomic_path(file) as temporary:
-            figure.savefig(temporary, format="png")
+def _figure(height: float = _HEIGHT) -> "tuple[Figure, Axes]":
+    figure = Figure(figsize=(_WIDTH, height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots()

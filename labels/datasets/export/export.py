@@ -15,7 +15,9 @@ import yaml
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, temporary_folder
+from lightmeter.labels.datasets.card.card import CARD_PAGE
 from lightmeter.labels.datasets.card.citation import write_citation
+from lightmeter.labels.datasets.card.photographs import SAMPLES, without_samples
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
 from lightmeter.labels.datasets.export.pack_croissant import write_pack_croissant
@@ -110,11 +112,11 @@ def export(
             FORMATS[format_name].write(draft, dataset.spec, split, written.watch(split, split_samples))
         header = _header(dataset, format_name, written)
         note = _images_note(dataset, written, keep_metadata=keep_metadata)
-        _copy_documents(dataset.folder, draft, {row["sha256"] for row in rows}, header, note)
+        hashes = {row["sha256"] for row in rows}
+        _copy_documents(dataset.folder, draft, hashes, header, note, samples=len(rows) == len(all_rows))
         spec = replace(dataset.spec, store="")  # the path can hold a name
         write_spec(draft, spec)
-        hashes = pa.array([row["sha256"] for row in rows])
-        packed = dataset.manifest.filter(pc.is_in(dataset.manifest["sha256"], hashes))
+        packed = dataset.manifest.filter(pc.is_in(dataset.manifest["sha256"], pa.array(sorted(hashes))))
         counts = {split: written.images[split] for split in SPLITS}
         pack = Dataset(draft, replace(spec, counts=counts), packed)
         write_citation(pack)
@@ -192,18 +194,30 @@ def _images_note(dataset: Dataset, written: _Written, *, keep_metadata: bool) ->
     return f"\n## Images\n\n{text} {hashes} that of the images in this pack.\n"
 
 
-def _copy_documents(source: Path, draft: Path, hashes: set[str], header: str, note: str) -> None:
+def _copy_documents(source: Path, draft: Path, hashes: set[str], header: str, note: str, *, samples: bool) -> None:
     """Copy card and plots, and the attributions of the packed photographs.
+
+    Args:
+        source: Folder of the data set.
+        draft: Folder of the pack.
+        hashes: SHA-256 of the packed photographs.
+        header: Header of the README.
+        note: Last section of the README.
+        samples: Copy the pictures of the card too; otherwise they may show photographs that are not packed.
 
     Raises:
         UsageError: One of them is missing or a link.
     """
     try:
         with open_regular(source / "README.md") as card:
-            (draft / "README.md").write_bytes(header.encode() + card.read() + note.encode())
-        (draft / "plots").mkdir()
-        for plot in sorted(_folder(source / "plots").glob("*.png")):
-            _copy(plot, draft / "plots" / plot.name)
+            text = card.read() if samples else without_samples(card.read())
+            (draft / "README.md").write_bytes(header.encode() + text + note.encode())
+        for folder, pattern in (("plots", "*.svg"), (SAMPLES, "*.jpg")) if samples else (("plots", "*.svg"),):
+            (draft / folder).mkdir()
+            for picture in sorted(_folder(source / folder).glob(pattern)):
+                _copy(picture, draft / folder / picture.name)
+        if samples:
+            _copy(source / CARD_PAGE, draft / CARD_PAGE)
         with (
             open_regular(source / "ATTRIBUTION.csv") as file,
             (draft / "ATTRIBUTION.csv").open("w", newline="", encoding="utf-8") as output,

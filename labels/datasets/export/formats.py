@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS, Sample, png_bytes
+from lightmeter.images.crops import png_bytes
+from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS, Sample
 from lightmeter.labels.datasets.manifest import label_column, stops_column
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.text.names import equal_names, folder_name

@@ -18,10 +18,12 @@ from lightmeter.harvest.licences import (
     UNITED_STATES_GOVERNMENT,
     spdx_identifier,
 )
+from lightmeter.images.crops import png_bytes
 from lightmeter.images.reader import open_image, pixel_orientation
 from lightmeter.labels.datasets.card.citation import describe
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, png_bytes, samples
+from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
+from lightmeter.labels.datasets.names import PhotoNames
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF
 
 MANIFEST = "manifest.json"
@@ -71,10 +73,11 @@ def export_iiif(
     with temporary_folder(folder.absolute().parent) as temporary:
         draft = temporary / folder.name
         (draft / "images").mkdir(parents=True)
+        names = PhotoNames(dataset.folder)
         canvases: list[dict[str, Any]] = []
         classes: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
         for row, sample in zip(rows, samples(dataset, rows, on_progress=on_progress), strict=True):
-            canvases.append(_canvas(base, draft, row, sample))
+            canvases.append(_canvas(base, draft, row, sample, names[row["sha256"]]))
             for target, label in sample.labels.items():
                 for name in label if isinstance(label, list) else [label] if label else []:
                     classes[row["split"], target, name].append(canvases[-1]["id"])
@@ -93,7 +96,7 @@ def export_iiif(
     return len(canvases)
 
 
-def _canvas(base: str, folder: Path, row: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
+def _canvas(base: str, folder: Path, row: Mapping[str, Any], sample: Sample, name: str) -> dict[str, Any]:
     """Write the image of a sample and return its canvas."""
     shown = sample.suffix in _MEDIA_TYPES
     suffix, data = (sample.suffix, sample.data) if shown else ("png", png_bytes(sample.data))
@@ -105,14 +108,14 @@ def _canvas(base: str, folder: Path, row: Mapping[str, Any], sample: Sample) -> 
     body = {"id": f"{base}/images/{sample.key}.{suffix}", "type": "Image", "format": _MEDIA_TYPES[suffix], **size}
     labels = {target: label for target, label in sample.labels.items() if label}
     tags = [
-        _annotation(f"{canvas}/tag/{quote(target)}/{number}", "tagging", canvas, _tag(f"{target}: {name}"))
+        _annotation(f"{canvas}/tag/{quote(target)}/{number}", "tagging", canvas, _tag(f"{target}: {value}"))
         for target, label in labels.items()
-        for number, name in enumerate(label if isinstance(label, list) else [label])
+        for number, value in enumerate(label if isinstance(label, list) else [label])
     ]
     return {
         "id": canvas,
         "type": "Canvas",
-        "label": _text(sample.key[:12]),
+        "label": _text(name),
         **size,
         "metadata": list(_metadata(row, labels)),
         **_rights(row["licence"]),

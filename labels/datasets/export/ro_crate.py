@@ -10,11 +10,17 @@ from urllib.parse import quote
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, sha256_of, temporary_folder, write_atomic
+from lightmeter.labels.datasets.card.card import CARD_PAGE
 from lightmeter.labels.datasets.card.citation import author_name, author_orcid, describe
 from lightmeter.labels.datasets.card.croissant import licence_url
+from lightmeter.labels.datasets.card.photographs import SAMPLES, without_samples
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.export.samples import is_redistributable
 from lightmeter.labels.datasets.inventory import MODEL_FILE
 from lightmeter.text.documents import read_toml
+
+_PICTURES = (CARD_PAGE, f"{SAMPLES}/*", "report.html", "plots/photograph-*", "plots/*-mistakes.png")
+"""Files that show photographs; they are left out unless all photographs may be redistributed."""
 
 METADATA = "ro-crate-metadata.json"
 
@@ -45,7 +51,8 @@ def export_ro_crate(dataset: Dataset, folder: Path, run: Path | None = None) -> 
     with temporary_folder(folder.absolute().parent) as temporary:
         draft = temporary / folder.name
         parts = {"dataset": dataset.folder, **({"run": run} if run else {})}
-        files = {name: list(_copy(source, draft / name)) for name, source in parts.items()}
+        pictures = all(map(is_redistributable, dataset.rows()))
+        files = {name: list(_copy(source, draft / name, pictures=pictures)) for name, source in parts.items()}
         graph = _graph(dataset, draft, files, run.name if run else "")
         document = {"@context": [f"{_PROFILE}/context", _TERMS], "@graph": graph}
         write_atomic(draft / METADATA, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
@@ -62,15 +69,26 @@ def _check_run(dataset: Dataset, run: Path) -> None:
         raise UsageError(f"The run {run.name} was not trained on the data set {dataset.spec.name}.")
 
 
-def _copy(source: Path, target: Path) -> Iterator[Path]:
-    """Copy the regular files of a folder, without hidden ones and links, and yield their copies."""
+def _copy(source: Path, target: Path, *, pictures: bool) -> Iterator[Path]:
+    """Copy the regular files of a folder, without hidden ones and links, and yield their copies.
+
+    Args:
+        source: Folder of a data set or run.
+        target: Folder in the crate.
+        pictures: Copy files that show photographs too.
+    """
     for path in sorted(source.rglob("*")):
         name = path.relative_to(source)
         if path.is_symlink() or not path.is_file() or any(part.startswith(".") for part in name.parts):
             continue
+        if not pictures and any(map(name.match, _PICTURES)):
+            continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         with open_regular(path) as file, (target / name).open("wb") as output:
-            shutil.copyfileobj(file, output)
+            if pictures or name.name != "README.md":
+                shutil.copyfileobj(file, output)
+            else:
+                output.write(without_samples(file.read()))
         yield target / name
 
 

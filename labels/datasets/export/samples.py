@@ -9,10 +9,9 @@ from typing import Any
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.licences import NO_KNOWN_RESTRICTIONS, PUBLIC_DOMAIN, UNITED_STATES_GOVERNMENT
+from lightmeter.images.crops import crop_bytes
 from lightmeter.images.formats import RAW_FORMAT, SUFFIXES, picture_bytes
-from lightmeter.images.geometry import Box
-from lightmeter.images.metadata import PNG_MODES, StrippedFile, lossless, strip_metadata
-from lightmeter.images.reader import open_image, pixel_orientation, to_eight_bit
+from lightmeter.images.metadata import StrippedFile, strip_metadata
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_column
 
@@ -119,27 +118,3 @@ def _image_file(dataset: Dataset, row: Mapping[str, Any], *, keep_metadata: bool
         return StrippedFile(picture_bytes(data) if row["format"] == RAW_FORMAT else data, row["format"])
     except (OSError, ValueError) as error:
         raise UsageError(f"The photograph {row['sha256']} cannot be decoded: {error}.") from error
-
-
-def crop_bytes(data: bytes, box: Box) -> bytes:
-    """Return a crop as lossless PNG with the EXIF orientation and the colour profile of the photograph.
-
-    Args:
-        data: Bytes of an image file.
-        box: Crop in file pixels.
-    """
-    with open_image(data) as image:
-        image.load()
-        orientation = pixel_orientation(image)
-        pixels = image
-        if image.mode not in PNG_MODES:
-            pixels = to_eight_bit(image)
-            pixels.info.pop("icc_profile", None)  # of other channels
-        crop = pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
-    return lossless(crop, orientation).data
-
-
-def png_bytes(data: bytes) -> bytes:
-    """Return an image as lossless PNG, as `crop_bytes` does."""
-    with open_image(data) as image:
-        return crop_bytes(data, Box(0, 0, image.width, image.height))

@@ -33,13 +33,13 @@ def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalog
     assert dataset.spec.manifest_sha256 in card
     assert "| Canon EOS | 60 |" in card
     assert {plot.name for plot in (dataset.folder / "plots").iterdir() if plot.stat().st_size > 1000} == {
-        "cameras.png",
-        "licences.png",
-        "photographers.png",
-        "shutter-binary-classes.png",
-        "shutter-binary-values.png",
-        "sources.png",
-        "years.png",
+        "cameras.svg",
+        "licences.svg",
+        "photographers.svg",
+        "shutter-binary-classes.svg",
+        "shutter-binary-values.svg",
+        "sources.svg",
+        "years.svg",
     }
     records = any_catalogue.rows(select(DatasetRecord.name, DatasetRecord.manifest_sha256))
     assert records == [("one", dataset.spec.manifest_sha256)]
