@@ -15,6 +15,7 @@ from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.annotations.label_issues import IssueScores
 from lightmeter.labels.annotations.model import Annotation, read_annotations
 from lightmeter.labels.annotations.photo_facts import id_ranges
+from lightmeter.labels.annotations.photo_names import names_of
 from lightmeter.labels.annotations.rules import decisions
 from lightmeter.labels.datasets.collect import LabelledPhotos, collect
 from lightmeter.labels.datasets.splits.groups import near_duplicates
@@ -36,6 +37,7 @@ class LabelIssue:
     Attributes:
         image_id: Primary key of the image.
         sha256: SHA-256 of the image.
+        file: File name of the photograph at its source, or its id there.
         label: The effective label.
         reasons: Why it may be wrong.
         score: 1 - the probability that a model predicts for the label; None if no model disputes it.
@@ -43,6 +45,7 @@ class LabelIssue:
 
     image_id: int
     sha256: str
+    file: str
     label: str
     reasons: list[str] = field(default_factory=list)
     score: float | None = None
@@ -74,7 +77,11 @@ def audit(engine: Engine, target: Target[Any], scores: IssueScores, where: str =
         score = scores.get((sha256, str(label)))
         disputed = [] if score is None else [f"disputed by a model (score {score:.2f})"]
         if image in reasons or disputed:
-            issues.append(LabelIssue(image, sha256, str(label), reasons[image] + disputed, score))
+            issues.append(LabelIssue(image, sha256, "", str(label), reasons[image] + disputed, score))
+    with engine.connect() as connection:
+        names = names_of(connection, [issue.sha256 for issue in issues])
+    for issue in issues:
+        issue.file = names.get(issue.sha256, "")
     return sorted(issues, key=lambda issue: (-len(issue.reasons), -(issue.score or 0.0), issue.image_id))
 
 

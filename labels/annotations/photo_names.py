@@ -51,6 +51,20 @@ def find_photographs(connection: Connection, names: Collection[str]) -> dict[str
     return matches
 
 
+def names_of(connection: Connection, hashes: Collection[str]) -> dict[str, str]:
+    """Return the file name of photographs at their first source, or their id there, by SHA-256.
+
+    Args:
+        connection: Catalogue connection.
+        hashes: SHA-256 of photographs.
+    """
+    names: dict[str, str] = {}
+    for batch in _batches(sorted(hashes)):
+        for source_id, file, sha256 in _rows(connection, _sightings().where(Image.sha256.in_(batch))):
+            names.setdefault(sha256, file or source_id)
+    return names
+
+
 def _by_hash(connection: Connection, names: Collection[str]) -> Iterator[tuple[str, str, str]]:
     prefixes = {name: name.strip().lower() for name in names}
     whole = {prefix: name for name, prefix in prefixes.items() if len(prefix) == 64}

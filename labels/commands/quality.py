@@ -34,21 +34,25 @@ def audit(
     """Find labels that may be wrong; review them with 'labels review TARGET --queue label-issues'."""
     from lightmeter.labels.annotations.audit import audit as find_issues
     from lightmeter.labels.annotations.audit import write_label_issues
+    from lightmeter.style import browser_url
 
     project, target = find_target(name)
     with catalogue_engine(project) as engine:
         scores = _issue_scores(engine, target, run, where) if run or model else {}
         issues = find_issues(engine, target, scores, where)
     write_label_issues(project, target.name, issues)
-    rows = [(issue.sha256[:12], issue.label, "; ".join(issue.reasons)) for issue in issues[:_MAX_ROWS]]
+    rows = [(issue.file, issue.label, "; ".join(issue.reasons)) for issue in issues[:_MAX_ROWS]]
     more = f"{len(issues) - _MAX_ROWS} more. " if len(issues) > _MAX_ROWS else ""
     parts: list[Any] = [
         console.table(f"{len(issues)} label issues", ("photograph", "label", "reasons"), rows),
         f"{more}Review them with: lightmeter labels review {target.name} --queue label-issues",
+        f"While 'lightmeter browse' runs: {browser_url({'target': target.name, 'queue': 'label-issues'})}",
     ]
-    console.get_console().emit(
-        [vars(issue) for issue in issues], parts if issues else f"No label issues for target {target.name}."
-    )
+    document = [
+        {**vars(issue), "url": browser_url({"target": target.name, "q": f"sha256 = {issue.sha256}"})}
+        for issue in issues
+    ]
+    console.get_console().emit(document, parts if issues else f"No label issues for target {target.name}.")
 
 
 def _issue_scores(engine: "Engine", target: "Target[Any]", run: Path | None, where: str) -> "IssueScores":

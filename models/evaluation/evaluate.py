@@ -63,7 +63,7 @@ def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str,
         )
     for target in spec.targets:
         write_mistakes(folder, target, predictions, dataset)
-        write_examples(folder, target.name, predictions, dataset)
+        write_examples(folder, target, predictions, dataset)
     write_predictions(folder, [*other_splits, *predictions])
     write_report(folder, spec, metrics, [*other_splits, *predictions], flat_settings(read_run_recipe(folder)))
     write_metrics(folder, metrics)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lightmeter.bootstrap import group_indices
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import Split, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.names import PhotoNames
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
@@ -26,6 +27,7 @@ PREDICTIONS_SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("crop", pa.list_(pa.int32())),  # x, y, width, height; null for the whole photograph
         ("path", pa.string()),
+        ("file", pa.string()),  # name of the photograph at its source; null in predictions made while training
         ("split", pa.string()),
         ("group", pa.string()),
         ("source", pa.string()),
@@ -55,6 +57,7 @@ def predict_split(
         Rows of ``predictions.parquet``, and the photographs that could not be read with the reason.
     """
     targets = [dataset.spec.target(target.name) for target in predictor.spec.targets]
+    names = PhotoNames(dataset.folder)
     predictions: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
 
@@ -63,7 +66,8 @@ def predict_split(
         if isinstance(result, InvalidPhoto):
             failed.append(unreadable(row, result.reason))
         else:
-            predictions += prediction_rows(row, predictor.spec, result.arrays)
+            file = names[row["sha256"]]
+            predictions += [{**item, "file": file} for item in prediction_rows(row, predictor.spec, result.arrays)]
     return predictions, failed
 
 
@@ -100,6 +104,7 @@ def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dic
     ordinal = bool(target.stops)
     return {
         **{name: row[name] for name in ("sha256", "path", "split", "group", "source", "make", "model")},
+        "file": None,
         "crop": crop_of(row),
         "target": target.name,
         "truth": truth,

@@ -77,7 +77,8 @@ def write_report(
             if matrix_table(target):  # which is clearer, and links to the photographs
                 shown.pop(f"{split}-{name}-confusion.png", None)
             plots[split, name] = [Markup(plot.svg()) for plot in shown.values()]  # noqa: S704 - matplotlib escapes text
-            examples[split, name] = read_examples(folder, name, rows, target["classes"]) if split == "test" else []
+            if split == "test":
+                examples[name] = read_examples(folder, name, rows, target["classes"])
             mistakes = folder / "plots" / mistakes_file(split, name)
             if mistakes.is_file():
                 url = data_url(mistakes.read_bytes())

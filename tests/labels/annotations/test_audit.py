@@ -33,7 +33,10 @@ def test_contradictions_are_reported_and_form_a_review_queue(any_catalogue: Any)
     duplicates = [any_catalogue.photograph(medium=medium, phash="00ff00ff00ff00ff") for medium in ("film", "digital")]
     apply(any_catalogue.engine, [get_target("medium")])
     run_json("labels", "set", "2.jpg", "medium=film", "--author", "ann")
-    reasons = audit_medium("--no-model")
+    issues = {issue["image_id"]: issue for issue in run_json("labels", "audit", "medium", "--no-model")}
+    assert issues[overridden]["file"] == "2.jpg"
+    assert issues[overridden]["url"].endswith(f"/?target=medium&q=sha256+%3D+{issues[overridden]['sha256']}")
+    reasons = {image: "; ".join(issue["reasons"]) for image, issue in issues.items()}
     assert reasons.keys() == {overridden, exposed, *same_settings, *duplicates}
     assert reasons[overridden] == "contradiction (manual ann: film, rule: digital)"
     assert reasons[exposed] == "film with an exposure time of 0.01 s in EXIF"
