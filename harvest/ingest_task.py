@@ -10,9 +10,9 @@ from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult
 from lightmeter.store.base import PhotoStore
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would make the messages of worker processes slow
 class IngestedPhoto:
-    """A photograph in the photo store with its inspection result.
+    """A photograph that is staged in the photo store, with its inspection result.
 
     Attributes:
         repaired: Whether a damaged file of the store was replaced.
@@ -40,7 +40,7 @@ class IngestTask:
     plan: InspectionPlan
 
     def run(self, data: bytes, required: tuple[str, ...] = ()) -> IngestedPhoto:
-        """Inspect a photograph and store it.
+        """Inspect a photograph and stage it in the store.
 
         Args:
             data: Bytes as downloaded.
@@ -58,5 +58,5 @@ class IngestTask:
         if missing:
             raise RequiredExifMissing(f"required EXIF missing: {', '.join(missing)}")
         sha256 = hashlib.sha256(data).hexdigest()
-        repaired = self.store.put(sha256, data)
+        repaired = self.store.stage(sha256, data)
         return IngestedPhoto(sha256, len(data), inspected, repaired)

@@ -57,14 +57,13 @@ def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[
     target.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_file(temporary_folder or target.parent, target.suffix) as temporary:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        synchronise(temporary)
         if target.exists():
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         temporary.replace(target)
-        _synchronise(target.parent)
+        synchronise(target.parent)
         if new_folder:
-            _synchronise(target.parent.parent)
+            synchronise(target.parent.parent)
 
 
 def write_atomic(target: Path, content: str | bytes) -> None:
@@ -152,9 +151,9 @@ def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
-def _synchronise(folder: Path) -> None:
-    """Write the entries of a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def synchronise(path: Path) -> None:
+    """Write the content of a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -80,6 +80,7 @@ class Entry:
 
 REGISTRY = {
     "ingest": Entry("benchmarks.speed.ingest:BENCHMARK", 120, ("gallery-dl", "img2dataset")),
+    "ingest-steps": Entry("benchmarks.speed.ingest_steps:BENCHMARK", 30),
     "inspection": Entry("benchmarks.speed.inspection:BENCHMARK", 120, ("cleanvision",)),
     "near-duplicates": Entry("benchmarks.speed.inspection:NEAR_DUPLICATES", 60),
     "prediction": Entry("benchmarks.speed.prediction:PREDICTION", 120),
@@ -106,6 +107,7 @@ def main() -> None:
         write_page({name: result | texts(REGISTRY[name]) for name, result in read_results().items()})
         return
     names = options.names or list(REGISTRY)
+    compile_modules()
     missing = install_comparators(names)
     deadline = time.monotonic() + TOTAL_SECONDS
     incomplete = names
@@ -122,6 +124,12 @@ def main() -> None:
                 save(name, result)
     if incomplete:
         sys.exit(f"Not complete: {', '.join(incomplete)}; the same command adds the missing rounds.")
+
+
+def compile_modules() -> None:
+    """Compile Lightmeter's modules, as an installation does; links are not followed."""
+    packages = [str(path.parent) for path in PAGE.parents[1].glob("*/__init__.py")]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *packages], cwd=PAGE.parents[1], check=True)
 
 
 def install_comparators(names: list[str]) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _count_with_exif(catalogue: Path) -> int:
 
 def _serve(ready: "multiprocessing.Queue[int]") -> None:
     """Serve photographs with a different comment at the end of each, so that all files differ."""
-    photographs = [_photograph(seed) for seed in range(_VARIANTS)]
+    photographs = [photograph(seed) for seed in range(_VARIANTS)]
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -180,7 +180,7 @@ def _serve(ready: "multiprocessing.Queue[int]") -> None:
     asyncio.run(serve())
 
 
-def _photograph(seed: int) -> bytes:
+def photograph(seed: int) -> bytes:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (15, 20, 3), dtype=np.uint8)
     pixels = np.asarray(Image.fromarray(coarse).resize(_SIZE, Image.Resampling.BICUBIC), np.int16)
@@ -207,9 +207,11 @@ included. CPU time includes all processes of the program.""",
         Goal("CPU time without faces", WITHOUT_FACES, {CPU: 4.5}, at_most=True),
         Goal("CPU time with faces", ALL_FILTERS, {CPU: 8.0}, at_most=True),
     ],
-    notes="""The goals of CPU time cannot be met with an inspection of 4 ms a photograph of 500 pixels (section
-Inspection; decoding alone takes Pillow 2 ms), a start of processes that import Scrapy, SQLAlchemy and OpenCV (its row
-in the table), and Scrapy's engine: what remains is the crawling process, in which Twisted's HTTP client and Scrapy's
-downloader middlewares make most function calls (the table in [Harvest](harvest.md)), about as much as the whole of
-FilesPipeline. Both cores being busy all the time, the rates follow from the CPU time.""",
+    notes="""Why the goals of CPU time are not met: the steps of a worker process (the next section) alone take about as
+long, and a third of them without faces is decoding; the crawling process adds about as much as FilesPipeline takes in
+all, most of it in Twisted's HTTP client and Scrapy's downloader middlewares (the table in [Harvest](harvest.md)); and
+the start of the processes, with the imports of Scrapy, SQLAlchemy and OpenCV, is shared by the photographs of a run
+(its row in the table). Less would need another HTTP client than Scrapy's. The rates follow from the CPU time of all
+processes. Several crawling processes would share the same two cores; on more cores `harvest work` divides the hosts
+among processes.""",
 )

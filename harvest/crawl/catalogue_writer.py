@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -81,6 +81,7 @@ class CatalogueWriter:
         available: Set unless the catalogue is locked or unreachable.
         error: The exception that stopped the thread, or None.
         on_error: Called by the thread with that exception.
+        publish: Makes staged photographs durable, before the catalogue names them.
         discard: Deletes a photograph that was stored, but is not kept by the catalogue.
         on_expired: Called by the thread when its leases have expired.
     """
@@ -106,6 +107,7 @@ class CatalogueWriter:
         self._engine, self._lease = engine, lease
         self._run, self._context, self._options, self._salt = run, context, options, salt
         self.on_expired: Callable[[], object] = lambda: None
+        self.publish: Callable[[Collection[str]], object] = lambda _: None
         self.discard: Callable[[str], object] = lambda _: None
         self._leased: set[int] = set()
         self._authorisations: dict[int, str] = {}
@@ -304,6 +306,7 @@ class CatalogueWriter:
         self._leased -= {o.item.sighting_id for o in outcomes if o.item.worker == self._worker.id}
         if self.error is None and (outcomes or due):
             try:
+                self.publish([outcome.photo.sha256 for outcome in outcomes if outcome.photo])
                 self._write(partial(self._save_outcomes, outcomes=outcomes, renew=due))
                 if due:
                     self._renewed_at(started)

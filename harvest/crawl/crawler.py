@@ -124,7 +124,7 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
         context, salt = plan.context(keep_all_tags=settings.exif.keep_all), settings.project.salt
         lease_s = settings.crawl.lease_s
         writer = CatalogueWriter(engine, plan.lease, plan.run, context, plan.options, salt, lease_s)
-        writer.discard = store.discard
+        writer.publish, writer.discard = store.publish, store.discard
         stack.callback(writer.close)
         if plan.metrics is not None:
             serve_metrics(engine, writer, *plan.metrics)

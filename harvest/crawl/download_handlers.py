@@ -4,7 +4,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +21,7 @@ from scrapy.exceptions import CannotResolveHostError
 from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
 from scrapy.utils.httpobj import urlparse_cached
+from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.web._newclient import HTTP11ClientProtocol
@@ -32,6 +33,8 @@ from lightmeter.harvest.crawl.addresses import PrivateAddress
 from lightmeter.harvest.crawl.reasons import DownloadError, HeadersTooLarge
 from lightmeter.harvest.crawl.sites.site_rules import SITE_FILE
 from lightmeter.harvest.crawl.spider import HarvestSpider
+
+_REMEMBERED_HOSTS = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,9 @@ class HttpHandler(HTTP11DownloadHandler):
         self._private_hosts: set[str] = crawler.settings["LIGHTMETER_PRIVATE_HOSTS"]
         limit = crawler.settings.getint("LIGHTMETER_MAX_HEADER_BYTES")
         self._pool._factory = cast("type[_LenientHTTP11ClientFactory]", partial(_Factory, limit))  # noqa: SLF001
+        names = cast("Any", endpoints)
+        if not hasattr(names._idnaBytes, "cache_info"):  # noqa: SLF001 - Twisted encodes them for each request
+            names._idnaBytes = lru_cache(_REMEMBERED_HOSTS)(names._idnaBytes)  # noqa: SLF001
 
     async def download_request(self, request: Request) -> Response:
         """Return the response to a request.

@@ -41,7 +41,7 @@ def _column(title: str, unit: str = "", aliases: tuple[str, ...] = ()) -> Any:
     return field(default=None, metadata={"title": title, "unit": unit, "aliases": aliases})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would make the messages of worker processes slow
 class ExifValues:
     """Normalised EXIF values of one photograph, None where no plausible value is known.
 

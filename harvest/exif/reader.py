@@ -33,7 +33,7 @@ Ifds = dict[str, Tags]
 """JSON values by directory and tag; the values of XMP by group and tag."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would make the messages of worker processes slow
 class ExifRecord:
     """EXIF from one origin.
 

@@ -42,7 +42,7 @@ class Verdict:
 KEEP = Verdict("keep")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would make the messages of worker processes slow
 class Detection:
     """An object or area found in an image.
 
@@ -84,7 +84,7 @@ class Measurement:
         object.__setattr__(self, "measures", _json_value(self.measures))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would make the messages of worker processes slow
 class FilterResult:
     """Measurement and verdict of one filter version.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -102,6 +102,26 @@ class PhotoStore(ABC):
 
         Returns:
             Whether a damaged file was replaced.
+
+        Raises:
+            StoreError: The store cannot be written to.
+        """
+
+    def stage(self, sha256: str, data: bytes) -> bool:
+        """Store bytes as `put` does, but let them be readable and durable only once they are published.
+
+        Publishing many at once takes much less time than storing each of them durably.
+
+        Returns:
+            Whether a damaged file will be replaced.
+
+        Raises:
+            StoreError: The store cannot be written to.
+        """
+        return self.put(sha256, data)
+
+    def publish(self, hashes: Collection[str]) -> None:  # noqa: B027 - what most stores put is durable
+        """Make photographs readable and durable that this process, or one that has a copy of this store, has staged.
 
         Raises:
             StoreError: The store cannot be written to.

@@ -4,26 +4,30 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
-from lightmeter.files import atomic_path, open_regular
+from lightmeter.files import open_regular, synchronise
 from lightmeter.processes import process_folder
 from lightmeter.store.base import MAX_BYTES, Fault, PhotoStore, StoredFile, StoreError, relative_path
 
 _INCOMING = ".incoming"
+_SYNCHRONISED_AT_ONCE = 8
 
 
 class LocalStore(PhotoStore):
     """Content-addressed files in one folder.
 
-    Files are written to a temporary path in ``.incoming`` and moved atomically and durably, so neither a kill nor a
-    power cut leaves a partial file. Each process has a folder of its own there; those of ended processes are removed.
-    No link below the store is followed.
+    Files are written to a temporary path in ``.incoming``, synchronised with the disk and moved atomically, so neither
+    a kill nor a power cut leaves a partial file. Each process has a folder of its own there; those of ended processes
+    are removed. No link below the store is followed.
 
     Args:
         root: Folder of the store.
@@ -55,19 +59,58 @@ class LocalStore(PhotoStore):
             raise StoreError(f"The photo store {self} does not exist.")
 
     def put(self, sha256: str, data: bytes) -> bool:
+        repaired = self.stage(sha256, data)
+        self.publish([sha256])
+        return repaired
+
+    def stage(self, sha256: str, data: bytes) -> bool:
         target = self._target(sha256)
         try:
-            exists = target.exists()
-            if exists and target.stat().st_size == len(data) and self.fault(sha256) is None:
+            size = self.size(sha256)
+            if size == len(data) and self.fault(sha256) is None:
                 with suppress(PermissionError):  # a file of another user
                     os.utime(target)
                 return False
-            with atomic_path(target, self._temporary_folder()) as temporary:
-                temporary.write_bytes(data)
-            target.chmod(0o444)
+            staged = self._temporary_folder() / sha256
+            own = Path(f"{staged}-{os.getpid()}-{threading.get_ident()}")  # others may be staging the same photograph
+            try:
+                own.write_bytes(data)
+                own.chmod(0o444)
+                own.replace(staged)
+            finally:
+                own.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(f"Cannot write to the photo store {self}: {error.strerror}.") from error
-        return exists
+            raise self._write_error(error) from error
+        return size is not None
+
+    def publish(self, hashes: Collection[str]) -> None:
+        """Synchronise the files with the disk before they get their names, all at once, and then their folders."""
+        try:
+            taken = self._take_staged(set(hashes))
+            if not taken:
+                return
+            folders = {self._target(sha256).parent for sha256 in taken}
+            new = [folder for folder in folders if not folder.exists()]
+            _synchronise_all([*taken.values()])
+            for folder in new:
+                folder.mkdir(parents=True, exist_ok=True)
+            for sha256, path in taken.items():
+                path.replace(self._target(sha256))
+            _synchronise_all([*folders, *([self.root] if new else [])])
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def _take_staged(self, hashes: Collection[str]) -> dict[str, Path]:
+        """Rename staged files, so that nothing replaces them while they are published; return those that exist."""
+        taken = {}
+        for sha256 in hashes:
+            staged = self._temporary_folder() / sha256
+            with suppress(FileNotFoundError):
+                taken[sha256] = staged.rename(f"{staged}-{threading.get_ident()}")
+        return taken
+
+    def _write_error(self, error: OSError) -> StoreError:
+        return StoreError(f"Cannot write to the photo store {self}: {error.strerror}.")
 
     def read(self, sha256: str) -> bytes:
         try:
@@ -142,3 +185,19 @@ class LocalStore(PhotoStore):
         finally:
             for folder in folders:
                 os.close(folder)
+
+
+def _synchronise_all(paths: Sequence[Path]) -> None:
+    """Write files or folders to the disk, several at a time, so that the file system writes its journal once for them.
+
+    Raises:
+        OSError: One of them cannot be written.
+    """
+
+    def synchronise_part(number: int) -> None:
+        for path in paths[number::_SYNCHRONISED_AT_ONCE]:
+            synchronise(path)
+
+    number = min(_SYNCHRONISED_AT_ONCE, len(paths))
+    with ThreadPoolExecutor(number) as threads:
+        deque(threads.map(synchronise_part, range(number)), maxlen=0)

@@ -190,3 +190,24 @@ def test_folder_is_relative_to_the_project(url: str, root: str) -> None:
     store = StoreUrl.parse(url).open(Path("p"), Path("cache"), 0)
     assert isinstance(store, LocalStore)
     assert store.root == Path(root)
+
+
+def test_staged_photographs_are_published_once_they_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[tuple[str, bool]] = []
+
+    def synchronise(path: Path) -> None:
+        synchronised.append((path.name[:64], (tmp_path / HASH[:2] / HASH).exists()))
+
+    monkeypatch.setattr("lightmeter.store.local.synchronise", synchronise)
+    with LocalStore(tmp_path) as store:
+        pickle.loads(pickle.dumps(store)).stage(HASH, DATA)  # by a worker process
+        assert (synchronised, store.size(HASH)) == ([], None)
+        store.publish([HASH, "0" * 64])
+        assert store.read(HASH) == DATA
+        assert synchronised[0] == (HASH, False)
+        assert {(HASH[:2], True), (tmp_path.name[:64], True)} == set(synchronised[1:])
+        store.publish([HASH])
+        assert len(synchronised) == 3
+    assert not any((tmp_path / ".incoming").iterdir())

@@ -1,0 +1,93 @@
+"""Measure the steps of an ingest: what a worker process does with a photograph.
+
+make bench ONLY=ingest-steps
+"""
+
+import contextlib
+import hashlib
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+
+from benchmarks.speed.ingest import photograph
+from benchmarks.speed.measurement import Benchmark, Contender
+from lightmeter.harvest.exif.reader import read_exif
+from lightmeter.harvest.filters.decode import decode, open_image
+from lightmeter.harvest.filters.image import DecodedImage
+from lightmeter.harvest.filters.pipeline import InspectionPlan
+from lightmeter.harvest.ingest_task import IngestTask
+from lightmeter.settings import Settings
+from lightmeter.store.local import LocalStore
+
+CPU = "CPU ms a photograph"
+_VARIANTS, _REPETITIONS = 20, 3
+
+Input = TypeVar("Input")
+
+
+@contextlib.contextmanager
+def contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Make photographs; yield the steps."""
+    cv2.setNumThreads(1)
+    photographs = [photograph(seed) for seed in range(_VARIANTS)]
+    plan = InspectionPlan.from_settings(Settings())
+    numbers = count()
+    with LocalStore(folder / "store") as store:
+        task = IngestTask(store, plan)
+        result = task.run(photographs[0])
+        steps: dict[str, Callable[[bytes], object]] = {
+            "all of the following": lambda data: _message(task.run(data + str(next(numbers)).encode())),
+            "reading the header": open_image,
+            "decoding, with the header": _decoded,
+            "EXIF": read_exif,
+            "hash, staging": lambda data: _stage(store, data + str(next(numbers)).encode()),
+            "messages": lambda data: (_message(data), _message(result)),
+        }
+        rows = [Contender(name, partial(_measure, step, photographs)) for name, step in steps.items()]
+        images = [_decoded(data) for data in photographs]
+        rows.append(Contender("grey and reduced images", partial(_measure, _reduce, images)))
+        filters = [Contender(f"filter `{item.name}`", partial(_measure, item.apply, images)) for item in plan.filters]
+        yield rows + filters
+
+
+def _measure(step: Callable[[Input], object], inputs: list[Input]) -> dict[str, float]:
+    started = time.process_time()
+    for _ in range(_REPETITIONS):
+        for each in inputs:
+            step(each)
+    return {CPU: 1000 * (time.process_time() - started) / (_REPETITIONS * len(inputs))}
+
+
+def _decoded(data: bytes) -> DecodedImage:
+    with open_image(data) as image:
+        return decode(image, 1)
+
+
+def _reduce(image: DecodedImage) -> None:
+    anew = object.__new__(DecodedImage)
+    anew.pixels, anew._halvings = image.pixels, [image.pixels]  # without decoding again
+    _ = anew.grey, anew.reduced
+
+
+def _stage(store: LocalStore, data: bytes) -> None:
+    store.stage(hashlib.sha256(data).hexdigest(), data)
+
+
+def _message(content: object) -> object:
+    return pickle.loads(pickle.dumps(content, pickle.HIGHEST_PROTOCOL))
+
+
+BENCHMARK = Benchmark(
+    title="Ingest, step by step",
+    text="""What a worker process does with a photograph of 500 pixels, in one process, with all filters. The filters
+are given images whose grey and reduced forms exist. A photograph is staged in the store by the worker; the crawling
+process synchronises many of them with the disk at once.""",
+    contenders=contenders,
+    digits=2,
+)
