@@ -30,6 +30,7 @@ from lightmeter.labels.datasets.names import ATTRIBUTION_FILE
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.store.base import PhotoStore
 from lightmeter.style import document_environment
+from lightmeter.style.plots import format_number
 from lightmeter.text.spreadsheets import FORMULA
 
 CARD_PAGE = "card.html"
@@ -137,7 +138,7 @@ def _definition(target: TargetSpec, entry: Mapping[str, Any]) -> Iterator[str]:
     tolerance = target.definition.get("tolerance")
     for key, value in entry.items():
         if key == "stops":
-            yield f"{value} {target.unit}" + (f" ± {tolerance}" if tolerance else "")
+            yield format_number(float(value), target.unit) + (f" ± {tolerance} stops" if tolerance else "")
         elif key != "name":
             is_number = isinstance(value, float | int) and column is not None and column.type is not bool
             yield f"{key} {column.format(value) if column and is_number else value}"

@@ -174,7 +174,9 @@ def _telling(rows: Rows, others: Rows, numbers: NDArray[np.float64]) -> dict[int
         next_ = np.searchsorted(rest, own).clip(0, len(rest) - 1)
         gaps = np.minimum(np.abs(own - rest[next_]), np.abs(own - rest[np.maximum(next_ - 1, 0)]))
         if gaps.max() > gaps.min():
-            kinds.setdefault(int(measured[gaps.argmax()]), "clearest")
+            clearest = int(measured[gaps.argmax()])
+            if numbers[clearest] != np.median(own):
+                kinds.setdefault(clearest, "clearest")
             kinds.setdefault(int(measured[gaps.argmin()]), "nearest to another class")
     return kinds
 
