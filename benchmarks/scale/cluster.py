@@ -1,12 +1,12 @@
 """Workers on one catalogue that are killed while they download: nothing may be lost, stored or asked for twice.
 
     python -m benchmarks.scale.cluster [--workers 8] [--photographs 20000] [--hosts 50] [--every 5]
-        [--lease 10] [--sqlite]
+        [--lease 10] [--sqlite] [--local]
 
 A server on the loopback addresses 127.0.x.y has the photographs. ``harvest run urls --discover-only`` lists them, and
-processes of ``harvest work`` download them. Every few seconds one of them is killed and another one is started; one is
-stopped (SIGSTOP) for longer than its lease, and PostgreSQL is restarted once. At the end catalogue, store and the log
-of the server are compared.
+processes of ``harvest work`` download them into object storage. Every few seconds one of them is killed and another one
+is started; one is stopped (SIGSTOP) for longer than its lease, and PostgreSQL is restarted once. The metrics of the
+workers are read meanwhile. At the end catalogue, store and the log of the server are compared.
 """
 
 import argparse
@@ -15,26 +15,34 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from aiohttp import web
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, func, select
 
-from lightmeter.files import sha256_of
 from lightmeter.harvest.catalogue.database.session import engine_for, read
 from lightmeter.harvest.catalogue.models import Image, SightingRecord, WorkerRecord
+from lightmeter.store.base import SHARDS
+from lightmeter.store.urls import StoreUrl
 from lightmeter.testing import photograph
 
 _CONTACT = "@workers.example.org"
 _SIZE = (64, 64)
+_SCRAPED_EACH_S = 1.0
+_METRICS = {f"lightmeter_harvest_{name}" for name in ("photographs", "leased", "lease_age_seconds", "pending")}
 
 
 def main(arguments: list[str]) -> int:
@@ -45,24 +53,54 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two kills")
     parser.add_argument("--lease", type=float, default=10.0, help="[crawl] lease_s")
     parser.add_argument("--sqlite", action="store_true", help="a SQLite catalogue, which is not restarted")
+    parser.add_argument("--local", action="store_true", help="a folder as photo store instead of object storage")
     parser.add_argument("--kills", type=int, default=1_000_000, help="maximum number of kills")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        server = None
+    plan = Plan(options.workers, options.photographs, options.hosts, options.every, options.lease, options.kills)
+    server = None
+    with tempfile.TemporaryDirectory() as folder, object_storage(empty=options.local) as variables:
         if not options.sqlite:
             from tests.postgresql import PostgresServer
 
             server = PostgresServer(f"lm-cluster-{os.getpid()}")
+            variables["LIGHTMETER_CATALOGUE__URL"] = server.url.format(name="postgres")
         try:
-            plan = Plan(
-                options.workers, options.photographs, options.hosts, options.every, options.lease, options.kills
-            )
-            report = run_cluster(Path(folder), plan, server)
+            report = run_cluster(Path(folder), plan, variables, server)
         finally:
             if server is not None:
                 server.remove()
     print(json.dumps(report, indent=2))
     return 0 if not report["faults"] else 1
+
+
+@contextmanager
+def object_storage(*, empty: bool) -> Iterator[dict[str, str]]:
+    """Run moto in a process of its own; yield the variables with which Lightmeter uses a bucket of it, or none."""
+    if empty:
+        yield {}
+        return
+    port = free_port()
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    endpoint = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, **output)  # type: ignore[call-overload]
+    try:
+        for _ in range(600):
+            with suppress(httpx.TransportError):
+                httpx.put(f"{endpoint}/photographs").raise_for_status()
+                break
+            time.sleep(0.1)
+        yield keys | {"AWS_ENDPOINT_URL": endpoint, "LIGHTMETER_STORE__URL": "s3://photographs/cluster"}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +187,25 @@ class Cluster:
     Args:
         home: Folder for the project.
         plan: Size of the cluster.
-        url: Catalogue URL; empty for SQLite.
+        variables: Variables that name catalogue and store; a SQLite catalogue and a folder without them.
+
+    Attributes:
+        running: Workers, each with the port of its metrics.
     """
 
-    def __init__(self, home: Path, plan: Plan, url: str) -> None:
+    def __init__(self, home: Path, plan: Plan, variables: Mapping[str, str]) -> None:
         self.plan, self.root = plan, home / "project"
         self._environment = os.environ | {
             "LIGHTMETER_CRAWL__LEASE_S": str(plan.lease_s),
             "LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true",
             "LIGHTMETER_INSPECT__WORKERS": "1",
             "LIGHTMETER_INSPECT__LATER": '["faces"]',
+            **variables,
         }
-        if url:
-            self._environment["LIGHTMETER_CATALOGUE__URL"] = url
-        self.url = url or f"sqlite:///{self.root / 'catalogue.sqlite'}"
+        self.url = variables.get("LIGHTMETER_CATALOGUE__URL", f"sqlite:///{self.root / 'catalogue.sqlite'}")
+        self.store = StoreUrl.parse(variables.get("LIGHTMETER_STORE__URL", "file:store")).open(self.root, home, 0)
         self.started = 0
-        self.running: list[subprocess.Popen[str]] = []
+        self.running: dict[subprocess.Popen[str], int] = {}
         self.ends: Counter[str] = Counter()
 
     def command(self, *arguments: str) -> None:
@@ -177,11 +218,12 @@ class Cluster:
     def start_worker(self) -> None:
         self.started += 1
         contact = {"LIGHTMETER_CRAWL__CONTACT": f"w{self.started}{_CONTACT}"}
-        self.running.append(self._start("harvest", "work", "--json", **contact))
+        port = free_port()
+        self.running[self._start("harvest", "work", "--metrics-port", str(port), "--json", **contact)] = port
 
     def end(self, worker: "subprocess.Popen[str]") -> None:
         """Wait for a worker and count how it ended."""
-        self.running.remove(worker)
+        del self.running[worker]
         _, error = worker.communicate()
         self.ends[{0: "finished", -9: "killed"}.get(worker.returncode, error.strip()[-500:])] += 1
 
@@ -192,17 +234,19 @@ class Cluster:
         return subprocess.Popen(command, env=environment, **output)  # type: ignore[call-overload,no-any-return]
 
 
-def run_cluster(home: Path, plan: Plan, server: Any = None) -> dict[str, Any]:
+def run_cluster(home: Path, plan: Plan, variables: Mapping[str, str], server: Any = None) -> dict[str, Any]:
     """Download photographs with workers that are killed; return counts and faults.
 
     Args:
         home: Folder for the project.
         plan: Size of the cluster.
+        variables: Variables that name catalogue and store; those of object storage are also set in this process.
         server: PostgreSQL server, which is restarted; None for SQLite.
     """
     photographs = PhotoServer()
     photographs.start()
-    cluster = Cluster(home, plan, server.url.format(name="postgres") if server else "")
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})
+    cluster = Cluster(home, plan, variables)
     cluster.command("init", str(cluster.root))
     urls = home / "urls.txt"
     hosts = [f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(plan.hosts)]
@@ -230,6 +274,7 @@ def run_cluster(home: Path, plan: Plan, server: Any = None) -> dict[str, Any]:
         "downloaded_s": round(seconds, 1),
         "ends": dict(cluster.ends),
         **disturbance.counts,
+        "metrics": disturbance.metrics,
         **_repetitions(photographs.log),
     }
     report["faults"] = _faults(cluster, engine, photographs.log, report)
@@ -245,11 +290,16 @@ class _Disturbance:
         self._random = random.Random(0)
         self._next = time.monotonic() + cluster.plan.every_s
         self._stopped: tuple[subprocess.Popen[str], float] | None = None
+        self._scraped = 0.0
         self.counts = {"kills": 0, "stops": 0, "restarts": 0, "leased_when_lost": 0}
+        self.metrics: dict[str, float] = {}  # largest value of each
 
     def step(self) -> None:
         time.sleep(0.1)
         now = time.monotonic()
+        if now > self._scraped + _SCRAPED_EACH_S:
+            self._scraped = now
+            self._scrape()
         if self._stopped and now > self._stopped[1]:
             self._stopped[0].send_signal(signal.SIGCONT)
             self._stopped = None
@@ -270,6 +320,16 @@ class _Disturbance:
         if now > self._next and self.counts["kills"] < self._cluster.plan.kills:
             self._next = now + self._cluster.plan.every_s
             self._kill()
+
+    def _scrape(self) -> None:
+        """Read the metrics of a worker."""
+        stopped = self._stopped[0] if self._stopped else None
+        ports = [port for worker, port in self._cluster.running.items() if worker is not stopped]
+        with suppress(httpx.TransportError):  # it has not started yet, or has ended
+            text = httpx.get(f"http://127.0.0.1:{self._random.choice(ports)}/metrics", timeout=2).text
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    self.metrics[family.name] = max(self.metrics.get(family.name, 0.0), round(sample.value, 1))
 
     def _kill(self) -> None:
         worker = self._victim()
@@ -317,17 +377,18 @@ def _faults(cluster: Cluster, engine: Engine, log: list[Asked], report: dict[str
         )
         leases = connection.scalar(select(func.count()).where(SightingRecord.worker.is_not(None)))
         hashes = set(connection.scalars(select(Image.sha256)))
-    stored = [path for path in (cluster.root / "store").rglob("*") if path.is_file()]
+    stored = [file.sha256 for shard in SHARDS for file in cluster.store.files(shard)]
     overlaps = list(_overlaps(log))
     total = cluster.plan.photographs
     checks = {
         f"sightings by state: {states}": states == {"fetched": total},
         f"{len(hashes)} images": len(hashes) == total,
-        f"{len(stored)} files in the store": {path.name for path in stored} == hashes and len(stored) == total,
-        "files of the store are damaged": all(sha256_of(path) == path.name for path in stored),
+        f"{len(stored)} files in the store": set(stored) == hashes and len(stored) == total,
+        "files of the store are damaged": not any(cluster.store.map(cluster.store.fault, stored)),
         f"hosts asked by two workers at a time: {overlaps[:5]}": not overlaps,
         "more photographs fetched again than were leased": report["fetched_again"] <= report["leased_when_lost"],
         f"{leases} leases are left": not leases,
+        f"metrics of workers: {report['metrics']}": set(report["metrics"]) == _METRICS,
         f"workers ended: {report['ends']}": set(report["ends"]) <= {"finished", "killed"},
     }
     return [fault for fault, holds in checks.items() if not holds]

@@ -13,6 +13,8 @@ from lightmeter.harvest.catalogue.leases.workers import active_workers
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.store.base import SHARDS, PhotoStore, StoredFile
 
+_LISTED_TOGETHER = 16
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -61,14 +63,14 @@ def collect_garbage(
     if remove:
         refuse_active(engine)
     latest, files, recent, removed = datetime.now(UTC) - min_age, [], 0, 0
-    for shard in SHARDS:
-        unnamed = list(_unnamed(engine, store, shard))
+    for shard, listed in _listings(store):
+        unnamed = list(_unnamed(engine, shard, listed))
         old = [file for file in unnamed if file.modified <= latest]
         recent += len(unnamed) - len(old)
         files += old
         if remove and old:
             refuse_active(engine)
-            again = set(_unnamed(engine, store, shard))
+            again = set(_unnamed(engine, shard, old))
             removed += sum(store.discard(file.sha256) for file in old if file in again)
         on_progress(1)
     return Garbage(files, recent, removed)
@@ -76,8 +78,8 @@ def collect_garbage(
 
 def unnamed_files(engine: Engine, store: PhotoStore) -> Iterator[StoredFile]:
     """Yield all stored files that no image names."""
-    for shard in SHARDS:
-        yield from _unnamed(engine, store, shard)
+    for shard, listed in _listings(store):
+        yield from _unnamed(engine, shard, listed)
 
 
 def refuse_active(engine: Engine) -> None:
@@ -93,8 +95,15 @@ def refuse_active(engine: Engine) -> None:
         raise UsageError("Workers of 'harvest work' are downloading; stop them first, or wait until they end.")
 
 
-def _unnamed(engine: Engine, store: PhotoStore, shard: str) -> Iterator[StoredFile]:
-    files = list(store.files(shard))
+def _listings(store: PhotoStore) -> Iterator[tuple[str, list[StoredFile]]]:
+    """Yield the files of each part of a store; object storage lists several parts at a time."""
+    for start in range(0, len(SHARDS), _LISTED_TOGETHER):
+        shards = SHARDS[start : start + _LISTED_TOGETHER]
+        yield from zip(shards, store.map(lambda shard: list(store.files(shard)), shards), strict=True)
+
+
+def _unnamed(engine: Engine, shard: str, files: Sequence[StoredFile]) -> Iterator[StoredFile]:
+    """Yield the files of a part of the store that no image names."""
     if not files:
         return
     query = select(Image.sha256).where(Image.sha256 >= shard, Image.sha256 < f"{shard}g")
