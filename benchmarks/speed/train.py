@@ -58,10 +58,11 @@ def make_dataset(files: list[bytes], folder: Path) -> Dataset:
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(data)
         row = {"sha256": sha256, "path": path, "group": "photographer", label_column("shutter"): CLASSES[number % 2]}
+        row |= {"format": "JPEG", "width": 1024, "height": 683}
         rows += [{**row, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
     schema = pa.schema([*MANIFEST_SCHEMA, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
-    spec = DatasetSpec("data", "", "..", (TargetSpec("shutter", "1", CLASSES),))
+    spec = DatasetSpec("data", "", "file:..", (TargetSpec("shutter", "1", CLASSES),))
     write_dataset(folder / "data", spec, manifest)
     return read_dataset(folder / "data")
 
