@@ -57,6 +57,7 @@ class HostScheduler(BaseScheduler):
         self._delay_s = crawler.settings.getfloat("DOWNLOAD_DELAY")
         self._max_pages = crawler.settings.getint("LIGHTMETER_MAX_PAGES")
         self._pages: set[bytes] = set()  # fingerprints
+        self._pages_of_site = Counter[str]()
         self._hosts: dict[str, _Host] = {}
         self._turns: deque[str] = deque()  # hosts with waiting requests, the next one first
         self._numbers = itertools.count()
@@ -94,7 +95,7 @@ class HostScheduler(BaseScheduler):
         return self._waiting > 0 or not self._photos.is_idle or not self._spider.claims.exhausted
 
     def enqueue_request(self, request: Request) -> bool:
-        """Add a request; return False for the second request of a page, and for one page too many.
+        """Add a request; return False for the second request of a page, and for one page too many of a site.
 
         A photograph that is retried or redirected is not in memory while it waits.
         """
@@ -192,10 +193,13 @@ class HostScheduler(BaseScheduler):
         fingerprint = self._crawler.request_fingerprinter.fingerprint(request)
         if fingerprint in self._pages:
             return False
-        if len(self._pages) >= self._max_pages:
-            self._spider.report_limit(request.url, f"more than {self._max_pages:,} pages ([crawl] max_pages)")
+        site = leased_host(request.url)
+        if self._pages_of_site[site] >= self._max_pages:
+            limit = f"more than {self._max_pages:,} pages of {site} ([crawl] max_pages)"
+            self._spider.report_limit(request.url, limit)
             return False
         self._pages.add(fingerprint)
+        self._pages_of_site[site] += 1
         return True
 
     def _remove_first(self, host: "_Host") -> Request:

@@ -132,13 +132,14 @@ def test_all_requests_of_a_host_wait_for_its_rules() -> None:
     run(scenario())
 
 
-def test_pages_of_a_run_are_limited() -> None:
+def test_pages_of_each_site_are_limited() -> None:
     async def scenario() -> None:
         crawl = Crawl(max_pages=2)
         pages = [Request(f"http://a.org/{number}") for number in (1, 2, 1, 3, 2)]
         assert [crawl.scheduler.enqueue_request(page) for page in pages] == [True, True, False, False, False]
         crawl.add_photos("http://a.org/4")
-        assert crawl.reported == [("http://a.org/3", "more than 2 pages ([crawl] max_pages)")]
+        assert crawl.scheduler.enqueue_request(Request("http://b.org/1"))
+        assert crawl.reported == [("http://a.org/3", "more than 2 pages of a.org ([crawl] max_pages)")]
 
     run(scenario())
 
