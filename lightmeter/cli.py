@@ -82,11 +82,11 @@ def root(
 def init(folder: Annotated[Path, typer.Argument(help="Project folder.")] = Path()) -> None:
     """Create a project (settings, catalogue, photo store)."""
     from lightmeter.harvest.catalogue.database.migrate import upgrade
-    from lightmeter.harvest.catalogue.database.session import catalogue_url, engine_for
+    from lightmeter.harvest.catalogue.database.session import connect
     from lightmeter.project import SETTINGS_FILE, create_project
 
     project = create_project(folder)
-    engine = engine_for(catalogue_url(project))
+    engine, _ = connect(project)
     upgrade(engine)
     engine.dispose()
     get_console().emit(

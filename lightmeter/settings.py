@@ -78,7 +78,9 @@ class CatalogueSection(Section):
         "sqlite:///catalogue.sqlite", description="SQLAlchemy URL; SQLite paths are relative to the project"
     )
     retry_s: float = Field(
-        60.0, ge=0, description="how long a transaction is repeated while the catalogue is locked or unreachable"
+        60.0,
+        ge=0,
+        description="how long a locked or unreachable catalogue is waited for",
     )
 
 
@@ -130,7 +132,7 @@ class CrawlSection(Section):
     max_page_bytes: int = Field(10_000_000, gt=0, description="maximum size of a web page, unpacked")
     max_robots_bytes: int = Field(512_000, ge=512_000, description="bytes of a robots.txt that are read")
     max_header_bytes: int = Field(64_000, ge=1000, description="maximum size of the headers of a response")
-    max_pages: int = Field(10_000, ge=1, description="web pages that a run requests")
+    max_pages: int = Field(10_000, ge=1, description="web pages that a run requests from a site")
     max_page_depth: int = Field(1000, ge=0, description="links between a start page and the pages that are requested")
     private_addresses: bool = Field(default=False, description="allow private and loopback addresses")
     proxy: SecretStr | None = Field(

@@ -28,10 +28,9 @@ _BAR_WIDTH = 25
 def upgrade() -> None:
     """Migrate the catalogue schema to the current version; a SQLite catalogue is copied before."""
     from lightmeter.harvest.catalogue.database import migrate
-    from lightmeter.harvest.catalogue.database.session import catalogue_url, engine_for
+    from lightmeter.harvest.catalogue.database.session import connect
 
-    engine, head = engine_for(catalogue_url(find_project())), migrate.head()
-    before = migrate.revision_of(engine)
+    (engine, before), head = connect(find_project()), migrate.head()
     copy = migrate.upgrade(engine)
     if before == head:
         message = f"The catalogue already has the current revision {head}."

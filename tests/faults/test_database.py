@@ -87,7 +87,7 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["comes back", "stays away"])
-@pytest.mark.trials("PostgreSQL stopped", seconds=60)
+@pytest.mark.trials("PostgreSQL stopped", seconds=45)
 def test_stopped_under_a_crawl(
     back: bool, server: PostgresServer, site: Site, project: Path, lightmeter: CommandRunner, trials: Trials
 ) -> None:
@@ -144,6 +144,11 @@ def test_stopped_under_other_commands(
         (tmp_path / "photographs" / f"{seed}.jpg").write_bytes(photograph(seed))
     later = variables | {"LIGHTMETER_INSPECT__LATER": '["borders", "quality", "faces"]'}
     lightmeter("harvest", "run", "folder", tmp_path / "photographs", env=later)
+    with trials.trial("at the start of a worker"):
+        server.stop()
+        threading.Timer(1, server.start).start()
+        result = lightmeter.run("harvest", "work", env=variables)
+        assert result.code == 0, result.error
     for command in (("harvest", "inspect"), ("labels", "apply", "iso", "shutter")) * trials.count(1, 3):
         with trials.trial(f"{command}"):
             moment, ended = threading.Event(), threading.Event()

@@ -11,6 +11,7 @@ _LOCKED = "it is locked by another program"
 _DISK_FULL = "the disk is full"
 _DAMAGED = "it is damaged"
 _OTHER_TABLES = "its tables are not those of Lightmeter"
+_UNKNOWN_HOST = "its host is not known"
 _CONFLICT = "a value contradicts what is stored"
 _UNSTORABLE = "a value cannot be stored"
 
@@ -39,13 +40,16 @@ _POSTGRESQL_TEMPORARY = {
     "57P02",  # crash shutdown
     "57P03",  # cannot connect now
 }
+_NO_SERVER = "no server answers"
 _UNREACHABLE = {  # errors of a connection have no state, only libpq's words
     r"authentication|password|role .* does not exist": _POSTGRESQL["28"],
     r"database .* does not exist": _POSTGRESQL["3D"],
-    r"translate host name|name or service": "its host is not known",
+    r"translate host name|name or service": _UNKNOWN_HOST,
     r"too many (clients|connections)|connection slots": _POSTGRESQL["53300"],
     r"starting up|shutting down": _POSTGRESQL["57"],
 }
+_MAY_RESTART = {_NO_SERVER, _UNKNOWN_HOST, _POSTGRESQL["53300"], _POSTGRESQL["57"]}
+"""Why a server is not reached that may be reached soon; a container that restarts has no host name meanwhile."""
 
 
 class CatalogueError(LightmeterError):
@@ -69,9 +73,10 @@ def catalogue_error(context: ExceptionContext) -> CatalogueError | None:
     connected = context.connection is not None
     action = "read or write" if connected else "reach"
     state = str(getattr(error, "sqlstate", None) or "")
+    reason = _reason(error, state, context)
     return CatalogueError(
-        f"Cannot {action} the catalogue: {_reason(error, state, context)}.",
-        temporary=context.is_disconnect or not connected or _is_temporary(error, state),
+        f"Cannot {action} the catalogue: {reason}.",
+        temporary=context.is_disconnect or _is_temporary(error, state) or (not connected and reason in _MAY_RESTART),
         refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError)
         or state.startswith(_POSTGRESQL_TOO_LONG),
     )
@@ -89,7 +94,7 @@ def _reason(error: BaseException, state: str, context: ExceptionContext) -> str:
     if context.connection is not None:
         return _POSTGRESQL["08"] if context.is_disconnect else "the database reports an error"
     words = str(error)[:2000].lower()
-    return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, words)), "no server answers")
+    return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, words)), _NO_SERVER)
 
 
 def _is_temporary(error: BaseException, state: str) -> bool:

@@ -15,6 +15,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.database.database_errors import CatalogueError, catalogue_error
 from lightmeter.harvest.catalogue.database.migrate import head, revision_of
 from lightmeter.project import Project
+from lightmeter.terminal.console import get_console
 
 Result = TypeVar("Result")
 
@@ -69,15 +70,34 @@ def catalogue_url(project: Project) -> URL:
     return url.set(database=str(project.root / url.database))  # a path, whatever characters it has
 
 
-def open_engine(project: Project) -> Engine:
-    """Return an engine for a project's catalogue.
+def connect(project: Project) -> tuple[Engine, str | None]:
+    """Return an engine for a project's catalogue and its revision, None if it is empty.
+
+    A server that restarts is waited for.
 
     Raises:
-        CatalogueError: The database is not reachable.
+        CatalogueError: The database is not reachable within ``[catalogue] retry_s``.
+    """
+    retry_s = project.settings.catalogue.retry_s
+    engine = engine_for(catalogue_url(project), retry_s)
+    noted: list[CatalogueError] = []
+
+    def note(error: CatalogueError) -> None:
+        if not noted:
+            get_console().note(f"{error} Trying again for {retry_s:g} s.")
+        noted.append(error)
+
+    return engine, _repeat(engine, lambda: revision_of(engine), note)
+
+
+def open_engine(project: Project) -> Engine:
+    """Return an engine for a project's catalogue, which has the newest revision.
+
+    Raises:
+        CatalogueError: The database is not reachable within ``[catalogue] retry_s``.
         UsageError: The catalogue must be upgraded first.
     """
-    engine = engine_for(catalogue_url(project), project.settings.catalogue.retry_s)
-    revision = revision_of(engine)
+    engine, revision = connect(project)
     if revision != head():
         raise UsageError(
             f"The catalogue has revision {revision or 'none'}, but this version of Lightmeter needs {head()}; "

@@ -8,7 +8,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, inspect, select
 
-from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database import session
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.database.migrate import head, revision_of, upgrade
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.ingest import save_items
@@ -154,9 +156,18 @@ def test_serial_numbers_become_salted_hashes(engine: Engine, run: int) -> None:
     assert serial not in str(raw)
 
 
-def test_unreachable_catalogue_raises_error(tmp_path: Path) -> None:
-    (tmp_path / "lightmeter.toml").write_text("[catalogue]\nurl = 'postgresql+psycopg://nobody@127.0.0.1:1/none'\n")
-    with pytest.raises(LightmeterError, match="Cannot reach the catalogue"):
+def test_server_that_restarts_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    (tmp_path / "lightmeter.toml").write_text(f"[catalogue]\nurl = '{url}'\nretry_s = 0.1\n")
+    with pytest.raises(CatalogueError, match="Cannot reach the catalogue"):
+        open_engine(Project(tmp_path))
+    restarts = iter([CatalogueError("restarts", temporary=True), CatalogueError("no such database")])
+
+    def refuse(_: Engine) -> str:
+        raise next(restarts)
+
+    monkeypatch.setattr(session, "revision_of", refuse)
+    with pytest.raises(CatalogueError, match="no such database"):
         open_engine(Project(tmp_path))
 
 
