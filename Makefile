@@ -20,7 +20,7 @@ test: install-test  ## Run the tests.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 trials: install-test  ## Try hostile input, kills, full disks and stopped databases (20 minutes), for docs/reliability.md.
-	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist loadfile -o timeout=1500
+	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist worksteal -o timeout=600
 
 check: install-test  ## Check style, types, import rules, generated documents and licences.
 	$(BIN)/ruff check .

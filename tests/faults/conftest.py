@@ -1,6 +1,7 @@
 """The trials: a small project for all of them, how many each test makes, and the table of their outcomes."""
 
 import math
+import os
 import random
 import time
 from collections import Counter
@@ -16,10 +17,12 @@ from tests.support import ROOT, CommandRunner
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 START, END = "<!-- trials -->\n", "<!-- end of trials -->\n"
-KEY = "trial"
+KEY, LONG = "trial", "long"
 Item = TypeVar("Item")
-SECONDS = 30
+SECONDS = 22
 """Time of a test of the long form, so that all of them take 20 minutes on any machine; the marker may name another."""
+
+_TOTALS: dict[str, Counter[str]] = {}
 
 
 class OverLimit(AssertionError):
@@ -80,7 +83,7 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
         seconds=marker.kwargs.get("seconds", SECONDS),
     )
     yield trials
-    request.node.user_properties.append((KEY, (trials.kind, dict(trials.outcomes))))
+    request.node.user_properties += [(KEY, (trials.kind, dict(trials.outcomes))), (LONG, trials.long)]
     if trials.failures:
         pytest.fail("\n".join(trials.failures[:50]), pytrace=False)
 
@@ -100,26 +103,32 @@ def world(built_world: World) -> World:
     return built_world
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table of the long form, and write it to the document."""
-    if not config.getoption("--long"):
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Write the table of the long form after each test, so that a run that is ended early has one too."""
+    outcomes = [value for key, value in report.user_properties if key == KEY]
+    if report.when != "teardown" or not outcomes or "PYTEST_XDIST_WORKER" in os.environ:
         return
-    totals: dict[str, Counter[str]] = {}
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "teardown":
-                for kind, outcomes in (value for key, value in report.user_properties if key == KEY):
-                    totals.setdefault(kind, Counter()).update(outcomes)
+    for kind, counts in outcomes:
+        _TOTALS.setdefault(kind, Counter()).update(counts)
+    before, start, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
+    _, end, after = rest.partition(END)
+    if end and any(value for key, value in report.user_properties if key == LONG):
+        DOCUMENT.write_text(f"{before}{start}{_table()}{end}{after}", encoding="utf-8")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table of the long form."""
+    if config.getoption("--long"):
+        terminalreporter.write_line(_table())
+
+
+def _table() -> str:
+    """Return the outcomes of all trials as a table in Markdown."""
     rows = [
         (kind, sum(count.values()), *(count[name] for name in ("held", "over limit", "lost")))
-        for kind, count in totals.items()
+        for kind, count in _TOTALS.items()
     ]
-    table = "".join(
+    return "".join(
         f"| {' | '.join(map(str, row))} |\n"
         for row in [("trial", "number", "held", "over limit", "lost"), ("---", *["---:"] * 4), *sorted(rows)]
     )
-    terminalreporter.write_line(table)
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if end and rows:
-        DOCUMENT.write_text(f"{before}{START}{table}{END}{after}", encoding="utf-8")

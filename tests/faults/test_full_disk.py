@@ -37,7 +37,7 @@ def disk(world: World) -> Iterator[World]:
         subprocess.run(["umount", "--lazy", str(mounted)], check=True)
 
 
-@pytest.mark.trials("full disks", seconds=90)
+@pytest.mark.trials("full disks", seconds=60)
 def test_full_disk(disk: World, trials: Trials) -> None:
     kept = disk.home.with_name("kept")
     shutil.copytree(disk.home, kept, symlinks=True)

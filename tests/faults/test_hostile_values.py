@@ -50,7 +50,7 @@ def test_hostile_query(world: World, trials: Trials) -> None:
                 run(world, *command, clean, outside=outside)
 
 
-@pytest.mark.trials("hostile arguments", seconds=90)
+@pytest.mark.trials("hostile arguments", seconds=60)
 def test_hostile_argument(world: World, trials: Trials) -> None:
     outside = files_below(world.outside)
     for _ in trials.numbers(1, 10):
