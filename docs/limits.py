@@ -59,7 +59,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("photographs and links of a page", f"{CRAWL}:MAX_PAGE_ITEMS", f"the others are {UNREADABLE}"),
         Limit("time for parsing a page", f"{CRAWL}:PAGE_PARSING_S", f"the rest is {UNREADABLE}", "s"),
         Limit("pages of a run that take longer", f"{CRAWL}:MAX_SLOW_PAGES", f"each other page is {UNREADABLE}"),
-        Limit("pages of a run", "crawl.max_pages", f"the others are {UNREADABLE}"),
+        Limit("pages of a site, in a run", "crawl.max_pages", f"the others are {UNREADABLE}"),
         Limit("links from a start page to a page", "crawl.max_page_depth", f"deeper pages are {UNREADABLE}"),
         Limit("robots.txt", "crawl.max_robots_bytes", "the rest is not read", "bytes"),
     ),
@@ -128,6 +128,8 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("classes of a target", "labels.datasets.spec:_MAX_CLASSES", "refused"),
         Limit("rows of a manifest", "labels.datasets.manifest:_MAX_ROWS", "refused"),
         Limit("manifest, unpacked", "labels.datasets.manifest:_MAX_BYTES", "refused", "bytes"),
+        Limit("manifest, unpacked, in sizes of its file", "labels.datasets.manifest:_MAX_RATIO", "refused"),
+        Limit("text in a manifest", "labels.datasets.manifest:_MAX_TEXT_LENGTH", "refused", "characters"),
         Limit("width and height in a manifest", "labels.datasets.manifest:_MAX_SIDE", "refused", "pixels"),
     ),
     "Models, archives and requests": (

@@ -151,6 +151,23 @@ def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def check_own_files(folder: Path) -> None:
+    """Check that a folder, which somebody else may have made, holds its files itself.
+
+    Through a link, files elsewhere would be read or replaced; a pipe or a device may have no end.
+
+    Raises:
+        UsageError: It holds a link, a pipe or a device.
+    """
+    for parent, folders, names in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *names)):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                mode = path.lstat().st_mode
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISSOCK(mode)):
+                    kind = "a link" if stat.S_ISLNK(mode) else "no regular file"
+                    raise UsageError(f"{path} is {kind}; replace it by the file itself, or remove it.")
+
+
 def synchronise(path: Path) -> None:
     """Write the content of a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

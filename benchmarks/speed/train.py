@@ -50,16 +50,18 @@ def photograph(seed: int) -> bytes:
 
 
 def make_dataset(files: list[bytes], folder: Path) -> Dataset:
-    """Return a data set with all photographs in training and the first two in validation as well."""
+    """Return a data set with all photographs in training, and the first two with other hashes in validation."""
     rows = []
-    for number, data in enumerate(files):
+    validation = [data + b"\0" for data in files[:2]]
+    for number, data in enumerate([*files, *validation]):
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"{sha256[:2]}/{sha256}"
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(data)
-        row = {"sha256": sha256, "path": path, "group": "photographer", label_column("shutter"): CLASSES[number % 2]}
-        row |= {"format": "JPEG", "width": 1024, "height": 683}
-        rows += [{**row, "split": split} for split in ("train", "validation") if split == "train" or number < 2]
+        split = "train" if number < len(files) else "validation"
+        row: dict[str, object] = {"sha256": sha256, "path": path, "group": "photographer", "split": split}
+        row |= {"format": "JPEG", "width": 1024, "height": 683, label_column("shutter"): CLASSES[number % 2]}
+        rows.append(row)
     schema = pa.schema([*MANIFEST_SCHEMA, pa.field(label_column("shutter"), pa.string())])
     manifest = pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
     spec = DatasetSpec("data", "", "file:..", (TargetSpec("shutter", "1", CLASSES),))

@@ -7,6 +7,7 @@ in the target's unit (`stops_column`), both null for photographs without a label
 lists of classes, in the target's order, and have no numbers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from lightmeter.cache_folder import cache_root
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, sha256_of
+from lightmeter.files import atomic_path, check_own_files, sha256_of
 from lightmeter.labels.datasets.manifest import (
     SPLITS,
     Split,
@@ -241,11 +242,13 @@ def read_dataset(folder: Path) -> Dataset:
     file, manifest_file = folder / SPEC_FILE, folder / MANIFEST_FILE
     if not file.is_file():
         raise UsageError(f"{folder} is not a data set: {SPEC_FILE} is missing. Run 'lightmeter labels split' first.")
+    check_own_files(folder)
     spec = read_spec(file)
-    if not manifest_file.is_file() or sha256_of(manifest_file) != spec.manifest_sha256:
-        raise UsageError(f"{manifest_file} does not match the SHA-256 in {SPEC_FILE}. Create the data set again.")
-    manifest = read_manifest(manifest_file)
+    manifest = read_manifest(manifest_file, spec.manifest_sha256)
     problem = manifest_problem(manifest, spec.targets)
     if problem is not None:
         raise UsageError(f"{manifest_file} is not a manifest: {problem}.")
+    counts = Counter(manifest["split"].to_pylist())
+    if spec.counts and any(counts[split] != spec.counts.get(split, 0) for split in SPLITS):
+        raise UsageError(f"{file} is damaged: its counts are not those of {MANIFEST_FILE}.")
     return Dataset(folder, spec, manifest)

@@ -1,6 +1,9 @@
 """Manifests of data sets: their columns, and the check of one that somebody else made."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +15,7 @@ from lightmeter.errors import UsageError
 from lightmeter.files import open_regular
 from lightmeter.images.formats import SUFFIXES
 from lightmeter.images.geometry import Box
+from lightmeter.store.base import MAX_BYTES
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -38,12 +42,14 @@ MANIFEST_SCHEMA = pa.schema(
 ``path`` is relative to the photo store. The crop columns are in file pixels, null for whole photographs.
 """
 
-_KINDS = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 _COMPLETE = ("sha256", "path", "split", "group", "format", "width", "height")
-_NUMBERS = ("width", "height", *CROP_COLUMNS)
 _MAX_ROWS = 100_000_000
 _MAX_BYTES = 16 * 2**30
+_MAX_RATIO = 100  # about 6 in data sets of photographs, whose hashes cannot be compressed
+_FREE_BYTES = 10_000_000  # of small manifests, whatever their ratio
 _MAX_SIDE = 1_000_000
+_MAX_TEXT_LENGTH = 2000
+_MIN_EXIF, _MAX_NUMBER = 1e-9, 1e9
 
 
 def label_column(target: str) -> str:
@@ -61,21 +67,56 @@ def crop_of(row: Mapping[str, Any]) -> Box | None:
     return None if row["crop_x"] is None else Box(*(row[name] for name in CROP_COLUMNS))
 
 
-def read_manifest(file: Path) -> pa.Table:
-    """Read a manifest of bounded size.
+def read_manifest(file: Path, sha256: str) -> pa.Table:
+    """Read a manifest of bounded size. Texts are decoded once for each value until their size is known.
+
+    Args:
+        file: The manifest.
+        sha256: Its SHA-256; the bytes that are hashed are those that are read.
 
     Raises:
-        UsageError: The file is not a Parquet file, or too large.
+        UsageError: The file has another hash, is no Parquet file, or is too large.
     """
     try:
         with open_regular(file) as data:
-            metadata = pq.read_metadata(data)
-            size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
-            if metadata.num_rows > _MAX_ROWS or size > _MAX_BYTES:
-                raise UsageError(f"{file} has {metadata.num_rows} rows in {size} bytes, too many to read.")
-            return pq.read_table(data)
+            if hashlib.file_digest(data, "sha256").hexdigest() != sha256:
+                raise UsageError(f"{file} does not have the SHA-256 in dataset.toml. Create the data set again.")
+            return _read_table(file, data)
     except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{file} is damaged: {error}.") from error
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"{file} is damaged: {reason}.") from error
+
+
+def _read_table(file: Path, data: BufferedReader) -> pa.Table:
+    limit = min(_MAX_BYTES, max(_FREE_BYTES, _MAX_RATIO * data.tell()))  # the whole file has been read
+    data.seek(0)
+    metadata = pq.read_metadata(data)
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    if metadata.num_rows > _MAX_ROWS or max(size, metadata.num_rows * metadata.num_columns) > limit:
+        raise UsageError(f"{file} has {metadata.num_rows} rows in {size} bytes, too many to read.")
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    table = pq.ParquetFile(data, read_dictionary=texts).read()
+    table.validate(full=True)  # texts are UTF-8
+    if sum(_decoded_bytes(chunk) for column in table.columns for chunk in column.chunks) > limit:
+        raise UsageError(f"{file} is too large when it is unpacked.")
+    return table.cast(pa.schema([pa.field(field.name, _decoded_type(field.type)) for field in table.schema]))
+
+
+def _decoded_bytes(values: pa.Array) -> int:
+    """Return the size of an array without its dictionary."""
+    if pa.types.is_list(values.type):
+        return int(values.nbytes) + _decoded_bytes(values.flatten())
+    if pa.types.is_dictionary(values.type):
+        lengths = pc.binary_length(values.dictionary).take(values.indices)
+        return int(values.indices.nbytes) + (pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+    return int(values.nbytes)
+
+
+def _decoded_type(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(type_):
+        return pa.list_(_decoded_type(type_.value_type))
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
 def manifest_problem(manifest: pa.Table, targets: Sequence[Any]) -> str | None:
@@ -90,58 +131,77 @@ def manifest_problem(manifest: pa.Table, targets: Sequence[Any]) -> str | None:
 
 
 def _column_problem(manifest: pa.Table, targets: Sequence[Any]) -> str | None:
-    schema = manifest.schema
-    types = {field.name: next(kind for kind in _KINDS if kind(field.type)) for field in MANIFEST_SCHEMA}
+    schema, types = manifest.schema, {field.name: field.type for field in MANIFEST_SCHEMA}
     for target in targets:
-        types[label_column(target.name)] = _is_list_of_strings if target.multilabel else pa.types.is_string
+        types[label_column(target.name)] = pa.list_(pa.string()) if target.multilabel else pa.string()
         if stops_column(target.name) in schema.names:
-            types[stops_column(target.name)] = pa.types.is_floating
+            types[stops_column(target.name)] = pa.float64()
     if len({*schema.names}) < len(schema.names):
         return "two columns have the same name"
-    for name, is_right in types.items():
+    for name, type_ in types.items():
         if name not in schema.names:
             return f"the column {name} is missing"
-        if not is_right(schema.field(name).type):
-            return f"the column {name} has the type {schema.field(name).type}"
-    for field in schema:
-        if field.name not in types and not pa.types.is_primitive(field.type) and not pa.types.is_string(field.type):
-            return f"the column {field.name} has the type {field.type}"
-    return None
-
-
-def _is_list_of_strings(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_list(type_) and pa.types.is_string(type_.value_type))
+        if schema.field(name).type != type_:
+            return f"the column {name} has the type {schema.field(name).type} instead of {type_}"
+    unknown = next((name for name in schema.names if name not in types), None)
+    return None if unknown is None else f"the column {unknown[:80]!r} is unknown"
 
 
 def _value_problems(manifest: pa.Table, targets: Sequence[Any]) -> Iterator[str]:
     """Yield a phrase for each kind of value that is not allowed."""
+    if not manifest.num_rows:
+        yield "it has no rows"
     for name in _COMPLETE:
         if manifest[name].null_count:
             yield f"{name} is empty in {manifest[name].null_count} rows"
-    hashes = manifest["sha256"]
-    paths = pc.binary_join_element_wise(pc.utf8_slice_codeunits(hashes, 0, 2), hashes, "/")
-    checks = {
-        "sha256": pc.match_substring_regex(hashes, "^[0-9a-f]{64}$"),
-        "path": pc.equal(manifest["path"], paths),
-        "split": pc.is_in(manifest["split"], pa.array(SPLITS)),
-        "format": _is_in(manifest["format"], list(SUFFIXES)),
-    }
-    for target in targets:
-        name = label_column(target.name)
-        labels = pc.list_flatten(manifest[name]) if target.multilabel else manifest[name]
-        checks[name] = _is_in(labels, list(target.classes))
-        if stops_column(target.name) in manifest.column_names:
-            checks[stops_column(target.name)] = pc.is_finite(manifest[stops_column(target.name)])
-    for name in (field.name for field in MANIFEST_SCHEMA if pa.types.is_floating(field.type)):
-        checks[name] = pc.is_finite(manifest[name])
-    checks["file_size"] = pc.greater_equal(manifest["file_size"], 0)
-    for name in _NUMBERS:
-        checks[name] = pc.and_(pc.greater_equal(manifest[name], 0), pc.less(manifest[name], _MAX_SIDE))
-    for name, valid in checks.items():
+    for name, valid in (_checks(manifest) | _target_checks(manifest, targets)).items():
         wrong = pc.invert(pc.fill_null(valid, fill_value=True))
         if pc.any(wrong).as_py():
             yield f"{name} has a value that is not allowed{_example(manifest, name, wrong)}"
+    labels = [manifest[label_column(target.name)] for target in targets]
+    if pc.any(reduce(pc.and_, (pc.is_null(column) for column in labels))).as_py():
+        yield "a row has no label"
     yield from _crop_problems(manifest)
+    keys = manifest.select(["sha256", *CROP_COLUMNS])
+    if keys.group_by(keys.column_names).aggregate([]).num_rows < manifest.num_rows:
+        yield "a photograph or crop has two rows"
+
+
+def _checks(manifest: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """Return which values are allowed, by column; null values are checked elsewhere."""
+    hashes = manifest["sha256"]
+    paths = pc.binary_join_element_wise(pc.utf8_slice_codeunits(hashes, 0, 2), hashes, "/")
+    checks = {
+        "sha256": pc.match_substring_regex(hashes, r"\A[0-9a-f]{64}\z"),
+        "path": pc.equal(manifest["path"], paths),
+        "split": pc.is_in(manifest["split"], pa.array(SPLITS)),
+        "format": _is_in(manifest["format"], list(SUFFIXES)),
+        "file_size": _between(manifest["file_size"], 0, MAX_BYTES),
+        **{name: _between(manifest[name], 1, _MAX_SIDE) for name in ("width", "height")},
+        **{name: _between(manifest[name], 0, _MAX_SIDE) for name in CROP_COLUMNS},
+    }
+    for field in MANIFEST_SCHEMA:
+        if pa.types.is_floating(field.type):
+            checks[field.name] = _between(manifest[field.name], _MIN_EXIF, _MAX_NUMBER)
+        elif pa.types.is_string(field.type) and field.name not in checks:
+            checks[field.name] = pc.less_equal(pc.utf8_length(manifest[field.name]), _MAX_TEXT_LENGTH)
+    return checks
+
+
+def _target_checks(manifest: pa.Table, targets: Sequence[Any]) -> dict[str, pa.ChunkedArray]:
+    checks = {}
+    for target in targets:
+        name, stops = label_column(target.name), stops_column(target.name)
+        labels = pc.list_flatten(manifest[name]) if target.multilabel else manifest[name]
+        checks[name] = _is_in(labels, list(target.classes))
+        if stops in manifest.column_names:
+            checks[stops] = _between(manifest[stops], -_MAX_NUMBER, _MAX_NUMBER)
+    return checks
+
+
+def _between(values: pa.ChunkedArray, low: float, high: float) -> pa.ChunkedArray:
+    """Return which values are in a range; NaN is in none."""
+    return pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
 
 
 def _is_in(values: pa.ChunkedArray, allowed: list[str]) -> pa.ChunkedArray:

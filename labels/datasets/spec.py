@@ -1,19 +1,29 @@
 """The file ``dataset.toml`` of a data set: its targets, counts, options and hash."""
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import AfterValidator, Field, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from typing_extensions import TypedDict
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, write_atomic
 from lightmeter.labels.datasets.manifest import Split
 from lightmeter.labels.targets.base import class_name_problem
 from lightmeter.plugins import unknown_name_message
+from lightmeter.settings import first_error
 from lightmeter.store.urls import StoreUrl
 from lightmeter.text.names import folder_name, name_key, name_problem
 
@@ -21,24 +31,6 @@ SPEC_FILE = "dataset.toml"
 
 _MAX_SPEC_BYTES = 10_000_000
 _MAX_CLASSES = 100_000
-_SPLIT_TYPES: Mapping[str, type] = {
-    "seed": int,
-    "ratios": list,
-    "group_by": list,
-    "min_per_class": int,
-    "where": str,
-    "folds": int,
-    "fold": int,
-    "holdout_source": str,
-    "undersample": bool,
-    "undersampled": int,
-    "crop": str,
-    "groups": int,
-    "excluded_classes": list,
-    "extends": dict,
-    "like": dict,
-    "lightmeter": str,
-}
 
 
 def _check_name(name: str) -> str:
@@ -47,7 +39,7 @@ def _check_name(name: str) -> str:
     if problem is None and name_key(folder_name(name)) != name_key(name):
         problem = "cannot be the name of a folder on every system"
     if problem is not None:
-        raise ValueError(f"the name '{name}' {problem}")
+        raise ValueError(f"the name {name!r} {problem}")
     return name
 
 
@@ -58,36 +50,67 @@ def _check_store(url: str) -> str:
 def _check_class(name: str) -> str:
     problem = class_name_problem(name)
     if problem is not None:
-        raise ValueError(f"the class name '{name}' {problem}")
+        raise ValueError(f"the class name {name!r} {problem}")
     return name
 
 
 def _check_split(split: dict[str, Any]) -> dict[str, Any]:
-    for key, type_ in _SPLIT_TYPES.items():
-        if key in split and type(split[key]) is not type_:
-            raise ValueError(f"{key} must be {type_.__name__}")
-    ratios = split.get("ratios", [])
-    if not all(isinstance(ratio, float | int) and 0 < ratio < 1 for ratio in ratios):
-        raise ValueError("ratios must be numbers between 0 and 1")
+    try:
+        _SPLIT.validate_python(split, strict=True)
+    except ValidationError as error:
+        raise ValueError(first_error(error).removesuffix(".")) from error
     return split
 
 
+def _check_definition(definition: dict[str, Any]) -> dict[str, Any]:
+    classes = definition.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(item, dict) and "name" in item for item in classes):
+        raise ValueError("classes must be tables with a name")
+    return definition
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
-
-
 StoreName = Annotated[str, AfterValidator(_check_store)]
-
-
 TargetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
-
-
 ClassName = Annotated[str, AfterValidator(_check_class)]
-
-
 Count = Annotated[int, Field(ge=0)]
-
-
 Text = Annotated[str, StringConstraints(max_length=1000)]
+LongText = Annotated[str, StringConstraints(max_length=100_000)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Definition = Annotated[dict[str, Any], AfterValidator(_check_definition)]
+
+
+class _ExcludedClass(TypedDict):
+    target: TargetName
+    name: Text
+    photographs: Count
+    groups: Count
+
+
+@with_config(ConfigDict(extra="forbid"))
+class _SplitRecord(TypedDict, total=False):
+    """Options and results of a split, as `lightmeter.labels.datasets.freeze` records them."""
+
+    seed: Seed
+    ratios: Annotated[list[Ratio], Field(min_length=3, max_length=3)]
+    group_by: Annotated[list[Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}$")]], Field(max_length=16)]
+    min_per_class: Count
+    where: LongText
+    folds: Count
+    fold: Count
+    holdout_source: Text
+    undersample: bool
+    undersampled: Count
+    crop: Text
+    groups: Count
+    excluded_classes: list[_ExcludedClass]
+    extends: dict[Literal["name", "manifest_sha256"], Text]
+    like: dict[Literal["file", "sha256"], Text]
+    lightmeter: Text
+
+
+_SPLIT = TypeAdapter(_SplitRecord)
 
 
 @dataclass(frozen=True)
@@ -107,14 +130,14 @@ class TargetSpec:
     """
 
     name: TargetName
-    version: str
+    version: Text
     classes: Annotated[tuple[ClassName, ...], Field(min_length=1, max_length=_MAX_CLASSES)]
     stops: tuple[FiniteFloat, ...] = ()
-    unit: str = ""
+    unit: Text = ""
     multilabel: bool = False
-    determined_by: tuple[str, ...] = field(default=(), compare=False)
-    summary: str = field(default="", compare=False)
-    definition: dict[str, Any] = field(default_factory=dict)
+    determined_by: Annotated[tuple[Text, ...], Field(max_length=100)] = field(default=(), compare=False)
+    summary: LongText = field(default="", compare=False)
+    definition: Definition = field(default_factory=dict)
 
     @property
     def ordinal(self) -> bool:
@@ -190,13 +213,15 @@ def read_spec(file: Path) -> DatasetSpec:
     """
     try:
         with open_regular(file) as data:
-            text = data.read(_MAX_SPEC_BYTES).decode()
-        spec = _SPEC.validate_python(tomllib.loads(text))
+            content = data.read(_MAX_SPEC_BYTES + 1)
+        if len(content) > _MAX_SPEC_BYTES:
+            raise UsageError(f"{file} has more than {_MAX_SPEC_BYTES:,} bytes.")
+        spec = _SPEC.validate_python(tomllib.loads(content.decode()))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(map(str, problem["loc"]))
         raise UsageError(f"{file} is damaged: {key}: {problem['msg'].removeprefix('Value error, ')}.") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file} is damaged: {error}.") from error
     if len({target.name for target in spec.targets}) < len(spec.targets):
         raise UsageError(f"{file} is damaged: two targets have the same name.")

@@ -62,6 +62,7 @@ def _violations(
     dataset: Dataset, connection: Connection | None, on_progress: Callable[[int], object]
 ) -> Iterator[tuple[str, list[str]]]:
     manifest, group_by = dataset.manifest, dataset.spec.split.get("group_by", ())
+    yield "photographs in several splits", _in_several_splits(manifest["sha256"], manifest["split"])
     yield "groups in several splits", _in_several_splits(manifest["group"], manifest["split"])
     if connection is not None:
         photographs = _read_catalogue(connection, manifest)

@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.files import atomic_path, check_folder, write_atomic
+from lightmeter.files import atomic_path, check_folder, check_own_files, write_atomic
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.engines import EngineError, EngineName
@@ -223,8 +223,15 @@ def find_run(run: Path) -> Path:
     A folder of the same name in the working directory does not hide a run of the project.
 
     Raises:
-        UsageError: The project has no run of that name; the message suggests the nearest.
+        UsageError: The project has no run of that name; the message suggests the nearest. Or the folder holds links,
+            through which files elsewhere would be read or replaced.
     """
+    folder = _run_folder(run)
+    check_own_files(folder)
+    return folder
+
+
+def _run_folder(run: Path) -> Path:
     if not (run / SPEC_FILE).exists() and len(run.parts) == 1:
         project = find_optional_project()
         if project and (project.runs / run).is_dir():

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as model
 
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.files import write_atomic
+from lightmeter.files import check_own_files, write_atomic
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive
 
@@ -162,8 +162,11 @@ def server_directory(project: Project, name: str = DEFAULT_SERVER) -> ServerDire
     """Return the directory of a server, which need not exist.
 
     Raises:
-        UsageError: The name cannot be used as a directory name.
+        UsageError: The name cannot be used as a directory name, or the directory holds links, through which files
+            elsewhere would be read or replaced.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"Invalid server name '{name}': use up to 100 letters, digits, '.', '_' and '-' (--server).")
-    return ServerDirectory(project.state / "serve" / name)
+    directory = ServerDirectory(project.state / "serve" / name)
+    check_own_files(directory.path)
+    return directory

@@ -60,7 +60,8 @@ def make_dataset(
     Args:
         folder: Data set folder; its photo store is next to it.
         count: Number of photographs.
-        targets: Of SHUTTER, MEDIUM and CONCEPT; every fifth photograph has no medium and no concepts.
+        targets: Of SHUTTER, MEDIUM and CONCEPT; every fifth photograph has no medium and no concepts, and is
+            left out if it has no other target.
         damaged: Indices of photographs with a truncated file.
         exif: Whether the photographs have EXIF.
     """
@@ -74,7 +75,9 @@ def make_dataset(
         sha256 = hashlib.sha256(data).hexdigest()
         (store / sha256[:2]).mkdir(exist_ok=True)
         (store / sha256[:2] / sha256).write_bytes(data)
-        rows.append(_row(index, sha256, targets, noisy=noisy))
+        row = _row(index, sha256, targets, noisy=noisy)
+        if any(row[label_column(target.name)] is not None for target in targets):
+            rows.append(row)
     rows.sort(key=lambda row: str(row["sha256"]))
     spec = DatasetSpec("noise-v1", "", "file:../store", tuple(targets))
     write_dataset(folder, spec, manifest(rows, targets))

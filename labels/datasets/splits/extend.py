@@ -81,7 +81,9 @@ def open_base(dataset: Dataset) -> Base:
             raise UsageError(f"The data set {dataset.spec.name} is {phrase}, which cannot be extended.")
     splits: dict[str, Split] = {}
     ancestor: Dataset | None = dataset
-    while ancestor is not None:
+    seen: set[str] = set()
+    while ancestor is not None and ancestor.spec.manifest_sha256 not in seen:
+        seen.add(ancestor.spec.manifest_sha256)
         hashes, names = ancestor.manifest["sha256"].to_pylist(), ancestor.manifest["split"].to_pylist()
         splits = dict(zip(hashes, names, strict=True)) | splits
         ancestor = _ancestor(ancestor)

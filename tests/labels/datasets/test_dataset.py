@@ -82,7 +82,7 @@ def test_torch_dataset_works_with_data_loaders(dataset: Dataset) -> None:
 
 def test_labels_of_two_targets_are_a_dictionary(dataset: Dataset) -> None:
     concepts = [[None, None, ["street"], ["night", "street"]][index % 4] for index in range(12)]
-    isos = [None if index < 2 else label for index, label in enumerate(dataset.manifest["label_iso"].to_pylist())]
+    isos = [None if index in (2, 3) else label for index, label in enumerate(dataset.manifest["label_iso"].to_pylist())]
     manifest = dataset.manifest.drop_columns(["label_iso"])
     manifest = manifest.append_column("label_iso", pa.array(isos)).append_column("label_concept", pa.array(concepts))
     spec = DatasetSpec("two", "", f"file:{dataset.store.root}", (*dataset.spec.targets, CONCEPTS))

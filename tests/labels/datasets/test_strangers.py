@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lightmeter.errors import UsageError
 from lightmeter.files import sha256_of
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.exif_view import arrow_type
@@ -66,6 +67,41 @@ def drop_column(name: str) -> Callable[[Dataset], None]:
 def write_manifest(dataset: Dataset, manifest: pa.Table) -> None:
     pq.write_table(manifest, dataset.folder / "manifest.parquet")
     replace(dataset, dataset.spec.manifest_sha256, sha256_of(dataset.folder / "manifest.parquet"))
+
+
+def replace_column(name: str, values: pa.Array) -> Callable[[Dataset], None]:
+    """Return the replacement of a column by the first value of an array in all rows."""
+
+    def change(dataset: Dataset) -> None:
+        index = dataset.manifest.column_names.index(name)
+        rows = values.take(pa.array([0] * dataset.manifest.num_rows))
+        write_manifest(dataset, dataset.manifest.set_column(index, name, rows))
+
+    return change
+
+
+def repeat_first_row(dataset: Dataset) -> None:
+    write_manifest(dataset, pa.concat_tables([dataset.manifest, dataset.manifest.slice(0, 1)]))
+
+
+def append_column(dataset: Dataset) -> None:
+    write_manifest(dataset, dataset.manifest.append_column("x\x1b", pa.array([1] * dataset.manifest.num_rows)))
+
+
+def inflate(dataset: Dataset) -> None:
+    """Let the manifest name one owner of 100 kB in 24,000 rows; the file stays small."""
+    manifest = pa.concat_tables([dataset.manifest] * 1000)
+    owners = pa.DictionaryArray.from_arrays(pa.array([0] * manifest.num_rows, pa.int32()), ["x" * 100_000])
+    manifest = manifest.set_column(manifest.column_names.index("owner"), "owner", owners)
+    pq.write_table(manifest, dataset.folder / "manifest.parquet", store_schema=False)
+    replace(dataset, dataset.spec.manifest_sha256, sha256_of(dataset.folder / "manifest.parquet"))
+
+
+def damage_text(dataset: Dataset) -> None:
+    """Write bytes that are no UTF-8 where a text is expected."""
+    values = pa.array([b"\xff\xfe"] * dataset.manifest.num_rows, pa.binary())
+    text = pa.Array.from_buffers(pa.string(), len(values), values.buffers())
+    write_manifest(dataset, dataset.manifest.set_column(dataset.manifest.column_names.index("make"), "make", text))
 
 
 def set_text(old: str, new: str) -> Callable[[Dataset], None]:
@@ -126,12 +162,30 @@ REFUSED = {
     "class leaves the folder": (set_text('"slow"', '".."'), "the class name '..' is a path"),
     "classes are equal": (set_text('"slow"', '"FAST"'), "equal classes"),
     "target is a path": (set_text('name = "shutter-binary"', 'name = "../x"'), "name"),
-    "split is no table": (set_text("seed = 0", 'seed = "0"'), "seed must be int"),
+    "no label": (set_cell("label_shutter-binary", None), "a row has no label"),
+    "empty label": (set_cell("label_shutter-binary", ""), "label_shutter-binary has a value"),
+    "no width": (set_cell("width", 0), "width has a value"),
+    "aperture too large": (set_cell("f_number", 1e300), "f_number has a value"),
+    "exposure time of nothing": (set_cell("exposure_time_s", 0.0), "exposure_time_s has a value"),
+    "huge file": (set_cell("file_size", 2**62), "file_size has a value"),
+    "huge number": (set_cell("stops_shutter-binary", 1e300), "stops_shutter-binary has a value"),
+    "long text": (set_cell("owner", "x" * 3000), "owner has a value"),
+    "text is no UTF-8": (damage_text, "is damaged"),
+    "type too wide": (replace_column("width", pa.array([2**64 - 1], pa.uint64())), "width has the type uint64"),
+    "type too narrow": (replace_column("f_number", pa.array([2.0], pa.float16())), "f_number has the type halffloat"),
+    "row twice": (repeat_first_row, "has two rows"),
+    "column too many": (append_column, r"the column 'x\x1b' is unknown"),
+    "small file of 2 GB": (inflate, "too large"),
+    "counts of other rows": (set_text("train = ", "train = 1"), "counts"),
+    "date is none": (set_text('created_on = "', 'created_on = "x'), "created_on"),
+    "split extends a path": (set_text("[split]", "[split.extends]\nx = 1\n[split]"), "extends"),
+    "card is a link": (link("README.md"), "README.md is a link"),
+    "plots are a link": (link("plots"), "plots is a link"),
+    "attributions are a link": (link("ATTRIBUTION.csv"), "ATTRIBUTION.csv is a link"),
+    "manifest is a link": (link("manifest.parquet"), "manifest.parquet is a link"),
+    "split is no table": (set_text("seed = 0", 'seed = "0"'), "invalid 'seed'"),
 }
 PACK_REFUSED = {
-    "card is a link": (link("README.md"), "README.md"),
-    "plots are a link": (link("plots"), "it is a link"),
-    "attributions are a link": (link("ATTRIBUTION.csv"), "ATTRIBUTION.csv"),
     "photograph is a link": (replace_photograph("link"), "Cannot read the photograph"),
     "its folder is a link": (replace_photograph("folder"), "Cannot read the photograph"),
     "photograph is a pipe": (replace_photograph("pipe"), "no regular file"),
@@ -147,14 +201,20 @@ def test_manifest_has_the_exif_columns_of_the_catalogue() -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_invalid_data_set_is_refused_by_every_command(dataset: Dataset, case: str) -> None:
+def test_invalid_data_set_is_not_opened(dataset: Dataset, case: str) -> None:
     change, message = REFUSED[case]
     change(dataset)
+    with pytest.raises(UsageError) as error:
+        read_dataset(dataset.folder)
+    assert message in str(error.value)
+    assert str(error.value).isprintable()
+
+
+def test_invalid_data_set_is_refused_by_every_command(dataset: Dataset) -> None:
+    set_cell("sha256", "../../secret")(dataset)
     before = sorted(Path().rglob("*"))
     for args in (("labels", "verify", "one"), ("labels", "pack", "one", "--format", "imagefolder")):
-        error = run_error(*args)
-        assert message in error
-        assert len(error.splitlines()) == 1
+        assert "sha256 has a value that is not allowed" in run_error(*args)
     assert sorted(Path().rglob("*")) == before
 
 

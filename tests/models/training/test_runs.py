@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
@@ -44,6 +45,19 @@ def test_train_prints_run_and_metrics(dataset: Dataset, tmp_path: Path) -> None:
     assert result["metrics"] == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert result["metrics"]["validation"]["targets"]["shutter"]["accuracy"]["value"] == 1.0
     assert "test" not in result["metrics"]
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "plots/x.png", "model.toml"])
+def test_links_in_a_foreign_run_are_not_followed(tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "run" / "plots").mkdir(parents=True)
+    (tmp_path / "run" / "model.toml").touch()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    (tmp_path / "run" / name).symlink_to(precious)
+    for args in (("models", "evaluate"), ("serve", "archive"), ("models", "explain")):
+        assert f"{name} is a link" in run_error(*args, tmp_path / "run", *(["x.jpg"] if "explain" in args else []))
+    assert precious.read_text() == "mine"
 
 
 def test_history_has_a_row_for_each_penalty(trained: Path) -> None:

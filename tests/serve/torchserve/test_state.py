@@ -87,6 +87,19 @@ def test_folder_that_a_foreign_state_names_is_not_removed(project: Project, tmp_
     assert precious.is_dir()
 
 
+@pytest.mark.parametrize("name", ["lock", "state.json", "server.pid", "logs"])
+def test_links_of_a_foreign_state_are_not_followed(project: Project, tmp_path: Path, name: str) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    directory = server_directory(project)
+    (directory.path / name).symlink_to(precious)
+
+    for args in (["status"], ["logs"], ["stop"]):
+        result = run_in_project("serve", *args, project=project)
+        assert (result.code, "is a link" in result.document["error"]) == (2, True)
+    assert precious.read_text() == "mine"
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: json.dumps({"pid": text}).encode()))
 def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
