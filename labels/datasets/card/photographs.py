@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from lightmeter.text.names import folder_name
 SAMPLES = "samples"
 """Folder of the sheets in a data set."""
 
-_SHEET_LINK = re.compile(rb"^!\[[^\n]*\]\(" + SAMPLES.encode() + rb"/[^\n]*\)\n+", re.MULTILINE)
+_SHEET_LINK = b"![Photographs of "
 _SIDE, _SHEET_SIDE = 240, 180  # pixels
 _COLUMNS, _PER_SHEET = 5, 10
 _MAX_CLASSES = 24
@@ -43,7 +42,8 @@ Rows = NDArray[np.int64]
 
 def without_samples(card: bytes) -> bytes:
     """Return a ``README.md`` without links to sheets, for folders that may not show all photographs."""
-    return _SHEET_LINK.sub(b"", card)
+    lines = card.splitlines(keepends=True)
+    return b"".join(line for line in lines if not (line.startswith(_SHEET_LINK) and b"](samples/" in line))
 
 
 class CardPhotograph(NamedTuple):
