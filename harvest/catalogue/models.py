@@ -376,7 +376,7 @@ class Label(Base):
     """
 
     __tablename__ = "labels"
-    __table_args__ = (Index(None, "target", "image_id", "origin", "id"), Index(None, "image_id"))
+    __table_args__ = (Index(None, "image_id", "target"),)  # one and short: half the time of a label of many photographs
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"))

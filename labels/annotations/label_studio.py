@@ -6,7 +6,7 @@ Exports are in the format JSON. Imports may also be in JSON-MIN, where each task
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -183,7 +183,7 @@ def read_label_studio(file: Path, targets: Mapping[str, Target[Any]], parsed: Pa
     if not isinstance(tasks, list):
         raise UsageError(f"{file} is not a Label Studio export in JSON: it must be a list of tasks.")
     count = 0
-    for number, task in enumerate(tasks, start=1):
+    for number, task in sorted(enumerate(tasks, start=1), key=lambda numbered: _min_time(numbered[1])):
         try:
             for row in _rows(task, parsed):
                 if row["target"] in targets:
@@ -201,8 +201,17 @@ def read_label_studio(file: Path, targets: Mapping[str, Target[Any]], parsed: Pa
         raise UsageError(f"{file} has no labels of a target; its controls are {controls}.")
 
 
+def _is_min(task: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(task, dict) and "data" not in task and "sha256" in task
+
+
+def _min_time(task: object) -> str:
+    """Return the time by which tasks in JSON-MIN are sorted: one per annotation, the newest first."""
+    return str(task.get("updated_at") or task.get("created_at") or "") if _is_min(task) else ""
+
+
 def _rows(task: object, parsed: ParsedFile) -> Iterator[Row]:
-    if isinstance(task, dict) and "data" not in task and "sha256" in task:
+    if _is_min(task):
         yield from _min_rows(task)
         return
     valid = _Task.model_validate(task)
@@ -225,9 +234,14 @@ def _min_rows(task: Mapping[str, Any]) -> Iterator[Row]:
     valid = _MinTask.model_validate({**task, "controls": controls})
     time = valid.updated_at or valid.created_at
     for name, value in controls.items():
-        choices = value.get("choices", ()) if isinstance(value, dict) else value
-        text = SEPARATOR.join(map(str, choices)) if isinstance(choices, list | tuple) else str(choices)
+        items = value if isinstance(value, list | tuple) else (value,)
+        text = SEPARATOR.join(part for item in items for part in _min_classes(item))
         yield {"sha256": valid.sha256, "target": name, "value": text, "created_at": time, "author": valid.annotator}
+
+
+def _min_classes(item: object) -> tuple[str, ...]:
+    """Return the classes of a value in JSON-MIN: a text, or the value of a control such as ``{"rating": 4}``."""
+    return _Value.model_validate(item).classes() if isinstance(item, dict) else (str(item),)
 
 
 def _row(sha256: str, annotation: _Annotation, result: _Result) -> Row:

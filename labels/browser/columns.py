@@ -4,6 +4,7 @@ A facet of 100,000 photographs is counted in a millisecond; the same as SQL took
 (``benchmarks/scale/browser.py``).
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, format_setting
-from lightmeter.harvest.catalogue.exif_view import resolved_exif_table
-from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
+from lightmeter.labels.browser.facts import Facts, positions, read_facts
 
 Codes = NDArray[np.int32]
 Numbers = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 NOMINAL_FOCAL_LENGTHS_MM = (
     4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 24.0, 28.0, 35.0, 40.0, 50.0, 60.0, 70.0, 85.0, 105.0,
@@ -28,7 +29,6 @@ NOMINAL_FOCAL_LENGTHS_MM = (
 )  # fmt: skip
 """Usual focal lengths of lenses, in millimetres."""
 
-_EXIF = ("make", "model", "lens", "f_number", "exposure_time_s", "iso", "focal_length_mm", "taken_at")
 _DIGITS = re.compile(r"(\d+)")
 _MAX_SORTED_DIGITS = 18
 
@@ -63,6 +63,7 @@ class Photographs:
         columns: Properties by name.
         sort_keys: Numbers to sort by, NaN without a value, by name.
         texts: Lower-case text of each photograph that is searched.
+        facts: What is known of the photographs.
     """
 
     ids: NDArray[np.int64]
@@ -70,15 +71,19 @@ class Photographs:
     files: Sequence[str]
     columns: Mapping[str, Column]
     sort_keys: Mapping[str, Numbers]
-    texts: Sequence[str]
+    texts: pa.Array
+    facts: Facts
 
     def rows_of(self, ids: Any) -> NDArray[np.int64]:
         """Return the rows of image ids that are among the photographs, in the order of the ids."""
-        ids = np.asarray(ids, dtype=np.int64)
-        rows = np.searchsorted(self.ids, ids)
-        rows[rows == len(self.ids)] = 0
-        present: NDArray[np.int64] = rows[self.ids[rows] == ids] if len(self.ids) else rows[:0]
-        return present
+        rows = positions(self.ids, np.asarray(ids, dtype=np.int64))
+        return rows[rows >= 0]
+
+    def mask_of(self, ids: Any) -> Mask:
+        """Return which photographs are among image ids."""
+        mask = np.zeros(len(self.ids), bool)
+        mask[self.rows_of(ids)] = True
+        return mask
 
 
 @dataclass(frozen=True)
@@ -114,33 +119,47 @@ def read_photographs(connection: Connection) -> Photographs:
     Args:
         connection: Catalogue connection.
     """
-    query = select(Image.id, Image.sha256).where(Image.problem.is_(None)).order_by(Image.id)
-    images = connection.execute(query).all()
-    ids = np.asarray([row[0] for row in images], dtype=np.int64)
-    empty = Photographs(ids, [row[1] for row in images], [], {}, {}, [])
-    exif = _exif(connection, empty)
-    sightings = _sightings(connection, empty)
-    files = [row.file or sha256[:12] for row, sha256 in zip(sightings, empty.sha256, strict=True)]
+    facts = read_facts(connection)
+    exif = {name: facts.exif[name].to_pylist() for name in ("make", "model", "lens", "taken_at")}
+    sightings = {name: facts.first_sightings(name) for name in ("file", "owner", "licence", "source", "title", "tags")}
+    sha256 = facts.images["sha256"].to_pylist()
+    files = [file or sha256[:12] for file, sha256 in zip(sightings["file"], sha256, strict=True)]
     cameras = [_camera(make, model) for make, model in zip(exif["make"], exif["model"], strict=True)]
     taken: list[str | None] = exif["taken_at"]
-    numbers = {name: np.asarray(exif[setting.exif], dtype=np.float64) for name, setting in SETTINGS.items()}
+    numbers = {name: _numbers(facts.exif[setting.exif]) for name, setting in SETTINGS.items()}
     columns = {
         "camera": text_column("Camera", cameras),
         "lens": text_column("Lens", exif["lens"]),
         **{name: setting.column(numbers[name]) for name, setting in SETTINGS.items()},
         "year": text_column("Year", [time and time[:4] for time in taken], ordered=True),
-        "photographer": text_column("Photographer", [row.owner for row in sightings]),
-        "licence": text_column("Licence", [row.licence for row in sightings]),
-        "source": text_column("Source", [row.source for row in sightings]),
-        **_verdicts(connection, empty),
+        "photographer": text_column("Photographer", sightings["owner"]),
+        "licence": text_column("Licence", sightings["licence"]),
+        "source": text_column("Source", sightings["source"]),
+        **{
+            f"filter.{name}": text_column(f"Filter {name}", table["verdict"].to_pylist())
+            for name, table in facts.verdicts.items()
+        },
     }
-    texts = [
-        "\n".join(filter(None, (file, row.title, row.owner, camera, lens, *(row.tags or ())))).lower()
-        for file, row, camera, lens in zip(files, sightings, cameras, exif["lens"], strict=True)
-    ]
-    sort_keys = {"file": _ranks([_natural(file) for file in files]), "found": ids.astype(np.float64), **numbers}
+    ids = facts.images["id"].to_numpy()
+    sort_keys = {"file": _ranks(list(map(_natural, files))), "found": ids.astype(np.float64), **numbers}
     sort_keys["taken"] = _ranks(taken)
-    return Photographs(ids, empty.sha256, files, columns, sort_keys, texts)
+    texts = (files, sightings["title"], sightings["owner"], cameras, exif["lens"], _tags(sightings["tags"]))
+    return Photographs(ids, sha256, files, columns, sort_keys, _search_texts(*texts), facts)
+
+
+def _numbers(column: pa.ChunkedArray) -> Numbers:
+    numbers: Numbers = column.to_numpy().astype(np.float64)
+    return numbers
+
+
+def _tags(texts: Sequence[str | None]) -> list[str | None]:
+    """Return lists in JSON as lines of text."""
+    lines = {text: "\n".join(map(str, json.loads(text))) for text in set(texts) if text}
+    return [lines.get(text) if text else None for text in texts]
+
+
+def _search_texts(*columns: Sequence[str | None]) -> pa.Array:
+    return pa.array(["\n".join(filter(None, parts)).lower() for parts in zip(*columns, strict=True)], pa.string())
 
 
 def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = False) -> Column:
@@ -160,43 +179,6 @@ def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = Fals
     new_code[order] = np.arange(len(order))
     values = [values[code] for code in order]
     return Column(title, values, values, new_code[codes])
-
-
-def _exif(connection: Connection, photographs: Photographs) -> dict[str, Any]:
-    """Return the effective EXIF values of the photographs by column, None or NaN without a value."""
-    if not len(photographs.ids):
-        return {name: [] for name in _EXIF}
-    first, last = int(photographs.ids[0]), int(photographs.ids[-1])
-    table = resolved_exif_table(connection, first, last, _EXIF)
-    ids = table["image_id"].to_numpy()
-    position = np.searchsorted(ids, photographs.ids)
-    position[position == len(ids)] = 0
-    exists = ids[position] == photographs.ids if len(ids) else np.zeros(len(photographs.ids), bool)
-    taken = table.take(pa.array(np.where(exists, position, 0), mask=~exists))
-    return {
-        name: taken[name].to_numpy() if pa.types.is_floating(table.schema.field(name).type) else taken[name].to_pylist()
-        for name in _EXIF
-    }
-
-
-def _sightings(connection: Connection, photographs: Photographs) -> list[Any]:
-    """Return the first sighting of each photograph."""
-    columns = [getattr(SightingRecord, name) for name in ("file", "owner", "licence", "source", "title", "tags")]
-    query = select(SightingRecord.image_id, *columns).where(SightingRecord.image_id.is_not(None))
-    by_image = {row.image_id: row for row in connection.execute(query.order_by(SightingRecord.id.desc()))}
-    missing = connection.execute(select(*(func.nullif("", "").label(c.key) for c in columns))).one()
-    return [by_image.get(image, missing) for image in photographs.ids.tolist()]
-
-
-def _verdicts(connection: Connection, photographs: Photographs) -> dict[str, Column]:
-    names = connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all()
-    columns = {}
-    for name in names:
-        query = select(Inspection.image_id, Inspection.verdict).where(Inspection.filter == name)
-        verdicts: dict[int, str] = dict(connection.execute(query).all())
-        texts = [verdicts.get(image) for image in photographs.ids.tolist()]
-        columns[f"filter.{name}"] = text_column(f"Filter {name}", texts)
-    return columns
 
 
 def _camera(make: str | None, model: str | None) -> str | None:

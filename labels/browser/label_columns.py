@@ -60,6 +60,12 @@ class LabelColumns:
         """Whether a person has labelled each photograph: here, or in a file that was imported."""
         return self.origins <= _IMPORT
 
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Whether a person has labelled each photograph manually."""
+        judged: NDArray[np.bool_] = self.origins == _MANUAL
+        return judged
+
     def column(self) -> Column:
         """Return the effective labels as a column."""
         return Column("Label", self.values, [value.replace("|", ", ") for value in self.values], self.codes)

@@ -7,20 +7,24 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Connection, Engine, text
+import pyarrow.compute as pc
+from sqlalchemy import Connection, Engine, select, text
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.database.session import read, write
-from lightmeter.harvest.catalogue.query.parser import parse_where
+from lightmeter.harvest.catalogue.models import Image
+from lightmeter.harvest.catalogue.query.fields import Condition
 from lightmeter.harvest.catalogue.query.saved import resolve_query
-from lightmeter.labels.browser.columns import Column, Numbers, Photographs, read_photographs
+from lightmeter.labels.browser.columns import Column, Mask, Numbers, Photographs, read_photographs
 from lightmeter.labels.browser.label_columns import LabelColumns
+from lightmeter.labels.browser.matching import Matcher
 from lightmeter.labels.browser.predictions import Predictions, read_run_predictions
-from lightmeter.labels.browser.queues import queue_ids
-from lightmeter.labels.browser.views import Mask, State, View
+from lightmeter.labels.browser.queues import queue_mask
+from lightmeter.labels.browser.views import State, View
 from lightmeter.project import Project
 
 Result = TypeVar("Result")
@@ -40,11 +44,13 @@ class Snapshot:
     Attributes:
         photographs: The photographs.
         labels: Labels by target.
+        matcher: Finds the photographs that match a query.
         predictions: Facets and confidences by run and target.
         matches: Photographs that match a query and a queue, by these.
     """
 
     photographs: Photographs
+    matcher: Matcher
     labels: dict[str, LabelColumns] = field(default_factory=dict)
     predictions: dict[tuple[str, str], tuple[dict[str, Column], Numbers]] = field(default_factory=dict)
     matches: dict[tuple[Any, ...], tuple[Mask, bool]] = field(default_factory=dict)
@@ -155,36 +161,42 @@ class Library:
     def _matches(self, snapshot: Snapshot, state: State, *, fresh: bool) -> tuple[Mask, bool]:
         key = (state.q, state.queue, state.sample, state.seed, state.target)
         if fresh or key not in snapshot.matches:
-            snapshot.matches[key] = self._find(snapshot.photographs, state)
+            snapshot.matches[key] = self._find(snapshot, state)
         return snapshot.matches[key]
 
-    def _find(self, photographs: Photographs, state: State) -> tuple[Mask, bool]:
+    def _find(self, snapshot: Snapshot, state: State) -> tuple[Mask, bool]:
         """Return the photographs that match a query and a queue, and whether the query was taken as text to search."""
-        mask = np.ones(len(photographs.ids), bool)
-        where, words = self._query(state.q.strip())
-        if words:
-            mask = np.fromiter((all(word in t for word in words) for t in photographs.texts), bool, len(mask))
-        if where or state.queue != "all":
-            with self.engine.connect() as connection:
-                ids = queue_ids(connection, self.project, state.target, kind=state.queue, where=where)
-            mask &= _mask_of(photographs, ids)
+        photographs = snapshot.photographs
+        mask, search = self._search(snapshot, state.q.strip())
+        if state.queue == "unjudged":
+            mask = mask & ~self.labels(state.target, snapshot).judged
+        elif state.queue != "all":
+            in_queue = partial(
+                queue_mask, project=self.project, photographs=photographs, target=state.target, kind=state.queue
+            )
+            mask = mask & read(self.engine, in_queue)
         if state.sample is not None and state.sample < np.count_nonzero(mask):
             ids = np.random.default_rng(state.seed).choice(photographs.ids[mask], state.sample, replace=False)
-            mask = _mask_of(photographs, ids)
-        return mask, bool(words)
+            mask = photographs.mask_of(ids)
+        return mask, search
 
-    def _query(self, text: str) -> tuple[str, list[str]]:
-        """Return a text as a query; as words to search for if it is none and has no sign of the query language."""
+    def _search(self, snapshot: Snapshot, text: str) -> tuple[Mask, bool]:
+        """Return the photographs that match a text, and whether it was taken as words to search for.
+
+        These are searched for if it is no query and has no sign of the query language.
+        """
+        photographs = snapshot.photographs
         if not text:
-            return "", []
+            return np.ones(len(photographs.ids), bool), False
         try:
-            query = resolve_query(text, self.project)
-            parse_where(query)
+            return snapshot.matcher.find(resolve_query(text, self.project)), False
         except UsageError:
             if _QUERY_CHARACTERS & set(text):
                 raise
-            return "", text.lower().split()
-        return query, []
+        masks = (
+            pc.match_substring(photographs.texts, word).to_numpy(zero_copy_only=False) for word in text.lower().split()
+        )
+        return np.logical_and.reduce([np.ones(len(photographs.ids), bool), *masks]), True
 
     def _update(self) -> None:
         """Read the catalogue again if it has changed; a large one in the background."""
@@ -208,7 +220,17 @@ class Library:
 
     def _read_snapshot(self) -> Snapshot:
         start = time.monotonic()
-        snapshot = Snapshot(read(self.engine, read_photographs))
+        photographs = read(self.engine, read_photographs)
+
+        def labels(target: str) -> LabelColumns:
+            return self.labels(target, snapshot)
+
+        def in_catalogue(condition: Condition) -> Mask:
+            query = select(Image.id).where(condition)
+            return photographs.mask_of(read(self.engine, lambda connection: connection.scalars(query).all()))
+
+        unicode = self.engine.dialect.name == "postgresql"
+        snapshot = Snapshot(photographs, Matcher(photographs.facts, labels, in_catalogue, unicode=unicode))
         self._read_at = time.monotonic()
         self._took_s = self._read_at - start
         return snapshot
@@ -234,9 +256,3 @@ class Library:
         (version,) = cursor.execute("PRAGMA data_version").fetchone()
         cursor.close()
         return int(version)
-
-
-def _mask_of(photographs: Photographs, ids: Any) -> Mask:
-    mask = np.zeros(len(photographs.ids), bool)
-    mask[photographs.rows_of(ids)] = True
-    return mask

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.browser.columns import Column, Numbers, Photographs
+from lightmeter.labels.browser.columns import Column, Mask, Numbers, Photographs
 from lightmeter.labels.browser.queues import QueueKind
 from lightmeter.plugins import unknown_name_message
 
-Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 SORT_TITLES = {

@@ -89,8 +89,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_labels_image_id_images")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_labels")),
     )
-    op.create_index("ix_labels_image_id", "labels", ["image_id"])
-    op.create_index("ix_labels_target_image_id_origin_id", "labels", ["target", "image_id", "origin", "id"])
+    op.create_index("ix_labels_image_id_target", "labels", ["image_id", "target"])
 
     op.create_table(
         "regions",

@@ -41,7 +41,7 @@ def equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[
     if len(texts) > MAX_VALUES:
         raise InvalidValue(f"'in' takes at most {MAX_VALUES:,} values")
     if compare is compare_numbers:
-        return column.in_([_number(text) for text in texts])
+        return column.in_([parse_number(text) for text in texts])
     if compare in (compare_texts, compare_words):
         return or_(func.lower(column).in_([text.lower() for text in texts]), column.in_(texts))
     if len(texts) > 100:
@@ -51,11 +51,15 @@ def equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[
 
 def compare_numbers(column: ColumnElement[Any], sign: str, text: str) -> Condition:
     """Compare numbers; fractions are written ``1/250``."""
-    return _operator(sign, "numbers")(column, _number(text))  # type: ignore[no-any-return]
+    return _operator(sign, "numbers")(column, parse_number(text))  # type: ignore[no-any-return]
 
 
-def _number(text: str) -> float:
-    """Return a number or fraction such as ``1/250``."""
+def parse_number(text: str) -> float:
+    """Return a number or fraction such as ``1/250``.
+
+    Raises:
+        InvalidValue: The text is neither, or not finite.
+    """
     numerator, slash, denominator = text.partition("/")
     try:
         number = float(numerator) / float(denominator) if slash else float(numerator)

@@ -27,6 +27,7 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     compare_times,
     compare_words,
     equals_any,
+    parse_number,
 )
 from lightmeter.harvest.exif.columns import EXIF_ALIASES, EXIF_COLUMNS, EXIF_PRECEDENCE
 
@@ -87,20 +88,56 @@ def _member(element: Any) -> ColumnElement[Any]:
     return member
 
 
-def find_field(name: str) -> Field | None:
-    """Return a field by its name or by the one that photographers use, or None if there is none."""
+class CatalogueColumns:
+    """Where the values of fields stand in the catalogue: as SQL expressions in queries of images."""
+
+    def image(self, name: str) -> ColumnElement[Any]:
+        """Return a column of the table ``images``."""
+        return _column(getattr(Image, name))
+
+    def exif(self, name: str) -> ColumnElement[Any]:
+        """Return the effective value of an EXIF column; ``make`` and ``model`` are columns of one table."""
+        return _exif_value(name)
+
+    def sighting(self, name: str) -> ColumnElement[Any]:
+        """Return a column of the sightings of an image, for `any_sighting`."""
+        return _column(getattr(SightingRecord, name))
+
+    def any_sighting(self, condition: Condition) -> Condition:
+        """Return the condition that any sighting of an image meets a condition on its columns."""
+        return exists().where(SightingRecord.image_id == Image.id, condition).correlate(Image)
+
+    def verdict(self, filter_name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return verdict and reason of a filter, as columns of one table."""
+        return _inspection_value(filter_name, Inspection.verdict), _inspection_value(filter_name, Inspection.reason)
+
+    def label(self, target: str) -> ColumnElement[Any]:
+        """Return the effective label of a target."""
+        return effective_label(target)
+
+
+CATALOGUE = CatalogueColumns()
+
+
+def find_field(name: str, columns: CatalogueColumns = CATALOGUE) -> Field | None:
+    """Return a field by its name or by the one that photographers use, or None if there is none.
+
+    Args:
+        name: Name in the query.
+        columns: Where the values stand.
+    """
     name = ALIASES.get(name.lower(), name)
     if name in _FIELDS:
-        return _FIELDS[name]()
+        return _FIELDS[name](columns)
     if name.startswith(LABEL_PREFIX):
-        return _column_field(effective_label(name.removeprefix(LABEL_PREFIX)), compare_classes)
+        return _column_field(columns.label(name.removeprefix(LABEL_PREFIX)), compare_classes)
     if name.startswith(CONFLICT_PREFIX):
         return _column_field(authors_disagree(name.removeprefix(CONFLICT_PREFIX)), compare_flags)
     if name.startswith(AUTHOR_PREFIX):
         return _author_field(name.removeprefix(AUTHOR_PREFIX))
     filter_name, dot, measure = name.partition(".")
     if filter_name in plugins.installed("filters"):
-        return _measure_field(filter_name, measure) if dot else _verdict_field(filter_name)
+        return _measure_field(filter_name, measure) if dot else _verdict_field(*columns.verdict(filter_name))
     return None
 
 
@@ -133,9 +170,7 @@ def _measure_field(filter_name: str, measure: str) -> Field:
     return _column_field(_inspection_value(filter_name, number), compare_numbers)
 
 
-def _verdict_field(filter_name: str) -> Field:
-    verdict = _inspection_value(filter_name, Inspection.verdict)
-    reason = _inspection_value(filter_name, Inspection.reason)
+def _verdict_field(verdict: ColumnElement[Any], reason: ColumnElement[Any]) -> Field:
     return Field(
         "word",
         lambda sign, text: or_(compare_texts(verdict, sign, text), compare_texts(reason, sign, text)),
@@ -161,12 +196,9 @@ def _column_field(column: ColumnElement[Any], compare: Comparison, setting: str 
     )
 
 
-def _sighting_field(column: Any, compare: Comparison) -> Field:
+def _sighting_field(name: str, compare: Comparison, columns: CatalogueColumns) -> Field:
     """Return a field that matches if it matches any sighting of the photograph."""
-
-    def any_sighting(condition: Condition) -> Condition:
-        return exists().where(SightingRecord.image_id == Image.id, condition).correlate(Image)
-
+    column, any_sighting = columns.sighting(name), columns.any_sighting
     return Field(
         _KINDS[compare],
         lambda sign, text: any_sighting(compare(column, sign, text)),
@@ -177,9 +209,9 @@ def _sighting_field(column: Any, compare: Comparison) -> Field:
     )
 
 
-def _camera_field() -> Field:
+def _camera_field(columns: CatalogueColumns) -> Field:
     """Return the field of the camera's whole name; ``=`` also accepts the make or the model alone."""
-    make, model = _exif_value("make"), _exif_value("model")
+    make, model = columns.exif("make"), columns.exif("model")
     names = (func.coalesce(make, "") + " " + func.coalesce(model, ""), make, model)
 
     def compare(sign: str, text: str) -> Condition:
@@ -210,9 +242,13 @@ def _author_field(target: str) -> Field:
     )
 
 
-def _share_field() -> Field:
+def _share_field(columns: CatalogueColumns) -> Field:
     """Return the field of shares of all photographs, for several annotators: ``share:2/3+10``."""
-    return _column_field(_column(Image.sha256), compare_shares)
+    return _column_field(columns.image("sha256"), compare_shares)
+
+
+def _image_field(name: str, compare: Comparison, columns: CatalogueColumns) -> Field:
+    return _column_field(columns.image(name), compare)
 
 
 def _column(attribute: Any) -> ColumnElement[Any]:
@@ -221,6 +257,8 @@ def _column(attribute: Any) -> ColumnElement[Any]:
 
 
 def _between(compare: Comparison, column: ColumnElement[Any], low: str, high: str) -> Condition:
+    if compare is compare_numbers:  # evaluates the column once, which may be a subquery
+        return column.between(parse_number(low), parse_number(high))
     return and_(compare(column, ">=", low), compare(column, "<=", high))
 
 
@@ -232,25 +270,22 @@ _EXIF_COMPARISONS: dict[type, Comparison] = {
 }
 
 
-def _exif_field(name: str) -> Field:
+def _exif_field(name: str, columns: CatalogueColumns) -> Field:
     compare = compare_local_times if name == "taken_at" else _EXIF_COMPARISONS[EXIF_COLUMNS[name].type]
-    return _column_field(_exif_value(name), compare, name if EXIF_COLUMNS[name].type is float else "")
+    return _column_field(columns.exif(name), compare, name if EXIF_COLUMNS[name].type is float else "")
 
 
 _IMAGE_COLUMNS = dict.fromkeys(("width", "height", "file_size"), compare_numbers) | dict.fromkeys(
     ("sha256", "format", "quantisation"), compare_texts
 )
-_SIGHTING_COLUMNS: dict[str, tuple[Any, Comparison]] = {
-    **{
-        name: (getattr(SightingRecord, name), compare_texts)
-        for name in ("source", "source_id", "owner", "title", "file", "page_url")
-    },
-    "medium": (SightingRecord.medium, compare_words),
-    "licence": (SightingRecord.licence, compare_licences),
-    "tag": (SightingRecord.tags, compare_lists),
-    "concept": (SightingRecord.concepts, compare_lists),
-    "published_at": (SightingRecord.published_at, compare_times),
-    "run": (SightingRecord.run_id, compare_numbers),
+_SIGHTING_COLUMNS: dict[str, tuple[str, Comparison]] = {
+    **{name: (name, compare_texts) for name in ("source", "source_id", "owner", "title", "file", "page_url")},
+    "medium": ("medium", compare_words),
+    "licence": ("licence", compare_licences),
+    "tag": ("tags", compare_lists),
+    "concept": ("concepts", compare_lists),
+    "published_at": ("published_at", compare_times),
+    "run": ("run_id", compare_numbers),
 }
 _KINDS: dict[Comparison, Kind] = {
     compare_numbers: "number",
@@ -264,12 +299,12 @@ _KINDS: dict[Comparison, Kind] = {
     compare_times: "time",
     compare_local_times: "time",
 }
-_FIELDS: dict[str, Callable[[], Field]] = {
+_FIELDS: dict[str, Callable[[CatalogueColumns], Field]] = {
     "camera": _camera_field,
     "share": _share_field,
     **{name: partial(_exif_field, name) for name in EXIF_COLUMNS},
-    **{name: partial(_column_field, getattr(Image, name), compare) for name, compare in _IMAGE_COLUMNS.items()},
-    **{name: partial(_sighting_field, *arguments) for name, arguments in _SIGHTING_COLUMNS.items()},
+    **{name: partial(_image_field, name, compare) for name, compare in _IMAGE_COLUMNS.items()},
+    **{name: partial(_sighting_field, column, compare) for name, (column, compare) in _SIGHTING_COLUMNS.items()},
 }
 ALIASES = EXIF_ALIASES | {"photographer": "owner", "license": "licence"}
 """Fields by the names that photographers use."""

@@ -3,8 +3,10 @@
 ``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``, or short ``f:2.8-4 iso:100-400 -tag:studio``
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
@@ -12,11 +14,12 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.query.comparisons import InvalidValue
-from lightmeter.harvest.catalogue.query.fields import Field, field_names, find_field
+from lightmeter.harvest.catalogue.query.fields import CATALOGUE, CatalogueColumns, Field, field_names, find_field
 from lightmeter.harvest.catalogue.query.shorthand import matches
 from lightmeter.plugins import unknown_name_message
 
 Condition = ColumnElement[bool]
+T = TypeVar("T")
 
 _GRAMMAR = r"""
 ?query: conjunction ("or"i conjunction)*          -> any_of
@@ -73,9 +76,22 @@ def parse_where(text: str) -> Condition:
     Raises:
         UsageError: The query is invalid; the message marks the column and names what is expected there.
     """
+    return compile_query(text, SQL)
+
+
+def compile_query(text: str, target: "QueryTarget[T]") -> T:
+    """Return what a query is compiled to.
+
+    Args:
+        text: Query.
+        target: What its comparisons become, and how they are combined.
+
+    Raises:
+        UsageError: The query is invalid; the message marks the column and names what is expected there.
+    """
     tree = _parse(text)
     try:
-        return _COMPILER.transform(tree)  # type: ignore[no-any-return]
+        return _Compiler(target).transform(tree)  # type: ignore[no-any-return]
     except VisitError as error:
         if not isinstance(error.orig_exc, _InvalidToken):
             raise
@@ -138,87 +154,108 @@ class _InvalidToken(Exception):
         self.column = token.start_pos or 0
 
 
+@dataclass(frozen=True)
+class QueryTarget(Generic[T]):
+    """What a query is compiled to.
+
+    Attributes:
+        columns: Where the values of fields stand.
+        comparison: Returns the result of one comparison, a condition that is never NULL.
+        any_of: Returns the result of alternatives.
+        all_of: Returns the result of comparisons that must all be met.
+        negation: Returns the opposite of a result.
+    """
+
+    columns: CatalogueColumns
+    comparison: Callable[[Condition], T]
+    any_of: Callable[..., T]
+    all_of: Callable[..., T]
+    negation: Callable[[T], T]
+
+
 @v_args(inline=True)
 class _Compiler(Transformer[Token, Any]):
-    """Compiles the parse tree to a condition, bottom up."""
+    """Compiles the parse tree bottom up."""
+
+    def __init__(self, target: QueryTarget[Any]) -> None:
+        super().__init__()
+        self._target = target
 
     def value(self, token: Token) -> Token:
         if len(token) > _MAX_VALUE_LENGTH:
             raise _InvalidToken(f"the value is longer than {_MAX_VALUE_LENGTH:,} characters", token)
         return token.update(value=token[1:-1]) if token.type == "STRING" else token
 
-    def comparison(self, name: Token, sign: Token, value: Token) -> Condition:
-        condition = _compare(_field(name), {"==": "=", "!=": "="}.get(sign, str(sign)), value)
-        return not_(condition) if sign == "!=" else condition
+    def comparison(self, name: Token, sign: Token, value: Token) -> Any:
+        field, text = self._field(name), {"==": "=", "!=": "="}.get(sign, str(sign))
+        with _reported_at(value):
+            result = self._result(field.compare(text, str(value)))
+        return self.negation(result) if sign == "!=" else result
 
-    def membership(self, name: Token, *values: Token) -> Condition:
-        try:
-            return _null_is_false(_field(name).equals_any([str(value) for value in values]))
-        except InvalidValue as error:
-            raise _InvalidToken(str(error), values[0]) from error
+    def membership(self, name: Token, *values: Token) -> Any:
+        with _reported_at(values[0]):
+            return self._result(self._field(name).equals_any([str(value) for value in values]))
 
-    def present(self, name: Token) -> Condition:
-        return _null_is_false(_field(name).present)
+    def present(self, name: Token) -> Any:
+        return self._result(self._field(name).present)
 
-    def missing(self, name: Token) -> Condition:
-        return not_(self.present(name))
+    def missing(self, name: Token) -> Any:
+        return self.negation(self.present(name))
 
-    def flag(self, name: Token) -> Condition:
-        field = _field(name)
+    def flag(self, name: Token) -> Any:
+        field = self._field(name)
         if field.flag is None:
             raise _InvalidToken(f"'{name}' needs a comparison, such as {name} = … or {name} is known", name)
-        return _null_is_false(field.flag)
+        return self._result(field.flag)
 
-    def pair(self, token: Token) -> Condition:
+    def pair(self, token: Token) -> Any:
         name, _, text = token.partition(":")
         if not text:
             raise _InvalidToken(f"'{token}' needs a value, without a blank before it", token)
         if len(text) > _MAX_VALUE_LENGTH:
             raise _InvalidToken(f"the value is longer than {_MAX_VALUE_LENGTH:,} characters", token)
-        field = _field(token.update(value=name))
-        try:
-            return _null_is_false(matches(field, text))
-        except InvalidValue as error:
-            position = token.update(value=text)
-            position.start_pos = (token.start_pos or 0) + len(name) + 1
-            raise _InvalidToken(str(error), position) from error
+        field = self._field(token.update(value=name))
+        position = token.update(value=text)
+        position.start_pos = (token.start_pos or 0) + len(name) + 1
+        with _reported_at(position):
+            return self._result(matches(field, text))
 
-    def excluded(self, token: Token) -> Condition:
+    def excluded(self, token: Token) -> Any:
         included = token.update(value=token[1:])
         included.start_pos = (token.start_pos or 0) + 1
-        return not_(self.pair(included))
+        return self.negation(self.pair(included))
 
-    def saved(self, token: Token) -> Condition:
+    def saved(self, token: Token) -> Any:
         raise _InvalidToken(f"there is no saved query '{token}' here", token)
 
-    def any_of(self, *conditions: Condition) -> Condition:
-        return or_(*conditions)
+    def any_of(self, *results: Any) -> Any:
+        return self._target.any_of(*results)
 
-    def all_of(self, *conditions: Condition) -> Condition:
-        return and_(*conditions)
+    def all_of(self, *results: Any) -> Any:
+        return self._target.all_of(*results)
 
-    def negation(self, condition: Condition) -> Condition:
-        return not_(condition)
+    def negation(self, result: Any) -> Any:
+        return self._target.negation(result)
+
+    def _field(self, name: Token) -> Field:
+        field = find_field(str(name), self._target.columns)
+        if field is None:
+            message = unknown_name_message("field", str(name), field_names()).rstrip(".")
+            raise _InvalidToken(message[:1].lower() + message[1:], name)
+        return field
+
+    def _result(self, condition: Condition) -> Any:
+        """Return the result of a comparison, with false instead of SQL's NULL, so that ``not`` inverts it."""
+        return self._target.comparison(func.coalesce(condition, false()))
 
 
-def _field(name: Token) -> Field:
-    field = find_field(str(name))
-    if field is None:
-        message = unknown_name_message("field", str(name), field_names()).rstrip(".")
-        raise _InvalidToken(message[:1].lower() + message[1:], name)
-    return field
-
-
-def _compare(field: Field, sign: str, value: Token) -> Condition:
+@contextmanager
+def _reported_at(token: Token) -> Iterator[None]:
+    """Report a value that a field does not accept at a token."""
     try:
-        return _null_is_false(field.compare(sign, str(value)))
+        yield
     except InvalidValue as error:
-        raise _InvalidToken(str(error), value) from error
-
-
-def _null_is_false(condition: Condition) -> Condition:
-    """Replace SQL's NULL by false, so that ``not`` inverts it."""
-    return func.coalesce(condition, false())
+        raise _InvalidToken(str(error), token) from error
 
 
 def _syntax_message(text: str, column: int, error: UnexpectedInput) -> str:
@@ -240,4 +277,5 @@ def _query_error(text: str, column: int, message: str) -> UsageError:
 
 _TERMS = ("comparison", "membership", "missing", "present", "flag", "pair", "excluded")
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
-_COMPILER = _Compiler()
+SQL: QueryTarget[Condition] = QueryTarget(CATALOGUE, lambda condition: condition, or_, and_, not_)
+"""A condition on the table ``images``."""

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import insert
 
 from lightmeter.harvest.catalogue.models import Inspection
+from lightmeter.labels.annotations.audit import read_label_issues
 from lightmeter.labels.annotations.label_issues import find_label_issues
 from lightmeter.labels.annotations.rules import apply
-from lightmeter.labels.browser.queues import queue_ids
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.models.training.runs import write_predictions
 from tests.support import run_error, run_json
@@ -44,8 +44,7 @@ def test_contradictions_are_reported_and_form_a_review_queue(any_catalogue: Any)
     assert "labelled film" in reasons[same_settings[1]]
     assert "near-duplicate of" in reasons[duplicates[0]]
     assert "labelled digital" in reasons[duplicates[0]]
-    with any_catalogue.engine.connect() as connection:
-        assert set(queue_ids(connection, any_catalogue.project, "medium", kind="label-issues")) == reasons.keys()
+    assert set(read_label_issues(any_catalogue.project, "medium")) == reasons.keys()
     assert consistent not in audit_medium("--no-model", "--where", "owner = ann")
 
 

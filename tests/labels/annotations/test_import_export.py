@@ -267,6 +267,11 @@ def test_label_studio_projects_of_others_name_images(catalogue: Any) -> None:
     Path("a.json").write_text(json.dumps([task]))
     result = run_json("labels", "import", "a.json")
     assert (result["added"], result["ignored"]) == (2, {"medium (rectanglelabels)": 1})
+    minimal = {"sha256": sha256_of("2.jpg"), "stars": [{"rating": 3}], "note": ["a tree"], "boxes": [{"x": 1}]}
+    Path("min.json").write_text(json.dumps([minimal]))
+    result = run_json("labels", "import", "min.json")
+    assert (result["added"], result["ignored"]) == (2, {"boxes": 1})
+    assert effective_labels("2.jpg").items() >= {("stars", "3"), ("note", "a tree")}
     assert effective_labels("1.jpg").items() >= {("stars", "4"), ("note", "a house")}
     run_json("labels", "export", "view.xml")
     view = ET.parse("view.xml").getroot()

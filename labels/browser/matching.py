@@ -1,0 +1,187 @@
+"""Queries on the photographs in memory.
+
+A comparison is evaluated once for each distinct value, by the same conditions as in the catalogue, but on small tables
+of SQLite in memory. What is not in memory (measures of filters, who has labelled what) is evaluated in the catalogue.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sqlalchemy import Column, ColumnElement, Integer, MetaData, Table, Text, create_engine, event, select
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.visitors import iterate
+
+from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
+from lightmeter.harvest.catalogue.query.fields import CatalogueColumns, Condition
+from lightmeter.harvest.catalogue.query.parser import QueryTarget, compile_query
+from lightmeter.labels.browser.columns import Mask
+from lightmeter.labels.browser.facts import LISTS, Facts
+from lightmeter.labels.browser.label_columns import LabelColumns
+
+Values = Mapping[str, tuple[Any, Any]]
+"""Columns by name: SQLAlchemy type and Arrow array."""
+
+_CAMERA = ("make", "model")
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """The distinct values of one or two columns.
+
+    Attributes:
+        table: Table of the values with their ``code``.
+        codes: Code of each row of the columns.
+    """
+
+    table: Table
+    codes: NDArray[np.int64]
+
+    def matching(self, codes: list[int]) -> Mask:
+        """Return which rows have one of the codes."""
+        is_match = np.zeros(int(self.codes.max(initial=0)) + 1, bool)
+        is_match[codes] = True
+        return is_match[self.codes]
+
+
+class Matcher(CatalogueColumns):
+    """Finds the photographs that match a query.
+
+    Args:
+        facts: The photographs.
+        labels: Returns the labels of a target as they are now.
+        in_catalogue: Returns the photographs that meet a condition on the table ``images`` of the catalogue.
+        unicode: Whether the catalogue's database ignores the case of all letters; SQLite does of ASCII letters.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        labels: Callable[[str], LabelColumns],
+        in_catalogue: Callable[[Condition], Mask],
+        *,
+        unicode: bool = False,
+    ) -> None:
+        self._facts, self._labels, self._in_catalogue = facts, labels, in_catalogue
+        self._distinct: dict[str, _Distinct] = {}
+        self._lock = threading.RLock()
+        self._engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        if unicode:
+            event.listen(self._engine, "connect", _lower_all_letters)
+
+    def find(self, query: str) -> Mask:
+        """Return the photographs that match a query.
+
+        Raises:
+            UsageError: The query is invalid.
+        """
+        target = QueryTarget(self, self._evaluate, _any_of, _all_of, np.logical_not)
+        with self._lock:
+            return compile_query(query, target)
+
+    def image(self, name: str) -> ColumnElement[Any]:
+        """Return a column of the table ``images``."""
+        return self._table(f"image {name}", {name: (_type(Image, name), self._facts.images[name])}).c[name]
+
+    def exif(self, name: str) -> ColumnElement[Any]:
+        """Return the effective value of an EXIF column."""
+        names = _CAMERA if name in _CAMERA else (name,)
+        values = {name: (_type(Exif, name), self._facts.exif[name]) for name in names}
+        return self._table(f"exif {names[0]}", values).c[name]
+
+    def sighting(self, name: str) -> ColumnElement[Any]:
+        """Return a column of the sightings."""
+        kind = Text() if name in LISTS else _type(SightingRecord, name)
+        return self._table(f"sighting {name}", {name: (kind, self._facts.sightings[name])}).c[name]
+
+    def any_sighting(self, condition: Condition) -> Condition:
+        """Return the condition itself: `_evaluate` combines the sightings of a photograph."""
+        return condition
+
+    def verdict(self, filter_name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+        """Return verdict and reason of a filter."""
+        if filter_name not in self._facts.verdicts:
+            return super().verdict(filter_name)
+        verdicts = self._facts.verdicts[filter_name]
+        values = {name: (Text(), verdicts[name]) for name in verdicts.column_names}
+        table = self._table(f"verdict {filter_name}", values)
+        return table.c.verdict, table.c.reason
+
+    def label(self, target: str) -> ColumnElement[Any]:
+        """Return the effective label of a target, as it is now."""
+        labels = self._labels(target)
+        previous = self._distinct.pop(f"label {target}", None)
+        if previous is not None:
+            previous.table.drop(self._engine)
+        codes = np.where(labels.codes < 0, len(labels.values), labels.codes)
+        values = {"value": (Text(), pa.array([*labels.values, None], pa.string()))}
+        return self._create(f"label {target}", values, codes).c.value
+
+    def _table(self, key: str, values: Values) -> Table:
+        if key in self._distinct:
+            return self._distinct[key].table
+        codes, distinct = _encode([array for _, array in values.values()])
+        kinds = (kind for kind, _ in values.values())
+        columns = dict(zip(values, zip(kinds, distinct, strict=True), strict=True))
+        return self._create(key, columns, codes)
+
+    def _create(self, key: str, values: Values, codes: NDArray[np.int64]) -> Table:
+        columns = [Column(name, kind) for name, (kind, _) in values.items()]
+        table = Table(key, MetaData(), Column("code", Integer, primary_key=True), *columns)
+        lists = [array.to_pylist() for _, array in values.values()]
+        rows = [
+            dict(zip(("code", *values), row, strict=True)) for row in zip(range(len(lists[0])), *lists, strict=True)
+        ]
+        with self._engine.begin() as connection:
+            table.create(connection)
+            if rows:
+                connection.execute(table.insert(), rows)
+        self._distinct[key] = _Distinct(table, codes)
+        return table
+
+    def _evaluate(self, condition: Condition) -> Mask:
+        tables = {element.table.name for element in iterate(condition) if isinstance(element, Column)}
+        key = next((name for name in tables if name in self._distinct), None)
+        if key is None:
+            return self._in_catalogue(condition)
+        distinct = self._distinct[key]
+        with self._engine.connect() as connection:
+            codes = list(connection.scalars(select(distinct.table.c.code).where(condition)))
+        matches = distinct.matching(codes)
+        if not key.startswith("sighting "):
+            return matches
+        mask = np.zeros(len(self._facts.images), bool)
+        mask[self._facts.sighting_rows[matches]] = True
+        return mask
+
+
+def _type(model: Any, name: str) -> Any:
+    return model.__table__.c[name].type
+
+
+def _encode(arrays: list[pa.ChunkedArray]) -> tuple[NDArray[np.int64], list[pa.Array]]:
+    """Return the code of each row of columns, and the distinct rows by code; null is a value like others."""
+    encoded = [array.combine_chunks().dictionary_encode(null_encoding="encode") for array in arrays]
+    keys: NDArray[np.int64] = np.zeros(len(arrays[0]), np.int64)
+    for array in encoded:
+        keys = keys * max(len(array.dictionary), 1) + array.indices.to_numpy()
+    _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
+    return codes.astype(np.int64), [array.take(pa.array(first)) for array in arrays]
+
+
+def _any_of(*masks: Mask) -> Mask:
+    mask: Mask = np.logical_or.reduce(masks)
+    return mask
+
+
+def _all_of(*masks: Mask) -> Mask:
+    mask: Mask = np.logical_and.reduce(masks)
+    return mask
+
+
+def _lower_all_letters(connection: Any, _record: object) -> None:
+    connection.create_function("lower", 1, lambda text: None if text is None else str(text).lower(), deterministic=True)

@@ -1,0 +1,25 @@
+"""Queries on photographs in memory select what they select in the catalogue."""
+
+from typing import Any
+
+import numpy as np
+
+from tests.harvest.catalogue.query_photos import QUERIES, insert_photos
+from tests.labels.browser.helpers import create_session, ids_of
+
+
+def test_queries_in_memory_select_matching_photographs(any_catalogue: Any) -> None:
+    names = insert_photos(any_catalogue.engine)
+    session = create_session(any_catalogue.project, any_catalogue.engine)
+    results = {query: " ".join(names[image] for image in ids_of(session, q=query)) for query in QUERIES}
+    assert results == QUERIES
+
+
+def test_sightings_match_together_and_labels_as_they_are_now(any_catalogue: Any) -> None:
+    first = any_catalogue.photograph(owner="Émile", also_at="flickr")
+    any_catalogue.photograph(owner="Ann")
+    session = create_session(any_catalogue.project, any_catalogue.engine)
+    assert ids_of(session, q="source:flickr owner:Émile") == [first]  # of two sightings
+    for value in ("film", "digital"):
+        session.label("medium", np.asarray([first]), value, session.library.labels("medium").version)
+        assert ids_of(session, q=f"label.medium:{value}") == [first]
