@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, select, text
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import Image
-from lightmeter.harvest.catalogue.query.fields import Condition
+from lightmeter.harvest.catalogue.query.comparisons import Condition
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.labels.browser.columns import Column, Mask, Numbers, Photographs, read_photographs
 from lightmeter.labels.browser.label_columns import LabelColumns

@@ -17,7 +17,8 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.visitors import iterate
 
 from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
-from lightmeter.harvest.catalogue.query.fields import CatalogueColumns, Condition
+from lightmeter.harvest.catalogue.query.comparisons import Condition
+from lightmeter.harvest.catalogue.query.fields import CatalogueColumns
 from lightmeter.harvest.catalogue.query.parser import QueryTarget, compile_query
 from lightmeter.labels.browser.columns import Mask
 from lightmeter.labels.browser.facts import LISTS, Facts
