@@ -96,6 +96,28 @@ def lightmeter() -> Iterator[CommandRunner]:
     runner.close()
 
 
+ALL_MODULES = (
+    "tests.empty_plots",
+    *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "inspect", "catalogue", "store")),
+    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "splitting", "targets")),
+    *(f"lightmeter.labels.datasets.{name}" for name in ("freeze", "verify", "export.export")),
+    *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
+    *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
+    *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
+    "lightmeter.harvest.store.check",
+    "alembic.command",
+)
+"""Modules that `all_commands` imports before it forks a command."""
+
+
+@pytest.fixture(scope="session")
+def all_commands() -> Iterator[CommandRunner]:
+    """As `lightmeter`, with the modules of all commands, also those that import torch; plots are empty."""
+    runner = CommandRunner(*ALL_MODULES)
+    yield runner
+    runner.close()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Chrome"]:
     """A headless Chromium (see `tests.browser`)."""
@@ -189,15 +211,17 @@ FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels",
 """Folders and files with the longest tests: these start first, so that all processes end at the same time."""
 
 
-SHARING = ("tests/serve/", "tests/faults/")
-"""Folders whose tests share what takes long to make."""
+SHARING = {"tests/serve/": "serve"} | dict.fromkeys(
+    ("tests/faults/", "tests/journeys/", "tests/lightmeter/test_demo.py"), "all commands"
+)
+"""By folder or file, the name of a scope whose tests share what takes long to make: a TorchServe, or `all_commands`."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Run the tests of a file in one process, in the order of `FIRST`.
 
-    Those of serving share a TorchServe, and the trials a project; the long form of these is spread over all processes.
+    Tests of some folders share a process (see `SHARING`); the long form of the trials is spread over all processes.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -205,7 +229,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if config.getoption("--long"):
                 return nodeid
-            shared = next((folder for folder in SHARING if nodeid.startswith(folder)), None)
+            shared = next((scope for start, scope in SHARING.items() if nodeid.startswith(start)), None)
             return shared or super()._split_scope(nodeid)
 
     config.option.loadscopereorder = False

@@ -51,7 +51,7 @@ def outcomes(environment: dict[str, str], tmp_path_factory: pytest.TempPathFacto
             "-p",
             "no:cacheprovider",
             "-p",
-            "tests.faults.empty_plots",
+            "tests.empty_plots",
             "-c",
             os.devnull,
             *PACKAGES,

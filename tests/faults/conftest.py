@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from tests.conftest import STRICT
-from tests.faults.world import MODULES, World, build_world
+from tests.faults.world import World, build_world
 from tests.support import ROOT, CommandRunner
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -89,11 +89,9 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
 
 
 @pytest.fixture(scope="session")
-def built_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def built_world(tmp_path_factory: pytest.TempPathFactory, all_commands: CommandRunner) -> World:
     """A project with everything that commands read."""
-    runner = CommandRunner(*MODULES)
-    yield build_world(tmp_path_factory.mktemp("world") / "home", runner)
-    runner.close()
+    return build_world(tmp_path_factory.mktemp("world") / "home", all_commands)
 
 
 @pytest.fixture

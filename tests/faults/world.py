@@ -11,19 +11,6 @@ from typing import Any
 from lightmeter.files import sha256_of
 from tests.support import CommandResult, CommandRunner, create_project, jpeg
 
-MODULES = (
-    "tests.faults.empty_plots",
-    *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "inspect", "catalogue", "store")),
-    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "splitting", "targets")),
-    *(f"lightmeter.labels.datasets.{name}" for name in ("freeze", "verify", "export.export")),
-    *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
-    *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
-    *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
-    "lightmeter.harvest.store.check",
-    "alembic.command",
-)
-"""Modules that are imported before a command is forked."""
-
 TRAIN = ("quality-features", "--set", "iterations=20", "--device", "cpu")
 _VOLATILE = ("catalogue.sqlite", ".lightmeter/logs", ".lightmeter/rate-limits", "store/.incoming")
 _KEYS = frozenset({"id", "process", "query", "options", "cursor", "counts"})

@@ -9,8 +9,8 @@ from tests.support import CommandRunner
 
 
 @pytest.fixture
-def journey(lightmeter: CommandRunner, tmp_path: Path) -> Journey:
-    return Journey(lightmeter, tmp_path)
+def journey(all_commands: CommandRunner, tmp_path: Path) -> Journey:
+    return Journey(all_commands, tmp_path)
 
 
 def test_operator_keeps_a_project_going(journey: Journey) -> None:

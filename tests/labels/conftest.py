@@ -1,18 +1,20 @@
 """A catalogue that tests fill row by row."""
 
+import atexit
 import hashlib
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from sqlalchemy import Engine, Select
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, Select, insert, select
 
 from lightmeter.harvest.catalogue.database.session import open_engine
-from lightmeter.harvest.catalogue.models import Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
+from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
 from lightmeter.labels.datasets.card import plots
 from lightmeter.project import Project
 from tests.support import create_project, write_empty_plots
@@ -50,12 +52,15 @@ class Catalogue:
     ) -> int:
         """Add a photograph with EXIF values of its file, and return its image id."""
         self.count += 1
-        with Session(self.engine) as session, session.begin():
-            run = session.get(HarvestRun, 1)
-            if run is None:
-                run = HarvestRun(source="folder", query={}, options={})
-                session.add(run)
-            image = Image(
+        with self.engine.begin() as connection:
+
+            def add(table: type[Base], /, **values: Any) -> int:
+                (key,) = connection.execute(insert(table).values(values)).inserted_primary_key
+                return int(key)
+
+            run_id = connection.scalar(select(HarvestRun.id)) or add(HarvestRun, source="folder", query={}, options={})
+            image_id = add(
+                Image,
                 sha256=hashlib.sha256(str(self.count).encode()).hexdigest(),
                 format="JPEG",
                 width=640,
@@ -64,10 +69,9 @@ class Catalogue:
                 problem=problem,
                 body=body,
             )
-            session.add(image)
-            session.flush()
-            sighting = SightingRecord(
-                run_id=run.id,
+            fetched = {"run_id": run_id, "image_id": image_id, "state": SightingState.FETCHED}
+            sighting_id = add(
+                SightingRecord,
                 source=source,
                 source_id=str(self.count),
                 file=f"{self.count}.jpg",
@@ -75,29 +79,50 @@ class Catalogue:
                 licence=licence,
                 medium=medium,
                 concepts=concepts,
-                state=SightingState.FETCHED,
-                image_id=image.id,
+                **fetched,
             )
-            session.add(sighting)
-            session.flush()
             if also_at is not None:
-                again = {"source": also_at, "source_id": "again", "state": SightingState.FETCHED}
-                session.add(SightingRecord(run_id=run.id, image_id=image.id, **again))
-            session.add(Exif(image_id=image.id, origin="file", **exif))
+                add(SightingRecord, source=also_at, source_id="again", **fetched)
+            add(Exif, image_id=image_id, origin="file", **exif)
             for origin, values in (("api", api), ("sidecar", sidecar)):
                 if values is not None:
-                    session.add(Exif(sighting_id=sighting.id, origin=origin, **values))
+                    add(Exif, sighting_id=sighting_id, origin=origin, **values)
             if phash is not None:
-                session.add(
-                    Inspection(
-                        image_id=image.id, filter="duplicates", version=1, verdict="single", measures={"phash": phash}
+                measures = {"phash": phash}
+                connection.execute(
+                    insert(Inspection).values(
+                        image_id=image_id, filter="duplicates", version=1, verdict="single", measures=measures
                     )
                 )
-            return image.id
+            return image_id
+
+    def fill_once(self, fill: "Callable[[Catalogue], object]") -> None:
+        """Fill the project with a function; on SQLite later calls copy what the first call made."""
+        if self.engine.dialect.name != "sqlite":
+            fill(self)
+            return
+        database = str(self.engine.url.database)
+        if fill not in _FILLED:
+            fill(self)
+            self.engine.dispose()
+            folder = Path(tempfile.mkdtemp(prefix="lightmeter-filled-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            shutil.copytree(self.project.root, folder / "project")
+            shutil.copyfile(database, folder / "catalogue.sqlite")
+            _FILLED[fill] = folder, self.count
+        else:
+            self.engine.dispose()
+            folder, self.count = _FILLED[fill]
+            shutil.copytree(folder / "project", self.project.root, dirs_exist_ok=True)
+            shutil.copyfile(folder / "catalogue.sqlite", database)
 
     def rows(self, query: Select[Any]) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(query))
+
+
+_FILLED: dict[Callable[[Catalogue], object], tuple[Path, int]] = {}
+"""By function that fills a project, a copy of the project and the number of its photographs."""
 
 
 @pytest.fixture(autouse=True)

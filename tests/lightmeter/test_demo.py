@@ -11,7 +11,9 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
-from tests.support import CommandRunner
+from lightmeter.demo.runner import DemoRunner
+from lightmeter.errors import LightmeterError
+from tests.support import LOOPBACK, CommandRunner, run_error, run_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models")
@@ -20,11 +22,27 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, lightmeter: CommandRunner) -> dict[str, Any]:
-    """Result of a small demo."""
-    folder = tmp_path_factory.mktemp("demo") / "demo"
-    result: dict[str, Any] = lightmeter("demo", folder, "--count", "60")
+def demo(tmp_path_factory: pytest.TempPathFactory, all_commands: CommandRunner) -> dict[str, Any]:
+    """Result of a small demo, whose commands are forked."""
+
+    def run(runner: DemoRunner, project: str, *args: str, show: bool = True) -> Any:
+        folder = runner.root / project
+        folder.mkdir(parents=True, exist_ok=True)
+        result = all_commands.run(*args, "--json", folder=folder, env=LOOPBACK)
+        assert result.code == 0, result.error
+        return result.document
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DemoRunner, "run", run)
+        result: dict[str, Any] = run_json("demo", tmp_path_factory.mktemp("demo") / "demo", "--count", 60)
     return result
+
+
+def test_demo_runs_commands_in_new_processes(tmp_path: Path) -> None:
+    runner = DemoRunner(tmp_path)
+    assert runner.run("project", "init")["project"] == str(tmp_path / "project")
+    with pytest.raises(LightmeterError, match="'lightmeter harvest resume' failed: lightmeter: "):
+        runner.run("project", "harvest", "resume")
 
 
 @pytest.fixture
@@ -52,11 +70,9 @@ def test_demo_leaves_no_process_behind(demo: dict[str, Any]) -> None:
     assert not [command for command in commands if demo["folder"] in command]
 
 
-def test_demo_rejects_folder_that_is_not_empty(lightmeter: CommandRunner, tmp_path: Path) -> None:
+def test_demo_rejects_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "mine").touch()
-    result = lightmeter.run("demo", tmp_path)
-    assert result.code == 2
-    assert "already exists" in result.error
+    assert "already exists" in run_error("demo", tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
 
 

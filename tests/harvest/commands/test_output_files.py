@@ -9,24 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import run_error
+from tests.support import CommandRunner, run_error
 
 LIGHTMETER = [sys.executable, "-m", "lightmeter"]
 
 
-def test_export_to_standard_output_holds_the_table_alone(harvested_once: Path, tmp_path: Path) -> None:
-    command = [*LIGHTMETER, "--project", f"{harvested_once}/project", "catalogue", "export"]
-    piped = subprocess.run([*command, "-"], capture_output=True, text=True, check=True)
-    assert piped.stdout.startswith("sha256,source,")
-    assert len(piped.stdout.splitlines()) > 6
-    assert "Exported" in piped.stderr
-    for number, target in enumerate(("/dev/stdout", "/dev/fd/1")):
-        file = tmp_path / f"{number}.csv"
-        with file.open("a") as out:
-            out.write("first line\n")
-            out.flush()
-            subprocess.run([*command, target], stdout=out, check=True, stderr=subprocess.DEVNULL)
-        assert file.read_text() == "first line\n" + piped.stdout
+def test_export_to_standard_output_holds_the_table_alone(
+    harvested_once: Path, lightmeter: CommandRunner, tmp_path: Path
+) -> None:
+    export = ("--project", harvested_once / "project", "catalogue", "export")
+    piped = lightmeter.run(*export, "-")
+    assert piped.output.startswith("sha256,source,")
+    assert len(piped.output.splitlines()) > 6
+    assert "Exported" in piped.error
+    assert lightmeter.run(*export, "/dev/fd/1").output == piped.output
+    file = tmp_path / "table.csv"
+    with file.open("a") as out:
+        out.write("first line\n")
+        out.flush()
+        subprocess.run(lightmeter.command(*export, "/dev/stdout"), stdout=out, check=True, stderr=subprocess.DEVNULL)
+    assert file.read_text() == "first line\n" + piped.output
     assert Path("/dev/stdout").is_symlink()
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg
 
 DISALLOW = b"User-agent: *\nDisallow: /"
-PHOTOS = 8
+PHOTOS = 4
 
 
 class Sites:
@@ -49,14 +49,14 @@ def test_rules_of_sites_are_known_before_the_first_photo(
     """Sites that disallow, opt out or do not answer are not asked for photographs, nor are they a delay for others."""
 
     def slow(_: int) -> HttpResponse:
-        time.sleep(0.5)
+        time.sleep(0.2)
         return HttpResponse(DISALLOW)
 
     def hanging(_: int) -> HttpResponse:
-        time.sleep(3)
+        time.sleep(2)
         return HttpResponse(b"")
 
-    packed = gzip.compress(b"User-agent: *\nDisallow: /\n" + b"#" * 40_000_000)
+    packed = gzip.compress(b"User-agent: *\nDisallow: /\n" + b"#" * 10_000_000)
     sites["slow"].responses["/robots.txt"] = slow
     sites["hanging"].responses["/robots.txt"] = hanging
     sites["500"].responses["/robots.txt"] = HttpResponse(b"", 500)
@@ -77,12 +77,12 @@ def test_rules_of_sites_are_known_before_the_first_photo(
     busy = {f"/{number}.jpg": sites["busy"].responses[f"/{number}.jpg"] for number in range(PHOTOS)}
     for path, photo in busy.items():
         sites["busy"].responses[path] = lambda count, photo=photo: (
-            photo if count else HttpResponse(b"", 429, {"Retry-After": "4"})
+            photo if count else HttpResponse(b"", 429, {"Retry-After": "3"})
         )  # type: ignore[misc]
     sites["free"].responses["/robots.txt"] = HttpResponse(b"User-agent: otherbot\nDisallow: /")
 
     (project / "urls.txt").write_text("\n".join(sites.urls()))
-    env = LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "1", "LIGHTMETER_CRAWL__TIMEOUT_S": "2"}
+    env = LOOPBACK | {"LIGHTMETER_CRAWL__ATTEMPTS": "1", "LIGHTMETER_CRAWL__TIMEOUT_S": "1"}
     counts = lightmeter("harvest", "run", "urls", project / "urls.txt", env=env)
 
     assert counts["state"] == "finished"

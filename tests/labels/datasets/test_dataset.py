@@ -27,6 +27,11 @@ CONCEPTS = TargetSpec("concept", "1", ("night", "street"), multilabel=True)
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """Twelve photographs of six owners, 8 × 4 pixels, the left half red, to be shown rotated by 90 degrees."""
+    catalogue.fill_once(fill_catalogue)
+    return read_dataset(Path("datasets/iso-demo"))
+
+
+def fill_catalogue(catalogue: Any) -> None:
     pixels = np.zeros((4, 8, 3), dtype=np.uint8)
     pixels[:, :4, 0] = 255
     for index in range(12):
@@ -34,7 +39,7 @@ def dataset(catalogue: Any) -> Dataset:
         values = {"owner": str(index // 2), "iso": (100.0, 800.0)[index % 2], "medium": "digital"}
         store_image(catalogue, Image.fromarray(pixels), exif=exif_tags({}, orientation=6), **values)
     apply_rules(catalogue, "iso")
-    return create_dataset(name="iso-demo", target="iso")
+    create_dataset(name="iso-demo", target="iso")
 
 
 def test_examples_in_docstrings_run(dataset: Dataset) -> None:

@@ -36,6 +36,11 @@ MARK = "Jane Roe"
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """Thirty photographs in ten groups; two may not be redistributed."""
+    catalogue.fill_once(fill_catalogue)
+    return read_dataset(Path("datasets/one"))
+
+
+def fill_catalogue(catalogue: Any) -> None:
     for index in range(30):
         store_image(
             catalogue,
@@ -47,7 +52,7 @@ def dataset(catalogue: Any) -> Dataset:
             licence=None if index == 4 else "All rights reserved" if index == 5 else "CC-BY-4.0",
         )
     apply_rules(catalogue, "shutter", "concept")
-    return create_dataset(target="shutter")
+    create_dataset(target="shutter")
 
 
 def export(format_name: str, *options: str, name: str = "one") -> Any:

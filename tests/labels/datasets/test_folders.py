@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image as PillowImage
 
-from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, store_image
 from tests.support import exif_tags, run_error, run_json
 
@@ -19,6 +19,11 @@ LICENCES = ("CC0-1.0", "CC-BY-SA-3.0-DE", "LicenseRef-all-rights-reserved")
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """Twelve photographs, a third of which may not be redistributed."""
+    catalogue.fill_once(fill_catalogue)
+    return read_dataset(Path("datasets/one"))
+
+
+def fill_catalogue(catalogue: Any) -> None:
     for index in range(12):
         store_image(
             catalogue,
@@ -29,7 +34,7 @@ def dataset(catalogue: Any) -> Dataset:
             licence=LICENCES[index % 3],
         )
     apply_rules(catalogue, "shutter-binary")
-    return create_dataset("--min-per-class", "1")
+    create_dataset("--min-per-class", "1")
 
 
 def test_iiif_manifest_has_what_the_specification_requires(dataset: Dataset) -> None:

@@ -14,14 +14,18 @@ from tests.support import CommandRunner, jpeg, run_error, run_json, run_text
 @pytest.fixture
 def labelled(any_catalogue: Any) -> Any:
     """Photographs of two frequent cameras and a rare one; every third photograph has two concepts."""
+    any_catalogue.fill_once(fill_catalogue)
+    return any_catalogue
+
+
+def fill_catalogue(catalogue: Any) -> None:
     cameras = [("NIKON CORPORATION", "NIKON D90"), ("Canon", "Canon EOS 5D"), ("Canon", "Canon EOS 5D")]
     for index in range(60):
         make, model = ("LEICA CAMERA AG", "M8") if index in {6, 23} else cameras[index % 3]
         concepts = [["animals", "dogs"], ["animals"], ["street"]][index % 3]
         owner = f"person {index % 15}"
-        any_catalogue.photograph(owner=owner, make=make, model=model, concepts=concepts, exposure_time_s=0.01)
+        catalogue.photograph(owner=owner, make=make, model=model, concepts=concepts, exposure_time_s=0.01)
     run_json("labels", "apply", "camera-make", "camera-model", "concept", "super-concept")
-    return any_catalogue
 
 
 def create_dataset(*options: object, name: str = "one") -> Dataset:

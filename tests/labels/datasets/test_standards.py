@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset
 from tests.support import run_text
 
@@ -16,6 +16,11 @@ from tests.support import run_text
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """A data set with a multilabel target and licences of every kind."""
+    catalogue.fill_once(fill_catalogue)
+    return read_dataset(Path("datasets/one"))
+
+
+def fill_catalogue(catalogue: Any) -> None:
     settings = catalogue.project.root / "lightmeter.toml"
     authors = 'authors = ["Doé, Ann <https://orcid.org/0000-0002-1825-0097>", "Lab: Film"]\nlicence = "cc-by-4.0"'
     settings.write_text(settings.read_text(encoding="utf-8").replace("[project]", f"[project]\n{authors}"), "utf-8")
@@ -28,7 +33,7 @@ def dataset(catalogue: Any) -> Dataset:
             concepts=[["street", "night"][index % 2]] if index % 3 else None,
         )
     apply_rules(catalogue, "shutter-binary", "concept")
-    return create_dataset("--target", "concept")
+    create_dataset("--target", "concept")
 
 
 @pytest.mark.filterwarnings("ignore")

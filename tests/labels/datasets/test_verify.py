@@ -1,6 +1,7 @@
 """Verification of existing data sets."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection
-from lightmeter.labels.datasets.dataset import Dataset, write_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset
 from tests.support import run_error, run_json
 
@@ -16,6 +17,11 @@ from tests.support import run_error, run_json
 @pytest.fixture
 def dataset(catalogue: Any) -> Dataset:
     """A data set with photographs in the store."""
+    catalogue.fill_once(fill_catalogue)
+    return read_dataset(Path("datasets/one"))
+
+
+def fill_catalogue(catalogue: Any) -> None:
     store = catalogue.project.store
     for index in range(30):
         catalogue.photograph(owner=str(index // 3), exposure_time_s=(FAST, SLOW)[index % 2])
@@ -23,7 +29,7 @@ def dataset(catalogue: Any) -> Dataset:
     for number in range(1, 31):  # `Catalogue.photograph` hashes the number of the photograph
         data = str(number).encode()
         store.put(hashlib.sha256(data).hexdigest(), data)
-    return create_dataset()
+    create_dataset()
 
 
 def violations(code: int = 1) -> list[str]:

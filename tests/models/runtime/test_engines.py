@@ -20,9 +20,10 @@ from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
 from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import preprocess
-from lightmeter.models.runtime.spec import ModelSpec, Target, read_spec
+from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target, read_spec
 from lightmeter.models.training.recipe import list_recipes, read_recipe
 from tests.models.conftest import SMALL, TINY, jpeg
+from tests.serve.support import make_untrained_run
 from tests.support import run_error, run_json, run_text
 
 RECIPES = [name for name in list_recipes() if name not in {"lederer-exif", "lederer-image"}]  # parts of lederer-fusion
@@ -41,16 +42,27 @@ def predictors(recipe: str, *engines: EngineName, seed: int = 0) -> list[Predict
     return [Predictor(spec, network, engine=engine, threads=2) for engine in engines]
 
 
-@pytest.mark.parametrize("engine", FASTER)
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_engines_give_the_numbers_of_torch(recipe: str, engine: EngineName) -> None:
-    reference, faster = predictors(recipe, "torch", engine)
+def test_engines_give_the_numbers_of_torch(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted: dict[str, tuple[bytes, list[str]]] = {}
+    onnx = NetworkOutput.onnx
+
+    def convert_once(self: NetworkOutput) -> bytes:
+        if self.output not in converted:
+            converted[self.output] = onnx(self), self.names
+        content, self.names = converted[self.output]
+        return content
+
+    monkeypatch.setattr(NetworkOutput, "onnx", convert_once)
+    reference, *others = predictors(recipe, "torch", *FASTER)
     photo = preprocess(jpeg(noisy=True, seed=1, exif=True), reference.spec.preprocessing)
-    expected, computed = reference.predict(photo), faster.predict(photo)
-    assert computed.engine == engine
-    for target in TARGETS:
-        probabilities = [prediction.predictions[target.name].probabilities for prediction in (expected, computed)]
-        assert list(probabilities[1].values()) == pytest.approx(list(probabilities[0].values()), abs=1e-4)
+    expected = reference.predict(photo)
+    for engine, faster in zip(FASTER, others, strict=True):
+        computed = faster.predict(photo)
+        assert computed.engine == engine
+        for target in TARGETS:
+            probabilities = [prediction.predictions[target.name].probabilities for prediction in (expected, computed)]
+            assert list(probabilities[1].values()) == pytest.approx(list(probabilities[0].values()), abs=1e-4)
 
 
 def test_no_engine_reports_its_use() -> None:
@@ -114,41 +126,42 @@ def test_unusable_engines_are_one_sentence(
     assert message in run_error("models", "predict", trained, "photograph.jpg")
 
 
-def test_exported_files_give_the_probabilities_of_the_run(trained: Path, dataset: Dataset, tmp_path: Path) -> None:
-    predictor = Predictor.load(trained)
+def test_exported_files_give_the_probabilities_of_the_run(dataset: Dataset, tmp_path: Path) -> None:
+    run = make_untrained_run(tmp_path / "small", "small-cnn", Preprocessing(patches=0, view_size=32))
+    predictor = Predictor.load(run)
     photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (expected,) = [target.probabilities for target in predictor.predict(photograph).predictions.values()]
-    patches = stack([predictor.preprocess(photograph)])["patches"]
+    view = stack([predictor.preprocess(photograph)])["view"]
     for file_format, suffix in SUFFIXES.items():
         file = tmp_path / f"model{suffix}"
-        document = run_json("models", "export", trained, "--format", file_format, "--out", file)
+        document = run_json("models", "export", run, "--format", file_format, "--out", file)
         assert document["difference"] <= 1e-4
-        probabilities, metadata = _OPENED[file_format](file, patches)
+        probabilities, metadata = _OPENED[file_format](file, view)
         assert probabilities[0].tolist() == pytest.approx(list(expected.values()), abs=1e-4)
-        assert json.loads(metadata["preprocessing"])["patch_size"] == 64
+        assert json.loads(metadata["preprocessing"])["view_size"] == 32
         assert len(json.loads(metadata["example"])["probabilities"]["shutter"]) == 2
 
 
-def _open_onnx(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+def _open_onnx(file: Path, view: Any) -> tuple[Any, dict[str, str]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file)
-    return session.run(["shutter"], {"patches": patches})[0], session.get_modelmeta().custom_metadata_map
+    return session.run(["shutter"], {"view": view})[0], session.get_modelmeta().custom_metadata_map
 
 
-def _open_openvino(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+def _open_openvino(file: Path, view: Any) -> tuple[Any, dict[str, str]]:
     import openvino
 
     with zipfile.ZipFile(file) as archive:
         archive.extractall(file.parent)
     model = openvino.Core().compile_model(file.parent / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return model(patches)[0], json.loads((file.parent / "metadata.json").read_text(encoding="utf-8"))
+    return model(view)[0], json.loads((file.parent / "metadata.json").read_text(encoding="utf-8"))
 
 
-def _open_torch(file: Path, patches: Any) -> tuple[Any, dict[str, str]]:
+def _open_torch(file: Path, view: Any) -> tuple[Any, dict[str, str]]:
     metadata = dict.fromkeys(("preprocessing", "example"), "")
     program = torch.export.load(file, extra_files=metadata)
-    return program.module()(torch.from_numpy(patches))[0].detach().numpy(), metadata
+    return program.module()(torch.from_numpy(view))[0].detach().numpy(), metadata
 
 
 _OPENED = {"onnx": _open_onnx, "openvino": _open_openvino, "torch": _open_torch}
