@@ -34,13 +34,20 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize=STRICT,  # before a merge the same examples each time; new ones wherever else the tests run
+    max_examples=25,
 )
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("any machine"), max_examples=200)
 hypothesis.settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", type=float, default=0, help="share of the long form of the trials in tests/faults: 1")
     parser.addoption("--comparisons", action="store_true", help="write the table of tests/reference to the document")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        hypothesis.settings.load_profile("long")
 
 
 def skip_without(requirement: str) -> None:

@@ -132,7 +132,7 @@ def test_any_text_is_a_query_or_a_usage_error(query: str) -> None:
         parse_where(query)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(
     st.tuples(st.sampled_from(["f_number", "exposure_time_s", "iso", "focal_length_mm"]), st.floats(0.5, 3000))
     | st.tuples(st.just("exposure_time_s"), st.floats(1 / 32000, 0.5))
@@ -145,7 +145,7 @@ def test_setting_matches_how_it_is_written(setting: tuple[str, float]) -> None:
     assert not evaluates(parse_where(f"{column}:'{text}'"), value * 2.3), text
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(1, 100_000).map(lambda value: round(value, 1)), min_size=3, max_size=3))
 def test_range_has_both_ends_in_either_order(numbers: list[float]) -> None:
     first, last, value = numbers

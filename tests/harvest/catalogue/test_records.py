@@ -104,7 +104,7 @@ def save(engine: Engine, items: list[Any]) -> tuple[dict[str, Any], list[tuple[A
     return run_counts(engine, run)["total"], rows
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(sightings | hostile_values(), max_size=6))
 def test_any_record_is_stored_alike_by_both_databases(engines: list[Engine], items: list[Any]) -> None:
     good = [replace(SIGHTING, source_id=name) for name in ("first-good", "last-good")]

@@ -48,7 +48,7 @@ def clustered(draw: st.DrawFn) -> list[int]:
 
 
 @given(clustered(), st.integers(0, 7), st.integers(1, 5))
-@settings(max_examples=60)
+@settings(max_examples=20)
 def test_partitions_give_the_groups_of_brute_force(hashes: list[int], radius: int, max_partition: int) -> None:
     array = np.array(hashes, dtype=np.uint64)
     with TemporaryDirectory() as folder:

@@ -54,7 +54,7 @@ def test_rotated_copy_has_the_same_hash(orientation: int) -> None:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(0, 7), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_grouping_equals_comparison_of_all_pairs(hashes: list[int], radius: int, data: st.DataObject) -> None:
     for value in list(hashes[:10]):  # add near-duplicates
         flips = data.draw(st.lists(st.integers(0, 63), max_size=radius + 2))

@@ -47,7 +47,7 @@ def test_compression_increases_blockiness() -> None:
 
 
 @given(st.integers(1, 100))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_jpeg_quality_is_estimated_closely(quality: int) -> None:
     tables = Image.open(io.BytesIO(encode_jpeg(np.zeros((8, 8, 3), np.uint8), quality))).quantization  # type: ignore[attr-defined]
     assert abs(jpeg_quality(tables) - quality) <= 1  # type: ignore[operator]
@@ -62,7 +62,7 @@ def test_images_without_content_are_dropped_with_a_reason() -> None:
 
 
 @given(arrays(np.uint8, st.tuples(st.sampled_from([3, 4, 255, 256, 257, 258, 513]), st.integers(3, 12))))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_strips_give_the_values_of_the_whole_image(grey: np.ndarray) -> None:
     plane = grey.astype(np.int64)
 

@@ -19,6 +19,12 @@ from tests.support import encode_image, exif_tags
 @pytest.fixture
 def server(catalogue: Any) -> Iterator[BrowserServer]:
     """A running browser; the first photograph has orientation 6."""
+    catalogue.fill_once(fill_catalogue)
+    with create_server(catalogue.project, catalogue.engine) as server:
+        yield server
+
+
+def fill_catalogue(catalogue: Any) -> None:
     store = catalogue.project.store
     for index in range(PHOTOGRAPHS):
         orientation = 6 if index == 0 else 1
@@ -31,5 +37,3 @@ def server(catalogue: Any) -> Iterator[BrowserServer]:
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image_id).values(sha256=sha256))
     apply(catalogue.engine, [get_target("medium")])
-    with create_server(catalogue.project, catalogue.engine) as server:
-        yield server

@@ -14,7 +14,7 @@ from lightmeter.labels.datasets.splits.stratify import count_classes, stratified
 RATIOS = (0.8, 0.1, 0.1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(
     photographs=st.lists(
         st.tuples(st.lists(st.integers(0, 25), max_size=3), st.integers(-1, 3)), min_size=3, max_size=60

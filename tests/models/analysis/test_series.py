@@ -146,7 +146,7 @@ def test_other_rows_are_refused(tmp_path: Path, row: str) -> None:
 PHOTOS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 4)), max_size=20)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(PHOTOS)
 def test_order_of_pairs_counts_every_pair_once(photos: list[tuple[int, int, int]]) -> None:
     series = [str(photo[0]) for photo in photos]
