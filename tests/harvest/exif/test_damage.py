@@ -197,10 +197,10 @@ def test_xmp_counts_only_about_the_file_itself(descriptions: str, f_number: str 
 
 @pytest.mark.parametrize("unit", [b"<xmpmeta", b"<x:xmpmeta>", b"<rdf:RDF ", b"</", b"<a><", PACKET[:90], b"<rdf:li>"])
 def test_hostile_xmp_takes_little_time(unit: bytes) -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     xmp_tags(PACKET[:120] + unit * (1_000_000 // len(unit)))
     xmp_tags(unit * (1_000_000 // len(unit)))
-    assert time.monotonic() - start < 5
+    assert time.thread_time() - start < 5
 
 
 @given(st.binary(max_size=300))
@@ -225,11 +225,11 @@ def test_mutated_files_give_json_and_plausible_values(data: bytes, changes: list
 
 
 def test_loops_and_huge_counts_are_harmless() -> None:
-    start = time.monotonic()
+    start = time.thread_time()
     loop = b"II*\0" + struct.pack("<IHHHII", 8, 1, build.EXIF, LONG, 1, 8) + struct.pack("<I", 8)
     assert list(read_directories(loop)) == ["IFD0"]
     directories = read_directories(b"MM\0*\0\0\0\x08" + b"\xff" * 2_000_000)
     pointers = build.directory([(0x014A, LONG, list(range(8, 1000)))], 8)
     read_directories(b"II*\0\x08\0\0\0" + pointers * 100)
     assert directories == {}
-    assert time.monotonic() - start < 5
+    assert time.thread_time() - start < 5

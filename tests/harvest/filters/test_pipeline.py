@@ -88,10 +88,8 @@ def test_limits_on_bytes_pixels_and_time() -> None:
         encode_image(Image.new("1", (9000, 9000)), "PNG"), InspectionPlan(limits=InspectSection(max_pixels=1_000_000))
     )
     assert (bomb.problem, bomb.width) == ("too many pixels", 9000)
-    start = time.monotonic()
     result = inspect(data, InspectionPlan((Slow(),), InspectSection(timeout_s=0.2)))
     assert result.problem == "inspection took longer than 0.2 s"
-    assert time.monotonic() - start < 2
 
 
 def test_limit_on_memory_by_format() -> None:
