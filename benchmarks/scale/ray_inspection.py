@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.scale.ray_inspection [--photographs N] [--keep FOLDER]
 
 The nodes are processes of this machine with one core each. The results must equal those of the pool of two worker
-processes, row for row; the rates are compared without a loss. The start of the cluster is not counted.
+processes, row for row; the rates are compared without a loss. The start of the cluster and of its worker processes is
+not counted.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from PIL import Image as PillowImage
 from sqlalchemy import Engine, delete, select
 
 from lightmeter.cli import main as run_command
-from lightmeter.executors.base import Executor
+from lightmeter.executors.base import Executor, Shard
 from lightmeter.executors.local import LocalExecutor
 from lightmeter.executors.ray import RayExecutor
 from lightmeter.harvest.catalogue.database.session import open_engine
@@ -66,6 +67,10 @@ def inspect(
     return seconds, sorted(rows)
 
 
+def _import_filters(_: int) -> None:
+    """Import what inspection needs, in a worker process of Ray."""
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -89,6 +94,7 @@ def main() -> None:
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         nodes = [cluster.add_node(num_cpus=1) for _ in range(_CORES)]
         with RayExecutor(cluster.address) as ray:
+            list(ray.run(_import_filters, [Shard(str(number), [number]) for number in range(2 * _CORES)]))
             ray_seconds, rows = inspect(project, engine, ray)
             print(
                 f"{_CORES} Ray nodes: {args.photographs / ray_seconds:.1f} photographs/s, "
