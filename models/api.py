@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.dataset import Dataset, open_dataset
+from lightmeter.labels.datasets.union import DatasetReference, open_datasets
 from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
@@ -47,7 +47,7 @@ def load_predictor(run: str | Path, device: str = "cpu", engine: EngineName | No
 
 def train(  # noqa: PLR0913 - an argument an option of the command
     recipe: Recipe | str,
-    dataset: Dataset | str | Path,
+    dataset: DatasetReference | Sequence[DatasetReference],
     out: str | Path | None = None,
     *,
     name: str | None = None,
@@ -62,7 +62,8 @@ def train(  # noqa: PLR0913 - an argument an option of the command
 
     Args:
         recipe: A recipe, the name of a built-in one, or the path of a TOML file.
-        dataset: A data set, its folder, or its name in the project.
+        dataset: A data set, its folder, or its name in the project; or several with the same targets, which are united
+            unless a photograph, a photographer or a group is in several splits.
         out: Run folder; must not exist (default: ``runs/NAME`` of the project).
         name: Name of the run and of the served model (default: that of the folder).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
@@ -86,11 +87,11 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         ['iso']
     """
     recipe = recipe if isinstance(recipe, Recipe) else read_recipe(recipe)
-    dataset = dataset if isinstance(dataset, Dataset) else open_dataset(Path(dataset))
+    opened = open_datasets(dataset)
     check_seed(seed)
     selected = _loggers(loggers)
     engine, device = select_engine(training_engine(recipe, engine), device)
-    default = f"{recipe.name}-{dataset.spec.name}"
+    default = f"{recipe.name}-{opened.spec.name}"
     reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
     with process_group(device), ExitStack() as stack:
         run = from_main_process(lambda: stack.enter_context(reservation))
@@ -98,12 +99,12 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         project = find_optional_project()
         folder = project.root if project else run.folder.parent
         tracking = stack.enter_context(open_tracking(names, run.name, folder, flat_settings(recipe)))
-        return train_recipe(recipe, dataset, run, device=device, engine=engine, seed=seed, tracking=tracking)
+        return train_recipe(recipe, opened, run, device=device, engine=engine, seed=seed, tracking=tracking)
 
 
 def evaluate(
     run: str | Path,
-    dataset: Dataset | str | Path | None = None,
+    dataset: DatasetReference | Sequence[DatasetReference] | None = None,
     device: str = "auto",
     engine: EngineName | None = None,
 ) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def evaluate(
 
     Args:
         run: Run folder, or the name of a run of the project.
-        dataset: The data set that it was trained on, its folder or its name in the project (default: the data set of
-            the same name in the project).
+        dataset: The data set that it was trained on, its folder or its name in the project, or several (default: the
+            data sets of the same names in the project).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
         engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime`` (default: the project's setting).
 

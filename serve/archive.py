@@ -12,11 +12,12 @@ import stat
 import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any
 
 import tomli_w
@@ -28,7 +29,7 @@ from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
 
 if TYPE_CHECKING:  # what starts a server needs no torch
-    from lightmeter.labels.datasets.dataset import Dataset
+    from lightmeter.labels.datasets.union import DatasetReference
     from lightmeter.models.evaluation.engine_agreement import EngineAgreement
 
 MANIFEST = "MAR-INF/MANIFEST.json"
@@ -76,7 +77,7 @@ def write_archive(
     name: str | None = None,
     version: str | None = None,
     engine: EngineName = "torch",
-    dataset: "Dataset | Path | None" = None,
+    dataset: "DatasetReference | Sequence[DatasetReference] | None" = None,
 ) -> Archive:
     """Package a run as a TorchServe archive.
 
@@ -89,8 +90,8 @@ def write_archive(
         name: Model name (default: the run's).
         version: Model version (default: the run's).
         engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime``.
-        dataset: Data set of the training, or its folder, if the engine is not torch (default: the project's data set of
-            that name).
+        dataset: Data sets of the training, or their folders, if the engine is not torch (default: the project's data
+            sets of these names).
 
     Returns:
         The archive.
@@ -166,6 +167,25 @@ def copy_archive(path: Path, out: Path) -> Archive:
 
 
 @contextmanager
+def unpacked_run(path: Path) -> Iterator[Path]:
+    """Validate an archive, and yield the run folder in it, unpacked while the block runs.
+
+    Raises:
+        UsageError: The file is not a Lightmeter archive, is damaged, or has members outside its folder.
+    """
+    with _opened(path) as archive, TemporaryDirectory(prefix="lightmeter-") as folder:
+        _checked_spec(path, archive)
+        run = Path(folder) / RUN
+        run.mkdir()
+        for member in archive.infolist():
+            name = PurePosixPath(member.filename)
+            if not member.is_dir() and name.parent == PurePosixPath(RUN):
+                with archive.open(member) as source, (run / name.name).open("wb") as out:
+                    shutil.copyfileobj(source, out)
+        yield run
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive, and turn the errors of damaged files into sentences."""
     if not path.is_file():
@@ -219,7 +239,9 @@ def _archive(path: Path, spec: ModelSpec) -> Archive:
     )
 
 
-def _agreement(run: Path, engine: EngineName, dataset: "Dataset | Path | None") -> "EngineAgreement":
+def _agreement(
+    run: Path, engine: EngineName, dataset: "DatasetReference | Sequence[DatasetReference] | None"
+) -> "EngineAgreement":
     from lightmeter.models.evaluation.engine_agreement import engine_agreement
 
     return engine_agreement(run, engine, dataset)

@@ -1,10 +1,11 @@
 """List and remove the data sets of a project."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -96,4 +97,14 @@ def _training_data(project: Project) -> Iterator[tuple[str, str]]:
         except InvalidDocument:
             continue
         if isinstance(data, dict):
-            yield file.parent.name, str(data.get("manifest_sha256"))
+            yield from ((file.parent.name, sha256) for sha256 in training_hashes(data))
+
+
+def training_hashes(data: Mapping[str, Any]) -> list[str]:
+    """Return the hashes of the data sets that a model was trained on.
+
+    Args:
+        data: Table ``data`` of ``model.toml``.
+    """
+    parts = data.get("datasets") or [data]
+    return [str(part.get("manifest_sha256")) for part in parts if isinstance(part, dict)]

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from lightmeter.labels.annotations.photo_facts import id_ranges
+from lightmeter.labels.datasets.components import name_codes
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.diff import differs
 from lightmeter.labels.datasets.photographs import MANIFEST_EXIF, SCHEMA, read_photographs
-from lightmeter.labels.datasets.splits.groups import group_keys, name_codes
+from lightmeter.labels.datasets.splits.groups import group_keys
 
 _MAX_EXAMPLES = 3
 _HASH_LENGTH = 64

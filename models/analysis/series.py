@@ -82,7 +82,7 @@ def predict_series_dataset(predictor: Predictor, dataset: Dataset, target: Targe
         UsageError: The model was trained on this data set, or it lacks the target.
         LightmeterError: No photograph can be used.
     """
-    if dataset.spec.manifest_sha256 == predictor.spec.data.get("manifest_sha256"):
+    if dataset.spec.manifest_sha256 in predictor.spec.datasets.values():
         raise UsageError(
             f"The model {predictor.spec.name} was trained on {dataset.spec.name}; choose another data set of series."
         )

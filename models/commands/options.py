@@ -18,10 +18,10 @@ RunFolder = Annotated[
     ),
 ]
 TrainingData = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--data",
-        help="Data set of the training (default: the project's data set of that name).",
+        help="Data set of the training; repeat it for several (default: the project's data sets of these names).",
         autocompletion=completion.datasets,
     ),
 ]
@@ -33,6 +33,14 @@ Engine = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:NUMBER.")]
 RecipeName = Annotated[
     str, typer.Argument(help="Name of a recipe, or path of a .toml file.", autocompletion=completion.recipes)
+]
+DataFolders = Annotated[
+    list[Path],
+    typer.Option(
+        "--data",
+        help="Data set folder, or the name of a data set of this project; repeat it for several with the same targets.",
+        autocompletion=completion.datasets,
+    ),
 ]
 DataFolder = Annotated[
     Path,
@@ -51,7 +59,7 @@ ExifFile = Annotated[
 SplitName = Annotated[Literal["validation", "test"], typer.Option(help="Split; test must have been evaluated before.")]
 
 
-def open_for_analysis(run: Path, data: Path | None, split: SplitName) -> "tuple[Predictor, Dataset, SplitName]":
+def open_for_analysis(run: Path, data: list[Path] | None, split: SplitName) -> "tuple[Predictor, Dataset, SplitName]":
     """Open a run and its data set, and check that the split may be analysed.
 
     The split must not have been fitted to, and test must have been evaluated before.

@@ -28,7 +28,7 @@ def list_() -> None:
             "created_at": run.created_at,
             "recipe": run.spec.recipe if run.spec else None,
             "targets": [target.name for target in run.spec.targets] if run.spec else [],
-            "dataset": run.spec.data.get("name") if run.spec else None,
+            "datasets": list(run.spec.datasets) if run.spec else [],
             "bytes": run.size,
         }
         for run in runs
@@ -39,7 +39,7 @@ def list_() -> None:
             run.state,
             run.spec.recipe if run.spec else None,
             ", ".join(target.name for target in run.spec.targets) if run.spec else None,
-            run.spec.data.get("name") if run.spec else None,
+            ", ".join(run.spec.datasets) if run.spec else None,
             f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
             f"{run.size / 1e6:.1f} MB",
         )

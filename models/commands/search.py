@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightmeter.models.commands.options import DataFolder, Device, Engine, RecipeName, Seed, Settings, open_dataset
+from lightmeter.models.commands.options import DataFolders, Device, Engine, RecipeName, Seed, Settings
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
 
@@ -15,7 +15,7 @@ app = CommandGroup()
 @app.command()
 def search(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: RecipeName,
-    data: DataFolder,
+    data: DataFolders,
     search: Annotated[
         list[str],
         typer.Option(metavar="KEY=VALUES", help="Setting to search: KEY=LOW..HIGH or KEY=A,B,C (repeatable)."),
@@ -30,12 +30,13 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
 ) -> None:
     """Search for good settings of a recipe on validation; repeat the command to resume an interrupted search."""
     from lightmeter.errors import require_extra
+    from lightmeter.labels.datasets.union import open_datasets
     from lightmeter.models.training.distributed import select_engine
     from lightmeter.models.training.recipe import read_recipe, training_engine
     from lightmeter.project import find_project
 
-    dataset = open_dataset(data)
-    folder = out or find_project().root / "searches" / f"{Path(recipe).stem}-{dataset.spec.name}"
+    dataset = open_datasets(data)
+    folder = out or find_project().root / "searches" / "-".join([Path(recipe).stem, *(item.name for item in data)])
     with require_extra("search", "optuna"):
         from lightmeter.models.training.search import Search
         from lightmeter.models.training.search import search as run_search
@@ -55,4 +56,6 @@ def search(  # noqa: PLR0913, PLR0917 - a parameter an option
         ],
     )
     if result["recipe"]:
-        console.get_console().next_step("models", "train", result["recipe"], "--data", data)
+        console.get_console().next_step(
+            "models", "train", result["recipe"], *(part for folder in data for part in ("--data", folder))
+        )

@@ -11,6 +11,7 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
     The report of the run has all baselines.
     """
     from lightmeter.bootstrap import few_groups_warning
+    from lightmeter.models.evaluation.baselines import best_baseline
     from lightmeter.models.evaluation.report import metric_rows
 
     warning = few_groups_warning(metrics[split]["groups"])
@@ -21,19 +22,10 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
             metric_rows(shown),
         )
         for name, target in metrics[split]["targets"].items()
-        for shown in [target | {"baselines": _best_baseline(target)}]
+        for best in [best_baseline(target["baselines"])]
+        for shown in [target | {"baselines": {best: target["baselines"][best]} if best else {}}]
     ]
     return [*tables, warning] if warning else tables
-
-
-def _best_baseline(target: dict[str, Any]) -> dict[str, Any]:
-    """Return the baseline with the highest value of the first metric; none without baselines."""
-    from lightmeter.models.evaluation.report import METRICS
-
-    metric = next((name for name in METRICS if name in target), "")
-    baselines = {name: scores for name, scores in target["baselines"].items() if metric in scores}
-    best = max(baselines, key=lambda name: baselines[name][metric]["value"] or 0.0, default=None)
-    return {best: baselines[best]} if best is not None else {}
 
 
 def prediction_tables(predictions: list[dict[str, Any]]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lightmeter.models.commands.options import (
-    DataFolder,
+    DataFolders,
     Device,
     Engine,
     RecipeName,
@@ -37,7 +37,7 @@ def recipes() -> None:
 @app.command()
 def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     recipe: RecipeName,
-    data: DataFolder,
+    data: DataFolders,
     out: Annotated[Path | None, typer.Option(help="Output folder (default: runs/NAME).")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run and of the served model.")] = None,
     seed: Seed = 0,
@@ -57,7 +57,7 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
         bool, typer.Option("--restart", help="Delete the checkpoint of an interrupted training and start again.")
     ] = False,
 ) -> None:
-    """Train a recipe on a data set and evaluate it on validation; the test split is not read."""
+    """Train a recipe on one or more data sets and evaluate it on validation; the test split is not read."""
     from lightmeter.models import api
     from lightmeter.models.training.distributed import is_main_process
     from lightmeter.models.training.recipe import read_recipe

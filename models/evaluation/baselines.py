@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from lightmeter.labels.datasets.card.shortcuts import shortcut_predictions
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import label_column
-from lightmeter.models.evaluation.metrics.base import BaselinePredictions, TargetPredictions, estimates
+from lightmeter.models.evaluation.metrics.base import (
+    BaselinePredictions,
+    TargetPredictions,
+    estimated_differences,
+    estimates,
+)
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers, photograph_key, stops_of
+
+MAIN_METRICS = ("accuracy", "mean_average_precision")
+"""The metric of targets with one class a photograph, and that of targets with several."""
 
 Baseline = tuple[str, dict[str, Any], BaselinePredictions]
 """Name, constants to report, predictions."""
@@ -26,6 +34,8 @@ def baseline_metrics(
     predictions: TargetPredictions, rows: Sequence[Mapping[str, Any]], target: Target, dataset: Dataset, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of each baseline, by its name.
+
+    The best one has the key ``difference`` as well: by how much each metric of the model is above its own.
 
     Args:
         predictions: Predictions of the model.
@@ -48,10 +58,23 @@ def baseline_metrics(
         dataset.spec.target(target.name),
     )
     constants = _multilabel_constants if target.multilabel else _constants
-    return {
-        name: {**facts, **estimates(predictions.replaced_by(baseline), seed)}
-        for name, facts, baseline in (*constants(train_rows, target, len(rows)), *_shortcuts(shortcuts, target))
-    }
+    baselines = [*constants(train_rows, target, len(rows)), *_shortcuts(shortcuts, target)]
+    replaced = {name: predictions.replaced_by(baseline) for name, _, baseline in baselines}
+    metrics = {name: {**facts, **estimates(replaced[name], seed)} for name, facts, _ in baselines}
+    best = best_baseline(metrics)
+    if best is not None:
+        metrics[best]["difference"] = estimated_differences(replaced[best], predictions, seed)
+    return metrics
+
+
+def main_metric(scores: Mapping[str, Any]) -> str:
+    """Return the name of the metric by which a model is compared with baselines."""
+    return next(name for name in MAIN_METRICS if name in scores)
+
+
+def best_baseline(baselines: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the name of the baseline with the highest main metric, the first of equal ones; None without baselines."""
+    return max(baselines, key=lambda name: baselines[name][main_metric(baselines[name])]["value"] or 0.0, default=None)
 
 
 def _constants(train_rows: Sequence[Row], target: Target, count: int) -> Iterator[Baseline]:

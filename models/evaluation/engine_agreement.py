@@ -1,5 +1,6 @@
 """Agreement of an inference engine with torch, on validation photographs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.errors import LightmeterError
-from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.union import DatasetReference
 from lightmeter.models.runtime.engines import EngineName, compare, engine_version
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
@@ -48,20 +49,22 @@ class EngineAgreement:
         return f"## Inference engine\n\nThis archive predicts with {self.engine}. {self.as_sentence()}\n"
 
 
-def engine_agreement(run: Path, engine: EngineName, dataset: Dataset | Path | None = None) -> EngineAgreement:
+def engine_agreement(
+    run: Path, engine: EngineName, datasets: DatasetReference | Sequence[DatasetReference] | None = None
+) -> EngineAgreement:
     """Compare an engine with torch on validation photographs.
 
     Args:
         run: Run folder.
         engine: The engine.
-        dataset: The data set of the training, or its folder (default: the project's data set of that name).
+        datasets: The data sets of the training, or their folders (default: the project's data sets of these names).
 
     Raises:
         UsageError: The run, the data set or the engine cannot be used.
         LightmeterError: The engine and torch disagree, or no photograph could be compared.
     """
     reference, other = open_run(run), open_run(run, engine=engine)
-    opened = training_dataset(reference, dataset)
+    opened = training_dataset(reference, datasets)
     rows = opened.rows("validation")
     selected = rows[:: max(1, -(-len(rows) // _PHOTOGRAPHS))]
     results = each_photograph(opened, selected, reference.preprocess, "comparing engines")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from lightmeter.bootstrap import Estimate, few_groups_warning, format_estimate
 from lightmeter.files import write_atomic
+from lightmeter.models.evaluation.baselines import best_baseline, main_metric
 from lightmeter.models.evaluation.examples import photographs_url, read_examples
 from lightmeter.models.evaluation.mistakes import mistakes_file
 from lightmeter.models.evaluation.plots import (
@@ -120,18 +121,29 @@ def metric_rows(target: Mapping[str, Any]) -> list[list[str]]:
 
 def answer(name: str, scores: Mapping[str, Any]) -> str:
     """Return in one sentence how well a model predicts a target, and whether that is better than the baselines."""
-    metric = next(key for key in ("accuracy", "mean_average_precision", "macro_f1") if key in scores)
-    value = scores[metric]
+    metric = main_metric(scores)
     text = f"{name}: {METRICS[metric]} {formatted_metric(metric, scores)}"
     if "within_one_stop" in scores:
         text += f", within one stop {formatted_metric('within_one_stop', scores)}"
-    baselines = {key: item[metric] for key, item in scores["baselines"].items() if metric in item}
-    if not baselines or value["low"] is None:
+    best = best_baseline(scores["baselines"])
+    if best is None:
         return f"{text}."
-    best = max(baselines, key=lambda key: baselines[key]["value"])
-    clearly = value["low"] > (baselines[best]["high"] or baselines[best]["value"])
-    verdict = "clearly better than" if clearly else "not clearly better than"
-    return f"{text}: {verdict} the best baseline ({best}, {formatted_metric(metric, scores['baselines'][best])})."
+    baseline = scores["baselines"][best]
+    named = f"the best baseline ({best}, {_formatted_value(metric, baseline[metric]['value'])})"
+    return f"{text}: {_verdict(baseline['difference'][metric], named)}."
+
+
+def _verdict(difference: Estimate, baseline: str) -> str:
+    """Return whether a model is better than a baseline, and by how many points."""
+    value, low, high = difference["value"], difference["low"], difference["high"]
+    if value is None or low is None or high is None:
+        return f"too few groups to compare it with {baseline}"
+    points = f"{abs(value) * 100:.0f} points"
+    if low > 0:
+        return f"better than {baseline} by {points} [{low * 100:.0f}, {high * 100:.0f}]"
+    if high < 0:
+        return f"worse than {baseline} by {points} [{-high * 100:.0f}, {-low * 100:.0f}]"
+    return f"not clearly better than {baseline}: {value * 100:+.0f} points [{low * 100:+.0f}, {high * 100:+.0f}]"
 
 
 def matrix_table(scores: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, int]]]]:

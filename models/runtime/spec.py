@@ -138,7 +138,8 @@ class ModelSpec:
         preprocessing: How a photograph becomes the network's input.
         targets: What the model predicts.
         architecture_options: Keyword arguments of the architecture's builder.
-        data: ``name`` and ``manifest_sha256`` of the training data set.
+        data: ``name`` and ``manifest_sha256`` of the training data; ``datasets``, a list of the same, if it is the
+            union of several data sets.
         training: Facts about the training: seed, device, seconds and so on.
         ranges: Low and high end of most training photographs, by statistic (`input_warnings.STATISTICS`).
         weights_sha256: SHA-256 of the weights file.
@@ -168,9 +169,18 @@ class ModelSpec:
         for name, option in self.architecture_options.items():
             if isinstance(option, int) and not 0 <= option <= _MAX_OPTION:
                 raise ValueError(f"architecture_options.{name} must be between 0 and {_MAX_OPTION:,}")
+        parts = self.data.get("datasets", [])
+        if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
+            raise ValueError("data.datasets must be a list of tables")
         for name, (low, high) in self.ranges.items():
             if low > high:
                 raise ValueError(f"ranges.{name} must be two numbers, the lower one first")
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """SHA-256 of the manifest of each training data set, by name."""
+        parts = self.data.get("datasets") or [self.data]
+        return {str(part.get("name", "")): str(part.get("manifest_sha256", "")) for part in parts}
 
     @property
     def classes(self) -> dict[str, int]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,8 @@ from torch import nn
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, check_own_files, write_atomic
-from lightmeter.labels.datasets.dataset import Dataset, open_dataset
+from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.union import DatasetReference, open_datasets
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.engines import EngineError, EngineName
 from lightmeter.models.runtime.engines.outputs import OutputName
@@ -126,9 +128,17 @@ def write_model(folder: Path, spec: ModelSpec, network: nn.Module) -> ModelSpec:
     return spec
 
 
-def write_run_recipe(folder: Path, recipe: Recipe, seed: int, dataset: Dataset) -> None:
-    """Write ``recipe.toml``: the recipe with every setting of this run, from which it can be repeated."""
-    command = f"lightmeter models train {RECIPE_FILE} --data {dataset.spec.name} --seed {seed}"
+def write_run_recipe(folder: Path, recipe: Recipe, seed: int, datasets: Sequence[str]) -> None:
+    """Write ``recipe.toml``: the recipe with every setting of this run, from which it can be repeated.
+
+    Args:
+        folder: Run folder.
+        recipe: The recipe.
+        seed: Random seed.
+        datasets: Names of the training data sets.
+    """
+    data = " ".join(f"--data {shlex.quote(name)}" for name in datasets)
+    command = f"lightmeter models train {RECIPE_FILE} {data} --seed {seed}"
     settings = tomli_w.dumps(recipe.model_dump(mode="json"))
     write_atomic(folder / RECIPE_FILE, f"# Every setting of this run; repeat it with: {command}\n{settings}")
 
@@ -198,11 +208,9 @@ def open_run(run: Path, device: str = "cpu", engine: EngineName = "torch", outpu
     return predictor
 
 
-def training_dataset(predictor: Predictor, dataset: Dataset | str | Path | None) -> Dataset:
-    """Return a data set, opened if necessary; by default that of the project with the name of the training data set."""
-    if isinstance(dataset, Dataset):
-        return dataset
-    return open_dataset(Path(dataset or str(predictor.spec.data.get("name", ""))))
+def training_dataset(predictor: Predictor, datasets: DatasetReference | Sequence[DatasetReference] | None) -> Dataset:
+    """Return a data set or the union of several (default: those of the project with the names of the training data)."""
+    return open_datasets(datasets or list(predictor.spec.datasets))
 
 
 def spec_of(run: Path) -> ModelSpec:

@@ -13,6 +13,7 @@ from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import label_column
 from lightmeter.labels.datasets.spec import TargetSpec
+from lightmeter.labels.datasets.union import DatasetUnion
 from lightmeter.models import architectures
 from lightmeter.models.evaluation.predictions import prediction_rows
 from lightmeter.models.evaluation.report import write_history, write_report
@@ -148,7 +149,7 @@ def _initial_predictor(
 ) -> Predictor:
     """Return a predictor with the initial network: with random weights."""
     torch.manual_seed(seed)
-    data = {"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256}
+    data = _describe_data(dataset)
     try:
         spec = model_spec(recipe, name, dataset.spec.targets, data)
         network = architectures.build(spec)
@@ -156,6 +157,13 @@ def _initial_predictor(
         reason = str(error.args[0] if error.args else type(error).__name__).strip().splitlines()[0].rstrip(".")
         raise UsageError(f"Cannot build the network of {recipe.name}: {reason}.") from error
     return Predictor(spec, network, device, engine)
+
+
+def _describe_data(dataset: Dataset) -> dict[str, Any]:
+    """Return name and hash of a data set, and of each part of a union."""
+    description = {"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256}
+    parts = dataset.parts if isinstance(dataset, DatasetUnion) else ()
+    return {**description, **({"datasets": [_describe_data(part) for part in parts]} if parts else {})}
 
 
 def _prepare_engine(predictor: Predictor, training: Training) -> None:
@@ -199,7 +207,7 @@ def _write_run(
         write_predictions(temporary, predictions)
         write_history(temporary, result.history)
         write_metrics(temporary, metrics)
-        write_run_recipe(temporary, recipe, job.seed, job.dataset)
+        write_run_recipe(temporary, recipe, job.seed, list(spec.datasets))
         write_report(temporary, spec, metrics, predictions, flat_settings(recipe))
         result.finish(predictor.network)
         write_model(temporary, spec, predictor.network)

@@ -7,7 +7,7 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from lightmeter.labels.annotations.agreement import cohen_kappa, fleiss_kappa
-from lightmeter.labels.datasets.splits.groups import connect
+from lightmeter.labels.datasets.components import connect
 from lightmeter.labels.datasets.splits.stratify import count_classes, stratified_group_split
 from tests.reference.conftest import Compare
 

@@ -16,7 +16,7 @@ from lightmeter.labels.datasets.card.croissant import licence_url
 from lightmeter.labels.datasets.card.photographs import SAMPLES, without_samples
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.export.samples import is_redistributable
-from lightmeter.labels.datasets.inventory import MODEL_FILE
+from lightmeter.labels.datasets.inventory import MODEL_FILE, training_hashes
 from lightmeter.text.documents import read_toml
 
 _PICTURES = (CARD_PAGE, f"{SAMPLES}/*", "report.html", "plots/photograph-*", "plots/*-mistakes.png")
@@ -65,7 +65,7 @@ def _check_run(dataset: Dataset, run: Path) -> None:
     if not file.is_file():
         raise UsageError(f"{run} is not a trained model: {MODEL_FILE} is missing.")
     data = read_toml(file).get("data")
-    if not isinstance(data, dict) or data.get("manifest_sha256") != dataset.spec.manifest_sha256:
+    if not isinstance(data, dict) or dataset.spec.manifest_sha256 not in training_hashes(data):
         raise UsageError(f"The run {run.name} was not trained on the data set {dataset.spec.name}.")
 
 

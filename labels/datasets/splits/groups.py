@@ -1,24 +1,17 @@
 """Groups of photographs that must stay in one split: same photographer, same camera body or near-duplicates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
-from lightmeter.text.names import name_key
+from lightmeter.labels.datasets.components import Keys, codes, connect, name_codes
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)
-
-Integers = NDArray[np.int64]
-Keys = tuple[Integers, Integers]
-"""Rows and the key of each, both of shape (n,); a row may have several keys."""
 
 
 def add_groups(photographs: pa.Table, group_by: Sequence[GroupKey]) -> pa.Table:
@@ -42,28 +35,6 @@ def add_groups(photographs: pa.Table, group_by: Sequence[GroupKey]) -> pa.Table:
         identified[keys[kind][0]] = True
     table = photographs.append_column("group", names.take(pa.array(groups)))
     return table.append_column("identified", pa.array(identified))
-
-
-def connect(count: int, keys: Mapping[str, Keys]) -> Integers:
-    """Return the group of each photograph: the connected components of photographs and keys.
-
-    Args:
-        count: Number of photographs.
-        keys: Keys of the photographs by kind.
-
-    Returns:
-        Group indices in the order of first appearance, shape (count,).
-    """
-    rows, nodes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    n_nodes = count
-    for rows_of_kind, keys_of_kind in keys.values():
-        values, indices = np.unique(keys_of_kind, return_inverse=True)
-        rows.append(rows_of_kind)
-        nodes.append(n_nodes + indices.reshape(-1))
-        n_nodes += len(values)
-    edges = np.concatenate(rows), np.concatenate(nodes)
-    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
-    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)
 
 
 def group_keys(photographs: pa.Table, group_by: Sequence[str]) -> dict[str, Keys]:
@@ -115,20 +86,3 @@ def _cameras(photographs: pa.Table) -> Keys:
     rows = rows[complete]
     cameras = np.stack((owners[complete], make[rows], model[rows]), axis=1)
     return rows, np.unique(cameras, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def name_codes(values: pa.Array | pa.ChunkedArray) -> Integers:
-    """Return a number for each name, equal for names with one `name_key`, -1 for null and empty names."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    keys = pa.array([name_key(name) or None for name in encoded.dictionary.to_pylist()], pa.string())
-    return codes(keys.take(encoded.indices))
-
-
-def codes(values: pa.Array | pa.ChunkedArray) -> Integers:
-    """Return the dictionary index of each value, -1 for null."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    return np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)

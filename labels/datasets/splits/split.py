@@ -12,11 +12,12 @@ from scipy.sparse import csr_array
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.collect import LabelledPhotos
+from lightmeter.labels.datasets.components import codes
 from lightmeter.labels.datasets.crops import Crop
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.splits.classes import RareClass, class_rows, drop_other_classes, frequent_classes
 from lightmeter.labels.datasets.splits.extend import Base
-from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, GroupKey, add_groups, codes
+from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, GroupKey, add_groups
 from lightmeter.labels.datasets.splits.stratify import count_classes, hash_order, stratified_group_split
 from lightmeter.labels.targets.base import SEPARATOR, Target
 from lightmeter.plugins import unknown_name_message

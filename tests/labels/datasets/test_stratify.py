@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from lightmeter.labels.datasets.splits.groups import connect
+from lightmeter.labels.datasets.components import connect
 from lightmeter.labels.datasets.splits.stratify import count_classes, stratified_group_split
 
 RATIOS = (0.8, 0.1, 0.1)

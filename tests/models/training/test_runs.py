@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models.evaluation.report import answer
 from tests.models.conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
 from tests.support import run_command, run_error, run_json, run_text
 
@@ -86,8 +88,33 @@ def test_report_is_self_contained(run: Path, dataset: Dataset) -> None:
     assert 2 <= page.count("data:image/jpeg;base64,") <= 4  # the surest and a typical photograph of each class
     assert "/?target=shutter&amp;predictions=" in page  # the confusion matrix links to its photographs
     assert '<p class="answer">shutter: accuracy 100.0 %' in page
+    assert "not clearly better than the best baseline (other EXIF, 100.0 %): +0 points [+0, +0]." in page
+    targets = re.findall(r'href="#([a-z-]+)"', page)
+    assert targets == ["test", "test-shutter", "validation", "validation-shutter", "training", "recipe"]
+    assert all(f'id="{target}"' in page for target in targets)
     assert 'src="http' not in page
     assert "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.05, 0.19), "better than the best baseline (median, 29.0 %) by 12 points [5, 19]."),
+        ((-0.02, 0.26), "not clearly better than the best baseline (median, 29.0 %): +12 points [-2, +26]."),
+        ((None, None), "too few groups to compare it with the best baseline (median, 29.0 %)."),
+    ],
+)
+def test_answer_compares_with_the_best_baseline(interval: tuple[float | None, float | None], verdict: str) -> None:
+    low, high = interval
+    baselines = {
+        "majority": {"accuracy": {"value": 0.2}},
+        "median": {
+            "accuracy": {"value": 0.29},
+            "difference": {"accuracy": {"value": 0.12, "low": low, "high": high}},
+        },
+    }
+    scores = {"accuracy": {"value": 0.41, "low": 0.3, "high": 0.5}, "baselines": baselines}
+    assert answer("iso", scores) == f"iso: accuracy 41.0 % [30.0, 50.0]: {verdict}"
 
 
 def test_predict_returns_results_in_order_of_files(trained: Path, tmp_path: Path) -> None:
