@@ -34,6 +34,7 @@ EXTRAS = {
     "serve": "a Java runtime for TorchServe ('serve start')",
     "tensorboard": "log training to TensorBoard ('models train --logger tensorboard')",
     "timm": "backbones and pretrained weights of timm",
+    "tracing": "send traces of requests to OpenTelemetry (serve.otlp_endpoint)",
     "wandb": "log training to Weights & Biases ('models train --logger wandb')",
 }
 """Optional dependency groups for users, and what each gives."""

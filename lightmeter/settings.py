@@ -201,6 +201,14 @@ class ServeSection(Section):
         None,
         description="token that never expires, beside the published one; keep it in LIGHTMETER_SERVE__TOKEN",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="format of a server's logs; json: a line for each request as well, with its id"
+    )
+    otlp_endpoint: str = Field(
+        "",
+        description="OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318, which gets traces of "
+        "requests; needs the extra tracing",
+    )
     token_file: Path = Field(
         Path("serve.token"),
         description="file, mode 600, of the token that 'serve token --rotate' makes, relative to the project",

@@ -39,6 +39,7 @@ from .spec import (
     read_regular,
     read_spec,
 )
+from .stages import stage
 
 THRESHOLD = 0.5
 """Probability from which a class of a multilabel target is predicted."""
@@ -203,7 +204,8 @@ class Predictor:
         return [output if isinstance(output, InvalidPhoto) else self._prediction(output) for output in outputs]
 
     def _prediction(self, logits: Mapping[str, NDArray[np.float32]]) -> PhotoPrediction:
-        predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
+        with stage("heads"):
+            predictions = {target.name: _target_prediction(target, logits[target.name]) for target in self.spec.targets}
         dataset = str(self.spec.data.get("manifest_sha256", ""))
         return PhotoPrediction(self.spec.name, self.spec.version, dataset, self.engine, predictions)
 
@@ -232,7 +234,8 @@ class Predictor:
             EngineError: The engine cannot run this network; only the first computation of an output raises it.
         """
         self.prepare(output)
-        return self._engines[output].run(inputs)
+        with stage("forward"):
+            return self._engines[output].run(inputs)
 
     def prepare(self, output: OutputName) -> None:
         """Load the engine for an output of the network, which takes seconds for other engines than PyTorch.

@@ -21,6 +21,7 @@ from ...images.reader import MAX_DECODING_BYTES, decoding_bytes, open_image, to_
 from .exif_features import Tags, exif_features, exif_ifd
 from .measures import measure
 from .spec import PatchSelection, Preprocessing
+from .stages import stage
 
 _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _NOT_AN_IMAGE, _UNUSABLE = 400, 404, 413, 415, 422
 _TILES, _TILE_SIZE = 64, 64  # from which the measures are computed
@@ -96,7 +97,14 @@ def preprocess(photo: Photo, settings: Preprocessing, box: Box | None = None, ex
     Raises:
         InvalidPhoto: The photograph cannot be decoded or used.
     """
-    whole = photo if isinstance(photo, Image.Image) else _decode(photo, settings)
+    with stage("decode"):
+        whole = photo if isinstance(photo, Image.Image) else _decode(photo, settings)
+    with stage("preprocess"):
+        return _inputs(whole, settings, box, exif)
+
+
+def _inputs(whole: Image.Image, settings: Preprocessing, box: Box | None, exif: Tags | None) -> ModelInput:
+    """Compute the inputs of a network; see `preprocess`."""
     pixels = to_eight_bit(whole)
     image = _crop(pixels, box) if box else pixels
     width, height = image.size

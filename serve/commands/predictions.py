@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lightmeter.errors import UsageError
-from lightmeter.models.commands.options import Engine, ExifFile, RunFolder
+from lightmeter.models.commands.options import Engine, ExifFile
 from lightmeter.project import find_project
-from lightmeter.serve.commands.options import ServerOption
-from lightmeter.terminal import console
+from lightmeter.serve.commands.options import ServerOption, find_archive
+from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
-    pass
+    from lightmeter.project import Project
 
 app = CommandGroup()
 
@@ -79,16 +80,25 @@ def demo(
 
 @app.command()
 def litserve(
-    run: RunFolder,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|MAR",
+            help="Run folder, the name of a run of this project, 'default', or an archive (NAME.mar).",
+            autocompletion=completion.runs,
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on (0 = any free port).")] = 8000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     engine: Engine = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Loopback port of the metrics (default: serve.metrics_port).")
+    ] = None,
 ) -> None:
-    """Serve a run with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
+    """Serve a run or an archive with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
     from lightmeter.models.runtime.engines import EngineError, check_engine
     from lightmeter.models.runtime.spec import BrokenModel, read_spec
-    from lightmeter.models.training.runs import find_run
     from lightmeter.project import find_optional_project
     from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
     from lightmeter.serve.litserve.server import LitServeOptions, run_server
@@ -96,22 +106,51 @@ def litserve(
 
     if find_spec("litserve") is None:  # importing it would take seconds
         raise UsageError("LitServe is not installed; run: pip install 'lightmeter[litserve]'")
-    folder = find_run(run)
     project = find_optional_project()
-    selected = engine or (project.settings.models if project else ModelsSection()).engine
-    try:
-        spec = read_spec(folder)
-        check_engine(selected, "cpu")
-    except (BrokenModel, EngineError) as error:
-        raise UsageError(str(error)) from error
-
-    def announce(url: str) -> None:
-        address = f"{url}/predictions/{spec.name}"
-        console.get_console().emit({"name": spec.name, "address": address}, f"{spec.name} {spec.version} at {address}")
-        sys.stdout.flush()
-
     settings = project.settings.serve if project else ServeSection()
+    models = project.settings.models if project else ModelsSection()
     key = settings.token.get_secret_value() if settings.token else os.environ.get(KEY_VARIABLE, "")
-    file = project.root / settings.token_file if project else None
-    options = LitServeOptions(host, port, workers, settings.max_request_bytes, static_key(key), selected, file)
-    run_server(folder, spec, options, announce)
+    with _run_folder(project, run) as folder:
+        try:
+            spec = read_spec(folder)
+            selected = engine or (spec.engine if run.suffix == ".mar" else models.engine)
+            check_engine(selected, "cpu")
+        except (BrokenModel, EngineError) as error:
+            raise UsageError(str(error)) from error
+        tokens = project.state / "litserve" / f"{spec.name}-{os.getpid()}.json" if project else None
+
+        def announce(url: str, metrics: str) -> None:
+            address = f"{url}/predictions/{spec.name}"
+            document = {"name": spec.name, "address": address, "metrics": metrics, "tokens": tokens}
+            lines = [f"{spec.name} {spec.version} at {address}", f"Metrics: {metrics}"]
+            console.get_console().emit(document, [*lines, *([f"Tokens: {tokens}"] if tokens else [])])
+            sys.stdout.flush()
+
+        options = LitServeOptions(
+            host=host,
+            port=port,
+            workers=workers,
+            max_bytes=settings.max_request_bytes,
+            token=static_key(key),
+            engine=selected,
+            token_file=project.root / settings.token_file if project else None,
+            published=tokens,
+            token_minutes=settings.token_minutes,
+            metrics_port=settings.metrics_port if metrics_port is None else metrics_port,
+            log_format=settings.log_format,
+            otlp_endpoint=settings.otlp_endpoint,
+        )
+        run_server(folder, spec, options, announce)
+
+
+@contextmanager
+def _run_folder(project: "Project | None", run: Path) -> Iterator[Path]:
+    """Yield the folder of a run, unpacked if an archive is given."""
+    from lightmeter.models.training.runs import find_run
+    from lightmeter.serve.archive import unpacked_run
+
+    if run.suffix != ".mar":
+        yield find_run(run)
+        return
+    with unpacked_run(find_archive(project, run) if project else run) as folder:
+        yield folder

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +24,8 @@ from starlette.routing import Route
 
 from lightmeter.serve.gateway.fields import InvalidForm, may_be_form, request_fields
 from lightmeter.serve.gateway.inference_protocol import protocol_routes
+from lightmeter.serve.gateway.requests import PASSED_ON, RequestRecords
+from lightmeter.serve.handler.tracing import REQUEST_ID, Tracing
 from lightmeter.web import read_body
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -40,12 +42,14 @@ class Call:
         version: Model version, of the same characters; empty for the active one.
         fields: Fields of the request: the photograph, or JSON that contains it, and options.
         explain: Whether the request was sent to ``/explanations``.
+        headers: Headers for the engine: the identifier of the request, and its trace.
     """
 
     model: str
     version: str
     fields: Mapping[str, bytes]
     explain: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ def gateway_app(
     accepts_token: Callable[[str], bool] | None,
     max_bytes: int,
     models: Mapping[str, str] | None = None,
-) -> Starlette:
+    tracing: Tracing | None = None,
+) -> RequestRecords:
     """Create the gateway's application.
 
     Args:
@@ -87,6 +92,7 @@ def gateway_app(
         accepts_token: Returns whether a bearer token is valid; None if no token is needed.
         max_bytes: Maximum size of a request's body.
         models: Version of each model by name, to serve them by the Open Inference Protocol as well.
+        tracing: Records a span of each request; None for none.
     """
     read = partial(_read, accepts_token=accepts_token, max_bytes=max_bytes)
 
@@ -106,9 +112,10 @@ def gateway_app(
             raise HTTPException(503, str(error)) from error
         return Response(_one_shape(answer), answer.status, media_type="application/json")
 
-    async def predict_image(model: str, version: str, image: bytes) -> tuple[int, dict[str, Any]]:
+    async def predict_image(request: Request, version: str, image: bytes) -> tuple[int, dict[str, Any]]:
+        call = Call(request.path_params["model"], version, {"body": image}, explain=False, headers=_passed_on(request))
         try:
-            answer = await engine.predict(Call(model, version, request_fields("", image, {}), explain=False))
+            answer = await engine.predict(call)
         except EngineUnavailable as error:
             raise HTTPException(503, str(error)) from error
         return answer.status, json.loads(_one_shape(answer))
@@ -125,10 +132,8 @@ def gateway_app(
     routes += [Route(path, health, methods=["GET"]) for path in ("/ping", "/health")]
     if models:
         routes += protocol_routes(models, engine.ready, read, predict_image)
-    return Starlette(
-        routes=routes,
-        exception_handlers={HTTPException: _http_error, ClientDisconnect: _client_left, Exception: _failure},
-    )
+    handlers: dict[Any, Any] = {HTTPException: _http_error, ClientDisconnect: _client_left, Exception: _failure}
+    return RequestRecords(Starlette(routes=routes, exception_handlers=handlers), tracing)
 
 
 def error_document(status: int, reason: str) -> dict[str, Any]:
@@ -169,7 +174,13 @@ def _check_length(request: Request, max_bytes: int) -> None:
 
 def _call(request: Request, fields: Mapping[str, bytes]) -> Call:
     model, version = request.path_params["model"], request.path_params.get("version", "")
-    return Call(model, version, fields, explain=request.url.path.startswith("/explanations/"))
+    explain = request.url.path.startswith("/explanations/")
+    return Call(model, version, fields, explain=explain, headers=_passed_on(request))
+
+
+def _passed_on(request: Request) -> Mapping[str, str]:
+    headers: Mapping[str, str] = request.scope["state"][PASSED_ON]
+    return headers
 
 
 def _one_shape(answer: Answer) -> bytes:
@@ -196,6 +207,6 @@ def _client_left(_: Request, __: Exception) -> Response:
     return Response(status_code=499)  # nobody reads it
 
 
-def _failure(_: Request, error: Exception) -> Response:
-    _log.error("A request failed: %r", error)
+def _failure(request: Request, error: Exception) -> Response:
+    _log.error("request_id=%s A request failed: %r", _passed_on(request)[REQUEST_ID], error)
     return JSONResponse(error_document(500, "The request failed; see the server's log."), 500)

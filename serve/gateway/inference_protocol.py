@@ -23,8 +23,8 @@ _LENGTH = struct.Struct("<I")
 _MAX_IMAGES = 64
 _FIRST_ERROR = 400
 
-Predict = Callable[[str, str, bytes], Awaitable[tuple[int, dict[str, Any]]]]
-"""Predicts a photograph, given model, version and bytes; returns status and document."""
+Predict = Callable[[Request, str, bytes], Awaitable[tuple[int, dict[str, Any]]]]
+"""Predicts a photograph, given the request, the version of the model and the bytes; returns status and document."""
 ReadBody = Callable[[Request], Awaitable[bytes]]
 """Checks the token of a request and reads its body."""
 
@@ -72,7 +72,7 @@ def protocol_routes(
             identifier, images = parse_request(body, request.headers.get(_HEADER_LENGTH))
         except InvalidInference as error:
             raise HTTPException(400, str(error)) from error
-        results = [await predict(name, version, image) for image in images]
+        results = [await predict(request, version, image) for image in images]
         if len(results) == 1 and results[0][0] >= _FIRST_ERROR:
             status, document = results[0]
             return JSONResponse({"error": document["error"]["reason"]}, status)

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from .metrics import PredictionMetrics, expected_class_shares
+from .metrics import PredictionMetrics, expected_class_shares, torchserve_metric
 from .service import PredictionResponse, PredictionService
+from .tracing import REQUEST_ID, TRACEPARENT, Tracing, record_response
 
 
 class Handler:
@@ -28,7 +29,8 @@ class Handler:
         self.service = PredictionService.load(run, device)
         spec = self.service.predictor.spec
         shares = expected_class_shares(run, spec.targets)
-        self.metrics = PredictionMetrics(context.metrics, spec.name, spec.version, shares)
+        self.metrics = PredictionMetrics(torchserve_metric(context.metrics), spec.name, spec.version, shares)
+        self.tracing = Tracing.from_environment()
 
     def handle(self, rows: Sequence[Mapping[str, Any]], context: Any) -> list[bytes]:
         """Answer each request of a batch with JSON.
@@ -49,6 +51,8 @@ class Handler:
         else:
             self.metrics.record_error(response.status)
             context.set_response_status(code=response.status, phrase="refused", idx=index)
+        identifier, traceparent = (context.get_request_header(index, name) or "" for name in (REQUEST_ID, TRACEPARENT))
+        record_response(self.tracing, response, identifier, traceparent)
         return json.dumps(response.document).encode()  # ASCII: any text can be written, even lone surrogates
 
 

@@ -1,24 +1,24 @@
 """Prometheus metrics of predictions. Runs inside an archive; `serve start` declares the same metrics to TorchServe."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...models.runtime.spec import Target
 
-_MODEL_LABELS = ("ModelName", "ModelVersion")
+_MODEL_LABELS = ("model_name", "model_version")
 
 _METRICS: dict[str, dict[str, tuple[str, ...]]] = {
     "counter": {
-        "lightmeter_requests_total": (*_MODEL_LABELS, "Outcome"),
-        "lightmeter_predictions_total": (*_MODEL_LABELS, "Target", "Class"),
-        "lightmeter_warnings_total": (*_MODEL_LABELS, "Kind"),
+        "lightmeter_requests_total": (*_MODEL_LABELS, "status"),
+        "lightmeter_predictions_total": (*_MODEL_LABELS, "target", "class"),
+        "lightmeter_warnings_total": (*_MODEL_LABELS, "kind"),
     },
     "histogram": {"lightmeter_decoding_seconds": _MODEL_LABELS, "lightmeter_inference_seconds": _MODEL_LABELS},
-    "gauge": {"lightmeter_class_drift": (*_MODEL_LABELS, "Target")},
+    "gauge": {"lightmeter_class_drift": (*_MODEL_LABELS, "target")},
 }
 _UNITS = {"counter": "Count", "histogram": "Seconds", "gauge": "Fraction"}
 _DRIFT_WINDOW = 500
@@ -32,22 +32,33 @@ def declared_model_metrics() -> dict[str, list[dict[str, Any]]]:
     }
 
 
+class Metric(Protocol):
+    """A metric of TorchServe, or one with its interface."""
+
+    def add_or_update(self, value: float, labels: list[str]) -> object:
+        """Add to a counter, observe a value of a histogram, or set a gauge."""
+
+
+CreateMetric = Callable[[str, str, str, list[str]], Metric]
+"""Creates a metric, given its kind (``counter``, ``histogram`` or ``gauge``), name, unit and labels."""
+
+
 class PredictionMetrics:
-    """Report metrics of one model to TorchServe.
+    """Report metrics of one model.
 
     Args:
-        cache: TorchServe's metrics cache of this worker.
+        create: Creates each metric.
         name: Model name.
         version: Model version.
         expected: Expected share of each class, by target.
     """
 
-    def __init__(self, cache: Any, name: str, version: str, expected: Mapping[str, Mapping[str, float]]) -> None:
-        from ts.metrics.metric_type_enum import MetricTypes
-
+    def __init__(
+        self, create: CreateMetric, name: str, version: str, expected: Mapping[str, Mapping[str, float]]
+    ) -> None:
         self._model = [name, version]
         self._metrics = {
-            metric: cache.add_metric_to_cache(metric, _UNITS[kind], list(labels), MetricTypes(kind))
+            metric: create(kind, metric, _UNITS[kind], list(labels))
             for kind, metrics in _METRICS.items()
             for metric, labels in metrics.items()
         }
@@ -73,6 +84,21 @@ class PredictionMetrics:
 
     def _report(self, metric: str, value: float, *labels: str) -> None:
         self._metrics[metric].add_or_update(value, [*self._model, *(_escape(label) for label in labels)])
+
+
+def torchserve_metric(cache: Any) -> CreateMetric:
+    """Return what creates metrics of TorchServe.
+
+    Args:
+        cache: TorchServe's metrics cache of this worker.
+    """
+    from ts.metrics.metric_type_enum import MetricTypes
+
+    def create(kind: str, name: str, unit: str, labels: list[str]) -> Metric:
+        metric: Metric = cache.add_metric_to_cache(name, unit, labels, MetricTypes(kind))
+        return metric
+
+    return create
 
 
 class ClassDistribution:

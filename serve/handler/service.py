@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,6 +14,7 @@ from ...models.runtime.memory import keep_freed_memory
 from ...models.runtime.predictor import PhotoPrediction, Predictor
 from ...models.runtime.preprocess import InvalidPhoto, ModelInput
 from ...models.runtime.spec import read_spec
+from ...models.runtime.stages import Stage, recorded_stages
 from .explanation import explain
 from .request import Request, parse_request, quoted
 
@@ -32,12 +33,14 @@ class PredictionResponse:
         status: HTTP status.
         decoding_s: Time to decode and preprocess the photograph, in seconds.
         inference_s: Time in the network, in seconds.
+        stages: The stages of the prediction; those of the network are the same for all requests of a batch.
     """
 
     document: dict[str, Any]
     status: int = 200
     decoding_s: float = 0.0
     inference_s: float = 0.0
+    stages: tuple[Stage, ...] = ()
 
 
 class PredictionService:
@@ -83,22 +86,25 @@ class PredictionService:
             batch: The arguments of `respond` for each request.
         """
 
-        def prepare(request: tuple[Mapping[str, Any], bool]) -> _Prepared | InvalidPhoto:
-            return _attempt(self._prepare, *request)
+        def prepare(request: tuple[Mapping[str, Any], bool]) -> tuple[_Prepared | InvalidPhoto, list[Stage]]:
+            with recorded_stages() as stages:
+                return _attempt(self._prepare, *request), stages
 
         prepared = list(self._threads.map(prepare, batch) if self._threads else map(prepare, batch))
         start = time.perf_counter()
-        ready = [request for request in prepared if isinstance(request, _Prepared)]
-        predictions = iter(self._predict([request.photo for request in ready]))
+        ready = [request for request, _ in prepared if isinstance(request, _Prepared)]
+        with recorded_stages() as shared:
+            predictions = iter(self._predict([request.photo for request in ready]))
         inference_s = (time.perf_counter() - start) / max(1, len(ready))
 
-        def response(request: _Prepared | InvalidPhoto) -> PredictionResponse:
+        def response(request: _Prepared | InvalidPhoto, stages: Sequence[Stage]) -> PredictionResponse:
             if isinstance(request, InvalidPhoto):
-                return _error(request)
+                return replace(_error(request), stages=tuple(stages))
             answer = _attempt(self._answer, request, next(predictions), inference_s)
-            return _error(answer) if isinstance(answer, InvalidPhoto) else answer
+            answered = _error(answer) if isinstance(answer, InvalidPhoto) else answer
+            return replace(answered, stages=(*stages, *shared))
 
-        return [response(request) for request in prepared]
+        return [response(request, stages) for request, stages in prepared]
 
     def _prepare(self, fields: Mapping[str, Any], explain: bool) -> "_Prepared":
         """Parse a request and decode its photograph.

@@ -1,7 +1,7 @@
 """The LitServe process: a private engine on loopback that only the gateway talks to.
 
-A request is ``{"fields": {NAME: BASE64}, "explain": …}``, with the fields that TorchServe would pass to
-its handler; the response is ``{"status": …, "document": …}``.
+A request is ``{"fields": {NAME: BASE64}, "explain": …, "headers": …}``, with the fields and headers that TorchServe
+would pass to its handler; the response is ``{"status": …, "document": …, "decoding_s": …, "inference_s": …}``.
 """
 
 import base64
@@ -18,7 +18,9 @@ from litserve import LitAPI, LitServer
 
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import read_spec
+from lightmeter.serve.gateway.logs import FORMAT_VARIABLE, configure_logging
 from lightmeter.serve.handler.service import PredictionService
+from lightmeter.serve.handler.tracing import REQUEST_ID, TRACEPARENT, Tracing, record_response
 from lightmeter.web import LOOPBACK
 
 TIMEOUT_S = 120
@@ -40,7 +42,9 @@ class PredictionAPI(LitAPI):
     def setup(self, device: str) -> None:
         """Load the model, once in each worker."""
         torch.set_num_threads(1)
+        configure_logging(os.environ.get(FORMAT_VARIABLE) or "text")
         self._service = PredictionService.load(self._run, device, self._engine)
+        self._tracing = Tracing.from_environment()
 
     def decode_request(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the request as it is; `predict` answers whatever is wrong with it."""
@@ -50,7 +54,10 @@ class PredictionAPI(LitAPI):
         """Return the prediction, or the error."""
         fields = {name: base64.b64decode(value) for name, value in x["fields"].items()}
         response = self._service.respond(fields, explain=x["explain"])
-        return {"status": response.status, "document": response.document}
+        headers = x["headers"]
+        record_response(self._tracing, response, headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
+        times = {"decoding_s": response.decoding_s, "inference_s": response.inference_s}
+        return {"status": response.status, "document": response.document, **times}
 
 
 def run_engine(run: Path, port: int, workers: int, engine: EngineName) -> None:

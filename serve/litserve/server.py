@@ -4,15 +4,17 @@ import asyncio
 import base64
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -22,8 +24,13 @@ from lightmeter.models.runtime.spec import ModelSpec
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import Answer, Call, EngineUnavailable, error_document, gateway_app
 from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection
-from lightmeter.serve.gateway.tokens import Tokens
+from lightmeter.serve.gateway.logs import FORMAT_VARIABLE, configure_logging
+from lightmeter.serve.gateway.tokens import Tokens, publish
+from lightmeter.serve.handler.tracing import ENDPOINTS, Tracing
 from lightmeter.web import LOOPBACK, free_port
+
+if TYPE_CHECKING:  # prometheus_client belongs to the extra
+    from lightmeter.serve.litserve.metrics import LitServeMetrics
 
 _POLL_S = 0.2
 _STOP_S = 10
@@ -44,6 +51,11 @@ class LitServeOptions:
         token: Token that requests need; empty for none.
         engine: What runs the network.
         token_file: File with another token; None, or without such a file, for none.
+        published: File in which a token is published and renewed, as TorchServe's; None for none.
+        token_minutes: Lifetime of that token.
+        metrics_port: Loopback port of the metrics; 0 for any free one.
+        log_format: Format of the logs, ``text`` or ``json``.
+        otlp_endpoint: OpenTelemetry collector; empty for that of the environment.
     """
 
     host: str = LOOPBACK
@@ -53,6 +65,11 @@ class LitServeOptions:
     token: str = ""
     engine: EngineName = "torch"
     token_file: Path | None = None
+    published: Path | None = None
+    token_minutes: float = 60.0
+    metrics_port: int = 0
+    log_format: str = "text"
+    otlp_endpoint: str = ""
 
 
 class LitServeEngine:
@@ -62,10 +79,11 @@ class LitServeEngine:
         connection: Connections to it.
         url: Its address.
         spec: Specification of its model.
+        metrics: Counts its responses.
     """
 
-    def __init__(self, connection: EngineConnection, url: str, spec: ModelSpec) -> None:
-        self._connection, self._url, self._spec = connection, url, spec
+    def __init__(self, connection: EngineConnection, url: str, spec: ModelSpec, metrics: "LitServeMetrics") -> None:
+        self._connection, self._url, self._spec, self._metrics = connection, url, spec, metrics
 
     async def ready(self) -> bool:
         """Return whether the workers have loaded the model."""
@@ -88,7 +106,7 @@ class LitServeEngine:
         if call.version not in {"", version}:
             return _not_found(f"Model version: {call.version} does not exist for model: {name}")
         fields = {field: base64.b64encode(value).decode() for field, value in call.fields.items()}
-        body = json.dumps({"fields": fields, "explain": call.explain}).encode()
+        body = json.dumps({"fields": fields, "explain": call.explain, "headers": dict(call.headers)}).encode()
         try:
             response = await self._connection.post(f"{self._url}/predictions/{name}", _JSON, body)
             if response.status != _OK:
@@ -96,6 +114,7 @@ class LitServeEngine:
             document = json.loads(response.content)
         except (ConnectionFailed, ValueError) as error:
             raise EngineUnavailable("LitServe does not respond; it may be starting. Try again.") from error
+        self._metrics.record(document)
         return Answer(document["status"], json.dumps(document["document"]).encode())
 
 
@@ -103,39 +122,68 @@ def _not_found(reason: str) -> Answer:
     return Answer(_NOT_FOUND, json.dumps(error_document(_NOT_FOUND, reason)).encode())
 
 
-def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: Callable[[str], None]) -> None:
+def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: Callable[[str, str], None]) -> None:
     """Serve a run until Ctrl-C or SIGTERM, and then answer the requests that were accepted.
 
     Args:
         run: Run directory.
         spec: Specification of its model.
         options: Options of the server.
-        on_ready: Called with the address once the model is loaded.
+        on_ready: Called with the address and that of the metrics once the model is loaded.
 
     Raises:
         UsageError: The host or the port cannot be used.
         LightmeterError: LitServe ended by itself.
     """
+    from lightmeter.serve.litserve.metrics import LitServeMetrics
+
+    configure_logging(options.log_format)
+    if options.otlp_endpoint:
+        os.environ[ENDPOINTS[0]] = options.otlp_endpoint
     _check_host(options.host)
     listener = server.listen(options.host, options.port)
     port = free_port()
     connection = EngineConnection()
-    engine = LitServeEngine(connection, f"http://{LOOPBACK}:{port}", spec)
-    tokens = Tokens(0, options.token, options.token_file)
-    needs_token = options.token or (options.token_file and options.token_file.exists())
-    accepts_token = tokens.accepts if needs_token else None
-    app = gateway_app(engine, accepts_token, options.max_bytes, {spec.name: spec.version})
+    metrics = LitServeMetrics(run, spec)
+    engine = LitServeEngine(connection, f"http://{LOOPBACK}:{port}", spec, metrics)
+    tokens = Tokens(60 * options.token_minutes, options.token, options.token_file)
+    accepts_token = tokens.accepts if options.token or options.published else None
+    tracing = Tracing.from_environment()
+    app = gateway_app(engine, accepts_token, options.max_bytes, {spec.name: spec.version}, tracing)
     url = server.url_of(options.host, listener.getsockname()[1])
     command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
     command.append(options.engine)
     # LIT_*: LitServe's own settings, such as a key for the private engine; no Ctrl-C reaches another process group.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
+    environment[FORMAT_VARIABLE] = options.log_format
+    with metrics.served(options.metrics_port) as metrics_url, _published(options.published):
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
+        try:
+            tasks = [partial(_watch, process), partial(_announce, engine, partial(on_ready, url, metrics_url))]
+            tasks += [partial(_renew, tokens, options.published)] if options.published else []
+            server.run(app, listener, tasks, connection)
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def _published(file: Path | None) -> Iterator[None]:
+    """Remove the published token after the block."""
     try:
-        tasks = [partial(_watch, process), partial(_announce, engine, partial(on_ready, url))]
-        server.run(app, listener, tasks, connection)
+        yield
     finally:
-        _stop(process)
+        if file:
+            file.unlink(missing_ok=True)
+
+
+async def _renew(tokens: Tokens, file: Path) -> None:
+    """Publish a token, and replace it at half of its lifetime, again and again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        key = secrets.token_hex(16)
+        tokens.add(key)
+        publish(file, {"inference": {"key": key}}, tokens.lifetime_s)
+        await asyncio.sleep(tokens.renewal_s)
 
 
 def _check_host(host: str) -> None:

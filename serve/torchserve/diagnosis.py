@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError
+from lightmeter.serve.torchserve.log_lines import as_text
 from lightmeter.serve.torchserve.state import ServerDirectory
 
 _WORKER_LINE = re.compile(r"(?<!\S)W-\d+-(\S+)-(?:stdout|stderr) MODEL_LOG - (.*)")
@@ -92,7 +93,8 @@ def _tracebacks(directory: ServerDirectory, model: str | None) -> dict[str, str]
     """Return the output of each model's workers from the first traceback on."""
     log = directory.logs / "model_log.log"
     output: dict[str, str] = {}
-    for name, line in _WORKER_LINE.findall(log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""):
+    content = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    for name, line in _WORKER_LINE.findall("\n".join(map(as_text, content.splitlines()))):
         output[name] = output.get(name, "") + line + "\n"
     return {
         name: text.partition(_TRACEBACK)[2]

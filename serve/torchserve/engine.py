@@ -57,11 +57,11 @@ class TorchServeEngine:
         kind = "explanations" if call.explain else "predictions"
         path = f"/{kind}/{call.model}" + (f"/{call.version}" if call.version else "")
         try:
-            response = await self._post(path, call.fields)
+            response = await self._post(path, call)
             if b"InvalidKeyException" in response.content[:_SNIFFED_BYTES]:  # the token was just being replaced
                 async with self._renewal:
                     pass
-                response = await self._post(path, call.fields)
+                response = await self._post(path, call)
         except ConnectionFailed as error:
             raise EngineUnavailable("TorchServe does not respond; it may be starting. Try again.") from error
         return Answer(response.status, response.content)
@@ -95,12 +95,12 @@ class TorchServeEngine:
                 await asyncio.sleep(0.05)
         return self.tokens
 
-    async def _post(self, path: str, fields: Mapping[str, bytes]) -> EngineResponse:
+    async def _post(self, path: str, call: Call) -> EngineResponse:
         """Send a plain body, or a form if there are options."""
-        url, headers = self._inference + path, self._authorization("inference")
-        if set(fields) == {"body"}:
-            return await self._connection.post(url, headers | _PLAIN, fields["body"])
-        return await self._connection.post_form(url, headers, fields)
+        url, headers = self._inference + path, {**self._authorization("inference"), **call.headers}
+        if set(call.fields) == {"body"}:
+            return await self._connection.post(url, headers | _PLAIN, call.fields["body"])
+        return await self._connection.post_form(url, headers, call.fields)
 
     async def _manage(self, path: str) -> Any:
         return json.loads(await self._get(path, "management"))

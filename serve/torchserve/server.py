@@ -24,6 +24,7 @@ from lightmeter.serve.archive import Archive, copy_archive
 from lightmeter.serve.client import Client
 from lightmeter.serve.gateway.server import DRAIN_S, listen
 from lightmeter.serve.gateway.tokens import KEY_FILE_VARIABLE, KEY_VARIABLE, static_key
+from lightmeter.serve.handler.tracing import ENDPOINTS
 from lightmeter.serve.torchserve.config import START_TIMEOUT_S, addresses, free_ports, write_configuration
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker, first_error
 from lightmeter.serve.torchserve.environment import (
@@ -226,7 +227,10 @@ def _launch(
     command += [str(directory.configuration), str(directory.archives), "--python", str(python.absolute())]
     command += ["--temporary", str(temporary), "--java", str(java.path), "--listener", str(listener.fileno())]
     settings = project.settings.serve
+    command += ["--log-format", settings.log_format]
     environment = {SERVER_VARIABLE: str(temporary), "LOG_LOCATION": str(directory.logs)}
+    if settings.otlp_endpoint:
+        environment[ENDPOINTS[0]] = settings.otlp_endpoint
     environment[KEY_FILE_VARIABLE] = str(project.root / settings.token_file)
     if settings.token:
         environment[KEY_VARIABLE] = static_key(settings.token.get_secret_value())

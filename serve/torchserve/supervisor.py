@@ -27,7 +27,9 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway import server
 from lightmeter.serve.gateway.app import gateway_app
 from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnection
+from lightmeter.serve.gateway.logs import FORMAT_VARIABLE, configure_logging
 from lightmeter.serve.gateway.tokens import KEY_FILE_VARIABLE, KEY_VARIABLE, Tokens, publish, static_key
+from lightmeter.serve.handler.tracing import Tracing
 from lightmeter.serve.torchserve.engine import TorchServeEngine
 from lightmeter.serve.torchserve.environment import (
     engine_environment,
@@ -36,6 +38,7 @@ from lightmeter.serve.torchserve.environment import (
     torchserve_folder,
 )
 from lightmeter.serve.torchserve.java import find_java
+from lightmeter.serve.torchserve.log_lines import LOGGING_FILE, write_logging
 from lightmeter.serve.torchserve.processes import terminate
 from lightmeter.serve.torchserve.properties import read_properties, write_properties
 from lightmeter.web import LOOPBACK, free_port
@@ -65,6 +68,7 @@ class Options:
         listener: Descriptor of a listening socket; None to listen on the inference address.
         temporary: Temporary folder of the server; None to create one.
         java: Java; None to find one.
+        log_format: Format of the logs, ``text`` or ``json``.
     """
 
     configuration: Path
@@ -74,6 +78,7 @@ class Options:
     listener: int | None = None
     temporary: Path | None = None
     java: Path | None = None
+    log_format: str = "text"
 
 
 def main(args: list[str] | None = None) -> int:
@@ -86,9 +91,11 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--listener", type=int)
     parser.add_argument("--temporary", type=Path)
     parser.add_argument("--java", type=Path)
-    logging.basicConfig(format="%(asctime)s [%(levelname)s] %(name)s - %(message)s", level=logging.WARNING)
+    parser.add_argument("--log-format", default=os.environ.get(FORMAT_VARIABLE) or "text")
+    options = Options(**vars(parser.parse_args(args)))
     try:
-        supervise(Options(**vars(parser.parse_args(args))))
+        configure_logging(options.log_format)
+        supervise(options)
     except LightmeterError as error:
         print(f"lightmeter: {error}", file=sys.stderr, flush=True)  # noqa: T201
         return error.exit_code
@@ -109,11 +116,13 @@ def supervise(options: Options) -> None:
     temporary = options.temporary or make_temporary(Path.cwd())
     inner = f"http://{LOOPBACK}:{free_port()}"
     write_properties(temporary / "config.properties", _engine_values(values, options.configuration, inner))
+    write_logging(temporary / LOGGING_FILE, options.log_format)
     java = _start(java_path, options, temporary)
     connection = EngineConnection()
     engine = TorchServeEngine(connection, inner, values.get("management_address", _MANAGEMENT), temporary / KEY_FILE)
     max_bytes = int(_number(values, "max_request_size", _MAX_REQUEST_BYTES))
-    app = gateway_app(engine, tokens.accepts if tokens else None, max_bytes)
+    tracing = Tracing.from_environment()
+    app = gateway_app(engine, tokens.accepts if tokens else None, max_bytes, tracing=tracing)
     tasks = [partial(_watch, java), *([partial(_renew, engine, tokens, Path.cwd() / KEY_FILE)] if tokens else [])]
     seconds_left = 0.0
     try:
@@ -162,7 +171,7 @@ def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[by
     settings = {
         "java.io.tmpdir": temporary,
         "model_server_home": folder.parent,
-        "log4j.configurationFile": (Path(__file__).parent / "log4j2.xml").as_uri(),
+        "log4j.configurationFile": (temporary / LOGGING_FILE).absolute().as_uri(),
     }
     command = [str(java), *_JAVA_OPTIONS, *(f"-D{name}={value}" for name, value in settings.items())]
     command += ["-cp", f"{folder / 'frontend'}/*", "org.pytorch.serve.ModelServer", "--python", str(options.python)]

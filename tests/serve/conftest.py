@@ -7,18 +7,31 @@ import pytest
 
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import processes
-from tests.serve.support import RunningServer, make_fusion_run, make_photo, make_run, run_in_project
+from tests.serve.support import RunningServer, TraceCollector, make_fusion_run, make_photo, make_run, run_in_project
 from tests.support import CommandResult, create_project
 
 
 @pytest.fixture(scope="session")
-def serve_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with the runs ``tiny`` and ``fusion`` and the archive of ``tiny``; read-only."""
+def collector() -> Iterator[TraceCollector]:
+    """A collector of traces."""
+    collector = TraceCollector()
+    yield collector
+    collector.close()
+
+
+@pytest.fixture(scope="session")
+def serve_project(tmp_path_factory: pytest.TempPathFactory, collector: TraceCollector) -> Iterator[Project]:
+    """A project with the runs ``tiny`` and ``fusion`` and the archive of ``tiny``, whose servers are traced; read-only."""
     project = create_project(tmp_path_factory.mktemp("serve") / "project")
+    with (project.root / "lightmeter.toml").open("a") as settings:
+        settings.write(f'\n[serve]\notlp_endpoint = "{collector.url}"\n')
+    project = Project(project.root)
     make_run(project.runs / "tiny", "tiny")
     make_fusion_run(project.runs / "fusion")
     assert run_in_project("serve", "archive", "tiny", project=project).code == 0
-    return project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        yield project
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +42,15 @@ def server(serve_project: Project) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def fusion_server(serve_project: Project) -> Iterator[RunningServer]:
-    """A second server of the same project, with the model ``fusion``."""
+    """A second server of the same project, with the model ``fusion`` and logs in JSON."""
     archive = serve_project.root / "fusion.mar"
     assert run_in_project("serve", "archive", "fusion", "--out", archive, project=serve_project).code == 0
-    yield from _start(serve_project, "second", archive)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTMETER_SERVE__LOG_FORMAT", "json")
+        starting = _start(serve_project, "second", archive)
+        server = next(starting)
+    yield server
+    next(starting, None)
 
 
 def _start(project: Project, name: str, *archives: Path) -> Iterator[RunningServer]:

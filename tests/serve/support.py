@@ -1,5 +1,6 @@
 """Helpers of the serving tests: commands, untrained models, photographs and a client of a running server."""
 
+import gzip
 import io
 import json
 import signal
@@ -9,6 +10,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,47 @@ class RunningServer:
         """Return the process id of the first worker."""
         document = run_in_project("serve", "status", "--server", self.name, project=self.project).document
         return document["models"][0]["pids"][0]
+
+
+class TraceCollector:
+    """A collector of OpenTelemetry on loopback.
+
+    Attributes:
+        url: Its address.
+        spans: The spans that it has received.
+    """
+
+    def __init__(self) -> None:
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+        spans: list[Any] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    spans.extend(span for scope in resource.scope_spans for span in scope.spans)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Write no log."""
+
+        self.spans = spans
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def names(self, trace: str) -> set[str]:
+        """Return the names of the spans of a trace, given in hexadecimal."""
+        return {span.name for span in self.spans if span.trace_id.hex() == trace}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @dataclass(frozen=True)

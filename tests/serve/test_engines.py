@@ -3,9 +3,13 @@
 import base64
 import json
 import os
+import re
+import secrets
 import signal
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +17,11 @@ import numpy as np
 import pytest
 
 from lightmeter.project import Project
+from lightmeter.serve.gateway.logs import FORMAT_VARIABLE
 from lightmeter.serve.gateway.tokens import KEY_VARIABLE
+from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.web import free_port
-from tests.serve.support import Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
+from tests.serve.support import Endpoint, RunningServer, TraceCollector, make_photo, requests_in_flight, run_in_project
 from tests.support import CommandRunner, wait_until
 
 pytestmark = pytest.mark.server
@@ -25,17 +31,33 @@ ENCODED = base64.b64encode(PHOTO).decode()
 KEY = "a-key-that-never-expires"
 
 
+@dataclass(frozen=True)
+class LitServeEndpoint(Endpoint):
+    """A LitServe and the file with its output."""
+
+    log: Path
+
+    def announced(self, name: str) -> str:
+        """Return an address or path that the command has printed."""
+        line = next(line for line in self.log.read_text().splitlines() if line.startswith(f"{name}: "))
+        return line.partition(": ")[2]
+
+
 @pytest.fixture(scope="module")
 def litserve(serve_project: Project, lightmeter: CommandRunner, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A LitServe behind the gateway; at the end it gets requests and SIGTERM at once."""
     pytest.importorskip("litserve", reason="the extra 'litserve' is not installed", exc_type=ImportError)
     port, log = free_port(), tmp_path_factory.mktemp("litserve") / "log"
-    command = lightmeter.command("--project", serve_project.root, "serve", "litserve", "tiny", "--port", port)
+    command = lightmeter.command("--project", serve_project.root, "serve", "litserve", "tiny.mar", "--port", port)
     with log.open("w") as out:
         process = subprocess.Popen(
-            command, stdout=out, stderr=out, start_new_session=True, env={**os.environ, KEY_VARIABLE: KEY}
+            command,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, KEY_VARIABLE: KEY, FORMAT_VARIABLE: "json"},
         )
-    endpoint = Endpoint(f"http://127.0.0.1:{port}", KEY)
+    endpoint = LitServeEndpoint(f"http://127.0.0.1:{port}", KEY, log)
 
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
@@ -186,6 +208,49 @@ def test_address_is_checked_before_it_is_announced(serve_project: Project, litse
     assert result.code == 2
     assert list(result.document) == ["error"]
     assert (host or "''") in result.document["error"]
+
+
+def test_identifier_and_trace_of_a_request_reach_the_model(endpoint: Endpoint, collector: TraceCollector) -> None:
+    trace = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01", "X-Request-ID": "client-7"}
+    assert endpoint.send(content=PHOTO, headers=headers).headers["X-Request-ID"] == "client-7"
+    expected = {"POST /predictions", "predict", "decode", "preprocess", "forward", "heads"}
+    wait_until(lambda: collector.names(trace) == expected)
+    assert len(endpoint.send("/predictions/tiny", "GET").headers["X-Request-ID"]) == 32
+
+
+def test_litserve_has_the_metrics_and_the_tokens_of_torchserve(litserve: LitServeEndpoint) -> None:
+    token = json.loads(Path(litserve.announced("Tokens")).read_text())["inference"]["key"]
+    response = litserve.send(content=PHOTO, headers={"Authorization": f"Bearer {token}"})
+    assert response.status_code == 200
+    assert litserve.send(content=b"no photograph").status_code == 415
+    metrics = httpx.get(litserve.announced("Metrics"), trust_env=False).text
+    exported = {
+        re.sub("_(bucket|count|sum|created)$", "", name) for name in re.findall(r"^(\w+)\{", metrics, re.MULTILINE)
+    }
+    declared = {metric["name"] for kind in declared_model_metrics().values() for metric in kind}
+    assert declared - {"lightmeter_warnings_total"} <= exported | {"lightmeter_warnings_total"}
+    model = 'model_name="tiny",model_version="1.0"'
+    assert f'lightmeter_requests_total{{{model},status="415"}}' in _sorted_labels(metrics)
+    label = response.json()["predictions"]["medium"]["class"]
+    assert f'lightmeter_predictions_total{{class="{label}",{model},target="medium"}}' in _sorted_labels(metrics)
+
+
+def _sorted_labels(metrics: str) -> str:
+    """Return metrics with the labels of each in the order of their names."""
+    return re.sub(r"\{(.*)\}", lambda match: f"{{{','.join(sorted(match[1].split(',')))}}}", metrics)
+
+
+def test_litserve_logs_each_request_as_json(litserve: LitServeEndpoint) -> None:
+    litserve.send(content=b"no photograph", headers={"X-Request-ID": "refused-1"})
+
+    def records() -> list[dict[str, Any]]:
+        lines = [line for line in litserve.log.read_text().splitlines() if "refused-1" in line]
+        return [json.loads(line) for line in lines]
+
+    wait_until(lambda: len(records()) == 2)  # of the gateway and of the handler
+    request = next(record for record in records() if "path" in record)
+    assert (request["request_id"], request["status"]) == ("refused-1", 415)
 
 
 def test_triton_client_speaks_to_litserve(litserve: Endpoint) -> None:

@@ -99,7 +99,7 @@ def test_multilabel_target_returns_probable_classes(fusion_server: RunningServer
 def test_metrics_count_each_class_of_a_multilabel_target(fusion_server: RunningServer) -> None:
     (label, *_) = predictions(fusion_server, files={"data": WITHOUT_EXIF})["concept"]["classes"]
 
-    labels = f'ModelName="fusion",ModelVersion="1.0",Target="concept",Class="{label}"'
+    labels = f'model_name="fusion",model_version="1.0",target="concept",class="{label}"'
     assert f"lightmeter_predictions_total{{{labels}" in fusion_server.metrics()
 
 

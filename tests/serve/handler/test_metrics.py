@@ -19,10 +19,10 @@ def test_metrics_count_requests_classes_and_durations(server: RunningServer) -> 
         lines = server.metrics().splitlines()
         return next((float(line.split()[-1]) for line in lines if line.startswith(prefix)), 0.0)
 
-    model = 'ModelName="tiny",ModelVersion="1.0"'
+    model = 'model_name="tiny",model_version="1.0"'
     expected = {
-        f'lightmeter_requests_total{{{model},Outcome="200"': 3,
-        f'lightmeter_requests_total{{{model},Outcome="415"': 1,
+        f'lightmeter_requests_total{{{model},status="200"': 3,
+        f'lightmeter_requests_total{{{model},status="415"': 1,
         f"lightmeter_decoding_seconds_count{{{model}": 3,
         f"lightmeter_inference_seconds_count{{{model}": 3,
     }
@@ -33,8 +33,8 @@ def test_metrics_count_requests_classes_and_durations(server: RunningServer) -> 
 
     assert {prefix: value(prefix) - before[prefix] for prefix in expected} == expected
     label = document["predictions"]["medium"]["class"]
-    assert value(f'lightmeter_predictions_total{{{model},Target="medium",Class="{label}"') >= 3
-    assert value(f'lightmeter_class_drift{{{model},Target="medium"') > 0
+    assert value(f'lightmeter_predictions_total{{{model},target="medium",class="{label}"') >= 3
+    assert value(f'lightmeter_class_drift{{{model},target="medium"') > 0
 
 
 def test_drift_is_small_while_predictions_have_the_expected_shares() -> None:

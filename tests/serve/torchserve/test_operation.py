@@ -1,14 +1,17 @@
 """A server in operation: expired tokens, killed workers, logs, memory."""
 
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from lightmeter.serve.torchserve.state import server_directory
 from tests.serve.support import OCTET_STREAM, RunningServer
 from tests.serve.torchserve.load import PHOTO, constant_load
 from tests.support import CommandResult, wait_until
@@ -28,6 +31,26 @@ def test_logs_show_messages_and_requests(server: RunningServer, command: Command
     assert any("/predictions/tiny" in line for line in requests)
     assert all("HTTP/" in line for line in requests)
     assert command("serve", "logs", "--server", "never").code == 2
+
+
+def test_json_logs_have_the_identifiers_of_requests(fusion_server: RunningServer, command: Command) -> None:
+    for _ in range(2):
+        headers = OCTET_STREAM | {"X-Request-ID": "refused-1"}
+        assert fusion_server.post("/predictions/fusion", content=b"no photo", headers=headers).status_code == 415
+    logs = server_directory(fusion_server.project, fusion_server.name).logs
+
+    def records(name: str) -> list[dict[str, Any]]:
+        lines = (logs / name).read_text().splitlines()
+        found = [json.loads(line) for line in lines if "Picked up" not in line]
+        return [record for record in found if record["request_id"] == "refused-1"]
+
+    wait_until(lambda: len(records("model_log.log")) == 2)
+    assert records("model_log.log")[0]["message"].startswith("request_id=refused-1 status=415 The file is not")
+    wait_until(lambda: len(records("console.log")) == 2)
+    assert records("console.log")[0]["path"] == "/predictions/fusion"
+    assert all(json.loads(line) for line in (logs / "ts_log.log").read_text().splitlines())
+    lines = command("serve", "logs", "--server", fusion_server.name, "-n", 3).document["lines"]
+    assert all(json.loads(line)["message"] for line in lines)
 
 
 def test_killed_worker_is_replaced_under_load(server: RunningServer) -> None:
