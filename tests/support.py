@@ -93,10 +93,12 @@ class CommandRunner:
 
     Args:
         modules: More modules to import before forking.
+        python: Interpreter.
+        root: Folder with the package ``tests``, in which the processes start.
     """
 
-    def __init__(self, *modules: str) -> None:
-        self._modules = modules
+    def __init__(self, *modules: str, python: Path | str = sys.executable, root: Path | None = None) -> None:
+        self._modules, self._python, self._root = modules, str(python), root or ROOT
         self._server: subprocess.Popen[str] | None = None
 
     def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
@@ -133,9 +135,9 @@ class CommandRunner:
 
     def _fork(self, request: ForkRequest) -> ForkResult:
         if self._server is None:
-            command = [sys.executable, "-m", "tests.command_server", *self._modules]
+            command = [self._python, "-m", "tests.command_server", *self._modules]
             pipe = subprocess.PIPE
-            self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+            self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=self._root)
         assert self._server.stdin
         assert self._server.stdout
         try:
@@ -151,7 +153,7 @@ class CommandRunner:
 
     def command(self, *args: object) -> list[str]:
         """Return the arguments of a new interpreter that runs a command."""
-        return [sys.executable, "-m", "lightmeter", *map(str, args)]
+        return [self._python, "-m", "lightmeter", *map(str, args)]
 
     def close(self) -> None:
         if self._server is not None:

@@ -8,9 +8,9 @@ LOGGING_FILE = "log4j2.xml"
 
 _TEXT = "%d{ISO8601} [%-5p] %t %c - %m%n"
 _JSON = (
-    r'{"time":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSS\'Z\'}{UTC}","level":"%p","logger":"%enc{%c}{JSON}",'
-    r'"thread":"%enc{%t}{JSON}","request_id":"%replace{%m}{^(?:.*request_id=([\w.-]+))?[\s\S]*$}{$1}",'
-    r'"message":"%enc{%m}{JSON}","exception":"%enc{%ex}{JSON}"}%n'
+    """{"time":"%d{yyyy-MM-dd'T'HH:mm:ss.SSS'Z'}{UTC}","level":"%p","logger":"%enc{%c}{JSON}","""
+    r""""thread":"%enc{%t}{JSON}","request_id":"%replace{%m}{^(?:.*request_id=([\w.-]+))?[\s\S]*$}{$1}","""
+    """"message":"%enc{%m}{JSON}","exception":"%enc{%ex}{JSON}"}%n"""
 )
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 from tests.support import CommandResult, CommandRunner, jpeg
 
@@ -14,28 +15,34 @@ class Journey:
         home: Folder in which the project is created.
 
     Attributes:
+        runner: Runs each command in a process of its own.
         project: The project folder.
     """
 
     def __init__(self, runner: CommandRunner, home: Path) -> None:
-        self._runner = runner
+        self.runner = runner
         self.home = home
         self.project = home / "project"
         self("init project", folder=home)
 
     def __call__(self, line: str, *, code: int = 0, folder: Path | None = None, **env: str) -> CommandResult:
         """Run a command line, without ``lightmeter``, in the project; fail unless it exits with ``code``."""
-        result = self._runner.run(*shlex.split(line), folder=folder or self.project, env=env)
+        result = self.runner.run(*shlex.split(line), folder=folder or self.project, env=env)
         assert result.code == code, f"{line}: {result.error}"
         assert "Traceback" not in result.error, line
         return result
 
+    def document(self, line: str, *, code: int = 0, **env: str) -> Any:
+        """Run a command line with ``--json`` and return its document."""
+        return self(f"{line} --json", code=code, **env).document
+
 
 def write_photographs(folder: Path, count: int) -> Path:
-    """Write photographs of ``count`` photographers, three each, with EXIF."""
+    """Write photographs of ``count`` photographers, three each, with EXIF of three exposures."""
     for photographer in range(count):
         parent = folder / f"photographer-{photographer}"
         parent.mkdir(parents=True)
         for number in range(3):
-            (parent / f"{number}.jpg").write_bytes(jpeg(3 * photographer + number))
+            settings = {0x829D: 2.8, 0x829A: 0.008, 0x8827: (100, 400, 1600)[number], 0x920A: 50.0}
+            (parent / f"{number}.jpg").write_bytes(jpeg(3 * photographer + number, settings=settings))
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import CommandRunner, create_project, encode_image, exif_tags, run_error, run_json, run_text
+from tests.support import CommandRunner, create_project, encode_image, exif_tags
 
 CAMERAS = {"Canon": (2.8, 0.008, 100, 50.0), "NIKON": (5.6, 1 / 60, 400, 35.0), "Leica": (8.0, 0.002, 200, 28.0)}
 
@@ -35,47 +35,47 @@ def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, all_commands
     all_commands("harvest", "run", "folder", scholar / "photographs", *options)
 
     # the table of the paper
-    assert "1/125 s" in run_text("catalogue", "list", "--limit", "5")
+    assert "1/125 s" in lightmeter.run("catalogue", "list", "--limit", "5").output
     columns = "file,camera,shutter,aperture,focal_length,iso"
-    run_json(
+    lightmeter(
         "catalogue", "export", "table.tex", "--columns", columns, "--where", "f:2.8-5.6 iso:100-400", "--sort", "file"
     )
     lines = Path("table.tex").read_text().splitlines()
     assert r"p000.jpg & Canon Model 0 & 1/125 s & f/2.8 & 50 mm & 100 \\" in lines
     assert sum(line.startswith("p0") for line in lines) == 40
-    assert run_json("catalogue", "stats", "--by", "camera,shutter", "--html", "stats.html")["photographs"] == 60
+    assert lightmeter("catalogue", "stats", "--by", "camera,shutter", "--html", "stats.html")["photographs"] == 60
 
     # labels: for all, from a spreadsheet, by two annotators, and one who decides
     with Path("lightmeter.toml").open("a") as settings:
         settings.write('\n[queries]\nportraits = "f:2.8 mm:50"\n')
-    run_json("labels", "target", "new", "indoor", "--classes", "indoor,outdoor")
+    lightmeter("labels", "target", "new", "indoor", "--classes", "indoor,outdoor")
     assert (
-        run_json("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann", "--dry-run")[
+        lightmeter("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann", "--dry-run")[
             "photographs"
         ]
         == 20
     )
-    run_json("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann")
-    run_json("labels", "set", "--where", "@portraits", "indoor=outdoor", "--author", "ann")
+    lightmeter("labels", "set", "--where", "camera:nikon", "indoor=indoor", "--author", "ann")
+    lightmeter("labels", "set", "--where", "@portraits", "indoor=outdoor", "--author", "ann")
     rows = [(f"person {number % 15}/p{number:03}.jpg", "outdoor") for number in range(2, 60, 3)]
     rows[0] = ("p001.jpg", "outdoor")
     with Path("mine.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "indoor"), *rows, ("p999.jpg", "indoor")])
-    preview = run_json("labels", "import", "mine.csv", "--author", "bob", "--dry-run")
+    preview = lightmeter("labels", "import", "mine.csv", "--author", "bob", "--dry-run")
     assert (preview["added"], preview["unknown"]) == (20, ["p999.jpg"])
-    run_json("labels", "import", "mine.csv", "--author", "bob")
-    disputed = run_json("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve", "--columns", "file")
+    lightmeter("labels", "import", "mine.csv", "--author", "bob")
+    disputed = lightmeter("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve", "--columns", "file")
     assert [Path(row["file"]).name for row in disputed] == ["p001.jpg"]
-    run_json("labels", "set", "p001.jpg", "indoor=indoor", "--author", "eve")
-    assert not run_json("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve")
-    shares = [run_json("catalogue", "list", "--where", f"share:{part}/2", "--columns", "file") for part in (1, 2)]
+    lightmeter("labels", "set", "p001.jpg", "indoor=indoor", "--author", "eve")
+    assert not lightmeter("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve")
+    shares = [lightmeter("catalogue", "list", "--where", f"share:{part}/2", "--columns", "file") for part in (1, 2)]
     assert sum(map(len, shares)) == 60
 
     # a data set of her own classes, and what is no longer needed
-    run_json("labels", "split", "indoor-v1", "--target", "indoor", "--ratios", "60/20/20")
-    (entry,) = run_json("labels", "list")
+    lightmeter("labels", "split", "indoor-v1", "--target", "indoor", "--ratios", "60/20/20")
+    (entry,) = lightmeter("labels", "list")
     assert (entry["name"], sum(entry["counts"].values())) == ("indoor-v1", 59)
-    run_json("catalogue", "export", "labels.xlsx", "--columns", "file,label.indoor", "--sort", "label.indoor,file")
-    assert "confirm with --yes" in run_error("labels", "remove", "indoor-v1")
-    run_json("labels", "remove", "indoor-v1", "--yes")
-    assert run_json("labels", "list") == []
+    lightmeter("catalogue", "export", "labels.xlsx", "--columns", "file,label.indoor", "--sort", "label.indoor,file")
+    assert "confirm with --yes" in lightmeter.run("labels", "remove", "indoor-v1").error
+    lightmeter("labels", "remove", "indoor-v1", "--yes")
+    assert lightmeter("labels", "list") == []

@@ -1,16 +1,13 @@
-"""Commands of the operator: tokens, remote servers, status of all servers, fixed ports, restart, logs."""
+"""Commands of the operator: tokens and remote servers; `tests.journeys.test_operator` starts servers of its own."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from lightmeter.project import Project
 from lightmeter.serve.client import RemoteClient
 from lightmeter.serve.gateway.tokens import Tokens, rotate_key
-from lightmeter.serve.torchserve.config import free_ports
 from tests.serve.support import RunningServer, make_photo, run_in_project
-from tests.support import CommandRunner, run_command, run_error, run_text
+from tests.support import run_error, run_text
 
 
 def test_rotated_token_replaces_the_old_one_at_once(tmp_path: Path) -> None:
@@ -59,42 +56,3 @@ def test_remote_server_is_asked_with_a_token(
     assert "is not the URL" in run_error("serve", "predict", "tiny", photo, "--url", "museum")
     assert "--token is for --url" in run_error("serve", "predict", "tiny", photo, "--token", "abc")
     (project.root / "serve.token").unlink()
-
-
-@pytest.mark.server
-def test_server_on_fixed_ports_is_restarted_and_listed(
-    second_project: Project, lightmeter: CommandRunner, photo: Path
-) -> None:
-    ports = free_ports()
-    names = ("management_port", "metrics_port", "grpc_port", "port")
-    settings = "\n[serve]\n" + "".join(f"{name} = {port}\n" for name, port in zip(names, ports, strict=True))
-    with (second_project.root / "lightmeter.toml").open("a") as file:
-        file.write(settings)
-    assert run_in_project("serve", "status", project=second_project).code == 1
-    started = run_in_project("serve", "start", "--server", "blue", project=second_project)
-    assert started.code == 0, started.error
-    addresses = started.document["addresses"]
-    assert [int(addresses[name].rpartition(":")[2]) for name in ("management", "metrics", "grpc", "inference")] == [
-        *ports
-    ]
-    assert "port" in run_in_project("serve", "start", "--server", "green", project=second_project).error
-    command = lightmeter.command("--project", second_project.root, "serve", "logs", "--server", "blue", "-f", "-n", "1")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as log:
-        assert log.stdout
-        assert log.stdout.readline()
-        restarted = run_in_project("serve", "restart", "--server", "blue", project=second_project)
-        assert restarted.code == 0, restarted.error
-        assert log.stdout.readline()
-        log.terminate()
-    assert restarted.document["addresses"] == addresses
-    assert restarted.document["pid"] != started.document["pid"]
-    result = run_in_project("serve", "status", project=second_project)
-    assert result.code == 0, result.error
-    status = result.document
-    assert {row["server"]: row["running"] for row in status["servers"]} == {"blue": True, "green": False}
-    text = run_command("serve", "status", project=second_project.root).output
-    assert addresses["metrics"] in text
-    assert status["logs"] in text
-    assert status["tokens"] in text
-    assert run_in_project("serve", "predict", "tiny", photo, "--server", "blue", project=second_project).code == 0
-    assert run_in_project("serve", "stop", "--server", "blue", project=second_project).code == 0
