@@ -15,8 +15,8 @@ from tests.support import CommandRunner, jpeg
 
 
 @pytest.fixture
-def journey(all_commands: CommandRunner, tmp_path: Path) -> Journey:
-    return Journey(all_commands, tmp_path)
+def journey(lightmeter: CommandRunner, tmp_path: Path) -> Journey:
+    return Journey(lightmeter, tmp_path)
 
 
 def test_operator_keeps_a_project_going(journey: Journey) -> None:

@@ -30,9 +30,9 @@ def scholar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, all_commands: CommandRunner) -> None:
+def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, lightmeter: CommandRunner) -> None:
     options = ("--owner-from-folders", "--assume-licence", "CC0-1.0")
-    all_commands("harvest", "run", "folder", scholar / "photographs", *options)
+    lightmeter("harvest", "run", "folder", scholar / "photographs", *options)
 
     # the table of the paper
     assert "1/125 s" in lightmeter.run("catalogue", "list", "--limit", "5").output
