@@ -87,7 +87,7 @@ def test_damaged_photograph_is_a_violation(catalogue: Any, dataset: Dataset) -> 
 def test_edited_manifest_is_refused(dataset: Dataset) -> None:
     with (dataset.folder / "manifest.parquet").open("ab") as file:
         file.write(b" ")
-    assert "does not match the SHA-256" in run_error("labels", "verify", "one")
+    assert "does not have the SHA-256" in run_error("labels", "verify", "one")
 
 
 def test_missing_dataset_is_an_error(catalogue: Any) -> None:
