@@ -6,8 +6,9 @@ CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``. The 
 standardised and rotated to their first 384 principal components, without labels. In each of five folds of photographers
 the penalty is selected by cross-validation over the photographers of the other folds. Trials:
 
-``all``: every photographer of the other folds. ``50``, ``100``: so many of them, drawn at random three times.
+``all``: every photographer of the other folds. ``50``, ``100``, ``200``: so many of them, drawn at random three times.
 ``each photographer once``: photographs weighted so that each photographer counts the same.
+``robust``: Huber's loss instead of squares, selected by the absolute error.
 ``ranking``: a linear function learned from pairs of photographs that differ by a stop or more (logistic loss), then
 mapped to stops by a line; ``ranking within photographers`` takes both photographs of a pair from one photographer.
 ``joint``: estimates of all settings and of the exposure value together, regressed on each setting (L. Breiman and
@@ -26,9 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from scipy.optimize import minimize
 
 from benchmarks.corpus import assign_folds, compute_features, write_rows
+from benchmarks.corpus_estimators import FOLDS, PENALTIES, Values, joint, ranking, ridge_estimates, robust
 from benchmarks.corpus_tasks import Photo, read_photos
 from lightmeter.bootstrap import Scale, group_indices, group_intervals
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
@@ -36,85 +37,10 @@ from lightmeter.harvest.exif.reader import read_exif
 from lightmeter.images.pixel_statistics import jpeg_quality
 from lightmeter.models.training.recipe import read_recipe
 
-Values = np.ndarray
-
-COMPONENTS, FOLDS, DRAWS, PAIRS = 384, 5, 3, 6_000
-PENALTIES = 10.0 ** np.arange(1, 6.1, 0.5)
+COMPONENTS, DRAWS = 384, 3
+PHOTOGRAPHERS = (50, 100, 200)
 RESIZED = 2048  # pixels of the longer side
-MIN_STOPS = 1.0  # difference of a pair
 NUISANCE_DIRECTIONS = 8
-
-
-def ridge(x: Values, y: Values, groups: Values, weights: Values) -> tuple[Values, Values]:
-    """Return weights, shape (F, T), and intercepts of ridge regressions, each penalty selected over groups."""
-    inner = assign_folds(groups.tolist(), FOLDS, 1)
-    errors = np.zeros((len(PENALTIES), y.shape[1]))
-    for fold in range(FOLDS):
-        train, test = inner != fold, inner == fold
-        if test.any():
-            coefficients, intercepts = _ridge_path(x[train], y[train], weights[train])
-            residuals = x[test] @ coefficients + intercepts[:, None] - y[test]
-            errors += (weights[test, None] * residuals**2).sum(1)
-    coefficients, intercepts = _ridge_path(x, y, weights)
-    best = errors.argmin(0)
-    columns = range(y.shape[1])
-    return (
-        np.column_stack([coefficients[best[column], :, column] for column in columns]),
-        np.asarray([intercepts[best[column], column] for column in columns]),
-    )
-
-
-def _ridge_path(x: Values, y: Values, weights: Values) -> tuple[Values, Values]:
-    """Return weights, shape (P, F, T), and intercepts, shape (P, T), for each penalty."""
-    weights = weights / weights.sum()
-    root = np.sqrt(weights * len(x))[:, None]
-    centre, mean = weights @ x, weights @ y
-    scaled = (x - centre) * root
-    values, vectors = np.linalg.eigh(scaled.T @ scaled)
-    target = vectors.T @ (scaled.T @ ((y - mean) * root))
-    coefficients = np.stack([vectors @ (target / (values + penalty)[:, None]) for penalty in PENALTIES])
-    return coefficients, mean - centre @ coefficients
-
-
-def ranking(x: Values, y: Values, groups: Values, *, within: bool) -> tuple[Values, float]:
-    """Return a linear function learned from pairs, mapped to stops by a line; the penalty is selected over groups."""
-    inner = assign_folds(groups.tolist(), FOLDS, 1)
-    held = inner == 0
-    weights = [_rank(x[~held], y[~held], groups[~held], penalty, within) for penalty in (1e-2, 1e-1)]
-    correlations = [np.corrcoef(x[held] @ weight, y[held])[0, 1] for weight in weights]
-    best = weights[int(np.nanargmax(correlations))]
-    slope, intercept = np.polyfit(x[held] @ best, y[held], 1)  # out of fold, else too steep
-    return best * slope, intercept
-
-
-def _rank(x: Values, y: Values, groups: Values, penalty: float, within: bool) -> Values:
-    random = np.random.default_rng(0)
-    first, second = random.integers(len(x), size=(2, PAIRS * (20 if within else 3)))
-    chosen = y[first] - y[second] >= MIN_STOPS
-    if within:
-        chosen &= groups[first] == groups[second]
-    differences = (x[first[chosen]] - x[second[chosen]])[:PAIRS]
-
-    def loss(weight: Values) -> tuple[float, Values]:
-        margins = differences @ weight
-        slopes = -1 / (1 + np.exp(np.clip(margins, -30, 30)))
-        value = np.logaddexp(0, -margins).mean() + penalty * weight @ weight / 2
-        return value, differences.T @ slopes / len(margins) + penalty * weight
-
-    return np.asarray(minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 40}).x)
-
-
-def joint(x: Values, settings: Values, groups: Values, test: Values) -> Values:
-    """Return estimates of three settings, shape (M, 3), from those of all of them and of the exposure value."""
-    goals = np.column_stack([settings, settings[:, 0] - settings[:, 1] - settings[:, 2]])  # Av − log2 t − Sv
-    inner = assign_folds(groups.tolist(), FOLDS, 2)
-    inside, ones = np.zeros_like(goals), np.ones(len(x))
-    for fold in range(FOLDS):
-        train = inner != fold
-        inside[~train] = _ridge_estimates(x[train], goals[train], groups[train], ones[train], x[~train])
-    outside = _ridge_estimates(x, goals, groups, ones, test)
-    solution = np.linalg.lstsq(np.column_stack([inside, ones]), settings, rcond=None)[0]
-    return np.asarray(np.column_stack([outside, np.ones(len(test))]) @ solution)
 
 
 def nuisance(photo: Photo) -> list[float]:
@@ -198,13 +124,14 @@ def fold_estimates(x: Values, settings: Values, groups: Values, train: Values, t
     x_train, y, names = x[train], settings[train], groups[train]
     result = {"median": np.tile(np.median(y, 0), (len(test), 1))}
     photographers, index, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    for count in (50, 100):
+    for count in PHOTOGRAPHERS:
         for draw in range(DRAWS):
             some = np.isin(names, np.random.default_rng(draw).permutation(photographers)[:count])
-            estimates = _ridge_estimates(x_train[some], y[some], names[some], np.ones(some.sum()), x[test])
+            estimates = ridge_estimates(x_train[some], y[some], names[some], np.ones(some.sum()), x[test])
             result[f"{count} photographers, draw {draw + 1}"] = estimates
-    result["all"] = _ridge_estimates(x_train, y, names, np.ones(len(y)), x[test])
-    result["each photographer once"] = _ridge_estimates(x_train, y, names, 1 / sizes[index], x[test])
+    result["all"] = ridge_estimates(x_train, y, names, np.ones(len(y)), x[test])
+    result["each photographer once"] = ridge_estimates(x_train, y, names, 1 / sizes[index], x[test])
+    result["robust"] = np.column_stack([robust(x_train, goal, names, x[test]) for goal in y.T])
     for name, within in _RANKINGS.items():
         columns = [ranking(x_train, y[:, column], names, within=within) for column in range(y.shape[1])]
         result[name] = np.column_stack([x[test] @ weight + intercept for weight, intercept in columns])
@@ -214,11 +141,6 @@ def fold_estimates(x: Values, settings: Values, groups: Values, train: Values, t
 
 
 _RANKINGS = {"ranking": False, "ranking within photographers": True}
-
-
-def _ridge_estimates(x: Values, y: Values, groups: Values, weights: Values, test: Values) -> Values:
-    coefficients, intercepts = ridge(x, y, groups, weights)
-    return np.asarray(test @ coefficients + intercepts)
 
 
 def _parts(photos: Sequence[Photo], groups: Values) -> dict[str, Values]:
@@ -245,7 +167,7 @@ def medium_trials(photos: Sequence[Photo], features: Values) -> list[dict[str, A
             if x is None:
                 x = without_nuisance(features, properties, train)
             weights = np.where(truth[train] > 0, 0.5 / truth[train].mean(), 0.5 / (1 - truth[train].mean()))
-            scores[test] = _ridge_estimates(x[train], truth[train, None], groups[train], weights, x[test])[:, 0]
+            scores[test] = ridge_estimates(x[train], truth[train, None], groups[train], weights, x[test])[:, 0]
         right = (scores > 0.5) == (truth > 0.5)
         indices = group_indices(groups.tolist())
         counts = np.stack([np.bincount(indices, mask) for mask in (truth > 0.5, truth < 0.5)])

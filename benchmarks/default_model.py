@@ -14,6 +14,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from lightmeter.models.evaluation.metrics.base import SCALES, estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.report import write_history
+from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.input_warnings import image_statistics
 from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import calibrated
@@ -97,8 +99,14 @@ def main() -> None:
     parameters: dict[str, torch.Tensor] = {}
     temperatures: dict[str, float] = {}
     history: list[dict[str, Any]] = []
+    training = recipe.training
+    with single_thread(), ThreadPoolExecutor() as pool:
+        heads = pool.map(
+            lambda target: fit_head(empty, {"train": rows, "validation": []}, target, [target], training), TARGETS
+        )
+        by_target = dict(zip((target.name for target in TARGETS), heads, strict=True))
     for target in TARGETS:
-        head = fit_head(empty, {"train": rows, "validation": []}, target, [target], recipe.training)
+        head = by_target[target.name]
         assert head.final is not None  # the recipe uses folds
         parameters[target.name] = head.final
         name = f"heads.targets.{target.name}"
