@@ -4,6 +4,7 @@ timm (R. Wightman, "PyTorch image models") is an optional dependency; a model th
 wherever it runs.
 """
 
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -32,9 +33,11 @@ def build_backbone(name: str) -> tuple[nn.Module, int]:
         raise LookupError(f"the backbone '{name}' needs timm: pip install 'lightmeter[timm]'") from error
     except RuntimeError as error:  # torchvision, which timm imports, has operators compiled for another torch
         raise LookupError(f"the backbone '{name}' needs timm, which cannot be imported ({error})") from error
-    if not timm.is_model(name):
-        similar = timm.list_models(f"*{name.split('_', maxsplit=1)[0]}*")[:3]
-        hint = f"; did you mean {' or '.join(similar)}?" if similar else ""
+    model, _, tag = name.partition(".")
+    weights = timm.list_models(f"{model}.*", pretrained=True)
+    if not timm.is_model(model) or (tag and name not in weights):
+        similar = get_close_matches(name, weights if timm.is_model(model) else timm.list_models(), cutoff=0.0)
+        hint = f"; use one of these with --set backbone=NAME: {', '.join(similar)}" if similar else ""
         raise LookupError(f"timm has no backbone '{name}'{hint}")
     backbone = _timm_backbone(timm, name)
     training = backbone.training

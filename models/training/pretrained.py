@@ -109,11 +109,14 @@ def bundled_file(weights: str) -> Path:
 
 def _timm_state(backbone: nn.Module) -> dict[str, torch.Tensor]:
     """Return timm's weights of a timm backbone, downloaded on first use."""
-    name = getattr(backbone, "pretrained_cfg", {}).get("architecture")
-    if name is None:
+    config = getattr(backbone, "pretrained_cfg", {})
+    if "architecture" not in config:
         raise UsageError("weights=timm needs a timm backbone; set one with --set backbone=NAME.")
     import timm
 
+    name = ".".join(filter(None, (config["architecture"], config.get("tag"))))
+    if not timm.is_model_pretrained(name):
+        raise UsageError(f"timm has no pretrained weights of {name}; {_ALTERNATIVES}.")
     console.get_console().note(f"Loading timm's weights of {name} (downloaded on first use).")
     try:
         state: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True, num_classes=0).state_dict()

@@ -116,7 +116,9 @@ def test_missing_network_connection_raises_error(
 
 def test_unknown_backbone_raises_error(timm: Any, dataset: Dataset, tmp_path: Path) -> None:
     error = run_error(*train_command(dataset, tmp_path / "run", "backbone=mobilenet_v9", "weights="))
-    assert "timm has no backbone 'mobilenet_v9'; did you mean mobilenet" in error
+    assert "timm has no backbone 'mobilenet_v9'; use one of these with --set backbone=NAME: mobilenet" in error
+    error = run_error(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}.nope", "weights=timm"))
+    assert f"--set backbone=NAME: {BACKBONE}.lamb_in1k" in error
     error = run_error(*train_command(dataset, tmp_path / "run", "weights=timm"))
     assert "weights=timm needs a timm backbone" in error
     error = run_error(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}"), code=1)
