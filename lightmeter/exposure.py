@@ -117,6 +117,14 @@ _SETTING_FROM_STOPS: Mapping[str, Callable[[float], float]] = {
 }
 
 
+_COLUMN_OF_UNIT = {
+    "Av": "f_number",
+    "log2 s": "exposure_time_s",
+    "log2 (ISO / 100)": "iso",
+    "log2 mm": "focal_length_mm",
+}
+
+
 def is_stop_unit(unit: str) -> bool:
     """Return whether a target's unit counts stops."""
     return unit in _SETTING_FROM_STOPS
@@ -176,6 +184,22 @@ def format_setting(column: str, value: float) -> str:
     if column == "exposure_time_s" and 0 < value < MIN_DECIMAL_TIME_S:
         return f"1/{1 / value:.0f} s"
     return _FORMATS.get(column, "{}").format(f"{value:.2g}" if value < 10 else f"{value:.0f}")
+
+
+def format_number(value: float, unit: str) -> str:
+    """Return a number in a target's unit as photographers write it, such as ``f/2.8`` for 3 Av.
+
+    Example:
+        >>> format_number(3.0, "Av"), format_number(-8.0, "log2 s"), format_number(50.0, "mm")
+        ('f/2.8', '1/250 s', '50 mm')
+    """
+    if not is_stop_unit(unit):
+        return f"{value:g} {unit}".strip()
+    column, setting = _COLUMN_OF_UNIT[unit], setting_from_stops(value, unit)
+    if setting is None:
+        return ""
+    nominal = nominal_settings(**{column: setting}).get(column) if column != "focal_length_mm" else setting
+    return format_setting(column, nominal or setting)
 
 
 def parse_number(value: object, units: Mapping[str, float] = NEUTRAL_UNITS) -> float | None:

@@ -19,8 +19,7 @@ from lightmeter.labels.targets.base import Target, split_classes
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-_MM_STEP = 5.0
-_THIRD_STOP = 1 / 3  # the usual distance between two settings of a camera
+THIRD_STOP = 1 / 3  # the usual distance between two settings of a camera
 
 
 @dataclass
@@ -92,17 +91,18 @@ def histogram_edges(numbers: Sequence[float] | Values, unit: str, max_bins: int)
 
     Args:
         numbers: At least one number.
-        unit: Unit of the target: bins are multiples of 5 mm or of a third of a stop wide.
+        unit: Unit of the target: bins are multiples of a third of a stop wide, of focal lengths in millimetres too.
         max_bins: Maximum number of bins.
 
     Returns:
         Edges, shape (bins + 1,).
     """
-    step = _MM_STEP if unit == "mm" else _THIRD_STOP
-    low, high = floor(min(numbers) / step + 0.5), floor(max(numbers) / step + 0.5)
+    values = np.log2(np.maximum(numbers, 1.0)) if unit == "mm" else np.asarray(numbers)
+    low, high = floor(min(values) / THIRD_STOP + 0.5), floor(max(values) / THIRD_STOP + 0.5)
     steps_per_bin = ceil((high - low + 1) / max_bins)
     bins = ceil((high - low + 1) / steps_per_bin)
-    return (low - 0.5 + steps_per_bin * np.arange(bins + 1)) * step
+    edges: Values = (low - 0.5 + steps_per_bin * np.arange(bins + 1)) * THIRD_STOP
+    return np.asarray(np.exp2(edges)) if unit == "mm" else edges
 
 
 def _add_batch(connection: Connection, id_range: IdRange, target: Target[Any], result: Statistics) -> None:

@@ -110,7 +110,9 @@ def apply(
         {name: vars(result) for name, result in results.items()},
         [_format_result(name, result) for name, result in results.items()],
     )
-    console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in results))
+    labelled = [name for name, result in results.items() if result.labelled.total()]
+    if labelled:
+        console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in labelled))
 
 
 def _format_result(name: str, result: "RuleResult") -> str:
@@ -161,14 +163,25 @@ def _value_table(unit: str, values: list[dict[str, float]]) -> "Iterator[Table]"
         maximum = max(row["in_class"] + row["excluded"] for row in values)
         rows = [
             (
-                f"{row['from']:.2f} to {row['to']:.2f}",
+                _format_bin(row["from"], row["to"], unit),
                 row["in_class"],
                 row["excluded"],
                 _bar(row["in_class"], maximum) + _bar(row["excluded"], maximum, "░"),
             )
             for row in values
         ]
-        yield console.table("Values before binning", (unit, "in a class", "excluded", ""), rows)
+        yield console.table("Values before binning", ("value", "in a class", "excluded", ""), rows)
+
+
+def _format_bin(low: float, high: float, unit: str) -> str:
+    """Return the settings of a bin as photographers write them, or its edges in any other unit."""
+    from lightmeter.exposure import format_number, is_stop_unit
+    from lightmeter.labels.annotations.statistics import THIRD_STOP
+
+    if not is_stop_unit(unit):
+        return f"{low:.0f} to {high:.0f} mm" if unit == "mm" else f"{low:.2f} to {high:.2f} {unit}".strip()
+    first, last = (format_number(stops, unit) for stops in (low + THIRD_STOP / 2, high - THIRD_STOP / 2))
+    return first if first == last else f"{first} to {last}"
 
 
 def _class_table(title: str, result: "Statistics", plot: Path | None) -> "Iterator[Table | str]":

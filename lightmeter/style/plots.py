@@ -12,7 +12,7 @@ import matplotlib.rcsetup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from lightmeter.exposure import format_setting, is_stop_unit, nominal_settings, setting_from_stops
+from lightmeter.exposure import format_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,6 @@ STYLE: dict[Any, Any] = {
 }
 """Settings of matplotlib for every plot."""
 
-_COLUMNS = {"Av": "f_number", "log2 s": "exposure_time_s", "log2 (ISO / 100)": "iso", "log2 mm": "focal_length_mm"}
 _NAMES = {
     "Av": "aperture",
     "log2 s": "shutter speed in seconds",
@@ -102,22 +101,6 @@ class Plot:
         with mpl.rc_context({**STYLE, "svg.hashsalt": self._name}):
             self._figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         return _HEADER.sub("", content.getvalue().decode()).replace(INK, "currentColor")
-
-
-def format_number(value: float, unit: str) -> str:
-    """Return a number in a target's unit as photographers write it, such as ``f/2.8`` for 3 Av.
-
-    Example:
-        >>> format_number(3.0, "Av"), format_number(-8.0, "log2 s"), format_number(50.0, "mm")
-        ('f/2.8', '1/250 s', '50 mm')
-    """
-    if not is_stop_unit(unit):
-        return f"{value:g} {unit}".strip()
-    column, setting = _COLUMNS[unit], setting_from_stops(value, unit)
-    if setting is None:
-        return ""
-    nominal = nominal_settings(**{column: setting}).get(column) if column != "focal_length_mm" else setting
-    return format_setting(column, nominal or setting)
 
 
 def quantity_of(unit: str) -> str:

@@ -14,6 +14,7 @@ from pyarrow import csv
 from sqlalchemy import Connection, select
 
 from lightmeter.bootstrap import format_estimate
+from lightmeter.exposure import format_number
 from lightmeter.files import atomic_path, write_atomic
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
@@ -30,7 +31,6 @@ from lightmeter.labels.datasets.names import ATTRIBUTION_FILE
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.store.base import PhotoStore
 from lightmeter.style import document_environment
-from lightmeter.style.plots import format_number
 from lightmeter.text.spreadsheets import FORMULA
 
 CARD_PAGE = "card.html"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightmeter.errors import LightmeterError
+from lightmeter.exposure import format_number
 from lightmeter.files import write_atomic
 from lightmeter.images.crops import crop_bytes
 from lightmeter.images.geometry import Box
@@ -23,7 +24,6 @@ from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_col
 from lightmeter.labels.datasets.names import PhotoNames
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.store.base import PhotoStore
-from lightmeter.style.plots import format_number
 from lightmeter.text.names import folder_name
 
 SAMPLES = "samples"

@@ -91,7 +91,9 @@ def test_stats_count_exclusions_by_reason(any_catalogue: Any) -> None:
     assert stats["values"][0] == {"from": pytest.approx(-9 - 1 / 6), "to": ANY, "in_class": 1, "excluded": 0}
     assert sum(row["in_class"] for row in stats["values"]) == 3
     assert sum(row["excluded"] for row in stats["values"]) == 1
-    assert "█" in run_text("labels", "stats", "shutter-binary")
+    table = run_text("labels", "stats", "shutter-binary")
+    assert "█" in table
+    assert "1/500 s" in table  # as photographers write it
 
 
 def test_stats_are_plotted_with_photographs_that_filters_would_drop(catalogue: Any) -> None:
