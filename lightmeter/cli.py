@@ -24,6 +24,7 @@ _GLOBAL_FLAGS = ("--json", "--quiet", "--debug")
 _MAX_MESSAGE = 1500
 _NO_CHOICE = re.compile(r"(?:Value error, )?'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)\.?$")
 _NAME = "lightmeter"
+_COMPLETION_VARIABLE = f"_{_NAME.upper()}_COMPLETE"
 _SYMBOLS = {"ok": "✓", "missing": "–", "error": "✗"}
 
 
@@ -105,7 +106,15 @@ def doctor() -> None:
     checks = run_checks(find_optional_project())
     get_console().emit(
         [asdict(check) for check in checks],
-        table("", ("", "check", "result", "action"), [_check_row(check) for check in checks]),
+        [
+            table("", ("", "check", "result", "action"), [_check_row(check) for check in checks if not check.extra]),
+            table(
+                "",
+                ("", "extra", "what it adds"),
+                [(_SYMBOLS[check.status], check.extra, check.result) for check in checks if check.extra],
+            ),
+            "Install an extra with: pip install 'lightmeter[EXTRA]'",
+        ],
     )
     if any(check.status == "error" for check in checks):
         raise typer.Exit(1)
@@ -169,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
         0
     """
     global_options, args = _split_global_options(argv)
-    selected = _console_for(global_options)
+    selected = _console_for(global_options or _options_before_completion())
     with console.use_console(selected):
         try:
             if _handle_completion(args):
@@ -200,11 +209,21 @@ def _handle_completion(args: Sequence[str]) -> bool:
     if args[1] not in set(Shells):
         raise UsageError(plugins.unknown_name_message("shell", args[1], list(Shells)))
     if args[0] == "--show-completion":
-        print(get_completion_script(prog_name=_NAME, complete_var=f"_{_NAME.upper()}_COMPLETE", shell=args[1]))  # noqa: T201
+        print(get_completion_script(prog_name=_NAME, complete_var=_COMPLETION_VARIABLE, shell=args[1]))  # noqa: T201
     else:
         shell, path = install(shell=args[1], prog_name=_NAME)
         get_console().emit({"shell": shell, "file": path}, f"Completion for {shell}: {path}. Restart the terminal.")
     return True
+
+
+def _options_before_completion() -> list[str]:
+    """Return the global options of the command line that a shell completes; its words are in the environment."""
+    if _COMPLETION_VARIABLE not in os.environ:
+        return []
+    from click.shell_completion import split_arg_string
+
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return _split_global_options(split_arg_string(typed))[0]
 
 
 def _project_option(root: Path) -> list[str]:

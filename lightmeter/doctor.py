@@ -38,6 +38,7 @@ EXTRAS = {
     "wandb": "log training to Weights & Biases ('models train --logger wandb')",
 }
 """Optional dependency groups for users, and what each gives."""
+_EXTRA = "extra: "
 _SERVING_PACKAGES = {"torchserve": "torchserve>=0.12,<0.13", "pyyaml": "pyyaml"}  # TorchServe does not declare pyyaml
 
 
@@ -56,6 +57,11 @@ class Check:
     status: Literal["ok", "missing", "error"]
     result: str
     action: str = ""
+
+    @property
+    def extra(self) -> str:
+        """Name of the extra that was checked; empty for any other check."""
+        return self.name.removeprefix(_EXTRA) if self.name.startswith(_EXTRA) else ""
 
 
 def run_checks(project: Project | None) -> list[Check]:
@@ -162,9 +168,9 @@ def _extras() -> Iterator[Check]:
     for extra, purpose in EXTRAS.items():
         missing = sorted(name for name in extra_packages(extra) if not _is_installed(name))
         if missing:
-            yield Check(f"extra: {extra}", "missing", purpose, f"pip install 'lightmeter[{extra}]'")
+            yield Check(f"{_EXTRA}{extra}", "missing", purpose, f"pip install 'lightmeter[{extra}]'")
         else:
-            yield Check(f"extra: {extra}", "ok", purpose)
+            yield Check(f"{_EXTRA}{extra}", "ok", purpose)
 
 
 def extra_packages(extra: str) -> set[str]:

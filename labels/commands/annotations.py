@@ -133,7 +133,12 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
         ),
     ],
     target: Annotated[
-        list[str] | None, typer.Option(metavar="TARGET", help="Only labels of this target (repeatable).")
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Only labels of this target (repeatable).",
+            autocompletion=completion.plugin_names("targets"),
+        ),
     ] = None,
     where: Where = "",
     format_name: Annotated[

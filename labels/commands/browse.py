@@ -12,7 +12,7 @@ import typer
 from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import Author, TargetName, catalogue_engine, find_target
 from lightmeter.project import Project, find_project
-from lightmeter.terminal import console
+from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import GLOBAL_OPTIONS, CommandGroup
 
 app = typer.Typer(add_completion=False)
@@ -35,7 +35,9 @@ NoOpen = Annotated[bool, typer.Option("--no-open", help="Print the URL and do no
 def browse(
     author: Author,
     query: Annotated[str, typer.Argument(help="Query, or words to search for (default: all photographs).")] = "",
-    target: Annotated[str, typer.Option(help="Target to show and to label.")] = "",
+    target: Annotated[
+        str, typer.Option(help="Target to show and to label.", autocompletion=completion.plugin_names("targets"))
+    ] = "",
     queue: Queue = "all",
     predictions: Predictions = None,
     port: Annotated[

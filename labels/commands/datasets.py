@@ -150,7 +150,14 @@ def _audit(path: Path) -> None:
 @app.command()
 def pack(
     folder: DatasetArgument,
-    format_name: Annotated[str, typer.Option("--format", help="webdataset, imagefolder or parquet (Hugging Face).")],
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="webdataset, imagefolder or parquet (Hugging Face).",
+            autocompletion=completion.choices("webdataset", "imagefolder", "parquet"),
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Output folder (default: packs/NAME-FORMAT).")] = None,
     any_licence: Annotated[
         bool, typer.Option("--any-licence", help="Include images whose licence forbids redistribution.")

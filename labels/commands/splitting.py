@@ -10,7 +10,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import catalogue_engine
 from lightmeter.project import Project, find_project
-from lightmeter.terminal import console
+from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
 from lightmeter.text.names import folder_name, name_key, name_problem
 
@@ -45,7 +45,10 @@ _EXCLUDES = {
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the data set.")],
-    target: Annotated[list[str] | None, typer.Option(metavar="TARGET", help="Target (repeatable).")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TARGET", help="Target (repeatable).", autocompletion=completion.plugin_names("targets")),
+    ] = None,
     ratios: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")] = 0,
     group: Annotated[str, typer.Option(help="Group keys kept in one split.")] = "photographer,camera,duplicates",

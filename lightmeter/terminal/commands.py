@@ -20,6 +20,8 @@ class SuggestingGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first argument names, as the base class does."""
         name, commands = args[0] if args else "", self.list_commands(ctx)
+        if ctx.resilient_parsing:  # tab completion, which prints no errors
+            return super().resolve_command(ctx, args)
         if name and not name.startswith("-") and name not in commands and self.get_command(ctx, name) is None:
             ctx.fail(unknown_name_message("command", name, commands))
         return super().resolve_command(ctx, args)

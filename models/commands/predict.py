@@ -9,7 +9,7 @@ from lightmeter.errors import UsageError
 from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.models.commands.options import Device, Engine, ExifFile, RunFolder
 from lightmeter.models.commands.tables import prediction_tables
-from lightmeter.terminal import console
+from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ def export(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Runs of one data set; the first is the reference.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Runs of one data set; the first is the reference.", autocompletion=completion.runs),
+    ],
     split: Annotated[Literal["test", "validation"], typer.Option(help="Split to compare on.")] = "test",
     out: Annotated[Path | None, typer.Option(help="HTML page to write, with plots.")] = None,
 ) -> None:

@@ -38,7 +38,24 @@ def test_names_of_the_project_are_completed(
     (project / "datasets" / "film-v1" / "dataset.toml").write_text("")
     assert complete(monkeypatch, capsys, "bash", "lightmeter models evaluate pat") == ["patches-v1"]
     assert complete(monkeypatch, capsys, "bash", "lightmeter models train patches --data film") == ["film-v1"]
+    assert complete(monkeypatch, capsys, "bash", "lightmeter models compare pat") == ["patches-v1"]
     assert "lightmeter-attention" in complete(monkeypatch, capsys, "bash", "lightmeter models train lightm")
+    assert complete(monkeypatch, capsys, "bash", "lightmeter labels split a --target shut") == ["shutter"]
+    monkeypatch.chdir("/")
+    for shell in ("bash", "zsh", "fish"):
+        names = complete(monkeypatch, capsys, shell, f"lightmeter --project {project} labels verify fi")
+        assert "film-v1" in " ".join(names)
+
+
+def test_unknown_command_completes_without_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_LIGHTMETER_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "lightmeter harvst run ")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    with pytest.raises(SystemExit):
+        main([])
+    assert not capsys.readouterr().err
 
 
 def test_script_is_shown_or_installed_for_a_shell(

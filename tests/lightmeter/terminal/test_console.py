@@ -62,12 +62,12 @@ def test_paths_in_tables_are_never_cut_without_a_terminal_and_break_at_separator
 def test_every_encoding_can_print(encoding: str) -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding, errors="lightmeter-ascii")
-    stream.write("✓ 1/80 s – 3 × 4 … 日本 é")
+    stream.write("✓ 1/80 s – 3 × 4 … ██░ 日本 é")
     stream.flush()
     printed = raw.getvalue().decode(encoding)
     assert "1/80 s" in printed
     if encoding == "ascii":
-        assert printed == r"+ 1/80 s - 3 x 4 ... \u65e5\u672c \xe9"
+        assert printed == r"+ 1/80 s - 3 x 4 ... ##: \u65e5\u672c \xe9"
 
 
 def test_json_holds_no_number_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
