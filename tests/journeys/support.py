@@ -43,6 +43,7 @@ def write_photographs(folder: Path, count: int) -> Path:
         parent = folder / f"photographer-{photographer}"
         parent.mkdir(parents=True)
         for number in range(3):
-            settings = {0x829D: 2.8, 0x829A: 0.008, 0x8827: (100, 400, 1600)[number], 0x920A: 50.0}
+            iso, seconds = ((100, 0.002), (400, 0.008), (1600, 0.03))[number]
+            settings = {0x829D: 2.8, 0x829A: seconds, 0x8827: iso, 0x920A: 50.0}
             (parent / f"{number}.jpg").write_bytes(jpeg(3 * photographer + number, settings=settings))
     return folder

@@ -38,7 +38,9 @@ def test_engineer_trains_compares_and_uses_a_model(journey: Journey, installatio
 
     # two data sets; progress without a terminal; everything is recorded
     trained = journey(f"models train {TREES} --data old-v1 --data new-v1 --name both --seed 3")
-    assert all(len(line) <= 80 for line in trained.output.splitlines()), trained.output
+    table, _, folder = trained.output.rpartition("Run folder: ")
+    assert all(len(line) <= 80 for line in table.splitlines()), table
+    assert Path(folder.strip()).is_dir()  # not wrapped
     assert "best baseline" in trained.output
     assert "Next: lightmeter models evaluate both" in trained.error
     run = journey.project / "runs" / "both"
@@ -48,7 +50,7 @@ def test_engineer_trains_compares_and_uses_a_model(journey: Journey, installatio
     with (run / "history.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 3
     (entry,) = journey.document("models list")
-    assert (entry["datasets"], entry["state"]) == (["old-v1", "new-v1"], "complete")
+    assert (entry["datasets"], entry["state"]) == (["old-v1", "new-v1"], "finished")
 
     # the report begins with the answer
     journey("models evaluate both")
@@ -66,7 +68,7 @@ def test_engineer_trains_compares_and_uses_a_model(journey: Journey, installatio
     journey("models evaluate more")
     compared = journey("models compare both more").output
     assert "iterations" in compared
-    assert "used by the run both" in journey("labels remove old-v1 --yes", code=2).error
+    assert "in use by the run both" in journey("labels remove old-v1 --yes", code=2).error
 
     # Python, beside a module of the engineer's that has the name of a part of Lightmeter
     (journey.project / "models.py").write_text("")

@@ -32,7 +32,7 @@ def test_operator_keeps_a_project_going(journey: Journey) -> None:
     assert "harvest status" in failed.error
     assert "not an image" in journey("harvest status").output
     doctor = journey("doctor", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
-    assert "extra: litserve" in doctor.output
+    assert "serve models with LitServe" in doctor.output
 
 
 @pytest.mark.server
