@@ -24,9 +24,10 @@ $ lightmeter models train haoran-cnn --data iso-demo --set schedule=cosine --set
 $ lightmeter models train my-recipe.toml --data iso-demo --logger tensorboard
 ```
 
-`flip` and `crop_pixels` move pixels and leave them as they are (`crop_pixels` also moves the 8 by 8 grid of JPEG).
+`flip` and `crop_pixels` move pixels and leave their values unchanged (`crop_pixels` also moves the 8 by 8 grid of
+JPEG).
 `colour` and `blur` are off, because brightness, contrast and sharpness are what a setting leaves in a photograph: a
-model that learns to ignore them has less to go by.
+model that learns to ignore them loses this evidence.
 
 ## Watch a training
 
