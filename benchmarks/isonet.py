@@ -86,8 +86,10 @@ def main() -> None:
     area = area_under_curve(estimates[truth <= LOW], estimates[truth >= HIGH])
     low, high = np.nanquantile(draws, (0.025, 0.975))
     counts = {"photographs": len(photos), "photographers": len(sizes)}
+    extreme = (truth <= LOW) | (truth >= HIGH)
+    of_extremes = {"photographs": int(extreme.sum()), "photographers": len(np.unique(groups[extreme]))}
     rows_out: list[dict[str, Any]] = [
-        {"metric": "AUC, ISO >= 800 against <= 200", **counts, "value": area, "low": low, "high": high},
+        {"metric": "AUC, ISO >= 800 against <= 200", **of_extremes, "value": area, "low": low, "high": high},
         {"metric": "error in stops", **counts, **error(estimates)},
         {"metric": "error in stops, median of development", **counts, **error(np.full(len(truth), median))},
     ]

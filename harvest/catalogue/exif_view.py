@@ -99,7 +99,7 @@ def _queries(images: Sequence[int] | range, columns: Collection[str]) -> list[Se
     from_sightings = (
         select(SightingRecord.image_id, *values)
         .join(Exif, Exif.sighting_id == SightingRecord.id)
-        .where(_among(SightingRecord.image_id, images))
+        .where(_among(SightingRecord.image_id, images), Exif.sighting_id.is_not(None))
         .order_by(SightingRecord.image_id, rank, Exif.id)
     )
     return [from_files, from_sightings]

@@ -155,7 +155,7 @@ class SightingRecord(Base):
     __table_args__ = (
         Index(None, "source_id", "source", unique=True),
         Index(None, "run_id", "state", "id"),
-        Index(None, "state", "reason"),
+        Index(None, "state", "reason", "run_id"),
         Index(None, "media_url", postgresql_using="hash"),  # URLs are longer than PostgreSQL's B-trees allow
         Index(None, "run_id", "host", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
         Index(None, "worker", sqlite_where=_LEASED, postgresql_where=_LEASED),

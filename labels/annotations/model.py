@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, cast, func, insert, literal, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, and_, cast, func, insert, literal, select
 
 from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE
 from lightmeter.harvest.catalogue.exif_view import read_table
@@ -172,10 +172,11 @@ def annotations_by_photo(connection: Connection, targets: Sequence[str], where: 
         where: Query that selects photographs (default: all).
     """
     query = select(Image.id, Image.sha256, SightingRecord.file, SightingRecord.media_url)
-    query = query.outerjoin(SightingRecord, SightingRecord.image_id == Image.id).order_by(SightingRecord.id.desc())
+    query = query.order_by(SightingRecord.id.desc())
     for id_range in id_ranges(connection, where):
         annotations = _all_annotations(connection, id_range, targets)
-        rows = connection.execute(query.where(id_range.covers(Image.id)))
+        same = and_(SightingRecord.image_id == Image.id, id_range.covers(SightingRecord.image_id))
+        rows = connection.execute(query.outerjoin(SightingRecord, same).where(id_range.covers(Image.id)))
         photos: dict[int, Any] = {image: values for image, *values in rows}  # the first sighting comes last and is kept
         for image in id_range.ids:
             sha256, file, media_url = photos[image]

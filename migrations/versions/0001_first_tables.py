@@ -157,7 +157,7 @@ def upgrade() -> None:
     op.create_index("ix_sightings_owner", "sightings", ["owner"])
     op.create_index("ix_sightings_run_id_state_id", "sightings", ["run_id", "state", "id"])
     op.create_index("ix_sightings_source_id_source", "sightings", ["source_id", "source"], unique=True)
-    op.create_index("ix_sightings_state_reason", "sightings", ["state", "reason"])
+    op.create_index("ix_sightings_state_reason_run_id", "sightings", ["state", "reason", "run_id"])
 
     op.create_table(
         "exif",

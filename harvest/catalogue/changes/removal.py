@@ -149,7 +149,8 @@ def _delete_by_hash(connection: Connection, hashes: Collection[str]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA secure_delete=ON")  # overwrites what is deleted
     sightings = select(SightingRecord.id).where(SightingRecord.image_id.in_(ids))
-    connection.execute(delete(Exif).where(or_(Exif.image_id.in_(ids), Exif.sighting_id.in_(sightings))))
+    for condition in (Exif.image_id.in_(ids), Exif.sighting_id.in_(sightings)):  # each of which uses an index
+        connection.execute(delete(Exif).where(condition))
     groups = select(DuplicateGroup.group_id).where(DuplicateGroup.image_id.in_(ids))
     connection.execute(delete(DuplicateGroup).where(DuplicateGroup.group_id.in_(groups)))  # others are grouped anew
     for table in (Inspection, Region, Label, SightingRecord):

@@ -1,10 +1,11 @@
 """Read the rows of exported tables from the catalogue, in batches of bounded size."""
 
+import sys
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, true
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy import Text as TextType
 
 from lightmeter.errors import UsageError
@@ -19,6 +20,8 @@ Rows = list[dict[str, Any]]
 
 BATCH = 2_000
 """Number of rows that are read at once."""
+
+_COUNTED = 5_000  # images at once
 
 _IMAGE_COLUMNS = (Image.sha256, Image.width, Image.height, Image.file_size, Image.format)
 _QUERY = select(*SightingRecord.__table__.c, *_IMAGE_COLUMNS).join(Image, Image.id == SightingRecord.image_id)
@@ -41,6 +44,30 @@ def read_rows(
         limit: Maximum number of rows.
     """
     keys = {key for column in columns for key in column.keys}
+    batches = _sorted(connection, where, order, limit) if order else _pages(connection, where, limit)
+    for rows in batches:
+        yield _with_image_data(connection, rows, keys)
+
+
+def _pages(connection: Connection, where: ColumnElement[bool], limit: int | None) -> Iterator[Rows]:
+    """Yield sightings in the order of discovery, a range of ids at a time: all of it is found by an index."""
+    remaining = sys.maxsize if limit is None else limit
+    last = connection.scalar(select(func.max(SightingRecord.id))) or 0
+    for start in range(0, last, BATCH):
+        page = _QUERY.where(where, SightingRecord.id > start, SightingRecord.id <= start + BATCH)
+        page = page.order_by(SightingRecord.id).limit(min(remaining, BATCH))
+        rows = [dict(row) for row in connection.execute(page).mappings()]
+        if rows:
+            yield rows
+        remaining -= len(rows)
+        if remaining <= 0:
+            return
+
+
+def _sorted(
+    connection: Connection, where: ColumnElement[bool], order: Sequence[ColumnElement[Any]], limit: int | None
+) -> Iterator[Rows]:
+    """Yield sightings in an order."""
     ids = select(SightingRecord.id).join(Image, Image.id == SightingRecord.image_id).where(where)
     ids = ids.order_by(*order, SightingRecord.id).limit(limit).execution_options(yield_per=BATCH)
     ordered = array("q", connection.scalars(ids))  # 8 MB for a million rows, which alone are held in memory
@@ -49,13 +76,17 @@ def read_rows(
         rows = [dict(row) for row in connection.execute(_QUERY.where(SightingRecord.id.in_(position))).mappings()]
         if rows:
             rows.sort(key=lambda row: position[row["id"]])
-            yield _with_image_data(connection, rows, keys)
+            yield rows
 
 
 def count_rows(connection: Connection, where: ColumnElement[bool] | None) -> int:
     """Return the number of rows without a limit."""
     query = select(func.count()).select_from(SightingRecord).join(Image, Image.id == SightingRecord.image_id)
-    return connection.scalar(query.where(true() if where is None else where)) or 0
+    if where is None:
+        return connection.scalar(query) or 0
+    last = connection.scalar(select(func.max(Image.id))) or 0
+    ranges = (query.where(where, Image.id > start, Image.id <= start + _COUNTED) for start in range(0, last, _COUNTED))
+    return sum(connection.scalar(counted) or 0 for counted in ranges)
 
 
 def sort_keys(columns: Sequence[tuple[Column, bool]]) -> list[ColumnElement[Any]]:

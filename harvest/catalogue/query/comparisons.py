@@ -42,6 +42,8 @@ def equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[
         raise InvalidValue(f"'in' takes at most {MAX_VALUES:,} values")
     if compare is compare_numbers:
         return column.in_([parse_number(text) for text in texts])
+    if compare is compare_hashes:
+        return column.in_([text.lower() for text in texts])
     if compare in (compare_texts, compare_words):
         return or_(func.lower(column).in_([text.lower() for text in texts]), column.in_(texts))
     if len(texts) > 100:
@@ -81,6 +83,11 @@ def compare_texts(column: ColumnElement[Any], sign: str, text: str) -> Condition
 def compare_words(column: ColumnElement[Any], sign: str, text: str) -> Condition:
     """Compare texts of one or few words, of which ``FIELD:VALUE`` gives the whole."""
     return compare_texts(column, sign, text)
+
+
+def compare_hashes(column: ColumnElement[Any], sign: str, text: str) -> Condition:
+    """Compare hashes, whose hexadecimal digits are stored in lower case."""
+    return column == text.lower() if sign == "=" else compare_texts(column, sign, text)
 
 
 def compare_classes(column: ColumnElement[Any], sign: str, text: str) -> Condition:

@@ -18,6 +18,7 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     InvalidValue,
     compare_classes,
     compare_flags,
+    compare_hashes,
     compare_licences,
     compare_lists,
     compare_local_times,
@@ -275,8 +276,10 @@ def _exif_field(name: str, columns: CatalogueColumns) -> Field:
     return _column_field(columns.exif(name), compare, name if EXIF_COLUMNS[name].type is float else "")
 
 
-_IMAGE_COLUMNS = dict.fromkeys(("width", "height", "file_size"), compare_numbers) | dict.fromkeys(
-    ("sha256", "format", "quantisation"), compare_texts
+_IMAGE_COLUMNS = (
+    {"sha256": compare_hashes}
+    | dict.fromkeys(("width", "height", "file_size"), compare_numbers)
+    | dict.fromkeys(("format", "quantisation"), compare_texts)
 )
 _SIGHTING_COLUMNS: dict[str, tuple[str, Comparison]] = {
     **{name: (name, compare_texts) for name in ("source", "source_id", "owner", "title", "file", "page_url")},
@@ -290,6 +293,7 @@ _SIGHTING_COLUMNS: dict[str, tuple[str, Comparison]] = {
 _KINDS: dict[Comparison, Kind] = {
     compare_numbers: "number",
     compare_texts: "text",
+    compare_hashes: "text",
     compare_words: "word",
     compare_classes: "word",
     compare_flags: "word",

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
-from sqlalchemy import ColumnElement, and_, false, func, not_, or_
+from sqlalchemy import ColumnElement, and_, or_, true
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.query.comparisons import InvalidValue
@@ -160,10 +160,10 @@ class QueryTarget(Generic[T]):
 
     Attributes:
         columns: Where the values of fields stand.
-        comparison: Returns the result of one comparison, a condition that is never NULL.
+        comparison: Returns the result of one comparison.
         any_of: Returns the result of alternatives.
         all_of: Returns the result of comparisons that must all be met.
-        negation: Returns the opposite of a result.
+        negation: Returns the opposite of a result; that of NULL is true.
     """
 
     columns: CatalogueColumns
@@ -245,8 +245,7 @@ class _Compiler(Transformer[Token, Any]):
         return field
 
     def _result(self, condition: Condition) -> Any:
-        """Return the result of a comparison, with false instead of SQL's NULL, so that ``not`` inverts it."""
-        return self._target.comparison(func.coalesce(condition, false()))
+        return self._target.comparison(condition)
 
 
 @contextmanager
@@ -277,5 +276,11 @@ def _query_error(text: str, column: int, message: str) -> UsageError:
 
 _TERMS = ("comparison", "membership", "missing", "present", "flag", "pair", "excluded")
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
-SQL: QueryTarget[Condition] = QueryTarget(CATALOGUE, lambda condition: condition, or_, and_, not_)
-"""A condition on the table ``images``."""
+
+
+def _is_not_true(condition: Condition) -> Condition:
+    return condition.is_not(true())
+
+
+SQL: QueryTarget[Condition] = QueryTarget(CATALOGUE, lambda condition: condition, or_, and_, _is_not_true)
+"""A condition on the table ``images``; what is NULL counts as false, which databases can look up in an index."""
