@@ -29,6 +29,7 @@ _ISO_OVERFLOW = 65_535
 _MIN_USUAL_ISO = 25
 _MAX_FLASH = 0xFFFF
 _GROUPED = re.compile(r"\s{0,4}(\d{1,3})((?:[,.'’\u00a0\u2009\u202f ]\d{3}){1,3})\s{0,4}", re.ASCII)  # 12,800
+_LIST_SEPARATOR = re.compile(r"[,;]? +|[,;](?!\d{3}(?!\d))", re.ASCII)  # not the comma of 12,800
 _SPEED_WITH_DIN = re.compile(r"(\d{1,8}) ?/ ?\d{1,2} ?°")  # ISO 400/27°
 _PREFIX = re.compile(r"^ {0,4}(?:ISO|ASA)[ :-]{0,4}", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]+")
@@ -100,7 +101,7 @@ def iso(value: object) -> float | None:
 
 def _iso_items(text: str) -> object:
     """Return the number in the text of an exposure index, or the items of a list."""
-    text = _PREFIX.sub("", text, count=1)
+    text = _PREFIX.sub("", text, count=1).strip(" ,;")
     speed = _SPEED_WITH_DIN.search(text)
     if speed:
         return int(speed[1])
@@ -109,8 +110,8 @@ def _iso_items(text: str) -> object:
         parts = [grouped[1], *re.findall(r"\d{3}", grouped[2])]
         is_decimal = text.strip().endswith(".000") and int(parts[0]) >= _MIN_USUAL_ISO
         return parts if is_decimal or len(set(parts)) == 1 else int("".join(parts))
-    items = text.replace(",", " ").split()
-    if len(items) > 1 and all(item.isdecimal() for item in items):
+    items = _LIST_SEPARATOR.split(text)
+    if len(items) > 1 and all(item.replace(",", "").isdecimal() for item in items):
         return items
     number = parse_number(text)
     return number if number is None or (2 * number).is_integer() else None  # ISO 400/27 is a speed in ISO and DIN

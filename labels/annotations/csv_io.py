@@ -1,6 +1,7 @@
 """Annotations as CSV: one row each, with the complete history of every photograph."""
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterat
     Args:
         file: The file.
         targets: Names of targets.
-        parsed: Values of columns that are no target are counted here.
+        parsed: Values of columns that are no target are counted here, and rows that do not fit the header refused.
 
     Raises:
         UsageError: The file is not a CSV file in UTF-8, or has no column of photographs or none of labels.
@@ -68,6 +69,11 @@ def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterat
             wide = _check_columns(file, columns, targets)
             reader = csv.DictReader(lines, columns, delimiter=delimiter)
             for row in reader:
+                surplus = [cell for cell in row.get(None) or () if cell.strip()]
+                if surplus:  # a comma in a number, or a separator that is not quoted: no cell can be trusted
+                    reason = f"The row has more cells than the header; quote cells that contain '{delimiter}'."
+                    parsed.refused.append((reader.line_num + n_lines, reason))
+                    continue
                 cells = {key: unquote_cell(value) for key, value in row.items() if key and isinstance(value, str)}
                 for values in _labels_of_row(cells, wide, targets, parsed):
                     yield reader.line_num + n_lines, values
@@ -79,8 +85,12 @@ def _check_columns(file: Path, columns: Collection[str], targets: Collection[str
     """Return whether a table has a column per target.
 
     Raises:
-        UsageError: It has no column of photographs or none of labels.
+        UsageError: It has no column of photographs or none of labels, or a column twice.
     """
+    known = {*COLUMNS, *PHOTO_COLUMNS, *targets}
+    repeated = next((name for name, count in Counter(columns).items() if count > 1 and name in known), None)
+    if repeated is not None:
+        raise UsageError(f"{file} has more than one column {repeated}; remove or rename the others.")
     if not {*columns} & {*PHOTO_COLUMNS}:
         raise UsageError(f"{file} has no column that names photographs; call one file, source_id or sha256.")
     missing = [name for name in ("target", "value") if name not in columns]

@@ -35,7 +35,8 @@ class ImportResult:
     """Result of an import.
 
     Attributes:
-        added: Number of annotations added.
+        added: Number of annotations added, removals included.
+        removed: Number of removals among them: the author takes back an earlier label.
         existing: Number of annotations that the catalogue already had: with the same time, or without a time and equal
             to the newest of their author.
         unknown_photographs: Number of rows about photographs that are not in the catalogue.
@@ -50,6 +51,7 @@ class ImportResult:
     """
 
     added: int = 0
+    removed: int = 0
     existing: int = 0
     unknown_photographs: int = 0
     unknown: list[str] = field(default_factory=list)
@@ -187,6 +189,7 @@ def _insert(connection: Connection, labels: Sequence[NumberedLabel], result: Imp
             new.append({**row, "created_at": created_at})
     copy_rows(connection, Label, new)
     result.added += len(new)
+    result.removed += sum(row["value"] is None for row in new)
     result.changes += _differences(before, _effective(connection, images, names), images)
 
 

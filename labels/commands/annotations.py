@@ -246,7 +246,8 @@ def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":
         ways = ", ".join(f"{count} by {way}" for way, count in result.matched.most_common())
         yield f"{result.matched.total()} photographs found: {ways}."
     counts = [
-        f"{result.added} labels {'would be ' if dry_run else ''}added",
+        f"{result.added - result.removed} labels {'would be ' if dry_run else ''}added",
+        *([f"{result.removed} {'would be ' if dry_run else ''}removed"] if result.removed else []),
         f"{result.existing} already existed",
         f"{result.unknown_photographs} skipped (photograph not in the catalogue{_examples(result.unknown)})",
     ]

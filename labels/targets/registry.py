@@ -15,6 +15,18 @@ from lightmeter.project import TARGETS, Project
 from lightmeter.terminal.console import get_console
 from lightmeter.text.documents import read_toml
 
+_PROBLEMS = {
+    "missing": "the key is missing",
+    "extra_forbidden": "there is no such key",
+    "too_short": "at least {min_length} are needed, not {actual_length}",
+    "too_long": "at most {max_length} are allowed, not {actual_length}",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be greater than {gt}",
+    "string_type": "must be text in quotation marks",
+    "string_pattern_mismatch": "must be lower-case letters, digits and hyphens, and begin with a letter",
+}
+"""Messages by the type of a pydantic error; its own messages are for programmers."""
+
 
 @dataclass(frozen=True)
 class RegisteredTarget:
@@ -151,5 +163,6 @@ def make_target(file: Path, values: Mapping[str, Any], types: Mapping[str, Plugi
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        template = _PROBLEMS.get(problem["type"], "")
+        message = template.format_map(problem.get("ctx", {})) or problem["msg"].removeprefix("Value error, ")
         raise UsageError(f"{file}: {key + ': ' if key else ''}{message}.") from error

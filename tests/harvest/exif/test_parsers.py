@@ -50,7 +50,7 @@ def test_all_notations_of_an_iso_agree(n: int) -> None:
 @pytest.mark.parametrize(
     ("text", "number"),
     [("12,800", 12800), ("1,600", 1600), ("12 800", 12800), ("12.800", 12800), ("12\u202f800", 12800), ("102,400", 102400),
-     ("100.000", 100), ("100 100", 100), ("100,100", 100), ("0, 400", 400), ("ISO 400/27°", 400), ("400/27", None), ("Auto", None)],
+     ("100.000", 100), ("100 100", 100), ("100,100", 100), ("0, 400", 400), ("1,600, 0", 1600), ("12,800,", 12800), ("100,0,0", 100), ("ISO 400/27°", 400), ("400/27", None), ("Auto", None)],
 )  # fmt: skip
 def test_thousands_of_an_iso_are_separated_in_any_way(text: str, number: float | None) -> None:
     assert parsers.iso(text) == number

@@ -155,7 +155,8 @@ def test_empty_value_removes_a_label_only_on_request(catalogue: Any) -> None:
     result = run_json(*args, "--remove-empty", "--dry-run")
     change = {"sha256": sha256_of("1.jpg"), "target": "medium", "before": "film", "after": "digital"}
     assert (result["changes"], effective_labels("1.jpg")["medium"]) == ([change], "film")
-    assert run_json(*args, "--remove-empty")["added"] == 1
+    result = run_json(*args, "--remove-empty")
+    assert (result["added"], result["removed"]) == (1, 1)
     assert effective_labels("1.jpg")["medium"] == "digital"
 
 
@@ -173,12 +174,13 @@ def test_invalid_rows_are_named_and_the_others_imported(catalogue: Any) -> None:
         "control character": f"{sha256},medium,film,,,,a\x1b[31m,",
         "'today' is not a date": f"{sha256},medium,film,,,,,today",
         "'0001-01-01T00:00:00+23:00' is not a date": f"{sha256},medium,film,,,,,0001-01-01T00:00:00+23:00",
-        "Row 12 has another class": f"{sha256},medium,digital,,,,,",
+        "more cells than the header; quote cells that contain ','": f"{sha256},medium,film,,0,5,import,ann,2020-01-01",
+        "Row 13 has another class": f"{sha256},medium,digital,,,,,",
         "": f"{sha256},medium,film,,,,,",
     }
     Path("a.csv").write_text("\n".join([header, *rows.values()]))
     result = run_json("labels", "import", "a.csv", code=1)
-    assert (result["added"], [row["row"] for row in result["refused"]]) == (1, list(range(2, 12)))
+    assert (result["added"], [row["row"] for row in result["refused"]]) == (1, list(range(2, 13)))
     for row, message in zip(result["refused"], rows, strict=False):
         assert message in row["reason"]
 
@@ -226,6 +228,7 @@ def test_label_studio_finds_the_local_file(tmp_path: Path, monkeypatch: pytest.M
         ("a.txt", "", "neither .csv or .tsv nor .json"),
         ("a.csv", "name,medium\n", "no column that names photographs"),
         ("a.csv", "file,medum\n", "did you mean medium"),
+        ("a.csv", "sha256,File,file,medium\n", "more than one column file"),
     ],
 )
 def test_invalid_file_raises_error(catalogue: Any, name: str, content: str, message: str) -> None:

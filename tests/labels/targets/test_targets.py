@@ -199,13 +199,14 @@ def test_invalid_definition_raises_error(tmp_path: Path, change: tuple[str, str]
         (('name = "a", to = "1/10"', 'name = "b", from = "1/60"'), "'a' and 'b' overlap"),
         (('name = "a", to = "0,5"', 'name = "b", from = 1'), "'0,5' is not a number such as 0.5 or 1/250"),
         (('name = "a", to = "1/0"', 'name = "b", from = 1'), "'1/0' is not a number"),
-        (('name = "a", to = inf', 'name = "b", from = 1'), "finite"),
+        (('name = "a", to = inf', 'name = "b", from = 1'), "classes.0.to: must be a finite number."),
+        (('name = "a", from = 1, to = 2',), "classes: at least 2 are needed, not 1."),
         (('name = "Film", to = 1', 'name = "film", from = 2'), "'Film' and 'film' have the same name"),
         (('name = "1/60", to = 1', 'name = "1-60", from = 2'), "share a folder"),
         (('name = "Jos\\u00e9", to = 1', 'name = "Jose\\u0301", from = 2'), "have the same name"),
     ],
 )
-def test_impossible_classes_are_refused(tmp_path: Path, classes: tuple[str, str], message: str) -> None:
+def test_impossible_classes_are_refused(tmp_path: Path, classes: tuple[str, ...], message: str) -> None:
     define(tmp_path, "x", classes)
     with pytest.raises(UsageError, match=re.escape(message)):
         get_target("x", Project(tmp_path))
