@@ -16,7 +16,7 @@ from lightmeter.terminal.console import table
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.runs import RunResult, Simulation
 
-_MAX_LISTED = 50
+_MAX_LISTED = 20
 _FINAL_STATES = ("fetched", "skipped", "refused", "gone", "failed", "pending")
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Stop after this many new photographs.", rich_help_panel="Run")]
@@ -317,8 +317,7 @@ def _report_simulation(simulation: "Simulation") -> None:
         "photographs": photographs,
         "unreadable": simulation.unreadable,
     }
-    names = ("source_id", "owner", "licence", "media_url")
-    rows = [[row[name] for name in names] for row in selected[:_MAX_LISTED]]
+    rows = [[row["media_url"], row["owner"], row["licence"]] for row in selected[:_MAX_LISTED]]
     excluded = Counter(
         f"{row['state']} ({row['reason']})" for row in photographs if row["state"] and not row["existing"]
     )
@@ -327,7 +326,7 @@ def _report_simulation(simulation: "Simulation") -> None:
     counts += [f"{len(simulation.unreadable)} unreadable"] * bool(simulation.unreadable)
     more = f" The first {_MAX_LISTED} are listed; --json lists all." if len(selected) > _MAX_LISTED else ""
     summary = f"{len(selected)} photographs would be downloaded{''.join(f'; {count}' for count in counts)}.{more}"
-    console.get_console().emit(document, [*([table("", names, rows)] if rows else []), summary])
+    console.get_console().emit(document, [*([table("", ("photograph", "owner", "licence"), rows)] if rows else []), summary])
     if result.state == "stopped":
         raise Interrupted("Stopped.")
     if result.state == "failed":

@@ -150,22 +150,22 @@ def run_crawl(project: Project, engine: Engine, plan: CrawlPlan) -> CrawlResult:
 
 @contextmanager
 def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[None]:
-    """Show counts by state and photographs per second while the block runs."""
-    columns = ("{task.fields[found]} found", "{task.fields[rate]:.0f}/s", "{task.fields[others]}")
+    """Show counts by state and photographs per second while the block runs, of the limit or else of those found."""
+    columns = ("{task.fields[rate]:.0f}/s", "{task.fields[others]}")
     started = time.monotonic()
     with console.get_console().progress(*columns) as progress:
-        task = progress.add_task("fetching", total=total, rate=0.0, **_progress_fields(writer))
+        task = progress.add_task("fetching", total=total, rate=0.0, others=_other_states(writer))
 
         def refresh() -> None:
             completed = sum(number for state, number in writer.counts.items() if state != SightingState.FOUND)
             rate = completed / (time.monotonic() - started)
-            progress.update(task, completed=completed, rate=rate, **_progress_fields(writer))
+            found = total or writer.counts.total() or None
+            progress.update(task, completed=completed, total=found, rate=rate, others=_other_states(writer))
 
         LoopingCall(refresh).start(_REFRESH_S, now=False)
         yield
 
 
-def _progress_fields(writer: CatalogueWriter) -> dict[str, Any]:
+def _other_states(writer: CatalogueWriter) -> str:
     counts = writer.counts
-    others = " ".join(f"{counts[state]} {state}" for state in _SHOWN_STATES if counts[state])
-    return {"found": sum(counts.values()), "others": others}
+    return " ".join(f"{counts[state]} {state}" for state in _SHOWN_STATES if counts[state])
