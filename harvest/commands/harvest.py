@@ -326,7 +326,9 @@ def _report_simulation(simulation: "Simulation") -> None:
     counts += [f"{len(simulation.unreadable)} unreadable"] * bool(simulation.unreadable)
     more = f" The first {_MAX_LISTED} are listed; --json lists all." if len(selected) > _MAX_LISTED else ""
     summary = f"{len(selected)} photographs would be downloaded{''.join(f'; {count}' for count in counts)}.{more}"
-    console.get_console().emit(document, [*([table("", ("photograph", "owner", "licence"), rows)] if rows else []), summary])
+    console.get_console().emit(
+        document, [*([table("", ("photograph", "owner", "licence"), rows)] if rows else []), summary]
+    )
     if result.state == "stopped":
         raise Interrupted("Stopped.")
     if result.state == "failed":

@@ -24,7 +24,7 @@ from lightmeter.harvest.crawl.crawler import CrawlPlan, run_crawl
 from lightmeter.harvest.crawl.download_handlers import Readers
 from lightmeter.harvest.crawl.reasons import UNREACHABLE_ROBOTS
 from lightmeter.harvest.crawl.settings import rate_limiter
-from lightmeter.harvest.crawl.sites.site_access import use_proxy
+from lightmeter.harvest.crawl.sites.site_access import site_access, use_proxy
 from lightmeter.harvest.crawl.spider import error_message
 from lightmeter.harvest.sources.base import Source
 from lightmeter.harvest.sources.registry import load_source
@@ -130,7 +130,8 @@ def _start(
     """Add a run to a catalogue."""
     source = _load_source(project, source_name)
     valid_query = _validate_query(source, query)
-    source.site(valid_query)  # raises for an invalid query before the run is recorded
+    source.site(valid_query)  # this and the next line raise for wrong use before the run is recorded
+    site_access(project)
     row = {
         "source": source_name,
         "query": valid_query.model_dump(mode="json"),

@@ -8,7 +8,7 @@ from scrapy import Request
 from lightmeter.errors import UsageError
 from lightmeter.harvest.crawl.sites.site_access import SiteAccessMiddleware, site_access
 from lightmeter.project import Project
-from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse, LoopbackServer, jpeg, run_error
+from tests.support import LOOPBACK, CommandRunner, HttpRequest, HttpResponse, LoopbackServer, jpeg, run_error, run_json
 
 SETTINGS = """
 [crawl.sites."127.0.0.1:{port}"]
@@ -89,6 +89,14 @@ def test_secrets_stay_out_of_settings_and_of_files_that_others_read(project: Pat
     (project / "lightmeter.toml").write_text(f'[crawl.sites."a.example".headers]\n{header}\n')
     with pytest.raises(UsageError, match=message):
         site_access(Project(project))
+
+
+def test_missing_secret_leaves_no_failed_run(project: Path) -> None:
+    write_cookies(project, 0o600)
+    with (project / "lightmeter.toml").open("a") as settings:
+        settings.write('\n[crawl.sites."a.example".headers]\nX-Key = "env:NO_SUCH_VARIABLE"\n')
+    assert "NO_SUCH_VARIABLE" in run_error("harvest", "run", "urls", project / "cookies.txt", "--metadata-only")
+    assert run_json("catalogue", "info")["rows"]["runs"] == 0
 
 
 def test_proxy_is_used_for_every_request_and_never_shown(lightmeter: CommandRunner, project: Path) -> None:
