@@ -90,3 +90,12 @@ def test_store_that_cannot_be_written_to_leaves_no_partial_file(
     with pytest.raises(StoreError, match="No space left on device"):
         store.put("0" * 64, b"hello")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_link_in_place_of_the_state_of_a_check_is_removed(harvested: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_text('{"checked": 4, "last": 4}')
+    (harvested.state / "store-check.json").symlink_to(elsewhere)
+    assert run_json("store", "check")["checked"] == 7
+    assert elsewhere.read_text() == '{"checked": 4, "last": 4}'
+    assert not (harvested.state / "store-check.json").is_symlink()
