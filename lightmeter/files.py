@@ -134,17 +134,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def open_regular(path: Path | str, folder: int | None = None) -> BufferedReader:
-    """Open a regular file for reading, without following a link in the last part of its path.
+def open_regular(path: Path | str, folder: int | None = None, *, follow: bool = False) -> BufferedReader:
+    """Open a regular file for reading.
 
     Args:
         path: Path of the file.
         folder: Descriptor of the folder that a relative path starts from (default: the working directory).
+        follow: Whether the last part of the path may be a link.
 
     Raises:
-        OSError: The file is missing, a link, a folder, a pipe or a device.
+        OSError: The file is missing, a folder, a pipe, a device, or a link that may not be followed.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(0, "it is no regular file", str(path))
@@ -211,13 +213,18 @@ def _temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
 
 def _temporary_path(folder: Path, suffix: str = "") -> Path:
     """Return an unused path in a folder, from which the paths of ended processes are removed."""
+    remove_leftovers(folder)
+    return folder / f"{_TEMPORARY}{ProcessIdentity.current()}+{secrets.token_hex(4)}{suffix}"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders of ended processes from a folder."""
     if folder not in _CLEANED:
         _CLEANED.add(folder)
         for path in folder.glob(f"{_TEMPORARY}*"):
             owner = ProcessIdentity.parse(path.name.removeprefix(_TEMPORARY).partition("+")[0])
             if owner is not None and owner.is_local and not owner.is_running:
                 _remove(path)
-    return folder / f"{_TEMPORARY}{ProcessIdentity.current()}+{secrets.token_hex(4)}{suffix}"
 
 
 def _remove(path: Path) -> None:

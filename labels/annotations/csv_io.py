@@ -1,13 +1,14 @@
 """Annotations as CSV: one row each, with the complete history of every photograph."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path
+from lightmeter.files import atomic_path, open_regular
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.plugins import unknown_name_message
@@ -61,7 +62,7 @@ def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterat
         UsageError: The file is not a CSV file in UTF-8, or has no column of photographs or none of labels.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(open_regular(file, follow=True), newline="", encoding="utf-8-sig") as lines:
             header, n_lines = lines.readline(), 1
             if header.lower().startswith("sep="):  # a note for Excel
                 header, n_lines = lines.readline(), 2
@@ -79,6 +80,8 @@ def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterat
                     yield reader.line_num + n_lines, values
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file} is not a CSV file in UTF-8 ({error}).") from error
+    except OSError as error:
+        raise UsageError(f"Cannot read {file}: {error.strerror}.") from error
 
 
 def _check_columns(file: Path, columns: Collection[str], targets: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ from tests.support import CommandResult, CommandRunner, create_project, jpeg
 
 TRAIN = ("quality-features", "--set", "iterations=20", "--device", "cpu")
 _VOLATILE = ("catalogue.sqlite", ".lightmeter/logs", ".lightmeter/rate-limits", "store/.incoming")
-_KEYS = frozenset({"id", "process", "query", "options", "cursor", "counts"})
+_KEYS = frozenset({"id", "process", "query", "options", "cursor", "counts", "attempts"})
 
 
 @dataclass(frozen=True)

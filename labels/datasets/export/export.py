@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import yaml
 
 from lightmeter.errors import UsageError
-from lightmeter.files import open_regular, temporary_folder
+from lightmeter.files import open_regular, remove_leftovers, temporary_folder
 from lightmeter.labels.datasets.card.card import CARD_PAGE
 from lightmeter.labels.datasets.card.citation import write_citation
 from lightmeter.labels.datasets.card.photographs import SAMPLES, without_samples
@@ -93,6 +93,7 @@ def export(
     """
     if format_name not in FORMATS:
         raise UsageError(unknown_name_message("format", format_name, list(FORMATS)))
+    remove_leftovers(folder.absolute().parent)
     if folder.exists():
         raise UsageError(f"{folder} exists; choose another --out.")
     all_rows = dataset.rows()

@@ -236,6 +236,12 @@ def test_invalid_file_raises_error(catalogue: Any, name: str, content: str, mess
     assert message in run_error("labels", "import", name)
 
 
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_device_is_not_imported(catalogue: Any, tmp_path: Path, device: str) -> None:
+    (tmp_path / "labels.csv").symlink_to(device)
+    assert "it is no regular file" in run_error("labels", "import", tmp_path / "labels.csv")
+
+
 def test_tables_name_photographs_as_people_do(catalogue: Any) -> None:
     add_labelled_photographs(catalogue)
     with catalogue.engine.begin() as connection:
