@@ -41,7 +41,7 @@ from lightmeter.testing import photograph
 
 _CONTACT = "@workers.example.org"
 _SIZE = (64, 64)
-_SCRAPED_EACH_S = 1.0
+_SCRAPED_EACH_S = 0.2
 _METRICS = {f"lightmeter_harvest_{name}" for name in ("photographs", "leased", "lease_age_seconds", "pending")}
 
 

@@ -11,7 +11,7 @@ from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.serve.torchserve.config import free_ports
 from tests.journeys.support import Journey, write_photographs
 from tests.serve.support import make_untrained_run
-from tests.support import CommandRunner, jpeg
+from tests.support import CommandRunner, jpeg, wait_until
 
 
 @pytest.fixture
@@ -73,8 +73,9 @@ def test_operator_runs_a_server(journey: Journey) -> None:
         url = f"{address}/predictions/tiny"
         response = httpx.post(url, content=b"no photograph", headers=headers, trust_env=False)
         assert (response.status_code, response.headers["X-Request-ID"]) == (415, "museum-7")
-        console = (Path(started["logs"]) / "console.log").read_text().splitlines()
-        line = next(json.loads(line) for line in console if "museum-7" in line)
+        console = Path(started["logs"]) / "console.log"
+        wait_until(lambda: "museum-7" in console.read_text())
+        line = next(json.loads(line) for line in console.read_text().splitlines() if "museum-7" in line)
         assert (line["status"], line["path"]) == (415, "/predictions/tiny")
 
         # a restart, watched in the log of another terminal
