@@ -1,5 +1,6 @@
 """A read-only view of the catalogue and the photo store, for notebooks and plugin authors."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +9,7 @@ import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 from sqlalchemy import select
 
-from lightmeter.harvest.catalogue.database.session import open_engine
+from lightmeter.harvest.catalogue.database.session import open_engine, pages
 from lightmeter.harvest.catalogue.export.export import TableOptions, export
 from lightmeter.harvest.catalogue.lookup import find_image
 from lightmeter.harvest.catalogue.models import Image
@@ -16,6 +17,8 @@ from lightmeter.harvest.catalogue.query.parser import condition_of
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.images.reader import open_image
 from lightmeter.project import Project, find_project
+
+_PAGE = 2000
 
 
 class Catalogue:
@@ -102,3 +105,18 @@ def open_catalogue(project: Project | Path | str | None = None) -> Catalogue:
     if project is None:
         project = find_project()
     return Catalogue(project if isinstance(project, Project) else find_project(Path(project)))
+
+
+def select_photographs(project: Project, where: str) -> Iterator[str]:
+    """Yield the SHA-256 of the readable photographs that match a query, in the order of their ids.
+
+    It serves `lightmeter.selection`.
+
+    Raises:
+        UsageError: The query is invalid.
+    """
+    query, condition = select(Image.id, Image.sha256).where(Image.problem.is_(None)), condition_of(where)
+    if condition is not None:
+        query = query.where(condition)
+    engine = open_engine(project)
+    return (sha256 for page in pages(engine, query, Image.id, _PAGE) for _, sha256 in page)
