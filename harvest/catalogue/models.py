@@ -157,6 +157,8 @@ class SightingRecord(Base):
         Index(None, "run_id", "state", "id"),
         Index(None, "state", "reason", "run_id"),
         Index(None, "media_url", postgresql_using="hash"),  # URLs are longer than PostgreSQL's B-trees allow
+        # SQLite has no such index: programs without the function could no longer change the table.
+        Index("ix_sightings_owner", text("name_key(owner)")).ddl_if(dialect="postgresql"),
         Index(None, "run_id", "host", "id", sqlite_where=_PENDING, postgresql_where=_PENDING),
         Index(None, "worker", sqlite_where=_LEASED, postgresql_where=_LEASED),
     )
@@ -168,7 +170,7 @@ class SightingRecord(Base):
     media_url: Mapped[str | None] = mapped_column(Text, default=None)
     page_url: Mapped[str | None] = mapped_column(Text)
     file: Mapped[str | None] = mapped_column(Text, default=None, index=True)
-    owner: Mapped[str | None] = mapped_column(Text, default=None, index=True)
+    owner: Mapped[str | None] = mapped_column(Text, default=None)
     licence: Mapped[str | None] = mapped_column(String(64))
     attribution: Mapped[str | None] = mapped_column(Text)
     title: Mapped[str | None] = mapped_column(Text)

@@ -22,6 +22,7 @@ from lightmeter.labels.datasets.splits.groups import near_duplicates
 from lightmeter.labels.targets.base import Target
 from lightmeter.project import Project
 from lightmeter.text.documents import read_json
+from lightmeter.text.names import name_key
 
 _SETTINGS = ("make", "model", "f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
 _MAX_MISSING_SETTINGS = 2
@@ -138,7 +139,7 @@ def _identical_settings(photos: LabelledPhotos, target: Target[Any]) -> Iterator
     """Yield photographs of one photographer with identical settings and different labels."""
     rows = zip(photos.column("owners"), *(photos.column(name) for name in _SETTINGS), strict=True)
     keys = [
-        (owners[0], *settings) if owners and settings.count(None) <= _MAX_MISSING_SETTINGS else None
+        (name_key(owners[0]), *settings) if owners and settings.count(None) <= _MAX_MISSING_SETTINGS else None
         for owners, *settings in rows
     ]
     yield from _different_labels(photos, target, keys, "identical settings as")

@@ -19,6 +19,7 @@ from lightmeter.labels.datasets.collect import LabelledPhotos
 from lightmeter.labels.targets.base import Target
 from lightmeter.terminal.console import get_console
 from lightmeter.text.documents import InvalidDocument, read_toml
+from lightmeter.text.names import name_key
 
 _FOLDS = 5
 _MIN_PHOTOGRAPHS = 50
@@ -109,7 +110,7 @@ def issues_from_features(connection: Connection, photos: LabelledPhotos, target:
         return {}
     features = _features(connection, photos, exclude=(*target.exif_columns, *target.related_columns))[rows]
     owners = photos.column("owners")
-    photographers = [owners[row][0] if owners[row] else f"#{row}" for row in rows]
+    photographers = [name_key(owners[row][0]) if owners[row] else f"#{row}" for row in rows]
     groups = np.unique(photographers, return_inverse=True)[1]
     issues = find_label_issues(labels, _out_of_fold_probabilities(features, labels, groups))
     hashes, names = photos.column("sha256"), photos.labels(target)

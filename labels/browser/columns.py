@@ -7,6 +7,7 @@ A facet of 100,000 photographs is counted in a millisecond; the same as SQL took
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import Connection
 
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, format_setting
 from lightmeter.labels.browser.facts import Facts, positions, read_facts
+from lightmeter.text.names import common_spellings, name_key
 
 Codes = NDArray[np.int32]
 Numbers = NDArray[np.float64]
@@ -62,7 +64,7 @@ class Photographs:
         files: File name of each photograph.
         columns: Properties by name.
         sort_keys: Numbers to sort by, NaN without a value, by name.
-        texts: Lower-case text of each photograph that is searched.
+        texts: Keys of the names of each photograph, which are searched.
         facts: What is known of the photographs.
     """
 
@@ -159,11 +161,13 @@ def _tags(texts: Sequence[str | None]) -> list[str | None]:
 
 
 def _search_texts(*columns: Sequence[str | None]) -> pa.Array:
-    return pa.array(["\n".join(filter(None, parts)).lower() for parts in zip(*columns, strict=True)], pa.string())
+    return pa.array(
+        ["\n".join(map(name_key, filter(None, parts))) for parts in zip(*columns, strict=True)], pa.string()
+    )
 
 
 def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = False) -> Column:
-    """Return a column of texts.
+    """Return a column of texts; names with one key are one value, spelled as most often.
 
     Args:
         title: Heading.
@@ -171,13 +175,16 @@ def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = Fals
         ordered: Sort the values as texts instead of by frequency.
     """
     encoded = pa.array(texts, pa.string()).dictionary_encode()
-    values: list[str] = encoded.dictionary.to_pylist()
+    written: list[str] = encoded.dictionary.to_pylist()
     codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int32)
-    counts = np.bincount(codes[codes >= 0], minlength=len(values))
-    order = sorted(range(len(values)), key=lambda code: values[code] if ordered else (-counts[code], values[code]))
-    new_code = np.full(len(values) + 1, -1, np.int32)  # the last one is that of -1
-    new_code[order] = np.arange(len(order))
-    values = [values[code] for code in order]
+    counts = dict(zip(written, np.bincount(codes[codes >= 0]).tolist(), strict=True))
+    spellings = common_spellings(counts)
+    totals: Counter[str] = Counter()
+    for name, count in counts.items():
+        totals[spellings[name]] += count
+    values = sorted(totals, key=lambda name: name if ordered else (-totals[name], name))
+    code_of = {name: code for code, name in enumerate(values)}
+    new_code = np.array([*(code_of[spellings[name]] for name in written), -1], np.int32)  # the last one is that of -1
     return Column(title, values, values, new_code[codes])
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE, MANUAL
 from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.browser.columns import Codes, Column, Photographs
+from lightmeter.text.names import common_spellings
 
 Rows = NDArray[np.int64]
 
@@ -67,8 +68,14 @@ class LabelColumns:
         return judged
 
     def column(self) -> Column:
-        """Return the effective labels as a column."""
-        return Column("Label", self.values, [value.replace("|", ", ") for value in self.values], self.codes)
+        """Return the effective labels as a column; names with one key are one value, spelled as most often."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.values)).tolist()
+        spellings = common_spellings(dict(zip(self.values, counts, strict=True)))
+        values = list(dict.fromkeys(spellings[value] for value in self.values))
+        codes = self.codes
+        if len(values) < len(self.values):
+            codes = np.array([*(values.index(spellings[value]) for value in self.values), -1], np.int32)[codes]
+        return Column("Label", values, [value.replace("|", ", ") for value in values], codes)
 
     def label(self, row: int) -> tuple[str | None, str | None]:
         """Return the effective label of a photograph and its origin."""

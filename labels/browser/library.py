@@ -26,6 +26,7 @@ from lightmeter.labels.browser.predictions import Predictions, read_run_predicti
 from lightmeter.labels.browser.queues import queue_mask
 from lightmeter.labels.browser.views import State, View
 from lightmeter.project import Project
+from lightmeter.text.names import name_key
 
 Result = TypeVar("Result")
 
@@ -194,7 +195,8 @@ class Library:
             if _QUERY_CHARACTERS & set(text):
                 raise
         masks = (
-            pc.match_substring(photographs.texts, word).to_numpy(zero_copy_only=False) for word in text.lower().split()
+            pc.match_substring(photographs.texts, word).to_numpy(zero_copy_only=False)
+            for word in name_key(text).split()
         )
         return np.logical_and.reduce([np.ones(len(photographs.ids), bool), *masks]), True
 
@@ -229,8 +231,7 @@ class Library:
             query = select(Image.id).where(condition)
             return photographs.mask_of(read(self.engine, lambda connection: connection.scalars(query).all()))
 
-        unicode = self.engine.dialect.name == "postgresql"
-        snapshot = Snapshot(photographs, Matcher(photographs.facts, labels, in_catalogue, unicode=unicode))
+        snapshot = Snapshot(photographs, Matcher(photographs.facts, labels, in_catalogue))
         self._read_at = time.monotonic()
         self._took_s = self._read_at - start
         return snapshot

@@ -16,6 +16,7 @@ from sqlalchemy import Column, ColumnElement, Integer, MetaData, Table, Text, cr
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.visitors import iterate
 
+from lightmeter.harvest.catalogue.database.session import add_name_key
 from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
 from lightmeter.harvest.catalogue.query.comparisons import Condition
 from lightmeter.harvest.catalogue.query.fields import CatalogueColumns
@@ -56,7 +57,6 @@ class Matcher(CatalogueColumns):
         facts: The photographs.
         labels: Returns the labels of a target as they are now.
         in_catalogue: Returns the photographs that meet a condition on the table ``images`` of the catalogue.
-        unicode: Whether the catalogue's database ignores the case of all letters; SQLite does of ASCII letters.
     """
 
     def __init__(
@@ -64,15 +64,12 @@ class Matcher(CatalogueColumns):
         facts: Facts,
         labels: Callable[[str], LabelColumns],
         in_catalogue: Callable[[Condition], Mask],
-        *,
-        unicode: bool = False,
     ) -> None:
         self._facts, self._labels, self._in_catalogue = facts, labels, in_catalogue
         self._distinct: dict[str, _Distinct] = {}
         self._lock = threading.RLock()
         self._engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        if unicode:
-            event.listen(self._engine, "connect", _lower_all_letters)
+        event.listen(self._engine, "connect", add_name_key)
 
     def find(self, query: str) -> Mask:
         """Return the photographs that match a query.
@@ -182,7 +179,3 @@ def _any_of(*masks: Mask) -> Mask:
 def _all_of(*masks: Mask) -> Mask:
     mask: Mask = np.logical_and.reduce(masks)
     return mask
-
-
-def _lower_all_letters(connection: Any, _record: object) -> None:
-    connection.create_function("lower", 1, lambda text: None if text is None else str(text).lower(), deterministic=True)

@@ -12,6 +12,7 @@ from lightmeter.errors import UsageError
 from lightmeter.labels.browser.columns import Column, Mask, Numbers, Photographs
 from lightmeter.labels.browser.queues import QueueKind
 from lightmeter.plugins import unknown_name_message
+from lightmeter.text.names import name_key
 
 Rows = NDArray[np.int64]
 
@@ -197,11 +198,13 @@ def _selected(column: Column, values: Sequence[str]) -> Mask:
 def _code(column: Column, value: str) -> int:
     if not value:
         return -1
-    try:
+    if value in column.values:
         return column.values.index(value)
-    except ValueError:
-        message = unknown_name_message(f"value of the facet {column.title}", value, list(column.values))
-        raise UsageError(message) from None
+    key = name_key(value)
+    for code, name in enumerate(column.values):
+        if name_key(name) == key:
+            return code
+    raise UsageError(unknown_name_message(f"value of the facet {column.title}", value, list(column.values)))
 
 
 def _bins(column: Column, counts: NDArray[np.int64], base: Mask) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lightmeter.labels.datasets.collect import LabelledPhotos
     from lightmeter.labels.datasets.freeze import FreezeResult
+    from lightmeter.labels.datasets.splits.extend import Base
     from lightmeter.labels.datasets.splits.groups import GroupKey
     from lightmeter.labels.datasets.splits.split import SplitOptions
     from lightmeter.labels.targets.base import Target
@@ -171,7 +172,7 @@ def _collect(
     engine: "Engine",
     targets: "list[Target[Any]]",
     options: "SplitOptions",
-    kept: "Collection[str]" = (),
+    base: "Base | None" = None,
 ) -> "LabelledPhotos":
     """Collect the labelled photographs of the options, and those of a data set that is extended."""
     from lightmeter.labels.annotations.rules import count_photographs
@@ -179,7 +180,8 @@ def _collect(
 
     total = count_photographs(engine, options.where)
     with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
-        return collect(connection, targets, options.where, options.crop, on_progress, kept=kept)
+        kept, known = (base.photographs, base.splits) if base else ((), ())
+        return collect(connection, targets, options.where, options.crop, on_progress, kept=kept, known=known)
 
 
 def _check_combination(given: "Collection[str]") -> None:
@@ -219,7 +221,7 @@ def _extend(
         crop=crop_for(recorded["crop"], project.settings) if "crop" in recorded else None,
     )
     with catalogue_engine(project) as engine:
-        photographs = _collect(engine, targets, options, kept=base.splits)
+        photographs = _collect(engine, targets, options, base)
         return freeze(engine, project, folder, photographs, options, base)
 
 

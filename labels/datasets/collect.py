@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from lightmeter.harvest.catalogue.models import Label
+from lightmeter.harvest.catalogue.models import Image, Label
 from lightmeter.labels.annotations.model import effective_annotations
-from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
+from lightmeter.labels.annotations.photo_facts import IdRange, decodable, id_ranges
 from lightmeter.labels.datasets.crops import Crop, join_crops
 from lightmeter.labels.datasets.manifest import CROP_COLUMNS, label_column, stops_column
 from lightmeter.labels.datasets.photographs import SCHEMA, TEXT, left_join, read_photographs
@@ -87,6 +87,7 @@ def collect(
     on_progress: Callable[[int], object] = lambda _: None,
     *,
     kept: Collection[str] = (),
+    known: Collection[str] = (),
 ) -> LabelledPhotos:
     """Read all readable photographs with a label of at least one target.
 
@@ -96,16 +97,26 @@ def collect(
         where: Query that selects photographs; empty for all.
         crop: Kind of crop to collect instead of whole photographs.
         on_progress: Called with the number of photographs read since the last call.
-        kept: SHA-256 of photographs to read even without a label, because they hold groups together.
+        kept: SHA-256 of photographs that are selected whatever the query is.
+        known: SHA-256 of photographs to read even without a label, because they hold groups together; those that are
+            not selected get no label.
     """
-    hashes = pa.array(kept, pa.string())
+    kept_hashes, hashes = pa.array(kept, pa.string()), pa.array({*kept, *known}, pa.string())
     fields = [*SCHEMA, *((name, pa.int32()) for name in CROP_COLUMNS)]
     for target in targets:
         fields += [(label_column(target.name), TEXT), (stops_column(target.name), pa.float64())]
     tables = [pa.schema(fields).empty_table()]
     photographs = LabelledPhotos(targets, tables[0], {target.name: LabelCounts() for target in targets})
-    for id_range in id_ranges(connection, where):
-        table = _labelled(connection, id_range, photographs, hashes)
+    for id_range in id_ranges(connection, "" if len(hashes) else where):
+        table = read_photographs(connection, id_range)
+        selected = table["image_id"]
+        if len(hashes):
+            query = select(Image.id).where(id_range.covers(Image.id), decodable(where))
+            matching = pa.array(connection.scalars(query).all(), pa.int64())
+            is_kept = pc.is_in(table["sha256"], kept_hashes)
+            selected = selected.filter(pc.or_(is_kept, pc.is_in(selected, matching)))
+        table = _join_labels(connection, id_range, photographs, table, selected)
+        table = table.filter(pc.or_(has_label(table, targets), pc.is_in(table["sha256"], hashes)))
         if crop is not None:
             n_photographs = table.num_rows
             table = join_crops(connection, id_range, table, crop)
@@ -128,18 +139,19 @@ def _spell_alike(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.Table:
     return table
 
 
-def _labelled(connection: Connection, id_range: IdRange, photographs: LabelledPhotos, kept: pa.Array) -> pa.Table:
-    """Return the labelled photographs of a range with their labels."""
-    table = read_photographs(connection, id_range)
+def _join_labels(
+    connection: Connection, id_range: IdRange, photographs: LabelledPhotos, table: pa.Table, selected: pa.ChunkedArray
+) -> pa.Table:
+    """Return the photographs of a range with the labels of those that are selected, given by their ids."""
     names = [target.name for target in photographs.targets]
     annotations = effective_annotations(connection, id_range.covers(Label.image_id), names)
-    annotations = annotations.filter(pc.is_in(annotations["image_id"], table["image_id"].combine_chunks()))
+    annotations = annotations.filter(pc.is_in(annotations["image_id"], selected.combine_chunks()))
     for target in photographs.targets:
         labels = photographs.valid_labels(annotations, target)
         columns = [labels["image_id"], labels["value"].dictionary_encode(), labels["number"]]
         names = ["image_id", label_column(target.name), stops_column(target.name)]
         table = left_join(table, pa.table(columns, names=names))
-    return table.filter(pc.or_(has_label(table, photographs.targets), pc.is_in(table["sha256"], kept)))
+    return table
 
 
 def has_label(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.ChunkedArray:

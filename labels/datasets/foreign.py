@@ -16,6 +16,7 @@ from lightmeter.files import open_regular
 from lightmeter.harvest.catalogue.outcomes import camera_body_hash
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, inspect
 from lightmeter.labels.datasets.manifest import Split
+from lightmeter.labels.datasets.names import IMAGE_METADATA
 from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, group_keys
 from lightmeter.labels.datasets.splits.published import SPLIT_NAMES
 from lightmeter.labels.datasets.verify import LEAKS, Violation
@@ -154,7 +155,7 @@ def read_photographs(path: Path) -> Iterator[ForeignPhoto]:
         raise UsageError(
             f"{path} is neither a data set, an image folder nor a table (.csv, .tsv) with paths and splits."
         )
-    parquet = sorted(file for file in path.rglob("*.parquet") if file.is_file())
+    parquet = sorted(file for file in path.rglob("*.parquet") if file.is_file() and file.name != IMAGE_METADATA)
     photographs = _read_parquet(path, parquet) if parquet else _read_folder(path)
     first = next(photographs, None)
     if first is None:
@@ -184,7 +185,7 @@ def _read_folder(folder: Path) -> Iterator[ForeignPhoto]:
             split
             and not is_hidden
             and file.is_file()
-            and file.suffix.lower() not in {".txt", ".json", ".jsonl", ".csv"}
+            and file.suffix.lower() not in {".txt", ".json", ".jsonl", ".csv", ".parquet"}
         ):
             yield ForeignPhoto(str(name), split, _read(file))
 

@@ -11,6 +11,9 @@ from lightmeter.text.spreadsheets import unquote_cell
 ATTRIBUTION_FILE = "ATTRIBUTION.csv"
 """Table of a data set with a row per sighting of a photograph."""
 
+IMAGE_METADATA = "metadata.parquet"
+"""File of an image folder that names the images of a split with their labels, for Hugging Face ``datasets``."""
+
 _HASH_DIGITS = 12
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lightmeter.errors import UsageError
 from lightmeter.plugins import unknown_name_message
-from lightmeter.text.names import equal_names, folder_name, name_key, name_problem
+from lightmeter.text.names import common_spellings, equal_names, folder_name, name_key, name_problem
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,47}$"
 """Regular expression of the names of targets."""
@@ -201,11 +201,11 @@ class Target(ABC, Generic[D]):
         written: Counter[str] = Counter()
         for value, count in counts.items():
             written.update(dict.fromkeys(split_classes(value), count))
-        names = {name_key(name): name for name in sorted(written, key=lambda name: (written[name], name))}
-        names |= {name_key(name): name for name in self.classes}
+        defined = {name_key(name): name for name in self.classes}
+        names = {name: defined.get(name_key(name), common) for name, common in common_spellings(written).items()}
         order = self.classes.index if self.classes else str
         return {
-            value: SEPARATOR.join(sorted({names[name_key(name)] for name in split_classes(value)}, key=order))
+            value: SEPARATOR.join(sorted({names[name] for name in split_classes(value)}, key=order))
             for value in counts
             if self.has_classes(value)
         }

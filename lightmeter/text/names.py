@@ -6,7 +6,7 @@ Names are stored as they were written. They are compared by their key, so that `
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MAX_NAME_BYTES = 240
 """Longest name, encoded as UTF-8; file systems allow 255 bytes."""
@@ -23,8 +23,25 @@ def name_key(name: str) -> str:
         >>> name_key("  Ann   LEE "), name_key("Straße")
         ('ann lee', 'strasse')
     """
-    folded = unicodedata.normalize("NFD", name).casefold()  # first decomposed: folding depends on the form
+    if name.isascii():
+        return " ".join(name.lower().split())
+    # Decomposed first, because folding depends on the form; then lower case, because Cherokee is folded to capitals.
+    folded = unicodedata.normalize("NFD", name).casefold().lower()
     return " ".join(unicodedata.normalize("NFC", folded).split())
+
+
+def common_spellings(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return for each name the most frequent spelling of all names with the same key.
+
+    Args:
+        counts: How often each name was written.
+
+    Example:
+        >>> common_spellings({"Ann Lee": 3, "ann lee": 1})
+        {'Ann Lee': 'Ann Lee', 'ann lee': 'Ann Lee'}
+    """
+    by_key = {name_key(name): name for name in sorted(counts, key=lambda name: (counts[name], name))}
+    return {name: by_key[name_key(name)] for name in counts}
 
 
 def name_problem(name: str) -> str | None:

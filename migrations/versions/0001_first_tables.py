@@ -11,6 +11,34 @@ depends_on = None
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+_BLANKS = "".join(chr(code) for code in (*range(9, 14), *range(28, 32), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)))
+_BLANKS += "\u2028\u2029\u202f\u205f\u3000"
+_FOLDED = dict(zip("µſ\u0345ςϐϑϕϖϰϱϵᲀᲁᲂᲃᲄᲅᲆᲇᲈ", "μsισβθφπκρεвдосттъѣꙋ", strict=True))
+"""Letters that case folding changes, but lower case does not."""
+
+_EXPANDED = {
+    "ß": "ss", "ŉ": "ʼn", "և": "եւ", "ẚ": "aʾ", "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st",
+    "ﬆ": "st", "ﬓ": "մն", "ﬔ": "մե", "ﬕ": "մի", "ﬖ": "վն", "ﬗ": "մխ",
+}  # fmt: skip
+"""Letters that case folding changes to several."""
+
+
+def _create_name_key() -> None:
+    """Create the function ``name_key`` of PostgreSQL: what `lightmeter.text.names.name_key` returns."""
+    has_unicode = op.get_bind().scalar(sa.text("SELECT true FROM pg_collation WHERE collname = 'und-x-icu'"))
+    collation = "und-x-icu" if has_unicode else "default"
+    letters = f"""lower(normalize($1, NFD) COLLATE pg_catalog."{collation}")"""
+    text = f"translate({letters}, '{''.join(_FOLDED)}{_BLANKS}', '{''.join(_FOLDED.values())}{' ' * len(_BLANKS)}')"
+    for letter, letters in _EXPANDED.items():
+        text = f"replace({text}, '{letter}', '{letters}')"
+    op.execute(
+        sa.text(
+            "CREATE FUNCTION name_key(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS "
+            f"$$ SELECT btrim(regexp_replace(normalize({text}, NFC), ' +', ' ', 'g')) $$"
+        )
+    )
+
+
 def upgrade() -> None:
     op.create_table(
         "datasets",
@@ -154,7 +182,9 @@ def upgrade() -> None:
     op.create_index("ix_sightings_file", "sightings", ["file"])
     op.create_index("ix_sightings_image_id", "sightings", ["image_id"])
     op.create_index("ix_sightings_media_url", "sightings", ["media_url"], postgresql_using="hash")
-    op.create_index("ix_sightings_owner", "sightings", ["owner"])
+    if op.get_bind().dialect.name == "postgresql":
+        _create_name_key()
+        op.create_index("ix_sightings_owner", "sightings", [sa.text("name_key(owner)")])
     op.create_index("ix_sightings_run_id_state_id", "sightings", ["run_id", "state", "id"])
     op.create_index("ix_sightings_source_id_source", "sightings", ["source_id", "source"], unique=True)
     op.create_index("ix_sightings_state_reason_run_id", "sightings", ["state", "reason", "run_id"])

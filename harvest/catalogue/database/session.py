@@ -1,6 +1,8 @@
 """Open the catalogue, and run transactions that wait for a locked or unreachable database."""
 
+import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +18,14 @@ from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.database.migrate import head, revision_of
 from lightmeter.project import Project
 from lightmeter.terminal.console import get_console
+from lightmeter.text.names import name_key
 
 Result = TypeVar("Result")
 
 _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
@@ -40,7 +44,8 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
     try:
         parsed = _read_only_if_necessary(make_url(url))
         check = parsed.get_backend_name() != "sqlite"  # a server may have been restarted since the last transaction
-        engine = create_engine(parsed, execution_options={"retry_s": retry_s}, pool_pre_ping=check)
+        options = {"retry_s": retry_s}
+        engine = create_engine(parsed, execution_options=options, pool_pre_ping=check, json_serializer=_to_json)
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
@@ -48,8 +53,10 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
             f"The database driver '{error.name}' is not installed; run: pip install 'lightmeter[postgresql]'."
         ) from error
     event.listen(engine, "handle_error", catalogue_error, retval=True)
-    if engine.dialect.name == "sqlite" and "mode" not in engine.url.query:
-        event.listen(engine, "connect", _configure_sqlite)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", add_name_key)
+        if "mode" not in engine.url.query:
+            event.listen(engine, "connect", _configure_sqlite)
     if engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _configure_postgresql)
     return engine
@@ -205,6 +212,21 @@ def _read_only_if_necessary(url: URL) -> URL:
     if not Path(f"{database}-wal").exists():
         mode["immutable"] = "1"
     return url.set(database=f"file:{quote(str(database.resolve()))}", query={**url.query, **mode})
+
+
+def add_name_key(connection: Any, _record: object) -> None:
+    """Define the function ``name_key`` for a new connection of SQLite; PostgreSQL's is defined by the migrations."""
+
+    def key(text: object) -> str | None:
+        return None if text is None else name_key(str(text))
+
+    connection.create_function("name_key", 1, key, deterministic=True)
+
+
+def _to_json(value: object) -> str:
+    """Return JSON with letters as they are, so that names in it can be compared; half surrogates cannot be stored."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(value) if _SURROGATE.search(text) else text
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:

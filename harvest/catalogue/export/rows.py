@@ -13,6 +13,7 @@ from lightmeter.harvest.catalogue.effective_labels import read_effective_labels
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.export.columns import Column
 from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
+from lightmeter.harvest.catalogue.query.comparisons import key_of
 from lightmeter.harvest.catalogue.query.fields import LABEL_PREFIX, find_field
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 
@@ -103,7 +104,7 @@ def sort_keys(columns: Sequence[tuple[Column, bool]]) -> list[ColumnElement[Any]
         field = find_field(column.field) if column.field else None
         if field is None:
             raise UsageError(f"A table cannot be sorted by the column '{column.name}'.")
-        value = func.lower(field.order) if isinstance(field.order.type, TextType) else field.order
+        value = key_of(field.order) if isinstance(field.order.type, TextType) else field.order
         keys += [field.order.is_(None), value.desc() if descending else value]
     return keys
 

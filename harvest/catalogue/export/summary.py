@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from lightmeter.harvest.catalogue.export.columns import Column
 from lightmeter.harvest.catalogue.export.export import TableOptions, open_table
 from lightmeter.harvest.catalogue.export.markup import escape_html, html_page
+from lightmeter.text.names import common_spellings
 
 DEFAULT_COLUMNS = (
     "camera", "lens", "nominal_aperture", "nominal_shutter", "nominal_iso", "focal_length", "year", "owner", "licence",
@@ -99,6 +100,9 @@ def _position(column: Column, row: dict[str, object], text: str) -> float:
 
 def _summary(column: Column, counts: Counter[str], order: dict[str, float]) -> Summary:
     unknown = counts.pop("", 0)
+    if column.type is str:
+        spellings = common_spellings(counts)
+        counts = Counter(spellings[name] for name in counts.elements())
     ranked = sorted(counts.items(), key=lambda item: (order.get(item[0], 0.0), -item[1], item[0]))
     return Summary(column, dict(ranked), unknown)
 

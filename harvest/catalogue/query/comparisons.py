@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, true
 
 from lightmeter.harvest.dates import parse_period
 from lightmeter.harvest.licences import normalise_licence
+from lightmeter.text.names import name_key
 
 Condition = ColumnElement[bool]
 Comparison = Callable[[ColumnElement[Any], str, str], Condition]
@@ -45,7 +46,7 @@ def equals_any(compare: Comparison, column: ColumnElement[Any], texts: Sequence[
     if compare is compare_hashes:
         return column.in_([text.lower() for text in texts])
     if compare in (compare_texts, compare_words):
-        return or_(func.lower(column).in_([text.lower() for text in texts]), column.in_(texts))
+        return key_of(column).in_([name_key(text) for text in texts])
     if len(texts) > 100:
         raise InvalidValue("'in' takes at most 100 values of this field")
     return or_(*(compare(column, "=", text) for text in texts))
@@ -72,12 +73,16 @@ def parse_number(text: str) -> float:
     return number
 
 
+def key_of(column: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return the `name_key` of a text column, by the function of that name that both databases have."""
+    return func.name_key(column, type_=Text)
+
+
 def compare_texts(column: ColumnElement[Any], sign: str, text: str) -> Condition:
-    """Compare ignoring case, and also as written, because SQLite lowers ASCII letters only."""
+    """Compare as names are: case, Unicode form and repeated blanks do not matter."""
     if sign == "~":
-        return or_(func.lower(column).contains(text.lower(), autoescape=True), column.contains(text, autoescape=True))
-    condition: Condition = _operator(sign, "texts")(func.lower(column), text.lower())
-    return or_(condition, column == text) if sign == "=" else condition
+        return key_of(column).contains(name_key(text), autoescape=True)
+    return _operator(sign, "texts")(key_of(column), name_key(text))  # type: ignore[no-any-return]
 
 
 def compare_words(column: ColumnElement[Any], sign: str, text: str) -> Condition:
@@ -110,7 +115,7 @@ def compare_licences(column: ColumnElement[Any], sign: str, text: str) -> Condit
         return compare_texts(column, sign, text)
     text = normalise_licence(text) or text
     escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return or_(compare_texts(column, sign, text), func.lower(column).like(f"{escaped}-_._", escape="/"))
+    return or_(compare_texts(column, sign, text), key_of(column).like(f"{escaped}-_._", escape="/"))
 
 
 def compare_shares(column: ColumnElement[Any], sign: str, text: str) -> Condition:
@@ -136,8 +141,8 @@ def compare_lists(column: ColumnElement[Any], sign: str, text: str) -> Condition
     """Search a JSON list of strings, in which quotation marks inside strings are escaped."""
     if sign not in ("=", "~"):
         raise InvalidValue("lists support only = and ~")
-    element = json.dumps(text).lower()
-    return func.lower(cast(column, Text)).contains(element if sign == "=" else element[1:-1], autoescape=True)
+    element = json.dumps(name_key(text), ensure_ascii=False)
+    return key_of(cast(column, Text)).contains(element if sign == "=" else element[1:-1], autoescape=True)
 
 
 def compare_times(column: ColumnElement[Any], sign: str, text: str) -> Condition:

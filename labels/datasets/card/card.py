@@ -31,6 +31,7 @@ from lightmeter.labels.datasets.names import ATTRIBUTION_FILE
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.store.base import PhotoStore
 from lightmeter.style import document_environment
+from lightmeter.text.names import common_spellings, name_key
 from lightmeter.text.spreadsheets import FORMULA
 
 CARD_PAGE = "card.html"
@@ -62,7 +63,16 @@ def write_card(
     photographs = CardPhotographs(dataset, store)
     context = {
         "spec": spec,
-        "split": {"crop": "", "folds": 0, "group_by": (), "holdout_source": "", "like": {}, "where": "", **spec.split},
+        "split": {
+            "crop": "",
+            "folds": 0,
+            "group_by": (),
+            "holdout_source": "",
+            "like": {},
+            "where": "",
+            "extends": {},
+            **spec.split,
+        },
         "answer": answer(dataset, baselines),
         "size": dataset.manifest.num_rows,
         "authors": "; ".join(author_name(author) for author in spec.publication.authors),
@@ -83,7 +93,7 @@ def write_card(
 def answer(dataset: Dataset, baselines: Mapping[str, Sequence[Baseline]]) -> str:
     """Return in one sentence what a data set is good for."""
     spec, manifest = dataset.spec, dataset.manifest
-    owners = len(pc.unique(manifest["owner"].drop_null()))
+    owners = len({*map(name_key, pc.unique(manifest["owner"].drop_null()).to_pylist())})
     photographers = f" of {owners} photographer{'s' * (owners != 1)}" if owners else ""
     items = "crops" if spec.split.get("crop") else "photographs"
     parts = [_predictability(target, baselines[target.name]) for target in spec.targets]
@@ -199,10 +209,19 @@ def count_facets(manifest: pa.Table) -> dict[str, list[Row]]:
         "Photographers": manifest["owner"],
     }
     facets = {
-        title: sorted(sorted(count_by_split(values, splits), key=_name), key=_frequency, reverse=True)
+        title: sorted(sorted(count_by_split(_spelled_alike(values), splits), key=_name), key=_frequency, reverse=True)
         for title, values in columns.items()
     }
     return {**facets, "Years": sorted(count_by_split(years, splits), key=_name)}
+
+
+def _spelled_alike(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return names with one spelling for all that mean the same."""
+    encoded = values.combine_chunks().dictionary_encode()
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(values.drop_null()).to_pylist()}
+    spellings = common_spellings(counts)
+    names = pa.array([spellings[name] for name in encoded.dictionary.to_pylist()], pa.string())
+    return pa.chunked_array([names.take(encoded.indices)])
 
 
 def _name(row: Row) -> tuple[bool, str]:

@@ -266,7 +266,9 @@ def _missing(manifest: pa.Table) -> Iterator[str]:
 
 def _preprocessing(split: Mapping[str, Any]) -> Iterator[str]:
     if split.get("where"):
-        yield f"Selected by the query {split['where']}."
+        extended = split.get("extends", {}).get("name")
+        subject = f"Photographs that {extended} does not have were selected" if extended else "Selected"
+        yield f"{subject} by the query {split['where']}."
     if split.get("crop"):
         yield f"Cropped: {split['crop']}."
     if split.get("undersample"):

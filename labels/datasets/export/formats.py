@@ -7,7 +7,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from lightmeter.errors import UsageError
 from lightmeter.images.crops import png_bytes
 from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMNS, Sample
 from lightmeter.labels.datasets.manifest import label_column, stops_column
+from lightmeter.labels.datasets.names import IMAGE_METADATA
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.text.names import equal_names, folder_name
 
@@ -27,6 +28,7 @@ MAX_SHARD_BYTES = 256 * 2**20
 ROW_GROUP_BYTES = 64 * 2**20
 """Images of a row group; readers load one at a time, and none of them more than 2 GB."""
 
+_STRING = {"dtype": "string", "_type": "Value"}
 _TORCHVISION_SUFFIXES = frozenset({"jpg", "png", "ppm", "bmp", "tif", "webp"})
 
 
@@ -77,7 +79,8 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     """Write ``SPLIT/CLASS/KEY.jpg``; formats that torchvision ignores become lossless PNG.
 
     A split has a folder for each class, also without photographs, so that classes have the same numbers in all splits.
-    ``SHA256SUMS`` lists the hashes of the files for ``sha256sum --check``.
+    `IMAGE_METADATA` names the images of a split, because ``datasets`` would take a class called ``train`` for a split.
+    ``SHA256SUMS`` lists the hashes of the images for ``sha256sum --check``.
 
     Raises:
         UsageError: The data set has several targets or a multilabel target, or two classes would share a folder.
@@ -92,19 +95,32 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     equal = equal_names(target.classes)
     if equal is not None:
         raise UsageError(f"The classes '{equal[0]}' and '{equal[1]}' would share a folder. Use parquet or webdataset.")
-    count = 0
+    rows: list[dict[str, Any]] = []
     with (folder / "SHA256SUMS").open("a", encoding="utf-8") as sums:
         for sample in samples:
-            for name in target.classes if count == 0 else ():
-                (folder / split / folder_name(name)).mkdir(parents=True)
-            data, file_name = sample.data, sample.file_name
-            if sample.suffix not in _TORCHVISION_SUFFIXES:
-                data, file_name = png_bytes(sample.data), f"{sample.key}.png"
-            path = Path(split, folder_name(str(sample.labels[target.name])), file_name)
-            (folder / path).write_bytes(data)
-            sums.write(f"{hashlib.sha256(data).hexdigest()}  {path.as_posix()}\n")
-            count += 1
-    return count
+            for name in () if rows else target.classes:
+                (folder / split / _class_folder(name)).mkdir(parents=True)
+            rows.append(_write_image(folder / split, target, sample, sums))
+    if rows:
+        pq.write_table(pa.Table.from_pylist(rows, _image_metadata_schema(target)), folder / split / IMAGE_METADATA)
+    return len(rows)
+
+
+def _write_image(folder: Path, target: TargetSpec, sample: Sample, sums: TextIO) -> dict[str, Any]:
+    """Write an image into the folder of its class, and return its row of `IMAGE_METADATA`."""
+    data, file_name = sample.data, sample.file_name
+    if sample.suffix not in _TORCHVISION_SUFFIXES:
+        data, file_name = png_bytes(sample.data), f"{sample.key}.png"
+    label, sha256 = str(sample.labels[target.name]), hashlib.sha256(data).hexdigest()
+    path = f"{_class_folder(label)}/{file_name}"
+    (folder / path).write_bytes(data)
+    sums.write(f"{sha256}  {folder.name}/{path}\n")
+    return {"file_name": path, "label": target.classes.index(label), **sample.metadata, FILE_HASH: sha256}
+
+
+def _class_folder(name: str) -> str:
+    folder = folder_name(name)
+    return f"{folder}_" if folder.lower() == IMAGE_METADATA else folder
 
 
 def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
@@ -161,17 +177,29 @@ def _schema(spec: DatasetSpec) -> pa.Schema:
     fields = [("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
     names = (*METADATA_COLUMNS, FILE_HASH)
     fields += [(name, pa.string()) for name in names]
-    features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in names}
-    features["image"] = {"_type": "Image"}
+    features: dict[str, Any] = dict.fromkeys(names, _STRING) | {"image": {"_type": "Image"}}
     for target in spec.targets:
-        label, stops = label_column(target.name), stops_column(target.name)
-        class_label = {"names": list(target.classes), "_type": "ClassLabel"}
+        label, stops, class_label = label_column(target.name), stops_column(target.name), _class_label(target)
         if target.multilabel:
             fields.append((label, pa.list_(pa.int64())))
             features[label] = {"feature": class_label, "_type": "Sequence"}
         else:
             fields += [(label, pa.int64()), (stops, pa.float64())]
             features |= {label: class_label, stops: {"dtype": "float64", "_type": "Value"}}
+    return _hugging_face_schema(fields, features)
+
+
+def _image_metadata_schema(target: TargetSpec) -> pa.Schema:
+    names = ("file_name", *METADATA_COLUMNS, FILE_HASH)
+    fields = [("file_name", pa.string()), ("label", pa.int64()), *((name, pa.string()) for name in names[1:])]
+    return _hugging_face_schema(fields, dict.fromkeys(names, _STRING) | {"label": _class_label(target)})
+
+
+def _class_label(target: TargetSpec) -> dict[str, Any]:
+    return {"names": list(target.classes), "_type": "ClassLabel"}
+
+
+def _hugging_face_schema(fields: list[tuple[str, pa.DataType]], features: dict[str, Any]) -> pa.Schema:
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 

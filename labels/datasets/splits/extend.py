@@ -27,6 +27,11 @@ class Base:
     splits: dict[str, Split]
 
     @property
+    def photographs(self) -> set[str]:
+        """SHA-256 of the photographs of the data set."""
+        return {*self.dataset.manifest["sha256"].to_pylist()}
+
+    @property
     def recorded(self) -> dict[str, str]:
         """Name and hash, as recorded in the new data set."""
         return {"name": self.dataset.spec.name, "manifest_sha256": self.dataset.spec.manifest_sha256}

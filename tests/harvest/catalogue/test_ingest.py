@@ -54,6 +54,7 @@ def _photo(seed: int) -> IngestedPhoto:
     return IngestedPhoto(f"{seed:064x}", len(data), inspect_image(data, InspectionPlan()))
 
 
+@pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_match_models(engine: Engine) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []

@@ -1,6 +1,7 @@
 """The query language of ``--where`` on SQLite and PostgreSQL."""
 
 import hashlib
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 
 from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import (
@@ -18,6 +19,7 @@ from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.project import SETTINGS_FILE, Project
+from lightmeter.text.names import name_key
 from tests.harvest.catalogue.query_photos import QUERIES, insert_photos
 
 
@@ -79,6 +81,13 @@ def test_extreme_queries_run_on_both_databases(engine: Engine, photos: dict[int,
 def test_query_beyond_the_limits_is_refused(query: str) -> None:
     with pytest.raises(UsageError):
         parse_where(query)
+
+
+def test_databases_compare_names_as_python_does(engine: Engine) -> None:
+    letters = (chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in {"Cc", "Cn", "Co", "Cs"})
+    text = "|\u3000".join(letter for letter in letters if name_key(letter) != letter) + "  ΣΑΣ "
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.name_key(text))) == name_key(text)
 
 
 def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> None:

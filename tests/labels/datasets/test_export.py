@@ -109,22 +109,25 @@ def test_parquet_is_a_hugging_face_dataset(dataset: Dataset, tmp_path: Path) -> 
     assert labels.int2str(first["label_shutter"]) == by_hash[first["sha256"]]
 
 
-CLASSES = ("train", ".hidden", "a.b.tar", "__x", "con", "1/60", "José's *?\"")
+CLASSES = (
+    "train", "test", "val set", "validation-0", ".hidden", "a.b.tar", "__x", "con", "metadata.parquet", "data", "1/60",
+    "José's *?\"",
+)  # fmt: skip
 
 
 @pytest.fixture
 def odd_classes(catalogue: Any) -> Dataset:
     """Photographs in several formats, with classes whose names other programs take for something else."""
     kinds = ("PNG", "JPEG", "GIF", "JPEG2000", "TIFF", "WEBP")
-    for index in range(6 * len(CLASSES)):
-        data = encode_image(PillowImage.new("RGB", (16, 12), (index * 6, 100, 50)), kinds[index % len(kinds)])
-        image_id = catalogue.photograph(owner=str(index % 6), licence="CC0-1.0")
+    for index in range(4 * len(CLASSES)):
+        data = encode_image(PillowImage.new("RGB", (16, 12), (index * 5, 100, 50)), kinds[index % len(kinds)])
+        image_id = catalogue.photograph(owner=str(index % 4), licence="CC0-1.0")
         sha256 = hashlib.sha256(data).hexdigest()
         catalogue.project.store.put(sha256, data)
         values = {"sha256": sha256, "format": kinds[index % len(kinds)], "width": 16, "height": 12}
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image_id).values(values))
-        run_json("labels", "set", sha256, f"concept={CLASSES[index // 6]}")
+        run_json("labels", "set", sha256, f"concept={CLASSES[index // 4]}")
     run_text("labels", "split", "odd", "--target", "concept", "--min-per-class", "3", "--ratios", "34/33/33")
     dataset = read_dataset(Path("datasets/odd"))
     target = dataset.spec.targets[0]
@@ -151,10 +154,15 @@ def test_packs_have_the_same_splits_and_classes_for_every_loader(odd_classes: Da
     assert {split: Counter(names[n] for n in loaded[split]["label_concept"]) for split in SPLITS} == expected
     assert loaded["test"][0]["image"].size == (16, 12)
 
-    loaded = load("imagefolder")
-    names = loaded["train"].features["label"].names
-    renamed = {split: Counter({folder_name(name): n for name, n in expected[split].items()}) for split in SPLITS}
-    assert {split: Counter(names[n] for n in loaded[split]["label"]) for split in SPLITS} == renamed
+    folder = str(folders["imagefolder"])
+    for loaded in (
+        load("imagefolder"),
+        datasets.load_dataset("imagefolder", data_dir=folder, cache_dir=str(tmp_path / "other cache")),
+    ):
+        names = loaded["train"].features["label"].names
+        assert tuple(names) == odd_classes.spec.targets[0].classes
+        assert {split: Counter(names[n] for n in loaded[split]["label"]) for split in SPLITS} == expected
+        assert loaded["test"][0]["image"].size == (16, 12)
 
     loaded = load("webdataset")
     assert {split: Counter(row["labels"]["concept"] for row in loaded[split]["json"]) for split in SPLITS} == expected
@@ -164,10 +172,26 @@ def test_packs_have_the_same_splits_and_classes_for_every_loader(odd_classes: Da
         classes = odd_classes.spec.targets[0].classes
         assert Counter(classes[int(sample["cls"])] for sample in samples) == expected[split]
 
-    folder = pytest.importorskip("torchvision.datasets.folder", exc_type=(ImportError, RuntimeError))
+    renamed = {split: Counter(map(class_folder, expected[split].elements())) for split in SPLITS}
+    assert {split: image_folder(folders["imagefolder"] / split) for split in SPLITS} == renamed
+    torchvision = pytest.importorskip("torchvision.datasets.folder", exc_type=(ImportError, RuntimeError))
     for split in SPLITS:
-        images = folder.ImageFolder(str(folders["imagefolder"] / split))
+        images = torchvision.ImageFolder(str(folders["imagefolder"] / split))
         assert Counter(images.classes[n] for n in images.targets) == renamed[split]
+
+
+def class_folder(name: str) -> str:
+    return {"metadata.parquet": "metadata.parquet_"}.get(name, folder_name(name))
+
+
+def image_folder(root: Path) -> Counter[str]:
+    """Count images by class as torchvision documents `ImageFolder`: files with its suffixes below folders of ``root``.
+
+    torchvision itself cannot be loaded beside every build of torch.
+    """
+    suffixes = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+    files = (file for folder in root.iterdir() if folder.is_dir() for file in folder.rglob("*"))
+    return Counter(file.relative_to(root).parts[0] for file in files if file.name.lower().endswith(suffixes))
 
 
 @pytest.mark.filterwarnings("ignore")

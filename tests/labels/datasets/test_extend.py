@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from lightmeter.harvest.catalogue.models import Image
 from lightmeter.labels.datasets.dataset import read_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset
 from tests.support import run_error, run_json, run_text
@@ -40,11 +42,32 @@ def test_extended_data_set_keeps_every_photograph_in_its_split(catalogue: Any) -
     (violation,) = run_json("labels", "verify", "v2", code=1)["violations"]  # these photographs have no files
     assert violation["description"] == "photographs missing in the store"
 
-    # A test photograph that v2 loses is a test photograph again in v3, with those of its photographer.
+    # The query selects only new photographs. A test photograph that v2 loses is one again when it comes back.
     lost = next(sha256 for sha256, split in after.items() if split == "test")
-    run_json("labels", "split", "v3", "--extend", "v2", "--where", f"sha256 != {lost}")
-    run_json("labels", "split", "v4", "--extend", "v3", "--where", "")
-    assert splits("v4") == after
+    set_problem(catalogue, lost, "damaged")
+    add(catalogue, ["Ann", "Bob"])
+    v3 = extend("v3", "v2", "owner = ' ANN'")
+    kept = {sha256: split for sha256, split in after.items() if sha256 != lost}
+    assert {sha256: v3.get(sha256) for sha256 in kept} == kept
+    assert {row["owner"] for row in read_dataset(Path("datasets/v3")).rows() if row["sha256"] not in kept} == {"Ann"}
+    for file in ("README.md", "card.html", "croissant.json"):
+        text = Path("datasets/v3", file).read_text(encoding="utf-8")
+        assert "Photographs that v2 does not have were selected by the query" in text, file
+    set_problem(catalogue, lost, None)
+    assert lost not in extend("v4", "v3", "owner = nobody")
+    v5 = extend("v5", "v3")
+    assert {sha256: v5[sha256] for sha256 in after} == after
+    assert len(v5) == len(after) + 8
+
+
+def set_problem(catalogue: Any, sha256: str, problem: str | None) -> None:
+    with catalogue.engine.begin() as connection:
+        connection.execute(update(Image).where(Image.sha256 == sha256).values(problem=problem))
+
+
+def extend(name: str, base: str, where: str = "") -> dict[str, str]:
+    run_json("labels", "split", name, "--extend", base, "--where", where)
+    return splits(name)
 
 
 def test_photographs_that_join_two_splits_are_refused(catalogue: Any) -> None:
