@@ -56,9 +56,8 @@ def read_effective_labels(
 
 def authors_disagree(target: str) -> ColumnElement[bool]:
     """Return the condition that two authors have given an image different labels, for queries on ``images``."""
-    query = select(func.count(Label.value.distinct())).where(Label.image_id == Image.id, Label.target == target)
-    query = query.where(Label.origin.in_(_BY_PEOPLE), _counts())
-    return query.correlate(Image).scalar_subquery() > 1
+    by_people = select(Label.image_id).where(Label.target == target, Label.origin.in_(_BY_PEOPLE), _counts())
+    return Image.id.in_(by_people.group_by(Label.image_id).having(func.count(Label.value.distinct()) > 1))
 
 
 def labelled_by(target: str, author: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -68,8 +67,8 @@ def labelled_by(target: str, author: ColumnElement[bool]) -> ColumnElement[bool]
         target: Name of the target.
         author: Condition on the author of a label.
     """
-    same = exists().where(Label.image_id == Image.id, Label.target == target, Label.origin.in_(_BY_PEOPLE), _counts())
-    return same.where(author).correlate(Image)
+    by_people = select(Label.image_id).where(Label.target == target, Label.origin.in_(_BY_PEOPLE), _counts())
+    return Image.id.in_(by_people.where(author))
 
 
 def labelled_targets(connection: Connection) -> list[str]:

@@ -184,7 +184,7 @@ class Library:
     def _search(self, snapshot: Snapshot, text: str) -> tuple[Mask, bool]:
         """Return the photographs that match a text, and whether it was taken as words to search for.
 
-        These are searched for if it is no query and has no sign of the query language.
+        These are searched for if it is no query and has no sign of the query language; a minus sign excludes a word.
         """
         photographs = snapshot.photographs
         if not text:
@@ -194,11 +194,12 @@ class Library:
         except UsageError:
             if _QUERY_CHARACTERS & set(text):
                 raise
-        masks = (
-            pc.match_substring(photographs.texts, word).to_numpy(zero_copy_only=False)
-            for word in name_key(text).split()
-        )
-        return np.logical_and.reduce([np.ones(len(photographs.ids), bool), *masks]), True
+        mask = np.ones(len(photographs.ids), bool)
+        for word in name_key(text).split():
+            excluded = word.startswith("-") and len(word) > 1
+            matches = pc.match_substring(photographs.texts, word.removeprefix("-") if excluded else word)
+            mask &= matches.to_numpy(zero_copy_only=False) != excluded
+        return mask, True
 
     def _update(self) -> None:
         """Read the catalogue again if it has changed; a large one in the background."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Integer, MetaData, Table, Text, create_engine, event, select
+from sqlalchemy import Column, ColumnElement, Dialect, Integer, MetaData, Table, Text, create_engine, event, select
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.visitors import iterate
 
@@ -82,7 +82,9 @@ class Matcher(CatalogueColumns):
             return compile_query(query, target)
 
     def image(self, name: str) -> ColumnElement[Any]:
-        """Return a column of the table ``images``."""
+        """Return a column of the table ``images``; that of the catalogue for hashes, of which no two are equal."""
+        if name == "sha256":
+            return super().image(name)
         return self._table(f"image {name}", {name: (_type(Image, name), self._facts.images[name])}).c[name]
 
     def exif(self, name: str) -> ColumnElement[Any]:
@@ -130,14 +132,12 @@ class Matcher(CatalogueColumns):
     def _create(self, key: str, values: Values, codes: NDArray[np.int64]) -> Table:
         columns = [Column(name, kind) for name, (kind, _) in values.items()]
         table = Table(key, MetaData(), Column("code", Integer, primary_key=True), *columns)
-        lists = [array.to_pylist() for _, array in values.values()]
-        rows = [
-            dict(zip(("code", *values), row, strict=True)) for row in zip(range(len(lists[0])), *lists, strict=True)
-        ]
+        lists = [_bound(kind, array, self._engine.dialect) for kind, array in values.values()]
+        rows = list(zip(range(len(lists[0])), *lists, strict=True))
         with self._engine.begin() as connection:
             table.create(connection)
             if rows:
-                connection.execute(table.insert(), rows)
+                connection.exec_driver_sql(str(table.insert().compile(self._engine)), rows)
         self._distinct[key] = _Distinct(table, codes)
         return table
 
@@ -159,6 +159,12 @@ class Matcher(CatalogueColumns):
 
 def _type(model: Any, name: str) -> Any:
     return model.__table__.c[name].type
+
+
+def _bound(kind: Any, array: pa.Array, dialect: Dialect) -> list[Any]:
+    """Return values as the driver takes them."""
+    process = kind.dialect_impl(dialect).bind_processor(dialect)
+    return [process(value) for value in array.to_pylist()] if process else array.to_pylist()
 
 
 def _encode(arrays: list[pa.ChunkedArray]) -> tuple[NDArray[np.int64], list[pa.Array]]:

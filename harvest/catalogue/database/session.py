@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 
 _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
+_CACHE_KB = 64_000
+_LOG_PAGES = 10_000  # of 4 KiB in the write-ahead log, after which it is copied to the database
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -230,9 +232,18 @@ def _to_json(value: object) -> str:
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:
+    """Set the pragmas of a connection.
+
+    A label of 100,000 photographs changes 20 MB: with SQLite's defaults the pages leave the cache before the end of the
+    transaction, and are copied from the log to the database before the next request.
+    """
     cursor = connection.cursor()  # type: ignore[attr-defined]
-    for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    pragmas = {
+        "busy_timeout": _BUSY_TIMEOUT_MS, "journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "ON",
+        "cache_size": -_CACHE_KB, "wal_autocheckpoint": _LOG_PAGES,
+    }  # fmt: skip
+    for name, value in pragmas.items():
+        cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
 
 

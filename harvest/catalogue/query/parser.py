@@ -1,11 +1,12 @@
 """The query language of ``--where``, compiled to SQL conditions.
 
-``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``, or short ``f:2.8-4 iso:100-400 -tag:studio``
+``iso <= 400 and not monochrome and licence in (CC0, CC-BY)``, or short ``f:2.8-4 iso:100-400 -monochrome -tag:studio``
 """
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from string import punctuation
 from typing import Any, Generic, TypeVar
 
 from lark import Lark, Token, Transformer, Tree, UnexpectedInput, UnexpectedToken, v_args
@@ -22,43 +23,64 @@ Condition = ColumnElement[bool]
 T = TypeVar("T")
 
 _GRAMMAR = r"""
-?query: conjunction ("or"i conjunction)*          -> any_of
-?conjunction: term (("and"i term) | short)*       -> all_of
-?term: "not"i term                                -> negation
-    | "(" query ")"
+?query: conjunction (_OR conjunction)*            -> any_of
+?conjunction: term (_AND? term)*                  -> all_of
+?term: _NOT term                                  -> negation
+    | _MINUS atom                                 -> negation
+    | atom
+?atom: "(" query ")"
     | NAME SIGN value                             -> comparison
-    | NAME "in"i "(" value ("," value)* ")"       -> membership
-    | NAME "is"i "missing"i                       -> missing
-    | NAME "is"i "known"i                         -> present
+    | NAME _IN "(" value ("," value)* ")"         -> membership
+    | NAME _IS _MISSING                           -> missing
+    | NAME _IS _KNOWN                             -> present
     | NAME                                        -> flag
-    | short
-?short: PAIR                                      -> pair
-    | EXCLUDED                                    -> excluded
+    | PAIR                                        -> pair
     | SAVED                                       -> saved
 value: WORD | STRING
 
-NAME: /[A-Za-z_][A-Za-z0-9_.-]*/
+_AND.3: /and(?![A-Za-z0-9_.:-])/i
+_OR.3: /or(?![A-Za-z0-9_.:-])/i
+_NOT.3: /not(?![A-Za-z0-9_.:-])/i
+_IN.3: /in(?![A-Za-z0-9_.:-])/i
+_IS.3: /is(?![A-Za-z0-9_.:-])/i
+_MISSING.3: /missing(?![A-Za-z0-9_.:-])/i
+_KNOWN.3: /known(?![A-Za-z0-9_.:-])/i
+_MINUS: /-(?=[A-Za-z_(@])/
+NAME: /(?!(?:and|or|not|in|is)(?![A-Za-z0-9_.:-]))[A-Za-z_][A-Za-z0-9_.-]*/i
 SIGN: "<=" | ">=" | "!=" | "==" | "<" | ">" | "=" | "~"
 WORD: /[^\s()"',<>=!~]+/
 STRING: /"[^"]*"|'[^']*'/
 PAIR.2: /[A-Za-z_][A-Za-z0-9_.-]*:(?:(?:<=|>=|<|>)?(?:"[^"]*"|'[^']*'|[^\s()"'<>=!~]+))*/
-EXCLUDED.2: /-[A-Za-z_][A-Za-z0-9_.-]*:(?:(?:<=|>=|<|>)?(?:"[^"]*"|'[^']*'|[^\s()"'<>=!~]+))*/
 SAVED: /@[A-Za-z0-9_-]+/
 %ignore /\s+/
 """
 _TERMINALS = {
     "NAME": "a field",
-    "PAIR": "FIELD:VALUE",
-    "SAVED": "@NAME of a saved query",
     "SIGN": "a comparison (= != < <= > >= ~)",
     "WORD": "a value",
     "RPAR": "')'",
-    "IN": "'in'",
-    "IS": "'is'",
-    "AND": "'and'",
-    "OR": "'or'",
+    "_IN": "'in'",
+    "_IS": "'is'",
+    "_MISSING": "'missing'",
+    "_KNOWN": "'known'",
+    "_AND": "'and'",
+    "_OR": "'or'",
 }
 
+
+_KEYWORDS = ("and", "or", "not")
+_QUOTES_HINT = 'write a text after its field and in a pair of quotation marks, such as title:"two words"'
+_HINTS = {
+    "-": "write ranges and exclusions without a blank beside '-'",
+    "!": "write 'not'",
+    "&": "write 'and'",
+    "&&": "write 'and'",
+    "|": "write 'or'",
+    "||": "write 'or'",
+    "'": _QUOTES_HINT,
+    '"': _QUOTES_HINT,
+}
+"""What to write instead of the signs of other query languages."""
 
 _MAX_DEPTH = 60  # of the syntax tree, which has two levels for each pair of brackets
 _MAX_TERMS = 200
@@ -220,11 +242,6 @@ class _Compiler(Transformer[Token, Any]):
         with _reported_at(position):
             return self._result(matches(field, text))
 
-    def excluded(self, token: Token) -> Any:
-        included = token.update(value=token[1:])
-        included.start_pos = (token.start_pos or 0) + 1
-        return self.negation(self.pair(included))
-
     def saved(self, token: Token) -> Any:
         raise _InvalidToken(f"there is no saved query '{token}' here", token)
 
@@ -240,7 +257,7 @@ class _Compiler(Transformer[Token, Any]):
     def _field(self, name: Token) -> Field:
         field = find_field(str(name), self._target.columns)
         if field is None:
-            message = unknown_name_message("field", str(name), field_names()).rstrip(".")
+            message = unknown_name_message("field", str(name), [*field_names(), *_KEYWORDS]).rstrip(".")
             raise _InvalidToken(message[:1].lower() + message[1:], name)
         return field
 
@@ -259,9 +276,14 @@ def _reported_at(token: Token) -> Iterator[None]:
 
 def _syntax_message(text: str, column: int, error: UnexpectedInput) -> str:
     names: Collection[str] = getattr(error, "accepts", None) or getattr(error, "allowed", None) or ()
-    expected = " or ".join(sorted({_TERMINALS[name] for name in names if name in _TERMINALS})) or "nothing"
-    unexpected = repr(text[column:].split(maxsplit=1)[0]) if column < len(text) else "end of query"
-    return f"unexpected {unexpected}; expected {expected}"
+    expected = " or ".join(sorted({_TERMINALS[name] for name in names if name in _TERMINALS})) or "the end of query"
+    unexpected = text[column:].split(maxsplit=1)[0] if column < len(text) else ""
+    if not unexpected:
+        return f"unexpected end of query; expected {expected}"
+    if text[:column].rstrip().endswith(":"):
+        return "write the value directly after ':'"
+    signs = unexpected[: len(unexpected) - len(unexpected.lstrip(punctuation))]
+    return f"unexpected '{unexpected}'; {_HINTS.get(signs, f'expected {expected}')}"
 
 
 def _column(text: str, error: UnexpectedInput) -> int:
@@ -274,7 +296,7 @@ def _query_error(text: str, column: int, message: str) -> UsageError:
     return UsageError(f"Invalid query at column {column + 1}: {message}\n  {text}\n  {' ' * column}^")
 
 
-_TERMS = ("comparison", "membership", "missing", "present", "flag", "pair", "excluded")
+_TERMS = ("comparison", "membership", "missing", "present", "flag", "pair")
 _PARSER = Lark(_GRAMMAR, parser="lalr", start="query", propagate_positions=True)
 
 

@@ -58,9 +58,9 @@ def _expand(text: str, saved: Mapping[str, str], parents: tuple[str, ...]) -> st
 
 def _check_labels(text: str, targets: Collection[str]) -> None:
     for token in tokens(text):
-        name = token.partition(":")[0].removeprefix("-") if token.type in ("PAIR", "EXCLUDED") else str(token)
+        name = token.partition(":")[0] if token.type == "PAIR" else str(token)
         prefix, _, target = name.partition(".")
-        if token.type in ("NAME", "PAIR", "EXCLUDED") and f"{prefix}." in _PREFIXES and target not in targets:
+        if token.type in ("NAME", "PAIR") and f"{prefix}." in _PREFIXES and target not in targets:
             raise UsageError(unknown_name_message("target", target, sorted(targets)))
 
 

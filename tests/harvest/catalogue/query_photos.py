@@ -144,6 +144,13 @@ QUERIES = {
     "share:1/1": "ann nikon film",
     "share:2/2+100": "ann nikon film",
     "aperture >= 2.8 and mm is known": "ann",
+    "-monochrome": "ann film",
+    "label.medium:film,digital -monochrome": "ann",
+    "-monochrome iso <= 400 (f:2.8 or tag:sunset)": "ann film",
+    "-(iso:100 or monochrome)": "film",
+    "monochrome flash_fired": "nikon",
+    "-iso > 400": "ann film",
+    "NOT monochrome AND iso:100 OR make IN (nikon)": "ann nikon",
 }
 """Queries with the names of the photographs that match."""
 

@@ -104,14 +104,22 @@ def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> No
         ("iso < fast", 7, "'fast' is not a number"),
         ("iso ~ 4", 7, "numbers do not support ~"),
         ("taken_at = yesterday", 12, "'yesterday' is not a date"),
-        ("iso < 400 adn make = Canon", 11, "unexpected 'adn'; expected 'and' or 'or'"),
+        ("iso < 400 adn make = Canon", 11, "unknown field 'adn'; did you mean and"),
+        ("iso < 400 && make = Canon", 11, "unexpected '&&'; write 'and'"),
+        ("!monochrome", 1, "unexpected '!monochrome'; write 'not'"),
+        ("iso:100 - 400", 9, "without a blank beside '-'"),
+        ("iso: 100", 6, "directly after ':'"),
+        ("owner:Ann's iso:100", 10, "in a pair of quotation marks"),
+        ("iso:100)", 8, "expected the end of query"),
+        ("-@mine", 2, "no saved query '@mine'"),
         ("(iso < 400", 11, "unexpected end of query"),
         ("flash_fired = perhaps", 15, "yes or no"),
         ("iso:100 f:wide", 11, "'wide' is not a number"),
         ("iso:", 1, "'iso:' needs a value"),
         ("iso:-", 5, "neither a lower nor an upper end"),
         ("-isso:100", 2, "did you mean iso"),
-        ("f:2.8 monochrome", 7, "unexpected 'monochrome'; expected 'and'"),
+        ("f:2.8 -monochrom", 8, "did you mean monochrome"),
+        ("and iso:100", 1, "unexpected 'and'; expected a field"),
         ("@mine", 1, "no saved query '@mine'"),
         ("share:4/3", 7, "a share is 2/3"),
     ],
@@ -172,11 +180,11 @@ def evaluates(condition: Any, value: float) -> bool:
 
 
 def test_saved_queries_stand_for_their_text(project: Path, engine: Engine, photos: dict[int, str]) -> None:
-    queries = {"cheap": "iso:100-400", "mine": "@cheap not_b", "both": "(@cheap or iso = 800) -make:nikon", "a": "@b"}
+    queries = {"cheap": "iso:100-400", "mine": "@cheap )", "both": "-(@cheap or iso = 800) -@cheap", "a": "@b"}
     home = Project(project)
     set_queries(home, queries | {"b": "@a"})
     assert resolve_query("@both f:2.8 and owner = '@cheap'", home) == (
-        "(((iso:100-400) or iso = 800) -make:nikon) f:2.8 and owner = '@cheap'"
+        "(-((iso:100-400) or iso = 800) -(iso:100-400)) f:2.8 and owner = '@cheap'"
     )
     assert [photos[image] for image in matching(engine, resolve_query("@cheap", home))] == ["ann", "film"]
     for query, message in {
@@ -185,6 +193,7 @@ def test_saved_queries_stand_for_their_text(project: Path, engine: Engine, photo
         "@mine": "Saved query 'mine': Invalid query",
         "label.medum:film": "target 'medum'; did you mean medium",
         "not label.medum is known": "did you mean medium",
+        "iso:100 -label.medum:film": "did you mean medium",
     }.items():
         with pytest.raises(UsageError, match=message):
             resolve_query(query, home)

@@ -171,6 +171,8 @@ def test_views_are_selected_by_query_search_queue_sample_and_facets(catalogue: A
     assert len(ids_of(session)) == PHOTOGRAPHS
     assert ids_of(session, q="iso <= 300") == [1, 2, 3]
     assert ids_of(session, q="12.jpg") == [12]  # words to search for, as it is no query
+    assert 12 not in ids_of(session, q="jpg -12.jpg")
+    assert len(ids_of(session, q="jpg -12.jpg")) == PHOTOGRAPHS - 1
     session.label("medium", ids(2), "film", session.library.labels("medium").version)
     assert ids_of(session, q="iso <= 300", queue="unjudged") == [1, 3]
     assert ids_of(session, selections={"label": ("film",)}) == [2]
