@@ -51,7 +51,7 @@ UNREADABLE = "one unreadable record"
 CUT = "cut"
 FAILS = "the photograph fails: "
 RECORDS, CONTAINERS, QUERY = "harvest.catalogue.records", "harvest.exif.containers", "harvest.catalogue.query.parser"
-CRAWL = "harvest.crawl.limits"
+CRAWL, CLAIMS = "harvest.crawl.limits", "harvest.catalogue.leases.claims"
 
 LIMITS: dict[str, tuple[Limit, ...]] = {
     "Web sites": (
@@ -71,6 +71,13 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("time for a response", "crawl.timeout_s", f"{FAILS}timed out", "s"),
         Limit("attempts", "crawl.attempts", "the photograph fails with the reason of the last one"),
         Limit("Retry-After and Crawl-delay", "crawl.max_retry_after_s", f"{FAILS}HTTP 429 or 503", "s"),
+    ),
+    "Several workers": (
+        Limit("silence of a worker", "crawl.lease_s", "others take over its photographs", "s"),
+        Limit("hosts of a worker at a time", f"{CLAIMS}:MAX_HOSTS", "it takes others when it is done with one"),
+        Limit("photographs of a worker at a time, about", f"{CLAIMS}:MAX_PHOTOGRAPHS", "likewise"),
+        Limit("photographs of a host at a time, of a worker", f"{CLAIMS}:MAX_BATCH", "likewise"),
+        Limit("silence of a run", "harvest.catalogue.leases.runs:EXPIRY_S", "another command may resume it", "s"),
     ),
     "Photographs": (
         Limit("pixels", "inspect.max_pixels", f"{FAILS}too many pixels"),
@@ -110,6 +117,7 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("values of a source's metadata", f"{RECORDS}:MAX_JSON_ITEMS", "the others are left out"),
         Limit("text of a source's metadata", f"{RECORDS}:MAX_JSON_TEXT_LENGTH", CUT, "characters"),
         Limit("nesting of an API answer or sidecar", "harvest.sources.json_text:MAX_DEPTH", "deeper values are null"),
+        Limit("API answer of a wiki, unpacked", "harvest.sources.commons:MAX_ANSWER_BYTES", "the run fails", "bytes"),
         Limit("sidecar file", "harvest.sources.local_files:MAX_SIDECAR_BYTES", "it is unreadable", "bytes"),
         Limit("line of a Reddit dump", "harvest.sources.reddit.dumps:_MAX_LINE_BYTES", "it is unreadable", "bytes"),
         Limit("cell of a table", "harvest.sources.text_files:_MAX_CELL_LENGTH", "the row is unreadable", "characters"),
@@ -144,7 +152,10 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
         Limit("archive, unpacked", "serve.archive:_MAX_BYTES", "refused", "bytes"),
         Limit("description in an archive", "serve.archive:_MAX_TEXT_BYTES", "refused", "bytes"),
         Limit("request to a server", "serve.max_request_bytes", "HTTP 413", "bytes"),
+        Limit("photographs of an inference request", "serve.gateway.inference_protocol:_MAX_IMAGES", "HTTP 400"),
         Limit("request to the browser", "labels.browser.api:_MAX_BODY_BYTES", "HTTP 413", "bytes"),
+        Limit("pause of a client in a request or response", "connections:MAX_PAUSE_S", "the connection is closed", "s"),
+        Limit("time in which a request arrives", "connections:MAX_REQUEST_S", "the connection is closed", "s"),
     ),
 }  # fmt: skip
 

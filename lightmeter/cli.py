@@ -193,7 +193,7 @@ def main(argv: Sequence[str]) -> int:
             if selected.debug:
                 raise
             if message := _shortened(_error_message(error)):
-                selected.fail(message)
+                selected.fail(message, error.details if isinstance(error, LightmeterError) else [])
             return getattr(error, "exit_code", 1)
         if code == Interrupted.exit_code:  # returned for Ctrl-C by the command-line parser
             selected.fail("Interrupted.")
@@ -291,7 +291,7 @@ def _error_message(error: Exception) -> str:
     format_message = getattr(error, "format_message", None)
     if callable(format_message):  # a usage error of the command-line parser
         context = getattr(error, "ctx", None)
-        message = _with_nearest_choice(format_message().strip())
+        message = _with_nearest_choice(" ".join(format_message().split()))
         period = "" if message.endswith((".", "?")) else "."
         return message and f"{message}{period} See '{context.command_path if context else 'lightmeter'} --help'."
     if is_disk_full(error):

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _DISK_FULL_CODES = (errno.ENOSPC, errno.EDQUOT)
@@ -12,13 +12,22 @@ _DISK_FULL_TEXTS = ("no space left on device", "disk is full", "disk quota excee
 class LightmeterError(Exception):
     """A command failed.
 
-    The message is one sentence: what is wrong and what to do.
+    The message is one sentence: what is wrong and what to do. The command line prints it on one line of bounded length
+    and escapes control characters and line breaks in it, so that it may quote names of strangers.
+
+    Args:
+        message: The sentence.
+        details: Lines to print below it, such as a query with a mark.
 
     Attributes:
         exit_code: Exit code of the process.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class UsageError(LightmeterError):

@@ -31,35 +31,29 @@ F = TypeVar("F")
 
 @contextmanager
 def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path and move it to ``target`` if the block succeeds.
+    """Yield a temporary path and move it to ``target``, a file of Lightmeter's own, if the block succeeds.
 
     Readers see the old file or the new one, never a part, also after a power cut: file and folder are synchronised with
     the disk. After a crash at most an unused ``.tmp-…`` file remains, until the next file is written to that folder.
-    A symbolic link is followed, so that the file it points to is replaced and not the link. The permissions of an
-    existing file are kept; a new file gets those of the umask. If the target is ``-``, a device or a named pipe,
-    which cannot be replaced, the finished content is written to it.
+    A link, a pipe or a device at the path, which somebody else may have put there, is replaced by the file. The
+    permissions of an existing file are kept; a new file gets those of the umask.
 
     Args:
         target: Final path. Missing parent folders are created.
         temporary_folder: Folder of the temporary path, on the same file system (default: that of the target).
 
     Example:
-        >>> with atomic_path(Path("report.html")) as temporary:  # doctest: +SKIP
-        ...     temporary.write_text("<h1>Report</h1>")
+        >>> with atomic_path(Path("metrics.json")) as temporary:  # doctest: +SKIP
+        ...     temporary.write_text("{}")
     """
-    if _is_stream(target):
-        with _temporary_file(Path(tempfile.gettempdir()), target.suffix) as temporary:
-            yield temporary
-            _copy_to_stream(temporary, target)
-        return
-    target = target.resolve()
     new_folder = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     with _temporary_file(temporary_folder or target.parent, target.suffix) as temporary:
         yield temporary
         synchronise(temporary)
-        if target.exists():
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        with suppress(FileNotFoundError):
+            if stat.S_ISREG(mode := target.lstat().st_mode):
+                temporary.chmod(stat.S_IMODE(mode))
         temporary.replace(target)
         synchronise(target.parent)
         if new_folder:
@@ -69,6 +63,35 @@ def atomic_path(target: Path, temporary_folder: Path | None = None) -> Iterator[
 def write_atomic(target: Path, content: str | bytes) -> None:
     """Write a file with `atomic_path`, text as UTF-8."""
     with atomic_path(target) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def output_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path and move it to ``target``, which a user has named, if the block succeeds.
+
+    Unlike `atomic_path` it follows a symbolic link: the file that it points to is replaced, and not the link. If the
+    target is ``-``, a device or a named pipe, which cannot be replaced, the finished content is written to it.
+
+    Args:
+        target: Final path. Missing parent folders are created.
+
+    Example:
+        >>> with output_path(Path("report.html")) as temporary:  # doctest: +SKIP
+        ...     temporary.write_text("<h1>Report</h1>")
+    """
+    if not _is_stream(target):
+        with atomic_path(Path(os.path.realpath(target))) as temporary:
+            yield temporary
+        return
+    with _temporary_file(Path(tempfile.gettempdir()), target.suffix) as temporary:
+        yield temporary
+        _copy_to_stream(temporary, target)
+
+
+def write_output(target: Path, content: str | bytes) -> None:
+    """Write a file with `output_path`, text as UTF-8."""
+    with output_path(target) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
@@ -85,7 +108,7 @@ def check_output(target: Path) -> None:
         return
     if target.is_dir():
         raise UsageError(f"{target} is a folder; choose the name of a file.")
-    check_folder(target.resolve().parent)
+    check_folder(Path(os.path.realpath(target)).parent)
 
 
 def check_folder(folder: Path) -> None:

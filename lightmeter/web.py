@@ -21,6 +21,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lightmeter.connections import TimedProtocol
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.style import ICON, STYLE_SHEET
 
@@ -112,7 +113,9 @@ class LocalServer:
             self._socket.close()
             raise UsageError(f"Port {port} cannot be bound ({error.strerror}); choose another --port.") from error
         self.port: int = self._socket.getsockname()[1]
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, http=TimedProtocol, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightmeter.errors import LightmeterError
-from lightmeter.files import atomic_path
+from lightmeter.files import output_path
 from lightmeter.models.runtime.engines import Arrays, compare
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
 from lightmeter.models.runtime.predictor import Predictor
@@ -88,7 +88,7 @@ def export_model(predictor: Predictor, file_format: Format, path: Path) -> Expor
         expected = dict(zip(names, (values.numpy() for values in function(*_tensors(example))), strict=True))
     metadata = _metadata(predictor, expected)
     try:
-        with atomic_path(path) as temporary, warnings.catch_warnings():
+        with output_path(path) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer about sizes, which are constant
             written = _FORMATS[file_format](function, example, metadata)
             temporary.write_bytes(written.content)

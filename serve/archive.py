@@ -24,7 +24,7 @@ import tomli_w
 
 import lightmeter
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, sha256_of
+from lightmeter.files import atomic_path, output_path, sha256_of
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, spec_from
 
@@ -121,7 +121,7 @@ def write_archive(
     )
     agreement = None if engine == "torch" else _agreement(run, engine, dataset)
     path = out if out.suffix == ".mar" else out / f"{spec.name}.mar"
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+    with output_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for member, content in sorted(_members(run, spec, agreement).items()):
             if isinstance(content, str):
                 _store(archive, member, BytesIO(content.encode()), len(content.encode()))

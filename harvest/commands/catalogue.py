@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lightmeter.errors import UsageError
-from lightmeter.files import format_of, write_atomic
+from lightmeter.files import format_of, write_output
 from lightmeter.harvest.commands.options import Where
 from lightmeter.project import find_project
 from lightmeter.terminal import console
@@ -117,7 +117,7 @@ def stats(
     options = TableOptions(split_names(by, "--by") or DEFAULT_COLUMNS, where=condition_of(where))
     photographs, summaries = summarise(open_engine(find_project()), options)
     if html is not None:
-        write_atomic(html, write_page(photographs, summaries, where))
+        write_output(html, write_page(photographs, summaries, where))
     document = {
         "photographs": photographs,
         "by": {summary.column.name: {"counts": summary.counts, "unknown": summary.unknown} for summary in summaries},
@@ -261,7 +261,7 @@ def remove(
         lines.append(
             f"These data sets and their exports still name them; create new versions: {', '.join(plan.datasets)}."
         )
-    console.get_console().emit(document, "\n".join(lines))
+    console.get_console().emit(document, lines)
 
 
 def _shortened(value: object) -> str:

@@ -58,9 +58,9 @@ def inspect(
         "changed": result.changed,
         "failed": dict(result.failed),
     }
-    failures = "".join(f"\n{number} failed: {reason}" for reason, number in result.failed.items())
+    failures = [f"{number} failed: {reason}" for reason, number in result.failed.items()]
     summary = f"{result.photographs} photographs: {result.decoded} decoded, {result.changed} verdicts changed."
-    console.get_console().emit(document, summary + failures)
+    console.get_console().emit(document, [summary, *failures])
     if result.stopped:
         raise Interrupted("Stopped; completed results are saved. Resume with 'lightmeter harvest inspect'.")
 

@@ -65,7 +65,7 @@ def copy(
     rows = [(fault, sha256) for sha256, fault in result.faults.items()]
     tables = [table("", ("fault", "file"), rows[:_MAX_SHOWN])] if rows else []
     hint = f'To use it, set url = "{url}" under [store] in lightmeter.toml, and store in dataset.toml of data sets.'
-    console.get_console().emit({"url": target.url, **asdict(result)}, [*tables, f"{summary}\n{hint}"])
+    console.get_console().emit({"url": target.url, **asdict(result)}, [*tables, summary, hint])
     if rows:
         raise LightmeterError(f"{len(rows)} photographs are missing or damaged; see 'lightmeter store check'.")
 
@@ -99,8 +99,8 @@ def gc(
     tables = [table("", ("file", "bytes", "stored"), rows)] if rows else []
     summary = f"Removed {result.removed} of {len(result.files)} files" if yes else f"Found {len(result.files)} files"
     summary += f" ({result.size:,} bytes) that no photograph names; {result.recent} recent ones are kept."
-    hint = "\nRemove them with --yes." if result.files and not yes else ""
-    console.get_console().emit(document, [*tables, summary + hint])
+    hint = ["Remove them with --yes."] if result.files and not yes else []
+    console.get_console().emit(document, [*tables, summary, *hint])
 
 
 def _open_other(project: Project, url: str) -> "PhotoStore":

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, true
 
-from lightmeter.files import format_of, write_atomic
+from lightmeter.files import format_of, write_output
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region, SightingRecord
 from lightmeter.images.geometry import Box, Size, to_display
@@ -76,7 +76,7 @@ def write_contact_sheet(
         top += image.height
     file = io.BytesIO()
     sheet.save(file, image_format, quality=_JPEG_QUALITY)
-    write_atomic(target, file.getvalue())
+    write_output(target, file.getvalue())
     return counts
 
 

@@ -41,6 +41,7 @@ _FILE_PARAMS = {
 }
 _BATCH_SIZE = 50
 _MAX_LAG_S = 5
+MAX_ANSWER_BYTES = 50_000_000
 _BUSY_STATUS = frozenset({429, 500, 502, 503, 504})
 _BUSY_CODES = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryError"})
 
@@ -83,7 +84,7 @@ class Commons(Source):
         if not contact:
             raise UsageError("Wikimedia requires contact information: set contact under [crawl] in lightmeter.toml.")
         headers, timeout_s = {"User-Agent": user_agent(contact)}, self.settings.crawl.timeout_s
-        with httpx.Client(headers=headers, timeout=timeout_s, follow_redirects=True) as http:
+        with httpx.Client(headers=headers, timeout=timeout_s) as http:
             wiki = _Wiki(http, query.api)
             batches = _category_batches if query.category else _search_batches
             for pages, concept, batch_cursor in batches(wiki, query, cursor):
@@ -150,16 +151,19 @@ class _Wiki:
         import httpx
 
         try:
-            response = self._http.get(self._url, params=params)
-        except httpx.TransportError as error:
+            with self._http.stream("GET", self._url, params=params) as response:
+                content = self._content(response)
+        except httpx.RequestError as error:
             raise RetryLater(type(error).__name__) from error
         pause_s = retry_after(response.headers.get("Retry-After"))
         if response.status_code in _BUSY_STATUS:
             raise RetryLater(f"HTTP {response.status_code}", pause_s)
-        if response.is_error:
+        if response.has_redirect_location:  # which could lead to an address inside
+            raise LightmeterError(f"{self._url} redirects to {response.headers['Location']}; use that address (--api)")
+        if not response.is_success:
             raise LightmeterError(f"{self._url} answered HTTP {response.status_code}")
         try:
-            document = parse_json(response.content)
+            document = parse_json(content)
         except ValueError as error:
             raise RetryLater("a response that is not JSON") from error
         if not isinstance(document, dict):
@@ -170,6 +174,19 @@ class _Wiki:
         if problem:
             raise LightmeterError(f"The wiki refused: {problem.get('info', problem)}")
         return document
+
+    def _content(self, response: "httpx.Response") -> bytes:
+        """Return the body of a response, which may be longer than it was sent.
+
+        Raises:
+            LightmeterError: It is too long.
+        """
+        content = bytearray()
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > MAX_ANSWER_BYTES:
+                raise LightmeterError(f"{self._url} answered with more than {MAX_ANSWER_BYTES:,} bytes")
+        return bytes(content)
 
 
 def _next_position(document: dict[str, Any], position: dict[str, Any] | None) -> dict[str, Any] | None:

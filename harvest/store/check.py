@@ -1,7 +1,6 @@
 """Check the photo store against the catalogue: damaged and missing files, and files that nothing names."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, field
 from pathlib import Path
@@ -94,20 +93,14 @@ def check_store(
 
 
 def _interrupted(state: Path) -> StoreCheck | None:
-    """Return the position of an interrupted check; None if there is none.
-
-    A damaged file is removed, and so is a link, through which a file elsewhere would be replaced.
-    """
-    if not os.path.lexists(state):
+    """Return the position of an interrupted check; None if there is none, or if its file is damaged."""
+    if not state.exists():
         return None
     try:
-        if not state.is_symlink():
-            return StoreCheck(**read_json(state))
+        return StoreCheck(**read_json(state))
     except (InvalidDocument, ValidationError, TypeError):
-        pass
-    get_console().note(f"{state} is damaged; the check starts again.")
-    state.unlink()
-    return None
+        get_console().note(f"{state} is damaged; the check starts again.")
+        return None
 
 
 def _described(engine: Engine, image_id: int, sha256: str) -> dict[str, Any]:

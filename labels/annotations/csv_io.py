@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, open_regular
+from lightmeter.files import open_regular, output_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.plugins import unknown_name_message
@@ -34,7 +34,7 @@ def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
         The number of annotations.
     """
     count = 0
-    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+    with output_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
         for photo in photos:

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path
+from lightmeter.files import output_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
@@ -47,7 +47,7 @@ def export_label_studio(photos: Iterable[PhotoAnnotations], file: Path, store: P
         The number of annotations.
     """
     count, separator = 0, ""
-    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
+    with output_path(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.write("[")
         for photo in photos:
             out.write(f"{separator}\n{json.dumps(_task(photo, store), ensure_ascii=False)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lightmeter.errors import UsageError
-from lightmeter.files import format_of, write_atomic
+from lightmeter.files import format_of, write_output
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import Author, catalogue_engine
 from lightmeter.project import find_optional_project, find_project
@@ -68,7 +68,7 @@ def set_(
             lines = [f"{len(hashes)} photograph{plural}: {summary}"]
         else:
             document, lines = _set_where(engine, where, targets, author, dry_run=dry_run)
-    console.get_console().emit(document, "\n".join(lines))
+    console.get_console().emit(document, lines)
 
 
 def _set_where(
@@ -109,7 +109,8 @@ def _format_history(history: "Mapping[str, Any]") -> "Iterator[Any]":
 
     exif = ", ".join(f"{name} {EXIF_COLUMNS[name].format(value)}" for name, value in history["exif"].items())
     files = ", ".join(str(sighting["file"]) for sighting in history["sightings"])
-    yield f"{history['sha256']} ({files})\n{exif or 'no EXIF'}"
+    yield f"{history['sha256']} ({files})"
+    yield exif or "no EXIF"
     rows = [
         (
             "●" if row["effective"] else "",
@@ -172,7 +173,7 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     names = [get_target(name, project).name for name in target] if target else list(list_targets(project))
     file_format = format_of(file, {".csv": "csv", ".json": "label-studio", ".xml": "interface"}, default="csv")
     if file_format == "interface":
-        write_atomic(file, label_config(get_target(name, project) for name in names))
+        write_output(file, label_config(get_target(name, project) for name in names))
         console.get_console().emit(
             {"file": file, "targets": names}, f"Exported the interface of {len(names)} targets: {file}"
         )
@@ -200,7 +201,7 @@ def _export_dataset(
         lines = [f"Exported {count} images: {folder / MANIFEST}, to be served as {url.rstrip('/')}/{MANIFEST}"]
         if excluded:
             lines.append(f"Excluded {excluded} images: their licence does not permit redistribution.")
-        console.get_console().emit({"folder": folder, "images": count, "excluded": excluded}, "\n".join(lines))
+        console.get_console().emit({"folder": folder, "images": count, "excluded": excluded}, lines)
         return
     if run is not None and project and not run.exists() and (project.runs / run).is_dir():
         run = project.runs / run

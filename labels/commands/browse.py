@@ -100,7 +100,9 @@ def _serve(
         session.library.open_view(State.parse(list(shown.items())))
         with BrowserServer(session, unused_port() if port is None else port) as server, suppress(KeyboardInterrupt):
             url = server.page_url(shown)
-            console.get_console().emit({"url": url}, f"Open {url}\nPress Ctrl-C to stop. Labels are saved immediately.")
+            console.get_console().emit(
+                {"url": url}, [f"Open {url}", "Press Ctrl-C to stop. Labels are saved immediately."]
+            )
             if open_page and _has_display():
                 webbrowser.open(url)
             server.wait()

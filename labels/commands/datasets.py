@@ -189,7 +189,7 @@ def pack(
     if result.converted:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(result.converted.items()))
         lines.append(f"Converted to lossless PNG or TIFF, to remove metadata: {counts}.")
-    console.get_console().emit(vars(result), "\n".join(lines))
+    console.get_console().emit(vars(result), lines)
 
 
 def _violations(dataset: "Dataset") -> "list[Violation]":

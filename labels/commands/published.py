@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lightmeter.files import check_output, write_atomic
+from lightmeter.files import check_output, write_output
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
 from lightmeter.text.spreadsheets import quote_cell
@@ -58,8 +58,8 @@ def published_split(
             excluded.append((FlickrExif.name, photo_id, memberships))
             train_and_test += trains_and_tests(assignments)
     columns = ["label"] if len(names) == 1 else [label_column(name) for name in names]
-    write_atomic(out, _csv(("source", "source_id", "split", *columns), rows))
-    write_atomic(excluded_file, _csv(("source", "source_id", "splits"), excluded))
+    write_output(out, _csv(("source", "source_id", "split", *columns), rows))
+    write_output(excluded_file, _csv(("source", "source_id", "splits"), excluded))
     left_out = (
         f"{len(excluded)} photographs in different splits are left out, {train_and_test} of them in training for one "
         f"attribute and in test for another: {excluded_file}"

@@ -108,19 +108,19 @@ def apply(
         results = apply_rules(engine, selected, where, on_progress)
     console.get_console().emit(
         {name: vars(result) for name, result in results.items()},
-        [_format_result(name, result) for name, result in results.items()],
+        [line for name, result in results.items() for line in _format_result(name, result)],
     )
     labelled = [name for name, result in results.items() if result.labelled.total()]
     if labelled:
         console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in labelled))
 
 
-def _format_result(name: str, result: "RuleResult") -> str:
+def _format_result(name: str, result: "RuleResult") -> list[str]:
     summary = (
         f"{name}: {result.labelled.total()} of {result.photographs} photographs labelled; {result.added} labels added, "
         f"{result.removed} removed."
     )
-    return "\n".join([summary, *(f"  excluded: {count} {reason}" for reason, count in result.excluded.most_common())])
+    return [summary, *(f"  excluded: {count} {reason}" for reason, count in result.excluded.most_common())]
 
 
 @app.command()
@@ -188,8 +188,8 @@ def _class_table(title: str, result: "Statistics", plot: Path | None) -> "Iterat
     maximum = max([*result.classes.values(), 1])
     rows = [(name, count, _bar(count, maximum)) for name, count in result.classes.items()]
     yield console.table(title, ("class", "photographs", ""), rows)
-    lines = [f"{result.labelled} of {result.photographs} photographs labelled."]
-    lines += [f"  {origin}: {count}" for origin, count in result.origins.most_common()]
+    yield f"{result.labelled} of {result.photographs} photographs labelled."
+    lines = [f"  {origin}: {count}" for origin, count in result.origins.most_common()]
     lines += [f"  excluded: {count} {reason}" for reason, count in result.excluded.most_common()]
     lines += [
         f"  filter {name} would drop {count} labelled photographs (exclude them with --where 'not {name}')"
@@ -197,7 +197,7 @@ def _class_table(title: str, result: "Statistics", plot: Path | None) -> "Iterat
         if count
     ]
     lines += [f"Plot: {plot}"] * bool(plot)
-    yield "\n".join(lines)
+    yield from lines
 
 
 def _bar(count: float, maximum: float, mark: str = "█") -> str:

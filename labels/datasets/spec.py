@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, write_atomic
 from lightmeter.labels.datasets.manifest import Split
-from lightmeter.labels.targets.base import class_name_problem
+from lightmeter.labels.targets.base import class_name_problem, equal_classes_problem
 from lightmeter.plugins import unknown_name_message
 from lightmeter.settings import first_error
 from lightmeter.store.urls import StoreUrl
@@ -226,7 +226,8 @@ def read_spec(file: Path) -> DatasetSpec:
     if len({target.name for target in spec.targets}) < len(spec.targets):
         raise UsageError(f"{file} is damaged: two targets have the same name.")
     for target in spec.targets:
-        keys = {name_key(name) for name in target.classes}
-        if len(keys) < len(target.classes) or len(target.stops) not in (0, len(target.classes)):
-            raise UsageError(f"{file} is damaged: target {target.name} has equal classes, or not one stop for each.")
+        if equal := equal_classes_problem(target.classes):
+            raise UsageError(f"{file} is damaged: {equal}.")
+        if len(target.stops) not in (0, len(target.classes)):
+            raise UsageError(f"{file} is damaged: target {target.name} has not one number of stops for each class.")
     return spec

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -92,9 +92,8 @@ class Definition(BaseModel):
     @field_validator("classes")
     @classmethod
     def _unique_names(cls, classes: tuple[ClassDefinition, ...]) -> tuple[ClassDefinition, ...]:
-        equal = equal_names(item.name for item in classes)
-        if equal is not None:
-            raise ValueError(f"the classes '{equal[0]}' and '{equal[1]}' have the same name or would share a folder")
+        if problem := equal_classes_problem(item.name for item in classes):
+            raise ValueError(problem)
         return classes
 
 
@@ -222,6 +221,12 @@ class Target(ABC, Generic[D]):
 def class_name_problem(name: str) -> str | None:
     """Return what is wrong with a class name, or None."""
     return "contains '|'" if SEPARATOR in name else name_problem(name)
+
+
+def equal_classes_problem(names: Iterable[str]) -> str | None:
+    """Return which two classes cannot be told from each other on every system, or None."""
+    equal = equal_names(names)
+    return equal and f"the classes '{equal[0]}' and '{equal[1]}' have the same name or would share a folder"
 
 
 def split_classes(value: str) -> tuple[str, ...]:

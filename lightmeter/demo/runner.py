@@ -96,7 +96,7 @@ class DemoRunner:
             raise Interrupted(f"The demo was interrupted; its files are in {self.root}.")
         if completed.returncode:
             message = completed.stderr.strip() or f"exit code {completed.returncode}"
-            raise LightmeterError(f"'lightmeter {' '.join(args)}' failed: {message}")
+            raise LightmeterError(f"'lightmeter {' '.join(args)}' failed.", message.splitlines())
         return json.loads(completed.stdout)
 
     @contextmanager

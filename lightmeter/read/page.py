@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from lightmeter.files import write_atomic
+from lightmeter.files import write_output
 from lightmeter.images.geometry import Box, Size, to_display
 from lightmeter.images.reader import display_image, open_image, pixel_orientation
 from lightmeter.models.runtime.predictor import Predictor
@@ -36,7 +36,7 @@ def write_page(file: Path, predictor: Predictor, entries: Sequence[Mapping[str, 
     environment = document_environment("lightmeter.read", "")
     photographs = [{**entry, **_pictures(predictor, entry)} for entry in entries]
     page = environment.get_template("page.html.jinja").render(model=predictor.spec, photographs=photographs)
-    write_atomic(file, page)
+    write_output(file, page)
 
 
 def _pictures(predictor: Predictor, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters except tab and newline
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f"  # control characters except tab
     "\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible characters and changes of direction
     "\ud800-\udfff]"  # surrogates: bytes of file names that are not UTF-8
 )
@@ -60,8 +60,8 @@ class Console:
 
         Args:
             document: Result for ``--json``: anything that `json` can write, and paths, dates and pydantic models.
-            show: Result for the terminal: text or rich renderables. Text is printed without markup, because file names
-                may look like markup.
+            show: Result for the terminal: lines of text or rich renderables. A line stays one, whatever the names in
+                it contain, and is printed without markup, because file names may look like markup.
         """
         if self.json:
             self._print_json(document)
@@ -77,7 +77,7 @@ class Console:
         sys.stdout.flush()
         if sys.stdout.isatty():
             for line in io.TextIOWrapper(content, "utf-8", errors="replace"):
-                sys.stdout.write(escape_unprintable(line))
+                sys.stdout.write(escape_unprintable(line.removesuffix("\n")) + "\n" * line.endswith("\n"))
         else:
             shutil.copyfileobj(content, sys.stdout.buffer)
             sys.stdout.buffer.flush()
@@ -100,17 +100,24 @@ class Console:
         if not self.json:
             self.note(f"Next: lightmeter {' '.join(map(str, args))}")
 
-    def fail(self, message: str) -> None:
-        """Print an error message; with ``--json`` also ``{"error": message}``, unless a result was printed already."""
+    def fail(self, message: str, details: Sequence[str] = ()) -> None:
+        """Print an error message; with ``--json`` also ``{"error": message}``, unless a result was printed already.
+
+        Args:
+            message: One sentence; it is printed on one line, whatever the names in it contain.
+            details: Lines that are printed below it.
+        """
         rich = self._rich(stderr=True)
         rich.print("[bold red]lightmeter:[/] ", end="")
-        rich.print(escape_unprintable(message), soft_wrap=True, markup=False, highlight=False)
+        for line in (message, *(f"  {detail}" for detail in details)):
+            rich.print(escape_unprintable(line), soft_wrap=True, markup=False, highlight=False)
         if self.json and not self._printed and not self._data_written:
             self._print_json({"error": message})
 
     def _print_json(self, document: object) -> None:
         text = json.dumps(_json_value(document), ensure_ascii=False, indent=2, allow_nan=False)
-        text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # the same text in JSON
+        lines = text.split("\n")  # those of the layout: line breaks in texts are escaped already
+        text = "\n".join(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line) for line in lines)
         stream = sys.stderr if self._data_written else sys.stdout
         try:
             text.encode(stream.encoding or "utf-8")
@@ -224,7 +231,7 @@ codecs.register_error("lightmeter-ascii", write_ascii)
 
 
 def escape_unprintable(text: str) -> str:
-    r"""Replace characters that would control a terminal by escapes such as ``\x1b``.
+    r"""Replace characters that would control a terminal, or begin a line, by escapes such as ``\x1b`` and ``\n``.
 
     Names, titles and owners come from strangers; in a terminal their control characters could hide or forge output.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter.files import check_folder, check_output, format_of, write_atomic
+from lightmeter.files import check_folder, check_output, format_of, write_atomic, write_output
 from lightmeter.models.commands.options import (
     Engine,
     RunFolder,
@@ -153,7 +153,7 @@ def series(
         result = predict_published_series(predictor, published, ordinal)
     else:
         result = predict_series_files(predictor, files or [], ordinal)
-    write_atomic(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series").png())
+    write_output(out, stops_plot(result["series"], ordinal.unit, f"{ordinal.name} along a series").png())
     if not pairs:
         del result["pairs"]
     shown = list(_series_summary(result, with_rows=bool(files)))

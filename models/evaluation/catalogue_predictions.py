@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from lightmeter.errors import UsageError
 from lightmeter.executors.base import Executor, Failed, Shard
 from lightmeter.executors.records import ShardRecords
-from lightmeter.files import atomic_path
+from lightmeter.files import output_path
 from lightmeter.models.evaluation.predictions import CLASS_SEPARATOR
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import PhotoPrediction, Predictor
@@ -187,7 +187,7 @@ def _write(out: Path, keys: Sequence[str], records: ShardRecords, model: PackedM
     failed: dict[str, str] = {}
     rows = 0
     with (
-        atomic_path(out) as temporary,
+        output_path(out) as temporary,
         pq.ParquetWriter(temporary, SCHEMA.with_metadata(metadata), compression="zstd") as writer,
     ):
         for table in map(records.read, keys):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lightmeter.bootstrap import few_groups_warning, format_estimate
 from lightmeter.errors import UsageError
-from lightmeter.files import write_atomic
+from lightmeter.files import write_output
 from lightmeter.models.evaluation.metrics.base import estimated_differences, estimates, n_groups
 from lightmeter.models.evaluation.plots import comparison_plot
 from lightmeter.models.evaluation.predictions import target_predictions
@@ -130,7 +130,7 @@ def write_page(file: Path, comparison: Mapping[str, Any]) -> None:
         "settings_rows": rows,
         "few_groups": few_groups_warning,
     }
-    write_atomic(file, render("comparison.html", context))
+    write_output(file, render("comparison.html", context))
 
 
 def _compare_target(runs: Sequence[ScoredRun], name: str) -> dict[str, Any]:

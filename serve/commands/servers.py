@@ -50,9 +50,9 @@ def start(
         f'curl -H "Authorization: Bearer $(python -c \'import json; print(json.load(open("{directory.keys}"))'
         f'["inference"]["key"])\')" --data-binary @PHOTO.jpg {state.inference}/predictions/{model}'
     )
-    next_steps = f"Next: lightmeter serve predict {model} PHOTO.jpg\nor:   lightmeter serve demo\nor:   {curl}"
+    next_steps = [f"Next: lightmeter serve predict {model} PHOTO.jpg", "or:   lightmeter serve demo", f"or:   {curl}"]
     document = _status(directory)
-    console.get_console().emit({**document, "curl": curl}, [_models_table(document), next_steps])
+    console.get_console().emit({**document, "curl": curl}, [_models_table(document), *next_steps])
 
 
 @app.command()

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lightmeter.connections import TimedProtocol
 from lightmeter.errors import UsageError
 
 DRAIN_S = 120
@@ -97,7 +98,7 @@ async def _serve(app: ASGIApp, listener: socket.socket, tasks: Sequence[Task]) -
     config = uvicorn.Config(
         closing,
         loop="asyncio",
-        http="h11",  # httptools drops the body of a request that offers HTTP/2, and has no limit for headers
+        http=TimedProtocol,  # with h11: httptools drops the body of a request that offers HTTP/2
         ws="none",
         lifespan="off",
         log_config=None,

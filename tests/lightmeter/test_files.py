@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, format_of, write_atomic
+from lightmeter.files import atomic_path, check_output, format_of, write_atomic, write_output
 
 FORMATS = {".csv": "csv", ".parquet": "parquet"}
 
@@ -19,14 +19,19 @@ def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "old")]
 
 
-def test_link_is_followed(tmp_path: Path) -> None:
+def test_link_is_followed_only_if_a_user_names_it(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    link = tmp_path / "link.csv"
+    link, loop = tmp_path / "link.csv", tmp_path / "loop.csv"
     link.symlink_to(tmp_path / "elsewhere" / "table.csv")
-    write_atomic(link, "a")  # the link points to nothing yet
-    write_atomic(link, "b")
+    loop.symlink_to(loop)
+    write_output(link, "a")  # the link points to nothing yet
+    write_output(link, "b")
     assert link.is_symlink()
+    write_atomic(link, "c")
+    check_output(loop)
+    write_output(loop, "d")
     assert (tmp_path / "elsewhere" / "table.csv").read_text() == "b"
+    assert [(path.is_symlink(), path.read_text()) for path in (link, loop)] == [(False, "c"), (False, "d")]
 
 
 def test_new_file_has_permissions_of_umask_and_existing_file_keeps_its_own(tmp_path: Path) -> None:
@@ -47,10 +52,12 @@ def test_named_pipe_receives_the_content(tmp_path: Path) -> None:
     received: list[str] = []
     reader = threading.Thread(target=lambda: received.append(pipe.read_text()))
     reader.start()
-    write_atomic(pipe, "a,b\n" * 50_000)
+    write_output(pipe, "a,b\n" * 50_000)
     reader.join(timeout=10)
     assert received == ["a,b\n" * 50_000]
     assert pipe.is_fifo()
+    write_atomic(pipe, "a file of Lightmeter's own")
+    assert pipe.is_file()
 
 
 def test_format_follows_suffix(tmp_path: Path) -> None:

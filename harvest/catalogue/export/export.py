@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import ColumnElement, Connection, Engine, true
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path
+from lightmeter.files import output_path
 from lightmeter.harvest.catalogue.export import markup, tables
 from lightmeter.harvest.catalogue.export.columns import (
     Column,
@@ -70,7 +70,7 @@ def export(engine: Engine, path: Path, file_format: str, options: TableOptions) 
     number = 0
     with (
         engine.connect() as connection,
-        atomic_path(path) as temporary,
+        output_path(path) as temporary,
         console.get_console().progress() as progress,
     ):
         columns, batches = open_table(connection, options, for_people=file_format in FOR_PEOPLE)

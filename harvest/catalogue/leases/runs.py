@@ -12,7 +12,7 @@ from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRe
 from lightmeter.processes import ProcessIdentity
 
 HEARTBEAT_S = 10.0
-_EXPIRY = timedelta(seconds=120)
+EXPIRY_S = 120.0
 _NOW: ColumnElement[datetime] = type_coerce(func.current_timestamp(), UTCDateTime())
 
 
@@ -136,7 +136,7 @@ def _is_active(row: Row[Any]) -> bool:
         return False
     if process.is_local:
         return process.is_running
-    return row.heartbeat_at is not None and row.now - row.heartbeat_at < _EXPIRY
+    return row.heartbeat_at is not None and row.now - row.heartbeat_at < timedelta(seconds=EXPIRY_S)
 
 
 def _pending_of(run: Any) -> ColumnElement[bool]:

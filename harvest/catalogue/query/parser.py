@@ -18,6 +18,7 @@ from lightmeter.harvest.catalogue.query.comparisons import InvalidValue
 from lightmeter.harvest.catalogue.query.fields import CATALOGUE, CatalogueColumns, Field, field_names, find_field
 from lightmeter.harvest.catalogue.query.shorthand import matches
 from lightmeter.plugins import unknown_name_message
+from lightmeter.terminal.console import escape_unprintable
 
 Condition = ColumnElement[bool]
 T = TypeVar("T")
@@ -85,6 +86,7 @@ _HINTS = {
 _MAX_DEPTH = 60  # of the syntax tree, which has two levels for each pair of brackets
 _MAX_TERMS = 200
 _MAX_VALUE_LENGTH = 1_000
+_EXCERPT_LENGTH = 70  # characters before and behind the column of an error
 
 
 def parse_where(text: str) -> Condition:
@@ -96,7 +98,8 @@ def parse_where(text: str) -> Condition:
         text: Query.
 
     Raises:
-        UsageError: The query is invalid; the message marks the column and names what is expected there.
+        UsageError: The query is invalid; the message names the column and what is expected there, and the
+            details mark it in the query.
     """
     return compile_query(text, SQL)
 
@@ -109,7 +112,8 @@ def compile_query(text: str, target: "QueryTarget[T]") -> T:
         target: What its comparisons become, and how they are combined.
 
     Raises:
-        UsageError: The query is invalid; the message marks the column and names what is expected there.
+        UsageError: The query is invalid; the message names the column and what is expected there, and the
+            details mark it in the query.
     """
     tree = _parse(text)
     try:
@@ -292,8 +296,10 @@ def _column(text: str, error: UnexpectedInput) -> int:
 
 
 def _query_error(text: str, column: int, message: str) -> UsageError:
-    message = message if message.endswith("?") else f"{message}."
-    return UsageError(f"Invalid query at column {column + 1}: {message}\n  {text}\n  {' ' * column}^")
+    message = f"Invalid query at column {column + 1}: {message if message.endswith('?') else f'{message}.'}"
+    start = max(0, column - _EXCERPT_LENGTH)
+    before, after = escape_unprintable(text[start:column]), escape_unprintable(text[column : column + _EXCERPT_LENGTH])
+    return UsageError(message, [before + after, " " * len(before) + "^"])
 
 
 _TERMS = ("comparison", "membership", "missing", "present", "flag", "pair")

@@ -48,7 +48,7 @@ def _expand(text: str, saved: Mapping[str, str], parents: tuple[str, ...]) -> st
         try:
             query = _expand(saved[name], saved, (*parents, name))
         except UsageError as error:
-            raise UsageError(f"Saved query '{name}': {error}") if not parents else error from error
+            raise UsageError(f"Saved query '{name}': {error}", error.details) if not parents else error from error
         parts += [text[end:start], f"({query})"]
         end = start + len(token)
         if sum(map(len, parts)) > _MAX_LENGTH:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from lightmeter.files import write_atomic
+from lightmeter.files import write_output
 from lightmeter.labels.annotations.statistics import Statistics, histogram_edges
 from lightmeter.labels.datasets.dataset import SplitCounts, class_counts
 from lightmeter.labels.datasets.manifest import SPLITS, stops_column
@@ -117,7 +117,7 @@ def plot_statistics(file: Path, target: Target[Any], statistics: Statistics) -> 
     grid = figure.subplots(len(parts), squeeze=False, height_ratios=heights)
     for axes, draw in zip(grid[:, 0], draw_functions, strict=True):
         draw(axes)
-    write_atomic(file, Plot(figure).png())
+    write_output(file, Plot(figure).png())
 
 
 def _draw_values(axes: "Axes", target: Target[Any], statistics: Statistics) -> None:

@@ -19,7 +19,7 @@ from lightmeter.labels.datasets.export.samples import FILE_HASH, METADATA_COLUMN
 from lightmeter.labels.datasets.manifest import label_column, stops_column
 from lightmeter.labels.datasets.names import IMAGE_METADATA
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
-from lightmeter.text.names import equal_names, folder_name
+from lightmeter.text.names import folder_name
 
 Writer = Callable[[Path, DatasetSpec, str, Iterable[Sample]], int]
 """Writes the samples of a split: output folder, spec, split, samples. Returns the number of samples."""
@@ -83,7 +83,7 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     ``SHA256SUMS`` lists the hashes of the images for ``sha256sum --check``.
 
     Raises:
-        UsageError: The data set has several targets or a multilabel target, or two classes would share a folder.
+        UsageError: The data set has several targets or a multilabel target.
     """
     target = _only_target(spec)
     if target is None:
@@ -92,9 +92,6 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
             f"Format imagefolder needs one target with one class per photograph; this data set has {names}. Use "
             "parquet or webdataset."
         )
-    equal = equal_names(target.classes)
-    if equal is not None:
-        raise UsageError(f"The classes '{equal[0]}' and '{equal[1]}' would share a folder. Use parquet or webdataset.")
     rows: list[dict[str, Any]] = []
     with (folder / "SHA256SUMS").open("a", encoding="utf-8") as sums:
         for sample in samples:

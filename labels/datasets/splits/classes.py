@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.collect import has_label
 from lightmeter.labels.datasets.manifest import SPLITS, label_column, stops_column
-from lightmeter.labels.targets.base import SEPARATOR, Target, split_classes
+from lightmeter.labels.targets.base import SEPARATOR, Target, equal_classes_problem, split_classes
 
 Targets = Sequence[Target[Any]]
 
@@ -45,7 +45,7 @@ def frequent_classes(
         The frequent classes of each target in order, and the rare ones.
 
     Raises:
-        UsageError: A target has fewer than two frequent classes.
+        UsageError: A target has fewer than two frequent classes, or two that would share a folder.
     """
     classes: dict[str, tuple[str, ...]] = {}
     rare_classes: list[RareClass] = []
@@ -57,6 +57,8 @@ def frequent_classes(
         classes[target.name] = tuple(item.name for item in counted if item not in rare)
         if len(classes[target.name]) < 2:
             raise UsageError(_too_few_classes(target.name, classes[target.name], rare, minimum))
+        if problem := equal_classes_problem(classes[target.name]):
+            raise UsageError(f"Target {target.name}: {problem}; exclude one of them with --where.")
         rare_classes += rare
     return classes, rare_classes
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from lightmeter.errors import UsageError
-from lightmeter.files import atomic_path, open_regular, sha256_of
+from lightmeter.files import open_regular, output_path, sha256_of
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from lightmeter.labels.annotations.photo_facts import id_ranges
 from lightmeter.labels.datasets.collect import LabelledPhotos
@@ -53,7 +53,7 @@ def write_ids(file: Path, connection: Connection, result: SplitResult) -> int:
     labels = {"label" if len(names) == 1 else label_column(name): label_column(name) for name in names}
     columns = [name for column in COLUMNS for name in (labels if column == "label" else (column,))]
     previous, count = "", 0
-    with atomic_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+    with output_path(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
         for row, image_id in zip(result.manifest.to_pylist(), result.image_ids.tolist(), strict=True):

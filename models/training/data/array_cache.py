@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightmeter.errors import LightmeterError, is_disk_full
+from lightmeter.files import check_own_files
 
 _INDEX = "photographs.jsonl"
 _CHECKPOINT_PHOTOGRAPHS, _CHECKPOINT_BYTES = 100, 64_000_000
@@ -130,6 +131,7 @@ class ArrayCache:
         self.entries.update({key: entry for key, entry, _ in self._pending})
 
     def _read(self) -> None:
+        check_own_files(self.folder)
         index = self.folder / _INDEX
         content = index.read_bytes() if index.exists() else b""
         complete = content[: content.rfind(b"\n") + 1]  # a process may have been killed while it wrote

@@ -1,5 +1,6 @@
 """Tests of the source ``commons``, against a server that imitates MediaWiki's API."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.exif.normalise import normalise
+from lightmeter.harvest.sources import commons
 from lightmeter.harvest.sources.base import Checkpoint, Sighting
 from lightmeter.harvest.sources.commons import Commons, _item
 from lightmeter.settings import Settings
@@ -177,9 +179,14 @@ def test_temporary_failure_is_retried(wiki: FakeWiki, api: ApiServer, failure: H
     [
         (HttpResponse({"error": {"code": "invalidtitle", "info": "Bad title"}}), "The wiki refused: Bad title"),
         (HttpResponse({}, 403), "HTTP 403"),
+        (HttpResponse({}, 302, {"Location": "http://10.0.0.1/"}), "redirects to http://10.0.0.1/"),
+        (HttpResponse(gzip.compress(bytes(2_000)), headers={"Content-Encoding": "gzip"}), "more than 1,000 bytes"),
     ],
 )
-def test_permanent_failure_raises_error(wiki: FakeWiki, api: ApiServer, failure: HttpResponse, message: str) -> None:
+def test_permanent_failure_raises_error(
+    wiki: FakeWiki, api: ApiServer, failure: HttpResponse, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commons, "MAX_ANSWER_BYTES", 1_000)
     wiki.failures = [failure]
     with pytest.raises(LightmeterError, match=message):
         list_items(api, search="x")

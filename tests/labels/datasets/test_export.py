@@ -226,13 +226,6 @@ def test_row_groups_of_parquet_have_a_bounded_size(dataset: Dataset, monkeypatch
     assert max(sizes) < 9_000
 
 
-def test_classes_that_share_a_folder_are_refused_as_imagefolder(dataset: Dataset) -> None:
-    target = dataclasses.replace(dataset.spec.targets[0], classes=("1/1000", "1/15", "1-15"), stops=())
-    write_dataset(dataset.folder, dataclasses.replace(dataset.spec, targets=(target,)), dataset.manifest)
-    assert "'1/15' and '1-15' would share a folder" in run_error("labels", "pack", "one", "--format", "imagefolder")
-    export("webdataset")
-
-
 def test_multilabel_targets_are_lists_of_class_labels(dataset: Dataset, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     run_text("labels", "split", "two", "--target", "concept", "--target", "shutter", "--min-per-class", "5")
