@@ -13,6 +13,7 @@ from lightmeter.project import find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import Yes, command_group, confirm_removal
 from lightmeter.terminal.console import table
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.harvest.catalogue.export.summary import Summary
@@ -125,7 +126,7 @@ def stats(
     }
     tables = [_bar_table(summary) for summary in summaries if summary.counts or summary.unknown]
     page = [f"Page: {html}"] if html else []
-    console.get_console().emit(document, [*tables, f"{photographs} photographs.", *page])
+    console.get_console().emit(document, [*tables, f"{counted(photographs, 'photograph')}.", *page])
 
 
 def _bar_table(summary: "Summary") -> Any:
@@ -183,7 +184,7 @@ def export(
     options = TableOptions(split_names(columns, "--columns"), split_names(sort, "--sort"), condition_of(where))
     rows, names = write_export(open_engine(find_project()), file, selected, options)
     console.get_console().emit(
-        {"file": file.absolute(), "rows": rows, "columns": names}, f"Exported {rows} photographs to {file}."
+        {"file": file.absolute(), "rows": rows, "columns": names}, f"Exported {counted(rows, 'photograph')} to {file}."
     )
 
 
@@ -222,7 +223,7 @@ def edit(
     if condition is None:
         raise UsageError("Select the photographs to edit with --where QUERY.")
     number = edit_sightings(open_engine(find_project()), condition, values)
-    console.get_console().emit({"photographs": number, "changes": values}, f"Edited {number} photographs.")
+    console.get_console().emit({"photographs": number, "changes": values}, f"Edited {counted(number, 'photograph')}.")
 
 
 @app.command()
@@ -246,7 +247,7 @@ def remove(
     engine = open_engine(project)
     plan = removal.select_removal(engine, condition, selected)
     if plan.hashes:
-        confirm_removal(f"{plan.known} photographs", yes=yes)
+        confirm_removal(counted(plan.known, "photograph"), yes=yes)
     files = removal.remove(engine, project, plan) if plan.hashes else 0
     document = {
         "photographs": plan.known,
@@ -254,9 +255,11 @@ def remove(
         "files": files,
         "datasets": {name: str(folder) for name, folder in plan.datasets.items()},
     }
-    lines = [f"Removed {plan.known} photographs and {files} files."]
+    lines = [f"Removed {counted(plan.known, 'photograph')} and {counted(files, 'file')}."]
     if plan.known < len(plan.hashes):
-        lines.append(f"{len(plan.hashes) - plan.known} photographs were not in the catalogue; they are kept out of it.")
+        lines.append(
+            f"Not in the catalogue, and kept out of it: {counted(len(plan.hashes) - plan.known, 'photograph')}."
+        )
     if plan.datasets:
         lines.append(
             f"These data sets and their exports still name them; create new versions: {', '.join(plan.datasets)}."

@@ -12,6 +12,7 @@ from lightmeter.project import find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup, SuggestingGroup, command_group
 from lightmeter.terminal.console import table
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.harvest.crawl.runs import RunResult, Simulation
@@ -325,7 +326,9 @@ def _report_simulation(simulation: "Simulation") -> None:
     counts += [f"{number} {reason}" for reason, number in excluded.most_common()]
     counts += [f"{len(simulation.unreadable)} unreadable"] * bool(simulation.unreadable)
     more = f" The first {_MAX_LISTED} are listed; --json lists all." if len(selected) > _MAX_LISTED else ""
-    summary = f"{len(selected)} photographs would be downloaded{''.join(f'; {count}' for count in counts)}.{more}"
+    summary = (
+        f"{counted(len(selected), 'photograph')} would be downloaded{''.join(f'; {count}' for count in counts)}.{more}"
+    )
     console.get_console().emit(
         document, [*([table("", ("photograph", "owner", "licence"), rows)] if rows else []), summary]
     )

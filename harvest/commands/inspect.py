@@ -12,6 +12,7 @@ from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.project import Project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.executors.base import Executor
@@ -59,7 +60,8 @@ def inspect(
         "failed": dict(result.failed),
     }
     failures = [f"{number} failed: {reason}" for reason, number in result.failed.items()]
-    summary = f"{result.photographs} photographs: {result.decoded} decoded, {result.changed} verdicts changed."
+    photographs, verdicts = counted(result.photographs, "photograph"), counted(result.changed, "verdict")
+    summary = f"{photographs}: {result.decoded} decoded, {verdicts} changed."
     console.get_console().emit(document, [summary, *failures])
     if result.stopped:
         raise Interrupted("Stopped; completed results are saved. Resume with 'lightmeter harvest inspect'.")
@@ -142,7 +144,9 @@ def crops(
         raise UsageError(plugins.unknown_name_message("kind of region", kind, kinds))
     with progress_bar("cropping", None) as on_progress:
         number = write_crops(engine, project.store, folder, options, on_progress)
-    console.get_console().emit({"folder": folder.absolute(), "crops": number}, f"Wrote {number} crops to {folder}.")
+    console.get_console().emit(
+        {"folder": folder.absolute(), "crops": number}, f"Wrote {counted(number, 'crop')} to {folder}."
+    )
 
 
 def _open_executor(
@@ -182,5 +186,5 @@ def _duplicate_tables(groups: list[list[Any]]) -> list[Any]:
     ]
     columns = ("group", "photograph", "pixels", "bytes", "Hamming distance", "source", "file")
     more = f" Showing {_MAX_SHOWN}; use --json for all." if len(rows) > _MAX_SHOWN else ""
-    summary = f"{len(rows)} photographs in {len(groups)} groups.{more}"
+    summary = f"{counted(len(rows), 'photograph')} in {counted(len(groups), 'group')}.{more}"
     return [console.table("", columns, rows[:_MAX_SHOWN]), summary]

@@ -10,6 +10,7 @@ from lightmeter.project import Project, find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import command_group
 from lightmeter.terminal.console import table
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.store.base import PhotoStore
@@ -61,13 +62,14 @@ def copy(
     engine = open_engine(project)
     with progress_bar("copying", count_images(engine)) as on_progress:
         result = copy_store(engine, project.store, target, on_progress)
-    summary = f"Copied {result.copied} photographs ({result.size:,} bytes) to {target}; {result.existing} were there."
+    copied = f"{counted(result.copied, 'photograph')} ({result.size:,} bytes)"
+    summary = f"Copied {copied} to {target}; {result.existing} were there."
     rows = [(fault, sha256) for sha256, fault in result.faults.items()]
     tables = [table("", ("fault", "file"), rows[:_MAX_SHOWN])] if rows else []
     hint = f'To use it, set url = "{url}" under [store] in lightmeter.toml, and store in dataset.toml of data sets.'
     console.get_console().emit({"url": target.url, **asdict(result)}, [*tables, summary, hint])
     if rows:
-        raise LightmeterError(f"{len(rows)} photographs are missing or damaged; see 'lightmeter store check'.")
+        raise LightmeterError(f"Missing or damaged: {counted(len(rows), 'photograph')}; see 'lightmeter store check'.")
 
 
 @app.command()
@@ -97,7 +99,11 @@ def gc(
     }
     rows = [(file.key, f"{file.size:,}", f"{file.modified:%Y-%m-%d %H:%M}") for file in result.files[:_MAX_SHOWN]]
     tables = [table("", ("file", "bytes", "stored"), rows)] if rows else []
-    summary = f"Removed {result.removed} of {len(result.files)} files" if yes else f"Found {len(result.files)} files"
+    summary = (
+        f"Removed {result.removed} of {counted(len(result.files), 'file')}"
+        if yes
+        else f"Found {counted(len(result.files), 'file')}"
+    )
     summary += f" ({result.size:,} bytes) that no photograph names; {result.recent} recent ones are kept."
     hint = ["Remove them with --yes."] if result.files and not yes else []
     console.get_console().emit(document, [*tables, summary, *hint])
@@ -122,7 +128,11 @@ def _open_other(project: Project, url: str) -> "PhotoStore":
 
 def _summary(document: dict[str, Any]) -> str:
     counts = {name: len(document[name]) for name in ("damaged", "missing", "orphans")}
-    summary = f"Checked {document['checked']} files: " + ", ".join(f"{n} {name}" for name, n in counts.items()) + "."
+    summary = (
+        f"Checked {counted(document['checked'], 'file')}: "
+        + ", ".join(f"{n} {name}" for name, n in counts.items())
+        + "."
+    )
     if document["repaired"] and (counts["damaged"] or counts["missing"]):
         summary += " Download the lost photographs again with 'lightmeter harvest retry --reason store'."
     return summary

@@ -16,6 +16,7 @@ from lightmeter.errors import UsageError
 from lightmeter.project import Project, find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 _MAX_WAIT = 10
 """Scans after which a folder is harvested although its files still change."""
@@ -45,7 +46,10 @@ def watch(
             results.append(result)
             output.note(_summary(result))
     fetched = sum(result.get("fetched", 0) for result in results)
-    output.emit({"runs": results}, f"Stopped watching after {len(results)} runs; {fetched} photographs fetched.")
+    output.emit(
+        {"runs": results},
+        f"Stopped watching after {counted(len(results), 'run')}; {counted(fetched, 'photograph')} fetched.",
+    )
 
 
 def changes(folder: Path, interval_s: float) -> Iterator[None]:

@@ -161,9 +161,8 @@ def _tags(texts: Sequence[str | None]) -> list[str | None]:
 
 
 def _search_texts(*columns: Sequence[str | None]) -> pa.Array:
-    return pa.array(
-        ["\n".join(map(name_key, filter(None, parts))) for parts in zip(*columns, strict=True)], pa.string()
-    )
+    texts = [name_key("\n".join(filter(None, parts))) for parts in zip(*columns, strict=True)]
+    return pa.array(texts, pa.string())
 
 
 def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = False) -> Column:

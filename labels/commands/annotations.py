@@ -13,6 +13,7 @@ from lightmeter.labels.commands.options import Author, catalogue_engine
 from lightmeter.project import find_optional_project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,9 +64,8 @@ def set_(
     with catalogue_engine(project) as engine:
         if photographs:
             hashes = set_labels(engine, photographs, targets, author)
-            plural = "s" * (len(hashes) != 1)
             document: dict[str, Any] = {"photographs": hashes, "labels": values}
-            lines = [f"{len(hashes)} photograph{plural}: {summary}"]
+            lines = [f"{counted(len(hashes), 'photograph')}: {summary}"]
         else:
             document, lines = _set_where(engine, where, targets, author, dry_run=dry_run)
     console.get_console().emit(document, lines)
@@ -79,7 +79,7 @@ def _set_where(
 
     result = set_labels_where(engine, where, targets, author, dry_run=dry_run)
     values = {target.name: value for target, value in targets.items()}
-    lines = [f"{result.photographs} photographs match."]
+    lines = [f"{counted(result.photographs, 'photograph')} selected."]
     for name, value in values.items():
         verb = "would get" if dry_run else "now have"
         label = f"{name} = {value}" if value else f"no {name} of {author}"
@@ -175,14 +175,14 @@ def export(  # noqa: PLR0913, PLR0917 - the options of a command
     if file_format == "interface":
         write_output(file, label_config(get_target(name, project) for name in names))
         console.get_console().emit(
-            {"file": file, "targets": names}, f"Exported the interface of {len(names)} targets: {file}"
+            {"file": file, "targets": names}, f"Exported the interface of {counted(len(names), 'target')}: {file}"
         )
         return
     with catalogue_engine(project) as engine, engine.connect() as connection:
         photos = annotations_by_photo(connection, names, where)
         is_csv = file_format == "csv"
         count = export_csv(photos, file) if is_csv else export_label_studio(photos, file, project.store)
-    console.get_console().emit({"file": file, "labels": count}, f"Exported {count} labels: {file}")
+    console.get_console().emit({"file": file, "labels": count}, f"Exported {counted(count, 'label')}: {file}")
 
 
 def _export_dataset(
@@ -198,15 +198,17 @@ def _export_dataset(
         with progress_bar("exporting", dataset.manifest.num_rows) as on_progress:
             count = export_iiif(dataset, folder, url, any_licence=any_licence, on_progress=on_progress)
         excluded = dataset.manifest.num_rows - count
-        lines = [f"Exported {count} images: {folder / MANIFEST}, to be served as {url.rstrip('/')}/{MANIFEST}"]
+        lines = [
+            f"Exported {counted(count, 'image')}: {folder / MANIFEST}, to be served as {url.rstrip('/')}/{MANIFEST}"
+        ]
         if excluded:
-            lines.append(f"Excluded {excluded} images: their licence does not permit redistribution.")
+            lines.append(f"Excluded {counted(excluded, 'image')}: their licence does not permit redistribution.")
         console.get_console().emit({"folder": folder, "images": count, "excluded": excluded}, lines)
         return
     if run is not None and project and not run.exists() and (project.runs / run).is_dir():
         run = project.runs / run
     count = export_ro_crate(dataset, folder, run)
-    console.get_console().emit({"folder": folder, "files": count}, f"Exported {count} files: {folder}")
+    console.get_console().emit({"folder": folder, "files": count}, f"Exported {counted(count, 'file')}: {folder}")
 
 
 @app.command(name="import")
@@ -245,19 +247,21 @@ def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":
         yield from _more(len(rows), "labels")
     if result.matched:
         ways = ", ".join(f"{count} by {way}" for way, count in result.matched.most_common())
-        yield f"{result.matched.total()} photographs found: {ways}."
+        yield f"{counted(result.matched.total(), 'photograph')} found: {ways}."
     counts = [
-        f"{result.added - result.removed} labels {'would be ' if dry_run else ''}added",
+        f"{counted(result.added - result.removed, 'label')} {'would be ' if dry_run else ''}added",
         *([f"{result.removed} {'would be ' if dry_run else ''}removed"] if result.removed else []),
         f"{result.existing} already existed",
         f"{result.unknown_photographs} skipped (photograph not in the catalogue{_examples(result.unknown)})",
     ]
     if result.empty:
-        counts.append(f"{result.empty} rows without a class ignored (use --remove-empty to remove these labels)")
+        counts.append(
+            f"{counted(result.empty, 'row')} without a class ignored (use --remove-empty to remove these labels)"
+        )
     if result.skipped:
         counts.append(f"{result.skipped} skipped by their annotators")
     if result.refused:
-        counts.append(f"{len(result.refused)} rows refused")
+        counts.append(f"{counted(len(result.refused), 'row')} refused")
     yield f"{', '.join(counts)}."
     if result.ignored:
         controls = ", ".join(f"{name} ({count})" for name, count in result.ignored.most_common())

@@ -12,6 +12,7 @@ from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup, Force, Yes, check_unused, confirm_removal
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.labels.datasets.dataset import Dataset
@@ -76,8 +77,8 @@ def remove(dataset: DatasetArgument, yes: Yes = False, force: Force = False) -> 
     users = dict.fromkeys(user for entry in selected for user in entry.used_by)
     check_unused(f"The data set {name}", list(users), force=force)
     photographs = sum(sum(entry.spec.counts.values()) for entry in selected if entry.spec)
-    folds = f", {len(selected)} folds" if len(selected) > 1 else ""
-    confirm_removal(f"the data set {name} ({photographs} rows{folds})", yes=yes)
+    folds = f", {counted(len(selected), 'fold')}" if len(selected) > 1 else ""
+    confirm_removal(f"the data set {name} ({counted(photographs, 'row')}{folds})", yes=yes)
     with catalogue_engine(project) as engine:
         remove_dataset(engine, project, project.datasets / name)
     console.get_console().emit({"removed": name}, f"Removed the data set {name}.")
@@ -117,7 +118,7 @@ def verify(folder: DatasetArgument) -> None:
     console.get_console().emit(
         {"name": spec.name, "valid": not violations, "violations": [vars(violation) for violation in violations]},
         [f"✗ {violation}" for violation in violations]
-        or f"{spec.name} is valid: {dataset.manifest.num_rows} photographs, {spec.manifest_sha256}",
+        or f"{spec.name} is valid: {counted(dataset.manifest.num_rows, 'photograph')}, {spec.manifest_sha256}",
     )
     if violations:
         raise typer.Exit(1)
@@ -141,7 +142,10 @@ def _audit(path: Path) -> None:
             **vars(result),
             "violations": [vars(violation) for violation in result.violations],
         },
-        [*(f"✗ {violation}" for violation in result.violations), f"{path}: {total} photographs ({counts}); {known}."],
+        [
+            *(f"✗ {violation}" for violation in result.violations),
+            f"{path}: {counted(total, 'photograph')} ({counts}); {known}.",
+        ],
     )
     if result.violations:
         raise typer.Exit(1)
@@ -180,11 +184,11 @@ def pack(
         result = export(
             dataset, out, format_name, any_licence=any_licence, keep_metadata=keep_metadata, on_progress=on_progress
         )
-    lines = [f"Packed {sum(result.images.values())} images: {result.folder}"]
+    lines = [f"Packed {counted(sum(result.images.values()), 'image')}: {result.folder}"]
     if result.excluded:
         lines.append(
-            f"Excluded {result.excluded} images: their licence does not permit redistribution (use --any-licence to "
-            "include them)."
+            f"Excluded {counted(result.excluded, 'image')}: the licence does not permit redistribution (use "
+            "--any-licence to include them)."
         )
     if result.converted:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(result.converted.items()))

@@ -11,6 +11,7 @@ import typer
 from lightmeter.files import check_output, write_output
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 from lightmeter.text.spreadsheets import quote_cell
 
 app = CommandGroup()
@@ -61,8 +62,8 @@ def published_split(
     write_output(out, _csv(("source", "source_id", "split", *columns), rows))
     write_output(excluded_file, _csv(("source", "source_id", "splits"), excluded))
     left_out = (
-        f"{len(excluded)} photographs in different splits are left out, {train_and_test} of them in training for one "
-        f"attribute and in test for another: {excluded_file}"
+        f"Left out: {counted(len(excluded), 'photograph')} in different splits, {train_and_test} of them in "
+        f"training for one attribute and in test for another: {excluded_file}"
     )
     console.get_console().emit(
         {
@@ -72,7 +73,7 @@ def published_split(
             "train_and_test": train_and_test,
             "excluded_file": excluded_file,
         },
-        [f"{len(rows)} photographs: {out}", *([left_out] if excluded else [])],
+        [f"{counted(len(rows), 'photograph')}: {out}", *([left_out] if excluded else [])],
     )
 
 

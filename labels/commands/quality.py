@@ -10,6 +10,7 @@ from lightmeter.harvest.commands.options import Where
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,7 +45,7 @@ def audit(
     rows = [(issue.file, issue.label, "; ".join(issue.reasons)) for issue in issues[:_MAX_ROWS]]
     more = f"{len(issues) - _MAX_ROWS} more. " if len(issues) > _MAX_ROWS else ""
     parts: list[Any] = [
-        console.table(f"{len(issues)} label issues", ("photograph", "label", "reasons"), rows),
+        console.table(counted(len(issues), "label issue"), ("photograph", "label", "reasons"), rows),
         f"{more}Review them with: lightmeter labels review {target.name} --queue label-issues",
         f"While 'lightmeter browse' runs: {browser_url({'target': target.name, 'queue': 'label-issues'})}",
     ]
@@ -94,7 +95,7 @@ def agreement(
         result = compare(connection, target, authors, where)
     kappa = {"cohen": "Cohen's kappa", "fleiss": "Fleiss' kappa"}[result.method]
     summary = (
-        f"{result.photographs} photographs, {100 * result.accuracy:.1f} % with the same class. "
+        f"{counted(result.photographs, 'photograph')}, {100 * result.accuracy:.1f} % with the same class. "
         f"{kappa}: {format_estimate(result.kappa, percent=False)}"
     )
     rows = [(row, *(columns[column] for column in result.classes)) for row, columns in result.confusion.items()]

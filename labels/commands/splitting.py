@@ -13,6 +13,7 @@ from lightmeter.project import Project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
 from lightmeter.text.names import folder_name, name_key, name_problem
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -165,7 +166,9 @@ def _write_ids(project: Project, file: Path, targets: "list[Target[Any]]", optio
         result = split_photographs(_collect(engine, targets, options), options)
         with engine.connect() as connection:
             count = write_ids(file, connection, result)
-    console.get_console().emit({"file": file, "photographs": count}, f"Wrote the split of {count} photographs: {file}")
+    console.get_console().emit(
+        {"file": file, "photographs": count}, f"Wrote the split of {counted(count, 'photograph')}: {file}"
+    )
 
 
 def _collect(
@@ -275,10 +278,11 @@ def _format_result(result: "FreezeResult") -> list[Any]:
 
     spec, manifest = result.dataset.spec, result.dataset.manifest
     tables = [console.table(target.name, *class_table(spec, class_counts(manifest, target))) for target in spec.targets]
-    rows = f"crops ({spec.split['crop']})" if "crop" in spec.split else "photographs"
+    crops = f" ({spec.split['crop']})" if "crop" in spec.split else ""
+    rows = counted(manifest.num_rows, "crop" if crops else "photograph")
     existing = "" if result.created else " Already exists, unchanged."
     return [
         *tables,
         *(f"• {advisory}" for advisory in result.advisories),
-        f"{manifest.num_rows} {rows} in {result.split.groups} groups: {result.dataset.folder}{existing}",
+        f"{rows}{crops} in {counted(result.split.groups, 'group')}: {result.dataset.folder}{existing}",
     ]

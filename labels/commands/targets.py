@@ -11,6 +11,7 @@ from lightmeter.labels.commands.options import TargetName, catalogue_engine, fin
 from lightmeter.project import find_optional_project, find_project
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup, command_group
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,8 @@ def apply(
 
 def _format_result(name: str, result: "RuleResult") -> list[str]:
     summary = (
-        f"{name}: {result.labelled.total()} of {result.photographs} photographs labelled; {result.added} labels added, "
+        f"{name}: {result.labelled.total()} of {counted(result.photographs, 'photograph')} labelled; "
+        f"{counted(result.added, 'label')} added, "
         f"{result.removed} removed."
     )
     return [summary, *(f"  excluded: {count} {reason}" for reason, count in result.excluded.most_common())]
@@ -188,11 +190,11 @@ def _class_table(title: str, result: "Statistics", plot: Path | None) -> "Iterat
     maximum = max([*result.classes.values(), 1])
     rows = [(name, count, _bar(count, maximum)) for name, count in result.classes.items()]
     yield console.table(title, ("class", "photographs", ""), rows)
-    yield f"{result.labelled} of {result.photographs} photographs labelled."
+    yield f"{result.labelled} of {counted(result.photographs, 'photograph')} labelled."
     lines = [f"  {origin}: {count}" for origin, count in result.origins.most_common()]
     lines += [f"  excluded: {count} {reason}" for reason, count in result.excluded.most_common()]
     lines += [
-        f"  filter {name} would drop {count} labelled photographs (exclude them with --where 'not {name}')"
+        f"  filter {name} would drop {counted(count, 'labelled photograph')} (exclude with --where 'not {name}')"
         for name, count in result.filtered.most_common()
         if count
     ]

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import CROP_COLUMNS, SPLITS
 from lightmeter.labels.datasets.spec import TargetSpec
+from lightmeter.text.numbers import counted
 
 _MAX_LISTED = 3
 _OPTIONS = ("seed", "ratios", "group_by", "min_per_class", "where", "holdout_source", "undersample", "crop")
@@ -143,7 +144,7 @@ def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _photographs(count: int) -> str:
-    return f"{count} photograph{'s' * (count != 1)}"
+    return counted(count, "photograph")
 
 
 def _list(items: list[str]) -> str:

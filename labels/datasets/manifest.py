@@ -16,6 +16,7 @@ from lightmeter.files import open_regular
 from lightmeter.images.formats import SUFFIXES
 from lightmeter.images.geometry import Box
 from lightmeter.store.base import MAX_BYTES
+from lightmeter.text.numbers import counted
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -153,7 +154,7 @@ def _value_problems(manifest: pa.Table, targets: Sequence[Any]) -> Iterator[str]
         yield "it has no rows"
     for name in _COMPLETE:
         if manifest[name].null_count:
-            yield f"{name} is empty in {manifest[name].null_count} rows"
+            yield f"{name} is empty in {counted(manifest[name].null_count, 'row')}"
     for name, valid in (_checks(manifest) | _target_checks(manifest, targets)).items():
         wrong = pc.invert(pc.fill_null(valid, fill_value=True))
         if pc.any(wrong).as_py():

@@ -13,7 +13,7 @@ from lightmeter.labels.targets.base import Target
 from lightmeter.plugins import Plugin
 from lightmeter.project import TARGETS, Project
 from lightmeter.terminal.console import get_console
-from lightmeter.text.documents import read_toml
+from lightmeter.text.documents import read_toml, toml_files
 
 _PROBLEMS = {
     "missing": "the key is missing",
@@ -109,7 +109,7 @@ def _read_folder(
             packages may have files; those that name no such plugin are not ours.
     """
     is_shared = bool(names) and not (folder.parent / "__init__.py").is_file()
-    for file in sorted(folder.glob("*.toml")):
+    for file in toml_files(folder):
         values: Mapping[str, Any] = {}
         try:
             values = read_toml(file)

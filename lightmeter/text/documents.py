@@ -68,5 +68,10 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise InvalidDocument(f"{file} is not valid TOML: {_reason(error)}.") from error
 
 
+def toml_files(folder: Path) -> list[Path]:
+    """Return the TOML files of a folder in the order of their names; the case of the suffix does not matter."""
+    return sorted(file for file in folder.glob("*") if file.suffix.lower() == ".toml")
+
+
 def _reason(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:_MAX_REASON]

@@ -11,6 +11,7 @@ from lightmeter.models.commands.options import Device, Engine, ExifFile, RunFold
 from lightmeter.models.commands.tables import prediction_tables
 from lightmeter.terminal import completion, console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from lightmeter.executors.base import Executor
@@ -92,8 +93,10 @@ def _predict_catalogue(
             packed, project.store, hashes, out, running, lambda number: progress.advance(task, number)
         )
     document = {"file": out.absolute(), "photographs": result.photographs, "rows": result.rows, "failed": result.failed}
-    failures = f"; {len(result.failed)} photographs could not be used (--json lists them)" if result.failed else ""
-    console.get_console().emit(document, f"Predicted {result.photographs} photographs: {out}{failures}.")
+    failures = (
+        f"; {counted(len(result.failed), 'photograph')} could not be used (--json lists them)" if result.failed else ""
+    )
+    console.get_console().emit(document, f"Predicted {counted(result.photographs, 'photograph')}: {out}{failures}.")
     if not result.photographs:
         raise typer.Exit(1)
 
@@ -158,7 +161,7 @@ def compare(
         write_page(out, comparison)
     tables = [
         console.table(
-            f"{name}, {split}: {target['photographs']} photographs in {target['groups']} groups",
+            f"{name}, {split}: {counted(target['photographs'], 'photograph')} in {counted(target['groups'], 'group')}",
             *comparison_table(target),
         )
         for name, target in targets.items()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lightmeter.terminal import console
+from lightmeter.text.numbers import counted
 
 
 def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
@@ -17,7 +18,7 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
     warning = few_groups_warning(metrics[split]["groups"])
     tables = [
         console.table(
-            f"{name}, {split}: {target['photographs']} photographs in {_counted(target['groups'], 'group')}",
+            f"{name}, {split}: {counted(target['photographs'], 'photograph')} in {counted(target['groups'], 'group')}",
             ("metric", "this model", *(f"best baseline: {baseline}" for baseline in shown["baselines"])),
             metric_rows(shown),
         )
@@ -26,10 +27,6 @@ def metrics_tables(metrics: dict[str, Any], split: str) -> list[Any]:
         for shown in [target | {"baselines": {best: target["baselines"][best]} if best else {}}]
     ]
     return [*tables, warning] if warning else tables
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def prediction_tables(predictions: list[dict[str, Any]]) -> list[Any]:

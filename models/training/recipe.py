@@ -282,7 +282,7 @@ def _validated(name: str, values: dict[str, Any]) -> Recipe:
 
 
 def _content(name: str) -> dict[str, Any]:
-    if name.endswith(".toml"):
+    if name.lower().endswith(".toml"):
         return read_toml(Path(name))
     if name not in list_recipes():
         raise UsageError(unknown_name_message("recipe", name, list_recipes()))

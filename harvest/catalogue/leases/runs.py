@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, sel
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.harvest.catalogue.models import HarvestRun, RunState, SightingRecord, SightingState, UTCDateTime
 from lightmeter.processes import ProcessIdentity
+from lightmeter.text.numbers import counted
 
 HEARTBEAT_S = 10.0
 EXPIRY_S = 120.0
@@ -49,7 +50,7 @@ class Lease:
         """
         pending = connection.scalar(_pending(self.states)) or 0
         if state == RunState.FINISHED and pending:
-            state, reason = RunState.DISCOVERED, f"{pending} photographs are pending"
+            state, reason = RunState.DISCOVERED, f"{counted(pending, 'photograph')} pending"
         values = {"state": state, "reason": reason, "ended_at": datetime.now(UTC), "process": None}
         connection.execute(self._update().values(values))
         return state, reason

@@ -8,7 +8,7 @@ from lightmeter.harvest.catalogue.query.fields import AUTHOR_PREFIX, CONFLICT_PR
 from lightmeter.harvest.catalogue.query.parser import tokens
 from lightmeter.plugins import definition_folders, unknown_name_message
 from lightmeter.project import TARGETS, Project
-from lightmeter.text.documents import InvalidDocument, read_toml
+from lightmeter.text.documents import InvalidDocument, read_toml, toml_files
 
 _MAX_LENGTH = 100_000
 _PREFIXES = (LABEL_PREFIX, CONFLICT_PREFIX, AUTHOR_PREFIX)
@@ -68,7 +68,7 @@ def _target_names(project: Project) -> set[str]:
     """Return the names of all targets; definition files that cannot be read are left to the commands that use them."""
     folders = [project.root / TARGETS, *(folder for folder, _ in definition_folders("targets"))]
     names = set()
-    for file in (file for folder in folders for file in folder.glob("*.toml")):
+    for file in (file for folder in folders for file in toml_files(folder)):
         with suppress(InvalidDocument):
             names.add(str(read_toml(file).get("name")))
     return names

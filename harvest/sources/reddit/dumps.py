@@ -62,7 +62,7 @@ def _open(file: Path) -> BinaryIO:
     decompressors: dict[str, Callable[[Path], Any]] = {
         ".zst": _open_zstandard, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
     }  # fmt: skip
-    decompressor = decompressors.get(file.suffix)
+    decompressor = decompressors.get(file.suffix.lower())
     return cast("BinaryIO", decompressor(file)) if decompressor else file.open("rb")
 
 

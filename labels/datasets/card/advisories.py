@@ -19,6 +19,7 @@ from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.labels.datasets.splits.classes import RareClass, format_rare_classes
 from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult
 from lightmeter.project import Project
+from lightmeter.text.numbers import counted
 
 _FOLD = re.compile(r"fold-\d+")
 _MIN_GROUPS = 10
@@ -55,9 +56,10 @@ def advisories(
             )
         yield from _label_advisories(photographs.label_counts[target.name], target.name)
     if options.crop and photographs.uncropped:
-        yield f"Excluded {photographs.uncropped} labelled photographs without a {options.crop.kind} crop."
+        yield f"Excluded {counted(photographs.uncropped, 'labelled photograph')} without a {options.crop.kind} crop."
     if options.undersample:
-        yield f"Excluded {result.undersampled} photographs so that all classes have equal counts within each split."
+        excluded = counted(result.undersampled, "photograph")
+        yield f"Excluded {excluded} so that all classes have equal counts within each split."
     for spec in targets:
         yield from _small_classes(result.manifest, spec)
     yield from _few_groups(result, options)
@@ -115,10 +117,10 @@ def _label_advisories(counts: LabelCounts, target: str) -> Iterator[str]:
         origins = ", ".join(f"{number} {origin}" for origin, number in counts.origins.most_common())
         yield f"Labels of {target} by origin: {origins}."
     for value, number in sorted(counts.unknown.items()):
-        yield f"Excluded {number} labels of {target} with the unknown class '{value}'."
+        yield f"Excluded {counted(number, 'label')} of {target} with the unknown class '{value}'."
     if counts.outdated:
         yield (
-            f"{counts.outdated} labels of {target} were made by another version of its definition. Run 'lightmeter "
+            f"Another version of the definition made {counted(counts.outdated, 'label')} of {target}. Run 'lightmeter "
             f"labels apply {target}' to update them."
         )
 
@@ -134,7 +136,7 @@ def _few_groups(result: SplitResult, options: SplitOptions) -> Iterator[str]:
     groups = len(pc.unique(test["group"]))
     if groups < _MIN_GROUPS and not options.folds:
         yield (
-            f"Warning: The test split has {groups} group{'s' * (groups != 1)}; intervals over fewer than {_MIN_GROUPS} "
+            f"Warning: The test split has {counted(groups, 'group')}; intervals over fewer than {_MIN_GROUPS} "
             "groups are unreliable. Use 'labels split --folds 5' to test on all groups in turn, or harvest from more "
             "photographers."
         )
@@ -147,9 +149,9 @@ def _small_classes(manifest: pa.Table, target: TargetSpec) -> Iterator[str]:
     if target.multilabel:
         lists = rows[label].combine_chunks()
         rows = rows.take(pc.list_parent_indices(lists)).set_column(2, label, pc.list_flatten(lists))
-    counted = rows.group_by(["split", label]).aggregate([("group", "count"), ("group", "count_distinct")])
+    table = rows.group_by(["split", label]).aggregate([("group", "count"), ("group", "count_distinct")])
     counts = {
-        (row["split"], row[label]): (row["group_count"], row["group_count_distinct"]) for row in counted.to_pylist()
+        (row["split"], row[label]): (row["group_count"], row["group_count_distinct"]) for row in table.to_pylist()
     }
     for split in SPLITS:
         classes = [RareClass(target.name, name, *counts.get((split, name), (0, 0))) for name in target.classes]

@@ -32,6 +32,7 @@ from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.store.base import PhotoStore
 from lightmeter.style import document_environment
 from lightmeter.text.names import common_spellings, name_key
+from lightmeter.text.numbers import counted
 from lightmeter.text.spreadsheets import FORMULA
 
 CARD_PAGE = "card.html"
@@ -94,19 +95,19 @@ def answer(dataset: Dataset, baselines: Mapping[str, Sequence[Baseline]]) -> str
     """Return in one sentence what a data set is good for."""
     spec, manifest = dataset.spec, dataset.manifest
     owners = len({*map(name_key, pc.unique(manifest["owner"].drop_null()).to_pylist())})
-    photographers = f" of {owners} photographer{'s' * (owners != 1)}" if owners else ""
-    items = "crops" if spec.split.get("crop") else "photographs"
+    photographers = f" of {counted(owners, 'photographer')}" if owners else ""
+    items = counted(manifest.num_rows, "crop" if spec.split.get("crop") else "photograph")
     parts = [_predictability(target, baselines[target.name]) for target in spec.targets]
     splits = " / ".join(f"{count:,} {split}" for split, count in spec.counts.items())
     apart = "" if spec.split.get("like") else ", no group in two splits"
-    return f"{manifest.num_rows:,} {items}{photographers} ({splits}{apart}): {'; '.join(parts)}."
+    return f"{items}{photographers} ({splits}{apart}): {'; '.join(parts)}."
 
 
 def _predictability(target: TargetSpec, baselines: Sequence[Baseline]) -> str:
     """Return how well a target is predicted without looking at the photographs."""
     first, *others = baselines
     best = max(others, key=lambda baseline: baseline.value)
-    text = f"{target.name} has {len(target.classes)} class{'es' * (len(target.classes) != 1)}"
+    text = f"{target.name} has {counted(len(target.classes), 'class', 'classes')}"
     return (
         f"{text}, which the best shortcut ({best.name}) predicts with {100 * best.value:.0f}\N{NO-BREAK SPACE}% "
         f"{best.metric}, {first.name} with {100 * first.value:.0f}\N{NO-BREAK SPACE}%"

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from lightmeter.labels.datasets.manifest import SPLITS, Split
+from lightmeter.text.numbers import counted
 
 _MAX_LISTED = 3
 
@@ -67,7 +68,7 @@ class Base:
         name, where = self.dataset.spec.name, " and ".join(splits)
         if new:
             return (
-                f"{len(new)} new photograph{'s' * (len(new) != 1)} ({shown}) would join groups of {where} of {name} "
+                f"{counted(len(new), 'new photograph')} ({shown}) would join groups of {where} of {name} "
                 "(same photographer, camera body or near-duplicates). Leave them out with --where, or create a new "
                 "data set without --extend."
             )

@@ -22,6 +22,7 @@ from lightmeter.labels.datasets.splits.classes import class_rows, drop_other_cla
 from lightmeter.labels.datasets.splits.groups import add_groups
 from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult, to_manifest
 from lightmeter.labels.targets.base import SEPARATOR
+from lightmeter.text.numbers import counted
 from lightmeter.text.spreadsheets import quote_row, unquote_cell
 
 COLUMNS = ("source", "source_id", "page_url", "split", "label", "sha256")
@@ -140,10 +141,12 @@ class PublishedSplit:
         if self.unknown:
             shown = ", ".join(self.unknown[:_MAX_LISTED]) + (", …" if len(self.unknown) > _MAX_LISTED else "")
             self.advisories.append(
-                f"{len(self.unknown)} photographs of {self.file.name} are not in the catalogue: {shown}."
+                f"Not in the catalogue: {counted(len(self.unknown), 'photograph')} of {self.file.name} ({shown})."
             )
         if unlabelled:
-            self.advisories.append(f"{unlabelled} photographs of {self.file.name} are left out: they have no label.")
+            self.advisories.append(
+                f"Left out: {counted(unlabelled, 'photograph')} of {self.file.name} without a label."
+            )
         counts = table.group_by("group").aggregate([("split", "count_distinct")])["split_count_distinct"]
         divided = pc.sum(pc.greater(counts, 1)).as_py()
         if divided:

@@ -21,6 +21,7 @@ from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, GroupKey, add_g
 from lightmeter.labels.datasets.splits.stratify import count_classes, hash_order, stratified_group_split
 from lightmeter.labels.targets.base import SEPARATOR, Target
 from lightmeter.plugins import unknown_name_message
+from lightmeter.text.numbers import counted
 
 Integers = NDArray[np.int64]
 Targets = Sequence[Target[Any]]
@@ -257,7 +258,7 @@ def _require_groups(table: pa.Table, options: SplitOptions) -> None:
     groups, needed = len(pc.unique(table["group"])), max(len(SPLITS), options.folds)
     if groups < needed:
         raise UsageError(
-            f"The {table.num_rows} photographs form {groups} group{'s' * (groups != 1)} (same photographer, camera "
-            f"body or near-duplicates), but the split needs at least {needed}. Harvest from more photographers or use "
-            "other keys with --group."
+            f"There are {counted(table.num_rows, 'photograph')} in {counted(groups, 'group')} (same photographer, "
+            f"camera body or near-duplicates), but the split needs at least {needed}. Harvest from more photographers "
+            "or use other keys with --group."
         )

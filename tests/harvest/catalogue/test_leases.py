@@ -88,7 +88,7 @@ def test_run_with_pending_photographs_is_not_finished(engine: Engine, new_run: C
     assert _pending(engine, run, "a") == 1
     with transaction(engine) as connection:
         released = lease.release(connection, RunState.FINISHED, None)
-    assert released == (RunState.DISCOVERED, "1 photographs are pending")
+    assert released == (RunState.DISCOVERED, "1 photograph pending")
 
 
 def test_pending_photograph_is_adopted_unless_its_run_is_active(engine: Engine, new_run: Callable[[], int]) -> None:

@@ -62,7 +62,7 @@ def test_unknown_photographs_and_leaks_are_named(catalogue: Any) -> None:
     document = run_json("labels", "split", "one", *TARGET, "--like", "ids.csv")
     assert document["unknown_ids"] == ["folder:21", "folder:22"]
     texts = " ".join(document["advisories"])
-    assert "2 photographs of ids.csv are not in the catalogue: folder:21, folder:22." in texts
+    assert "Not in the catalogue: 2 photographs of ids.csv (folder:21, folder:22)." in texts
     assert "The published split leaks: 2 of 2 groups" in texts
     assert Counter(row["split"] for row in read_dataset(Path(document["path"])).rows()) == {"train": 14, "test": 6}
 

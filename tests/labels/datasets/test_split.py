@@ -169,7 +169,7 @@ def test_photographs_without_labels_are_an_error_that_names_the_command(catalogu
 
 def test_single_photographer_cannot_be_split(catalogue: Any) -> None:
     add_photographers(catalogue, photographers=1, each=40)
-    assert "form 1 group (same photographer" in run_error("labels", "split", "one", "--target", "shutter-binary")
+    assert "in 1 group (same photographer" in run_error("labels", "split", "one", "--target", "shutter-binary")
 
 
 def test_single_class_is_an_error(catalogue: Any) -> None:

@@ -225,7 +225,8 @@ def test_definition_files_are_read_strictly(tmp_path: Path) -> None:
     define(tmp_path, "x", classes, "utf-8-sig")
     assert get_target("x", Project(tmp_path)).classes == ("b", "a")
     define(tmp_path, "x_backup", classes)
-    with pytest.raises(UsageError, match=r"x\.toml and x_backup\.toml both define the target 'x'"):
+    (tmp_path / "targets" / "x_backup.toml").rename(tmp_path / "targets" / "x_backup.TOML")
+    with pytest.raises(UsageError, match=r"x\.toml and x_backup\.TOML both define the target 'x'"):
         get_target("x", Project(tmp_path))
 
 
