@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from lightmeter.cli import main as lightmeter
 from lightmeter.harvest.catalogue.database.session import open_engine
@@ -88,6 +88,7 @@ def fill(project: Project, count: int) -> None:
         connection.execute(insert(HarvestRun).values(id=1, source="made-up", query={}, options={}))
         for table, values in rows.items():
             connection.execute(insert(table), values)
+        connection.execute(text("ANALYZE"))
     engine.dispose()
 
 

@@ -11,14 +11,29 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sqlalchemy import Column, ColumnElement, Dialect, Integer, MetaData, Table, Text, create_engine, event, select
+from sqlalchemy import (
+    Boolean,
+    BooleanClauseList,
+    Column,
+    ColumnElement,
+    Dialect,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    select,
+)
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.operators import or_
 from sqlalchemy.sql.visitors import iterate
 
 from lightmeter.harvest.catalogue.database.session import add_name_key
 from lightmeter.harvest.catalogue.models import Exif, Image, SightingRecord
-from lightmeter.harvest.catalogue.query.comparisons import Condition
+from lightmeter.harvest.catalogue.query.comparisons import Condition, Share
 from lightmeter.harvest.catalogue.query.fields import CatalogueColumns
 from lightmeter.harvest.catalogue.query.parser import QueryTarget, compile_query
 from lightmeter.labels.browser.columns import Mask
@@ -45,7 +60,7 @@ class _Distinct:
 
     def matching(self, codes: list[int]) -> Mask:
         """Return which rows have one of the codes."""
-        is_match = np.zeros(int(self.codes.max(initial=0)) + 1, bool)
+        is_match = np.zeros(max(int(self.codes.max(initial=0)), max(codes, default=0)) + 1, bool)
         is_match[codes] = True
         return is_match[self.codes]
 
@@ -102,6 +117,18 @@ class Matcher(CatalogueColumns):
         """Return the condition itself: `_evaluate` combines the sightings of a photograph."""
         return condition
 
+    def share(self, share: Share) -> Condition:
+        """Return the condition that a photograph is in a share of all."""
+        key = f"share {share}"
+        if key not in self._distinct:
+            first, last = (
+                np.asarray(pc.utf8_slice_codeunits(self._facts.images["sha256"], start, start + 8), "S8")
+                for start in (0, 56)
+            )
+            is_in = ((first >= share.low.encode()) & (first < share.high.encode())) | (last < share.common.encode())
+            self._create(key, {"value": (Boolean(), pa.array([False, True]))}, is_in.astype(np.int64))
+        return self._distinct[key].table.c.value.is_(True)
+
     def verdict(self, filter_name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return verdict and reason of a filter."""
         if filter_name not in self._facts.verdicts:
@@ -143,6 +170,8 @@ class Matcher(CatalogueColumns):
 
     def _evaluate(self, condition: Condition) -> Mask:
         tables = {element.table.name for element in iterate(condition) if isinstance(element, Column)}
+        if len(tables) > 1 and isinstance(condition, BooleanClauseList) and condition.operator is or_:
+            return _any_of(*map(self._evaluate, condition.clauses))
         key = next((name for name in tables if name in self._distinct), None)
         if key is None:
             return self._in_catalogue(condition)

@@ -57,5 +57,5 @@ def _disagreements() -> Select[Any]:
         select(sighting.c.image_id)
         .join(source, source.c.sighting_id == sighting.c.id)
         .join(file, (file.c.image_id == sighting.c.image_id) & (file.c.origin == "file"))
-        .where(or_(*differences))
+        .where(source.c.sighting_id.is_not(None), or_(*differences))
     )

@@ -5,10 +5,11 @@ import math
 import operator
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, true
+from sqlalchemy import ColumnElement, Text, and_, cast, func, or_
 
 from lightmeter.harvest.dates import parse_period
 from lightmeter.harvest.licences import normalise_licence
@@ -30,6 +31,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 _SHARE = re.compile(r"(\d{1,3})/(\d{1,3})(?:\+(\d{1,3})%?)?", re.ASCII)
 _MAX_SHARES = 100
+_AFTER_DIGITS = "g"  # sorts after all hexadecimal digits
 _PRECISIONS = ("YYYY", "YYYY-MM", "YYYY-MM-DD")
 
 
@@ -118,23 +120,43 @@ def compare_licences(column: ColumnElement[Any], sign: str, text: str) -> Condit
     return or_(compare_texts(column, sign, text), key_of(column).like(f"{escaped}-_._", escape="/"))
 
 
-def compare_shares(column: ColumnElement[Any], sign: str, text: str) -> Condition:
-    """Select one of equal shares of all photographs by their SHA-256, which a later harvest does not change.
+@dataclass(frozen=True)
+class Share:
+    """One of equal shares of all photographs by their SHA-256, which a later harvest does not change.
 
     ``2/3`` is the second of three shares; ``2/3+10`` has also the 10 % of all photographs that each share gets, so that
     the agreement of annotators can be measured.
+
+    Attributes:
+        low: Lowest first eight digits of the hashes of the share.
+        high: Lowest first eight digits of those after it.
+        common: Lowest last eight digits of the hashes that not every share has; empty if every share has none.
     """
-    share = _SHARE.fullmatch(text.strip())
-    number, shares, common = (int(part or 0) for part in share.groups()) if share else (0, 0, 0)
-    if sign != "=" or not 1 <= number <= shares <= _MAX_SHARES or common > 100:
-        raise InvalidValue("a share is 2/3, or 2/3+10 with 10 % for everybody")
-    ends = [f"{16**8 * end // shares:08x}" for end in (number - 1, number)]
-    own = and_(column >= ends[0], true() if number == shares else column < ends[1])
-    return (
-        or_(own, func.substr(column, 57, 8) < f"{16**8 * common // 100:08x}")
-        if 0 < common < 100
-        else (true() if common else own)
-    )
+
+    low: str
+    high: str
+    common: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """Return the share of a query.
+
+        Raises:
+            InvalidValue: The text is no share.
+        """
+        share = _SHARE.fullmatch(text.strip())
+        number, shares, common = (int(part or 0) for part in share.groups()) if share else (0, 0, 0)
+        if not 1 <= number <= shares <= _MAX_SHARES or common > 100:
+            raise InvalidValue("a share is 2/3, or 2/3+10 with 10 % for everybody")
+        parts = ((number - 1, shares), (number, shares), (common, 100))
+        low, high, last = (f"{16**8 * part // whole:08x}" if part < whole else _AFTER_DIGITS for part, whole in parts)
+        return cls(low, high, last if common else "")
+
+
+def in_share(sha256: ColumnElement[Any], share: Share) -> Condition:
+    """Return the condition that hashes are in a share."""
+    own = and_(sha256 >= share.low, sha256 < share.high)
+    return or_(own, func.substr(sha256, 57) < share.common) if share.common else own
 
 
 def compare_lists(column: ColumnElement[Any], sign: str, text: str) -> Condition:

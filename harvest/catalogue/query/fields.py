@@ -16,6 +16,7 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     Comparison,
     Condition,
     InvalidValue,
+    Share,
     compare_classes,
     compare_flags,
     compare_hashes,
@@ -23,11 +24,11 @@ from lightmeter.harvest.catalogue.query.comparisons import (
     compare_lists,
     compare_local_times,
     compare_numbers,
-    compare_shares,
     compare_texts,
     compare_times,
     compare_words,
     equals_any,
+    in_share,
     parse_number,
 )
 from lightmeter.harvest.exif.columns import EXIF_ALIASES, EXIF_COLUMNS, EXIF_PRECEDENCE
@@ -107,6 +108,10 @@ class CatalogueColumns:
     def any_sighting(self, condition: Condition) -> Condition:
         """Return the condition that any sighting of an image meets a condition on its columns."""
         return exists().where(SightingRecord.image_id == Image.id, condition).correlate(Image)
+
+    def share(self, share: Share) -> Condition:
+        """Return the condition that a photograph is in a share of all."""
+        return in_share(self.image("sha256"), share)
 
     def verdict(self, filter_name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
         """Return verdict and reason of a filter, as columns of one table."""
@@ -230,6 +235,31 @@ def _camera_field(columns: CatalogueColumns) -> Field:
     )
 
 
+def _text_field(columns: CatalogueColumns) -> Field:
+    """Return the field of all that people write about a photograph, and of its camera and lens: ``text:venice``."""
+    exif = [columns.exif(name) for name in ("make", "model", "lens")]
+    sightings = [columns.sighting(name) for name in ("file", "title", "owner")]
+    tags, any_sighting = columns.sighting("tags"), columns.any_sighting
+
+    def compare(sign: str, text: str) -> Condition:
+        if sign != "~":
+            raise InvalidValue("text supports only : and ~")
+        return or_(
+            *(any_sighting(compare_texts(column, "~", text)) for column in sightings),
+            any_sighting(compare_lists(tags, "~", text)),
+            *(compare_texts(column, "~", text) for column in exif),
+        )
+
+    return Field(
+        "text",
+        compare,
+        lambda texts: or_(*(compare("~", text) for text in texts)),
+        partial(_between, compare_texts, exif[0]),
+        true(),
+        _column(Image.id),
+    )
+
+
 def _author_field(target: str) -> Field:
     """Return the field of the people who have labelled a photograph; it matches any of them."""
     author = _column(Label.author)
@@ -245,7 +275,17 @@ def _author_field(target: str) -> Field:
 
 def _share_field(columns: CatalogueColumns) -> Field:
     """Return the field of shares of all photographs, for several annotators: ``share:2/3+10``."""
-    return _column_field(columns.image("sha256"), compare_shares)
+
+    def compare(sign: str, text: str) -> Condition:
+        if sign != "=":
+            raise InvalidValue("shares support only =")
+        return columns.share(Share.parse(text))
+
+    def between(_low: str, _high: str) -> Condition:
+        raise InvalidValue("shares have no ranges")
+
+    sha256 = columns.image("sha256")
+    return Field("word", compare, lambda texts: or_(*(compare("=", text) for text in texts)), between, true(), sha256)
 
 
 def _image_field(name: str, compare: Comparison, columns: CatalogueColumns) -> Field:
@@ -299,13 +339,13 @@ _KINDS: dict[Comparison, Kind] = {
     compare_flags: "word",
     compare_licences: "word",
     compare_lists: "word",
-    compare_shares: "word",
     compare_times: "time",
     compare_local_times: "time",
 }
 _FIELDS: dict[str, Callable[[CatalogueColumns], Field]] = {
     "camera": _camera_field,
     "share": _share_field,
+    "text": _text_field,
     **{name: partial(_exif_field, name) for name in EXIF_COLUMNS},
     **{name: partial(_image_field, name, compare) for name, compare in _IMAGE_COLUMNS.items()},
     **{name: partial(_sighting_field, column, compare) for name, (column, compare) in _SIGHTING_COLUMNS.items()},

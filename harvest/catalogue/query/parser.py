@@ -70,7 +70,7 @@ _TERMINALS = {
 
 
 _KEYWORDS = ("and", "or", "not")
-_QUOTES_HINT = 'write a text after its field and in a pair of quotation marks, such as title:"two words"'
+_QUOTES_HINT = 'write a text after its field and in a pair of quotation marks, such as text:"two words"'
 _HINTS = {
     "-": "write ranges and exclusions without a blank beside '-'",
     "!": "write 'not'",
