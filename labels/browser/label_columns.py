@@ -54,6 +54,8 @@ class LabelColumns:
         self.changed = np.zeros(n, np.int64)
         self._own_id, self._other_id = np.zeros(n, np.int64), np.zeros(n, np.int64)
         self._other, self._other_origin = self.codes.copy(), self.origins.copy()
+        self._people = np.zeros((3, 0), np.int64)  # row, author and code of the labels of people, except the own ones
+        self._authors: dict[str, int] = {author: 0}
         self.version = 0
 
     @property
@@ -81,6 +83,21 @@ class LabelColumns:
         """Return the effective label of a photograph and its origin."""
         code = int(self.codes[row])
         return (None, None) if code < 0 else (self.values[code], LABEL_PRECEDENCE[self.origins[row]])
+
+    def authors(self) -> tuple[Rows, Rows, list[str]]:
+        """Return the row of each label of a person, the code of its author, and the authors by code."""
+        own = np.flatnonzero(self.own >= 0)
+        rows, authors, _ = self._people
+        return np.r_[rows, own], np.r_[authors, np.zeros(len(own), np.int64)], [*self._authors]
+
+    def disagreements(self) -> NDArray[np.bool_]:
+        """Return the photographs to which people gave different labels."""
+        rows, _, codes = self._people
+        lowest, highest = np.where(self.own < 0, len(self.values), self.own), self.own.copy()
+        np.minimum.at(lowest, rows, codes)
+        np.maximum.at(highest, rows, codes)
+        different: NDArray[np.bool_] = highest > lowest
+        return different
 
     def refresh(self, connection: Connection) -> None:
         """Read the annotations that were added since the last call, by this process and others."""
@@ -130,9 +147,8 @@ class LabelColumns:
         exists = self._photographs.ids[row] == image if len(self._photographs.ids) else np.zeros(len(image), bool)
         code = np.asarray([-1 if value is None else self.code(value) for value in values], np.int32)
         rank = np.asarray([LABEL_PRECEDENCE.index(origin) for origin in origins], np.int64)
-        author_codes = {name: index for index, name in enumerate(dict.fromkeys(authors))}
-        author = np.asarray([author_codes[name] for name in authors], np.int64)
-        own = (rank == _MANUAL) & (author == author_codes.get(self._author, -1))
+        author = np.asarray([self._authors.setdefault(name, len(self._authors)) for name in authors], np.int64)
+        own = (rank == _MANUAL) & (author == 0)
         order = np.lexsort((id_, author, rank, row))
         order = order[exists[order]]
         key = np.stack([row, rank, author])[:, order]
@@ -144,6 +160,9 @@ class LabelColumns:
         mine = newest[own[newest]]
         self.own[row[mine]], self._own_id[row[mine]] = code[mine], id_[mine]
         others = newest[~own[newest] & (code[newest] >= 0)]
+        people = others[rank[others] <= _IMPORT]
+        kept = self._people[:, ~np.isin(self._people[0], touched)]
+        self._people = np.hstack([kept, np.stack([row[people], author[people], code[people]])])
         others = others[np.lexsort((id_[others], -rank[others], row[others]))]  # the effective one comes last
         self._other[row[others]], self._other_origin[row[others]] = code[others], rank[others]
         self._other_id[row[others]] = id_[others]

@@ -1,7 +1,7 @@
 """Queries on the photographs in memory.
 
 A comparison is evaluated once for each distinct value, by the same conditions as in the catalogue, but on small tables
-of SQLite in memory. What is not in memory (measures of filters, who has labelled what) is evaluated in the catalogue.
+of SQLite in memory. What is not in memory (measures of filters, hashes) is evaluated in the catalogue.
 """
 
 import threading
@@ -53,16 +53,23 @@ class _Distinct:
     Attributes:
         table: Table of the values with their ``code``.
         codes: Code of each row of the columns.
+        photographs: Row of the photograph of each row; None if each row is that of a photograph.
     """
 
     table: Table
     codes: NDArray[np.int64]
+    photographs: NDArray[np.int64] | None = None
 
-    def matching(self, codes: list[int]) -> Mask:
-        """Return which rows have one of the codes."""
+    def matching(self, codes: list[int], total: int) -> Mask:
+        """Return which of all photographs have one of the codes."""
         is_match = np.zeros(max(int(self.codes.max(initial=0)), max(codes, default=0)) + 1, bool)
         is_match[codes] = True
-        return is_match[self.codes]
+        matches: Mask = is_match[self.codes]
+        if self.photographs is None:
+            return matches
+        mask = np.zeros(total, bool)
+        mask[self.photographs[matches]] = True
+        return mask
 
 
 class Matcher(CatalogueColumns):
@@ -111,7 +118,8 @@ class Matcher(CatalogueColumns):
     def sighting(self, name: str) -> ColumnElement[Any]:
         """Return a column of the sightings."""
         kind = Text() if name in LISTS else _type(SightingRecord, name)
-        return self._table(f"sighting {name}", {name: (kind, self._facts.sightings[name])}).c[name]
+        values = {name: (kind, self._facts.sightings[name])}
+        return self._table(f"sighting {name}", values, self._facts.sighting_rows).c[name]
 
     def any_sighting(self, condition: Condition) -> Condition:
         """Return the condition itself: `_evaluate` combines the sightings of a photograph."""
@@ -141,31 +149,46 @@ class Matcher(CatalogueColumns):
     def label(self, target: str) -> ColumnElement[Any]:
         """Return the effective label of a target, as it is now."""
         labels = self._labels(target)
-        previous = self._distinct.pop(f"label {target}", None)
-        if previous is not None:
-            previous.table.drop(self._engine)
         codes = np.where(labels.codes < 0, len(labels.values), labels.codes)
         values = {"value": (Text(), pa.array([*labels.values, None], pa.string()))}
         return self._create(f"label {target}", values, codes).c.value
 
-    def _table(self, key: str, values: Values) -> Table:
+    def conflict(self, target: str) -> ColumnElement[Any]:
+        """Return whether people have given different labels of a target."""
+        values = {"value": (Boolean(), pa.array([False, True]))}
+        return self._create(f"conflict {target}", values, self._labels(target).disagreements().astype(np.int64)).c.value
+
+    def author(self, target: str) -> ColumnElement[Any]:
+        """Return the authors of labels, as they are now."""
+        rows, codes, authors = self._labels(target).authors()
+        return self._create(f"author {target}", {"author": (Text(), pa.array(authors))}, codes, rows).c.author
+
+    def any_author(self, _target: str, condition: Condition) -> Condition:
+        """Return the condition itself: `_evaluate` combines the authors of a photograph."""
+        return condition
+
+    def _table(self, key: str, values: Values, photographs: NDArray[np.int64] | None = None) -> Table:
         if key in self._distinct:
             return self._distinct[key].table
         codes, distinct = _encode([array for _, array in values.values()])
         kinds = (kind for kind, _ in values.values())
         columns = dict(zip(values, zip(kinds, distinct, strict=True), strict=True))
-        return self._create(key, columns, codes)
+        return self._create(key, columns, codes, photographs)
 
-    def _create(self, key: str, values: Values, codes: NDArray[np.int64]) -> Table:
+    def _create(
+        self, key: str, values: Values, codes: NDArray[np.int64], photographs: NDArray[np.int64] | None = None
+    ) -> Table:
+        """Create a table of distinct values, in place of an earlier one with the same key."""
         columns = [Column(name, kind) for name, (kind, _) in values.items()]
         table = Table(key, MetaData(), Column("code", Integer, primary_key=True), *columns)
         lists = [_bound(kind, array, self._engine.dialect) for kind, array in values.values()]
         rows = list(zip(range(len(lists[0])), *lists, strict=True))
         with self._engine.begin() as connection:
+            table.drop(connection, checkfirst=True)
             table.create(connection)
             if rows:
                 connection.exec_driver_sql(str(table.insert().compile(self._engine)), rows)
-        self._distinct[key] = _Distinct(table, codes)
+        self._distinct[key] = _Distinct(table, codes, photographs)
         return table
 
     def _evaluate(self, condition: Condition) -> Mask:
@@ -178,12 +201,7 @@ class Matcher(CatalogueColumns):
         distinct = self._distinct[key]
         with self._engine.connect() as connection:
             codes = list(connection.scalars(select(distinct.table.c.code).where(condition)))
-        matches = distinct.matching(codes)
-        if not key.startswith("sighting "):
-            return matches
-        mask = np.zeros(len(self._facts.images), bool)
-        mask[self._facts.sighting_rows[matches]] = True
-        return mask
+        return distinct.matching(codes, len(self._facts.images))
 
 
 def _type(model: Any, name: str) -> Any:

@@ -121,6 +121,18 @@ class CatalogueColumns:
         """Return the effective label of a target."""
         return effective_label(target)
 
+    def conflict(self, target: str) -> ColumnElement[Any]:
+        """Return whether authors have given different labels of a target."""
+        return authors_disagree(target)
+
+    def author(self, _target: str) -> ColumnElement[Any]:
+        """Return the author of a label, for `any_author`."""
+        return _column(Label.author)
+
+    def any_author(self, target: str, condition: Condition) -> Condition:
+        """Return the condition that any person who has labelled an image meets a condition on the author."""
+        return labelled_by(target, condition)
+
 
 CATALOGUE = CatalogueColumns()
 
@@ -138,9 +150,9 @@ def find_field(name: str, columns: CatalogueColumns = CATALOGUE) -> Field | None
     if name.startswith(LABEL_PREFIX):
         return _column_field(columns.label(name.removeprefix(LABEL_PREFIX)), compare_classes)
     if name.startswith(CONFLICT_PREFIX):
-        return _column_field(authors_disagree(name.removeprefix(CONFLICT_PREFIX)), compare_flags)
+        return _column_field(columns.conflict(name.removeprefix(CONFLICT_PREFIX)), compare_flags)
     if name.startswith(AUTHOR_PREFIX):
-        return _author_field(name.removeprefix(AUTHOR_PREFIX))
+        return _author_field(name.removeprefix(AUTHOR_PREFIX), columns)
     filter_name, dot, measure = name.partition(".")
     if filter_name in plugins.installed("filters"):
         return _measure_field(filter_name, measure) if dot else _verdict_field(*columns.verdict(filter_name))
@@ -260,15 +272,15 @@ def _text_field(columns: CatalogueColumns) -> Field:
     )
 
 
-def _author_field(target: str) -> Field:
+def _author_field(target: str, columns: CatalogueColumns) -> Field:
     """Return the field of the people who have labelled a photograph; it matches any of them."""
-    author = _column(Label.author)
+    author, any_author = columns.author(target), partial(columns.any_author, target)
     return Field(
         "word",
-        lambda sign, text: labelled_by(target, compare_texts(author, sign, text)),
-        lambda texts: labelled_by(target, equals_any(compare_texts, author, texts)),
-        lambda low, high: labelled_by(target, _between(compare_texts, author, low, high)),
-        labelled_by(target, true()),
+        lambda sign, text: any_author(compare_texts(author, sign, text)),
+        lambda texts: any_author(equals_any(compare_texts, author, texts)),
+        lambda low, high: any_author(_between(compare_texts, author, low, high)),
+        any_author(author.is_not(None)),
         _column(Image.id),
     )
 

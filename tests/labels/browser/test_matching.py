@@ -6,6 +6,7 @@ import numpy as np
 
 from tests.harvest.catalogue.query_photos import QUERIES, insert_photos
 from tests.labels.browser.helpers import create_session, ids_of
+from tests.support import run_text
 
 
 def test_queries_in_memory_select_matching_photographs(any_catalogue: Any) -> None:
@@ -20,6 +21,16 @@ def test_sightings_match_together_and_labels_as_they_are_now(any_catalogue: Any)
     any_catalogue.photograph(owner="Ann")
     session = create_session(any_catalogue.project, any_catalogue.engine)
     assert ids_of(session, q="source:flickr owner:Émile") == [first]  # of two sightings
-    for value in ("film", "digital"):
+    run_text("labels", "set", "1.jpg", "medium=film", "--author", "eve")
+    for value, differs in (("film", []), ("digital", [first]), ("film", [])):
         session.label("medium", np.asarray([first]), value, session.library.labels("medium").version)
         assert ids_of(session, q=f"label.medium:{value}") == [first]
+        assert ids_of(session, q="conflict.medium") == differs
+        assert ids_of(session, q="author.medium:ann author.medium:eve -author.medium:bob") == [first]
+    session.undo()
+    assert ids_of(session, q="conflict.medium") == [first]
+    session.label("medium", np.asarray([first]), None, session.library.labels("medium").version)
+    assert ids_of(session, q="author.medium is known") == [first]
+    assert not ids_of(session, q="author.medium:ann")
+    run_text("labels", "set", "1.jpg", "medium=", "--author", "eve")
+    assert not ids_of(session, q="author.medium is known")
