@@ -2,9 +2,11 @@
 
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
+from threading import Thread
 from typing import Literal
 
 from lightmeter import __version__, plugins
@@ -39,6 +41,9 @@ EXTRAS = {
 }
 """Optional dependency groups for users, and what each gives."""
 _EXTRA = "extra: "
+_ANSWER_S = 5.0
+"""Time in which a database or an object store must answer."""
+
 _SERVING_PACKAGES = {"torchserve": "torchserve>=0.12,<0.13", "pyyaml": "pyyaml"}  # TorchServe does not declare pyyaml
 
 
@@ -82,19 +87,38 @@ def _project_checks(project: Project) -> Iterator[Check]:
         yield Check("project", "error", str(error), "correct lightmeter.toml")
         return
     yield Check("project", "ok", f"{settings.project.name} ({project.root})")
-    yield _catalogue(project)
-    yield _store(project)
+    yield _answer("catalogue", lambda: _catalogue(project))
+    yield _answer("photo store", lambda: _store(project))
     if settings.crawl.contact:
         yield Check("contact", "ok", settings.crawl.contact)
     else:
         yield Check("contact", "missing", "not set", "set [crawl] contact in lightmeter.toml before you crawl")
 
 
+def _answer(name: str, check: Callable[[], Check]) -> Check:
+    """Return the result of a check of something that may hang, such as a server or a network drive."""
+    result: Future[Check] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(check())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            result.set_exception(error)
+
+    Thread(target=run, daemon=True).start()  # not a pool, whose threads are waited for when the process ends
+    try:
+        return result.result(_ANSWER_S)
+    except TimeoutError:
+        return Check(
+            name, "error", f"no answer within {_ANSWER_S:g} s", "check that its server or drive can be reached"
+        )
+
+
 def _catalogue(project: Project) -> Check:
     from lightmeter.harvest.catalogue.database.session import open_engine
 
     try:
-        engine = open_engine(project)
+        engine = open_engine(project, retry_s=0)
     except LightmeterError as error:
         return Check("catalogue", "error", str(error))
     return Check("catalogue", "ok", engine.url.render_as_string(hide_password=True))

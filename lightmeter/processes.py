@@ -35,7 +35,11 @@ class ProcessIdentity:
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """Return the identity of the running process."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessIdentity":
+        """Return the identity of a process of this machine."""
         return cls(_machine(), pid, _started(pid) or 0)
 
     @classmethod

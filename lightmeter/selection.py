@@ -17,6 +17,7 @@ def select_photographs(project: Project, where: str) -> Iterator[str]:
 
     Raises:
         UsageError: The query is invalid.
+        LightmeterError: No photograph matches.
     """
     (catalogue,) = entry_points(group=_GROUP, name="catalogue")
     selected: Iterator[str] = catalogue.load()(project, where)

@@ -43,7 +43,7 @@ def _retry_status(statuses: Sequence[int], attempts: int) -> Callable[[Send], Se
 
 
 class Client:
-    """Client of a TorchServe that ``lightmeter serve start`` started.
+    """Client of a server of a project: a TorchServe of ``lightmeter serve start``, or a LitServe.
 
     Requests are repeated while the server is busy, and once if a worker dies. A client can be used by several threads.
 
@@ -142,6 +142,13 @@ class Client:
         """Names of the served models."""
         return list(dict.fromkeys(model.name for model in self._state.models))
 
+    def is_ready(self) -> bool:
+        """Return whether the server answers that its models can predict."""
+        try:
+            return self._send("GET", f"{self._inference}/ping", "inference").status_code == _OK
+        except LightmeterError:
+            return False
+
     def models(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Return TorchServe's descriptions of the models, by name and version."""
         urls = [f"{self._state.management}/models/{name}/all" for name in self.model_names]
@@ -198,7 +205,7 @@ class Client:
         return _document(self._send("POST", self._inference + path, "inference", **body))
 
     def _manage(self, method: str, path: str, **content: Any) -> None:
-        response = self._send(method, self._state.management + path, "management", **content)
+        response = self._send(method, f"{self._state.management}{path}", "management", **content)
         if response.status_code != _OK:
             reason = _document(response)["error"]["reason"]
             raise LightmeterError(f"TorchServe refused {method} {path}: {reason}")

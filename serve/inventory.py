@@ -6,7 +6,6 @@ from typing import Any
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
 from lightmeter.serve.archive import check_archive
-from lightmeter.serve.torchserve.processes import is_running
 from lightmeter.serve.torchserve.state import ServerDirectory, server_directory
 
 
@@ -41,7 +40,7 @@ def list_servers(project: Project) -> list[dict[str, Any]]:
         except LightmeterError:
             rows.append({"name": path.name, "running": False, "models": [], "archives": [], "address": None})
             continue
-        running = state is not None and is_running(state)
+        running = state is not None and state.is_running
         models = state.models if state else ()
         rows.append(
             {

@@ -41,7 +41,7 @@ def main() -> None:
 def soak(served: ServedModel, count: int, clients: int) -> None:
     bodies = [*noise(4), *invalid_bodies()]
     order = [0, 1, 2, 3, 4, 0, 1, 2, 3, 5, 0, 1, 2, 3, 6, 0, 1, 2, 3, 7, 0, 1, 2, 3, 8]
-    server_processes = processes.processes_of(served.state.temporary)
+    server_processes = processes.processes_of(served.state.token)
     started = time.perf_counter()
     statuses: Counter[int] = Counter()
 

@@ -5,17 +5,53 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import nominal_settings
 from lightmeter.files import sha256_of
+from lightmeter.harvest.catalogue.database.session import open_engine, read
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
+from lightmeter.harvest.catalogue.query.parser import parse_where
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS, EXIF_PRECEDENCE
+from lightmeter.project import Project
 
 _HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 _SHOWN_MATCHES = 5
+_RANGE = 1_000  # ids
 _SAME_SETTING = 1e-3  # relative difference up to which two numbers are the same setting
+
+
+def check_matches(project: Project, where: str) -> None:
+    """Check that a query selects photographs, so that no command succeeds without having done anything.
+
+    Args:
+        project: Project of the catalogue.
+        where: Query; an empty one selects all photographs and is not checked.
+
+    Raises:
+        UsageError: The query is invalid.
+        LightmeterError: No photograph matches.
+    """
+    if not where.strip():
+        return
+    condition = parse_where(where)
+    engine = open_engine(project)
+    try:
+        if not read(engine, lambda connection: _matches(connection, condition)):
+            raise LightmeterError(f"No photograph matches the query '{where}'.")
+    finally:
+        engine.dispose()
+
+
+def _matches(connection: Connection, condition: ColumnElement[bool]) -> bool:
+    """Return whether an image matches; they are searched in ranges of ids, for which indexes serve any condition."""
+    last = connection.scalar(select(func.max(Image.id))) or 0
+    ranges = (
+        select(Image.id).where(condition, Image.id > start, Image.id <= start + _RANGE).limit(1)
+        for start in range(0, last, _RANGE)
+    )
+    return any(connection.scalar(query) is not None for query in ranges)
 
 
 def find_image(connection: Connection, name: str) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from lightmeter.harvest.catalogue.database.session import open_engine, pages
 from lightmeter.harvest.catalogue.export.export import TableOptions, export
-from lightmeter.harvest.catalogue.lookup import find_image
+from lightmeter.harvest.catalogue.lookup import check_matches, find_image
 from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.parser import condition_of
 from lightmeter.harvest.catalogue.query.saved import resolve_query
@@ -114,7 +114,10 @@ def select_photographs(project: Project, where: str) -> Iterator[str]:
 
     Raises:
         UsageError: The query is invalid.
+        LightmeterError: No photograph matches.
     """
+    where = resolve_query(where, project)
+    check_matches(project, where)
     query, condition = select(Image.id, Image.sha256).where(Image.problem.is_(None)), condition_of(where)
     if condition is not None:
         query = query.where(condition)

@@ -92,8 +92,6 @@ def list_(
         [{column.name: column.value(row) for column in selected} for row in rows],
         [table("", [column.title for column in selected], cells), *([more] if more else [])]
         if rows
-        else "No photographs match."
-        if where
         else "The catalogue has no photographs yet.",
     )
 

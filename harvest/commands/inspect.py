@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightmeter import plugins
-from lightmeter.errors import Interrupted, UsageError
+from lightmeter.errors import Interrupted, LightmeterError, UsageError
 from lightmeter.executors.options import Address, ExecutorName, ExecutorOption, check_address
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.project import Project, find_project
@@ -65,6 +65,8 @@ def inspect(
     console.get_console().emit(document, [summary, *failures])
     if result.stopped:
         raise Interrupted("Stopped; completed results are saved. Resume with 'lightmeter harvest inspect'.")
+    if result.failed and result.failed.total() == result.photographs:
+        raise LightmeterError("No photograph could be inspected.")
 
 
 @app.command("contact-sheet")
@@ -147,6 +149,8 @@ def crops(
     console.get_console().emit(
         {"folder": folder.absolute(), "crops": number}, f"Wrote {counted(number, 'crop')} to {folder}."
     )
+    if not number:
+        raise LightmeterError(f"No photograph has a {kind} with a score of at least {min_score:g}.")
 
 
 def _open_executor(

@@ -10,13 +10,21 @@ from lightmeter.terminal import console
 
 
 def _resolve(context: typer.Context, text: str) -> str:
-    """Replace saved queries, where a query enters a command, so that what it records can be repeated elsewhere."""
+    """Replace saved queries, where a query enters a command, so that what it records can be repeated elsewhere.
+
+    Raises:
+        UsageError: The query is invalid.
+        LightmeterError: No photograph matches, whatever the command would do with them.
+    """
     if context.resilient_parsing or not text.strip():
         return text
+    from lightmeter.harvest.catalogue.lookup import check_matches
     from lightmeter.harvest.catalogue.query.saved import resolve_query
     from lightmeter.project import find_project
 
-    return resolve_query(text, find_project())
+    query = resolve_query(text, project := find_project())
+    check_matches(project, query)
+    return query
 
 
 Where = Annotated[

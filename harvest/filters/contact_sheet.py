@@ -7,11 +7,12 @@ from typing import Any
 from PIL import Image, ImageDraw
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, func, select, true
 
+from lightmeter.errors import LightmeterError
 from lightmeter.files import format_of, write_output
 from lightmeter.harvest.catalogue.models import Image as ImageRecord
 from lightmeter.harvest.catalogue.models import Inspection, Region, SightingRecord
 from lightmeter.images.geometry import Box, Size, to_display
-from lightmeter.images.grid import INK, PAPER, Colour, Tile, draw_grid, fit
+from lightmeter.images.grid import PAPER, Colour, Tile, draw_grid, fit
 from lightmeter.images.reader import display_image
 from lightmeter.store.base import PhotographError, PhotoStore
 
@@ -49,6 +50,7 @@ def write_contact_sheet(
 
     Raises:
         UsageError: The suffix of the file is none of these.
+        LightmeterError: The filter has inspected no such photograph.
     """
     image_format = format_of(target, {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}, default="JPEG")
     condition = (Inspection.filter == name) & (true() if where is None else where)
@@ -64,7 +66,10 @@ def write_contact_sheet(
             tiles = [_tile(row, _boxes(connection, row, name), store) for row in sample]
             shown = f", {len(tiles)} of them shown" if len(tiles) < counts[verdict] else ""
             parts.append((tiles, f"{name}: {verdict} {counts[verdict]}{shown}", colour))
-    parts = parts or [([], f"{name}: no photographs", INK)]
+    if not parts:
+        raise LightmeterError(
+            f"The filter '{name}' has inspected no photograph; run 'lightmeter harvest inspect --filter {name}'."
+        )
     columns = min(_MAX_COLUMNS, max(_MIN_COLUMNS, *(len(tiles) for tiles, _, _ in parts)))
     images = [
         draw_grid(tiles, title, side=_SIDE, columns=columns, title_colour=colour) for tiles, title, colour in parts

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import format_of, write_output
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import Author, catalogue_engine
@@ -238,6 +238,8 @@ def import_(
     console.get_console().emit({**vars(result), "dry_run": dry_run}, list(_format_import(result, dry_run=dry_run)))
     if result.refused:
         raise typer.Exit(1)
+    if result.unknown_photographs and not result.matched:
+        raise LightmeterError(f"None of the photographs in {file} is in the catalogue.")
 
 
 def _format_import(result: "ImportResult", *, dry_run: bool) -> "Iterator[Any]":

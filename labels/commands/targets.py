@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightmeter.errors import LightmeterError
 from lightmeter.files import format_of
 from lightmeter.harvest.commands.options import Where, progress_bar
 from lightmeter.labels.commands.options import TargetName, catalogue_engine, find_target
@@ -112,8 +113,9 @@ def apply(
         [line for name, result in results.items() for line in _format_result(name, result)],
     )
     labelled = [name for name, result in results.items() if result.labelled.total()]
-    if labelled:
-        console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in labelled))
+    if not labelled:
+        raise LightmeterError(f"No photograph has a label by the rules of {' or '.join(results)}.")
+    console.get_console().next_step("labels", "split", "NAME", *(f"--target {name}" for name in labelled))
 
 
 def _format_result(name: str, result: "RuleResult") -> list[str]:

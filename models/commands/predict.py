@@ -79,8 +79,8 @@ def _predict_catalogue(
 
     format_of(out, {".parquet": "parquet"})
     check_output(out)
-    project, packed = find_project(), PackedModel.of_run(*model)
-    hashes = select_photographs(project, where)
+    project = find_project()
+    hashes, packed = select_photographs(project, where), PackedModel.of_run(*model)
     if executor == "ray":
         from lightmeter.executors.ray import RayExecutor
 

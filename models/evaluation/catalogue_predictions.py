@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError
 from lightmeter.executors.base import Executor, Failed, Shard
 from lightmeter.executors.records import ShardRecords
 from lightmeter.files import output_path
@@ -152,7 +152,7 @@ def predict_catalogue(
         on_progress: Called with the number of photographs done since the last call.
 
     Raises:
-        UsageError: There are no photographs.
+        LightmeterError: There are no photographs.
         StoreError: The store cannot be read.
     """
     records = ShardRecords(out.with_name(f"{out.name}.parts"), {"model": model.sha256, "engine": model.engine})
@@ -174,7 +174,7 @@ def predict_catalogue(
         on_progress(len(shard.items[0]))
     if not keys:
         records.delete()
-        raise UsageError("No photograph matches the query.")
+        raise LightmeterError("There is no readable photograph to predict.")
     result = _write(out, keys, records, model)
     records.delete()
     return result

@@ -1,6 +1,8 @@
 """Pretrained weights of backbones."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -30,6 +32,7 @@ NAMES = [*BUNDLED, *_TORCHVISION, "timm"]
 
 _HUB = "hf-hub:"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_HUB_TIMEOUT_S = 5.0
 
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
 _ALTERNATIVES = "use a file with --set weights=PATH, or random weights with --set weights="
@@ -118,11 +121,8 @@ def _timm_state(backbone: nn.Module) -> dict[str, torch.Tensor]:
     if not timm.is_model_pretrained(name):
         raise UsageError(f"timm has no pretrained weights of {name}; {_ALTERNATIVES}.")
     console.get_console().note(f"Loading timm's weights of {name} (downloaded on first use).")
-    try:
+    with _hub(f"timm's weights of {name}"):
         state: dict[str, torch.Tensor] = timm.create_model(name, pretrained=True, num_classes=0).state_dict()
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise LightmeterError(f"Cannot download timm's weights of {name} ({reason}); {_ALTERNATIVES}.") from error
     return state
 
 
@@ -156,7 +156,7 @@ def _hub_file(weights: str) -> Path:
     with require_extra("timm", "huggingface_hub"):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-    try:
+    with _hub(f"the weights {weights}"):
         for name in _HUB_FILES:
             try:
                 return Path(hf_hub_download(repository, name, revision=revision or None))
@@ -164,10 +164,45 @@ def _hub_file(weights: str) -> Path:
                 raise
             except EntryNotFoundError:
                 continue
-    except Exception as error:  # of the network, or of the repository
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise LightmeterError(f"Cannot get the weights {weights} ({reason}); {_ALTERNATIVES}.") from error
     raise LightmeterError(f"{weights} has none of the files {', '.join(_HUB_FILES)}; {_ALTERNATIVES}.")
+
+
+@contextmanager
+def _hub(weights: str) -> Iterator[None]:
+    """Use the Hugging Face hub in a block, or only its cache on this machine if the hub cannot be reached.
+
+    The client of the hub would try to reach it for a minute.
+
+    Args:
+        weights: What the block loads.
+
+    Raises:
+        LightmeterError: The weights are not in the cache, and cannot be downloaded.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = offline or not _is_reachable(constants.ENDPOINT)
+    try:
+        yield
+    except Exception as error:  # of the network, of the repository, or of a file
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        if isinstance(error, LocalEntryNotFoundError):
+            reason = "HF_HUB_OFFLINE is set" if offline else f"{constants.ENDPOINT} cannot be reached"
+            reason += f", and {constants.HF_HUB_CACHE} does not have them"
+        raise LightmeterError(f"Cannot load {weights} ({reason}); {_ALTERNATIVES}.") from error
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _is_reachable(url: str) -> bool:
+    """Return whether a server answers, whatever it answers."""
+    try:
+        httpx.head(url, timeout=_HUB_TIMEOUT_S)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def _downloaded(weights: str, url: str, sha256: str) -> Path:

@@ -95,6 +95,12 @@ def litserve(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Loopback port of the metrics (default: serve.metrics_port).")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", help="Name of the server for 'serve status', 'logs', 'stop' … (default: the model's)."
+        ),
+    ] = None,
 ) -> None:
     """Serve a run or an archive with LitServe instead of TorchServe (extra 'litserve'); Ctrl-C stops it."""
     from lightmeter.models.runtime.engines import EngineError, check_engine
@@ -102,6 +108,7 @@ def litserve(
     from lightmeter.project import find_optional_project
     from lightmeter.serve.gateway.tokens import KEY_VARIABLE, static_key
     from lightmeter.serve.litserve.server import LitServeOptions, run_server
+    from lightmeter.serve.torchserve.state import server_directory
     from lightmeter.settings import ModelsSection, ServeSection
 
     if find_spec("litserve") is None:  # importing it would take seconds
@@ -117,13 +124,16 @@ def litserve(
             check_engine(selected, "cpu")
         except (BrokenModel, EngineError) as error:
             raise UsageError(str(error)) from error
-        tokens = project.state / "litserve" / f"{spec.name}-{os.getpid()}.json" if project else None
+        directory = server_directory(project, server or spec.name) if project else None
 
         def announce(url: str, metrics: str) -> None:
             address = f"{url}/predictions/{spec.name}"
-            document = {"name": spec.name, "address": address, "metrics": metrics, "tokens": tokens}
+            document: dict[str, object] = {"name": spec.name, "address": address, "metrics": metrics}
             lines = [f"{spec.name} {spec.version} at {address}", f"Metrics: {metrics}"]
-            console.get_console().emit(document, [*lines, *([f"Tokens: {tokens}"] if tokens else [])])
+            if directory:
+                document |= {"server": directory.name, "tokens": directory.keys, "logs": directory.logs}
+                lines += [f"Tokens: {directory.keys}", f"Logs: {directory.logs}"]
+            console.get_console().emit(document, lines)
             sys.stdout.flush()
 
         options = LitServeOptions(
@@ -134,7 +144,7 @@ def litserve(
             token=static_key(key),
             engine=selected,
             token_file=project.root / settings.token_file if project else None,
-            published=tokens,
+            directory=directory,
             token_minutes=settings.token_minutes,
             metrics_port=settings.metrics_port if metrics_port is None else metrics_port,
             log_format=settings.log_format,

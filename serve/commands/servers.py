@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lightmeter.errors import UsageError
+from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import find_project
 from lightmeter.serve.commands.options import ArchiveArgument, ServerOption, find_archive, server_directory_of
 from lightmeter.terminal import completion, console
@@ -78,10 +78,17 @@ def status(
     """Show every server of the project: models, addresses, logs and tokens; exit with 1 if none is running."""
     servers = sorted(completion.servers(""), key=lambda name: (name != "main", name)) or ["main"]
     names = servers if server is None else [server]
-    documents = [_status(server_directory_of(name)) for name in names]
+    documents = [_status_or_problem(name) for name in names]
     running = [document for document in documents if document["running"]]
+    problems = [document["problem"] for document in documents if "problem" in document]
+    if problems and not running:
+        raise LightmeterError(problems[0])
     shown = [part for document in running for part in (_models_table(document), _address_table(document))]
-    stopped = [f"Server '{document['server']}' is not running." for document in documents if not document["running"]]
+    stopped = [
+        document.get("problem", f"Server '{document['server']}' is not running.")
+        for document in documents
+        if not document["running"]
+    ]
     console.get_console().emit((running or documents)[0] | {"servers": documents}, [*shown, *stopped])
     if not running:
         raise typer.Exit(1)
@@ -170,6 +177,16 @@ def _status(directory: "ServerDirectory") -> dict[str, Any]:
     from lightmeter.serve.torchserve.status import server_status
 
     return server_status(directory)
+
+
+def _status_or_problem(name: str) -> dict[str, Any]:
+    """Return the status of a server; one that is damaged or does not answer does not hide the others."""
+    try:
+        return _status(server_directory_of(name))
+    except UsageError:
+        raise
+    except LightmeterError as error:
+        return {"server": name, "running": False, "models": [], "addresses": {}, "java": None, "problem": str(error)}
 
 
 def _address_table(document: dict[str, Any]) -> Any:

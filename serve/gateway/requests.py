@@ -9,7 +9,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lightmeter.serve.gateway.logs import FIELDS
+from lightmeter.serve.gateway.logs import FIELDS, REQUEST_LOGGER
 from lightmeter.serve.handler.tracing import REQUEST_ID, TRACEPARENT, Tracing, valid_request_id
 
 PASSED_ON = "passed_on"
@@ -18,7 +18,7 @@ PASSED_ON = "passed_on"
 _PROBES = ("/ping", "/health", "/v2/health/live", "/v2/health/ready")
 _INTERRUPTED = 499  # the client left
 _MAX_PATH = 300
-_log = logging.getLogger(__name__)
+_log = logging.getLogger(REQUEST_LOGGER)
 
 
 class RequestRecords:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightmeter.connections import TimedProtocol
 from lightmeter.errors import UsageError
+from lightmeter.web import LOOPBACK
 
 DRAIN_S = 120
 """Time for requests that were accepted before a stop, in seconds; as long as a model may take for one request."""
@@ -59,6 +60,11 @@ def listen(host: str, port: int) -> socket.socket:
 def url_of(host: str, port: int) -> str:
     """Return the URL of a port; IPv6 addresses are put in brackets."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def local_url_of(host: str, port: int) -> str:
+    """Return the URL at which this machine reaches a port of a host that is listened on."""
+    return url_of({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host), port)  # noqa: S104 - compared, not bound
 
 
 Task = Callable[[], Coroutine[Any, Any, None]]

@@ -8,8 +8,9 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, ip_address
@@ -27,6 +28,9 @@ from lightmeter.serve.gateway.connection import ConnectionFailed, EngineConnecti
 from lightmeter.serve.gateway.logs import FORMAT_VARIABLE, configure_logging
 from lightmeter.serve.gateway.tokens import Tokens, publish
 from lightmeter.serve.handler.tracing import ENDPOINTS, Tracing
+from lightmeter.serve.litserve.registration import Registration, registered
+from lightmeter.serve.torchserve.environment import SERVER_VARIABLE
+from lightmeter.serve.torchserve.state import ServerDirectory
 from lightmeter.web import LOOPBACK, free_port
 
 if TYPE_CHECKING:  # prometheus_client belongs to the extra
@@ -51,7 +55,8 @@ class LitServeOptions:
         token: Token that requests need; empty for none.
         engine: What runs the network.
         token_file: File with another token; None, or without such a file, for none.
-        published: File in which a token is published and renewed, as TorchServe's; None for none.
+        directory: Folder of the server in its project, in which a token is published and renewed, as TorchServe's; None
+            outside a project.
         token_minutes: Lifetime of that token.
         metrics_port: Loopback port of the metrics; 0 for any free one.
         log_format: Format of the logs, ``text`` or ``json``.
@@ -65,7 +70,7 @@ class LitServeOptions:
     token: str = ""
     engine: EngineName = "torch"
     token_file: Path | None = None
-    published: Path | None = None
+    directory: ServerDirectory | None = None
     token_minutes: float = 60.0
     metrics_port: int = 0
     log_format: str = "text"
@@ -141,44 +146,61 @@ def run_server(run: Path, spec: ModelSpec, options: LitServeOptions, on_ready: C
     if options.otlp_endpoint:
         os.environ[ENDPOINTS[0]] = options.otlp_endpoint
     _check_host(options.host)
-    listener = server.listen(options.host, options.port)
-    port = free_port()
-    connection = EngineConnection()
-    metrics = LitServeMetrics(run, spec)
+    metrics, connection, port = LitServeMetrics(run, spec), EngineConnection(), free_port()
     engine = LitServeEngine(connection, f"http://{LOOPBACK}:{port}", spec, metrics)
     tokens = Tokens(60 * options.token_minutes, options.token, options.token_file)
-    accepts_token = tokens.accepts if options.token or options.published else None
-    tracing = Tracing.from_environment()
-    app = gateway_app(engine, accepts_token, options.max_bytes, {spec.name: spec.version}, tracing)
-    url = server.url_of(options.host, listener.getsockname()[1])
+    accepts_token = tokens.accepts if options.token or options.directory else None
+    app = gateway_app(
+        engine, accepts_token, options.max_bytes, {spec.name: spec.version}, tracing=Tracing.from_environment()
+    )
+    with (
+        closing(server.listen(options.host, options.port)) as listener,
+        metrics.served(options.metrics_port) as metrics_url,
+        _registered(options) as registration,
+        _engine(run, port, options, registration) as process,
+    ):
+        public_port = listener.getsockname()[1]
+
+        def announce() -> None:
+            if registration:
+                local_url = server.local_url_of(options.host, public_port)
+                registration.announce(spec, local_url, metrics_url, options.workers)
+            on_ready(server.url_of(options.host, public_port), metrics_url)
+
+        tasks = [partial(_watch, process), partial(_announce, engine, announce)]
+        tasks += [partial(_renew, tokens, registration.directory.keys)] if registration else []
+        server.run(app, listener, tasks, connection)
+
+
+@contextmanager
+def _engine(
+    run: Path, port: int, options: LitServeOptions, registration: "Registration | None"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run LitServe for the duration of a block; in a project its output is also logged."""
     command = [sys.executable, "-m", "lightmeter.serve.litserve.api", str(run), str(port), str(options.workers)]
     command.append(options.engine)
     # LIT_*: LitServe's own settings, such as a key for the private engine; no Ctrl-C reaches another process group.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIT_")}
     environment[FORMAT_VARIABLE] = options.log_format
-    with metrics.served(options.metrics_port) as metrics_url, _published(options.published):
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, process_group=0)
-        try:
-            tasks = [partial(_watch, process), partial(_announce, engine, partial(on_ready, url, metrics_url))]
-            tasks += [partial(_renew, tokens, options.published)] if options.published else []
-            server.run(app, listener, tasks, connection)
-        finally:
-            _stop(process)
+    environment |= {SERVER_VARIABLE: registration.token} if registration else {}
+    output = subprocess.PIPE if registration else None
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=output, process_group=0)
+    with ExitStack() as stack:
+        if registration and process.stderr:
+            reader = threading.Thread(target=registration.copy_output, args=[process.stderr], daemon=True)
+            reader.start()
+            stack.enter_context(process.stderr)
+            stack.callback(reader.join, _STOP_S)
+        stack.callback(_stop, process)
+        yield process
 
 
-@contextmanager
-def _published(file: Path | None) -> Iterator[None]:
-    """Remove the published token after the block."""
-    try:
-        yield
-    finally:
-        if file:
-            file.unlink(missing_ok=True)
+def _registered(options: LitServeOptions) -> AbstractContextManager["Registration | None"]:
+    return registered(options.directory, options.log_format) if options.directory else nullcontext()
 
 
 async def _renew(tokens: Tokens, file: Path) -> None:
     """Publish a token, and replace it at half of its lifetime, again and again."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     while True:
         key = secrets.token_hex(16)
         tokens.add(key)
@@ -230,4 +252,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
     process.kill()
-    process.communicate()
+    if process.stdin:
+        process.stdin.close()
+    process.wait()

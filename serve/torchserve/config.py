@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from lightmeter.errors import UsageError
 from lightmeter.files import write_atomic
-from lightmeter.serve.gateway.server import url_of
+from lightmeter.serve.gateway.server import local_url_of, url_of
 from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.serve.torchserve.environment import torchserve_folder
 from lightmeter.serve.torchserve.properties import write_properties
@@ -66,9 +66,8 @@ def addresses(host: str, port: int, ports: Ports) -> dict[str, str]:
         port: Port of the inference API.
         ports: The other ports.
     """
-    reachable = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return {
-        "inference": url_of(reachable, port),
+        "inference": local_url_of(host, port),
         "management": url_of(LOOPBACK, ports.management),
         "metrics": url_of(LOOPBACK, ports.metrics),
         "grpc": f"{LOOPBACK}:{ports.grpc_inference}",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError
+from lightmeter.serve.gateway.logs import ACCESS_LOG, MODEL_LOG
 from lightmeter.serve.torchserve.log_lines import as_text
 from lightmeter.serve.torchserve.state import ServerDirectory
 
@@ -71,7 +72,7 @@ def follow(directory: ServerDirectory, *, access: bool = False) -> Iterator[str]
 
 
 def _log_of(directory: ServerDirectory, *, access: bool) -> Path:
-    return directory.logs / ("access_log.log" if access else "model_log.log")
+    return directory.logs / (ACCESS_LOG if access else MODEL_LOG)
 
 
 def diagnose_worker(directory: ServerDirectory, model: str | None = None) -> str | None:
@@ -85,13 +86,13 @@ def diagnose_worker(directory: ServerDirectory, model: str | None = None) -> str
         return None
     time.sleep(_TRACEBACK_S)
     name, text = next(iter(_tracebacks(directory, model).items()))
-    log = directory.logs / "model_log.log"
+    log = directory.logs / MODEL_LOG
     return f"Model {name} failed to load: {_final_exception(text)} (log: {log})."
 
 
 def _tracebacks(directory: ServerDirectory, model: str | None) -> dict[str, str]:
     """Return the output of each model's workers from the first traceback on."""
-    log = directory.logs / "model_log.log"
+    log = directory.logs / MODEL_LOG
     output: dict[str, str] = {}
     content = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     for name, line in _WORKER_LINE.findall("\n".join(map(as_text, content.splitlines()))):

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,16 +11,26 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lightmeter.errors import LightmeterError
+from lightmeter.files import open_regular
 
 SERVER_VARIABLE = "LIGHTMETER_SERVER"
-"""Marks the processes of a server with its temporary folder."""
+"""Marks the processes of a server with its token, a random number that its temporary folder and its state have, too."""
+
+LOGS_VARIABLE = "LOG_LOCATION"
+"""TorchServe's variable of the folder of its logs."""
 
 _MARKER = "lightmeter-server"
+_MAX_TOKEN_BYTES = 100
 _MAX_TEMPORARY_BYTES = 60  # a socket's path, below the temporary folder, may have 107 bytes
 _FOREIGN_PREFIXES = ("TS_", "LOG4J_", "LIGHTMETER_")  # read by TorchServe, by its logging, and our own secrets
 
 
-def engine_environment(environment: Mapping[str, str], temporary: Path, logs: Path) -> dict[str, str]:
+def new_token() -> str:
+    """Return a token for a new server."""
+    return secrets.token_hex(16)
+
+
+def engine_environment(environment: Mapping[str, str], temporary: Path, logs: Path, token: str) -> dict[str, str]:
     """Return the environment of Java and its workers.
 
     Variables that would change TorchServe's configuration are left out. Text is UTF-8, so that any path can be used,
@@ -29,6 +40,7 @@ def engine_environment(environment: Mapping[str, str], temporary: Path, logs: Pa
         environment: Environment of this process.
         temporary: Temporary folder of the server.
         logs: Folder for the logs.
+        token: Token of the server.
     """
     kept = {name: value for name, value in environment.items() if not name.startswith(_FOREIGN_PREFIXES)}
     folder = str(temporary)
@@ -36,9 +48,9 @@ def engine_environment(environment: Mapping[str, str], temporary: Path, logs: Pa
         "LC_ALL": "C.UTF-8",
         "TMPDIR": folder,
         "TEMP": folder,
-        "LOG_LOCATION": str(logs),
+        LOGS_VARIABLE: str(logs),
         "METRICS_LOCATION": str(logs),
-        SERVER_VARIABLE: folder,
+        SERVER_VARIABLE: token,
     }
     if not Path(kept.get("HOME") or "/nonexistent").is_dir():
         own["HOME"] = folder
@@ -53,11 +65,11 @@ def _has_user_entry() -> bool:
     return False
 
 
-def make_temporary(owner: Path) -> Path:
+def make_temporary(token: str) -> Path:
     """Create the temporary folder of a server, with a short path, because sockets lie in it.
 
     Args:
-        owner: Directory of the server, which is noted in the folder.
+        token: Token of the server, which is noted in the folder.
 
     Raises:
         LightmeterError: No folder for temporary files can be written.
@@ -69,7 +81,7 @@ def make_temporary(owner: Path) -> Path:
             continue
         try:
             folder = Path(tempfile.mkdtemp(prefix="lightmeter-", dir=candidate))
-            (folder / _MARKER).write_bytes(os.fsencode(owner))
+            (folder / _MARKER).write_text(token, encoding="ascii")
         except OSError as error:
             refused.append(f"{candidate} ({error.strerror})")
             continue
@@ -84,26 +96,26 @@ def _temporary_folders() -> Iterator[str]:
     yield from ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a new folder is made in one of them
 
 
-def owner_of(temporary: Path) -> Path | None:
-    """Return the server directory that a temporary folder belongs to, or None if we did not create the folder."""
-    marker = temporary / _MARKER
-    try:
-        if temporary.is_symlink() or temporary.stat().st_uid != os.getuid() or not marker.is_file():
-            return None
-        return Path(os.fsdecode(marker.read_bytes()))
-    except OSError:
-        return None
-
-
-def remove_temporary(temporary: Path, owner: Path) -> None:
+def remove_temporary(temporary: Path, token: str) -> None:
     """Remove the temporary folder of a server; any other folder is left alone.
 
     Args:
         temporary: The folder.
-        owner: Directory of the server that it must belong to.
+        token: Token of the server, which the folder must have.
     """
-    if owner_of(temporary) == owner:
+    if _token_of(temporary) == token:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _token_of(temporary: Path) -> str | None:
+    """Return the token of the server that a temporary folder belongs to; None if we did not create the folder."""
+    try:
+        if temporary.is_symlink() or temporary.stat().st_uid != os.getuid():
+            return None
+        with open_regular(temporary / _MARKER) as marker:
+            return marker.read(_MAX_TOKEN_BYTES).decode("ascii", "replace")
+    except OSError:
+        return None
 
 
 def torchserve_folder() -> Path:

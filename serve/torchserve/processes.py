@@ -1,7 +1,7 @@
-"""Processes of a server: the supervisor, Java and its workers.
+"""Processes of a server: its main process, the engine and the workers.
 
-All of them have the temporary folder of the server in their environment, which distinguishes them from later processes
-with the same ids, and finds workers whose Java has died.
+The main process is known by its identity. All others have the token of the server in their environment, by which also
+workers are found whose engine has died.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from lightmeter.errors import LightmeterError
-from lightmeter.serve.torchserve.environment import SERVER_VARIABLE, owner_of
+from lightmeter.serve.torchserve.environment import LOGS_VARIABLE, SERVER_VARIABLE
 
 if TYPE_CHECKING:  # the supervisor, which uses this module in the container, needs no pydantic
     from lightmeter.serve.torchserve.state import ServerDirectory, ServerState
@@ -21,14 +21,9 @@ if TYPE_CHECKING:  # the supervisor, which uses this module in the container, ne
 _KILL_S = 3.0
 
 
-def processes_of(temporary: str) -> list[psutil.Process]:
-    """Return the running processes of a server, without this one."""
-    return [process for pid in psutil.pids() if pid != os.getpid() and (process := _process_of(temporary, pid))]
-
-
-def is_running(state: "ServerState") -> bool:
-    """Return whether the server's supervisor is running."""
-    return _process_of(state.temporary, state.pid) is not None
+def processes_of(token: str) -> list[psutil.Process]:
+    """Return the running processes with the token of a server, without this one."""
+    return [process for process in psutil.process_iter() if _environment(process).get(SERVER_VARIABLE) == token]
 
 
 def java_pids(state: "ServerState") -> list[int]:
@@ -38,14 +33,14 @@ def java_pids(state: "ServerState") -> list[int]:
     return []
 
 
-def _process_of(temporary: str, pid: int) -> psutil.Process | None:
-    """Return a process if it is running and belongs to a server."""
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """Return the environment of another process if it is running and may be read."""
     try:
-        process = psutil.Process(pid)
-        belongs = process.environ().get(SERVER_VARIABLE) == temporary
-        return process if belongs and process.status() != psutil.STATUS_ZOMBIE else None
+        if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+            return {}
+        return process.environ()
     except (psutil.Error, OSError):
-        return None
+        return {}
 
 
 def running_state(directory: "ServerDirectory") -> "ServerState":
@@ -55,51 +50,54 @@ def running_state(directory: "ServerDirectory") -> "ServerState":
         LightmeterError: The server is not running.
     """
     state = directory.read()
-    if state is None or not is_running(state):
+    if state is None or not state.is_running:
         raise LightmeterError(f"Server '{directory.name}' is not running; start it with 'lightmeter serve start'.")
     return state
 
 
-def find_temporaries(directory: Path) -> set[str]:
-    """Return the temporary folders of the running servers of a directory, whatever its state file says."""
-    folders = set()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if (folder := process.environ().get(SERVER_VARIABLE)) and owner_of(Path(folder)) == directory:
-                folders.add(folder)
-    return folders
+def find_servers(logs: Path) -> dict[str, set[str]]:
+    """Return the temporary folders of running servers by their tokens, whatever their state files say.
+
+    Args:
+        logs: Folder of the logs, which a server's processes have in their environment.
+    """
+    servers: dict[str, set[str]] = {}
+    for environment in map(_environment, psutil.process_iter()):
+        if (token := environment.get(SERVER_VARIABLE)) and environment.get(LOGS_VARIABLE) == str(logs):
+            servers.setdefault(token, set()).add(environment.get("TMPDIR", ""))
+    return servers
 
 
 def request_stop(state: "ServerState", timeout_s: float) -> None:
-    """Ask a supervisor to answer the accepted requests and to end, and wait for it.
+    """Ask a main process to answer the accepted requests and to end, and wait for it.
 
     Args:
         state: The server.
         timeout_s: Time to wait, in seconds.
     """
-    supervisor = _process_of(state.temporary, state.pid)
-    if supervisor:
-        with suppress(psutil.NoSuchProcess):
-            supervisor.terminate()
-        psutil.wait_procs([supervisor], timeout=timeout_s)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(state.pid)
+        if state.is_running:
+            process.terminate()
+            psutil.wait_procs([process], timeout=timeout_s)
 
 
-def terminate(temporary: str, timeout_s: float = _KILL_S) -> int:
+def terminate(token: str, timeout_s: float = _KILL_S) -> int:
     """Terminate the processes of a server, and kill those that do not exit in time.
 
     Args:
-        temporary: Temporary folder of the server.
+        token: Token of the server.
         timeout_s: Time for processes to exit by themselves, in seconds.
 
     Returns:
         Number of terminated processes.
     """
-    processes = processes_of(temporary)
+    processes = processes_of(token)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
     psutil.wait_procs(processes, timeout=timeout_s)
-    remaining = processes_of(temporary)
+    remaining = processes_of(token)
     for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()

@@ -12,6 +12,7 @@ from lightmeter.serve.client import Client
 from lightmeter.serve.torchserve.config import RESPONSE_TIMEOUT_S
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker
 from lightmeter.serve.torchserve.processes import cpu_seconds, running_state
+from lightmeter.serve.torchserve.server import check_torchserve
 from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory, ServerState
 from lightmeter.settings import ServeSection
 
@@ -34,6 +35,7 @@ def rollout(directory: ServerDirectory, settings: ServeSection, archive: Path, *
     """
     with directory.lock():
         state = running_state(directory)
+        check_torchserve(directory, state)
         new = _copy(directory, state, archive)
         with Client(directory, state) as client:
             _register(client, directory, new, settings)

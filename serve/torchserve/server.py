@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.processes import ProcessIdentity
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive, copy_archive
 from lightmeter.serve.client import Client
@@ -28,15 +29,16 @@ from lightmeter.serve.handler.tracing import ENDPOINTS
 from lightmeter.serve.torchserve.config import START_TIMEOUT_S, addresses, free_ports, write_configuration
 from lightmeter.serve.torchserve.diagnosis import diagnose_worker, first_error
 from lightmeter.serve.torchserve.environment import (
+    LOGS_VARIABLE,
     SERVER_VARIABLE,
     make_temporary,
+    new_token,
     remove_temporary,
     torchserve_folder,
 )
 from lightmeter.serve.torchserve.java import Java, find_java
 from lightmeter.serve.torchserve.processes import (
-    find_temporaries,
-    is_running,
+    find_servers,
     processes_of,
     request_stop,
     running_state,
@@ -75,9 +77,11 @@ def restart(project: Project, directory: ServerDirectory) -> ServerState:
     """Stop a server once it has answered its requests, and start it again with the same archives, address and options.
 
     Raises:
+        UsageError: It is a LitServe, which runs in a terminal or under a service manager of its own.
         LightmeterError: The server is not running, or failed to start again.
     """
     state = running_state(directory)
+    check_torchserve(directory, state)
     with TemporaryDirectory(prefix="lightmeter-") as folder:
         archives = [Path(folder) / model.archive for model in state.models]
         for archive in archives:
@@ -85,6 +89,18 @@ def restart(project: Project, directory: ServerDirectory) -> ServerState:
         port = int(state.inference.rpartition(":")[2])
         stop(directory)
         return start(project, archives, StartOptions(directory.name, port, state.model_api))
+
+
+def check_torchserve(directory: ServerDirectory, state: ServerState) -> None:
+    """Check that a server is a TorchServe.
+
+    Raises:
+        UsageError: It is a LitServe.
+    """
+    if state.framework != "torchserve":
+        raise UsageError(
+            f"Server '{directory.name}' is a LitServe; stop it, and start it again with 'lightmeter serve litserve'."
+        )
 
 
 def start(project: Project, archives: Sequence[Path], options: StartOptions) -> ServerState:
@@ -108,7 +124,7 @@ def _start(
     project: Project, directory: ServerDirectory, archives: Sequence[Path], options: StartOptions
 ) -> ServerState:
     settings = project.settings.serve
-    _stop_leftovers(directory)
+    stop_leftovers(directory)
     java = find_java()
     listener = listen(settings.host, options.port or settings.port)
     with closing(listener):
@@ -116,10 +132,18 @@ def _start(
         ports = free_ports(settings)
         urls = addresses(settings.host, listener.getsockname()[1], ports)
         write_configuration(directory, settings, urls["inference"], ports, models, model_api=options.model_api)
-        temporary = make_temporary(directory.path)
+        token = new_token()
+        temporary = make_temporary(token)
+        pid = _launch(directory, project, java, options.python, temporary, token, listener)
         state = ServerState(
-            pid=_launch(directory, project, java, options.python, temporary, listener),
-            **urls,
+            framework="torchserve",
+            process=str(ProcessIdentity.of(pid)),
+            token=token,
+            folder=str(directory.path),
+            inference=urls["inference"],
+            management=urls["management"],
+            metrics=urls["metrics"],
+            grpc=urls["grpc"],
             temporary=str(temporary),
             java=f"{java.path} ({java.version})",
             model_api=options.model_api,
@@ -129,7 +153,7 @@ def _start(
     try:
         _wait(directory, state, settings.workers)
     except BaseException:
-        _remove(directory, state.temporary)
+        remove(directory, state)
         raise
     return state
 
@@ -145,35 +169,49 @@ def stop(directory: ServerDirectory) -> int:
     try:
         state = directory.read()
     except DamagedState:
-        counts = [_remove(directory, temporary) for temporary in find_temporaries(directory.path)]
-        directory.remove()
-        return sum(counts)
+        return _stop_unknown(directory)
     if state is None:
         raise LightmeterError(f"Server '{directory.name}' is not running; start it with 'lightmeter serve start'.")
-    count = len(processes_of(state.temporary))
+    processes = {process.pid for process in processes_of(state.token)} | ({state.pid} if state.is_running else set())
     request_stop(state, DRAIN_S + _ENGINE_STOP_S)
-    _remove(directory, state.temporary)
-    return count
+    remove(directory, state)
+    return len(processes)
 
 
-def _remove(directory: ServerDirectory, temporary: str) -> int:
-    """End the processes of a server, and remove its temporary folder and its state."""
-    count = terminate(temporary)
-    remove_temporary(Path(temporary), directory.path)
+def remove(directory: ServerDirectory, state: ServerState) -> None:
+    """End what still runs of a server, and remove its temporary folder and its state."""
+    request_stop(state, 0)
+    terminate(state.token)
+    if state.temporary:
+        remove_temporary(Path(state.temporary), state.token)
+    directory.remove()
+
+
+def _stop_unknown(directory: ServerDirectory) -> int:
+    """Stop the servers of a directory whose state is damaged, and return the number of their processes."""
+    count = 0
+    for token, folders in find_servers(directory.logs).items():
+        count += terminate(token)
+        for folder in folders:
+            remove_temporary(Path(folder), token)
     directory.remove()
     return count
 
 
-def _stop_leftovers(directory: ServerDirectory) -> None:
-    """Stop the workers of a server whose supervisor has died."""
+def stop_leftovers(directory: ServerDirectory) -> None:
+    """Stop what is left of a server whose main process has died.
+
+    Raises:
+        UsageError: The server is running.
+    """
     state = directory.read()
-    if state and is_running(state):
+    if state and state.is_running:
         raise UsageError(
             f"Server '{directory.name}' is already running at {state.inference}; stop it with 'lightmeter serve stop', "
             "or choose another name with --server."
         )
     if state:
-        _remove(directory, state.temporary)
+        remove(directory, state)
 
 
 def _version_key(archive: Archive) -> list[str | int]:
@@ -219,6 +257,7 @@ def _launch(
     java: Java,
     python: Path,
     temporary: Path,
+    token: str,
     listener: socket.socket,
 ) -> int:
     """Start the supervisor in a new session and return its process id."""
@@ -228,7 +267,7 @@ def _launch(
     command += ["--temporary", str(temporary), "--java", str(java.path), "--listener", str(listener.fileno())]
     settings = project.settings.serve
     command += ["--log-format", settings.log_format]
-    environment = {SERVER_VARIABLE: str(temporary), "LOG_LOCATION": str(directory.logs)}
+    environment = {SERVER_VARIABLE: token, LOGS_VARIABLE: str(directory.logs)}
     if settings.otlp_endpoint:
         environment[ENDPOINTS[0]] = settings.otlp_endpoint
     environment[KEY_FILE_VARIABLE] = str(project.root / settings.token_file)
@@ -254,7 +293,7 @@ def _wait(directory: ServerDirectory, state: ServerState, workers: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     with Client(directory, state) as client:
         while time.monotonic() < deadline:
-            if not is_running(state):
+            if not state.is_running:
                 raise LightmeterError(f"TorchServe failed to start: {first_error(directory)} (log: {directory.logs}).")
             if reason := diagnose_worker(directory):
                 raise LightmeterError(reason)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as model
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import check_own_files, write_atomic
+from lightmeter.processes import ProcessIdentity
 from lightmeter.project import Project
 from lightmeter.serve.archive import Archive
 
@@ -28,15 +29,27 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _Url = Annotated[str, Field(pattern=r"^http://[^/]+:[0-9]+$")]
 _LoopbackUrl = Annotated[str, Field(pattern=r"^http://127\.0\.0\.1:[0-9]+$")]
+_Path = Annotated[str, Field(pattern="^/")]
+
+
+def _parse_identity(text: str) -> ProcessIdentity:
+    identity = ProcessIdentity.parse(text)
+    if identity is None or identity.pid <= 1:
+        raise ValueError("it is the identity of no server")
+    return identity
+
+
+def _check_identity(text: str) -> str:
+    return str(_parse_identity(text))
 
 
 @model(frozen=True, config=_STRICT)
 class ServedModel:
-    """One version of one model of a server."""
+    """One version of one model of a server; LitServe serves runs, which have no archive."""
 
     name: _Name
     version: _Name
-    archive: _Name
+    archive: _Name | Literal[""]
     sha256: str
 
     @classmethod
@@ -50,26 +63,49 @@ class ServerState:
     """A server that was started.
 
     Attributes:
-        pid: Process id of the supervisor.
+        framework: What serves the models.
+        process: Identity of the main process.
+        token: Random number that marks the server's other processes and its temporary folder.
+        folder: Directory of the server when it was started.
         inference: URL of the inference API.
-        management: URL of the management API (loopback).
         metrics: URL of the Prometheus metrics (loopback).
-        grpc: Host and port of gRPC inference.
-        temporary: Temporary directory of this server.
-        java: Path and version of Java.
-        model_api: Whether models can be added and removed while the server runs.
         models: The served models.
+        management: URL of TorchServe's management API (loopback).
+        grpc: Host and port of TorchServe's gRPC inference.
+        temporary: Temporary folder of TorchServe.
+        java: Path and version of Java for TorchServe.
+        model_api: Whether models can be added and removed while TorchServe runs.
+        workers: Number of LitServe's workers.
     """
 
-    pid: Annotated[int, Field(gt=1)]
+    framework: Literal["torchserve", "litserve"]
+    process: Annotated[str, AfterValidator(_check_identity)]
+    token: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    folder: _Path
     inference: _Url
-    management: _LoopbackUrl
     metrics: _LoopbackUrl
-    grpc: str
-    temporary: Annotated[str, Field(pattern="^/")]
-    java: str
-    model_api: bool
-    models: tuple[ServedModel, ...]
+    models: Annotated[tuple[ServedModel, ...], Field(min_length=1)]
+    management: _LoopbackUrl | None = None
+    grpc: str = ""
+    temporary: _Path | None = None
+    java: str = ""
+    model_api: bool = False
+    workers: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Identity of the main process."""
+        return _parse_identity(self.process)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the main process."""
+        return self.identity.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the main process is running."""
+        return self.identity.is_running
 
 
 class DamagedState(LightmeterError):
@@ -117,11 +153,16 @@ class ServerDirectory:
     def read(self) -> ServerState | None:
         """Return the state, or None if no server was started or it was stopped.
 
+        A copy of a project has a copy of the state, whose server is the other project's.
+
         Raises:
             DamagedState: The file is not what `write` wrote.
         """
         try:
-            return _STATE.validate_json((self.path / _STATE_FILE).read_bytes())
+            file = self.path / _STATE_FILE
+            state = _STATE.validate_json(file.read_bytes())
+            original = Path(state.folder) / _STATE_FILE
+            return None if original.exists() and not original.samefile(file) else state
         except FileNotFoundError:
             return None
         except (ValidationError, OSError) as error:

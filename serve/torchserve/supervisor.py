@@ -32,8 +32,11 @@ from lightmeter.serve.gateway.tokens import KEY_FILE_VARIABLE, KEY_VARIABLE, Tok
 from lightmeter.serve.handler.tracing import Tracing
 from lightmeter.serve.torchserve.engine import TorchServeEngine
 from lightmeter.serve.torchserve.environment import (
+    LOGS_VARIABLE,
+    SERVER_VARIABLE,
     engine_environment,
     make_temporary,
+    new_token,
     remove_temporary,
     torchserve_folder,
 )
@@ -113,11 +116,12 @@ def supervise(options: Options) -> None:
     tokens = _tokens(values) if options.tokens else None
     java_path = options.java or find_java().path
     listener = _listener(values, options.listener)
-    temporary = options.temporary or make_temporary(Path.cwd())
+    token = os.environ.get(SERVER_VARIABLE) or new_token()
+    temporary = options.temporary or make_temporary(token)
     inner = f"http://{LOOPBACK}:{free_port()}"
     write_properties(temporary / "config.properties", _engine_values(values, options.configuration, inner))
     write_logging(temporary / LOGGING_FILE, options.log_format)
-    java = _start(java_path, options, temporary)
+    java = _start(java_path, options, temporary, token)
     connection = EngineConnection()
     engine = TorchServeEngine(connection, inner, values.get("management_address", _MANAGEMENT), temporary / KEY_FILE)
     max_bytes = int(_number(values, "max_request_size", _MAX_REQUEST_BYTES))
@@ -129,9 +133,9 @@ def supervise(options: Options) -> None:
         seconds_left = server.run(app, listener, tasks, connection)
     finally:
         _stop(java, seconds_left)
-        terminate(str(temporary))
+        terminate(token)
         if options.temporary is None:
-            remove_temporary(temporary, Path.cwd())
+            remove_temporary(temporary, token)
 
 
 def _tokens(values: Mapping[str, str]) -> Tokens:
@@ -165,7 +169,7 @@ def _engine_values(values: Mapping[str, str], configuration: Path, inference: st
     return changed
 
 
-def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[bytes]:
+def _start(java: Path, options: Options, temporary: Path, token: str) -> subprocess.Popen[bytes]:
     """Start Java, in a process group of its own, so that Ctrl-C does not reach it."""
     folder = torchserve_folder()
     settings = {
@@ -177,11 +181,11 @@ def _start(java: Path, options: Options, temporary: Path) -> subprocess.Popen[by
     command += ["-cp", f"{folder / 'frontend'}/*", "org.pytorch.serve.ModelServer", "--python", str(options.python)]
     command += ["-f", str(temporary / "config.properties"), "-s", str(options.archives.absolute()), "-ncs"]
     command += [] if options.tokens else ["--disable-token-auth"]
-    logs = Path(os.environ.get("LOG_LOCATION", "logs")).absolute()
+    logs = Path(os.environ.get(LOGS_VARIABLE, "logs")).absolute()
     return subprocess.Popen(
         command,
         cwd=temporary,
-        env=engine_environment(os.environ, temporary, logs),
+        env=engine_environment(os.environ, temporary, logs, token),
         stdin=subprocess.DEVNULL,
         process_group=0,
     )

@@ -33,7 +33,8 @@ SITE = (
     'name = "x"\nstart = ["http://127.0.0.1:9/"]\nfollow = ["a.next"]\n[photograph]\neach = "figure"\nid = "i::text"\n'
 )
 STATE = {
-    "pid": 4194303, "inference": "http://127.0.0.1:8080", "management": "http://127.0.0.1:8081",
+    "framework": "torchserve", "process": "host_1~4194303~1", "token": "0" * 32, "folder": "/nonexistent", "workers": 0,
+    "inference": "http://127.0.0.1:8080", "management": "http://127.0.0.1:8081",
     "metrics": "http://127.0.0.1:8082", "grpc": "127.0.0.1:7070", "temporary": "/tmp/lightmeter-none", "java": "17",
     "model_api": False, "models": [{"name": "tiny", "version": "1.0", "archive": "tiny-1.0.mar", "sha256": "0" * 64}],
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """The root command: help, error messages, exit codes and global options."""
 
 import json
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from lightmeter.cli import main
 from lightmeter.doctor import EXTRAS, extra_packages
 from lightmeter.errors import UsageError
 from lightmeter.terminal import console
+from lightmeter.web import free_port
 from tests.support import ROOT, CommandRunner, run_json
 
 
@@ -124,6 +126,16 @@ def test_doctor_reports_unusable_catalogue(project: Path, capsys: pytest.Capture
     assert main(["doctor", "--json"]) == 1
     status = {check["name"]: check["status"] for check in json.loads(capsys.readouterr().out)}
     assert status["catalogue"] == "error"
+
+
+def test_doctor_does_not_wait_for_a_catalogue(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightmeter.doctor._ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port, result in ((free_port(), "Cannot reach"), (silent.getsockname()[1], "no answer within 0.5 s")):
+            url = f"postgresql+psycopg://user@127.0.0.1:{port}/photographs"
+            (project / "lightmeter.toml").write_text(f"[catalogue]\nurl = '{url}'\n")
+            checks = {check["name"]: check for check in run_json("doctor", code=1)}
+            assert result in checks["catalogue"]["result"]
 
 
 def test_package_runs_as_module(lightmeter: CommandRunner) -> None:

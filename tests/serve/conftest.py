@@ -60,7 +60,7 @@ def _start(project: Project, name: str, *archives: Path) -> Iterator[RunningServ
     state = server.state
     yield server
     run_in_project("serve", "stop", "--server", name, project=project)
-    assert processes.processes_of(state.temporary) == []
+    assert processes.processes_of(state.token) == []
 
 
 @pytest.fixture

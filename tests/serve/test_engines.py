@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.web import free_port
 from tests.serve.support import Endpoint, RunningServer, TraceCollector, make_photo, requests_in_flight, run_in_project
-from tests.support import CommandRunner, wait_until
+from tests.support import CommandResult, CommandRunner, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -234,6 +235,26 @@ def test_litserve_has_the_metrics_and_the_tokens_of_torchserve(litserve: LitServ
     assert f'lightmeter_requests_total{{{model},status="415"}}' in _sorted_labels(metrics)
     label = response.json()["predictions"]["medium"]["class"]
     assert f'lightmeter_predictions_total{{class="{label}",{model},target="medium"}}' in _sorted_labels(metrics)
+
+
+def test_commands_find_a_litserve_of_the_project(
+    litserve: LitServeEndpoint, command: Callable[..., CommandResult], photo: Path
+) -> None:
+    status = command("serve", "status", "--server", "tiny").document
+    (model,) = status["models"]
+    assert (status["framework"], status["addresses"]["inference"]) == ("litserve", litserve.url)
+    assert (model["name"], model["ready"], model["workers"]) == ("tiny", True, 1)
+    assert model["memory_bytes"] > 10**7
+    assert command("serve", "predict", "tiny", photo, "--server", "tiny").document[0]["model"] == "tiny"
+    assert "POST /predictions/tiny 200" in "".join(
+        command("serve", "logs", "--server", "tiny", "--access").document["lines"]
+    )
+    assert "status=415" in "".join(command("serve", "logs", "--server", "tiny").document["lines"])
+    for action in ("restart", "rollout"):
+        args = ["tiny"] if action == "rollout" else []
+        assert "is a LitServe" in command("serve", action, *args, "--server", "tiny").document["error"]
+    again = command("serve", "litserve", "tiny", "--port", "0")
+    assert (again.code, "'tiny' is already running" in again.document["error"]) == (2, True)
 
 
 def _sorted_labels(metrics: str) -> str:

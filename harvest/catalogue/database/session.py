@@ -26,6 +26,7 @@ _BUSY_TIMEOUT_MS, _SHORT_BUSY_TIMEOUT_MS = 30_000, 500
 _RETRY_S = 60.0
 _CACHE_KB = 64_000
 _LOG_PAGES = 10_000  # of 4 KiB in the write-ahead log, after which it is copied to the database
+_CONNECT_ARGS = {"psycopg": {"connect_timeout": 10}}  # psycopg's own limit is two minutes
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -45,9 +46,14 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
     """
     try:
         parsed = _read_only_if_necessary(make_url(url))
-        check = parsed.get_backend_name() != "sqlite"  # a server may have been restarted since the last transaction
-        options = {"retry_s": retry_s}
-        engine = create_engine(parsed, execution_options=options, pool_pre_ping=check, json_serializer=_to_json)
+        is_server = parsed.get_backend_name() != "sqlite"
+        engine = create_engine(
+            parsed,
+            execution_options={"retry_s": retry_s},
+            pool_pre_ping=is_server,  # it may have been restarted since the last transaction
+            json_serializer=_to_json,
+            connect_args={} if "connect_timeout" in parsed.query else _CONNECT_ARGS.get(parsed.get_driver_name(), {}),
+        )
     except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
@@ -79,15 +85,19 @@ def catalogue_url(project: Project) -> URL:
     return url.set(database=str(project.root / url.database))  # a path, whatever characters it has
 
 
-def connect(project: Project) -> tuple[Engine, str | None]:
+def connect(project: Project, retry_s: float | None = None) -> tuple[Engine, str | None]:
     """Return an engine for a project's catalogue and its revision, None if it is empty.
 
     A server that restarts is waited for.
 
+    Args:
+        project: The project.
+        retry_s: Seconds for which it is waited for (default: ``[catalogue] retry_s``).
+
     Raises:
-        CatalogueError: The database is not reachable within ``[catalogue] retry_s``.
+        CatalogueError: The database is not reachable within this time.
     """
-    retry_s = project.settings.catalogue.retry_s
+    retry_s = project.settings.catalogue.retry_s if retry_s is None else retry_s
     engine = engine_for(catalogue_url(project), retry_s)
     noted: list[CatalogueError] = []
 
@@ -99,14 +109,18 @@ def connect(project: Project) -> tuple[Engine, str | None]:
     return engine, _repeat(engine, lambda: revision_of(engine), note)
 
 
-def open_engine(project: Project) -> Engine:
+def open_engine(project: Project, retry_s: float | None = None) -> Engine:
     """Return an engine for a project's catalogue, which has the newest revision.
 
+    Args:
+        project: The project.
+        retry_s: Seconds for which a database is waited for (default: ``[catalogue] retry_s``).
+
     Raises:
-        CatalogueError: The database is not reachable within ``[catalogue] retry_s``.
+        CatalogueError: The database is not reachable within this time.
         UsageError: The catalogue must be upgraded first.
     """
-    engine, revision = connect(project)
+    engine, revision = connect(project, retry_s)
     if revision != head():
         raise UsageError(
             f"The catalogue has revision {revision or 'none'}, but this version of Lightmeter needs {head()}; "

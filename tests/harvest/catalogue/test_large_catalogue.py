@@ -77,7 +77,7 @@ def test_commands_use_indexes(url: str, tmp_path: Path, monkeypatch: pytest.Monk
     try:
         for command in _COMMANDS:
             result = run_command(*command)
-            assert (result.code, result.error if result.code else "") == (0, ""), command
+            assert result.code == ("inspect" in command), result.error  # the photographs have no files
             assert scans == [], command
     finally:
         event.remove(Engine, "before_cursor_execute", explain)

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import false
 
+from lightmeter.errors import LightmeterError
+from lightmeter.harvest.catalogue.database.session import open_engine
+from lightmeter.harvest.filters.contact_sheet import write_contact_sheet
+from lightmeter.project import Project
 from tests.support import CommandRunner
 
 
@@ -18,9 +23,10 @@ def test_contact_sheet_shows_photographs_of_both_verdicts(
     with Image.open(result["file"]) as sheet:
         assert sheet.width > 1000
         assert sheet.height > 500  # the dropped one is below the others
-    empty = lightmeter("harvest", "contact-sheet", "--filter", "quality", "--where", "iso > 9000", "--out", "empty.jpg")
-    assert (empty["keep"], empty["drop"]) == (0, 0)
-    assert Path("empty.jpg").is_file()
+    opened = Project(project)
+    with pytest.raises(LightmeterError, match="has inspected no photograph"):
+        write_contact_sheet(open_engine(opened), opened.store, Path("empty.jpg"), "quality", where=false())
+    assert not Path("empty.jpg").exists()
 
 
 @pytest.mark.parametrize("options", [("--filter", "absent"), ("--filter", "quality", "--where", "absent")])

@@ -1,6 +1,7 @@
 """Backbones of timm."""
 
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.architectures.backbones import build_backbone
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.pretrained import load_backbone
+from lightmeter.web import free_port
 from tests.models.conftest import FROZEN_EPOCH, settings
 from tests.support import run_error, run_json, run_text
 
@@ -77,7 +79,7 @@ def test_weights_come_from_the_hugging_face_cache(timm: Any, tmp_path: Path, mon
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     network = torch.nn.ModuleDict({"backbone": build_backbone(BACKBONE)[0]})
-    with pytest.raises(LightmeterError, match="Cannot get the weights hf-hub:someone/net"):
+    with pytest.raises(LightmeterError, match="Cannot load the weights hf-hub:someone/net"):
         load_backbone(network, "hf-hub:someone/net")
     repository = tmp_path / "models--someone--net"
     snapshot = repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
@@ -107,11 +109,17 @@ def test_missing_network_connection_raises_error(
 ) -> None:
     import huggingface_hub
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{free_port()}")
     command = train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}", "weights=timm")
+    started = time.monotonic()
     error = run_error(*command, "--quiet", code=1)
-    assert f"Cannot download timm's weights of {BACKBONE}" in error
+    assert time.monotonic() - started < 20  # the client of the hub alone tries again for a minute
+    assert f"Cannot load timm's weights of {BACKBONE}" in error
+    assert "cannot be reached, and" in error
     assert "--set weights=PATH" in error
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_unknown_backbone_raises_error(timm: Any, dataset: Dataset, tmp_path: Path) -> None:

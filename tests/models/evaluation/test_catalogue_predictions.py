@@ -83,7 +83,6 @@ def test_photographs_of_the_catalogue_are_predicted_and_an_interruption_continue
         ((), "Name photographs, or select"),
         (("--where", ""), "both --where and --out"),
         (("--where", "", "--out", "x.csv"), "ends in .parquet"),
-        (("--where", "width < 1", "--out", "x.parquet"), "No photograph matches"),
         (("--where", "", "--out", "x.parquet", "--address", "h:1"), "add --executor ray"),
         (("--where", "", "--out", "x.parquet", "--executor", "ray", "--address", "h"), "use HOST:PORT"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway.server import listen
 from lightmeter.serve.torchserve import environment
-from lightmeter.serve.torchserve.environment import engine_environment, make_temporary, owner_of, remove_temporary
+from lightmeter.serve.torchserve.environment import engine_environment, make_temporary, new_token, remove_temporary
 from tests.serve.support import RunningServer, make_photo, make_run, run_in_project
 from tests.support import create_project
 
@@ -88,7 +88,7 @@ ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_environment_of_the_engine(name: str) -> None:
     given, expected = ENVIRONMENTS[name]
-    result = engine_environment(given, Path("/tmp/t"), Path("/tmp/logs"))
+    result = engine_environment(given, Path("/tmp/t"), Path("/tmp/logs"), new_token())
 
     assert {variable: result.get(variable) for variable in expected} == expected
     assert result["LOG_LOCATION"] == "/tmp/logs"
@@ -100,7 +100,7 @@ def test_user_without_a_passwd_entry_has_a_name(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(pwd, "getpwuid", getpwuid)
 
-    assert engine_environment({}, Path("/t"), Path("/l"))["USER"] == "lightmeter"
+    assert engine_environment({}, Path("/t"), Path("/l"), new_token())["USER"] == "lightmeter"
 
 
 @pytest.mark.parametrize("host", ["", "bad..host", "999.1.1.1", "203.0.113.7", "no-such-host.invalid", "a b", "ü" * 80])
@@ -117,13 +117,13 @@ def test_port_in_use_is_refused() -> None:
 def test_temporary_folder_is_short_and_belongs_to_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path.joinpath(*[LONG] * 4)))
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
-    folder = make_temporary(tmp_path)
+    token = new_token()
+    folder = make_temporary(token)
 
     assert len(str(folder)) < 60
-    assert owner_of(folder) == tmp_path
-    remove_temporary(folder, tmp_path / "other")
+    remove_temporary(folder, new_token())
     assert folder.is_dir()
-    remove_temporary(folder, tmp_path)
+    remove_temporary(folder, token)
     assert not folder.exists()
 
 
@@ -131,21 +131,21 @@ def test_no_folder_for_temporary_files_is_said_with_reasons(monkeypatch: pytest.
     monkeypatch.setattr(environment, "_temporary_folders", lambda: iter(["/nonexistent", "/x" * 100]))
 
     with pytest.raises(LightmeterError, match=r"/nonexistent \(No such file.*too long"):
-        make_temporary(Path("/p"))
+        make_temporary(new_token())
 
 
 @pytest.mark.parametrize("marker", ["none", "link", "other"])
 def test_foreign_folder_is_never_removed(tmp_path: Path, marker: str) -> None:
-    folder = tmp_path / "folder"
+    folder, token = tmp_path / "folder", new_token()
     folder.mkdir()
     (folder / "precious").touch()
     if marker == "other":
-        (folder / "lightmeter-server").write_text("/somewhere/else")
+        (folder / "lightmeter-server").write_text(new_token())
     if marker == "link":
-        (folder / "lightmeter-server").write_text(str(tmp_path))
+        (folder / "lightmeter-server").write_text(token)
         (tmp_path / "link").symlink_to(folder)
         folder = tmp_path / "link"
 
-    remove_temporary(folder, tmp_path)
+    remove_temporary(folder, token)
 
     assert (folder / "precious").exists()

@@ -189,7 +189,7 @@ def test_two_projects_serve_at_once_and_stop_removes_everything(
     assert state.grpc != server.state.grpc
     stopped = run_in_project("serve", "stop", project=second_project)
     assert stopped.document["stopped"] == 5  # gateway, Java and three workers
-    assert processes.processes_of(state.temporary) == []
+    assert processes.processes_of(state.token) == []
     assert not Path(state.temporary).exists()
     assert run_in_project("serve", "status", project=server.project).document["running"] is True
 
@@ -212,7 +212,7 @@ def test_stop_terminates_workers_after_everything_else_was_killed(
 
     assert run_in_project("serve", "status", project=second_project).code == 1
     assert run_in_project("serve", "stop", project=second_project).code == 0
-    assert processes.processes_of(state.temporary) == []
+    assert processes.processes_of(state.token) == []
 
 
 def test_broken_model_fails_with_the_error_of_its_worker(second_project: Project) -> None:

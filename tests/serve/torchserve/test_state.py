@@ -1,8 +1,11 @@
 """The state of a server between two commands: strict, and harmless if it is damaged or foreign."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +14,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightmeter.errors import LightmeterError
+from lightmeter.processes import ProcessIdentity
 from lightmeter.project import Project
+from lightmeter.serve.torchserve.environment import LOGS_VARIABLE, SERVER_VARIABLE, make_temporary, new_token
 from lightmeter.serve.torchserve.state import DamagedState, ServedModel, ServerDirectory, ServerState, server_directory
 from tests.serve.support import run_in_project
 from tests.support import create_project
 
 URL = "http://127.0.0.1:1"
 STATE = ServerState(
-    2**22 + 1,
-    "http://[::1]:8080",
-    URL,
-    URL,
-    "127.0.0.1:2",
-    "/tmp/none",
-    "java",
-    False,
-    (ServedModel("a", "1", "a.mar", ""),),
+    framework="torchserve",
+    process="host_1~4194305~1",
+    token="0" * 32,
+    folder="/nonexistent",
+    inference="http://[::1]:8080",
+    management=URL,
+    metrics=URL,
+    grpc="127.0.0.1:2",
+    temporary="/tmp/none",
+    java="java",
+    models=(ServedModel("a", "1", "a.mar", ""),),
 )
 
 
@@ -45,15 +52,17 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "text": lambda _: "text",
     "list": lambda _: [],
     "nothing": lambda _: None,
-    "pid as text": change(pid="2"),
-    "pid of the session": change(pid=0),
-    "pid of everybody": change(pid=-1),
+    "process as a number": change(process=2),
+    "process of the session": change(process="host_1~0~1"),
+    "process of everybody": change(process="host_1~-1~1"),
+    "first process": change(process="host_1~1~1"),
+    "no token": change(token=""),
     "more": change(more=1),
     "foreign management": change(management="http://example.org:80"),
     "relative folder": change(temporary="../x"),
     "model outside": change(models=[{"name": "a", "version": "1", "archive": "../../x", "sha256": ""}]),
     "model of another kind": change(models=["a"]),
-    "nan": change(pid=float("nan")),
+    "nan": change(workers=float("nan")),
 }
 
 
@@ -77,14 +86,42 @@ def test_damaged_state_is_said_in_a_sentence_and_removed_by_stop(project: Projec
     assert run_in_project("serve", "status", project=project).document["running"] is False
 
 
-def test_folder_that_a_foreign_state_names_is_not_removed(project: Project, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.mkdir()
+def test_folder_that_a_foreign_state_names_is_not_removed(project: Project) -> None:
+    precious = make_temporary(new_token())  # of another server
     directory = server_directory(project)
-    directory.write(ServerState(**{**vars(STATE), "temporary": str(precious)}))
+    directory.write(replace(STATE, temporary=str(precious)))
 
     assert run_in_project("serve", "stop", project=project).code == 0
     assert precious.is_dir()
+    shutil.rmtree(precious)
+
+
+def test_copy_of_a_project_does_not_stop_its_server(project: Project, tmp_path: Path) -> None:
+    directory, token = server_directory(project), new_token()
+    with subprocess.Popen(["sleep", "60"], env={SERVER_VARIABLE: token}) as process:
+        running = replace(STATE, process=str(ProcessIdentity.of(process.pid)), token=token, folder=str(directory.path))
+        directory.write(running)
+        copy = Project(Path(shutil.copytree(project.root, tmp_path / "copy")))
+
+        assert run_in_project("serve", "stop", project=copy).code == 1
+        assert process.poll() is None
+        assert run_in_project("serve", "list", project=copy).document["servers"][0]["running"] is False
+        assert run_in_project("serve", "stop", project=project).document["stopped"] == 1
+        process.wait(5)
+
+
+def test_processes_of_a_damaged_state_are_stopped_by_their_token(project: Project) -> None:
+    directory = server_directory(project)
+    (directory.path / "state.json").write_text("{")
+    environment = {SERVER_VARIABLE: new_token(), LOGS_VARIABLE: str(directory.logs)}
+    with (
+        subprocess.Popen(["sleep", "60"], env=environment) as own,
+        subprocess.Popen(["sleep", "60"], env={SERVER_VARIABLE: new_token(), LOGS_VARIABLE: "/l"}) as other,
+    ):
+        assert run_in_project("serve", "stop", project=project).document["stopped"] == 1
+        own.wait(5)
+        assert other.poll() is None
+        other.kill()
 
 
 @pytest.mark.parametrize("name", ["lock", "state.json", "server.pid", "logs"])
@@ -100,7 +137,7 @@ def test_links_of_a_foreign_state_are_not_followed(project: Project, tmp_path: P
     assert precious.read_text() == "mine"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: json.dumps({"pid": text}).encode()))
 def test_any_file_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state.json").write_bytes(content)
