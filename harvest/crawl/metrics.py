@@ -26,7 +26,7 @@ def serve_metrics(engine: Engine, writer: CatalogueWriter, host: str, port: int)
 
     Raises:
         UsageError: The package ``prometheus-client`` is not installed.
-        LightmeterError: The port cannot be listened on.
+        LightmeterError: The port cannot be bound.
     """
     with require_extra("metrics", "prometheus_client"):
         from prometheus_client import CollectorRegistry, start_http_server

@@ -1,5 +1,7 @@
 """EXIF and XMP from files, and from the tags of APIs and sidecars. Invalid data never raises an exception."""
 
+import io
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,12 +11,12 @@ from pathlib import Path
 
 from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.containers import metadata_blocks
-from lightmeter.harvest.exif.maker_notes import PLAUSIBLE_MAKER_NOTES, maker_notes
 from lightmeter.harvest.exif.normalise import describes_copying, normalise, plain_name
 from lightmeter.harvest.exif.parsers import text
 from lightmeter.harvest.exif.privacy import storable_tags
 from lightmeter.harvest.exif.tags import Tags, directory_tags
 from lightmeter.harvest.exif.xmp import xmp_tags
+from lightmeter.harvest.time_limit import TimeLimitExceeded, time_limit
 from lightmeter.images.tiff import Directory, read_directories
 
 _MAX_TAGS = 512
@@ -28,6 +30,11 @@ _DIRECTORIES = ("Exif", "IFD0", "GPS", "Interop", "IFD1")
 _FILM_GROUPS = ("XMP-AnalogExif", "XMP-NegPy")
 _SERIAL_TAGS = ("bodyserialnumber", "cameraserialnumber", "serialnumber", "internalserialnumber")
 _PLACEHOLDER_SERIAL = re.compile(r"[0\s.-]*|none|n/?a|unknown|(.)\1*", re.IGNORECASE)
+_PLAUSIBLE_MAKER_NOTES = frozenset({"SerialNumber", "InternalSerialNumber", "LensModel"})
+"""MakerNote tags that may fill a column; the others are settings, such as the requested ISO."""
+
+_MAKER_NOTE_PREFIX = "MakerNote "
+_UNNAMED_MAKER_NOTE = re.compile(r"Tag 0x[0-9A-Fa-f]+|.*Unknown.*")
 
 Ifds = dict[str, Tags]
 """JSON values by directory and tag; the values of XMP by group and tag."""
@@ -70,7 +77,7 @@ def read_exif(data: bytes | Path, *, keep_all: bool = False, maker_notes_s: floa
             return ExifRecord()
     exif, xmp = _read_blocks(data)
     if maker_notes_s:
-        exif["MakerNote"] = _json_values(maker_notes(data, maker_notes_s))
+        exif["MakerNote"] = _json_values(_maker_notes(data, maker_notes_s))
     layers = [_merged(exif | xmp, ("Exif", "IFD0", *_FILM_GROUPS)), _merged(xmp, tuple(xmp))]
     return _record(exif | xmp, layers, keep_all=keep_all)
 
@@ -149,7 +156,7 @@ def _packets_of(directories: Mapping[str, Directory]) -> list[bytes]:
 def _merged(ifds: Ifds, precedence: Sequence[str]) -> Tags:
     """Return the tags of several directories; the first that has a tag takes precedence."""
     maker_notes = ifds.get("MakerNote", {})
-    merged = {name: value for name, value in maker_notes.items() if name in PLAUSIBLE_MAKER_NOTES}
+    merged = {name: value for name, value in maker_notes.items() if name in _PLAUSIBLE_MAKER_NOTES}
     for ifd in reversed(precedence):
         merged |= ifds.get(ifd, {})
     return merged
@@ -194,3 +201,30 @@ def _serial_number(value: object) -> str | None:
     """Return a serial number, unless it is a placeholder that many cameras share."""
     serial = text(str(value)) if isinstance(value, str | int) else None
     return serial if serial and not _PLACEHOLDER_SERIAL.fullmatch(serial) else None
+
+
+def _maker_notes(data: bytes, timeout_s: float) -> Tags:
+    """Return the named MakerNote tags that exifread reads; none after the time limit, since some take seconds.
+
+    Tags without a name are excluded, because they may contain personal data.
+
+    Args:
+        data: Bytes of the file.
+        timeout_s: Time limit in seconds.
+    """
+    import exifread
+
+    logging.getLogger("exifread").setLevel(logging.CRITICAL)
+    try:
+        with time_limit(timeout_s):
+            tags = exifread.process_file(io.BytesIO(data), extract_thumbnail=False, builtin_types=True)
+    except TimeLimitExceeded:
+        return {}
+    except Exception:  # noqa: BLE001 - readers of hostile files raise nearly anything
+        return {}
+    named = {
+        name.removeprefix(_MAKER_NOTE_PREFIX).strip(): tags[name]
+        for name in tags
+        if name.startswith(_MAKER_NOTE_PREFIX)
+    }
+    return {name: value for name, value in named.items() if not _UNNAMED_MAKER_NOTE.fullmatch(name)}

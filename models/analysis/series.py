@@ -1,4 +1,4 @@
-"""Controlled series: photographs of one scene that differ in one setting, and the predictions along it."""
+"""Controlled series: photographs of one scene that differ in one setting, the predictions along it, and their order."""
 
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lightmeter.bootstrap import group_indices
+from lightmeter.bootstrap import Floats, group_indices, group_intervals, group_sums
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import label_column, stops_column
 from lightmeter.models.analysis.inputs import get_target
-from lightmeter.models.analysis.pairs import order_of_pairs
 from lightmeter.models.analysis.published_series import PublishedPhoto, read_published_series
 from lightmeter.models.evaluation.metrics.base import estimates
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
@@ -29,6 +28,10 @@ _SETTINGS = {
     "iso": ("iso", iso_stops),
 }
 """EXIF tag of each setting, and its conversion to stops."""
+
+CHANCE = 0.5
+
+_LEAST_DIFFERENCE = 0.1  # stops; nominal settings differ from exact ones by up to 0.09
 
 
 class SeriesPhoto(NamedTuple):
@@ -193,3 +196,40 @@ def _exif_stops(data: bytes, target: Target) -> float:
     if not present:
         raise InvalidPhoto(422, f"The photograph has no {target.name} in its EXIF.")
     return float(to_stops(2.0**value))
+
+
+def order_of_pairs(
+    series: Sequence[str], scenes: Sequence[str], true_stops: Floats, predicted_stops: Floats
+) -> dict[str, Any]:
+    """Return the share of pairs of photographs whose predictions are in the order of their true settings.
+
+    Pairs are of photographs of one series with different settings; equal predictions count as half.
+
+    Args:
+        series: Series of each photograph.
+        scenes: Scene of each photograph, the unit of the interval; a series has one scene.
+        true_stops: True settings in stops, shape (N,).
+        predicted_stops: Predicted settings in stops, shape (N,).
+
+    Returns:
+        ``pairs`` and ``scenes`` as numbers, ``in_order`` as an estimate, ``baseline`` of guessing.
+
+    Example:
+        >>> result = order_of_pairs(["a"] * 3, ["a"] * 3, np.array([2.0, 4.0, 6.0]), np.array([3.0, 5.0, 4.0]))
+        >>> result["pairs"], round(result["in_order"]["value"], 3)
+        (3, 0.667)
+    """
+    indices, numbers = group_indices(series), group_indices(scenes)
+    scores, owners = [np.empty(0)], [np.empty(0, np.int64)]
+    for number in range(indices.max(initial=-1) + 1):
+        members = np.flatnonzero(indices == number)
+        true, predicted = (values[members][:, None] - values[members] for values in (true_stops, predicted_stops))
+        compared = true > _LEAST_DIFFERENCE
+        scores.append((np.sign(predicted[compared]) + 1) / 2)
+        owners.append(np.full(int(compared.sum()), numbers[members[0]]))
+    score, owner = np.concatenate(scores), np.unique(np.concatenate(owners), return_inverse=True)[1]
+    hits, counts = group_sums(owner, score), group_sums(owner, np.ones_like(score))
+    if not len(counts):
+        return {"pairs": 0, "scenes": 0, "in_order": {"value": None, "low": None, "high": None}, "baseline": CHANCE}
+    estimate = group_intervals(lambda weights: {"in_order": weights @ hits / (weights @ counts)}, counts)
+    return {"pairs": len(score), "scenes": len(counts), **estimate, "baseline": CHANCE}

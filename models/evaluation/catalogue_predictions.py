@@ -1,8 +1,10 @@
 """Predictions for many stored photographs, on this machine or on a cluster, into one Parquet file."""
 
 import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,8 +18,7 @@ import pyarrow.parquet as pq
 
 from lightmeter.errors import LightmeterError
 from lightmeter.executors.base import Executor, Failed, Shard
-from lightmeter.executors.records import ShardRecords
-from lightmeter.files import output_path
+from lightmeter.files import atomic_path, output_path, write_atomic
 from lightmeter.models.evaluation.predictions import CLASS_SEPARATOR
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import PhotoPrediction, Predictor
@@ -28,6 +29,7 @@ from lightmeter.models.training.runs import find_run, open_run, spec_of
 from lightmeter.store.base import PhotographError, PhotoStore
 
 _BATCH = 64
+_IDENTITY = "work.json"
 
 SCHEMA = pa.schema(
     [
@@ -113,6 +115,42 @@ class PredictBatch:
             else:
                 rows.append({"sha256": sha256, "reason": outcome if isinstance(outcome, str) else outcome.reason})
         return pa.Table.from_pylist(rows, _PART)
+
+
+class ShardRecords:
+    """Results of finished shards, as tables in a folder, so that a restart skips what is done.
+
+    Args:
+        folder: The folder; created if it is missing.
+        identity: What decides the results. Records of another identity are deleted.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        text = json.dumps(identity, sort_keys=True)
+        file = folder / _IDENTITY
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_atomic(file, text)
+
+    def __contains__(self, key: str) -> bool:
+        return self._file(key).is_file()
+
+    def save(self, key: str, table: pa.Table) -> None:
+        """Record that a shard is done."""
+        with atomic_path(self._file(key)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def read(self, key: str) -> pa.Table:
+        """Return the result of a shard."""
+        return pq.read_table(self._file(key))
+
+    def delete(self) -> None:
+        """Delete all records."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.parquet"
 
 
 @dataclass(frozen=True)

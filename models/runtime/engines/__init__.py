@@ -119,13 +119,9 @@ def _checked(name: EngineName, output: "NetworkOutput", reference: Engine, threa
 
 
 def _convert(name: EngineName, output: "NetworkOutput", threads: int) -> Engine:
-    if name == "openvino":
-        from .openvino import OpenVinoEngine
+    from .onnx_engines import OnnxRuntimeEngine, OpenVinoEngine
 
-        return OpenVinoEngine(output, threads)
-    from .onnxruntime import OnnxRuntimeEngine
-
-    return OnnxRuntimeEngine(output)
+    return OpenVinoEngine(output, threads) if name == "openvino" else OnnxRuntimeEngine(output)
 
 
 def compare(reference: Arrays, other: Arrays) -> float:

@@ -14,8 +14,8 @@ from PIL.TiffImagePlugin import IFDRational
 from lightmeter.errors import UsageError
 from lightmeter.exposure import aperture_stops
 from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.models.analysis.pairs import order_of_pairs
 from lightmeter.models.analysis.published_series import read_published_series
+from lightmeter.models.analysis.series import order_of_pairs
 from tests.models.conftest import jpeg, make_dataset
 from tests.support import run_error, run_json, run_text
 

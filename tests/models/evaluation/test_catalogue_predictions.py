@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from lightmeter.executors.local import SerialExecutor
-from lightmeter.executors.records import ShardRecords
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation import catalogue_predictions
 from lightmeter.models.runtime.predictor import Predictor
@@ -39,15 +38,15 @@ def test_photographs_of_the_catalogue_are_predicted_and_an_interruption_continue
     monkeypatch.setattr(catalogue_predictions, "_BATCH", 10)
     saved: list[str] = []
 
-    def save_or_stop(records: ShardRecords, key: str, table: Any) -> None:
+    def save_or_stop(records: catalogue_predictions.ShardRecords, key: str, table: Any) -> None:
         if len(saved) == 2:
             raise KeyboardInterrupt
         saved.append(key)
         save(records, key, table)
 
-    save = ShardRecords.save
+    save = catalogue_predictions.ShardRecords.save
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(ShardRecords, "save", save_or_stop)
+        interrupted.setattr(catalogue_predictions.ShardRecords, "save", save_or_stop)
         with pytest.raises(KeyboardInterrupt):
             catalogue_predictions.predict_catalogue(
                 catalogue_predictions.PackedModel.of_run(trained, "cpu", None),
@@ -58,7 +57,9 @@ def test_photographs_of_the_catalogue_are_predicted_and_an_interruption_continue
             )
     assert not Path("predictions.parquet").exists()
     monkeypatch.setattr(
-        ShardRecords, "save", lambda records, key, table: (saved.append(key), save(records, key, table))
+        catalogue_predictions.ShardRecords,
+        "save",
+        lambda records, key, table: (saved.append(key), save(records, key, table)),
     )
     result = run_json("models", "predict", trained, "--where", "", "--out", "predictions.parquet", "--device", "cpu")
     assert len(saved) == len({*saved}) == 4
