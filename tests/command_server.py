@@ -15,13 +15,15 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 from lightmeter import plugins
 from lightmeter.cli import main
+from lightmeter.harvest.workers.worker import prepare_processes
 
 MODULES = (
     *(
@@ -29,7 +31,9 @@ MODULES = (
         for name in ("commands.catalogue", "commands.inspect", "crawl.runs", "catalogue.export.export")
     ),
     *(f"scrapy.{name}" for name in ("core.downloader.handlers.http11", "core.scheduler", "pqueues", "squeues")),
-    "rich.progress",
+    *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "runs", "watch")),
+    *(f"lightmeter.harvest.{name}" for name in ("catalogue.query.parser", "catalogue.statistics", "filters.rescan")),
+    *("alembic.command", "psycopg", "rich.progress"),
 )
 _CHANGES = frozenset(
     f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "utime")
@@ -93,6 +97,7 @@ def serve() -> None:
     for source in plugins.installed("sources").values():
         source.load()
     os.fsync = lambda _: None  # what tests write need not survive a power failure
+    prepare_processes()
     gc.freeze()  # the collector of a forked process would copy all of this
     for line in sys.stdin:
         print(json.dumps(asdict(fork(ForkRequest(**json.loads(line))))), flush=True)
@@ -127,6 +132,7 @@ def run(request: ForkRequest, report: int) -> int:
     os.set_inheritable(report, False)
     os.write(report, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n".encode())
     os.chdir(request.folder)
+    _share_worker_processes(request.environment)
     os.environ.clear()
     os.environ.update(request.environment)
     tempfile.tempdir = None  # read TMPDIR again
@@ -142,6 +148,22 @@ def run(request: ForkRequest, report: int) -> int:
     changed = sorted({step for step in steps if step.startswith("/")})
     os.write(report, "\n".join([str(len(steps)), *changed]).encode(errors="surrogateescape"))
     return code
+
+
+def _share_worker_processes(environment: dict[str, str]) -> None:
+    """Let the worker processes of a crawl be forked from the server that all commands share.
+
+    Those would not see another environment, but only the process that they work for reads the settings.
+    """
+
+    def relevant(variables: Mapping[str, str]) -> dict[str, str]:
+        return {n: value for n, value in variables.items() if not n.startswith(("LIGHTMETER_", "PYTEST_", "PWD"))}
+
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    if relevant(environment) == relevant(os.environ):
+        forkserver.ensure_running = server.ensure_running = lambda: None  # it runs, but is no child of this process
+    else:
+        server._forkserver_pid = None  # start another
 
 
 def _function(name: str) -> Callable[[list[str]], int]:

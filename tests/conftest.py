@@ -111,8 +111,9 @@ ALL_MODULES = (
     *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
     *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
     *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
-    "lightmeter.harvest.store.check",
-    "alembic.command",
+    *(f"lightmeter.models.training.heads.{name}" for name in ("boosting", "mixed_effects", "probe")),
+    *("lightmeter.harvest.store.check", "lightmeter.models.architectures.backbones", "lightmeter.terminal.tables"),
+    *("pandas", "sklearn.ensemble", "sklearn.linear_model", "torch._dynamo"),
 )
 """Modules that `all_commands` imports before it forks a command."""
 

@@ -223,6 +223,8 @@ class CatalogueWriter:
     def _make_claim(self, request: ClaimRequest, future: "Future[Claimed]") -> None:
         if not future.set_running_or_notify_cancel():
             return
+        if len(self._outcomes) >= len(self._leased):  # they decide whether any photograph is pending
+            self._commit_outcomes()
         try:
             self.check()
             claimed = self._write(partial(self._claim, request=request))

@@ -83,7 +83,8 @@ def response_of(kind: str, data: bytes) -> HttpResponse | Callable[[int], HttpRe
 
 
 def stored_files(project: Path) -> list[Path]:
-    return [path for path in (project / "store").rglob("*") if path.is_file()]
+    """Return the files of the store, without those that a worker is writing."""
+    return list((project / "store").glob("[0-9a-f][0-9a-f]/*"))
 
 
 def sha256(path: Path) -> str:
