@@ -3,7 +3,7 @@
     python -m benchmarks.scale.pack_memory --gigabytes 10 --folder /tmp/pack-memory
 
 The photographs are noise of 16 megapixels (about 14 MB each); they differ in what follows the end of the JPEG, which
-the pack removes. Each format is packed by a process of its own and deleted afterwards. The disk needs twice the size.
+the pack removes, and are made when they are read. Each format is packed by a process of its own and deleted afterwards.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from lightmeter.labels.datasets.export.export import export
 from lightmeter.labels.datasets.export.formats import FORMATS
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
+from lightmeter.store.local import LocalStore
 
 SIZE = (4000, 4000)
 CLASSES = ("a", "b")
@@ -55,26 +56,40 @@ def main() -> None:
                 "--pack",
                 name,
             ]
-            result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
             print(f"| `{name}` | {result['seconds']:.0f} | {result['megabytes']:.0f} MB |", flush=True)
     finally:
         shutil.rmtree(args.folder)
 
 
+class NoiseStore(LocalStore):
+    """A store of photographs that differ in their last bytes only.
+
+    Args:
+        jpeg: What they have in common.
+        count: Number of photographs.
+    """
+
+    def __init__(self, jpeg: Path, count: int) -> None:
+        super().__init__(jpeg.parent)
+        self._content = jpeg.read_bytes()
+        self.numbers = {self._hash(number): number for number in range(count)}
+
+    def read(self, sha256: str) -> bytes:
+        """Return a photograph."""
+        return self._content + self.numbers[sha256].to_bytes(8, "big")
+
+    def _hash(self, number: int) -> str:
+        return hashlib.sha256(self._content + number.to_bytes(8, "big")).hexdigest()
+
+
 def make_dataset(folder: Path, size: int) -> int:
-    """Write store and data set, and return the number of photographs."""
-    store = folder / "store"
+    """Write the data set, and return the number of photographs."""
     rows: list[dict[str, Any]] = []
     jpeg = folder / "noise.jpg"
     pixels = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(jpeg, quality=85)
-    content = jpeg.read_bytes()
-    while len(rows) * len(content) < size:
-        data = content + len(rows).to_bytes(8, "big")
-        sha256 = hashlib.sha256(data).hexdigest()
-        (store / sha256[:2]).mkdir(parents=True, exist_ok=True)
-        (store / sha256[:2] / sha256).write_bytes(data)
-        number = len(rows)
+    for sha256, number in NoiseStore(jpeg, -(-size // jpeg.stat().st_size)).numbers.items():
         row = dict.fromkeys(MANIFEST_SCHEMA.names) | {
             "sha256": sha256, "path": f"{sha256[:2]}/{sha256}", "group": f"g{number}", "licence": "CC0-1.0",
             "split": ("train", "train", "validation", "test")[number % 4], "format": "JPEG", "width": SIZE[0],
@@ -87,6 +102,7 @@ def make_dataset(folder: Path, size: int) -> int:
     write_dataset(folder / "set", DatasetSpec("set", "", "file:../store", (target,)), manifest)
     (folder / "set" / "plots").mkdir()
     (folder / "set" / "README.md").write_text("# set\n")
+    (folder / "set" / "card.html").write_text("<p>set</p>\n")
     (folder / "set" / "ATTRIBUTION.csv").write_text("sha256\n")
     return len(rows)
 
@@ -94,7 +110,9 @@ def make_dataset(folder: Path, size: int) -> int:
 def pack(folder: Path, format_name: str) -> dict[str, float]:
     """Pack the data set, delete the pack, and return seconds and peak memory."""
     started = time.monotonic()
-    result = export(read_dataset(folder / "set"), folder / "pack", format_name)
+    dataset = read_dataset(folder / "set")
+    vars(dataset)["store"] = NoiseStore(folder / "noise.jpg", dataset.manifest.num_rows)
+    result = export(dataset, folder / "pack", format_name)
     seconds = time.monotonic() - started
     shutil.rmtree(result.folder)
     return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

@@ -12,15 +12,13 @@ from lightmeter.files import open_regular, output_path
 from lightmeter.labels.annotations.model import ANNOTATION_COLUMNS, PhotoAnnotations
 from lightmeter.labels.annotations.rows import ParsedFile
 from lightmeter.plugins import unknown_name_message
-from lightmeter.text.spreadsheets import quote_row, unquote_cell
+from lightmeter.text.spreadsheets import quote_row, read_header, unquote_cell
 
 COLUMNS = ("sha256", "file", *ANNOTATION_COLUMNS, "removed")
 """Columns of a CSV file."""
 
 PHOTO_COLUMNS = ("sha256", "source_id", "file", "filename", "photo", "image")
 """Columns that can name the photograph of a row; the first that has a value does."""
-
-_DELIMITERS = ",;\t"
 
 
 def export_csv(photos: Iterable[PhotoAnnotations], file: Path) -> int:
@@ -63,10 +61,7 @@ def read_csv(file: Path, targets: Collection[str], parsed: ParsedFile) -> Iterat
     """
     try:
         with io.TextIOWrapper(open_regular(file, follow=True), newline="", encoding="utf-8-sig") as lines:
-            header, n_lines = lines.readline(), 1
-            if header.lower().startswith("sep="):  # a note for Excel
-                header, n_lines = lines.readline(), 2
-            columns, delimiter = _columns(header, targets)
+            columns, delimiter, n_lines = read_header(lines, {*COLUMNS, *PHOTO_COLUMNS, *targets})
             wide = _check_columns(file, columns, targets)
             reader = csv.DictReader(lines, columns, delimiter=delimiter)
             for row in reader:
@@ -121,16 +116,3 @@ def _labels_of_row(
             yield {**known, "sha256": photo[1], "target": name, "value": value}
         elif name not in (*COLUMNS, *PHOTO_COLUMNS) and value.strip():
             parsed.ignored[name] += 1
-
-
-def _columns(header: str, targets: Collection[str]) -> tuple[list[str], str]:
-    """Return the names of the columns and their delimiter, the one that gives the most columns that are known."""
-    best: tuple[list[str], str] = ([], ",")
-    known = {*COLUMNS, *PHOTO_COLUMNS, *targets}
-    spellings = {name.replace("_", "-"): name for name in known}
-    for delimiter in _DELIMITERS:
-        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
-        names = [spellings.get(name.replace(" ", "-").replace("_", "-"), name) for name in names]
-        if len({*names} & known) > len({*best[0]} & known):
-            best = names, delimiter
-    return best

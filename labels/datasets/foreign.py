@@ -21,6 +21,7 @@ from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, group_keys
 from lightmeter.labels.datasets.splits.published import SPLIT_NAMES
 from lightmeter.labels.datasets.verify import LEAKS, Violation
 from lightmeter.settings import Settings
+from lightmeter.text.spreadsheets import read_header
 
 _OWNERS = ("owner", "photographer", "author", "artist", "creator", "user", "username", "user_id")
 _PATHS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")
@@ -213,16 +214,16 @@ def _read_parquet(folder: Path, files: list[Path]) -> Iterator[ForeignPhoto]:
 def _read_table(file: Path) -> Iterator[ForeignPhoto]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-            names = {(name or "").strip().casefold(): name for name in reader.fieldnames or ()}
-            path = next((names[name] for name in _PATHS if name in names), None)
-            owner = next((names[name] for name in _OWNERS if name in names), None)
-            if path is None or "split" not in names:
+            columns, delimiter, lines = read_header(text, {"split", *_PATHS, *_OWNERS})
+            reader = csv.DictReader(text, columns, delimiter=delimiter)
+            path = next((name for name in _PATHS if name in columns), None)
+            owner = next((name for name in _OWNERS if name in columns), None)
+            if path is None or "split" not in columns:
                 raise UsageError(f"{file} needs the columns split and path (or {', '.join(_PATHS[1:])}).")
             for row in reader:
-                split = SPLIT_NAMES.get((row[names["split"]] or "").strip().casefold())
+                split = SPLIT_NAMES.get((row["split"] or "").strip().casefold())
                 if split is None:
-                    raise UsageError(f"{file}, line {reader.line_num}: '{row[names['split']]}' is no split.")
+                    raise UsageError(f"{file}, line {reader.line_num + lines}: '{row['split']}' is no split.")
                 data = _read(file.parent / (row[path] or ""))
                 yield ForeignPhoto(row[path] or "", split, data, _text(row[owner]) if owner else None)
     except (OSError, UnicodeDecodeError, csv.Error) as error:

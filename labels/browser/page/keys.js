@@ -39,8 +39,8 @@ const WITH_CONTROL = { a: () => select(Array.from({ length: store.view.total }, 
 
 /* Returns the key as on a Latin keyboard: the letter or digit in its place if the layout has another character there. */
 function keyName(event) {
-  if (event.key.length !== 1 || /^[a-z0-9]$/i.test(event.key) || event.key in COMMANDS) return event.key;
-  const [, letter, digit] = /^(?:Key([A-Z])|Digit([0-9]))$/.exec(event.code) || [];
+  if (event.key.length !== 1 || /^[a-z0-9]$/i.test(event.key)) return event.key;
+  const [, letter, digit] = /^(?:Key([A-Z])|(?:Digit|Numpad)([0-9]))$/.exec(event.code) || [];
   if (letter) return event.shiftKey ? letter : letter.toLowerCase();
   return digit && !event.shiftKey ? digit : event.key;
 }

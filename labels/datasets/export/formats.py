@@ -126,39 +126,51 @@ def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable
     (folder / "data").mkdir(exist_ok=True)
     metadata_columns = [name for name in schema.names if name != "image"]
     with pq.ParquetWriter(
-        folder / "data" / f"{split}.parquet", schema, compression="none", use_dictionary=metadata_columns
+        folder / "data" / f"{split}.parquet",
+        schema,
+        compression="none",
+        use_dictionary=metadata_columns,
+        write_batch_size=1,  # otherwise the images of a row group are copied into one page
     ) as writer:
-        rows: list[dict[str, Any]] = []
-        size = 0
+        group = _RowGroup(schema)
         for sample in samples:
-            if rows and size + len(sample.data) > ROW_GROUP_BYTES:
-                _write_row_group(writer, rows, schema)
-                size = 0
-            rows.append(_row(spec, sample))
-            size += len(sample.data)
+            if len(group.rows) and len(group.images) + len(sample.data) > ROW_GROUP_BYTES:
+                writer.write_table(group.take())
+            group.add(_row(spec, sample), sample.data)
             count += 1
-        _write_row_group(writer, rows, schema)
+        writer.write_table(group.take())
     return count
 
 
-def _write_row_group(writer: pq.ParquetWriter, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
-    """Write rows as a row group and remove them from the list, so that images are held as few times as possible."""
-    offsets = np.cumsum([0, *(len(row["image"]["bytes"]) for row in rows)], dtype=np.int32)
-    contents = bytearray(int(offsets[-1]))
-    for row, start, end in zip(rows, offsets, offsets[1:], strict=False):
-        contents[start:end] = row["image"].pop("bytes")
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(contents)]
-    content = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
-    path = pa.array([row["image"]["path"] for row in rows], pa.string())
-    columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in schema.names[1:]}
-    columns["image"] = pa.StructArray.from_arrays([content, path], fields=list(schema.field("image").type))
-    rows.clear()
-    table = pa.table([columns[name] for name in schema.names], schema=schema)
-    writer.write_table(table, row_group_size=max(1, table.num_rows))
+class _RowGroup:
+    """Rows that are collected, with their images end to end, so that these are held once."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self.rows: list[dict[str, Any]] = []
+        self.images = bytearray()
+        self._offsets = [0]
+
+    def add(self, row: dict[str, Any], image: bytes) -> None:
+        self.rows.append(row)
+        self.images += image
+        self._offsets.append(len(self.images))
+
+    def take(self) -> pa.Table:
+        """Return the rows as a table, and begin anew."""
+        rows, fields = self.rows, self._schema.field("image").type
+        buffers = [None, pa.py_buffer(np.array(self._offsets, np.int32)), pa.py_buffer(self.images)]
+        images = pa.Array.from_buffers(pa.binary(), len(rows), buffers)
+        paths = pa.array([row["path"] for row in rows], pa.string())
+        columns = {"image": pa.StructArray.from_arrays([images, paths], fields=list(fields))}
+        for field in list(self._schema)[1:]:
+            columns[field.name] = pa.array([row[field.name] for row in rows], field.type)
+        self.rows, self.images, self._offsets = [], bytearray(), [0]
+        return pa.table([columns[name] for name in self._schema.names], schema=self._schema)
 
 
 def _row(spec: DatasetSpec, sample: Sample) -> dict[str, Any]:
-    row: dict[str, Any] = {"image": {"bytes": sample.data, "path": sample.file_name}, **sample.metadata}
+    row: dict[str, Any] = {"path": sample.file_name, **sample.metadata}
     for target in spec.targets:
         label = sample.labels[target.name]
         if isinstance(label, list):

@@ -23,7 +23,7 @@ from lightmeter.labels.datasets.splits.groups import add_groups
 from lightmeter.labels.datasets.splits.split import SplitOptions, SplitResult, to_manifest
 from lightmeter.labels.targets.base import SEPARATOR
 from lightmeter.text.numbers import counted
-from lightmeter.text.spreadsheets import quote_row, unquote_cell
+from lightmeter.text.spreadsheets import quote_row, read_header, unquote_cell
 
 COLUMNS = ("source", "source_id", "page_url", "split", "label", "sha256")
 """Columns of a published split of one target; with several, ``label_TARGET`` takes the place of ``label``."""
@@ -37,6 +37,7 @@ SPLIT_NAMES: Mapping[str, Split] = {name: name for name in get_args(Split)} | {
 }
 """Splits by the names that data sets give them, in lower case."""
 
+_CELLS = ("source", "source_id", "sha256", "split")
 _MAX_LISTED = 5
 _MAX_BYTES = 2 * 2**30
 
@@ -204,12 +205,11 @@ def _read_rows(file: Path) -> list[dict[str, str]]:
     try:
         with open_regular(file) as data:
             text = data.read(_MAX_BYTES).decode("utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if file.suffix == ".tsv" else ",")
-        _check_columns(file, reader.fieldnames or ())
-        rows = [
-            {name: unquote_cell(row.get(name) or "").strip() for name in ("source", "source_id", "sha256", "split")}
-            for row in reader
-        ]
+        table = io.StringIO(text, newline="")
+        columns, delimiter, _ = read_header(table, COLUMNS)
+        _check_columns(file, columns)
+        reader = csv.DictReader(table, columns, delimiter=delimiter)
+        rows = [{name: unquote_cell(row.get(name) or "").strip() for name in _CELLS} for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{file} is not a table of a split: {error}.") from error
     for number, row in enumerate(rows, 2):

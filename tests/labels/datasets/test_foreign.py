@@ -57,7 +57,7 @@ def write_parquet(folder: Path) -> Path:
 def write_table(folder: Path) -> Path:
     write_folder(folder)
     with (folder / "all.csv").open("w", encoding="utf-8-sig", newline="") as text:
-        writer = csv.writer(text)
+        writer = csv.writer(text, delimiter=";")
         writer.writerow(["Path", "label", "Split", "Owner"])
         for split, name, _, owner in PHOTOGRAPHS:
             writer.writerow([f"{split.replace('idation', '')}/fast/{name}", "fast", split.upper(), owner])

@@ -21,7 +21,7 @@ def read(file: str) -> list[dict[str, str]]:
 
 def write(file: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> None:
     with Path(file).open("w", encoding="utf-8-sig", newline="") as data:
-        writer = csv.DictWriter(data, columns, extrasaction="ignore")
+        writer = csv.DictWriter(data, columns, extrasaction="ignore", delimiter=";")
         writer.writeheader()
         writer.writerows(rows)
 
