@@ -7,9 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.terminal.console import get_console
@@ -53,7 +53,7 @@ def installed(group: Group) -> dict[str, Plugin]:
 
     If two distributions provide the same name, Lightmeter's own plugin wins: an add-on cannot replace a built-in one.
     """
-    plugins = _plugins(group, tuple(sys.path))
+    plugins = _plugins(tuple(sys.path))[group]
     return {plugin.name: plugin for plugin in sorted(plugins, key=lambda p: (p.name, p.distribution == "lightmeter"))}
 
 
@@ -107,13 +107,20 @@ def nearest_names(name: str, existing: Collection[str]) -> list[str]:
 
 
 @cache
-def _plugins(group: Group, _path: tuple[str, ...]) -> list[Plugin]:
-    """Return the plugins of a group on the module search path; finding them takes 20 ms."""
-    return [_plugin(entry_point) for entry_point in entry_points(group=f"lightmeter.{group}")]
+def _plugins(_path: tuple[str, ...]) -> dict[Group, list[Plugin]]:
+    """Return the plugins on the module search path by group.
 
+    All groups are read at once, and the metadata of each distribution once: both take a tenth of a second otherwise.
+    """
+    existing = entry_points()
+    providers: dict[int, tuple[str, str]] = {id(None): ("an unknown package", "")}
 
-def _plugin(entry_point: EntryPoint) -> Plugin:
-    distribution = entry_point.dist
-    if distribution is None:
-        return Plugin(entry_point.name, "an unknown package", "", entry_point)
-    return Plugin(entry_point.name, distribution.name, distribution.version, entry_point)
+    def provider(distribution: Distribution | None) -> tuple[str, str]:
+        if distribution and id(distribution) not in providers:
+            providers[id(distribution)] = distribution.name, distribution.version
+        return providers[id(distribution)]
+
+    return {
+        group: [Plugin(item.name, *provider(item.dist), item) for item in existing.select(group=f"lightmeter.{group}")]
+        for group in get_args(Group)
+    }

@@ -220,7 +220,14 @@ FIRST = ("serve", "lightmeter/test_demo.py", "examples", "lightmeter", "labels",
 
 
 SHARING = {"tests/serve/": "serve"} | dict.fromkeys(
-    ("tests/faults/", "tests/journeys/", "tests/lightmeter/test_demo.py"), "all commands"
+    (
+        "tests/faults/",
+        "tests/journeys/",
+        "tests/lightmeter/test_demo.py",
+        "tests/models/training/test_search.py",
+        "tests/models/training/test_trainer.py",
+    ),
+    "all commands",
 )
 """By folder or file, the name of a scope whose tests share what takes long to make: a TorchServe, or `all_commands`."""
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,22 +10,10 @@ import pytest
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training import search as search_module
 from tests.models.conftest import make_dataset
-from tests.support import run_error, run_json
+from tests.support import CommandRunner, run_error, run_json
 
 FIXED = ["haoran-cnn", "--set", "view_size=32", "--set", "epochs=1", "--device", "cpu"]
 RANGES = ["--search", "learning_rate=1e-4..1e-2", "--search", "filters=2,4"]
-
-KILL_AFTER_FIRST_TRIAL = """
-import os, sys
-from lightmeter.cli import main
-from lightmeter.models.training import search
-write = search._write_result
-def write_and_kill(*args):
-    write(*args)
-    os.kill(os.getpid(), 9)
-search._write_result = write_and_kill
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 def search_command(dataset: Dataset, out: Path, *options: object) -> list[str]:
@@ -57,12 +44,12 @@ def test_search_does_not_read_the_test_split(tmp_path: Path) -> None:
 
 
 def test_killed_search_resumes_from_its_journal(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uninterrupted = run_json(*search_command(dataset, tmp_path / "uninterrupted", "--trials", 3))
     command = search_command(dataset, tmp_path / "killed", "--trials", 3)
-    process = subprocess.run([sys.executable, "-c", KILL_AFTER_FIRST_TRIAL, *command], check=False, capture_output=True)
-    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    result = all_commands.run(*command, function="tests.models.processes:killed_after_trial")
+    assert result.code == -signal.SIGKILL, result.error
     trainings: list[Path] = []
     train = search_module.train
     monkeypatch.setattr(

@@ -1,11 +1,7 @@
 """Network training: checkpoints, early stopping, several processes."""
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,48 +14,24 @@ from lightmeter.models.training.data import pipeline
 from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.network.trainer import Trainer
 from tests.models.conftest import CNN, TINY, history, make_dataset
-from tests.support import run_command, run_error, run_json, run_text
+from tests.support import CommandRunner, run_command, run_error, run_json, run_text
 
 EPOCHS = 6  # of CNN
 
-KILL_AFTER_SAVE = """
-import os, sys
-from lightmeter.cli import main
-from lightmeter.models.training.network.trainer import Trainer
-save = Trainer._save
-def save_and_kill(*args):
-    save(*args)
-    os.kill(os.getpid(), 9)
-Trainer._save = save_and_kill
-sys.exit(main(sys.argv[1:]))
-"""
 
-KILL_AFTER_CACHE_CHECKPOINT = """
-import os, sys
-from lightmeter.cli import main
-from lightmeter.models.training.data import array_cache
-write = array_cache.ArrayCache._write
-def write_and_kill(*args):
-    write(*args)
-    os.kill(os.getpid(), 9)
-array_cache.ArrayCache._write, array_cache._CHECKPOINT_PHOTOGRAPHS = write_and_kill, 4
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def run_killed(script: str, *command: object) -> None:
-    """Run a command with a script that kills its own process."""
-    process = subprocess.run([sys.executable, "-c", script, *map(str, command)], check=False, capture_output=True)
-    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+def run_killed(runner: CommandRunner, function: str, *command: object) -> None:
+    """Run a command with a function of `tests.models.processes` that kills its own process."""
+    result = runner.run(*command, function=f"tests.models.processes:{function}")
+    assert result.code == -signal.SIGKILL, result.error
 
 
 def test_killed_training_resumes_to_the_same_weights(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uninterrupted, killed = tmp_path / "uninterrupted", tmp_path / "killed"
     run_json("models", "train", *CNN, "--data", dataset.folder, "--out", uninterrupted)
     command = ["models", "train", *CNN, "--data", dataset.folder, "--out", killed]
-    run_killed(KILL_AFTER_SAVE, *command)
+    run_killed(all_commands, "killed_after_checkpoint", *command)
     assert not killed.exists()
     checkpoint = killed.with_name("killed.partial") / CHECKPOINT_FILE
     before = checkpoint.read_bytes()
@@ -93,11 +65,15 @@ def run_error_of_other_version(monkeypatch: pytest.MonkeyPatch, *command: object
 
 @pytest.mark.parametrize(("recipe", "validated_again"), [("patches", 0), ("lightmeter-attention", 12)])
 def test_killed_feature_computation_resumes_after_last_checkpoint(
-    recipe: str, validated_again: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str,
+    validated_again: int,
+    tmp_path: Path,
+    all_commands: CommandRunner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     command = ["models", "train", recipe, *TINY[recipe], "--data", str(dataset.folder), "--out", str(tmp_path / "run")]
-    run_killed(KILL_AFTER_CACHE_CHECKPOINT, *command)
+    run_killed(all_commands, "killed_after_cached_features", *command)
     calls: list[bytes] = []
     preprocess = pipeline.preprocess
     monkeypatch.setattr(pipeline, "preprocess", lambda data, *args: calls.append(data) or preprocess(data, *args))
@@ -165,44 +141,27 @@ def test_nan_loss_raises_error(dataset: Dataset, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def run_two_processes(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a Python command in two processes with torchrun."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
-    return subprocess.run(
-        [*torchrun, *command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+TWO_PROCESSES = "tests.models.processes:two"
 
 
-def test_two_processes_train_like_a_single_process(dataset: Dataset, tmp_path: Path) -> None:
+def test_two_processes_train_like_a_single_process(
+    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner
+) -> None:
     options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
     run_json("models", "train", *options, "--out", tmp_path / "single")
-    process = run_two_processes(
-        ["-m", "lightmeter", "models", "train", *options, "--out", str(tmp_path / "parallel"), "--json"]
-    )
-    assert process.returncode == 0, process.stderr
-    assert json.loads(process.stdout)["run"] == str(tmp_path / "parallel")
+    command = ("models", "train", *options, "--out", tmp_path / "parallel", "--json")
+    result = all_commands.run(*command, function=TWO_PROCESSES)
+    assert result.code == 0, result.error
+    assert result.document["run"] == str(tmp_path / "parallel")
     for single, parallel in zip(history(tmp_path / "single"), history(tmp_path / "parallel"), strict=True):
         for loss in ("train_loss", "validation_loss"):
             assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.05)
 
 
-def test_processes_share_the_validation_loss(tmp_path: Path) -> None:
+def test_processes_share_the_validation_loss(tmp_path: Path, all_commands: CommandRunner) -> None:
     """With separate losses a process could stop early while the other waits for it."""
-    script = tmp_path / "broadcast.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nimport torch\nfrom lightmeter.models.training import distributed\n"
-        "with distributed.process_group('cpu'), torch.inference_mode():\n"
-        "    value = distributed.broadcast(torch.tensor(5.0 + distributed.rank()))\n"
-        "    Path(sys.argv[1], str(distributed.rank())).write_text(str(value))\n"
-    )
-    (folder := tmp_path / "values").mkdir()
-    process = run_two_processes([str(script), str(folder)])
-    assert {file.name: file.read_text() for file in folder.iterdir()} == {"0": "5.0", "1": "5.0"}, process.stderr
+    result = all_commands.run("share-value", tmp_path, function=TWO_PROCESSES)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"0": "5.0", "1": "5.0"}, result.error
 
 
 def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
