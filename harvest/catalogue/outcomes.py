@@ -18,6 +18,7 @@ from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.reader import ExifRecord
 from lightmeter.harvest.filters.pipeline import InspectionResult
 from lightmeter.harvest.ingest_task import IngestedPhoto
+from lightmeter.text.names import name_key
 
 REMOVED = "removed from this project"
 """Reason of a sighting whose photograph was removed with ``catalogue remove``."""
@@ -80,10 +81,13 @@ def save_images(connection: Connection, photos: Mapping[str, IngestedPhoto], sal
 
 
 def camera_body_hash(salt: str, values: ExifValues, serial: str | None) -> str | None:
-    """Return a salted hash that identifies a camera body, or None without a serial number."""
+    """Return a salted hash that identifies a camera body, or None without a serial number.
+
+    Spellings of make, model and serial number that mean the same give the same hash.
+    """
     if not serial:
         return None
-    identity = "\0".join((salt, values.make or "", values.model or "", serial))
+    identity = "\0".join((salt, *map(name_key, (values.make or "", values.model or "", serial))))
     return hashlib.sha256(identity.encode()).hexdigest()
 
 

@@ -18,8 +18,10 @@ from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.harvest.catalogue.ingest import save_items
 from lightmeter.harvest.catalogue.items import RunOptions, SourceContext
 from lightmeter.harvest.catalogue.models import Exif, HarvestRun, SightingRecord
+from lightmeter.harvest.catalogue.outcomes import camera_body_hash
 from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
 from lightmeter.harvest.catalogue.statistics import run_counts
+from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.sources.base import Sighting, SourceRegion, Unreadable
 
 SIGHTING = Sighting(source_id="1", media_url="https://example.org/1.jpg")
@@ -208,3 +210,11 @@ def test_metadata_is_json_of_bounded_depth() -> None:
     item = clean(metadata={"deep": deep(3000), "nan": float("nan"), "big": 10**5000, 3: np.float64(2.5), "set": {1}})
     assert len(json.dumps(item.metadata, allow_nan=False)) < 1000
     assert item.metadata["3"] == 2.5
+
+
+def test_one_camera_body_has_one_hash() -> None:
+    names = [("Hasselblad", "X1D  II", "Sé 12"), ("HASSELBLAD ", "x1d ii", "Se\u0301  12")]
+    hashes = {camera_body_hash("salt", ExifValues(make=make, model=model), serial) for make, model, serial in names}
+    assert len(hashes) == 1
+    assert camera_body_hash("other", ExifValues(make="Hasselblad", model="X1D II"), "Sé 12") not in hashes
+    assert camera_body_hash("salt", ExifValues(make="Hasselblad", model="X1D II"), "Sé 13") not in hashes

@@ -170,6 +170,17 @@ def test_overconfident_model_has_calibration_error() -> None:
     assert only_bin == {"photographs": 1000, "confidence": pytest.approx(0.95), "accuracy": 0.7}
 
 
+def test_interval_of_the_calibration_error_of_a_calibrated_model_holds_zero() -> None:
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        sure = random.uniform(0.5, 1, 200)
+        truth = np.where(random.random(200) < sure, 0, 1)
+        probabilities = np.stack([sure, 1 - sure], 1)
+        ece = estimates(ClassPredictions(truth, np.zeros(200, np.int64), np.arange(200) // 20, 2, probabilities))["ece"]
+        assert ece["low"] == 0
+        assert 0 < ece["value"] <= ece["high"]
+
+
 def test_temperature_corrects_scaled_logits() -> None:
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (5000, 3))

@@ -155,7 +155,7 @@ def test_two_processes_train_like_a_single_process(
     assert result.document["run"] == str(tmp_path / "parallel")
     for single, parallel in zip(history(tmp_path / "single"), history(tmp_path / "parallel"), strict=True):
         for loss in ("train_loss", "validation_loss"):
-            assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.05)
+            assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.01)
 
 
 def test_processes_share_the_validation_loss(tmp_path: Path, all_commands: CommandRunner) -> None:
