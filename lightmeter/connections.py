@@ -1,11 +1,14 @@
-"""HTTP connections of servers: a client that is too slow, or that is gone, loses its connection.
+"""HTTP connections of servers: clients that are too slow or gone, and requests that can be read in two ways.
 
-uvicorn waits for ever for the rest of a request, and for a client that does not read its response.
+uvicorn waits for ever for the rest of a request, and for a client that does not read its response. It accepts a request
+with two lengths, whose body another program on the way may end elsewhere (RFC 9112, section 6.3).
 """
 
 import asyncio
+import json
 from typing import Any
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_PAUSE_S = 30.0
@@ -18,11 +21,16 @@ MAX_REQUEST_S = 600.0
 class TimedProtocol(H11Protocol):
     """uvicorn's HTTP/1.1 with limits on the time of clients; that of the application has none.
 
+    A request with both ``Content-Length`` and ``Transfer-Encoding`` is answered with 400, and its connection closed.
     Between requests uvicorn's own limit applies, ``timeout_keep_alive``.
     """
 
     _timer: asyncio.TimerHandle | None = None
     _unsent = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.app = _refuse_two_lengths(self.app)
 
     def connection_made(self, transport: Any) -> None:
         """Watch a new connection."""
@@ -57,3 +65,22 @@ class TimedProtocol(H11Protocol):
         cycle: Any = self.cycle
         answering = cycle is not None and not cycle.response_complete and not cycle.more_body
         return not (answering or self.flow.read_paused or self.timeout_keep_alive_task is not None)
+
+
+def _refuse_two_lengths(app: ASGIApp) -> ASGIApp:
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope.get("headers", ())}
+        if not names >= {b"content-length", b"transfer-encoding"}:
+            await app(scope, receive, send)
+            return
+        reason = "The request has both Content-Length and Transfer-Encoding."
+        body = json.dumps({"error": {"status": 400, "reason": reason}}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return checked

@@ -229,7 +229,7 @@ def _not_downloadable(record: CleanRecord, context: SourceContext) -> tuple[Stat
     if not media_url:
         return State.FAILED, "no media URL"
     if scheme_of(media_url) not in context.schemes:
-        return State.REFUSED, f"address: {media_url[:100]}"
+        return State.REFUSED, f"unsupported address: {media_url[:100]}"
     return (State.FAILED, record.problem) if record.problem else None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import Engine, create_engine, event, text
 
 from lightmeter.harvest.catalogue.database import migrate
@@ -25,26 +26,38 @@ class Killed(BaseException):
 
 @pytest.mark.trials("migrations killed before a statement")
 def test_migration_killed_at_any_statement(catalogue_url: str, trials: Trials) -> None:
-    """A migration is one transaction: after a kill the catalogue is empty or new, and the next migration succeeds."""
+    """A migration is one transaction: after a kill the catalogue is as it was, and the next migration succeeds."""
     engine = engine_for(catalogue_url)
-    statements = _count_statements(catalogue_url)
-    points = range(1, statements + 1)
-    for point in points if trials.long else sorted(trials.rng.sample(points, 8)):
-        with trials.trial(f"{engine.dialect.name}, statement {point} of {statements}"):
-            _empty(engine)
-            killed = engine_for(catalogue_url)
-            _kill_at(killed, point)
-            with pytest.raises(Killed):
-                migrate.upgrade(killed)
-            killed.dispose()
-            assert migrate.revision_of(engine) is None
-            migrate.upgrade(engine)
-            assert migrate.revision_of(engine) == migrate.head()
+    for start in (None, "0001", "0002") if trials.long else (None,):
+        statements = _count_statements(catalogue_url, start)
+        points = range(1, statements + 1)
+        for point in points if trials.long else sorted(trials.rng.sample(points, 8)):
+            with trials.trial(f"{engine.dialect.name}, from {start}, statement {point} of {statements}"):
+                _prepare(engine, start)
+                killed = engine_for(catalogue_url)
+                _kill_at(killed, point)
+                with pytest.raises(Killed):
+                    migrate.upgrade(killed)
+                killed.dispose()
+                assert migrate.revision_of(engine) == start
+                migrate.upgrade(engine)
+                assert migrate.revision_of(engine) == migrate.head()
     engine.dispose()
 
 
-def _count_statements(url: str) -> int:
+def _prepare(engine: Engine, revision: str | None) -> None:
+    """Give a catalogue an earlier revision; without one it is empty."""
+    _empty(engine)
+    if revision is not None:
+        config = migrate._config()
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+
+def _count_statements(url: str, start: str | None) -> int:
     engine = engine_for(url)
+    _prepare(engine, start)
     run = _kill_at(engine, 0)
     migrate.upgrade(engine)
     engine.dispose()
@@ -149,15 +162,15 @@ def test_stopped_under_other_commands(
         threading.Timer(1, server.start).start()
         result = lightmeter.run("harvest", "work", env=variables)
         assert result.code == 0, result.error
-    for command in (("harvest", "inspect"), ("labels", "apply", "iso", "shutter")) * trials.count(1, 3):
-        with trials.trial(f"{command}"):
+    for args in (("harvest", "inspect"), ("labels", "apply", "iso", "shutter")) * trials.count(1, 3):
+        with trials.trial(f"{args}"):
             moment, ended = threading.Event(), threading.Event()
             interruption = threading.Thread(target=_interrupt, args=(server, moment, True))
             interruption.start()
             url = variables["LIGHTMETER_CATALOGUE__URL"]
             delay_s = trials.rng.uniform(0, 0.3)
             threading.Thread(target=_set_after_connection, args=(url, moment, delay_s, ended)).start()
-            result = lightmeter.run(*command, env=variables)
+            result = lightmeter.run(*args, env=variables)
             ended.set()
             interruption.join()
             assert result.code == 0, result.error
