@@ -227,7 +227,11 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary_file(folder: Path, suffix: str) -> Iterator[Path]:
     temporary = _temporary_path(folder, suffix)
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+    except OSError as error:
+        error.filename = str(folder)  # the name of the temporary file tells nobody anything
+        raise
     try:
         yield temporary
     finally:

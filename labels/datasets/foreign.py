@@ -21,6 +21,7 @@ from lightmeter.labels.datasets.splits.groups import GROUP_KEYS, group_keys
 from lightmeter.labels.datasets.splits.published import SPLIT_NAMES
 from lightmeter.labels.datasets.verify import LEAKS, Violation
 from lightmeter.settings import Settings
+from lightmeter.store.base import MAX_BYTES
 from lightmeter.text.spreadsheets import read_header
 
 _OWNERS = ("owner", "photographer", "author", "artist", "creator", "user", "username", "user_id")
@@ -122,7 +123,7 @@ def _row(photo: ForeignPhoto, result: InspectionResult) -> dict[str, Any]:
     owner = photo.owner or _artist(result.exif.raw)
     phash = measures["duplicates"].measures["phash"] if "duplicates" in measures else None
     return {
-        "name": photo.name,
+        "name": photo.name.encode(errors="backslashreplace").decode(),  # names of files need not be UTF-8
         "split": photo.split,
         "sha256": hashlib.sha256(photo.data).hexdigest(),
         "owner": owner,
@@ -205,9 +206,10 @@ def _read_parquet(folder: Path, files: list[Path]) -> Iterator[ForeignPhoto]:
                 for row in batch.to_pylist():
                     image = row["image"]
                     data = image.get("bytes") if isinstance(image, dict) else image
-                    yield ForeignPhoto(f"{name}[{number}]", split, data or b"", _text(row.get(owner or "")))
+                    data = data if isinstance(data, bytes) else b""
+                    yield ForeignPhoto(f"{name}[{number}]", split, data, _text(row.get(owner or "")))
                     number += 1
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise UsageError(f"{file} cannot be read: {error}.") from error
 
 
@@ -234,8 +236,8 @@ def _read(file: Path) -> bytes:
     """Return the bytes of a file; none of one that cannot be read, which the audit reports as unreadable."""
     try:
         with open_regular(file) as data:
-            return data.read()
-    except OSError:
+            return data.read(MAX_BYTES)
+    except (OSError, ValueError):  # a path with NUL
         return b""
 
 

@@ -116,6 +116,20 @@ def _urls_parquet(_: World) -> bytes:
     return bytes(out.getvalue())
 
 
+def _split_csv(world: World) -> bytes:
+    hashes = sorted(path.name for path in world.project.glob("store/*/*"))
+    splits = ("train", "validation", "test")
+    return "\n".join(["sha256,split", *(f"{sha256},{splits[i % 3]}" for i, sha256 in enumerate(hashes))]).encode()
+
+
+def _others_parquet(world: World) -> bytes:
+    images = [path.read_bytes() for path in sorted(world.home.glob("photographs/*/*.jpg"))[:4]]
+    rows = [{"image": {"bytes": data, "path": None}, "label": n, "owner": f"{n}"} for n, data in enumerate(images)]
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return bytes(out.getvalue())
+
+
 def _recipe(_: World) -> bytes:
     return files("lightmeter.models.recipes").joinpath("quality-features.toml").read_bytes()
 
@@ -133,6 +147,9 @@ def _hashes(world: World) -> list[str]:
 _URLS = ("harvest", "run", "urls")
 _FOLDER = ("harvest", "run", "folder", "../photographs", "--refresh")
 _PREDICT = ("models", "predict", "tiny", "../photographs/person 0/0.jpg", "../photographs/person 1/1.jpg")
+_OTHERS = "path,split,owner\n" + "".join(
+    f"photographs/person {number}/{number}.jpg,{split},{number}\n" for number, split in enumerate(("train", "test") * 2)
+)
 _ROWS = "url,source_id,owner,licence,tags,medium,published_at,exif.FNumber\n" + "".join(
     f"https://example.org/{number}.jpg,{number},Ada,CC BY 4.0,fog;sea,film,2020-05-04,5.6\n" for number in range(4)
 )
@@ -166,6 +183,16 @@ READERS: dict[str, Reader] = {
         (("labels", "verify", "one"), (*PACK, "webdataset"), ("models", "train", *TRAIN, "--data", "one")),
         seal=_seal_manifest,
     ),
+    "data set to extend or compare": Reader(
+        "project/datasets/one/manifest.parquet",
+        (("labels", "diff", "one", "one"), ("labels", "split", "two", "--extend", "one")),
+        seal=_seal_manifest,
+    ),
+    "published split": Reader(
+        "split.csv", (("labels", "split", "two", "--target", "shutter-binary", "--like", "../split.csv"),), _split_csv
+    ),
+    "table of photographs": Reader("others.csv", (("labels", "verify", "../others.csv"),), _text(_OTHERS)),
+    "Parquet of photographs": Reader("others/train.parquet", (("labels", "verify", "../others"),), _others_parquet),
     "card": Reader("project/datasets/one/README.md", ((*PACK, "parquet"),)),
     "attributions": Reader("project/datasets/one/ATTRIBUTION.csv", ((*PACK, "parquet"),)),
     "recipe": Reader("project/mine.toml", (("models", "train", "mine.toml", "--data", "one"),), _recipe),

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,11 @@ def test_clean_data_set_is_valid_and_damaged_files_are_named(tmp_path: Path) -> 
         (tmp_path / "set" / split).mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / split / f"{seed}.jpg").write_bytes(picture(seed))
     assert run_json("labels", "verify", tmp_path / "set")["valid"]
-    (tmp_path / "set" / "test" / "bad.jpg").write_bytes(b"no photograph")
+    (tmp_path / "set" / "test" / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"no photograph")
     (tmp_path / "set" / "test" / "1.jpg").write_bytes(picture(1))
     violations = run_json("labels", "verify", tmp_path / "set", code=1)["violations"]
     texts = {violation["description"]: violation["examples"] for violation in violations}
-    assert texts["unreadable photographs"] == ["test/bad.jpg: not an image"]
+    assert texts["unreadable photographs"] == ["test/bad\udcff.jpg: not an image"]
     assert texts["identical files in several splits"] == ["test/1.jpg and train/1.jpg"]
 
 
@@ -112,3 +113,12 @@ def test_what_is_no_data_set_is_an_error(tmp_path: Path) -> None:
     assert "has no photographs in splits" in run_error("labels", "verify", str(tmp_path))
     (tmp_path / "x.csv").write_text("path\n1.jpg\n", encoding="utf-8")
     assert "needs the columns split and path" in run_error("labels", "verify", str(tmp_path / "x.csv"))
+
+
+def test_what_is_no_image_is_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("path,split\n\0,train\n/dev/zero,test\n", encoding="utf-8")
+    table = pa.table({"image": [[1, 2], [3]]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    for path in (tmp_path / "x.csv", tmp_path):
+        violations = run_json("labels", "verify", path, code=1)["violations"]
+        assert {item["description"]: item["count"] for item in violations}["unreadable photographs"] == 2
