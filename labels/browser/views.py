@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 
 SORT_TITLES = {
     "file": "File name",
-    "found": "Order of discovery",
+    "found": "Harvest order",
     "taken": "Date",
     "f": "Aperture",
     "shutter": "Shutter speed",

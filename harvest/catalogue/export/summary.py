@@ -21,7 +21,7 @@ UNKNOWN = "unknown"
 MAX_BARS = 25
 """Values of a column that are drawn; the others are one bar."""
 
-_WIDTH, _ROW, _LABEL, _COUNT = 640, 22, 250, 60  # pixels of a plot
+_BARS, _ROW, _COUNT, _CHARACTER = 240, 22, 60, 8  # pixels of a plot
 _MAX_LABEL = 30
 _NUMBER = re.compile(r"[\d.]+")
 
@@ -136,16 +136,17 @@ def _section(summary: Summary) -> str:
 def _bars(title: str, rows: Sequence[tuple[str, int]]) -> str:
     """Return a bar chart as SVG, in the colours of the page."""
     highest = max(count for _, count in rows)
-    height = len(rows) * _ROW
-    size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
+    labels = [name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL - 1]}…" for name, _ in rows]
+    left = _CHARACTER * (max(map(len, labels)) + 1)  # no wider than necessary: the plot shrinks on a narrow screen
+    width, height = left + _BARS + _COUNT, len(rows) * _ROW
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [f'<svg role="img" aria-label="{title}" {size} font-size="13" fill="currentColor">']
-    for number, (name, count) in enumerate(rows):
-        y, length = number * _ROW, max(1.0, (_WIDTH - _LABEL - _COUNT) * count / highest)
-        label = name if len(name) <= _MAX_LABEL else f"{name[: _MAX_LABEL - 1]}…"
+    for number, (label, (name, count)) in enumerate(zip(labels, rows, strict=True)):
+        y, length = number * _ROW, max(1.0, _BARS * count / highest)
         colour = "var(--muted)" if name == UNKNOWN else "var(--accent)"
         parts.append(
-            f'<g><title>{escape_html(name)}: {count:,}</title><text x="{_LABEL - 8}" y="{y + 15}" text-anchor="end">'
-            f'{escape_html(label)}</text><rect x="{_LABEL}" y="{y + 3}" width="{length:.1f}" height="{_ROW - 6}" '
-            f'style="fill: {colour}"/><text x="{_LABEL + length + 6:.1f}" y="{y + 15}">{count:,}</text></g>'
+            f'<g><title>{escape_html(name)}: {count:,}</title><text x="{left - 8}" y="{y + 15}" text-anchor="end">'
+            f'{escape_html(label)}</text><rect x="{left}" y="{y + 3}" width="{length:.1f}" height="{_ROW - 6}" '
+            f'style="fill: {colour}"/><text x="{left + length + 6:.1f}" y="{y + 15}">{count:,}</text></g>'
         )
     return "".join([*parts, "</svg>"])

@@ -6,6 +6,7 @@ import { navigate, onChange, store } from "./store.js";
 const FEW = 8;  // values shown at first
 const WIDTH = 240;
 const HEIGHT = 54;
+const MAX_STEP = 40;  // width of a bar and the gap beside it
 const OPEN = new Set(["camera", "f", "shutter", "iso", "mm", "label", "predicted"]);
 
 const expanded = new Set();
@@ -54,7 +55,7 @@ function list(facet) {
 function histogram(facet) {
   const bins = facet.values;
   if (!bins.length) return [];
-  const step = WIDTH / bins.length;
+  const step = Math.min(WIDTH / bins.length, MAX_STEP);
   const highest = Math.max(1, ...bins.map(([, , count]) => count));
   const bars = bins.map(([, text, count], index) => {
     const height = count ? Math.max(2, (count / highest) * (HEIGHT - 4)) : 0;
@@ -67,12 +68,13 @@ function histogram(facet) {
   });
   let range = selectedRange(facet, bins);
   const scale = create("div", { class: "scale" });
+  scale.style.minWidth = `${(100 * step * bins.length) / WIDTH}%`;
   const show = () => {
     bars.forEach((bar, index) => bar.classList.toggle("selected", !range || (index >= range[0] && index <= range[1])));
     const [first, last] = range ?? [0, bins.length - 1];
     const number = bins.slice(first, last + 1).reduce((sum, [, , count]) => sum + count, 0);
-    scale.replaceChildren(create("span", { text: bins[first][1] }),
-      create("span", { text: range ? `${number.toLocaleString("en")}` : "" }), create("span", { text: bins[last][1] }));
+    const middle = range ? number.toLocaleString("en") : "";
+    scale.replaceChildren(...[bins[first][1], middle, first === last ? "" : bins[last][1]].map((text) => create("span", { text })));
   };
   const commit = () => setFacet(facet.name, range ? [range[0] === range[1] ? bins[range[0]][0] : `${bins[range[0]][0]}-${bins[range[1]][0]}`] : []);
   const svg = createSvg("svg", { class: "histogram", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none",
@@ -81,7 +83,7 @@ function histogram(facet) {
   let start = null;
   const binAt = (event) => {
     const { left, width } = svg.getBoundingClientRect();
-    return Math.max(0, Math.min(bins.length - 1, Math.floor(((event.clientX - left) / width) * bins.length)));
+    return Math.max(0, Math.min(bins.length - 1, Math.floor(((event.clientX - left) / width) * (WIDTH / step))));
   };
   const before = JSON.stringify(range);
   svg.addEventListener("pointerdown", (event) => {

@@ -52,7 +52,7 @@ def advisories(
         if rare:
             yield (
                 f"Excluded classes of {target.name}, with photographs and groups: {format_rare_classes(rare)}. A class "
-                f"needs {options.min_photographs(target)} photographs in {len(SPLITS)} groups."
+                f"needs {counted(options.min_photographs(target), 'photograph')} in {len(SPLITS)} groups."
             )
         yield from _label_advisories(photographs.label_counts[target.name], target.name)
     if options.crop and photographs.uncropped:

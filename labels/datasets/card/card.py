@@ -110,7 +110,7 @@ def _predictability(target: TargetSpec, baselines: Sequence[Baseline]) -> str:
     text = f"{target.name} has {counted(len(target.classes), 'class', 'classes')}"
     return (
         f"{text}, which the best shortcut ({best.name}) predicts with {100 * best.value:.0f}\N{NO-BREAK SPACE}% "
-        f"{best.metric}, {first.name} with {100 * first.value:.0f}\N{NO-BREAK SPACE}%"
+        f"{best.metric} ({first.name}: {100 * first.value:.0f}\N{NO-BREAK SPACE}%)"
     )
 
 

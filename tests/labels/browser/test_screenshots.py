@@ -1,75 +1,96 @@
-"""Screenshots of docs/browse.md, from the photographs that ship with the demo and simulated ones."""
+"""The pictures of the documents: browser, data set card, contact sheet and statistics, of real photographs.
 
-import io
+``LIGHTMETER_SCREENSHOTS=docs/images`` writes them to that folder, and ``LIGHTMETER_PHOTOGRAPHS`` names a folder with other
+photographs than the three that ship with the demo. Those in the documents are the photographs of
+https://github.com/BuddiesOfBudgie/budgie-backgrounds (CC0).
+"""
+
 import os
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as PillowImage
+import pytest
 from selenium.webdriver import ActionChains, Keys
 
 import lightmeter.demo
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.project import find_project
+from tests.browser import emulate, screenshot
 from tests.labels.browser.helpers import create_server
-from tests.labels.browser.test_page import count, press, select_option
-from tests.support import CommandRunner, run_text, wait_until
+from tests.labels.browser.test_page import count, open_page, press, select_option
+from tests.support import ROOT, CommandRunner, run_text, wait_until
 
-PHOTOGRAPHS = Path(lightmeter.demo.__file__).parent / "photographs"
+SHIPPED = Path(lightmeter.demo.__file__).parent / "photographs"
+HEAD = (-0.13, -0.29, 0.12, 0.17)
+"""Left, top, width and height of the wren's head, as shares of the photograph, from its centre."""
 
 
-def test_documentation_screenshots(project: Path, lightmeter: CommandRunner, browser: Any, tmp_path: Path) -> None:
-    """Take the screenshots; LIGHTMETER_SCREENSHOTS is the folder to write them to."""
-    folder = Path(__file__).parents[3] / os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path)
-    lightmeter("harvest", "run", "folder", str(PHOTOGRAPHS), "--medium", "digital")
-    lightmeter("harvest", "run", "simulator", "--count", "18", "--film-share", "0.5", "--size", "480x360")
-    run_text("labels", "apply", "medium")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Folder for the pictures."""
+    return ROOT / os.environ.get("LIGHTMETER_SCREENSHOTS", tmp_path)
+
+
+@pytest.mark.plots
+def test_documentation_screenshots(project: Path, lightmeter: CommandRunner, browser: Any, folder: Path) -> None:
+    photographs = Path(os.environ.get("LIGHTMETER_PHOTOGRAPHS", SHIPPED))
+    lightmeter("harvest", "run", "folder", str(photographs), "--medium", "digital", "--assume-licence", "CC0-1.0")
+    run_text("harvest", "contact-sheet", "--filter", "quality", "--out", folder / "contact-sheet.jpg")
+    run_text("labels", "apply", "focal-length")
+    run_text("catalogue", "stats", "--by", "camera,f,shutter,iso,mm", "--html", "stats.html")
+    pages = {"stats": Path("stats.html")}
+    if photographs != SHIPPED:  # three photographs are no data set
+        split = ("--ratios", "50/25/25", "--min-per-class", "1")
+        run_text("labels", "split", "views", "--target", "focal-length", *split)
+        pages["card"] = Path("datasets/views/card.html")
     current = find_project()
     engine = open_engine(current)
-
-    def shoot(name: str) -> None:
-        wait_until(lambda: browser.execute_script("return [...document.images].every((image) => image.complete)"))
-        file = folder / f"browse-{name}.jpg"
-        PillowImage.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB").save(file, quality=82)
-        assert file.stat().st_size > 20_000
-
-    def emulate(scheme: str, width: int) -> None:
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        metrics = {"width": width, "height": 760, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
     with create_server(current, engine) as server:
-        try:
-            emulate("light", 1280)
-            browser.get(server.page_url({"target": "medium"}))
-            wait_until(lambda: count(browser, "figure") == 21)
-            press(browser, "1", "1", "1")
-            wait_until(lambda: count(browser, "figure.manual") == 3)
-            select_option(browser, "group", "label")
-            wait_until(lambda: count(browser, "#grid h2") > 1)
-            press(browser, Keys.HOME)
-            shoot("grid")
-            browser.get(server.page_url({"q": "wren", "target": "medium"}))
-            wait_until(lambda: count(browser, "figure") == 1)
+        for width, scheme, name in ((1280, "light", "grid"), (1280, "dark", "dark"), (400, "dark", "narrow")):
+            with emulate(browser, scheme, width):
+                browser.get(server.page_url({"target": "focal-length", "sort": "file" if name == "grid" else "-iso"}))
+                wait_until(lambda: count(browser, "figure img[alt]:not([alt=''])") >= 3)  # only what is near exists
+                if name == "grid":
+                    confirm_label(browser)
+                    select_option(browser, "group", "label")
+                    wait_until(lambda: count(browser, "#grid h2") > 1)
+                    press(browser, Keys.HOME)
+                else:
+                    select(browser, 3)
+                screenshot(browser, folder / f"browse-{name}.jpg")
+        with emulate(browser, "light", 1280):
+            open_page(browser, server, 1, "focal-length", q="wren")
             press(browser, Keys.ENTER, "b")
-            image = browser.find_element("id", "image")
-            wait_until(lambda: image.size["width"] > 100 and count(browser, "#details tr") > 8)
-            side = image.size
-            drag = ActionChains(browser).move_to_element_with_offset(image, -side["width"] // 8, -side["height"] // 3)
-            drag.click_and_hold().move_by_offset(side["width"] // 4, side["height"] // 3).release().perform()
-            wait_until(lambda: count(browser, ".box.face") == 1)
-            shoot("single")
-            emulate("dark", 1280)
-            browser.get(server.page_url({"target": "medium", "sort": "-iso"}))
-            wait_until(lambda: count(browser, "figure") == 21)
-            ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT * 3).key_up(Keys.SHIFT).perform()
-            wait_until(lambda: count(browser, "figure.selected") == 4)
-            shoot("dark")
-            emulate("dark", 400)
-            wait_until(lambda: browser.execute_script("return document.body.scrollWidth <= 400"))
-            shoot("narrow")
-        finally:
-            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+            draw(browser, HEAD)
+            screenshot(browser, folder / "browse-single.jpg")
     engine.dispose()
+    for name, page in pages.items():
+        for width, scheme, variant in ((1000, "light", ""), (1000, "dark", "-dark"), (400, "light", "-narrow")):
+            with emulate(browser, scheme, width, 1000):
+                browser.get(page.resolve().as_uri())
+                assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+                screenshot(browser, folder / f"{name}{variant}.jpg")
+
+
+def confirm_label(browser: Any) -> None:
+    """Label the current photograph with the class that it has."""
+    browser.find_element("css selector", "#classes [aria-pressed=true]").click()
+    wait_until(lambda: count(browser, "figure.manual") == 1)
+
+
+def select(browser: Any, number: int) -> None:
+    """Select the first photographs with the keyboard."""
+    keys = ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.ARROW_RIGHT * (number - 1)).key_up(Keys.SHIFT)
+    keys.perform()
+    wait_until(lambda: count(browser, "figure.selected") == number)
+
+
+def draw(browser: Any, box: tuple[float, float, float, float]) -> None:
+    """Draw a box on the open photograph, given in shares of it from its centre."""
+    image = browser.find_element("id", "image")
+    wait_until(lambda: image.size["width"] > 100 and count(browser, "#details tr") > 8)
+    width, height = image.size["width"], image.size["height"]
+    left, top, right, bottom = (round(share * side) for share, side in zip(box, (width, height) * 2, strict=True))
+    drag = ActionChains(browser).move_to_element_with_offset(image, left, top)
+    drag.click_and_hold().move_by_offset(right, bottom).release().perform()
+    wait_until(lambda: count(browser, ".box.face") == 1)

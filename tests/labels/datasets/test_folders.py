@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from lightmeter.labels.datasets.dataset import Dataset, read_dataset
 from tests.labels.datasets.helpers import FAST, SLOW, apply_rules, create_dataset, store_image
 from tests.support import exif_tags, run_error, run_json
 
+VALIDATOR = os.environ.get("ROCRATE_VALIDATOR") or shutil.which("rocrate-validator")
 LICENCES = ("CC0-1.0", "CC-BY-SA-3.0-DE", "LicenseRef-all-rights-reserved")
 
 
@@ -74,12 +78,36 @@ def test_iiif_manifest_has_what_the_specification_requires(dataset: Dataset) -> 
     assert all(canvas["label"]["none"][0].endswith(".jpg") for canvas in manifest["items"])  # file names
 
 
-def test_ro_crate_describes_every_file_of_data_set_and_run(dataset: Dataset) -> None:
+@pytest.fixture
+def crate(dataset: Dataset) -> Path:
+    """An RO-Crate of a data set and a run."""
     run = Path("runs/first")
     run.mkdir(parents=True)
     (run / "model.toml").write_text(f'[data]\nmanifest_sha256 = "{dataset.spec.manifest_sha256}"\n', encoding="utf-8")
     (run / "model.safetensors").write_bytes(b"weights")
     run_json("labels", "export", "crate", "--format", "ro-crate", "--dataset", "one", "--run", "first")
+    return Path("crate")
+
+
+@pytest.mark.skipif(
+    VALIDATOR is None, reason="rocrate-validator is not installed; set ROCRATE_VALIDATOR to its program"
+)
+def test_ro_crate_meets_all_that_the_specification_requires(crate: Path) -> None:
+    command = [
+        str(VALIDATOR),
+        "validate",
+        "--offline",
+        "--no-paging",
+        "--profile-identifier",
+        "ro-crate-1.1",
+        str(crate),
+    ]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_ro_crate_describes_every_file_of_data_set_and_run(crate: Path) -> None:
+    run = Path("runs/first")
     document = json.loads(Path("crate/ro-crate-metadata.json").read_text(encoding="utf-8"))
     entities = {entity["@id"]: entity for entity in document["@graph"]}
     assert len(entities) == len(document["@graph"])
