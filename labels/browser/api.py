@@ -26,6 +26,7 @@ from lightmeter.web import read_body
 _MAX_BODY_BYTES = 1_000_000
 _MAX_PAGE = 500
 _FIRST_PAGE = 120
+_TELLING = ("sightings", "exif", "verdicts", "history", "predictions")  # of a photograph, hidden from blind annotators
 _MAX_CHANGES = 2_000  # a page that must show more loads its photographs again
 
 Id = Annotated[int, Field(ge=0, lt=2**63)]
@@ -170,7 +171,7 @@ def _project(session: Session) -> dict[str, Any]:
         "author": session.library.author,
         "targets": sorted(session.targets),
         "box_kinds": BOX_KINDS,
-        "sorts": SORT_TITLES,
+        "sorts": {"file": "Random order"} if session.library.blind else SORT_TITLES,
         "photographs": len(session.library.snapshot.photographs.ids),
     }
 
@@ -259,10 +260,11 @@ def _changes(library: Library, key: str, since: int) -> dict[str, Any]:
 
 def _details(session: Session, message: _PhotographRequest) -> dict[str, Any]:
     predictions = session.library.predictions(State(predictions=message.predictions))
-    return read(
+    details = read(
         session.library.engine,
         lambda connection: photograph_details(connection, message.image, session.crops, predictions),
     )
+    return details | {name: [] for name in _TELLING} if session.library.blind else details
 
 
 def _positions(ranges: list[tuple[int, int]], total: int) -> NDArray[np.int64]:

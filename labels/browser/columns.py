@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,13 @@ class Photographs:
         """Return the rows of image ids that are among the photographs, in the order of the ids."""
         rows = positions(self.ids, np.asarray(ids, dtype=np.int64))
         return rows[rows >= 0]
+
+    def anonymous(self) -> "Photographs":
+        """Return the photographs in random order, without anything about them to be seen, sorted or searched."""
+        unknown = np.full(len(self.ids), np.nan)
+        keys = dict.fromkeys(self.sort_keys, unknown) | {"file": _ranks(self.sha256)}
+        files = [sha256[:12] for sha256 in self.sha256]
+        return replace(self, files=files, columns={}, sort_keys=keys, texts=pa.array([""] * len(files), pa.string()))
 
     def mask_of(self, ids: Any) -> Mask:
         """Return which photographs are among image ids."""

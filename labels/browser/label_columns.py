@@ -32,6 +32,7 @@ class LabelColumns:
         target: Name of the target.
         author: The annotator.
         previous: Labels of the same target, whose codes are kept.
+        own_only: Whether only the author's own labels count.
 
     Attributes:
         values: Values by code.
@@ -43,10 +44,16 @@ class LabelColumns:
     """
 
     def __init__(
-        self, photographs: Photographs, target: str, author: str, previous: "LabelColumns | None" = None
+        self,
+        photographs: Photographs,
+        target: str,
+        author: str,
+        previous: "LabelColumns | None" = None,
+        *,
+        own_only: bool = False,
     ) -> None:
         n = len(photographs.ids)
-        self._photographs, self._target, self._author = photographs, target, author
+        self._photographs, self._target, self._author, self._own_only = photographs, target, author, own_only
         self.values: list[str] = [*previous.values] if previous else []
         self._code_of = {value: code for code, value in enumerate(self.values)}
         self.codes, self.own = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
@@ -170,6 +177,10 @@ class LabelColumns:
 
     def _combine(self, rows: Rows) -> None:
         """Determine the effective labels: of two people's, the newer one; a person's before any other."""
+        if self._own_only:
+            self.codes[rows] = self.own[rows]
+            self.origins[rows] = np.where(self.own[rows] >= 0, _MANUAL, _NO_ORIGIN)
+            return
         newer = (self._other_origin[rows] == _MANUAL) & (self._other_id[rows] > self._own_id[rows])
         is_own = (self.own[rows] >= 0) & ~newer
         self.codes[rows] = np.where(is_own, self.own[rows], self._other[rows])

@@ -65,13 +65,22 @@ class Library:
         engine: Catalogue engine.
         author: The annotator.
         predictions: Predictions that are shown unless a page names a run.
+        blind: Whether the annotator sees photographs and her own labels alone.
 
     Attributes:
         lock: Held while labels are compared and changed.
     """
 
-    def __init__(self, project: Project, engine: Engine, author: str, predictions: Predictions | None = None) -> None:
-        self.project, self.engine, self.author = project, engine, author
+    def __init__(
+        self,
+        project: Project,
+        engine: Engine,
+        author: str,
+        predictions: Predictions | None = None,
+        *,
+        blind: bool = False,
+    ) -> None:
+        self.project, self.engine, self.author, self.blind = project, engine, author, blind
         self.lock = threading.RLock()
         self._given = predictions
         self._runs: dict[str, Predictions] = {}
@@ -133,7 +142,9 @@ class Library:
         with self.lock:
             if target not in snapshot.labels:
                 previous = self._snapshot.labels.get(target)
-                snapshot.labels[target] = LabelColumns(snapshot.photographs, target, self.author, previous)
+                snapshot.labels[target] = LabelColumns(
+                    snapshot.photographs, target, self.author, previous, own_only=self.blind
+                )
             labels = snapshot.labels[target]
             read(self.engine, labels.refresh)
         return labels
@@ -141,10 +152,14 @@ class Library:
     def predictions(self, state: State) -> Predictions | None:
         """Return the predictions that a page shows: those of the run that it names, or those of the command.
 
+        A blind page shows none.
+
         Raises:
             UsageError: There is no such run.
         """
         name = state.predictions
+        if self.blind:
+            return None
         if not name or (self._given is not None and name == self._given.name):
             return self._given
         if name not in self._runs:
@@ -224,6 +239,8 @@ class Library:
     def _read_snapshot(self) -> Snapshot:
         start = time.monotonic()
         photographs = read(self.engine, read_photographs)
+        if self.blind:
+            photographs = photographs.anonymous()
 
         def labels(target: str) -> LabelColumns:
             return self.labels(target, snapshot)

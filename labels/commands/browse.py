@@ -59,6 +59,9 @@ def review(  # noqa: PLR0913, PLR0917
     queue: Queue = "all",
     sample: Annotated[int | None, typer.Option(min=1, help="Size of a random sample.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed of the sample.")] = 0,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Show photographs and your own labels alone: no EXIF, name or prediction.")
+    ] = False,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 = any free port (default: 8730, or a free one).")
     ] = None,
@@ -69,7 +72,7 @@ def review(  # noqa: PLR0913, PLR0917
     state = {"q": where, "target": target.name, "queue": "" if queue == "all" else queue}
     if sample is not None:
         state |= {"sample": str(sample), "seed": str(seed)}
-    _serve(project, state, author, port, open_page=not no_open)
+    _serve(project, state, author, port, open_page=not no_open, blind=blind)
 
 
 def _serve(
@@ -80,6 +83,7 @@ def _serve(
     *,
     predictions: str | None = None,
     open_page: bool,
+    blind: bool = False,
 ) -> None:
     """Serve the browser until the user presses Ctrl-C; what is invalid in the state is refused at once."""
     from lightmeter.labels.browser.boxes import crops_by_kind
@@ -93,7 +97,9 @@ def _serve(
     targets = {name: entry.target for name, entry in list_targets(project).items()}
     given = read_predictions(project, predictions) if predictions else None
     with catalogue_engine(project) as engine:
-        session = Session(Library(project, engine, author, given), targets, crops_by_kind(project.settings))
+        session = Session(
+            Library(project, engine, author, given, blind=blind), targets, crops_by_kind(project.settings)
+        )
         shown = {name: value for name, value in state.items() if value}
         if "target" in shown:
             shown["target"] = session.target(shown["target"]).name

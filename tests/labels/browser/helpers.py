@@ -17,10 +17,12 @@ PHOTOGRAPHS = 24
 """Number of photographs on the page of the fixture ``server``."""
 
 
-def create_session(project: Project, engine: Engine, predictions: Predictions | None = None) -> Session:
+def create_session(
+    project: Project, engine: Engine, predictions: Predictions | None = None, *, blind: bool = False
+) -> Session:
     """Return a session of the author ``ann``."""
     targets = {name: entry.target for name, entry in list_targets(project).items()}
-    return Session(Library(project, engine, "ann", predictions), targets, crops_by_kind(project.settings))
+    return Session(Library(project, engine, "ann", predictions, blind=blind), targets, crops_by_kind(project.settings))
 
 
 def create_server(project: Project, engine: Engine, predictions: Predictions | None = None) -> BrowserServer:

@@ -377,3 +377,24 @@ def test_photograph_has_a_single_inside_box(catalogue: Any, boxes_of: Callable[[
         session.add_box(2, "inside", box)
         assert boxes_of("inside") == {box}
     assert boxes_of("face") == {(0, 0, 60, 60), (300, 0, 60, 60)}
+
+
+def test_blind_annotators_see_photographs_and_their_own_labels_alone(server: BrowserServer, catalogue: Any) -> None:
+    with BrowserServer(create_session(catalogue.project, catalogue.engine, blind=True)) as blind:
+        opened = open_view(blind, "target=medium")
+        assert opened["total"] == PHOTOGRAPHS
+        assert [facet["name"] for facet in opened["facets"]] == ["label"]
+        assert {card["label"] for card in opened["photographs"]} == {None}
+        assert opened["labelled"] == 0
+        first = opened["photographs"][0]
+        assert first["file"] == first["sha256"][:12]
+        details = get_json(blind, f"/api/photograph?image={first['id']}&predictions=latest")
+        assert not any(details[name] for name in ("exif", "sightings", "verdicts", "history", "predictions"))
+        assert list(get_json(blind, "/api/project")["sorts"]) == ["file"]
+        assert send(blind, "/api/view?target=medium&iso=100")[0] == 400
+        assert get_json(blind, "/api/view?target=medium&q=label.medium:digital")["total"] == 0
+        assert edit(blind, "/api/label", opened, ranges=[(0, 0)], value="film")[0] == 200
+        cards = open_view(blind, "target=medium")["photographs"]
+        assert [(card["label"], card["origin"]) for card in cards[:2]] == [("film", "manual"), (None, None)]
+    by_id = {card["id"]: card for card in open_view(server)["photographs"]}
+    assert by_id[first["id"]]["label"] == "film"
