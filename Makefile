@@ -35,6 +35,7 @@ bench: install-test  ## Measure the speed and write docs/performance.md; ONLY=NA
 
 default-model: install-test  ## Repeat the training of the model that ships with Lightmeter.
 	$(BIN)/python -m benchmarks.gather $(MIRRORS) $(CORPUS)
+	$(BIN)/python -m benchmarks.default_model $(CORPUS)
 	$(BIN)/python -m benchmarks.default_model $(CORPUS) --lockbox
 
 sbom: install-test  ## Write the software bill of materials, lightmeter.cdx.json (CycloneDX).

@@ -1,7 +1,7 @@
 """Cross-validate recipes on a folder of real photographs; no photographer is in two folds.
 
     python -m benchmarks.corpus CORPUS [--recipes patches,lightmeter] [--folds 5] [--seed 0] [--cache DIR]
-        [--lockbox FOLDER] [--class-weights TASKS] [--out results.csv]
+        [--lockbox FOLDER] [--photographs N] [--one-penalty] [--class-weights TASKS] [--out results.csv]
 
 CORPUS contains ``digital/PHOTOGRAPHER/…`` and ``film/PHOTOGRAPHER/…``, as ``benchmarks.gather`` writes them. For each
 task and fold the heads are fitted to the photographers of the other folds as by ``lightmeter models train``: the
@@ -16,8 +16,7 @@ The features of a frozen backbone do not depend on the fold; they are computed o
 
 import argparse
 import csv
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,23 +25,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.corpus_tasks import TASKS, Photo, Task, read_photos
-from lightmeter.bootstrap import Estimate, format_estimate, group_indices, group_intervals
-from lightmeter.models import architectures
+from benchmarks.corpus_features import part_widths, read_corpus
+from benchmarks.corpus_tasks import TASKS, Photo, Task
+from lightmeter.bootstrap import Estimate, Scale, format_estimate, group_indices, group_intervals
 from lightmeter.models.evaluation.metrics.base import SCALES, estimates
 from lightmeter.models.evaluation.metrics.calibration import fit_temperature
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.intervals import StopsDistribution
-from lightmeter.models.runtime.predictor import Predictor, calibrated
-from lightmeter.models.runtime.preprocess import InvalidPhoto
-from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.heads.probe import fit_head, standardise
+from lightmeter.models.runtime.predictor import calibrated
+from lightmeter.models.training.heads.probe import Parts, fit_head, standardise
 from lightmeter.models.training.heads.softmax import linear_logits
-from lightmeter.models.training.pretrained import load_backbones
-from lightmeter.models.training.recipe import Probe, Recipe, read_recipe
-
-_PROGRESS_INTERVAL = 200
+from lightmeter.models.training.recipe import Probe, read_recipe
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ class TaskData:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, help="folder of photographs")
+    parser.add_argument("corpus", type=Path, help="folder of photographs, or a file of benchmarks.corpus_features")
     parser.add_argument("--recipes", default="patches,lightmeter", help="recipes, separated by commas")
     parser.add_argument("--folds", type=int, default=5, help="number of folds (default: 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the fold assignment of photographers")
@@ -76,26 +70,31 @@ def main() -> None:
     parser.add_argument(
         "--class-weights", default="0,1,2,3,4,5", help="tasks with class weights (default: those in classes)"
     )
+    parser.add_argument("--one-penalty", action="store_true", help="ignore part_strengths of the recipes")
     parser.add_argument("--lockbox", type=Path, help="evaluate on this folder of photographs instead of by folds")
+    parser.add_argument("--photographs", type=int, help="number to take of each photographer at most (default: all)")
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
     parser.add_argument("--out", type=Path, default=Path("corpus-results.csv"), help="CSV file of results")
     options = parser.parse_args()
-    photos = list(read_photos(options.corpus))
-    locked = list(read_photos(options.lockbox)) if options.lockbox else []
-    print(f"{len(photos)} photographs, {len(locked)} in the lock-box")
     rows: list[dict[str, Any]] = []
     weighted = set(map(int, filter(None, options.class_weights.split(","))))
     for name in options.recipes.split(","):
         recipe = read_recipe(name)
-        features = compute_features(recipe, [photo.file for photo in photos + locked], options.cache)
+        assert isinstance(recipe.training, Probe)
+        training = recipe.training.model_copy(update={"part_strengths": {}} if options.one_penalty else {})
+        photos, features = read_corpus(options.corpus, recipe, options.cache, options.photographs)
+        locked: list[Photo] = []
+        if options.lockbox:
+            locked, of_locked = read_corpus(options.lockbox, recipe, options.cache)
+            features = np.concatenate([features, of_locked])
+        print(f"{len(photos)} photographs, {len(locked)} in the lock-box", flush=True)
         for index in map(int, options.tasks.split(",")):
             task = replace(TASKS[index], class_weights=index in weighted)
             data = task_data(task, features, photos + locked)
             groups = [row["group"] for row in data.rows]
             names = sorted({group_name(photo) for photo in locked})
             fold = np.where(np.isin(groups, names), 0, -1) if locked else evaluation_folds(data, options)
-            assert isinstance(recipe.training, Probe)
-            result = run_task(task, recipe.training, data, fold)
+            result = run_task(task, training, data, fold, part_widths(recipe))
             rows += [{"task": task.name, "recipe": name, "class_weights": task.class_weights, **row} for row in result]
             print(summary(task, name, result), flush=True)
             write_rows(options.out, rows)
@@ -114,59 +113,6 @@ def group_name(photo: Photo) -> str:
     return photo.photographer
 
 
-def untrained_predictor(recipe: Recipe) -> Predictor:
-    """Return a predictor with the backbone weights of a recipe."""
-    target = Target("any", ("a", "b"))
-    spec = ModelSpec(
-        "corpus",
-        "1.0",
-        "",
-        recipe.name,
-        recipe.architecture,
-        recipe.preprocessing,
-        (target,),
-        recipe.architecture_options,
-    )
-    network = architectures.build(spec)
-    load_backbones(network, recipe)
-    return Predictor(spec, network)
-
-
-def compute_features(recipe: Recipe, files: Sequence[Path], cache: Path) -> np.ndarray:
-    """Return the features of every photograph, shape (N, F), with a row of NaN for an unreadable photograph.
-
-    The features of each photograph are kept in ``CACHE/RECIPE/BLOB.npy``, after the git object of its file.
-    """
-    folder = cache / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    predictor = untrained_predictor(recipe)
-    network: Any = predictor.network
-
-    def features_of(file: Path) -> np.ndarray:
-        data = file.read_bytes()
-        blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-        cached = folder / f"{blob[:16]}.npy"
-        if cached.is_file():
-            return np.asarray(np.load(cached))
-        try:
-            inputs = predictor.tensors(predictor.preprocess(data))
-            with torch.inference_mode():
-                features: np.ndarray = network.features(inputs)[0].numpy()
-        except InvalidPhoto:
-            features = np.full(1, np.nan, np.float32)
-        np.save(cached, features)
-        return features
-
-    rows = []
-    with single_thread(), ThreadPoolExecutor() as pool:
-        for index, row in enumerate(pool.map(features_of, files)):
-            rows.append(row)
-            if index % _PROGRESS_INTERVAL == 0:
-                print(f"{recipe.name}: {index} of {len(files)}", flush=True)
-    width = max(len(row) for row in rows)
-    return np.stack([row if len(row) == width else np.full(width, np.nan, np.float32) for row in rows])
-
-
 def assign_folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
     """Return the fold of each photograph; groups are assigned from the largest, each to the smallest fold."""
     names, sizes = np.unique(np.asarray(groups), return_counts=True)
@@ -182,9 +128,9 @@ def assign_folds(groups: Sequence[str], folds: int, seed: int) -> np.ndarray:
 
 
 def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> TaskData:
-    """Return the readable photographs with a label for the task."""
+    """Return the photographs with a label for the task."""
     labels = [task.label(photo) for photo in photos]
-    indices = [n for n, label in enumerate(labels) if label != (None, None) and np.isfinite(features[n, 0])]
+    indices = [n for n, label in enumerate(labels) if label != (None, None)]
     name, classes = task.target.name, task.target.classes
     rows = [
         {
@@ -201,13 +147,15 @@ def task_data(task: Task, features: np.ndarray, photos: Sequence[Photo]) -> Task
     )
 
 
-def fit_and_predict(task: Task, training: Probe, data: TaskData, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def fit_and_predict(
+    task: Task, training: Probe, data: TaskData, parts: Parts, train: np.ndarray, test: np.ndarray
+) -> np.ndarray:
     """Return class probabilities of the test photographs, by heads fitted to the training photographs."""
     inner_folds = assign_folds([data.rows[n]["group"] for n in train], 5, 1)
     splits = {"train": train[inner_folds > 0], "validation": train[inner_folds == 0]}
     standard, centre, scale = standardise({split: data.features[indices] for split, indices in splits.items()})
     rows = {split: [data.rows[n] for n in indices] for split, indices in splits.items()}
-    head = fit_head(standard, rows, task.target, [task.target], training)
+    head = fit_head(standard, rows, task.target, [task.target], training, parts)
     calibration = np.concatenate(list(splits.values())) if training.folds else splits["validation"]
     truth = data.classes[calibration]
     temperature = fit_temperature(head.logits.float().numpy()[truth >= 0], truth[truth >= 0])
@@ -223,7 +171,7 @@ def evaluation_folds(data: TaskData, options: argparse.Namespace) -> np.ndarray:
     return np.asarray([fold_by_group.get(row["group"], -1) for row in data.rows])
 
 
-def run_task(task: Task, training: Probe, data: TaskData, fold: np.ndarray) -> list[dict[str, Any]]:
+def run_task(task: Task, training: Probe, data: TaskData, fold: np.ndarray, parts: Parts) -> list[dict[str, Any]]:
     """Return a row for each metric: its estimates by photographs and by photographers, and that of the median setting.
 
     Args:
@@ -231,14 +179,18 @@ def run_task(task: Task, training: Probe, data: TaskData, fold: np.ndarray) -> l
         training: Hyperparameters of the heads.
         data: Photographs of the task.
         fold: Fold in which each photograph is held out; −1 for never.
+        parts: Widths of the parts of the features.
     """
     training = training.model_copy(update={"class_weights": task.class_weights})
     evaluated = np.flatnonzero((data.classes >= 0) & (fold >= 0))
     probabilities = np.zeros((len(data.rows), len(task.target.classes)))
     median = np.zeros(len(data.rows))
-    for index in np.unique(fold[fold >= 0]):
-        train, test = np.flatnonzero(fold != index), evaluated[fold[evaluated] == index]
-        probabilities[test] = fit_and_predict(task, training, data, train, test)
+    numbers = np.unique(fold[fold >= 0])
+    splits = [(np.flatnonzero(fold != number), evaluated[fold[evaluated] == number]) for number in numbers]
+    with single_thread(), ThreadPoolExecutor() as pool:
+        held_out = pool.map(lambda split: fit_and_predict(task, training, data, parts, *split), splits)
+    for (train, test), values in zip(splits, held_out, strict=True):
+        probabilities[test] = values
         median[test] = np.median(data.stops[train]) if task.target.ordinal else 0
     probabilities = probabilities[evaluated]
     predictions = ClassPredictions(
@@ -248,31 +200,63 @@ def run_task(task: Task, training: Probe, data: TaskData, fold: np.ndarray) -> l
         probabilities.shape[1],
         probabilities,
     )
-    baseline = replace(predictions, predicted=np.zeros(len(evaluated), int), probabilities=None)
-    if task.target.ordinal:
-        expected = probabilities @ np.asarray(task.target.stops)
-        predictions = replace(predictions, true_stops=data.stops[evaluated], predicted_stops=expected)
-        baseline = replace(baseline, true_stops=data.stops[evaluated], predicted_stops=median[evaluated])
     sizes = np.bincount(predictions.groups)
+    rows = _metric_rows(predictions, sizes)
+    if task.target.ordinal:
+        stops = data.stops[evaluated]
+        distributions = [StopsDistribution(row, task.target.stops) for row in probabilities]
+        middles = np.asarray([distribution.median() for distribution in distributions])
+        errors = errors_in_stops(np.abs(middles - stops), np.abs(median[evaluated] - stops), predictions.groups)
+        rows.append(stops_row(errors) | {"coverage_90": coverage(distributions, stops)})
+    return [{"photographs": len(evaluated), "photographers": len(sizes), **row} for row in rows]
+
+
+def _metric_rows(predictions: ClassPredictions, sizes: np.ndarray) -> list[dict[str, Any]]:
+    """Return a row for each metric of classes: by photographs and by photographers."""
     by_photographer = group_intervals(lambda weights: predictions.metrics(weights / sizes), sizes, SCALES)
     return [
         {
             "metric": name,
-            "photographs": len(evaluated),
-            "photographers": len(sizes),
             **estimate,
             **{f"by_photographer_{key}": value for key, value in by_photographer[name].items()},
-            **{f"median_{key}": value for key, value in estimates(baseline)[name].items() if name == "mae_stops"},
-            "coverage_90": coverage(task, probabilities, data.stops[evaluated]) if name == "mae_stops" else None,
         }
-        | dict.fromkeys(() if name == "mae_stops" else ("median_value", "median_low", "median_high"))
         for name, estimate in estimates(predictions).items()
     ]
 
 
-def coverage(task: Task, probabilities: np.ndarray, stops: np.ndarray) -> float:
+def stops_row(errors: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Return the row of the errors that `errors_in_stops` returns."""
+    columns = {"error": "", "by_photographer": "by_photographer_", "median": "median_", "gain": "gain_"}
+    numbers = {f"{columns[name]}{key}": value for name, row in errors.items() for key, value in row.items()}
+    return {"metric": "mae_stops", **numbers}
+
+
+def errors_in_stops(errors: np.ndarray, of_median: np.ndarray, groups: np.ndarray) -> dict[str, Estimate]:
+    """Return the mean error, by photographs and by photographers, that of the median setting, and the gain over it.
+
+    Args:
+        errors: Absolute errors in stops, shape (N,).
+        of_median: Those of the median setting of the training photographs, shape (N,).
+        groups: Index of each photographer, shape (N,).
+    """
+    sizes = np.bincount(groups)
+    sums, medians = np.bincount(groups, errors), np.bincount(groups, of_median)
+
+    def metrics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            "error": weights @ sums / (weights @ sizes),
+            "by_photographer": weights @ (sums / sizes) / weights.sum(-1),
+            "median": weights @ medians / (weights @ sizes),
+            "gain": 1 - weights @ sums / (weights @ medians),
+        }
+
+    scales: dict[str, Scale] = {"error": "amount", "by_photographer": "amount", "median": "amount", "gain": "number"}
+    return group_intervals(metrics, sizes, scales)
+
+
+def coverage(distributions: Sequence[StopsDistribution], stops: np.ndarray) -> float:
     """Return the share of photographs whose setting is in the 90 % interval of its prediction."""
-    intervals = [StopsDistribution(row, task.target.stops).central() for row in probabilities]
+    intervals = [distribution.central() for distribution in distributions]
     inside = [low <= value <= high for (low, high), value in zip(intervals, stops, strict=True)]
     return float(np.mean(inside))
 

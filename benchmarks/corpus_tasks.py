@@ -1,13 +1,16 @@
 """Tasks of the corpus benchmark: settings in two or three classes, settings in stops, and the medium."""
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
 from lightmeter.harvest.exif.reader import read_exif
+from lightmeter.images.pixel_statistics import jpeg_quality
 from lightmeter.labels.datasets.spec import TargetSpec
 
 PHONE_MAKES = (
@@ -15,13 +18,15 @@ PHONE_MAKES = (
     *("samsung", "vivo", "xiaomi"),
 )
 
+_SOFTWARE = 0x131  # tag of EXIF
+
 Label = tuple[str | None, float | None]
 """Class and setting in stops; None if missing."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph with its photographer and its EXIF."""
+    """A photograph with its photographer, its EXIF, and the size, JPEG quality and software of its file."""
 
     file: Path
     medium: str
@@ -31,6 +36,10 @@ class Photo:
     exposure_time_s: float | None
     iso: float | None
     focal_length_35mm: float | None
+    model: str = ""
+    size: tuple[int, int] = (0, 0)
+    quality: float = 0.0
+    software: str = ""
 
     @property
     def digital(self) -> bool:
@@ -161,7 +170,11 @@ def read_photos(corpus: Path) -> Iterator[Photo]:
         medium, photographer = file.relative_to(corpus).parts[:2]
         if not file.is_file() or medium not in ("digital", "film"):
             continue
-        exif = read_exif(file.read_bytes()).values
+        data = file.read_bytes()
+        exif = read_exif(data).values
+        with Image.open(io.BytesIO(data)) as image:
+            size, software = image.size, str(image.getexif().get(_SOFTWARE, ""))
+            quality = jpeg_quality(getattr(image, "quantization", None)) or 0.0
         yield Photo(
             file,
             medium,
@@ -171,4 +184,8 @@ def read_photos(corpus: Path) -> Iterator[Photo]:
             exif.exposure_time_s,
             exif.iso,
             exif.focal_length_35mm,
+            (exif.model or "").strip(),
+            size,
+            quality,
+            software,
         )

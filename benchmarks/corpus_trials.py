@@ -19,22 +19,20 @@ photographers with one or several cameras, and for photographs of at most or abo
 """
 
 import argparse
-import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from benchmarks.corpus import assign_folds, compute_features, write_rows
+from benchmarks.corpus import assign_folds, errors_in_stops, write_rows
 from benchmarks.corpus_estimators import FOLDS, PENALTIES, Values, joint, ranking, ridge_estimates, robust
-from benchmarks.corpus_tasks import Photo, read_photos
-from lightmeter.bootstrap import Scale, group_indices, group_intervals
+from benchmarks.corpus_features import read_corpus
+from benchmarks.corpus_tasks import Photo
+from lightmeter.bootstrap import group_indices, group_intervals
 from lightmeter.exposure import aperture_stops, iso_stops, shutter_stops
-from lightmeter.harvest.exif.reader import read_exif
-from lightmeter.images.pixel_statistics import jpeg_quality
 from lightmeter.models.training.recipe import read_recipe
 
 COMPONENTS, DRAWS = 384, 3
@@ -45,13 +43,9 @@ NUISANCE_DIRECTIONS = 8
 
 def nuisance(photo: Photo) -> list[float]:
     """Return size, proportions, JPEG quality and editing software of a photograph."""
-    data = photo.file.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        software = str(image.getexif().get(305, "")).lower()
-        sides = sorted(image.size)
-        quality = jpeg_quality(getattr(image, "quantization", None)) or 0
+    sides, software = sorted(photo.size), photo.software.lower()
     editors = [float(name in software) for name in ("lightroom", "photoshop", "gimp", "picasa", "camera raw")]
-    return [np.log2(sides[1]), sides[1] / sides[0], float(quality), float(bool(software)), *editors]
+    return [np.log2(sides[1]), sides[1] / sides[0], photo.quality, float(bool(software)), *editors]
 
 
 def without_nuisance(x: Values, values: Values, train: Values) -> Values:
@@ -66,15 +60,13 @@ def without_nuisance(x: Values, values: Values, train: Values) -> Values:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path, help="folder of photographs")
+    parser.add_argument("corpus", type=Path, help="folder of photographs, or a file of benchmarks.corpus_features")
+    parser.add_argument("--photographs", type=int, help="number to take of each photographer at most (default: all)")
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
     parser.add_argument("--out", type=Path, default=Path("docs/results/trials.csv"), help="CSV file of results")
     options = parser.parse_args()
-    photos = list(read_photos(options.corpus))
-    raw = compute_features(read_recipe("lightmeter"), [photo.file for photo in photos], options.cache)
-    usable = np.isfinite(raw[:, 0])
-    photos = [photo for photo, keep in zip(photos, usable, strict=True) if keep]
-    features = components(raw[usable])
+    photos, raw = read_corpus(options.corpus, read_recipe("lightmeter"), options.cache, options.photographs)
+    features = components(raw)
     rows: list[dict[str, Any]] = []
     for trials in (medium_trials, settings_trials):
         rows += trials(photos, features)
@@ -104,11 +96,12 @@ def settings_trials(photos: Sequence[Photo], features: Values) -> list[dict[str,
     x, groups = features[known], np.asarray([photos[n].photographer for n in known])
     folds = assign_folds(groups.tolist(), FOLDS, 0)
     estimates: dict[str, Values] = {}
-    for fold in range(FOLDS):
-        train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        for name, values in fold_estimates(x, settings, groups, train, test).items():
+    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)]
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda split: fold_estimates(x, settings, groups, *split), splits))
+    for (_, test), result in zip(splits, results, strict=True):
+        for name, values in result.items():
             estimates.setdefault(name, np.full((len(known), 3), np.nan))[test] = values
-        print("fold", fold + 1, flush=True)
     parts = _parts([photos[n] for n in known], groups)
     rows = []
     for column, target in enumerate(("aperture", "shutter", "iso")):
@@ -145,10 +138,9 @@ _RANKINGS = {"ranking": False, "ranking within photographers": True}
 
 def _parts(photos: Sequence[Photo], groups: Values) -> dict[str, Values]:
     """Return masks of photographs by cameras of the photographer and by size."""
-    models = [read_exif(photo.file.read_bytes()).values.model for photo in photos]
-    bodies = {group: {models[n] for n in np.flatnonzero(groups == group)} for group in set(groups)}
+    bodies = {group: {photos[int(n)].model for n in np.flatnonzero(groups == group)} for group in set(groups)}
     several = np.asarray([len(bodies[group]) > 1 for group in groups])
-    small = np.asarray([max(Image.open(photo.file).size) <= RESIZED for photo in photos])
+    small = np.asarray([max(photo.size) <= RESIZED for photo in photos])
     return {"one body": ~several, "several bodies": several, "resized": small, "full size": ~small}
 
 
@@ -188,26 +180,14 @@ def _counts(groups: Values) -> dict[str, int]:
 
 def _row(target: str, trial: str, errors: Values, median: Values, groups: Values) -> dict[str, Any]:
     """Return a row with the mean error, that by photographers, and the share by which it is less than the median's."""
-    indices = group_indices(groups.tolist())
-    sizes = np.bincount(indices)
-    sums, medians = np.bincount(indices, errors), np.bincount(indices, median)
-
-    def metrics(weights: Values) -> dict[str, Values]:
-        return {
-            "error": weights @ sums / (weights @ sizes),
-            "gain": 1 - weights @ sums / (weights @ medians),
-            "each": weights @ (sums / sizes) / weights.sum(-1),
-        }
-
-    scales: dict[str, Scale] = {"error": "amount", "gain": "number", "each": "amount"}
-    result = group_intervals(metrics, sizes, scales)
+    result = errors_in_stops(errors, median, group_indices(groups.tolist()))
     return {
         "target": f"{target}, stops",
         "trial": trial,
         **_counts(groups),
         **result["error"],
         **{f"gain_{key}": value for key, value in result["gain"].items()},
-        **{f"by_photographer_{key}": value for key, value in result["each"].items()},
+        **{f"by_photographer_{key}": value for key, value in result["by_photographer"].items()},
     }
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.corpus import compute_features, write_rows
-from benchmarks.corpus_tasks import TASKS, Photo, Task, read_photos
+from benchmarks.corpus import write_rows
+from benchmarks.corpus_features import read_corpus
+from benchmarks.corpus_tasks import TASKS, Photo, Task
 from benchmarks.gather import read_list
 from lightmeter.bootstrap import group_indices, group_intervals
 from lightmeter.exposure import setting_from_stops
@@ -35,8 +36,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".corpus-cache"), help="folder of cached features")
     parser.add_argument("--out", type=Path, default=Path("docs/results/tasks.csv"), help="CSV file of results")
     options = parser.parse_args()
-    photos = list(read_photos(options.corpus))
-    features = compute_features(read_recipe("lightmeter"), [photo.file for photo in photos], options.cache)
+    photos, features = read_corpus(options.corpus, read_recipe("lightmeter"), options.cache)
     spec, state = read_spec(options.model), load_file(options.model / HEADS_FILE)
     standard = (torch.from_numpy(features) - state["heads.centre"]) / state["heads.scale"]
     rows = []
@@ -59,7 +59,7 @@ def evaluate(task: Task, target: Target, probabilities: np.ndarray, photos: list
     ]
     scores = np.column_stack([probabilities[:, members].sum(1) for members in ranges])
     scores /= np.asarray([development[name] for name in task.target.classes])
-    known = [n for n, photo in enumerate(photos) if task.label(photo)[0] and np.isfinite(scores[n]).all()]
+    known = [n for n, photo in enumerate(photos) if task.label(photo)[0]]
     truth = np.asarray([task.target.classes.index(str(task.label(photos[n])[0])) for n in known])
     groups = group_indices([photos[n].photographer for n in known])
     predictions = ClassPredictions(truth, scores[known].argmax(1), groups, 2, None)
@@ -84,7 +84,10 @@ def _development() -> list[dict[str, str]]:
 
 def _listed(row: dict[str, str]) -> Photo:
     numbers = [float(row[name] or 0) for name in ("f_number", "exposure_time_s", "iso", "focal_length_35mm")]
-    return Photo(Path(), row["medium"], row["photographer"], row["make"], *numbers)
+    f_number, exposure_time_s, iso, focal_length_35mm = numbers
+    return Photo(
+        Path(), row["medium"], row["photographer"], row["make"], f_number, exposure_time_s, iso, focal_length_35mm
+    )
 
 
 if __name__ == "__main__":

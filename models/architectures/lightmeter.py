@@ -7,6 +7,8 @@ head for each target uses them all. The patches show noise and blur; the view sh
 of field, and may have a backbone of its own, made for larger images.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,10 @@ class DeepStatistics(PatchNetwork):
 
     Raises:
         ValueError: The variant does not exist.
+
+    Attributes:
+        parts: Numbers of features of early, middle and late stages and of the last layer: of the means over the
+            patches, of their deviations, and of the view, in the order of the features.
     """
 
     def __init__(self, spec: ModelSpec, *, view_backbone: str = "") -> None:
@@ -38,6 +44,9 @@ class DeepStatistics(PatchNetwork):
         width = 2 * (spec.preprocessing.patches > 0) * statistics_width(self.backbone)
         width += (spec.preprocessing.view_size > 0) * statistics_width(self.view_backbone or self.backbone)
         self.heads = LinearHeads(width, spec.classes)
+        patches, view = part_widths(self.backbone), part_widths(self.view_backbone or self.backbone)
+        of_patches = {"means": patches, "deviations": patches} if spec.preprocessing.patches else {}
+        self.parts = of_patches | ({"view": view} if spec.preprocessing.view_size else {})
 
     def encode_patches(self, images: Tensor) -> Tensor:
         """Return the statistics of patches."""
@@ -51,6 +60,13 @@ class DeepStatistics(PatchNetwork):
 def statistics_width(backbone: EfficientNetLite) -> int:
     """Return the number of features per image that `deep_statistics` returns."""
     return 2 * (STEM + sum(backbone.stages.values())) + FEATURES
+
+
+def part_widths(backbone: EfficientNetLite) -> list[int]:
+    """Return the numbers of features of early, middle and late stages, and of the last layer."""
+    channels = [STEM, *backbone.stages.values()]
+    early, middle, late = (2 * sum(channels[start:end]) for start, end in pairwise((0, 3, 5, len(channels))))
+    return [early, middle, late, FEATURES]
 
 
 def deep_statistics(backbone: EfficientNetLite, images: Tensor) -> Tensor:

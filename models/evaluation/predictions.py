@@ -13,6 +13,7 @@ from lightmeter.labels.datasets.manifest import Split, crop_of, label_column, st
 from lightmeter.labels.datasets.names import PhotoNames
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
+from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
 from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.runtime.spec import ModelSpec, Target
@@ -112,7 +113,7 @@ def prediction_row(row: Row, target: Target, logits: NDArray[np.float32]) -> dic
         "probabilities": probabilities.tolist(),
         "logits": logits.tolist(),
         "true_stops": row[stops_column(target.name)] if ordinal else None,
-        "predicted_stops": float(probabilities @ np.asarray(target.stops)) if ordinal else None,
+        "predicted_stops": StopsDistribution(probabilities, target.stops).median() if ordinal else None,
     }
 
 

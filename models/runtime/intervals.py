@@ -40,6 +40,10 @@ class StopsDistribution:
         low, high = np.interp([(1 - share) / 2, (1 + share) / 2], self._cumulative, self._edges)
         return float(low), float(high)
 
+    def median(self) -> float:
+        """Return the value with as much probability below as above, whose mean absolute error is the least."""
+        return self.central(0.0)[0]
+
     def share(self, low: float, high: float) -> float:
         """Return the probability between two bounds."""
         below = np.interp([low, high], self._edges, self._cumulative)

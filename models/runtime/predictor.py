@@ -57,7 +57,7 @@ class TargetPrediction:
     Attributes:
         label: The most probable class.
         probabilities: Calibrated probability of each class.
-        stops: The expected number of stops, for ordinal targets.
+        stops: The median of the distribution in stops, for ordinal targets.
         number: The stops as an f-number, seconds, ISO or millimetres.
         interval: Stops between which the setting is with a probability of 90 %, for ordinal targets.
         labels: The predicted classes of a multilabel target; else None.
@@ -296,13 +296,14 @@ def calibrated(logits: NDArray[np.float32], temperature: float, *, multilabel: b
 def _target_prediction(target: Target, logits: NDArray[np.float32]) -> TargetPrediction:
     probabilities = calibrated(logits, target.temperature, multilabel=target.multilabel)
     by_class = dict(zip(target.classes, probabilities.tolist(), strict=True))
-    stops = float(probabilities @ np.asarray(target.stops)) if target.stops else None
+    distribution = StopsDistribution(probabilities, target.stops) if target.stops else None
+    stops = distribution.median() if distribution else None
     return TargetPrediction(
         label=target.classes[int(probabilities.argmax())],
         probabilities=by_class,
         stops=stops,
         number=None if stops is None else setting_from_stops(stops, target.unit),
-        interval=StopsDistribution(probabilities, target.stops).central() if target.stops else None,
+        interval=distribution.central() if distribution else None,
         labels=tuple(name for name, value in by_class.items() if value >= THRESHOLD) if target.multilabel else None,
     )
 

@@ -68,6 +68,9 @@ class Probe(_Training):
             which the heads are fitted at the end, once validation is scored; 0 to select on validation.
         random_intercept_variances: Candidate variances of a group's random intercept, in units of the residual
             variance; targets in stops then get a linear mixed model. Without any, they get a softmax regression.
+        part_strengths: How much each part of the features tells about a target, by the name of the target or its unit;
+            a part of more strength is penalised less. The parts of ``lightmeter`` are ``means`` and ``deviations`` of
+            the patches and ``view``, each with four numbers: early, middle and late stages, and the last layer.
     """
 
     method: Literal["probe"]
@@ -76,6 +79,7 @@ class Probe(_Training):
     standardise: bool = True
     folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one_fold)] = 0
     random_intercept_variances: list[NotNegative] = []
+    part_strengths: dict[str, dict[str, list[Positive]]] = {}
 
     @model_validator(mode="after")
     def _variances_need_folds(self) -> "Probe":

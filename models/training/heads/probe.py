@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.data.feature_cache import cached_features
@@ -25,6 +26,9 @@ from lightmeter.models.training.recipe import Probe
 from lightmeter.terminal import console
 
 Estimator = SoftmaxRegression | MixedEffectsRegression
+
+Parts = Mapping[str, Sequence[int]]
+"""Widths of the parts of features, in their order."""
 
 _FACTS = {"penalty": "penalties", "random_intercept_variance": "random_intercept_variances"}
 _MIN_STD = 1e-6
@@ -50,9 +54,10 @@ def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
     heads = predictor.network.get_submodule("heads")
     heads.get_buffer("centre").copy_(centre)
     heads.get_buffer("scale").copy_(scale)
+    parts: Parts = getattr(predictor.network, "parts", {})
     logits = {}
     for target in job.dataset.spec.targets:
-        head = fit_head(standard, rows, target, job.dataset.spec.targets, training)
+        head = fit_head(standard, rows, target, job.dataset.spec.targets, training, parts)
         settings = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in head.hyperparameters.items())
         console.get_console().note(f"{target.name}: selected {settings}")
         for name, parameters in _named_parameters(target, head.parameters).items():
@@ -111,6 +116,7 @@ def fit_head(
     target: TargetSpec,
     targets: Sequence[TargetSpec],
     training: Probe,
+    parts: Parts | None = None,
 ) -> SelectedHead:
     """Fit the head of a target and select its hyperparameters.
 
@@ -120,7 +126,49 @@ def fit_head(
         target: Target of the head.
         targets: All targets of the data set.
         training: Candidates and how to select among them.
+        parts: Widths of the parts of the features, for the strengths of the recipe.
+
+    Raises:
+        UsageError: The recipe has strengths for other parts.
     """
+    scales = part_scales(training, target, parts or {})
+    if scales is None:
+        return _fit_head(features, rows, target, targets, training)
+    scaled = {split: values * scales for split, values in features.items()}
+    head = _fit_head(scaled, rows, target, targets, training)
+    multipliers = torch.cat([scales, scales.new_ones(1)])  # of the weights and the bias
+    final = None if head.final is None else head.final * multipliers
+    return replace(head, parameters=head.parameters * multipliers, final=final)
+
+
+def part_scales(training: Probe, target: TargetSpec, parts: Parts) -> Tensor | None:
+    """Return what the standardised features of a target are multiplied by, with a mean square of 1, shape (F,).
+
+    Penalised weights then have a prior variance in proportion to the strength of their part, divided among its
+    features. None if the recipe has no strengths for the target.
+    """
+    strengths = training.part_strengths.get(target.name) or training.part_strengths.get(target.unit)
+    if strengths is None:
+        return None
+    missing = [name for name, widths in parts.items() if len(strengths.get(name, ())) != len(widths)]
+    if missing or not parts:
+        raise UsageError(
+            f"The recipe has part_strengths for {target.name}, but "
+            + (f"not {len(parts[missing[0]])} of them for {missing[0]}." if parts else "its architecture has no parts.")
+        )
+    widths = torch.tensor([width for values in parts.values() for width in values])
+    values = torch.tensor([value for name in parts for value in strengths[name]], dtype=torch.float64)
+    squares = torch.repeat_interleave(values / widths, widths)
+    return (squares / squares.mean()).sqrt()
+
+
+def _fit_head(
+    features: Mapping[str, Tensor],
+    rows: Mapping[str, list[Row]],
+    target: TargetSpec,
+    targets: Sequence[TargetSpec],
+    training: Probe,
+) -> SelectedHead:
     if not training.folds:
         data = {split: softmax_data(features[split], rows[split], target, training) for split in features}
         return choose_by_validation(SoftmaxRegression(training.penalties), data, features["validation"])

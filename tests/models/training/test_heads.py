@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.manifest import label_column, stops_column
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.training.heads.mixed_effects import MixedEffectsRegression, mixed_effects_head
-from lightmeter.models.training.heads.probe import choose_by_folds
+from lightmeter.models.training.heads.probe import choose_by_folds, fit_head, part_scales
 from lightmeter.models.training.heads.softmax import (
     HeadData,
     SoftmaxRegression,
@@ -211,3 +212,37 @@ def test_folds_never_divide_a_group() -> None:
         assert not set(data.groups[train]) & set(data.groups[test])
         held_out += test.tolist()
     assert sorted(held_out) == list(range(len(rows)))
+
+
+def test_a_part_of_more_strength_is_penalised_less() -> None:
+    features, rows = photographs(groups=8, per_group=4, features=4)
+    split = {"train": features, "validation": features[:0]}, {"train": rows, "validation": []}
+    parts = {"view": [1, 3]}
+    equal = fit_head(*split, SHUTTER, [SHUTTER], probe(penalties=[3.0], random_intercept_variances=[0.0]))
+    strong = probe(
+        penalties=[3.0],
+        random_intercept_variances=[0.0],
+        part_strengths={"log2 s": {"view": [10.0, 1.0], "means": [1.0]}},
+    )
+    head = fit_head(*split, SHUTTER, [SHUTTER], strong, parts)
+    assert head.final is not None
+    assert equal.final is not None
+    share = [abs(values[:, 0]).sum() / abs(values[:, :4]).sum() for values in (head.final, equal.final)]
+    assert share[0] > share[1]
+    scales = part_scales(strong, SHUTTER, parts)
+    assert scales is not None
+    by_hand = fit_head(
+        {"train": features * scales, "validation": features[:0]},
+        split[1],
+        SHUTTER,
+        [SHUTTER],
+        probe(penalties=[3.0], random_intercept_variances=[0.0]),
+    )
+    assert torch.allclose(head.logits, by_hand.logits)
+    assert part_scales(strong, FOCUS, parts) is None
+    for others, problem in (
+        ({}, "its architecture has no parts"),
+        ({"deviations": [4]}, "not 1 of them for deviations"),
+    ):
+        with pytest.raises(UsageError, match=problem):
+            fit_head(*split, SHUTTER, [SHUTTER], strong, others)
