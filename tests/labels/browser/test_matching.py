@@ -34,3 +34,13 @@ def test_sightings_match_together_and_labels_as_they_are_now(any_catalogue: Any)
     assert not ids_of(session, q="author.medium:ann")
     run_text("labels", "set", "1.jpg", "medium=", "--author", "eve")
     assert not ids_of(session, q="author.medium is known")
+
+
+def test_spellings_of_a_photographer_are_one_value_of_the_facet(catalogue: Any) -> None:
+    owners = ("José Straße", "Jose\u0301 STRASSE", "Ann", "José Straße")
+    ids = [catalogue.photograph(owner=owner) for owner in owners]
+    session = create_session(catalogue.project, catalogue.engine)
+    column = session.library.snapshot.photographs.columns["photographer"]
+    assert column.values == ["José Straße", "Ann"]
+    for state in ({"selections": {"photographer": (" JOSÉ  strasse",)}}, {"q": "josé strasse"}):
+        assert ids_of(session, **state) == [ids[0], ids[1], ids[3]]
