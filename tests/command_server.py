@@ -10,6 +10,7 @@ import atexit
 import gc
 import importlib
 import json
+import multiprocessing.process
 import os
 import resource
 import signal
@@ -38,6 +39,7 @@ MODULES = (
 _CHANGES = frozenset(
     f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "utime")
 )
+_SEEN_BY_WORKERS = ("AWS_", "HOME", "TMPDIR", "XDG_")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -153,17 +155,18 @@ def run(request: ForkRequest, report: int) -> int:
 def _share_worker_processes(environment: dict[str, str]) -> None:
     """Let the worker processes of a crawl be forked from the server that all commands share.
 
-    Those would not see another environment, but only the process that they work for reads the settings.
+    They see the environment of that server. Where theirs would differ in more than settings, another one is started.
     """
 
-    def relevant(variables: Mapping[str, str]) -> dict[str, str]:
-        return {n: value for n, value in variables.items() if not n.startswith(("LIGHTMETER_", "PYTEST_", "PWD"))}
+    def seen_by_workers(variables: Mapping[str, str]) -> dict[str, str]:
+        return {name: value for name, value in variables.items() if name.startswith(_SEEN_BY_WORKERS)}
 
     server: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    if relevant(environment) == relevant(os.environ):
+    if seen_by_workers(environment) == seen_by_workers(os.environ):
         forkserver.ensure_running = server.ensure_running = lambda: None  # it runs, but is no child of this process
     else:
-        server._forkserver_pid = None  # start another
+        server._forkserver_pid = None
+        multiprocessing.process.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
 
 
 def _function(name: str) -> Callable[[list[str]], int]:
