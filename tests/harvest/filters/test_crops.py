@@ -27,7 +27,8 @@ def test_area_inside_frames_is_cut_out(project: Path, tmp_path: Path, lightmeter
     assert (row["x"], row["y"], row["width"], row["height"]) == ("10", "20", "120", "90")
     with Image.open(project / "inside" / row["file"]) as image:
         assert np.array_equal(np.asarray(image), np.asarray(scene))
-    assert lightmeter("harvest", "crops", "faces")["crops"] == 0
+    none = lightmeter.run("harvest", "crops", "faces")
+    assert (none.code, "No photograph has a face" in none.error) == (1, True)
 
 
 def test_manual_regions_replace_detected_ones(project: Path, tmp_path: Path, lightmeter: CommandRunner) -> None:
