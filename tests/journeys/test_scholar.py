@@ -1,14 +1,22 @@
-"""A scholar's job on the command line: from a folder of photographs to a paper's table and a data set of her own labels.
+"""A scholar's job on the command line and in the web browser: from a folder of photographs to a paper's table and a data set of her own labels.
 
 No step needs another program: tables, bulk labels, several annotators and removal are commands.
 """
 
 import csv
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import CommandRunner, create_project, encode_image, exif_tags
+from tests.support import CommandRunner, create_project, encode_image, exif_tags, wait_until
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 CAMERAS = {"Canon": (2.8, 0.008, 100, 50.0), "NIKON": (5.6, 1 / 60, 400, 35.0), "Leica": (8.0, 0.002, 200, 28.0)}
 
@@ -30,7 +38,23 @@ def scholar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, lightmeter: CommandRunner) -> None:
+@contextmanager
+def review(lightmeter: CommandRunner, *args: str) -> Iterator[str]:
+    """Run ``labels review`` until the end of the block, and yield the address that it prints."""
+    command = lightmeter.command("labels", "review", *args, "--port", "0", "--no-open")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().removeprefix("Open ").strip()
+        finally:
+            process.terminate()
+
+
+def test_scholar_makes_a_table_labels_and_a_data_set(
+    scholar: Path, lightmeter: CommandRunner, browser: "Chrome"
+) -> None:
     options = ("--owner-from-folders", "--assume-licence", "CC0-1.0")
     lightmeter("harvest", "run", "folder", scholar / "photographs", *options)
 
@@ -66,8 +90,15 @@ def test_scholar_makes_a_table_labels_and_a_data_set(scholar: Path, lightmeter: 
     lightmeter("labels", "import", "mine.csv", "--author", "bob")
     disputed = lightmeter("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve", "--columns", "file")
     assert [Path(row["file"]).name for row in disputed] == ["p001.jpg"]
-    lightmeter("labels", "set", "p001.jpg", "indoor=indoor", "--author", "eve")
-    assert not lightmeter("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve")
+    with review(lightmeter, "indoor", "--author", "eve", "--where", "conflict.indoor -author.indoor:eve") as url:
+        browser.get(url)
+        wait_until(lambda: len(browser.find_elements("css selector", "figure")) == 1)
+        browser.switch_to.active_element.send_keys("2")
+        wait_until(lambda: "outdoor (manual)" in browser.find_element("css selector", "figure").text)
+    (decided,) = lightmeter("catalogue", "list", "--where", "author.indoor:eve", "--columns", "file,label.indoor")
+    assert decided["label.indoor"] == "outdoor"
+    left = lightmeter.run("catalogue", "list", "--where", "conflict.indoor -author.indoor:eve")
+    assert "No photograph matches" in left.error
     shares = [lightmeter("catalogue", "list", "--where", f"share:{part}/2", "--columns", "file") for part in (1, 2)]
     assert sum(map(len, shares)) == 60
 
