@@ -22,6 +22,7 @@ _COMMANDS: tuple[tuple[str, ...], ...] = (
     ("catalogue", "list", "--limit", "5"),
     ("catalogue", "list", "--where", "f:2.8-4 -iso:100 and not owner ~ x", "--limit", "5"),
     ("catalogue", "list", "--where", f"sha256 = {_SHA256.upper()}"),
+    ("catalogue", "list", "--where", "owner = 'OWNER  7'"),
     ("catalogue", "stats", "--by", "camera", *_WHERE),
     ("catalogue", "export", "some.csv", *_WHERE, "--columns", "file,iso,label.iso"),
     ("catalogue", "show", _SHA256),
