@@ -25,6 +25,12 @@ _MAX_MESSAGE = 1500
 _NO_CHOICE = re.compile(r"(?:Value error, )?'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)\.?$")
 _NAME = "lightmeter"
 _COMPLETION_VARIABLE = f"_{_NAME.upper()}_COMPLETE"
+_ZSH_FIRST_TAB = (
+    "\ncompdef %(complete_func)s %(prog_name)s",
+    '\n[ "$funcstack[1]" = "_%(prog_name)s" ] && %(complete_func)s "$@" || compdef %(complete_func)s %(prog_name)s',
+)
+"""Typer's line that registers the completion, and one that also completes: zsh reads the file at the first tab."""
+
 _SYMBOLS = {"ok": "✓", "missing": "–", "error": "✗"}
 
 
@@ -202,10 +208,13 @@ def main(argv: Sequence[str]) -> int:
 
 def _handle_completion(args: Sequence[str]) -> bool:
     """Install or show completion for a shell that is named; Typer's own options detect the running shell only."""
-    if len(args) != 2 or args[0] not in {"--install-completion", "--show-completion"}:
+    if not args or args[0] not in {"--install-completion", "--show-completion"}:
         return False
-    from typer._completion_shared import Shells, get_completion_script, install
+    from typer._completion_shared import Shells, _completion_scripts, get_completion_script, install
 
+    _completion_scripts["zsh"] = _completion_scripts["zsh"].replace(*_ZSH_FIRST_TAB)
+    if len(args) != 2:
+        return False
     if args[1] not in set(Shells):
         raise UsageError(plugins.unknown_name_message("shell", args[1], list(Shells)))
     if args[0] == "--show-completion":

@@ -1,5 +1,12 @@
 """Tab completion, as the scripts of the shells ask for it."""
 
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +52,53 @@ def test_names_of_the_project_are_completed(
     for shell in ("bash", "zsh", "fish"):
         names = complete(monkeypatch, capsys, shell, f"lightmeter --project {project} labels verify fi")
         assert "film-v1" in " ".join(names)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_tab_key_completes_in_a_real_shell(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
+    main_end, shell_end = pty.openpty()
+    with subprocess.Popen(
+        [program, "-i"],
+        stdin=shell_end,
+        stdout=shell_end,
+        stderr=shell_end,
+        env=installed_completion(shell, tmp_path, monkeypatch),
+        start_new_session=True,
+    ) as process:
+        os.close(shell_end)
+        try:
+            typed(main_end, "echo rea''dy\r", "ready")
+            typed(main_end, "lightmeter harvest run folder --recu\t", "--recursive")  # at the first tab
+        finally:
+            process.kill()
+            os.close(main_end)
+
+
+def test_fish_completes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = shutil.which("fish") or pytest.skip("fish is not installed")
+    environment = installed_completion("fish", tmp_path, monkeypatch)
+    command = [program, "-c", 'complete -C "lightmeter harvest run folder --recu"']
+    assert subprocess.check_output(command, env=environment, text=True).startswith("--recursive\t")
+
+
+def installed_completion(shell: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Install completion in a new home, and return the environment of a shell there."""
+    monkeypatch.setenv("HOME", str(home))
+    assert main(["--install-completion", shell, "--quiet"]) == 0
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    return {"HOME": str(home), "PATH": path, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+
+
+def typed(terminal: int, keys: str, expected: str) -> str:
+    """Type keys into a terminal, and return what it shows until a text has appeared."""
+    os.write(terminal, keys.encode())
+    output, deadline = "", time.monotonic() + 30
+    while expected not in output:
+        assert time.monotonic() < deadline, output
+        if select.select([terminal], [], [], 0.1)[0]:
+            output += os.read(terminal, 65536).decode("utf-8", "replace")
+    return output
 
 
 def test_unknown_command_completes_without_an_error(

@@ -1,6 +1,7 @@
 """The files in ``deploy/``: scripts and configuration work, and agree with each other."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -234,11 +235,33 @@ def test_compose_services_agree_with_configuration() -> None:
     assert all(mapping.startswith("127.0.0.1:") for mapping in services["proxy"]["ports"])
 
 
+VALIDATORS = {
+    "alerts": ("promtool", "check", "rules", "alerts.yaml", "harvest/alerts.yaml"),
+    "Prometheus": ("promtool", "check", "config", "harvest/prometheus.yaml"),
+    "compose": ("docker-compose", "--file", "compose.yaml", "config", "--quiet"),
+    "compose of the harvest": ("docker-compose", "--file", "harvest/compose.yaml", "config", "--quiet"),
+}
+
+
+@pytest.mark.parametrize("name", VALIDATORS)
+def test_files_pass_the_validators_of_their_programs(name: str) -> None:
+    """The programs are in Debian's packages prometheus and docker-compose; none of them needs a daemon."""
+    program, *args = VALIDATORS[name]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    secrets = {"LIGHTMETER_SERVE__TOKEN": KEY, "POSTGRES_PASSWORD": "password", "AWS_SECRET_ACCESS_KEY": "secret-key"}
+    result = subprocess.run(
+        [program, *args], cwd=DEPLOY, env=os.environ | secrets, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr + result.stdout
+
+
 def test_manifests_are_valid_kubernetes() -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
+    harvest = list(yaml.safe_load_all((DEPLOY / "harvest" / "kubernetes.yaml").read_text()))
     assert [document["kind"] for document in documents] == ["Deployment", "Service", "Ingress"]
-    for document in documents:
+    for document in [*documents, *harvest]:
         kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
     container = documents[0]["spec"]["template"]["spec"]["containers"][0]
     assert container["imagePullPolicy"] == "IfNotPresent"
@@ -267,7 +290,8 @@ def test_dashboard_and_alerts_use_metrics_that_the_server_has(server: RunningSer
     panels = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     queries = [rule["expr"] for rule in rules] + panels
     used = {name for query in queries for name in re.findall(r"\b(?:lightmeter|ts)_\w+", query)}
-    exported = set(re.findall(r"^(\w+)(?:\{| )", server.metrics(), re.MULTILINE))
+    metrics = server.metrics()
+    exported = set(re.findall(r"^(\w+)(?:\{| )", metrics, re.MULTILINE))
     declared = {metric["name"] for kind in declared_metrics()["model_metrics"].values() for metric in kind}
     assert used - {"lightmeter_warnings_total", "lightmeter_class_drift"} <= exported
     assert {"lightmeter_warnings_total", "lightmeter_class_drift"} <= declared  # only with warnings and many requests
@@ -275,6 +299,9 @@ def test_dashboard_and_alerts_use_metrics_that_the_server_has(server: RunningSer
     harvest = yaml.safe_load((DEPLOY / "harvest" / "alerts.yaml").read_text())["groups"][0]["rules"]
     for query in [*queries, *(rule["expr"] for rule in harvest)]:
         promql_parser.parse(query)  # raises an error
+    own = "".join(f"{line}\n" for line in metrics.splitlines() if "lightmeter_" in line)
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "metrics"], input=own, text=True, check=True, capture_output=True)
     for rule in [*rules, *harvest]:
         assert {*rule} == {"alert", "expr", "for", "labels", "annotations"}
         promql_parser.parse_duration(rule["for"])
