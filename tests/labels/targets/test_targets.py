@@ -315,7 +315,7 @@ def test_manual_targets_are_made_without_python(catalogue: Any) -> None:
     problems = {target["name"]: target["problem"] for target in run_json("labels", "targets", code=1)}
     assert "not valid TOML" in problems.pop("broken")
     assert {*problems.values()} == {None}
-    assert run_json("labels", "apply", "indoor")["indoor"]["excluded"] == {"labelled manually only": 1}
+    assert run_json("labels", "apply", "indoor", code=1)["indoor"]["excluded"] == {"labelled manually only": 1}
 
 
 @pytest.mark.parametrize(
