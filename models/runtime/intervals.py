@@ -22,8 +22,8 @@ class StopsDistribution:
         >>> distribution = StopsDistribution([0.0, 1.0, 0.0], [0.0, 1.0, 2.0])
         >>> [round(bound, 2) for bound in distribution.central(0.8)]
         [0.6, 1.4]
-        >>> round(distribution.share(0.5, 1.0), 2)
-        0.5
+        >>> round(distribution.median(), 2), round(distribution.share(0.5, 1.0), 2)
+        (1.0, 0.5)
     """
 
     def __init__(self, probabilities: Sequence[float] | NDArray[np.float64], stops: Sequence[float]) -> None:
