@@ -17,7 +17,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.query.comparisons import InvalidValue
 from lightmeter.harvest.catalogue.query.fields import CATALOGUE, CatalogueColumns, Field, field_names, find_field
 from lightmeter.harvest.catalogue.query.shorthand import matches
-from lightmeter.plugins import unknown_name_message
+from lightmeter.plugins import nearest_names, unknown_name_message
 from lightmeter.terminal.console import escape_unprintable
 
 Condition = ColumnElement[bool]
@@ -229,6 +229,10 @@ class _Compiler(Transformer[Token, Any]):
         return self.negation(self.present(name))
 
     def flag(self, name: Token) -> Any:
+        if find_field(str(name), self._target.columns) is None:
+            similar = nearest_names(name, [*field_names(), *_KEYWORDS])
+            hint = f"did you mean {' or '.join(similar)}?" if similar else f"to search for a word, write text:{name}"
+            raise _InvalidToken(f"unknown field '{name}'; {hint}", name)
         field = self._field(name)
         if field.flag is None:
             raise _InvalidToken(f"'{name}' needs a comparison, such as {name} = … or {name} is known", name)
@@ -261,7 +265,7 @@ class _Compiler(Transformer[Token, Any]):
     def _field(self, name: Token) -> Field:
         field = find_field(str(name), self._target.columns)
         if field is None:
-            message = unknown_name_message("field", str(name), [*field_names(), *_KEYWORDS]).rstrip(".")
+            message = unknown_name_message("field", str(name), field_names()).rstrip(".")
             raise _InvalidToken(message[:1].lower() + message[1:], name)
         return field
 

@@ -106,6 +106,7 @@ def test_values_are_escaped_in_sql(engine: Engine, photos: dict[int, str]) -> No
         ("taken_at = yesterday", 12, "'yesterday' is not a date"),
         ("iso < 400 adn make = Canon", 11, "unknown field 'adn'; did you mean and"),
         ("iso < 400 && make = Canon", 11, "unexpected '&&'; write 'and'"),
+        ("camera:leica venice", 14, "to search for a word, write text:venice"),
         ("!monochrome", 1, "unexpected '!monochrome'; write 'not'"),
         ("iso:100 - 400", 9, "without a blank beside '-'"),
         ("iso: 100", 6, "directly after ':'"),
