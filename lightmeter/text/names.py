@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 MAX_NAME_BYTES = 240
 """Longest name, encoded as UTF-8; file systems allow 255 bytes."""
 
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)  # on Windows
+_RESERVED = re.compile(  # on Windows, and by Hugging Face for files beside the folders of classes
+    r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?|metadata\.(?:csv|jsonl|parquet)", re.IGNORECASE
+)
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]+')
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line and paragraph separators
 

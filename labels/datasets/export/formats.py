@@ -96,7 +96,7 @@ def write_imagefolder(folder: Path, spec: DatasetSpec, split: str, samples: Iter
     with (folder / "SHA256SUMS").open("a", encoding="utf-8") as sums:
         for sample in samples:
             for name in () if rows else target.classes:
-                (folder / split / _class_folder(name)).mkdir(parents=True)
+                (folder / split / folder_name(name)).mkdir(parents=True)
             rows.append(_write_image(folder / split, target, sample, sums))
     if rows:
         pq.write_table(pa.Table.from_pylist(rows, _image_metadata_schema(target)), folder / split / IMAGE_METADATA)
@@ -109,15 +109,10 @@ def _write_image(folder: Path, target: TargetSpec, sample: Sample, sums: TextIO)
     if sample.suffix not in _TORCHVISION_SUFFIXES:
         data, file_name = png_bytes(sample.data), f"{sample.key}.png"
     label, sha256 = str(sample.labels[target.name]), hashlib.sha256(data).hexdigest()
-    path = f"{_class_folder(label)}/{file_name}"
+    path = f"{folder_name(label)}/{file_name}"
     (folder / path).write_bytes(data)
     sums.write(f"{sha256}  {folder.name}/{path}\n")
     return {"file_name": path, "label": target.classes.index(label), **sample.metadata, FILE_HASH: sha256}
-
-
-def _class_folder(name: str) -> str:
-    folder = folder_name(name)
-    return f"{folder}_" if folder.lower() == IMAGE_METADATA else folder
 
 
 def write_parquet(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:

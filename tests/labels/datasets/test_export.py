@@ -172,16 +172,12 @@ def test_packs_have_the_same_splits_and_classes_for_every_loader(odd_classes: Da
         classes = odd_classes.spec.targets[0].classes
         assert Counter(classes[int(sample["cls"])] for sample in samples) == expected[split]
 
-    renamed = {split: Counter(map(class_folder, expected[split].elements())) for split in SPLITS}
+    renamed = {split: Counter(map(folder_name, expected[split].elements())) for split in SPLITS}
     assert {split: image_folder(folders["imagefolder"] / split) for split in SPLITS} == renamed
     torchvision = pytest.importorskip("torchvision.datasets.folder", exc_type=(ImportError, RuntimeError))
     for split in SPLITS:
         images = torchvision.ImageFolder(str(folders["imagefolder"] / split))
         assert Counter(images.classes[n] for n in images.targets) == renamed[split]
-
-
-def class_folder(name: str) -> str:
-    return {"metadata.parquet": "metadata.parquet_"}.get(name, folder_name(name))
 
 
 def image_folder(root: Path) -> Counter[str]:

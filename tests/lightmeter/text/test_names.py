@@ -30,7 +30,14 @@ def test_folder_of_a_name_is_one_visible_folder(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [("1/60", "1-60"), ("short tele", "short tele"), (".hidden", "_.hidden"), ("CON", "CON_"), ("nul.txt", "nul.txt_")],
+    [
+        ("1/60", "1-60"),
+        ("short tele", "short tele"),
+        (".hidden", "_.hidden"),
+        ("CON", "CON_"),
+        ("nul.txt", "nul.txt_"),
+        ("Metadata.csv", "Metadata.csv_"),
+    ],
 )
 def test_folder_names(name: str, folder: str) -> None:
     assert (name_problem(name), folder_name(name)) == (None, folder)
