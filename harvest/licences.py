@@ -142,13 +142,13 @@ def spdx_identifier(licence: str | None) -> str:
         >>> spdx_identifier("CC0-1.0"), spdx_identifier("CC-BY"), spdx_identifier("Ask me!"), spdx_identifier(None)
         ('CC0-1.0', 'LicenseRef-CC-BY', 'LicenseRef-Ask-me', 'NOASSERTION')
     """
-    words = re.sub(r"[^A-Za-z0-9.]+", "-", (licence or "").removeprefix("LicenseRef-")).strip("-.")
+    reference = re.sub(r"[^A-Za-z0-9.]+", "-", (licence or "").removeprefix("LicenseRef-")).strip("-.")
     if not (licence or "").strip():
         return "NOASSERTION"
     try:
         return str(canonicalize_license_expression(licence or ""))
     except InvalidLicenseExpression:
-        return f"LicenseRef-{words or 'other'}"
+        return f"LicenseRef-{reference or 'other'}"
 
 
 def licence_of_source(text: str | None, metadata: Mapping[str, Any] | None) -> str | None:
@@ -163,32 +163,32 @@ def is_allowed(licence: str | None, allowed: Iterable[str]) -> bool:
     return any(licence == name or re.fullmatch(rf"{re.escape(name)}-\d\.\d(?:-[A-Z]+)?", licence) for name in allowed)
 
 
-def _words(text: str) -> list[str]:
+def _terms(text: str) -> list[str]:
     """Return the words of a licence in lower case, the terms of Creative Commons abbreviated."""
-    words: list[str] = []
+    terms: list[str] = []
     for word in _WORD.findall(text.lower()):
-        if words and (pair := _LONG_PAIRS.get((words[-1], word))):
-            words[-1] = pair
+        if terms and (pair := _LONG_PAIRS.get((terms[-1], word))):
+            terms[-1] = pair
         elif joined := _JOINED_TERMS.fullmatch(word):
-            words += [term for term in joined.groups() if term]
+            terms += [term for term in joined.groups() if term]
         else:
-            words.append(_LONG_TERMS.get(word, word))
-    return words
+            terms.append(_LONG_TERMS.get(word, word))
+    return terms
 
 
 def _identifier(text: str) -> str | None:
     """Return the identifier of the one licence that a text names; None if it names none or several."""
-    words = _words(text)
-    phrase = " ".join(words)
+    terms = _terms(text)
+    phrase = " ".join(terms)
     for identifier, phrases in _PHRASES:
         if any(f" {name} " in f" {phrase} " for name in phrases):
             return identifier
-    if _SEVERAL_OR_NONE & set(words):
+    if _SEVERAL_OR_NONE & set(terms):
         return None
     matches = list(_CREATIVE_COMMONS.finditer(phrase))
     if matches:
         return _creative_commons(matches, phrase, text)
-    if {"pd", "pdm", "publicdomain"} & set(words):
+    if {"pd", "pdm", "publicdomain"} & set(terms):
         return PUBLIC_DOMAIN
     return ALL_RIGHTS_RESERVED if "©" in text or "(c)" in text.lower() else None
 

@@ -99,11 +99,11 @@ def save_items(
     fresh = [sighting for source_id, sighting in discovered.items() if source_id not in existing]
     new = _insert_sightings(connection, run, context.site, fresh)
     earlier = [row for row in existing.values() if run not in (row.run_id, row.updated_run_id)]
-    known: list[KnownSighting] = [
+    updates: list[KnownSighting] = [
         (row, _sighting_row(run, context.site, discovered[row.source_id]), _source_exif(discovered[row.source_id]))
         for row in earlier
     ]
-    again = update_sightings(connection, run, known, refresh=options.refresh)
+    again = update_sightings(connection, run, updates, refresh=options.refresh)
     again += _adopt_pending(connection, run, earlier)
     repeated = len(records) - len(unique) + sum(row.run_id == run and row.id > last_id for row in existing.values())
     unchanged = len(removed) + len(fresh) - len(new) + len(earlier) - len(again) + repeated

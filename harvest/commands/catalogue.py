@@ -245,18 +245,18 @@ def remove(
     engine = open_engine(project)
     plan = removal.select_removal(engine, condition, selected)
     if plan.hashes:
-        confirm_removal(counted(plan.known, "photograph"), yes=yes)
+        confirm_removal(counted(plan.photographs, "photograph"), yes=yes)
     files = removal.remove(engine, project, plan) if plan.hashes else 0
     document = {
-        "photographs": plan.known,
+        "photographs": plan.photographs,
         "sha256": plan.hashes,
         "files": files,
         "datasets": {name: str(folder) for name, folder in plan.datasets.items()},
     }
-    lines = [f"Removed {counted(plan.known, 'photograph')} and {counted(files, 'file')}."]
-    if plan.known < len(plan.hashes):
+    lines = [f"Removed {counted(plan.photographs, 'photograph')} and {counted(files, 'file')}."]
+    if plan.photographs < len(plan.hashes):
         lines.append(
-            f"Not in the catalogue, and kept out of it: {counted(len(plan.hashes) - plan.known, 'photograph')}."
+            f"Not in the catalogue, and kept out of it: {counted(len(plan.hashes) - plan.photographs, 'photograph')}."
         )
     if plan.datasets:
         lines.append(

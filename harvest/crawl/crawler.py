@@ -159,8 +159,8 @@ def _progress_display(writer: CatalogueWriter, total: int | None) -> Iterator[No
         def refresh() -> None:
             completed = sum(number for state, number in writer.counts.items() if state != SightingState.FOUND)
             rate = completed / (time.monotonic() - started)
-            found = total or writer.counts.total() or None
-            progress.update(task, completed=completed, total=found, rate=rate, others=_other_states(writer))
+            expected = total or writer.counts.total() or None
+            progress.update(task, completed=completed, total=expected, rate=rate, others=_other_states(writer))
 
         LoopingCall(refresh).start(_REFRESH_S, now=False)
         yield

@@ -244,7 +244,7 @@ class HostScheduler(BaseScheduler):
 
     def _pause(self, origin: str) -> None:
         """Begin the pause that a site's robots.txt asks for after each request."""
-        rules = self.site_rules.known(origin)
+        rules = self.site_rules.cached(origin)
         if rules and rules.robots.crawl_delay:
             self._hold(origin, rules.robots.crawl_delay)
 

@@ -86,8 +86,8 @@ def _selected(where: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
 def _grouped(radius: int) -> Select[*tuple[Any, ...]]:
     """Return the query of the images in stored groups of several, with the group of each."""
     of_radius = DuplicateGroup.radius == radius
-    several = select(DuplicateGroup.group_id).where(of_radius).group_by(DuplicateGroup.group_id)
-    query = _selected(of_radius & DuplicateGroup.group_id.in_(several.having(func.count() > 1)))
+    groups = select(DuplicateGroup.group_id).where(of_radius).group_by(DuplicateGroup.group_id)
+    query = _selected(of_radius & DuplicateGroup.group_id.in_(groups.having(func.count() > 1)))
     return query.join(DuplicateGroup, DuplicateGroup.image_id == Image.id).add_columns(DuplicateGroup.group_id)
 
 

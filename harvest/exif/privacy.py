@@ -59,11 +59,11 @@ def is_storable(name: str, *, keep_all: bool) -> bool:
 
 def names_coordinates(name: str) -> bool:
     """Return whether the name of a tag or of a column says that it holds coordinates, which are never stored."""
-    plain, words = plain_name(name), [word.lower() for word in _WORD.findall(name[:200])]
+    plain, parts = plain_name(name), [word.lower() for word in _WORD.findall(name[:200])]
     return (
         any(text in plain for text in _COORDINATES)
-        or not _SHORT_COORDINATES.isdisjoint(words)
-        or words[-1:] == ["long"]  # but not long_exposure
+        or not _SHORT_COORDINATES.isdisjoint(parts)
+        or parts[-1:] == ["long"]  # but not long_exposure
     )
 
 

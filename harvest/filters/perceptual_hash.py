@@ -165,11 +165,11 @@ def merge_components(labels: Indices, first: Indices, second: Indices) -> Indice
 def _equal_parts(count: int, radius: int) -> int:
     """Return the number of equal parts for which sorting by all of their combinations, and comparing, takes least."""
 
-    def effort(equal: int) -> float:
+    def cost(equal: int) -> float:
         others = count / 2 ** (_BITS * equal // (radius + equal))
         return float(comb(radius + equal, equal) * (_SORTING_EFFORT + others))
 
-    return min(range(1, _MAX_EQUAL_PARTS + 1), key=effort)
+    return min(range(1, _MAX_EQUAL_PARTS + 1), key=cost)
 
 
 def _parts(number: int) -> list[tuple[int, int]]:

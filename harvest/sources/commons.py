@@ -212,22 +212,22 @@ def _search_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[
 def _category_batches(wiki: _Wiki, query: Any, cursor: Cursor | None) -> Iterator[Batch]:
     """Yield the files of a category and its subcategories, level by level, each category once."""
     queue: deque[tuple[str, int]] = deque([(query.category, 0)])
-    seen, position = {query.category}, None
+    visited, position = {query.category}, None
     if cursor:
-        queue, seen = deque((name, level) for name, level in cursor["todo"]), set(cursor["seen"])
+        queue, visited = deque((name, level) for name, level in cursor["todo"]), set(cursor["visited"])
         position = cursor["position"]
     while queue:
         category, level = queue[0]
         if position is None and level < query.depth:
-            new = [name for name in wiki.subcategories(category) if name not in seen]
-            seen.update(new)
+            new = [name for name in wiki.subcategories(category) if name not in visited]
+            visited.update(new)
             queue.extend((name, level + 1) for name in new)
         params = {"generator": "categorymembers", "gcmtitle": f"Category:{category}", "gcmtype": "file"}
         for pages, next_position in wiki.files(params | {"gcmlimit": _BATCH_SIZE}, position):
             if next_position is None:
                 queue.popleft()
             todo = [list(entry) for entry in queue]
-            yield pages, category, {"todo": todo, "seen": sorted(seen), "position": next_position}
+            yield pages, category, {"todo": todo, "visited": sorted(visited), "position": next_position}
         position = None
 
 

@@ -85,8 +85,8 @@ def _check_columns(file: Path, columns: Collection[str], targets: Collection[str
     Raises:
         UsageError: It has no column of photographs or none of labels, or a column twice.
     """
-    known = {*COLUMNS, *PHOTO_COLUMNS, *targets}
-    repeated = next((name for name, count in Counter(columns).items() if count > 1 and name in known), None)
+    recognised = {*COLUMNS, *PHOTO_COLUMNS, *targets}
+    repeated = next((name for name, count in Counter(columns).items() if count > 1 and name in recognised), None)
     if repeated is not None:
         raise UsageError(f"{file} has more than one column {repeated}; remove or rename the others.")
     if not {*columns} & {*PHOTO_COLUMNS}:
@@ -105,14 +105,14 @@ def _labels_of_row(
     cells: Mapping[str, str], wide: bool, targets: Collection[str], parsed: ParsedFile
 ) -> Iterator[dict[str, Any]]:
     photo = next(((name, cells[name]) for name in PHOTO_COLUMNS if cells.get(name, "").strip()), ("sha256", ""))
-    known = {name: value for name, value in cells.items() if name in COLUMNS}
+    common = {name: value for name, value in cells.items() if name in COLUMNS}
     if photo[0] != "sha256":
         parsed.names.add(photo[1].strip())
     if not wide:
-        yield {**known, "sha256": photo[1]}
+        yield {**common, "sha256": photo[1]}
         return
     for name, value in cells.items():
         if name in targets:
-            yield {**known, "sha256": photo[1], "target": name, "value": value}
+            yield {**common, "sha256": photo[1], "target": name, "value": value}
         elif name not in (*COLUMNS, *PHOTO_COLUMNS) and value.strip():
             parsed.ignored[name] += 1

@@ -134,7 +134,7 @@ def _audit(path: Path) -> None:
         result = audit(path, project.settings if project else read_settings(None), on_progress)
     total = sum(result.photographs.values())
     counts = ", ".join(f"{count} {split}" for split, count in result.photographs.items())
-    known = f"photographer known for {result.with_owner}, camera body for {result.with_body}"
+    identified = f"photographer known for {result.with_owner}, camera body for {result.with_body}"
     console.get_console().emit(
         {
             "name": path.name,
@@ -144,7 +144,7 @@ def _audit(path: Path) -> None:
         },
         [
             *(f"✗ {violation}" for violation in result.violations),
-            f"{path}: {counted(total, 'photograph')} ({counts}); {known}.",
+            f"{path}: {counted(total, 'photograph')} ({counts}); {identified}.",
         ],
     )
     if result.violations:

@@ -24,8 +24,8 @@ class MediumDefinition(Definition):
     @cached_property
     def scanner(self) -> re.Pattern[str]:
         """Pattern of the words."""
-        words = (re.escape(word) + (r"(?![a-z0-9])" if word[-1:].isdigit() else "") for word in self.scanners)
-        return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(words)})")
+        patterns = (re.escape(word) + (r"(?![a-z0-9])" if word[-1:].isdigit() else "") for word in self.scanners)
+        return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(patterns)})")
 
 
 class Medium(Target[MediumDefinition]):

@@ -49,8 +49,8 @@ class Tokens:
     def accepts(self, token: str) -> bool:
         """Return whether a token is valid now."""
         now = self.clock()
-        valid = [known for known, expiry in self._expiry.items() if expiry > now]
-        return any(_equal(token, known) for known in [*valid, self.key, self._filed_key()] if known)
+        valid = [accepted for accepted, expiry in self._expiry.items() if expiry > now]
+        return any(_equal(token, accepted) for accepted in [*valid, self.key, self._filed_key()] if accepted)
 
     def _filed_key(self) -> str:
         """Return the key in the file; the file may be written or removed while the server runs."""
@@ -62,7 +62,7 @@ class Tokens:
     def add(self, token: str) -> None:
         """Make a token valid for a lifetime from now, and forget the expired ones."""
         now = self.clock()
-        self._expiry = {known: expiry for known, expiry in self._expiry.items() if expiry > now}
+        self._expiry = {accepted: expiry for accepted, expiry in self._expiry.items() if expiry > now}
         self._expiry[token] = now + self.lifetime_s
 
     @property

@@ -36,12 +36,12 @@ class Removal:
 
     Attributes:
         hashes: SHA-256 of each.
-        known: Number of those that are in the catalogue; the others are only kept from coming.
+        photographs: Number of those that are in the catalogue; the others are only kept from coming.
         datasets: Folders of the data sets that hold some of them, by name.
     """
 
     hashes: Sequence[str]
-    known: int
+    photographs: int
     datasets: dict[str, Path] = field(default_factory=dict)
 
 
@@ -56,8 +56,9 @@ def select_removal(engine: Engine, where: ColumnElement[bool] | None, hashes: Co
 
     def work(connection: Connection) -> Removal:
         condition = Image.sha256.in_(hashes)
-        known = set(connection.scalars(select(Image.sha256).where(condition if where is None else condition | where)))
-        return Removal(sorted({*known, *hashes}), len(known), datasets_with(connection, {*known, *hashes}))
+        selected = condition if where is None else condition | where
+        existing = set(connection.scalars(select(Image.sha256).where(selected)))
+        return Removal(sorted({*existing, *hashes}), len(existing), datasets_with(connection, {*existing, *hashes}))
 
     return read(engine, work)
 

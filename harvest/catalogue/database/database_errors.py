@@ -93,8 +93,8 @@ def _reason(error: BaseException, state: str, context: ExceptionContext) -> str:
         return _UNSTORABLE
     if context.connection is not None:
         return _POSTGRESQL["08"] if context.is_disconnect else "the database reports an error"
-    words = str(error)[:2000].lower()
-    return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, words)), _NO_SERVER)
+    message = str(error)[:2000].lower()
+    return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, message)), _NO_SERVER)
 
 
 def _is_temporary(error: BaseException, state: str) -> bool:

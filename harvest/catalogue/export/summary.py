@@ -64,21 +64,21 @@ def summarise(engine: Engine, options: TableOptions) -> tuple[int, list[Summary]
     Raises:
         UsageError: A column is unknown.
     """
-    seen: set[int] = set()
+    images: set[int] = set()
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     order: dict[str, dict[str, float]] = defaultdict(dict)
     with engine.connect() as connection:
         columns, batches = open_table(connection, options, for_people=True)
         for row in (row for batch in batches for row in batch):
-            if row["image_id"] in seen:
+            if row["image_id"] in images:
                 continue
-            seen.add(row["image_id"])
+            images.add(row["image_id"])
             for column in columns:
                 text = column.text(row)
                 counts[column.name][text] += 1
                 if text and text not in order[column.name]:
                     order[column.name][text] = _position(column, row, text)
-    return len(seen), [_summary(column, counts[column.name], order[column.name]) for column in columns]
+    return len(images), [_summary(column, counts[column.name], order[column.name]) for column in columns]
 
 
 def write_page(photographs: int, summaries: Sequence[Summary], where: str) -> str:
@@ -123,8 +123,8 @@ def _section(summary: Summary) -> str:
     if not rows:
         return ""
     title = escape_html(f"{summary.column.title}: photographs by value")
-    known = sum(summary.counts.values())
-    note = f"{known:,} known, {summary.unknown:,} unknown; {len(summary.counts):,} different values."
+    total = sum(summary.counts.values())
+    note = f"{total:,} known, {summary.unknown:,} unknown; {len(summary.counts):,} different values."
     cells = "".join(f"<tr><td>{escape_html(name)}<td>{count:,}\n" for name, count in summary.counts.items())
     return (
         f'<section><h2>{title}</h2>\n<p class="note">{note}</p>\n<div class="plots">{_bars(title, rows)}</div>\n'

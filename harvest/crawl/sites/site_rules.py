@@ -118,7 +118,7 @@ class SiteRulesCache:
         self._sites.move_to_end(origin)
         return task
 
-    def known(self, origin: str) -> SiteRules | None:
+    def cached(self, origin: str) -> SiteRules | None:
         """Return the rules of a site if they have arrived."""
         task, _ = self._sites.get(origin, (None, 0.0))
         return task.result() if task and task.done() and not task.cancelled() else None

@@ -51,9 +51,9 @@ class Base:
             UsageError: A group has photographs of several splits.
         """
         hashes = pa.array(self.splits, pa.string())
-        known = photographs.filter(pc.is_in(photographs["sha256"], hashes))
-        splits = pa.array([SPLITS.index(self.splits[sha256]) for sha256 in known["sha256"].to_pylist()], pa.int64())
-        rows = pa.table({"group": known["group"], "split": splits})
+        extended = photographs.filter(pc.is_in(photographs["sha256"], hashes))
+        splits = pa.array([SPLITS.index(self.splits[sha256]) for sha256 in extended["sha256"].to_pylist()], pa.int64())
+        rows = pa.table({"group": extended["group"], "split": splits})
         counts = rows.group_by("group").aggregate([("split", "min"), ("split", "max")])
         divided = counts.filter(pc.not_equal(counts["split_min"], counts["split_max"]))["group"]
         if len(divided):
@@ -87,9 +87,9 @@ def open_base(dataset: Dataset) -> Base:
             raise UsageError(f"The data set {dataset.spec.name} is {phrase}, which cannot be extended.")
     splits: dict[str, Split] = {}
     ancestor: Dataset | None = dataset
-    seen: set[str] = set()
-    while ancestor is not None and ancestor.spec.manifest_sha256 not in seen:
-        seen.add(ancestor.spec.manifest_sha256)
+    visited: set[str] = set()
+    while ancestor is not None and ancestor.spec.manifest_sha256 not in visited:
+        visited.add(ancestor.spec.manifest_sha256)
         hashes, names = ancestor.manifest["sha256"].to_pylist(), ancestor.manifest["split"].to_pylist()
         splits = dict(zip(hashes, names, strict=True)) | splits
         ancestor = _ancestor(ancestor)

@@ -170,11 +170,11 @@ def read_published(connection: Connection, file: Path) -> PublishedSplit:
     rows = _read_rows(file)
     hashes = {row["sha256"] for row in rows if row["sha256"]}
     ids = {(row["source"], row["source_id"]) for row in rows if row["source_id"]}
-    known, by_id = _catalogued(connection, hashes, ids)
+    existing, by_id = _catalogued(connection, hashes, ids)
     splits: dict[str, Split] = {}
     unknown = []
     for number, row in enumerate(rows, 2):
-        sha256 = row["sha256"] if row["sha256"] in known else by_id.get((row["source"], row["source_id"]))
+        sha256 = row["sha256"] if row["sha256"] in existing else by_id.get((row["source"], row["source_id"]))
         if sha256 is None:
             unknown.append(f"{row['source']}:{row['source_id']}" if row["source_id"] else row["sha256"])
         elif splits.setdefault(sha256, SPLIT_NAMES[row["split"]]) != SPLIT_NAMES[row["split"]]:
@@ -190,14 +190,14 @@ def _catalogued(
     """Return the hashes that the catalogue has, and the hash of each source and id."""
     query = select(SightingRecord.source, SightingRecord.source_id, Image.sha256)
     query = query.join(Image, Image.id == SightingRecord.image_id)
-    known, by_id = set[str](), dict[tuple[str, str], str]()
+    existing, by_id = set[str](), dict[tuple[str, str], str]()
     for id_range in id_ranges(connection):
         for source, source_id, sha256 in connection.execute(query.where(id_range.covers(Image.id))):
             if sha256 in hashes:
-                known.add(sha256)
+                existing.add(sha256)
             if (source, source_id) in ids:
                 by_id[source, source_id] = sha256
-    return known, by_id
+    return existing, by_id
 
 
 def _read_rows(file: Path) -> list[dict[str, str]]:
