@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.json as arrow_json
 import pyarrow.parquet as pq
 
 from lightmeter.errors import UsageError
@@ -179,6 +181,7 @@ def _split_of(name: PurePosixPath) -> Split | None:
 
 
 def _read_folder(folder: Path) -> Iterator[ForeignPhoto]:
+    owners = {path: owner for file in folder.rglob("metadata.*") for path, owner in _owners(file)}
     for file in sorted(folder.rglob("*")):
         name = PurePosixPath(file.relative_to(folder).as_posix())
         split = _split_of(name.parent)
@@ -189,7 +192,30 @@ def _read_folder(folder: Path) -> Iterator[ForeignPhoto]:
             and file.is_file()
             and file.suffix.lower() not in {".txt", ".json", ".jsonl", ".csv", ".parquet"}
         ):
-            yield ForeignPhoto(str(name), split, _read(file))
+            yield ForeignPhoto(str(name), split, _read(file), owners.get(file))
+
+
+def _owners(file: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield the photographers that a metadata file of Hugging Face's image folders names, by the path of the image.
+
+    Raises:
+        UsageError: The file cannot be read.
+    """
+    readers: dict[str, Callable[[Any], pa.Table]] = {
+        ".csv": arrow_csv.read_csv, ".jsonl": arrow_json.read_json, ".parquet": pq.read_table
+    }  # fmt: skip
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        return
+    try:
+        with open_regular(file) as data:
+            table = reader(data)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be read: {error}.") from error
+    owner = next((column for column in _OWNERS if column in table.column_names), None)
+    if owner and "file_name" in table.column_names:
+        for row in table.select(["file_name", owner]).to_pylist():
+            yield file.parent / str(row["file_name"]), _text(row[owner])
 
 
 def _read_parquet(folder: Path, files: list[Path]) -> Iterator[ForeignPhoto]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
+def write_folder_with_metadata(folder: Path) -> Path:
+    write_folder(folder)
+    rows = [
+        {"file_name": f"{split.replace('idation', '')}/fast/{name}", "owner": owner}
+        for split, name, _, owner in PHOTOGRAPHS
+    ]
+    pq.write_table(pa.Table.from_pylist(rows[:2]), folder / "metadata.parquet")
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[2:]))
+    return folder
+
+
 def write_parquet(folder: Path) -> Path:
     (folder / "data").mkdir(parents=True)
     for split in ("train", "validation", "test"):
@@ -65,9 +77,14 @@ def write_table(folder: Path) -> Path:
     return folder / "all.csv"
 
 
-@pytest.mark.parametrize("kind", ["folder", "parquet", "table"])
+@pytest.mark.parametrize("kind", ["folder", "folder with metadata", "parquet", "table"])
 def test_leaks_are_found_in_data_sets_of_every_kind(tmp_path: Path, kind: str) -> None:
-    writers = {"folder": write_folder, "parquet": write_parquet, "table": write_table}
+    writers = {
+        "folder": write_folder,
+        "folder with metadata": write_folder_with_metadata,
+        "parquet": write_parquet,
+        "table": write_table,
+    }
     result = run_json("labels", "verify", writers[kind](tmp_path / "set"), code=1)
     assert result["photographs"] == {"train": 2, "validation": 1, "test": 2}
     found = {violation["description"]: violation for violation in result["violations"]}
