@@ -211,7 +211,7 @@ def _owners(file: Path) -> Iterator[tuple[Path, str | None]]:
         with open_regular(file) as data:
             table = reader(data)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise UsageError(f"{file} cannot be read: {error}.") from error
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     owner = next((column for column in _OWNERS if column in table.column_names), None)
     if owner and "file_name" in table.column_names:
         for row in table.select(["file_name", owner]).to_pylist():
