@@ -23,8 +23,8 @@ from PIL import Image
 
 from benchmarks.speed import comparators
 from benchmarks.speed.measurement import Benchmark, Contender, Goal
-from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
 from lightmeter.harvest.filters.pipeline import InspectionPlan, inspect, load_filters
+from lightmeter.images.hamming import group_by_hamming_radius
 
 SIZES = {"500 px": 500, "1,024 px": 1024, "12 MP": 4000}
 FILTERS = ["borders", "duplicates", "monochrome", "quality"]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, sel
 
 from lightmeter.harvest.catalogue.models import DuplicateGroup, Image, Inspection, SightingRecord
 from lightmeter.harvest.duplicates.stored import Grouping, update_groups
-from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
+from lightmeter.images.hamming import group_by_hamming_radius
 
 _BATCH = 500
 _PHASH = Inspection.measures["phash"].as_string().label("phash")

@@ -1,6 +1,6 @@
 """Exact grouping of more hashes than fit into memory: partitions on disk, which can be searched on many machines.
 
-As in `lightmeter.harvest.filters.perceptual_hash`, only hashes that agree in some of their parts are compared. For each
+As in `lightmeter.images.hamming`, only hashes that agree in some of their parts are compared. For each
 combination of parts the hashes are written to files by those parts, so that all that agree are in one file. The pairs
 of each file are found independently of the others, and connected at the end.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lightmeter.executors.base import Executor, Failed, Shard
 from lightmeter.files import temporary_folder
-from lightmeter.harvest.filters.perceptual_hash import (
+from lightmeter.images.hamming import (
     Combination,
     Hashes,
     Indices,

@@ -11,7 +11,7 @@ from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import DuplicateGroup, Inspection
 from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.duplicates.partitions import extend_groups
-from lightmeter.harvest.filters.perceptual_hash import Hashes, Indices
+from lightmeter.images.hamming import Hashes, Indices
 
 _BATCH = 10_000
 _MAX_NEW = 0.1  # share of new hashes up to which extending groups is faster than grouping again

@@ -28,7 +28,8 @@ MANIFEST_SCHEMA = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("file_size", pa.int64()),
-        *((name, pa.string()) for name in ("quantisation", "make", "model")),
+        *((name, pa.string()) for name in ("quantisation", "make", "model", "body")),
+        ("phash", pa.uint64()),
         *(
             (name, pa.float64())
             for name in ("f_number", "exposure_time_s", "iso", "focal_length_mm", "focal_length_35mm")
@@ -40,7 +41,9 @@ MANIFEST_SCHEMA = pa.schema(
 )
 """All columns of a manifest except those of its targets; rows are in the order of ``sha256``.
 
-``path`` is relative to the photo store. The crop columns are in file pixels, null for whole photographs.
+``path`` is relative to the photo store. ``body`` is the hash of the camera body's serial number with the salt of the
+project, ``phash`` the perceptual hash: by them several data sets are compared. The crop columns are in file pixels,
+null for whole photographs.
 """
 
 _COMPLETE = ("sha256", "path", "split", "group", "format", "width", "height")

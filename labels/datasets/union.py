@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lightmeter.errors import UsageError
-from lightmeter.labels.datasets.components import Integers, codes, connect, name_codes
+from lightmeter.labels.datasets.components import Integers, codes, connect
 from lightmeter.labels.datasets.dataset import Dataset, open_dataset
 from lightmeter.labels.datasets.manifest import CROP_COLUMNS, MANIFEST_SCHEMA, SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
+from lightmeter.labels.datasets.splits.groups import group_keys
 from lightmeter.store.base import PhotoStore
 from lightmeter.store.chain import StoreChain
 
@@ -58,15 +59,15 @@ def open_datasets(items: DatasetReference | Sequence[DatasetReference]) -> Datas
 def unite(datasets: Sequence[Dataset]) -> DatasetUnion:
     """Return the union of data sets with the same targets.
 
-    Photographs keep their splits. What connects photographs of several data sets, the same file or the same
-    photographer, makes them one group.
+    Photographs keep their splits. What connects photographs of several data sets, the same file, and photographers,
+    camera bodies and near-duplicates if all data sets keep these together, makes them one group.
 
     Args:
         datasets: At least two data sets.
 
     Raises:
-        UsageError: One is given twice, the targets differ, a photograph has different labels, or a photograph, a
-            photographer or a group is in several splits.
+        UsageError: One is given twice, the targets differ, a photograph has different labels, or a photograph or
+            something that connects photographs is in several splits.
     """
     first = datasets[0]
     hashes = [dataset.spec.manifest_sha256 for dataset in datasets]
@@ -81,7 +82,7 @@ def unite(datasets: Sequence[Dataset]) -> DatasetUnion:
     rows = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     names = [dataset.spec.name for dataset in datasets]
     group_by = [key for key in first.spec.split.get("group_by", ()) if all(_keeps(item, key) for item in datasets)]
-    groups = _check_splits(rows, names, photographers="photographer" in group_by)
+    groups = _check_splits(rows, names, group_by)
     manifest = _distinct(rows, groups, names, first.spec.targets)
     spec = DatasetSpec(
         name=" + ".join(names),
@@ -123,19 +124,18 @@ def _columns(dataset: Dataset, targets: Sequence[TargetSpec]) -> pa.Table:
     return dataset.manifest.select([name for name in names if name in dataset.manifest.column_names])
 
 
-def _check_splits(rows: pa.Table, names: Sequence[str], *, photographers: bool) -> Integers:
+def _check_splits(rows: pa.Table, names: Sequence[str], group_by: Sequence[str]) -> Integers:
     """Return the group of each row across data sets.
 
     Raises:
-        UsageError: A photograph, a photographer or a group is in several splits.
+        UsageError: A photograph or something that connects photographs is in several splits.
     """
     index = np.arange(rows.num_rows)
     parts, groups = codes(rows["part"]), codes(rows["group"])
-    photographs, owners = codes(rows["sha256"]), name_codes(rows["owner"])
-    named = np.flatnonzero(owners >= 0) if photographers else index[:0]
+    owners = pa.array([[owner] if owner else [] for owner in rows["owner"].to_pylist()], pa.list_(pa.string()))
     keys = {
-        "photograph": (index, photographs),
-        "photographer": (named, owners[named]),
+        "photograph": (index, codes(rows["sha256"])),
+        **group_keys(rows.append_column("owners", owners), group_by),
         "group": (index, parts * (groups.max(initial=0) + 1) + groups),
     }
     connected = connect(rows.num_rows, keys)
@@ -158,10 +158,14 @@ def _divided(indices: Integers, keys: Integers, splits: Integers) -> Iterator[tu
 def _conflict(kind: str, pair: Sequence[dict[str, object]], names: Sequence[str]) -> str:
     first, second = (f"{row['split']} of {names[int(str(row['part']))]}" for row in pair)
     identifiers = [str(row["sha256"])[:12] for row in pair]
+    photographs = " and ".join(dict.fromkeys(identifiers))
     subject = {
         "photograph": f"The photograph {identifiers[0]} is",
-        "photographer": f"The photographer '{pair[0]['owner']}' is",
-        "group": f"The group of the photographs {' and '.join(dict.fromkeys(identifiers))} is",
+        "owner": f"The photographer '{pair[0]['owner']}' is",
+        "body": f"The camera body of the photographs {photographs} is",
+        "camera": f"The {pair[0]['model']} of '{pair[0]['owner']}' is",
+        "duplicates": f"The group of near-duplicates with {photographs} is",
+        "group": f"The group of the photographs {photographs} is",
     }[kind]
     return (
         f"{subject} in {first} and in {second}, so that results on test would mislead. Create the second data set "

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
+from lightmeter.images.hamming import group_by_hamming_radius
 from lightmeter.labels.datasets.components import Keys, codes, connect, name_codes
 
 GroupKey = Literal["photographer", "camera", "duplicates"]

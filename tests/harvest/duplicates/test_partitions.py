@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lightmeter.executors.base import Executor, Shard
 from lightmeter.harvest.duplicates.partitions import group_hashes
-from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius
+from lightmeter.images.hamming import group_by_hamming_radius
 
 
 class InProcess(Executor):

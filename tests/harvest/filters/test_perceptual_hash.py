@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from lightmeter.harvest.filters.image import DecodedImage
-from lightmeter.harvest.filters.perceptual_hash import group_by_hamming_radius, merge_components, perceptual_hash
+from lightmeter.harvest.filters.perceptual_hash import perceptual_hash
+from lightmeter.images.hamming import group_by_hamming_radius, merge_components
 from lightmeter.images.pixels import Pixels
 from tests.harvest.filters.images import synthetic_image
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -38,6 +39,34 @@ FIRST: list[Row] = [
     ("c", "test", "g2", "Bob", "film"),
     ("d", "validation", "g3", None, None),
 ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        (
+            "body",
+            ("5a17", "5a17"),
+            "camera body of the photographs ca978112ca1b and 2d711642b726 is in train of first and",
+        ),
+        (
+            "phash",
+            (2**63 + 7, 2**63 + 6),
+            "near-duplicates with ca978112ca1b and 2d711642b726 is in train of first and in",
+        ),
+    ],
+)
+def test_bodies_and_near_duplicates_of_several_data_sets_are_not_divided(
+    column: str, values: tuple[Any, Any], message: str
+) -> None:
+    parts = [dataset("first", FIRST[:1]), dataset("second", [("x", "test", "h", None, "film")])]
+    for index, value in enumerate(values):
+        manifest = parts[index].manifest
+        values_of = pa.array([value], SCHEMA.field(column).type)
+        manifest = manifest.set_column(SCHEMA.get_field_index(column), column, values_of)
+        parts[index] = replace(parts[index], manifest=manifest)
+    with pytest.raises(UsageError, match=message):
+        unite(parts)
 
 
 def test_union_holds_each_photograph_once_in_groups_across_data_sets() -> None:
