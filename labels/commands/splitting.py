@@ -43,6 +43,17 @@ _EXCLUDES = {
 """Options of ``split`` that cannot be used together."""
 
 
+def _split_table(path: Path | None) -> Path | None:
+    """Return the file of ``--like``, whose suffix ``.csv`` may be left out."""
+    if path is None or path.is_file():
+        return path
+    with_suffix = path.with_name(f"{path.name}.csv")
+    if with_suffix.is_file():
+        return with_suffix
+    hint = " Write it with 'lightmeter labels published-split FOLDER'." if path.name == "flickr-exif" else ""
+    raise typer.BadParameter(f"File '{with_suffix if hint else path}' does not exist.{hint}")
+
+
 @app.command()
 def split(  # noqa: PLR0913, PLR0917 - the options of a command
     context: typer.Context,
@@ -73,7 +84,10 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     like: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Repeat the split of this table (see --ids-only).", exists=True, dir_okay=False
+            metavar="FILE",
+            help="Repeat the split of this table (see --ids-only); flickr-exif: of flickr-exif.csv (see "
+            "published-split).",
+            callback=_split_table,
         ),
     ] = None,
     ids_only: Annotated[

@@ -42,7 +42,9 @@ def test_published_split_is_repeated_by_hash_and_by_id(catalogue: Any) -> None:
         [{**row, "split": row["split"].replace("idation", "")} for row in rows],
         ("source", "source_id", "split"),
     )
-    for file in ("one.csv", "ids.csv"):
+    assert "labels published-split FOLDER" in run_error("labels", "split", "two", *TARGET, "--like", "flickr-exif")
+    Path("one.csv").rename("flickr-exif.csv")
+    for file in ("flickr-exif", "ids.csv"):
         repeated = run_json("labels", "split", f"like-{file[:3]}", *TARGET, "--like", file)
         manifest = read_dataset(Path(repeated["path"])).manifest
         assert manifest.equals(dataset.manifest)
