@@ -25,7 +25,7 @@ from lightmeter.models import architectures
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from lightmeter.models.training.runs import write_model
 from lightmeter.project import Project
-from lightmeter.serve.torchserve.state import server_directory
+from lightmeter.serve.torchserve.state import ServedModel, ServerState, server_directory
 from tests.support import CommandResult, encode_image, exif_tags, run_command, wait_until
 
 OCTET_STREAM = {"Content-Type": "application/octet-stream"}
@@ -119,6 +119,22 @@ def photo_with_exif(settings: Mapping[int, object] = CAMERA_SETTINGS, orientatio
     """Return the photograph `make_photo()` with EXIF; the settings are tags of the Exif IFD by number."""
     with Image.open(io.BytesIO(make_photo())) as image:
         return encode_image(image, quality="keep", exif=exif_tags(settings, orientation=orientation))
+
+
+def server_state(folder: Path, url: str, model: ServedModel, **fields: Any) -> ServerState:
+    """Return the state of a TorchServe that does not run, with all its APIs at one address."""
+    return ServerState(
+        framework="torchserve",
+        process="host_1~4194305~1",
+        token="0" * 32,
+        folder=str(folder),
+        inference=url,
+        metrics=url,
+        management=url,
+        temporary="/tmp/none",
+        models=(model,),
+        **fields,
+    )
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import lightmeter.serve
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
 from lightmeter.serve import Client
-from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory, ServerState
+from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.web import LocalServer, local_app
-from tests.serve.support import make_photo, make_run, run_in_project
+from tests.serve.support import make_photo, make_run, run_in_project, server_state
 
 PREDICTION = {"model": "tiny", "version": "1.0", "dataset": "", "predictions": {}}
 Response = tuple[int, dict[str, Any]]
@@ -58,8 +58,7 @@ def scripted_client(tmp_path: Path) -> Iterator[Callable[..., tuple[Client, Scri
 def client_of(folder: Path, url: str) -> Client:
     directory = ServerDirectory(folder)
     directory.keys.write_text(json.dumps({"inference": {"key": "valid"}}))
-    models = (ServedModel("tiny", "1.0", "tiny.mar", ""),)
-    return Client(directory, ServerState(2, url, url, url, "", "/", "", model_api=False, models=models))
+    return Client(directory, server_state(folder, url, ServedModel("tiny", "1.0", "tiny.mar", "")))
 
 
 @pytest.mark.parametrize("responses", [[BUSY], [BUSY] * 3, [DIED], [BUSY, DIED], [DIED, BUSY]])

@@ -12,9 +12,9 @@ from PIL import Image
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
 from lightmeter.serve.torchserve import rollout
-from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory, ServerState
+from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.settings import ServeSection
-from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project
+from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project, server_state
 from tests.serve.torchserve.load import PHOTO, constant_load
 from tests.support import create_project, wait_until
 
@@ -107,10 +107,9 @@ def test_state_names_what_is_served_whatever_step_fails(
 ) -> None:
     url = "http://127.0.0.1:1"
     old = ServedModel("tiny", "1.0", "tiny-1.0.mar", "")
-    state = ServerState(2, url, url, url, "", "/tmp/x", "", model_api=True, models=(old,))
     directory = ServerDirectory(tmp_path / "main")
     directory.archives.mkdir(parents=True)
-    directory.write(state)
+    directory.write(server_state(directory.path, url, old, model_api=True))
     client = UnavailableClient(failing)
     monkeypatch.setattr(rollout, "Client", client)
     monkeypatch.setattr(rollout, "running_state", lambda _: directory.read())

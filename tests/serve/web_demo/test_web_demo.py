@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -153,7 +154,7 @@ def test_page_reports_that_the_server_was_stopped(
 ) -> None:
     directory = server_directory(serve_project, "stopped")
     directory.path.mkdir()
-    directory.write(server.state)
+    directory.write(replace(server.state, folder=str(directory.path)))
     with demo_page(serve_project, "stopped") as url:
         directory.remove()
         open_page(browser, url)
