@@ -259,9 +259,8 @@ def test_files_pass_the_validators_of_their_programs(name: str) -> None:
 def test_manifests_are_valid_kubernetes() -> None:
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     documents = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
-    harvest = list(yaml.safe_load_all((DEPLOY / "harvest" / "kubernetes.yaml").read_text()))
     assert [document["kind"] for document in documents] == ["Deployment", "Service", "Ingress"]
-    for document in [*documents, *harvest]:
+    for document in documents:
         kubernetes_validate.validate(document, kubernetes_validate.latest_version(), strict=True)
     container = documents[0]["spec"]["template"]["spec"]["containers"][0]
     assert container["imagePullPolicy"] == "IfNotPresent"
