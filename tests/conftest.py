@@ -15,7 +15,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # pytest-xdist uses all cores already; set before torch is imported
 
 from tests.postgresql import PostgresServer, find_programs
-from tests.support import CommandRunner, Site, copy_empty_catalogue, create_project, migrate
+from tests.support import ALL_MODULES, CommandRunner, Site, copy_empty_catalogue, create_project, migrate
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -103,25 +103,10 @@ def lightmeter() -> Iterator[CommandRunner]:
     runner.close()
 
 
-ALL_MODULES = (
-    "tests.empty_plots",
-    *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "inspect", "catalogue", "store")),
-    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "splitting", "targets")),
-    *(f"lightmeter.labels.datasets.{name}" for name in ("freeze", "verify", "export.export")),
-    *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
-    *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
-    *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
-    *(f"lightmeter.models.training.heads.{name}" for name in ("boosting", "mixed_effects", "probe")),
-    *("lightmeter.harvest.store.check", "lightmeter.models.architectures.backbones", "lightmeter.terminal.tables"),
-    *("pandas", "sklearn.ensemble", "sklearn.linear_model", "torch._dynamo"),
-)
-"""Modules that `all_commands` imports before it forks a command."""
-
-
 @pytest.fixture(scope="session")
 def all_commands() -> Iterator[CommandRunner]:
     """As `lightmeter`, with the modules of all commands, also those that import torch; plots are empty."""
-    runner = CommandRunner(*ALL_MODULES)
+    runner = CommandRunner("tests.empty_plots", *ALL_MODULES)
     yield runner
     runner.close()
 

@@ -162,6 +162,19 @@ class CommandRunner:
             self._server = None
 
 
+ALL_MODULES = (
+    *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "inspect", "catalogue", "store")),
+    *(f"lightmeter.labels.commands.{name}" for name in ("annotations", "datasets", "quality", "splitting", "targets")),
+    *(f"lightmeter.labels.datasets.{name}" for name in ("freeze", "verify", "export.export")),
+    *(f"lightmeter.models.commands.{name}" for name in ("training", "predict", "analysis", "search")),
+    *(f"lightmeter.models.{name}" for name in ("training.train", "evaluation.evaluate", "api")),
+    *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
+    *(f"lightmeter.models.training.heads.{name}" for name in ("boosting", "mixed_effects", "probe")),
+    *("lightmeter.harvest.store.check", "lightmeter.models.architectures.backbones", "lightmeter.terminal.tables"),
+    *("pandas", "sklearn.ensemble", "sklearn.linear_model", "torch._dynamo"),
+)
+"""Modules of all commands, also those that import torch, for `CommandRunner`."""
+
 LOOPBACK = {"LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true"}
 """Environment in which a crawl may request servers on loopback."""
 

@@ -96,10 +96,15 @@ def refuse_active(engine: Engine) -> None:
 
 
 def _listings(store: PhotoStore) -> Iterator[tuple[str, list[StoredFile]]]:
-    """Yield the files of each part of a store; object storage lists several parts at a time."""
+    """Yield the files of each part of a store; object storage lists several parts at a time, and no empty ones."""
+    existing = set(store.shards())
+
+    def files(shard: str) -> list[StoredFile]:
+        return list(store.files(shard)) if shard in existing else []
+
     for start in range(0, len(SHARDS), _LISTED_TOGETHER):
         shards = SHARDS[start : start + _LISTED_TOGETHER]
-        yield from zip(shards, store.map(lambda shard: list(store.files(shard)), shards), strict=True)
+        yield from zip(shards, store.map(files, shards), strict=True)
 
 
 def _unnamed(engine: Engine, shard: str, files: Sequence[StoredFile]) -> Iterator[StoredFile]:

@@ -164,6 +164,14 @@ class PhotoStore(ABC):
             StoreError: The store cannot be written to.
         """
 
+    def shards(self) -> Collection[str]:
+        """Return the parts of the store that may have files.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        return SHARDS
+
     @abstractmethod
     def files(self, shard: str) -> Iterator[StoredFile]:
         """Yield the files of a part of the store in the order of their names.

@@ -1,6 +1,6 @@
 """Several photo stores that are read as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from lightmeter.store.base import Fault, PhotoStore, StoredFile, StoreError
@@ -38,6 +38,9 @@ class StoreChain(PhotoStore):
 
     def discard(self, sha256: str) -> bool:
         raise self._read_only()
+
+    def shards(self) -> Collection[str]:
+        return {shard for store in self._stores for shard in store.shards()}
 
     def files(self, shard: str) -> Iterator[StoredFile]:
         files = {file.sha256: file for store in self._stores for file in store.files(shard)}

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -102,6 +102,16 @@ class ObjectStore(PhotoStore):
                 return False
             _file_system(self._scheme, os.getpid()).rm_file(self._key(sha256))
         return True
+
+    def shards(self) -> Collection[str]:
+        with self._reported("read"):
+            try:
+                names = _file_system(self._scheme, os.getpid()).ls(self._root, detail=False)
+            except FileNotFoundError as error:
+                if _error_code(error) == "NoSuchBucket":
+                    raise
+                return ()
+        return {name.rstrip("/").rpartition("/")[2] for name in names}
 
     def files(self, shard: str) -> Iterator[StoredFile]:
         with self._reported("read"):

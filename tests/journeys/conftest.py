@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, CommandRunner
+from tests.support import ALL_MODULES, ROOT, CommandRunner
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,6 @@ def _dependencies(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def lightmeter(installation: Installation) -> Iterator[CommandRunner]:
     """The ``lightmeter`` command of the installed wheel."""
-    runner = CommandRunner(python=installation.python, root=installation.root)
+    runner = CommandRunner(*ALL_MODULES, python=installation.python, root=installation.root)
     yield runner
     runner.close()
