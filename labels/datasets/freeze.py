@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 
 from lightmeter import __version__
 from lightmeter.errors import UsageError
@@ -93,6 +93,7 @@ def freeze(
         draft = Dataset(draft_folder, spec, result.manifest)
         existing = _existing(folder, draft)
         if existing:
+            _record(engine, project, folder, existing.spec)  # the command that made it may have been killed before
             return FreezeResult(
                 existing, result, created=False, advisories=texts, baselines=baselines, unknown_ids=unknown
             )
@@ -110,11 +111,20 @@ def freeze(
             draft_folder.rename(folder)
         except OSError as error:  # another command has made it meanwhile
             raise UsageError(f"{folder} exists ({error.strerror}); choose another name.") from error
-    row = {"name": spec.name, "path": _recorded_path(project, folder), "manifest_sha256": spec.manifest_sha256}
-    record = insert(DatasetRecord).values(**row, spec=asdict(spec))
-    write(engine, lambda connection: connection.execute(record))
+    _record(engine, project, folder, spec)
     dataset = replace(draft, folder=folder)
     return FreezeResult(dataset, result, created=True, advisories=texts, baselines=baselines, unknown_ids=unknown)
+
+
+def _record(engine: Engine, project: Project, folder: Path, spec: DatasetSpec) -> None:
+    """Record a data set in the catalogue, unless it is recorded there."""
+    row = {"name": spec.name, "path": _recorded_path(project, folder), "manifest_sha256": spec.manifest_sha256}
+
+    def work(connection: Connection) -> None:
+        if connection.scalar(select(DatasetRecord.id).filter_by(**row).limit(1)) is None:
+            connection.execute(insert(DatasetRecord).values(**row, spec=asdict(spec)))
+
+    write(engine, work)
 
 
 def _existing(folder: Path, draft: Dataset) -> Dataset | None:

@@ -2,11 +2,12 @@
 
 The arrays of all photographs are one after another in a file for each name, memory-mapped when they are read. An index
 with a line for each photograph says where they are. The files only grow, so what was written before an interruption is
-never computed again.
+never computed again. Checksums tell damaged files from those that were written.
 """
 
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,13 @@ class Entry:
         position: Index of its arrays; −1 if it could not be decoded.
         statistics: Its image statistics.
         reason: Why it could not be decoded.
+        checksum: CRC-32 of its arrays.
     """
 
     position: int = -1
     statistics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    checksum: int = 0
 
 
 class ArrayCache:
@@ -60,19 +63,27 @@ class ArrayCache:
         self._pending: list[tuple[str, Entry, Arrays]] = []
         self._read()
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self, keys: Collection[str]) -> dict[str, NDArray[Any]]:
         """Return the arrays of all photographs by name, memory-mapped, each with a leading axis of photographs.
 
+        Args:
+            keys: Photographs whose arrays are checked.
+
         Raises:
-            LightmeterError: A file is missing or too short.
+            LightmeterError: A file is missing, too short or damaged.
         """
         try:
-            return {
+            arrays: dict[str, NDArray[Any]] = {
                 name: np.memmap(self._file(name), dtype, "r", shape=(self._count, *shape))
                 for name, (dtype, shape) in self._kinds.items()
             }
         except (OSError, ValueError, TypeError) as error:
             raise self._damaged() from error
+        for entry in (self.entries[key] for key in keys):
+            row = {name: values[entry.position] for name, values in arrays.items() if entry.position >= 0}
+            if _checksum(row) != entry.checksum:
+                raise self._damaged()
+        return arrays
 
     def add(self, key: str, arrays: Arrays, statistics: Mapping[str, float]) -> None:
         """Add a photograph; it is in the files after every hundredth one and after `flush`.
@@ -83,7 +94,7 @@ class ArrayCache:
             statistics: Its image statistics.
         """
         position = self._count + sum(bool(arrays) for _, _, arrays in self._pending)
-        self._add(key, Entry(position, statistics), arrays)
+        self._add(key, Entry(position, statistics, checksum=_checksum(arrays)), arrays)
 
     def add_unreadable(self, key: str, reason: str) -> None:
         """Add a photograph that cannot be decoded."""
@@ -141,7 +152,7 @@ class ArrayCache:
                 if _KINDS in line:
                     self._kinds = {name: (dtype, shape) for name, (dtype, shape) in line[_KINDS].items()}
                 else:
-                    entry = Entry(int(line["position"]), line["statistics"], line["reason"])
+                    entry = Entry(int(line["position"]), line["statistics"], line["reason"], int(line["checksum"]))
                     self.entries[line["photograph"]] = entry
                     self._count = max(self._count, entry.position + 1)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -153,6 +164,13 @@ class ArrayCache:
 
     def _damaged(self) -> LightmeterError:
         return LightmeterError(f"The cache {self.folder} is damaged; delete this folder and try again.")
+
+
+def _checksum(arrays: Arrays) -> int:
+    checksum = 0
+    for name in sorted(arrays):
+        checksum = zlib.crc32(np.ascontiguousarray(arrays[name]).data, checksum)
+    return checksum
 
 
 def _append(file: Path, offset: int, data: bytes) -> None:

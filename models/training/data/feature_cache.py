@@ -33,7 +33,7 @@ from lightmeter.models.training.data.array_cache import ArrayCache, Arrays
 from lightmeter.models.training.data.loader import Row, check_readable, photograph_key, unreadable
 from lightmeter.models.training.data.pipeline import Waiting, each_output
 
-_FORMAT = 5  # of the folder; caches of other formats are not used
+_FORMAT = 6  # of the folder; caches of other formats are not used
 _DESCRIPTIONS: Mapping[OutputName | None, str] = {
     None: "preprocessing",
     "features": "computing features",
@@ -203,7 +203,7 @@ def _cached(
     readable = [index for index, entry in enumerate(entries) if entry.position >= 0]
     check_readable(dataset, split, readable)
     return Inputs(
-        stored.arrays(),
+        stored.arrays(keys),
         np.asarray([entries[index].position for index in readable], np.int64),
         [rows[index] for index in readable],
         [entries[index].statistics for index in readable],

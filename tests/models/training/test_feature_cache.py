@@ -172,8 +172,10 @@ def test_damaged_cache_is_named(dataset: Dataset) -> None:
     rows, predictor = dataset.rows("train"), pooled()
     cached_inputs(predictor, dataset, rows)
     (folder,) = cache_root().iterdir()
-    for name in ("view.bin", "photographs.jsonl"):
-        (folder / name).write_bytes(b"junk\n")
+    changed = bytearray((folder / "view.bin").read_bytes())
+    changed[-1] ^= 1
+    for name, content in (("view.bin", changed), ("view.bin", b"junk\n"), ("photographs.jsonl", b"junk\n")):
+        (folder / name).write_bytes(content)
         with pytest.raises(LightmeterError, match="is damaged; delete this folder"):
             cached_inputs(predictor, dataset, rows)
 
