@@ -7,6 +7,7 @@ import typer
 from lightmeter.project import find_project
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup, Yes, confirm_removal
+from lightmeter.text.numbers import counted
 
 app = CommandGroup()
 
@@ -41,6 +42,6 @@ def remove(run: Annotated[int, typer.Argument(metavar="RUN", help="Number of the
 
     engine = open_engine(find_project())
     count = check_removable(engine, run)
-    confirm_removal(f"run {run} and its record of {count} photographs that were not downloaded", yes=yes)
+    confirm_removal(f"run {run} and its record of {counted(count, 'photograph')} not downloaded", yes=yes)
     remove_run(engine, run)
     console.get_console().emit({"removed": run}, f"Removed run {run}.")

@@ -17,6 +17,7 @@ from lightmeter.models.commands.options import (
 )
 from lightmeter.terminal import console
 from lightmeter.terminal.commands import CommandGroup
+from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,7 +56,8 @@ def explain(
         for result in results
     ]
     notes = [
-        f"{result['file']}: {result['steps']} steps, attributions complete within {result['completeness_error']:.1%}."
+        f"{result['file']}: {result['steps']} steps, "
+        f"attributions complete within {100 * result['completeness_error']:.1f} %."
         for result in results
         if "steps" in result
     ]
@@ -170,16 +172,16 @@ def _series_summary(result: "Mapping[str, Any]", *, with_rows: bool) -> "Iterato
     if unusable := [(entry["file"], entry["error"]["reason"]) for entry in result["errors"]]:
         yield console.table("not used", ("photograph", "reason"), unusable)
     if result.get("missing"):
-        yield f"{result['missing']} photographs of the list are not in the folder."
+        yield f"Not in the folder: {counted(result['missing'], 'photograph')} of the list."
     yield (
-        f"{result['photographs']} photographs: mean absolute error "
+        f"{counted(result['photographs'], 'photograph')}: mean absolute error "
         f"{format_estimate(result['mae_stops'], percent=False)} stops, within ±1 stop "
         f"{format_estimate(result['within_one_stop'])}, within ±1 class {format_estimate(result['within_one_class'])}"
     )
     if pairs := result.get("pairs"):
         yield (
-            f"{pairs['pairs']} pairs in {pairs['scenes']} scenes: {format_estimate(pairs['in_order'])} in the right "
-            f"order; guessing: {pairs['baseline']:.0%}"
+            f"{counted(pairs['pairs'], 'pair')} in {counted(pairs['scenes'], 'scene')}: "
+            f"{format_estimate(pairs['in_order'])} in the right order; guessing: {100 * pairs['baseline']:.0f} %"
         )
         if warning := few_groups_warning(pairs["scenes"]):
             yield warning

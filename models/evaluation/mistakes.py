@@ -56,6 +56,6 @@ def _confidence(row: Mapping[str, Any], target: Target) -> float:
 
 def _caption(row: Mapping[str, Any], target: Target) -> list[str]:
     truth, predicted = (row[key].replace(CLASS_SEPARATOR, ", ") or "none" for key in ("truth", "predicted"))
-    confidence = "" if target.multilabel else f" ({max(row['probabilities']):.0%})"
+    confidence = "" if target.multilabel else f" ({100 * max(row['probabilities']):.0f} %)"
     lines = (row["file"] or row["sha256"][:12], f"true: {truth}", f"predicted: {predicted}{confidence}")
     return [fit(line, _MAX_CAPTION) for line in lines]

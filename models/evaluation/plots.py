@@ -59,7 +59,7 @@ def confusion_plot(scores: Mapping[str, Any], title: str) -> Plot:
     axes.set_ylabel("true")
     if len(classes) <= _MAX_ANNOTATED_CLASSES:
         for (row, column), count in np.ndenumerate(counts):
-            text = f"{count}\n{recall[row, column]:.0%}" if count else "0"
+            text = f"{count}\n{100 * recall[row, column]:.0f} %" if count else "0"
             colour = "#ffffff" if recall[row, column] > 0.5 else "#000000"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     figure.colorbar(image, ax=axes, label="recall (row-normalised)", shrink=0.8)

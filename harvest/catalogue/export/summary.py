@@ -114,7 +114,7 @@ def _highlights(summaries: Sequence[Summary]) -> str:
         if summary.counts:
             name, count = max(summary.counts.items(), key=lambda item: item[1])
             share = count / (sum(summary.counts.values()) + summary.unknown)
-            parts.append(f"{summary.column.title}: {name} ({share:.0%})")
+            parts.append(f"{summary.column.title}: {name} ({100 * share:.0f} %)")
     return f"Most frequent: {', '.join(parts)}." if parts else "None of these values is known."
 
 
