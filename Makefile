@@ -19,7 +19,7 @@ demo: install  ## Run the full pipeline on simulated photographs.
 test: install-test  ## Run the tests.
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
-trials: install-test  ## Try hostile input, kills, full disks and stopped databases (20 minutes), for docs/reliability.md.
+trials: install-test  ## Try hostile input, kills, full disks and stopped databases (10 minutes), for docs/reliability.md.
 	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist worksteal -o timeout=600
 
 check: install-test  ## Check style, types, import rules, generated documents and licences.
