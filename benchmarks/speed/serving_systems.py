@@ -24,6 +24,7 @@ from lightmeter.project import Project
 from lightmeter.serve.archive import Archive
 from lightmeter.serve.torchserve.config import free_ports
 from lightmeter.serve.torchserve.java import find_java
+from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.web import free_port
 
 WORKERS = 2
@@ -71,10 +72,12 @@ def litserve(project: Project, run: Path) -> Iterator[Predict]:
     port = free_port()
     url = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
     arguments = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
-    command = [sys.executable, "-m", "lightmeter", *map(str, arguments)]
+    command = [sys.executable, "-m", "lightmeter", *map(str, arguments), "--server", "litserve"]
     with background(command, dict(os.environ), project.root), client({}) as http:
         wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").is_success)
-        yield lambda data: http.post(url, content=data).raise_for_status()
+        keys = json.loads(server_directory(project, "litserve").keys.read_text(encoding="utf-8"))
+        headers = {"Authorization": f"Bearer {keys['inference']['key']}"}
+        yield lambda data: http.post(url, content=data, headers=headers).raise_for_status()
 
 
 def minimal_configuration(port: int) -> str:
