@@ -95,7 +95,7 @@ class Process:
         starts = np.cumsum(sizes) - sizes
         for row, (first, size) in enumerate(zip(starts, sizes, strict=True)):
             padded[row, :size] = order[first : first + size]
-        members, known = (
+        members, labelled = (
             torch.from_numpy(padded.clip(0)).to(stops.device),
             torch.from_numpy(padded >= 0).to(stops.device),
         )
@@ -107,7 +107,7 @@ class Process:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, 0.02)
         best = float("inf")
         for step in range(steps + 1):
-            residuals, coefficients = self._left_out(kernels, same, members, known, logs)
+            residuals, coefficients = self._left_out(kernels, same, members, labelled, logs)
             loss = (HUBER**2 * (torch.sqrt(1 + (residuals / HUBER).square()) - 1)).mean()
             loss = loss + 1e-3 * (logs[:-2] - start).square().mean()
             if loss.item() < best:
@@ -120,7 +120,7 @@ class Process:
                 schedule.step()
 
     def _left_out(
-        self, kernels: Tensor, same: Tensor, members: Tensor, known: Tensor, logs: Tensor
+        self, kernels: Tensor, same: Tensor, members: Tensor, labelled: Tensor, logs: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the errors of each group by a fit to the others, and the coefficients of the fit to all."""
         weights = logs.exp()
@@ -129,10 +129,10 @@ class Process:
         inverse = torch.linalg.inv(covariance)
         coefficients = inverse @ self.stops
         block = inverse[members[:, :, None], members[:, None, :]]
-        both = known[:, :, None] & known[:, None, :]
+        both = labelled[:, :, None] & labelled[:, None, :]
         block = torch.where(both, block, torch.eye(block.shape[1], dtype=block.dtype, device=block.device))
-        values = torch.linalg.solve(block, torch.where(known, coefficients[members], 0.0))
-        residuals = torch.zeros_like(self.stops).scatter(0, members[known], values[known])
+        values = torch.linalg.solve(block, torch.where(labelled, coefficients[members], 0.0))
+        residuals = torch.zeros_like(self.stops).scatter(0, members[labelled], values[labelled])
         return residuals, coefficients
 
     def predict(self, kernels: Tensor) -> Tensor:
@@ -237,14 +237,14 @@ def main() -> None:
         if time.monotonic() - begin > 60 * options.minutes:
             break
         for target in targets:
-            known = np.isfinite(target.stops)
-            evaluated = known & (rank < EVALUATED)
+            labelled = np.isfinite(target.stops)
+            evaluated = labelled & (rank < EVALUATED)
             estimates = {name: np.full(len(photos), np.nan) for name in ("constant", "regression", "mean", "median")}
             for fold in range(FOLDS):
-                train = np.flatnonzero(known & usable & (folds != fold))
+                train = np.flatnonzero(labelled & usable & (folds != fold))
                 test = np.flatnonzero(evaluated & (folds == fold))
                 result = run_fold(kernels, target, groups, train, test, options.steps)
-                estimates["constant"][test] = np.median(target.stops[known & (rank < EVALUATED) & (folds != fold)])
+                estimates["constant"][test] = np.median(target.stops[labelled & (rank < EVALUATED) & (folds != fold)])
                 for name in ("regression", "mean", "median"):
                     estimates[name][test] = getattr(result, name)
                 strengths.append(

@@ -91,9 +91,9 @@ def settings_trials(photos: Sequence[Photo], features: Values) -> list[dict[str,
         else None
         for photo in photos
     ]
-    known = [n for n, values in enumerate(stops) if values]
-    settings = np.asarray([stops[n] for n in known])
-    x, groups = features[known], np.asarray([photos[n].photographer for n in known])
+    labelled = [n for n, values in enumerate(stops) if values]
+    settings = np.asarray([stops[n] for n in labelled])
+    x, groups = features[labelled], np.asarray([photos[n].photographer for n in labelled])
     folds = assign_folds(groups.tolist(), FOLDS, 0)
     estimates: dict[str, Values] = {}
     splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(FOLDS)]
@@ -101,8 +101,8 @@ def settings_trials(photos: Sequence[Photo], features: Values) -> list[dict[str,
         results = list(pool.map(lambda split: fold_estimates(x, settings, groups, *split), splits))
     for (_, test), result in zip(splits, results, strict=True):
         for name, values in result.items():
-            estimates.setdefault(name, np.full((len(known), 3), np.nan))[test] = values
-    parts = _parts([photos[n] for n in known], groups)
+            estimates.setdefault(name, np.full((len(labelled), 3), np.nan))[test] = values
+    parts = _parts([photos[n] for n in labelled], groups)
     rows = []
     for column, target in enumerate(("aperture", "shutter", "iso")):
         errors = {name: np.abs(values[:, column] - settings[:, column]) for name, values in estimates.items()}

@@ -53,13 +53,13 @@ def batches(data: Data, indices: np.ndarray, network: Network) -> Iterator[Tenso
 def targets_of(data: Data, name: str, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the outputs that a head is to give, shape (N, K), and a weight for each photograph, 0 without a label."""
     labels = data.labels[name]
-    known = np.isfinite(labels)
+    labelled = np.isfinite(labels)
     if name in STOPS:
-        values = labels[train][known[train]]
-        return np.nan_to_num((labels - values.mean()) / values.std())[:, None], known.astype(float)
-    indices = np.where(known, labels, 0).astype(int)
-    counts = np.bincount(indices[train][known[train]], minlength=SIZES[name]).clip(1)
-    weights = np.where(known, (known[train].sum() / len(counts) / counts)[indices], 0.0)
+        values = labels[train][labelled[train]]
+        return np.nan_to_num((labels - values.mean()) / values.std())[:, None], labelled.astype(float)
+    indices = np.where(labelled, labels, 0).astype(int)
+    counts = np.bincount(indices[train][labelled[train]], minlength=SIZES[name]).clip(1)
+    weights = np.where(labelled, (labelled[train].sum() / len(counts) / counts)[indices], 0.0)
     return np.eye(SIZES[name])[indices] * 2 - 1, weights
 
 
@@ -74,13 +74,15 @@ def fit_ridge(kernel: Tensor, outputs: Tensor, weights: Tensor, penalty: float) 
 def fit_probe(data: Data, features: Tensor, train: np.ndarray, name: str) -> tuple[Tensor, Tensor]:
     """Return weights and biases of the head of a target, with the penalty selected over the training photographers."""
     values, importance = targets_of(data, name, train)
-    known = train[importance[train] > 0]
-    x = features[known]
+    labelled = train[importance[train] > 0]
+    x = features[labelled]
     kernel = x @ x.T
-    outputs, weights = (torch.as_tensor(array[known], device=x.device, dtype=x.dtype) for array in (values, importance))
-    groups = data.photographers[known]
+    outputs, weights = (
+        torch.as_tensor(array[labelled], device=x.device, dtype=x.dtype) for array in (values, importance)
+    )
+    groups = data.photographers[labelled]
     errors = np.zeros(len(PENALTIES))
-    for inner, held in GroupKFold(min(5, len(set(groups)))).split(known, groups=groups):
+    for inner, held in GroupKFold(min(5, len(set(groups)))).split(labelled, groups=groups):
         for index, penalty in enumerate(PENALTIES):
             dual, offset = fit_ridge(kernel[inner][:, inner], outputs[inner], weights[inner], penalty)
             error = (kernel[held][:, inner] @ dual + offset - outputs[held]) ** 2

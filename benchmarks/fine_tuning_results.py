@@ -42,10 +42,10 @@ def results_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             if row["target"] == name and (row["model"] != "median" or name in STOPS):
                 by_model.setdefault(row["model"], []).append(row)
         values = {}
-        for model, known in by_model.items():
-            photographers, groups = np.unique([row["photographer"] for row in known], return_inverse=True)
-            truth = np.asarray([row["truth"] for row in known])
-            predicted = np.asarray([[float(value) for value in row["output"].split()] for row in known])
+        for model, labelled in by_model.items():
+            photographers, groups = np.unique([row["photographer"] for row in labelled], return_inverse=True)
+            truth = np.asarray([row["truth"] for row in labelled])
+            predicted = np.asarray([[float(value) for value in row["output"].split()] for row in labelled])
             random = np.random.default_rng(0)
             share = np.full(len(photographers), 1 / len(photographers))
             weights = random.multinomial(len(photographers), share, RESAMPLES)

@@ -59,14 +59,14 @@ def evaluate(task: Task, target: Target, probabilities: np.ndarray, photos: list
     ]
     scores = np.column_stack([probabilities[:, members].sum(1) for members in ranges])
     scores /= np.asarray([development[name] for name in task.target.classes])
-    known = [n for n, photo in enumerate(photos) if task.label(photo)[0]]
-    truth = np.asarray([task.target.classes.index(str(task.label(photos[n])[0])) for n in known])
-    groups = group_indices([photos[n].photographer for n in known])
-    predictions = ClassPredictions(truth, scores[known].argmax(1), groups, 2, None)
+    labelled = [n for n, photo in enumerate(photos) if task.label(photo)[0]]
+    truth = np.asarray([task.target.classes.index(str(task.label(photos[n])[0])) for n in labelled])
+    groups = group_indices([photos[n].photographer for n in labelled])
+    predictions = ClassPredictions(truth, scores[labelled].argmax(1), groups, 2, None)
     sizes = np.bincount(groups)
     by_photograph = group_intervals(predictions.metrics, sizes, SCALES)["balanced_accuracy"]
     each = group_intervals(lambda weights: predictions.metrics(weights / sizes), sizes, SCALES)["balanced_accuracy"]
-    row = {"task": task.name, "photographs": len(known), "photographers": len(sizes), **by_photograph}
+    row = {"task": task.name, "photographs": len(labelled), "photographers": len(sizes), **by_photograph}
     return [row | {f"by_photographer_{key}": value for key, value in each.items()}]
 
 
