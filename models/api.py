@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lightmeter.errors import UsageError
+from lightmeter.executors.options import ExecutorName
 from lightmeter.labels.datasets.union import DatasetReference, open_datasets
 from lightmeter.models.evaluation.evaluate import evaluate_run
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.distributed import from_main_process, is_main_process, process_group, select_engine
+from lightmeter.models.training.packed_model import open_cluster
 from lightmeter.models.training.recipe import Recipe, flat_settings, read_recipe, training_engine
 from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
 from lightmeter.models.training.tracking import open_tracking
@@ -57,6 +59,8 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     resume: bool = False,
     restart: bool = False,
     loggers: Sequence[str] | None = None,
+    executor: ExecutorName = "local",
+    address: str | None = None,
 ) -> TrainingRun:
     """Train a recipe on a data set and evaluate it on validation; the test split is not read.
 
@@ -73,13 +77,16 @@ def train(  # noqa: PLR0913 - an argument an option of the command
         resume: Resume from the last checkpoint of an interrupted training, if there is one.
         restart: Delete the checkpoint of an interrupted training and start again.
         loggers: Experiment trackers: ``tensorboard``, ``mlflow``, ``wandb`` (default: the project's setting).
+        executor: Where the photographs are decoded and the features of a probe computed: ``local`` or ``ray``. The
+            training itself runs here.
+        address: Address of the Ray cluster (default: that of ``RAY_ADDRESS``, or a cluster on this machine).
 
     Returns:
         The run folder and its metrics.
 
     Raises:
         UsageError: The recipe or the data set is invalid, the folder exists, another process trains this run, or the
-            engine cannot be used.
+            engine or Ray cannot be used.
 
     Example:
         >>> run = train("quality-features", "iso-demo", seed=1)
@@ -90,16 +97,19 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     opened = open_datasets(dataset)
     check_seed(seed)
     selected = _loggers(loggers)
-    engine, device = select_engine(training_engine(recipe, engine), device)
+    wanted, (engine, device) = device, select_engine(training_engine(recipe, engine), device)
     default = f"{recipe.name}-{opened.spec.name}"
     reservation = reserve_run(Path(out) if out else None, name, default, resume=resume, restart=restart)
     with process_group(device), ExitStack() as stack:
         run = from_main_process(lambda: stack.enter_context(reservation))
+        cluster = stack.enter_context(open_cluster(executor, address, wanted, engine))
         names = selected if is_main_process() else ()
         project = find_optional_project()
         folder = project.root if project else run.folder.parent
         tracking = stack.enter_context(open_tracking(names, run.name, folder, flat_settings(recipe)))
-        return train_recipe(recipe, opened, run, device=device, engine=engine, seed=seed, tracking=tracking)
+        return train_recipe(
+            recipe, opened, run, device=device, engine=engine, seed=seed, tracking=tracking, executor=cluster
+        )
 
 
 def evaluate(
@@ -107,6 +117,8 @@ def evaluate(
     dataset: DatasetReference | Sequence[DatasetReference] | None = None,
     device: str = "auto",
     engine: EngineName | None = None,
+    executor: ExecutorName = "local",
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run on the test split of its data set; each evaluation is recorded in the run.
 
@@ -116,12 +128,14 @@ def evaluate(
             data sets of the same names in the project).
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``.
         engine: What runs the network: ``torch``, ``openvino`` or ``onnxruntime`` (default: the project's setting).
+        executor: Where the network runs: ``local`` or ``ray``.
+        address: Address of the Ray cluster (default: that of ``RAY_ADDRESS``, or a cluster on this machine).
 
     Returns:
         Content of ``metrics.json``.
 
     Raises:
-        UsageError: The run was trained on another data set, or a folder is invalid.
+        UsageError: The run was trained on another data set, a folder is invalid, or Ray cannot be used.
 
     Example:
         >>> metrics = evaluate("patches-iso-demo-1")
@@ -129,7 +143,9 @@ def evaluate(
         ['high', 'low', 'value']
     """
     predictor = load_predictor(run, device, engine)
-    return evaluate_run(find_run(Path(run)), predictor, training_dataset(predictor, dataset))
+    opened = training_dataset(predictor, dataset)
+    with open_cluster(executor, address, device, predictor.engine) as cluster:
+        return evaluate_run(find_run(Path(run)), predictor, opened, cluster)
 
 
 def _loggers(names: Sequence[str] | None) -> Sequence[LoggerName]:

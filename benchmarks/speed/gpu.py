@@ -30,7 +30,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import compare
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
 from lightmeter.models.runtime.predictor import stack
-from lightmeter.models.training.data.feature_cache import cached_features
+from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
 from lightmeter.models.training.network.optimisation import set_trainable
@@ -113,13 +113,13 @@ def features(job: Job) -> Iterator[Result]:
     """Yield the rate of features for a probe, reading and decoding included."""
     predictor = untrained_predictor(read_recipe(FEATURES), job.device)
     dataset = job.dataset("features", len(job.files))
-    cached_features(predictor, dataset, dataset.rows("validation"))  # loads kernels
+    cached_outputs(predictor, "features", dataset, dataset.rows("validation"))  # loads kernels
     rows = dataset.rows("train")[2:]
     for part in (rows[: len(rows) // 4], rows[len(rows) // 4 :]):
         if part and not job.late:
             job.peak_gb()
             start = time.perf_counter()
-            inputs = cached_features(predictor, dataset, part)
+            inputs = cached_outputs(predictor, "features", dataset, part)
             seconds = time.perf_counter() - start
             yield {
                 "photographs": len(part),

@@ -17,7 +17,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.data.feature_cache import cached_features
+from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.recipe import read_recipe
 from lightmeter.terminal.console import Console, use_console
 
@@ -83,7 +83,7 @@ def feature_contenders(folder: Path) -> Iterator[list[Contender]]:
 def feature_rate(predictor: Predictor, dataset: Dataset) -> dict[str, float]:
     """Return the rate of features and the time for a whole data set at this rate."""
     rows = dataset.rows("train")
-    photographs_s = rate(len(rows), lambda: cached_features(predictor, dataset, rows))
+    photographs_s = rate(len(rows), lambda: cached_outputs(predictor, "features", dataset, rows))
     return {"photographs/s": photographs_s, f"minutes for {_DATASET:,}": _DATASET / photographs_s / 60}
 
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, Self, TypeVar
+from typing import Generic, Literal, Self, TypeVar
 
 from lightmeter.errors import LightmeterError
 
@@ -49,9 +49,11 @@ class Executor(ABC):
 
     Attributes:
         shard_size: Recommended number of items in a shard.
+        device: Kind of the device that networks run on: ``cpu`` or ``cuda``.
     """
 
     shard_size: int
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def __enter__(self) -> Self:
         return self

@@ -53,6 +53,7 @@ class RayExecutor(Executor):
         self._options: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
         if use_gpus and resources.get("GPU"):
             self._options["num_gpus"] = 1
+            self.device = "cuda"
             self._cores = max(1, int(resources["GPU"]))
 
     def close(self) -> None:

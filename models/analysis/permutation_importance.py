@@ -22,7 +22,7 @@ from lightmeter.models.runtime.engines.pytorch import single_thread
 from lightmeter.models.runtime.measures import NAMES as MEASURES
 from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.data.feature_cache import Inputs, cached_inputs
+from lightmeter.models.training.data.feature_cache import Inputs, cached_outputs
 
 METRIC = "macro_f1"
 _BATCH = 64
@@ -50,7 +50,7 @@ def permutation_importance(
     rows = [row for row in dataset.rows(split) if row[label_column(target.name)] is not None]
     if not rows:
         raise UsageError(f"The {split} split of {dataset.spec.name} has no label for '{target.name}'.")
-    inputs = cached_inputs(predictor, dataset, rows)
+    inputs = cached_outputs(predictor, None, dataset, rows)
     arrays = inputs.take(np.arange(len(inputs)))
     predictions = _predict(predictor, inputs, arrays, target)
     sizes, original = np.bincount(predictions.groups), _mean_metric([predictions])

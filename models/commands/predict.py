@@ -14,7 +14,6 @@ from lightmeter.terminal.commands import CommandGroup
 from lightmeter.text.numbers import counted
 
 if TYPE_CHECKING:
-    from lightmeter.executors.base import Executor
     from lightmeter.models.runtime.engines import EngineName
 
 app = CommandGroup()
@@ -73,7 +72,8 @@ def _predict_catalogue(
     """Predict photographs of the catalogue into a Parquet file."""
     from lightmeter.executors.local import SerialExecutor
     from lightmeter.files import check_output, format_of
-    from lightmeter.models.evaluation.catalogue_predictions import PackedModel, predict_catalogue
+    from lightmeter.models.evaluation.catalogue_predictions import predict_catalogue
+    from lightmeter.models.training.packed_model import PackedModel, open_cluster
     from lightmeter.project import find_project
     from lightmeter.selection import select_photographs
 
@@ -81,16 +81,18 @@ def _predict_catalogue(
     check_output(out)
     project = find_project()
     hashes, packed = select_photographs(project, where), PackedModel.of_run(*model)
-    if executor == "ray":
-        from lightmeter.executors.ray import RayExecutor
-
-        running: Executor = RayExecutor(address, use_gpus=model.device != "cpu")
-    else:
-        running = SerialExecutor()
-    with running, console.get_console().progress() as progress:
+    with (
+        open_cluster(executor, address, model.device, packed.engine) as cluster,
+        console.get_console().progress() as progress,
+    ):
         task = progress.add_task("predicting", total=None)
         result = predict_catalogue(
-            packed, project.store, hashes, out, running, lambda number: progress.advance(task, number)
+            packed,
+            project.store,
+            hashes,
+            out,
+            cluster or SerialExecutor(),
+            lambda number: progress.advance(task, number),
         )
     document = {"file": out.absolute(), "photographs": result.photographs, "rows": result.rows, "failed": result.failed}
     failures = (

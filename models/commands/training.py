@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lightmeter.executors.options import Address, ExecutorOption
 from lightmeter.models.commands.options import (
     DataFolders,
     Device,
@@ -56,6 +57,8 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
     restart: Annotated[
         bool, typer.Option("--restart", help="Delete the checkpoint of an interrupted training and start again.")
     ] = False,
+    executor: ExecutorOption = "local",
+    address: Address = None,
 ) -> None:
     """Train a recipe on one or more data sets and evaluate it on validation; the test split is not read."""
     from lightmeter.models import api
@@ -73,6 +76,8 @@ def train(  # noqa: PLR0913, PLR0917 - a parameter an option
         resume=resume,
         restart=restart,
         loggers=logger,
+        executor=executor,
+        address=address,
     )
     if not is_main_process():
         return
@@ -92,12 +97,14 @@ def evaluate(
     data: TrainingData = None,
     device: Device = "auto",
     engine: Engine = None,
+    executor: ExecutorOption = "local",
+    address: Address = None,
 ) -> None:
     """Evaluate a run on the test split of its data set (each evaluation is recorded)."""
     from lightmeter.models import api
     from lightmeter.models.training.runs import find_run
 
-    metrics = api.evaluate(run, data, device, engine)
+    metrics = api.evaluate(run, data, device, engine, executor, address)
     folder = find_run(run)
     console.get_console().emit(
         {"run": folder, "metrics": metrics},

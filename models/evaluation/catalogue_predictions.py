@@ -6,11 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -20,12 +18,9 @@ from lightmeter.errors import LightmeterError
 from lightmeter.executors.base import Executor, Failed, Shard
 from lightmeter.files import atomic_path, output_path, write_atomic
 from lightmeter.models.evaluation.predictions import CLASS_SEPARATOR
-from lightmeter.models.runtime.engines import EngineName
-from lightmeter.models.runtime.predictor import PhotoPrediction, Predictor
+from lightmeter.models.runtime.predictor import PhotoPrediction
 from lightmeter.models.runtime.preprocess import InvalidPhoto, ModelInput
-from lightmeter.models.runtime.spec import SPEC_FILE, WEIGHTS_FILE
-from lightmeter.models.training.distributed import select_engine
-from lightmeter.models.training.runs import find_run, open_run, spec_of
+from lightmeter.models.training.packed_model import PackedModel
 from lightmeter.store.base import PhotographError, PhotoStore
 
 _BATCH = 64
@@ -50,38 +45,6 @@ _PART = SCHEMA.append(pa.field("reason", pa.string()))  # rows of photographs th
 
 
 @dataclass(frozen=True)
-class PackedModel:
-    """A run that can be sent to other machines.
-
-    Attributes:
-        files: Content of the files of the run by name.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:NUMBER``, on the machine that predicts.
-        engine: What runs the network.
-    """
-
-    files: tuple[tuple[str, bytes], ...] = field(repr=False)
-    device: str
-    engine: EngineName
-
-    @classmethod
-    def of_run(cls, run: Path, device: str, engine: EngineName | None) -> "PackedModel":
-        """Read a run.
-
-        Raises:
-            UsageError: It is damaged, or the engine cannot be used here.
-        """
-        spec_of(run)
-        folder = find_run(run)
-        files = tuple((name, (folder / name).read_bytes()) for name in (SPEC_FILE, WEIGHTS_FILE))
-        return cls(files, device, select_engine(engine, device)[0])
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all files."""
-        return hashlib.sha256(b"".join(content for _, content in self.files)).hexdigest()
-
-
-@dataclass(frozen=True)
 class PredictBatch:
     """A function that predicts photographs of a store, and can be sent to other machines."""
 
@@ -94,7 +57,7 @@ class PredictBatch:
         Raises:
             StoreError: The store cannot be read.
         """
-        predictor = _opened(self.model)
+        predictor = self.model.open()
 
         def decode(sha256: str) -> ModelInput | str:
             try:
@@ -219,7 +182,7 @@ def predict_catalogue(
 
 
 def _write(out: Path, keys: Sequence[str], records: ShardRecords, model: PackedModel) -> CataloguePredictions:
-    spec = _opened(model).spec
+    spec = model.open().spec
     classes = {f"classes:{target.name}": CLASS_SEPARATOR.join(target.classes) for target in spec.targets}
     metadata = {"model": spec.name, "version": spec.version, "weights_sha256": spec.weights_sha256, **classes}
     failed: dict[str, str] = {}
@@ -248,13 +211,3 @@ def _rows(sha256: str, prediction: PhotoPrediction) -> Iterator[dict[str, Any]]:
             "probabilities": probabilities,
             "stops": value.stops,
         }
-
-
-@lru_cache(maxsize=1)
-def _opened(model: PackedModel) -> Predictor:
-    """Return the predictor of a model, loaded once in each process."""
-    name, device = select_engine(model.engine, model.device)
-    with TemporaryDirectory() as folder:
-        for file, content in model.files:
-            (Path(folder) / file).write_bytes(content)
-        return open_run(Path(folder), device, name)

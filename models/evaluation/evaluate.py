@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from lightmeter.errors import UsageError
+from lightmeter.executors.base import Executor
 from lightmeter.files import check_folder
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.labels.datasets.manifest import Split
+from lightmeter.labels.datasets.names import PhotoNames
 from lightmeter.models.evaluation.examples import write_examples
 from lightmeter.models.evaluation.mistakes import write_mistakes
-from lightmeter.models.evaluation.predictions import predict_split
+from lightmeter.models.evaluation.predictions import prediction_rows
 from lightmeter.models.evaluation.report import write_report
 from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.models.runtime.predictor import split as split_arrays
 from lightmeter.models.runtime.spec import ModelSpec
-from lightmeter.models.training.data.feature_cache import only_process
-from lightmeter.models.training.data.loader import check_readable, labelled
+from lightmeter.models.training.data.feature_cache import cached_outputs, only_process
+from lightmeter.models.training.data.loader import labelled
 from lightmeter.models.training.recipe import flat_settings
 from lightmeter.models.training.runs import (
     read_metrics,
@@ -27,13 +31,16 @@ from lightmeter.models.training.runs import (
 from lightmeter.terminal import console
 
 
-def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
+def evaluate_run(
+    folder: Path, predictor: Predictor, dataset: Dataset, executor: Executor | None = None
+) -> dict[str, Any]:
     """Evaluate a run on the test split, and write predictions, metrics and report into its folder.
 
     Args:
         folder: Run folder.
         predictor: Predictor of the run.
         dataset: Data set that the run was trained on.
+        executor: Where the network runs (default: this process).
 
     Returns:
         The new content of ``metrics.json``.
@@ -44,15 +51,14 @@ def evaluate_run(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[s
     _check_dataset(predictor.spec, dataset)
     check_folder(folder)
     with only_process(folder / ".lock"):  # two at once would lose the record of one evaluation
-        return _evaluate(folder, predictor, dataset)
+        return _evaluate(folder, predictor, dataset, executor)
 
 
-def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str, Any]:
+def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset, executor: Executor | None) -> dict[str, Any]:
     spec = predictor.spec
     metrics = read_metrics(folder)
     other_splits = [row for row in read_predictions(folder) if row["split"] != "test"]
-    predictions, unreadable = predict_split(predictor, dataset, "test")
-    check_readable(dataset, "test", predictions)
+    predictions, unreadable = _predict_split(predictor, dataset, "test", executor)
     metrics["test"] = split_metrics(predictions, spec.targets, dataset, int(spec.training.get("seed", 0)))
     metrics["unreadable"] = [*(row for row in metrics.get("unreadable", []) if row["split"] != "test"), *unreadable]
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -68,6 +74,25 @@ def _evaluate(folder: Path, predictor: Predictor, dataset: Dataset) -> dict[str,
     write_report(folder, spec, metrics, [*other_splits, *predictions], flat_settings(read_run_recipe(folder)))
     write_metrics(folder, metrics)
     return metrics
+
+
+def _predict_split(
+    predictor: Predictor, dataset: Dataset, split: Split, executor: Executor | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Predict every labelled photograph of a split.
+
+    Returns:
+        Rows of ``predictions.parquet``, and the photographs that could not be read with the reason.
+    """
+    targets = [dataset.spec.target(target.name) for target in predictor.spec.targets]
+    logits = cached_outputs(predictor, "logits", dataset, labelled(dataset.rows(split), targets), executor)
+    names, by_photograph = PhotoNames(dataset.folder), zip(logits.rows, split_arrays(logits.all()), strict=True)
+    predictions = [
+        {**item, "file": names[row["sha256"]]}
+        for row, arrays in by_photograph
+        for item in prediction_rows(row, predictor.spec, arrays)
+    ]
+    return predictions, logits.unreadable
 
 
 def _check_dataset(spec: ModelSpec, dataset: Dataset) -> None:

@@ -8,17 +8,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import group_indices
-from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.labels.datasets.manifest import Split, crop_of, label_column, stops_column
-from lightmeter.labels.datasets.names import PhotoNames
+from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_column
 from lightmeter.models.evaluation.metrics.classification import ClassPredictions
 from lightmeter.models.evaluation.metrics.multilabel import MultilabelPredictions
 from lightmeter.models.runtime.intervals import StopsDistribution
-from lightmeter.models.runtime.predictor import THRESHOLD, Predictor, calibrated
-from lightmeter.models.runtime.preprocess import InvalidPhoto
+from lightmeter.models.runtime.predictor import THRESHOLD, calibrated
 from lightmeter.models.runtime.spec import ModelSpec, Target
-from lightmeter.models.training.data.loader import Row, labelled, unreadable
-from lightmeter.models.training.data.pipeline import each_output
+from lightmeter.models.training.data.loader import Row
 
 CLASS_SEPARATOR = "|"
 """Separator of the classes of a multilabel target; no class name contains it."""
@@ -47,29 +43,6 @@ PREDICTIONS_SCHEMA = pa.schema(
 
 For a multilabel target ``truth`` and ``predicted`` hold classes separated by ``|``.
 """
-
-
-def predict_split(
-    predictor: Predictor, dataset: Dataset, split: Split
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Predict every labelled photograph of a split.
-
-    Returns:
-        Rows of ``predictions.parquet``, and the photographs that could not be read with the reason.
-    """
-    targets = [dataset.spec.target(target.name) for target in predictor.spec.targets]
-    names = PhotoNames(dataset.folder)
-    predictions: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-
-    rows = labelled(dataset.rows(split), targets)
-    for row, result in each_output(predictor, "logits", dataset, rows, f"predicting, {split}"):
-        if isinstance(result, InvalidPhoto):
-            failed.append(unreadable(row, result.reason))
-        else:
-            file = names[row["sha256"]]
-            predictions += [{**item, "file": file} for item in prediction_rows(row, predictor.spec, result.arrays)]
-    return predictions, failed
 
 
 def prediction_rows(row: Row, spec: ModelSpec, logits: Mapping[str, NDArray[np.float32]]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightmeter.executors.base import Executor
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.calibration import fit_multilabel_temperature, fit_temperature
 from lightmeter.models.runtime.spec import Target
@@ -28,6 +29,7 @@ class FitJob:
         partial: Directory of checkpoints; deleted once the run is complete.
         resume: Resume from the checkpoint, if there is one.
         tracking: Records each epoch.
+        executor: Where inputs, activations and features are computed; None for this process.
     """
 
     dataset: Dataset
@@ -36,6 +38,7 @@ class FitJob:
     partial: Path
     resume: bool = False
     tracking: Tracking = field(default_factory=Tracking)
+    executor: Executor | None = None
 
 
 @dataclass

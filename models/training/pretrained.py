@@ -15,7 +15,7 @@ from torch import nn
 from lightmeter.cache_folder import cache_root
 from lightmeter.errors import LightmeterError, UsageError, require_extra
 from lightmeter.files import atomic_path, sha256_of
-from lightmeter.models.training.data.feature_cache import state_sha256
+from lightmeter.models.training.data.identity import state_sha256
 from lightmeter.models.training.recipe import Recipe
 from lightmeter.plugins import unknown_name_message
 from lightmeter.terminal import console

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lightmeter.errors import UsageError
+from lightmeter.executors.base import Executor
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import label_column
 from lightmeter.labels.datasets.spec import TargetSpec
@@ -60,7 +61,7 @@ class TrainingRun:
     metrics: dict[str, Any]
 
 
-def train(
+def train(  # noqa: PLR0913 - an argument an option of the command
     recipe: Recipe,
     dataset: Dataset,
     run: ReservedRun,
@@ -69,6 +70,7 @@ def train(
     engine: EngineName = "torch",
     seed: int,
     tracking: Tracking | None = None,
+    executor: Executor | None = None,
 ) -> TrainingRun:
     """Train a model, evaluate it on validation, and write the run folder; the test split is not read.
 
@@ -82,6 +84,7 @@ def train(
         engine: What computes the features of a probe.
         seed: Random seed.
         tracking: Records each epoch and the metrics on validation.
+        executor: Where inputs, activations and features are computed (default: this process).
 
     Raises:
         UsageError: The data set has too few labels, or the recipe does not suit it.
@@ -90,7 +93,7 @@ def train(
     rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
     tracking = tracking or Tracking()
-    job = FitJob(dataset, rows, seed, run.partial, run.resume, tracking)
+    job = FitJob(dataset, rows, seed, run.partial, run.resume, tracking, executor)
     predictor = _initial_predictor(recipe, dataset, run.name, device, engine, seed)
     weights = load_backbones(predictor.network, recipe)
     check_recipe(predictor, recipe)

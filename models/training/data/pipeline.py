@@ -155,6 +155,29 @@ def each_output(
             decoding.shutdown(wait=False, cancel_futures=True)
 
 
+def compute_outputs(
+    predictor: Predictor, output: OutputName | None, store: PhotoStore, rows: Sequence[Row]
+) -> list[Computed | InvalidPhoto]:
+    """Return an output of a network for a few photographs, computed one after another on a CPU and together on a GPU.
+
+    For a photograph that cannot be decoded or used the list has the exception.
+
+    Args:
+        predictor: Predictor of the network.
+        output: What to compute; None for the inputs of the network.
+        store: Store of the photographs.
+        rows: Manifest rows of the photographs.
+
+    Raises:
+        UsageError: A file is missing or has changed since the data set was frozen.
+    """
+    decode = partial(_decode, store, predictor.spec.preprocessing)
+    if predictor.batch_size == 1:
+        return [result for row in rows for result in _compute(predictor, output, [decode([row])])]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        return _compute(predictor, output, list(threads.map(decode, _chunks(rows, 1))))
+
+
 def _decoding_pool(predictor: Predictor, photographs: int) -> Executor:
     cores = os.cpu_count() or 1
     if predictor.batch_size == 1:

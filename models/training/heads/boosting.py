@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from lightmeter.models.architectures.trees import Ensemble, Trees
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.data.feature_cache import Inputs, cached_inputs
+from lightmeter.models.training.data.feature_cache import Inputs, cached_outputs
 from lightmeter.models.training.data.loader import class_matrix, class_numbers
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.recipe import Boosting
@@ -43,7 +43,9 @@ class _Classifier:
 
 def fit_boosting(predictor: Predictor, job: FitJob, training: Boosting) -> FitResult:
     """Fit the trees of a predictor's network in place; validation selects their number."""
-    inputs = {split: cached_inputs(predictor, job.dataset, rows) for split, rows in job.rows.items()}
+    inputs = {
+        split: cached_outputs(predictor, None, job.dataset, rows, job.executor) for split, rows in job.rows.items()
+    }
     result = FitResult(inputs=inputs, unreadable=[photo for split in inputs.values() for photo in split.unreadable])
     network = cast("Trees", predictor.network)
     iterations = result.facts["iterations"] = {}

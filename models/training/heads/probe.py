@@ -10,7 +10,7 @@ from torch import Tensor
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.runtime.predictor import Predictor
-from lightmeter.models.training.data.feature_cache import cached_features
+from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.data.loader import Row
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.heads.mixed_effects import MixedEffectsRegression, mixed_effects_head
@@ -45,7 +45,9 @@ def fit_probe(predictor: Predictor, job: FitJob, training: Probe) -> FitResult:
     result = FitResult()
     features, rows = {}, {}
     for split in ("train", "validation"):
-        inputs = result.inputs[split] = cached_features(predictor, job.dataset, job.rows[split])
+        inputs = result.inputs[split] = cached_outputs(
+            predictor, "features", job.dataset, job.rows[split], job.executor
+        )
         result.unreadable += inputs.unreadable
         features[split] = torch.from_numpy(inputs.all()["features"]).double()
         rows[split] = list(inputs.rows)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from lightmeter.errors import Interrupted, LightmeterError
 from lightmeter.models.evaluation.report import write_history
-from lightmeter.models.runtime.engines.outputs import normalised
+from lightmeter.models.runtime.engines.outputs import OutputName, normalised
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
-from lightmeter.models.training.data.feature_cache import builder_version, cached_activations, cached_inputs
+from lightmeter.models.training.data.feature_cache import cached_outputs
+from lightmeter.models.training.data.identity import builder_version
 from lightmeter.models.training.fit import FitJob, FitResult
 from lightmeter.models.training.network.augmentation import Augmentation
 from lightmeter.models.training.network.checkpoint import TrainerState, load_checkpoint, save_checkpoint
@@ -51,8 +52,11 @@ class Trainer:
         self.network, self.device = predictor.network, predictor.device
         targets = predictor.spec.targets
         with distributed.main_process_first():
-            cached = cached_activations if training.cache_activations else cached_inputs
-            inputs = self.inputs = {split: cached(predictor, job.dataset, rows) for split, rows in job.rows.items()}
+            output: OutputName | None = "activations" if training.cache_activations else None
+            inputs = self.inputs = {
+                split: cached_outputs(predictor, output, job.dataset, rows, job.executor)
+                for split, rows in job.rows.items()
+            }
         self.unreadable = [photo for split in inputs.values() for photo in split.unreadable]
         self.train_data, self.validation_data = (
             PhotoDataset(inputs[split], targets) for split in ("train", "validation")
