@@ -3,23 +3,27 @@
 Usage: python -m benchmarks.scale.ray_inspection [--photographs N] [--keep FOLDER]
 
 The nodes are processes of this machine with one core each. The results must equal those of the pool of two worker
-processes, row for row; the rates are compared without a loss. The start of the cluster and of its worker processes is
-not counted.
+processes, row for row. All photographs are inspected twice with each: the first time includes the start of worker
+processes and their imports (the cluster runs already), the second time nothing starts. Processor time is that of this
+process, of the workers, and of the other processes of the cluster.
 """
 
 import argparse
+import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image as PillowImage
 from sqlalchemy import Engine, delete, select
 
 from lightmeter.cli import main as run_command
-from lightmeter.executors.base import Executor, Shard
+from lightmeter.executors.base import Executor
 from lightmeter.executors.local import LocalExecutor
 from lightmeter.executors.ray import RayExecutor
 from lightmeter.harvest.catalogue.database.session import open_engine
@@ -31,6 +35,8 @@ from lightmeter.project import Project
 
 _CORES = 2
 _SIDE = 1024
+_RAY = re.compile(r"ray::|site-packages/ray/")
+_RAY_WORKERS = ("ray::IDLE", "ray::_run_items")
 
 
 def write_photographs(folder: Path, count: int) -> None:
@@ -67,8 +73,39 @@ def inspect(
     return seconds, sorted(rows)
 
 
-def _import_filters(_: int) -> None:
-    """Import what inspection needs, in a worker process of Ray."""
+def measure(
+    name: str, project: Project, engine: Engine, photographs: int, open_executor: Callable[[], Executor]
+) -> tuple[float, float, list[Any]]:
+    """Inspect all photographs twice; print and return both rates, and return the rows."""
+    rates = []
+    began, cpu = time.perf_counter(), cpu_seconds()
+    with open_executor() as executor:
+        for part in ("with the start of workers", "steady"):
+            _, rows = inspect(project, engine, executor)
+            seconds, used = time.perf_counter() - began, cpu_seconds()
+            rates.append(photographs / seconds)
+            per_photograph = {kind: 1000 * (used[kind] - cpu.get(kind, 0.0)) / photographs for kind in used}
+            split = ", ".join(f"{kind} {value:.1f}" for kind, value in per_photograph.items())
+            print(
+                f"{name}, {part}: {rates[-1]:.1f} photographs/s; {sum(per_photograph.values()):.1f} ms of processor "
+                f"time each ({split})",
+                flush=True,
+            )
+            began, cpu = time.perf_counter(), cpu_seconds()
+    return rates[0], rates[1], rows
+
+
+def cpu_seconds() -> dict[str, float]:
+    """Return the processor time of this process, of worker processes and of the other processes of a cluster."""
+    seconds = {"this process": 0.0, "workers": 0.0}
+    this = psutil.Process()
+    for process in (this, *this.children(recursive=True)):
+        with suppress(psutil.Error, IndexError):
+            command, times = process.cmdline(), process.cpu_times()
+            is_worker = command[0] in _RAY_WORKERS or not _RAY.search(" ".join(command))
+            kind = "this process" if process == this else "workers" if is_worker else "Ray"
+            seconds[kind] = seconds.get(kind, 0.0) + times.user + times.system
+    return seconds
 
 
 def main() -> None:
@@ -86,32 +123,32 @@ def main() -> None:
             write_photographs(home / "photographs", args.photographs)
             run_command(["init", str(project.root)])
             run_command(["--project", str(project.root), "harvest", "run", "folder", str(home / "photographs")])
-        engine = open_engine(project)
-        with LocalExecutor(WorkerPool(_CORES, 60, project.logs / "workers.log")) as local:
-            seconds, expected = inspect(project, engine, local)
-        print(f"pool of {_CORES} processes: {args.photographs / seconds:.1f} photographs/s", flush=True)
-
+        engine, number = open_engine(project), args.photographs
+        log = project.logs / "workers.log"
+        local = measure(
+            f"pool of {_CORES} processes", project, engine, number, lambda: LocalExecutor(WorkerPool(_CORES, 60, log))
+        )
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         nodes = [cluster.add_node(num_cpus=1) for _ in range(_CORES)]
-        with RayExecutor(cluster.address) as ray:
-            list(ray.run(_import_filters, [Shard(str(number), [number]) for number in range(2 * _CORES)]))
-            ray_seconds, rows = inspect(project, engine, ray)
-            print(
-                f"{_CORES} Ray nodes: {args.photographs / ray_seconds:.1f} photographs/s, "
-                f"{seconds / ray_seconds:.0%} of the pool; equal rows: {rows == expected} of {len(rows)}",
-                flush=True,
-            )
-            done = 0
+        name = f"{_CORES} Ray nodes"
+        ray = measure(name, project, engine, number, lambda: RayExecutor(cluster.address))
+        print(
+            f"{name}: {ray[0] / local[0]:.0%} of the pool's rate with the start of workers, {ray[1] / local[1]:.0%} "
+            f"steady; equal rows: {ray[2] == local[2]} of {len(local[2])}",
+            flush=True,
+        )
+        done = 0
 
-            def lose_a_node(number: int) -> None:
-                nonlocal done
-                before, done = done, done + number
-                if before < args.photographs / 2 <= done:
-                    cluster.remove_node(nodes[1], allow_graceful=False)
-                    print(f"a node was lost after {done} photographs", flush=True)
+        def lose_a_node(number: int) -> None:
+            nonlocal done
+            before, done = done, done + number
+            if before < args.photographs / 2 <= done:
+                cluster.remove_node(nodes[1], allow_graceful=False)
+                print(f"a node was lost after {done} photographs", flush=True)
 
-            lost_seconds, rows = inspect(project, engine, ray, lose_a_node)
-            print(f"with the loss: {lost_seconds:.0f} s; equal rows: {rows == expected} of {len(rows)}", flush=True)
+        with RayExecutor(cluster.address) as executor:
+            lost_seconds, rows = inspect(project, engine, executor, lose_a_node)
+        print(f"with the loss: {lost_seconds:.0f} s; equal rows: {rows == local[2]} of {len(local[2])}", flush=True)
         cluster.shutdown()  # type: ignore[no-untyped-call]
         engine.dispose()
 

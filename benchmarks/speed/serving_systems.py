@@ -16,8 +16,8 @@ import httpx
 import torch
 
 from benchmarks.speed.serving_common import client, noise, serving
+from lightmeter.images.memory import keep_freed_memory
 from lightmeter.models.runtime.engines import EngineName
-from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import read_spec
 from lightmeter.project import Project

@@ -4,12 +4,16 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
 from lightmeter.errors import LightmeterError, UsageError, require_extra
 from lightmeter.executors.base import Executor, Failed, Item, NotRun, Result, Shard, WorkerCrashed
+from lightmeter.images.memory import keep_freed_memory
+from lightmeter.terminal.console import get_console
+from lightmeter.text.numbers import counted
 
 _ATTEMPTS = 4
 _PENDING_PER_CORE = 2
@@ -48,6 +52,9 @@ class RayExecutor(Executor):
             )
         except Exception as error:
             raise LightmeterError(_unreachable(address, str(error).splitlines()[0])) from error
+        # Ray would print what happens to its nodes to standard output, into the result of a command.
+        import_module("ray._private.worker").print_to_stdstream = _print_nothing  # type: ignore[attr-defined]
+        self._machines = self._alive()
         resources = self._ray.cluster_resources()
         self._cores = max(1, int(resources.get("CPU", 1)))
         self._options: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
@@ -58,7 +65,13 @@ class RayExecutor(Executor):
 
     def close(self) -> None:
         """Leave the cluster."""
+        with suppress(Exception):  # the cluster has ended
+            if lost := len(self._machines - self._alive()):
+                get_console().note(f"{counted(lost, 'machine')} left the Ray cluster meanwhile; others did its work.")
         self._ray.shutdown()
+
+    def _alive(self) -> set[str]:
+        return {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
     def run(
         self,
@@ -105,6 +118,7 @@ class RayExecutor(Executor):
 
 def _run_items(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result | Failed]:
     """Apply a function to each item, on a machine of the cluster."""
+    keep_freed_memory()
     results: list[Result | Failed] = []
     for item in items:
         try:
@@ -112,6 +126,10 @@ def _run_items(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
         except Exception as error:  # noqa: BLE001 - the other items go on
             results.append(Failed(error))
     return results
+
+
+def _print_nothing(*_: object, **__: object) -> None:
+    """Take the place of the function with which Ray prints messages of a cluster."""
 
 
 def _check_reachable(address: str | None) -> None:

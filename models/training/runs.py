@@ -22,12 +22,12 @@ from torch import nn
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.files import atomic_path, check_folder, check_own_files, write_atomic
+from lightmeter.images.memory import keep_freed_memory
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.union import DatasetReference, open_datasets
 from lightmeter.models.evaluation.predictions import PREDICTIONS_SCHEMA
 from lightmeter.models.runtime.engines import EngineError, EngineName
 from lightmeter.models.runtime.engines.outputs import OutputName
-from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import NAME, SPEC_FILE, WEIGHTS_FILE, BrokenModel, ModelSpec, read_spec
 from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE, plain_tensors

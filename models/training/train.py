@@ -11,6 +11,7 @@ import torch
 
 from lightmeter.errors import UsageError
 from lightmeter.executors.base import Executor
+from lightmeter.images.memory import keep_freed_memory
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import label_column
 from lightmeter.labels.datasets.spec import TargetSpec
@@ -22,7 +23,6 @@ from lightmeter.models.evaluation.split_metrics import split_metrics
 from lightmeter.models.runtime.engines import EngineError, EngineName, engine_version
 from lightmeter.models.runtime.exif_features import MANIFEST_COLUMNS
 from lightmeter.models.runtime.input_warnings import STATISTICS
-from lightmeter.models.runtime.memory import keep_freed_memory
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.loader import Row, labelled

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from ...images.memory import keep_freed_memory
 from ...models.runtime.engines import EngineName
 from ...models.runtime.input_warnings import input_warnings
-from ...models.runtime.memory import keep_freed_memory
 from ...models.runtime.predictor import PhotoPrediction, Predictor
 from ...models.runtime.preprocess import InvalidPhoto, ModelInput
 from ...models.runtime.spec import read_spec

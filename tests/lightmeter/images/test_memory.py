@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from lightmeter.models.runtime.memory import keep_freed_memory
+from lightmeter.images.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
