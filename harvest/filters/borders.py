@@ -84,6 +84,8 @@ def find_frame(image: DecodedImage) -> Frame:
     single one is a wall, a shadow or the edge of a page.
     """
     frame = Frame()
+    if not any(_is_nearly_uniform(edge) for edge in _edges(image)):
+        return frame
     for _ in range(2):
         previous = frame
         for side in ("top", "bottom", "left", "right"):
@@ -106,8 +108,7 @@ def frame_width(image: DecodedImage, frame: Frame, side: str) -> int:
     """
     turns = _SIDES.index(side)
     before, after = getattr(frame, _SIDES[turns - 1]), getattr(frame, _SIDES[(turns + 1) % 4])
-    grey = image.grey
-    edge = (grey[0], grey[:, -1], grey[-1, ::-1], grey[::-1, 0])[turns]
+    edge = _edges(image)[turns]
     lines = _Lines(image, turns, before, after)
     max_width = int(len(lines) * _MAX_WIDTH)
     if not max_width or not _is_nearly_uniform(edge[before : len(edge) - after]):
@@ -161,6 +162,12 @@ class _Lines:
         return self.image.crop(box)
 
 
+def _edges(image: DecodedImage) -> tuple[Pixels, ...]:
+    """Return the grey lines at the four sides, each from left to right if its side is at the top."""
+    grey = image.grey
+    return grey[0], grey[:, -1], grey[-1, ::-1], grey[::-1, 0]
+
+
 def _is_nearly_uniform(line: Pixels) -> bool:
     """Return whether a grey line could have one colour: a fast test that excludes most photographs."""
     levels = np.sort(line)
@@ -172,8 +179,8 @@ def _is_nearly_uniform(line: Pixels) -> bool:
 
 def _median(colours: Pixels) -> NDArray[np.float64]:
     """Return the median of each channel, shape (3,), like ``np.median``, which takes longer for a single line."""
-    levels = np.sort(colours, axis=0).astype(np.float64)
-    return np.asarray((levels[(len(levels) - 1) // 2] + levels[len(levels) // 2]) / 2)
+    levels = np.sort(np.ascontiguousarray(colours.T)).astype(np.float64)  # each channel in a row sorts faster
+    return np.asarray((levels[:, (len(colours) - 1) // 2] + levels[:, len(colours) // 2]) / 2)
 
 
 def _end_of_rebate(lines: _Lines, colour: NDArray[np.float64], start: int) -> int:

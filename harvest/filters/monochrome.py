@@ -76,13 +76,15 @@ class Monochrome(Filter[MonochromeSettings]):
 
 
 def _tones(luma: cv2.typing.MatLike, chroma: Planes) -> Pixels:
-    """Return the median of both chroma components for each luma value, shape (2, 256)."""
+    """Return the median of both chroma components for each luma value that occurs, shape (2, 256)."""
     tones = np.empty((2, 256), dtype=np.uint8)
     for tone, component in zip(tones, chroma, strict=True):
-        counts = cv2.calcHist([component, luma], [0, 1], None, [256, _BINS], [0, 256, 0, 256])
-        cumulative = np.asarray(counts).cumsum(axis=0)
+        low, high = (int(level) for level in cv2.minMaxLoc(component)[:2])
+        levels = high + 1 - low
+        counts = cv2.calcHist([component, luma], [0, 1], None, [levels, _BINS], [low, high + 1, 0, 256])
+        cumulative = np.diff(cv2.integral(counts))[1:]  # along the levels; four times as fast as cumsum
         below = np.add.reduce(cumulative * 2 < cumulative[-1], axis=0, dtype=np.uint8)
-        tone[:] = below.repeat(256 // _BINS)
+        tone[:] = (below + np.uint8(low)).repeat(256 // _BINS)
     return tones
 
 
