@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, and_, cast, func, insert, literal, select
 
+from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
@@ -71,22 +73,40 @@ def insert_annotations(connection: Connection, annotations: Collection[Annotatio
     copy_rows(connection, Label, [{**annotation._asdict(), "created_at": now} for annotation in annotations])
 
 
-def insert_annotation_of_many(connection: Connection, images: Sequence[int], annotation: Annotation) -> None:
-    """Insert one annotation for each of many images in one statement, which takes a tenth of the time.
+def insert_annotation_of_many(connection: Connection, images: NDArray[np.int64], annotation: Annotation) -> None:
+    """Insert one annotation for each of many images, in one statement and in the order of the ids.
+
+    The statement names ranges of ids: 100,000 ids would take as long to pass as a third of the rows to write.
 
     Args:
         connection: Catalogue connection.
-        images: Image ids.
+        images: Image ids, each once.
         annotation: The annotation; its image id is ignored.
+
+    Raises:
+        UsageError: An image does not exist, or no longer.
     """
-    if connection.dialect.name == "postgresql":
-        image: Any = func.unnest(cast(list(images), ARRAY(BigInteger))).column_valued("image")
-    else:
-        image = func.json_each(json.dumps(list(images))).table_valued("value").c.value
+    first, last = _id_ranges(connection, images)
     values = {**annotation._asdict(), "created_at": datetime.now(UTC)}
     columns = {name: literal(values[name], Label.__table__.c[name].type) for name in values if name != "image_id"}
-    names = ["image_id", *columns]
-    connection.execute(insert(Label).from_select(names, select(image, *columns.values()), include_defaults=False))
+    query = select(Image.id, *columns.values()).where(Image.id.between(first, last))
+    statement = insert(Label).from_select(["image_id", *columns], query, include_defaults=False)
+    result = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    if result.rowcount != len(images):
+        raise UsageError("There is no such photograph.")
+
+
+def _id_ranges(connection: Connection, ids: NDArray[np.int64]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """Return columns with the first and the last id of each run of consecutive ids."""
+    ids = np.sort(ids)
+    ends = np.flatnonzero(np.diff(ids) != 1)
+    first, last = ids[np.r_[0, ends + 1]].tolist(), ids[np.r_[ends, len(ids) - 1]].tolist()
+    if connection.dialect.name == "postgresql":
+        arrays = (cast(values, ARRAY(BigInteger)) for values in (first, last))
+        ranges = func.unnest(*arrays).table_valued("first", "last").render_derived()
+        return ranges.c.first, ranges.c.last
+    pairs = func.json_each(json.dumps(dict(zip(first, last, strict=True)))).table_valued("key", "value")
+    return cast(pairs.c.key, BigInteger), pairs.c.value
 
 
 def effective_annotations(connection: Connection, images: ColumnElement[bool], targets: Collection[str]) -> pa.Table:

@@ -160,12 +160,7 @@ class Session:
         Raises:
             StaleError: A label has been changed elsewhere since.
         """
-        if not self.history:
-            return None
-        edit = self.history.pop()
-        edit.undo()
-        self.undone.append(edit)
-        return edit
+        return _move(self.history, self.undone, lambda edit: edit.undo())
 
     def redo(self) -> Edit | None:
         """Make the last edit that was undone again; return it, or None if there is none.
@@ -173,12 +168,7 @@ class Session:
         Raises:
             StaleError: A label has been changed elsewhere since.
         """
-        if not self.undone:
-            return None
-        edit = self.undone.pop()
-        edit.redo()
-        self.history.append(edit)
-        return edit
+        return _move(self.undone, self.history, lambda edit: edit.redo())
 
     def _made(self, edit: Edit) -> Edit:
         self.history.append(edit)
@@ -201,7 +191,7 @@ class Session:
             for code in np.unique(codes).tolist():
                 value = None if code < 0 else labels.values[code]
                 annotation = Annotation(0, target.name, value, target.number_of(value), MANUAL, library.author, None)
-                insert_annotation_of_many(connection, images[codes == code].tolist(), annotation)
+                insert_annotation_of_many(connection, images[codes == code], annotation)
             return labels, rows, codes, connection.scalar(select(func.max(Label.id))) or 0
 
         with library.lock:
@@ -225,6 +215,20 @@ class Session:
 
     def _set_boxes(self, image_id: int, kind: str, rows: Sequence[Row]) -> list[Row]:
         return self.library.write(lambda connection: set_manual_boxes(connection, image_id, kind, rows))
+
+
+def _move(source: list[Edit], destination: list[Edit], work: Callable[[Edit], object]) -> Edit | None:
+    """Undo or redo the last edit of a list; it stays there if the catalogue cannot be written, to be tried again."""
+    if not source:
+        return None
+    edit = source[-1]
+    try:
+        work(edit)
+    except StaleError:
+        source.pop()
+        raise
+    destination.append(source.pop())
+    return edit
 
 
 def _if_unchanged(expected: Codes, codes: Codes) -> Callable[[LabelColumns, Ids], Codes]:

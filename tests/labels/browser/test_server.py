@@ -8,14 +8,16 @@ import json
 import random
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image as PillowImage
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
-from lightmeter.harvest.catalogue.models import Inspection, Label, Region
+from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.images.geometry import Box
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations, resolve_conflicts
 from lightmeter.labels.browser.label_columns import LabelColumns
@@ -219,6 +221,31 @@ def test_photographs_and_labels_added_by_others_appear(any_catalogue: Any) -> No
         3,
         2,
     ]
+
+
+def test_label_is_stored_for_all_photographs_or_none(any_catalogue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def manual() -> list[Any]:
+        query = select(Label.image_id, Label.value).where(Label.origin == "manual").order_by(Label.id)
+        return [tuple(row) for row in any_catalogue.rows(query)]
+
+    images = np.array([any_catalogue.photograph(iso=100.0) for _ in range(6)])[[4, 0, 1, 2, 5]]
+    session = create_session(any_catalogue.project, any_catalogue.engine)
+    session.label("medium", images, "film", 0)
+    assert manual() == [(image, "film") for image in sorted(images)]
+    with monkeypatch.context() as context:
+        context.setattr(session.library, "write", MagicMock(side_effect=OSError))
+        with pytest.raises(OSError):  # noqa: PT011
+            session.undo()
+    session.undo()  # still to be undone
+    assert manual()[5:] == [(image, None) for image in sorted(images)]
+    with any_catalogue.engine.begin() as connection:  # removed elsewhere
+        for table in (Label, Exif, SightingRecord):
+            connection.execute(delete(table).where(table.image_id == 5))
+        connection.execute(delete(Image).where(Image.id == 5))
+    before = manual()
+    with pytest.raises(UsageError, match="no such photograph"):
+        session.label("medium", images, "film", 2**62)
+    assert manual() == before
 
 
 def test_labels_in_memory_are_those_that_precedence_makes_effective(catalogue: Any) -> None:
