@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from sqlalchemy import Engine, Select, insert, select
 
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
-from lightmeter.labels.datasets.card import plots
+from lightmeter.labels.datasets.card import card
 from lightmeter.project import Project
 from tests.support import create_project, write_empty_plots
 
@@ -96,23 +95,24 @@ class Catalogue:
                 )
             return image_id
 
-    def fill_once(self, fill: "Callable[[Catalogue], object]") -> None:
-        """Fill the project with a function; on SQLite later calls copy what the first call made."""
+    def fill_once(self, fill: "Callable[..., object]", *args: Any) -> None:
+        """Fill the empty project with a function; on SQLite later calls with equal arguments copy what the first made."""
         if self.engine.dialect.name != "sqlite":
-            fill(self)
+            fill(self, *args)
             return
-        database = str(self.engine.url.database)
-        if fill not in _FILLED:
-            fill(self)
+        assert not self.count
+        database, key = str(self.engine.url.database), (fill, *args)
+        if key not in _FILLED:
+            fill(self, *args)
             self.engine.dispose()
             folder = Path(tempfile.mkdtemp(prefix="lightmeter-filled-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             shutil.copytree(self.project.root, folder / "project")
             shutil.copyfile(database, folder / "catalogue.sqlite")
-            _FILLED[fill] = folder, self.count
+            _FILLED[key] = folder, self.count
         else:
             self.engine.dispose()
-            folder, self.count = _FILLED[fill]
+            folder, self.count = _FILLED[key]
             shutil.copytree(folder / "project", self.project.root, dirs_exist_ok=True)
             shutil.copyfile(folder / "catalogue.sqlite", database)
 
@@ -121,8 +121,15 @@ class Catalogue:
             return list(connection.execute(query))
 
 
-_FILLED: dict[Callable[[Catalogue], object], tuple[Path, int]] = {}
-"""By function that fills a project, a copy of the project and the number of its photographs."""
+_FILLED: dict[tuple[Any, ...], tuple[Path, int]] = {}
+"""By function that fills a project and its arguments, a copy of the project and the number of its photographs."""
+
+
+class _EmptyPlot:
+    def svg(self) -> str:
+        return "<svg></svg>"
+
+    svg_file = svg
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +137,8 @@ def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Draw the plots of cards only in tests with the marker ``plots``; in others these files are empty."""
     write_empty_plots(request, monkeypatch)
     if not request.node.get_closest_marker("plots"):
-        monkeypatch.setattr(plots, "_figure", lambda *_: (MagicMock(), MagicMock()))
+        for name in ("class_plot", "facet_plot", "value_plot"):
+            monkeypatch.setattr(card, name, lambda *_: _EmptyPlot())
 
 
 @pytest.fixture

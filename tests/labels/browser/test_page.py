@@ -20,8 +20,13 @@ from tests.labels.browser.helpers import PHOTOGRAPHS, create_session
 from tests.support import run_text, wait_until
 
 
+def actions(browser: Chrome) -> ActionChains:
+    """Return actions whose pointer does not take a quarter of a second for each move."""
+    return ActionChains(browser, duration=20)
+
+
 def press(browser: Chrome, *keys: str) -> None:
-    ActionChains(browser).send_keys(*keys).perform()
+    actions(browser).send_keys(*keys).perform()
 
 
 def count(browser: Chrome, selector: str) -> int:
@@ -55,7 +60,7 @@ def test_labelling_undo_and_box_drawing(catalogue: Any, server: BrowserServer, b
     wait_until(lambda: image.size["width"] > 100 and "480 × 640" in browser.find_element("id", "details").text)
     factor = image.size["width"] / 480
     corner = (-image.size["width"] / 2 + 48 * factor, -image.size["height"] / 2 + 64 * factor)
-    drag = ActionChains(browser).move_to_element_with_offset(image, round(corner[0]), round(corner[1]))
+    drag = actions(browser).move_to_element_with_offset(image, round(corner[0]), round(corner[1]))
     drag.click_and_hold().move_by_offset(round(96 * factor), round(128 * factor)).release().perform()
     wait_until(lambda: catalogue.rows(select(func.count()).select_from(Region)) == [(1,)])
     box = catalogue.rows(select(Region.kind, Region.x, Region.y, Region.width, Region.height, Region.orientation))[0]
@@ -81,9 +86,7 @@ def test_box_is_resized_by_corner_and_removed_under_pointer(
     factor = image.size["width"] / 640
 
     def pointer_at(x: int, y: int) -> ActionChains:
-        return ActionChains(browser).move_to_element_with_offset(
-            image, round((x - 320) * factor), round((y - 240) * factor)
-        )
+        return actions(browser).move_to_element_with_offset(image, round((x - 320) * factor), round((y - 240) * factor))
 
     drag = pointer_at(300, 200).click_and_hold().move_by_offset(round(100 * factor), round(50 * factor))
     drag.release().perform()
@@ -184,8 +187,8 @@ def test_selection_is_labelled_undone_and_redone_with_one_key(
     open_page(browser, server, PHOTOGRAPHS)
     assert text_of(browser, "labelled") == "0 of 24 labelled"
     card(1).click()
-    ActionChains(browser).key_down(Keys.SHIFT).click(card(4)).key_up(Keys.SHIFT).perform()
-    ActionChains(browser).key_down(Keys.CONTROL).click(card(8)).click(card(2)).key_up(Keys.CONTROL).perform()
+    actions(browser).key_down(Keys.SHIFT).click(card(4)).key_up(Keys.SHIFT).perform()
+    actions(browser).key_down(Keys.CONTROL).click(card(8)).click(card(2)).key_up(Keys.CONTROL).perform()
     wait_until(lambda: text_of(browser, "position") == "3 of 24 · 4 selected")
     press(browser, "2")
     wait_until(lambda: film() == {2, 4, 5, 9})
@@ -196,13 +199,13 @@ def test_selection_is_labelled_undone_and_redone_with_one_key(
     press(browser, "U")
     wait_until(lambda: film() == {2, 4, 5, 9})
     first, last = card(0).rect, card(9).rect
-    drag = ActionChains(browser).move_to_element_with_offset(card(0), 0, 0).click_and_hold()
+    drag = actions(browser).move_to_element_with_offset(card(0), 0, 0).click_and_hold()
     drag.move_by_offset(round(last["x"] - first["x"]), round(last["y"] - first["y"])).release().perform()
     selected = count(browser, "figure.selected")
     assert selected >= 4
     press(browser, Keys.ESCAPE, "n")
     wait_until(lambda: text_of(browser, "position") == "3 of 24")  # the next without a label of a person
-    ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
+    actions(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
     press(browser, "2")
     wait_until(lambda: len(film()) == PHOTOGRAPHS)
     press(browser, "n")
@@ -228,7 +231,7 @@ def test_filters_histograms_groups_and_history_are_in_the_url(
     wait_until(lambda: count(browser, "figure") == PHOTOGRAPHS + 3)
     histogram = browser.find_element("css selector", "[data-name=iso] .histogram")
     start = -histogram.size["width"] // 2 + 2
-    drag = ActionChains(browser).move_to_element_with_offset(histogram, start, 0).click_and_hold()
+    drag = actions(browser).move_to_element_with_offset(histogram, start, 0).click_and_hold()
     drag.move_by_offset(round(histogram.size["width"] * 6 / 14), 0).release().perform()  # bins of 100 to 400
     wait_until(lambda: "iso=100-400" in browser.current_url)
     wait_until(lambda: count(browser, "figure") == 4)

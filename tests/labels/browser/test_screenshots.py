@@ -1,8 +1,7 @@
 """The pictures of the documents: browser, data set card, contact sheet and statistics, of real photographs.
 
-``LIGHTMETER_SCREENSHOTS=docs/images`` writes them to that folder, and ``LIGHTMETER_PHOTOGRAPHS`` names a folder with other
-photographs than the three that ship with the demo. Those in the documents are the photographs of
-https://github.com/BuddiesOfBudgie/budgie-backgrounds (CC0).
+``LIGHTMETER_PHOTOGRAPHS`` names a folder with CC0 photographs, and ``LIGHTMETER_SCREENSHOTS=docs/images`` writes the pictures
+to that folder. Those in the documents are of https://github.com/BuddiesOfBudgie/budgie-backgrounds.
 """
 
 import os
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from selenium.webdriver import ActionChains, Keys
 
-import lightmeter.demo
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.project import find_project
 from tests.browser import emulate, screenshot
@@ -20,7 +18,7 @@ from tests.labels.browser.helpers import create_server
 from tests.labels.browser.test_page import count, open_page, press, select_option
 from tests.support import ROOT, CommandRunner, run_text, wait_until
 
-SHIPPED = Path(lightmeter.demo.__file__).parent / "photographs"
+PHOTOGRAPHS = os.environ.get("LIGHTMETER_PHOTOGRAPHS")
 HEAD = (-0.13, -0.29, 0.12, 0.17)
 """Left, top, width and height of the wren's head, as shares of the photograph, from its centre."""
 
@@ -32,17 +30,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.plots
+@pytest.mark.skipif(PHOTOGRAPHS is None, reason="LIGHTMETER_PHOTOGRAPHS names no folder with CC0 photographs")
 def test_documentation_screenshots(project: Path, lightmeter: CommandRunner, browser: Any, folder: Path) -> None:
-    photographs = Path(os.environ.get("LIGHTMETER_PHOTOGRAPHS", SHIPPED))
-    lightmeter("harvest", "run", "folder", str(photographs), "--medium", "digital", "--assume-licence", "CC0-1.0")
+    lightmeter("harvest", "run", "folder", PHOTOGRAPHS, "--medium", "digital", "--assume-licence", "CC0-1.0")
     run_text("harvest", "contact-sheet", "--filter", "quality", "--out", folder / "contact-sheet.jpg")
     run_text("labels", "apply", "focal-length")
     run_text("catalogue", "stats", "--by", "camera,f,shutter,iso,mm", "--html", "stats.html")
-    pages = {"stats": Path("stats.html")}
-    if photographs != SHIPPED:  # three photographs are no data set
-        split = ("--ratios", "50/25/25", "--min-per-class", "1")
-        run_text("labels", "split", "views", "--target", "focal-length", *split)
-        pages["card"] = Path("datasets/views/card.html")
+    split = ("--ratios", "50/25/25", "--min-per-class", "1")
+    run_text("labels", "split", "views", "--target", "focal-length", *split)
+    pages = {"stats": Path("stats.html"), "card": Path("datasets/views/card.html")}
     current = find_project()
     engine = open_engine(current)
     with create_server(current, engine) as server:

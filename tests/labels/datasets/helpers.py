@@ -17,7 +17,11 @@ FAST, SLOW = 1 / 1000, 1 / 15
 
 
 def add_photographers(catalogue: Any, photographers: int = 12, each: int = 5) -> None:
-    """Add photographers with alternating fast and slow photographs, and label these."""
+    """Fill an empty catalogue with photographers of alternating fast and slow photographs, and label these."""
+    catalogue.fill_once(_fill, photographers, each)
+
+
+def _fill(catalogue: Any, photographers: int, each: int) -> None:
     for person in range(photographers):
         for index in range(each):
             seconds = FAST if (person + index) % 2 else SLOW

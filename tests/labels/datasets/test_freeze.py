@@ -20,12 +20,12 @@ SPLIT = ("labels", "split", "one", "--target", "shutter-binary")
 
 
 @pytest.mark.plots
-def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalogue: Any) -> None:
-    add_photographers(any_catalogue)
+def test_folder_has_card_attributions_plots_and_paths_into_the_store(catalogue: Any) -> None:
+    add_photographers(catalogue)
     dataset = create_dataset()
     row = dataset.rows()[0]
     assert row["path"] == f"{row['sha256'][:2]}/{row['sha256']}"
-    assert dataset.store.root == any_catalogue.project.store.root.resolve()
+    assert dataset.store.root == catalogue.project.store.root.resolve()
     with (dataset.folder / "ATTRIBUTION.csv").open(encoding="utf-8") as file:
         attributions = list(csv.DictReader(file))
     assert {item["sha256"] for item in attributions} == {item["sha256"] for item in dataset.rows()}
@@ -41,7 +41,7 @@ def test_folder_has_card_attributions_plots_and_paths_into_the_store(any_catalog
         "sources.svg",
         "years.svg",
     }
-    records = any_catalogue.rows(select(DatasetRecord.name, DatasetRecord.manifest_sha256))
+    records = catalogue.rows(select(DatasetRecord.name, DatasetRecord.manifest_sha256))
     assert records == [("one", dataset.spec.manifest_sha256)]
 
 

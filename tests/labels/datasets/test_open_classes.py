@@ -12,10 +12,10 @@ from tests.support import CommandRunner, jpeg, run_error, run_json, run_text
 
 
 @pytest.fixture
-def labelled(any_catalogue: Any) -> Any:
+def labelled(catalogue: Any) -> Any:
     """Photographs of two frequent cameras and a rare one; every third photograph has two concepts."""
-    any_catalogue.fill_once(fill_catalogue)
-    return any_catalogue
+    catalogue.fill_once(fill_catalogue)
+    return catalogue
 
 
 def fill_catalogue(catalogue: Any) -> None:
@@ -33,7 +33,8 @@ def create_dataset(*options: object, name: str = "one") -> Dataset:
     return read_dataset(Path("datasets") / name)
 
 
-def test_open_classes_are_those_with_enough_photographs(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_open_classes_are_those_with_enough_photographs() -> None:
     dataset = create_dataset("--target", "camera-model", "--group", "photographer", "--min-per-class", 10)
     (target,) = dataset.spec.targets
     assert target.classes == ("Canon EOS 5D", "Nikon D90")
@@ -43,13 +44,15 @@ def test_open_classes_are_those_with_enough_photographs(labelled: Any) -> None:
     assert "with photographs and groups: Leica M8 (2 in 2). A class needs 10 photographs" in card
 
 
-def test_definition_has_the_default_minimum_of_photographs_per_class(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_definition_has_the_default_minimum_of_photographs_per_class() -> None:
     args = ("labels", "split", "x", "--target", "camera-make", "--group", "photographer")
     assert "has only the class Canon" in run_error(*args)
     assert set(run_json(*args, "--min-per-class", 19)["counts"]["camera-make"]) == {"Canon", "Nikon"}
 
 
-def test_multilabel_manifest_has_lists_of_classes(labelled: Any) -> None:
+def test_multilabel_manifest_has_lists_of_classes(any_catalogue: Any) -> None:
+    any_catalogue.fill_once(fill_catalogue)
     dataset = create_dataset("--target", "concept", "--target", "camera-make", "--min-per-class", 5)
     concept = dataset.spec.target("concept")
     assert (concept.classes, concept.multilabel) == (("animals", "dogs", "street"), True)
@@ -60,7 +63,8 @@ def test_multilabel_manifest_has_lists_of_classes(labelled: Any) -> None:
     assert [item["description"] for item in violations] == ["photographs missing in the store"]  # none was stored
 
 
-def test_multilabel_baselines_use_macro_f1(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_multilabel_baselines_use_macro_f1() -> None:
     document = run_json("labels", "split", "one", "--target", "concept", "--group", "photographer")
     all_positive, *others = document["shortcut_baselines"]["concept"]
     assert (all_positive["name"], all_positive["metric"]) == ("all positive", "macro F1")
@@ -72,7 +76,8 @@ def test_multilabel_baselines_use_macro_f1(labelled: Any) -> None:
     assert counts["animals"] == pytest.approx({"train": 32, "validation": 4, "test": 4}, abs=4)
 
 
-def test_manual_multilabel_annotations_are_exported_and_imported(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_manual_multilabel_annotations_are_exported_and_imported() -> None:
     run_json("labels", "set", "1.jpg", "concept=street|cats", "super-concept=cats", "--author", "ann")
     run_json("labels", "export", "tasks.json", "--target", "concept")
     (first, *_) = json.loads(Path("tasks.json").read_text(encoding="utf-8"))
@@ -82,7 +87,8 @@ def test_manual_multilabel_annotations_are_exported_and_imported(labelled: Any) 
     assert "is empty, or begins" in run_error("labels", "set", "1.jpg", "concept=street|")
 
 
-def test_changed_label_is_an_advisory_of_the_next_version(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_changed_label_is_an_advisory_of_the_next_version() -> None:
     create_dataset("--target", "concept", name="concept-v1")
     run_json("labels", "set", "2.jpg", "concept=animals|dogs", "--author", "ann")
     output = run_text("labels", "split", "concept-v2", "--target", "concept")
@@ -91,14 +97,16 @@ def test_changed_label_is_an_advisory_of_the_next_version(labelled: Any) -> None
     assert "animals → animals, dogs)" in output
 
 
-def test_statistics_of_open_classes_are_sorted_by_frequency(labelled: Any) -> None:
+def test_statistics_of_open_classes_are_sorted_by_frequency(any_catalogue: Any) -> None:
+    any_catalogue.fill_once(fill_catalogue)
     classes = run_json("labels", "stats", "camera-make")["classes"]
     assert list(classes.items()) == [("Canon", 39), ("Nikon", 19), ("Leica", 2)]
     document = run_json("labels", "stats", "concept")
     assert (document["classes"], document["labelled"]) == ({"animals": 40, "dogs": 20, "street": 20}, 60)
 
 
-def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders(labelled: Any) -> None:
+@pytest.mark.usefixtures("labelled")
+def test_multilabel_target_cannot_be_undersampled_or_exported_as_folders() -> None:
     create_dataset("--target", "concept")
     error = run_error("labels", "pack", "one", "--format", "imagefolder")
     assert "needs one target with one class per photograph" in error
