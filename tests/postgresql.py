@@ -39,6 +39,12 @@ class PostgresServer:
     def stop(self) -> None:
         subprocess.run([*self._control, "-m", "immediate", "stop"], check=True)
 
+    def processor_time(self) -> float:
+        """Return the processor time, in seconds, of the server and of the sessions that have ended."""
+        pid = (self._home / "data" / "postmaster.pid").read_text().split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
     def remove(self) -> None:
         """Stop the server and delete its data."""
         self.stop()

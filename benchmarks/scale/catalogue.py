@@ -2,14 +2,14 @@
 
     python -m benchmarks.scale.catalogue [--photographs 10000000]
 
-A temporary server is started and filled; ten million photographs need about 20 GB in /tmp. Each command runs in a
-process of its own, whose time and largest memory are printed.
+A temporary server is started and filled; ten million photographs need about 14 GB in /tmp. Each command runs in a
+process of its own. Printed are its elapsed time, the processor time of the command and of the server, the command's
+largest memory, and how many rows the server read through indexes and sequentially.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +20,9 @@ from sqlalchemy import Connection, Engine, text
 
 from lightmeter.harvest.catalogue.database.migrate import upgrade
 from lightmeter.harvest.catalogue.database.session import engine_for, transaction
+from tests.postgresql import PostgresServer
+
+_STATISTICS_S = 1.5  # until the server's counters have those of ended sessions
 
 _FILL = """
 INSERT INTO runs (source, query, options, state, new, existing, started_at)
@@ -56,7 +59,7 @@ SELECT i, 'duplicates', 1, 'pass', NULL, json_build_object('phash', substr(md5(i
 FROM generate_series(1, :n) i;
 
 INSERT INTO labels (image_id, target, value, number, origin, author, version, created_at)
-SELECT i, 'iso', (ARRAY['low', 'high'])[1 + i % 2], NULL, 'rule', 'lightmeter', '1', now()
+SELECT i, 'iso', (ARRAY['100', '200', '400', '800', '1600', '3200'])[1 + i % 6], i % 6, 'rule', 'lightmeter', '1', now()
 FROM generate_series(1, :n) i;
 
 SELECT setval('images_id_seq', :n);
@@ -81,21 +84,16 @@ def size(connection: Connection) -> int:
 def commands() -> dict[str, list[str]]:
     """Return the commands that are measured, by name."""
     middle = f"iso = 400 and make = Canon and sha256 >= {'8' * 64}"
+    one_percent = ["--where", "exposure = 1/100"]
     return {
         "status": ["harvest", "status"],
         "list, first page": ["catalogue", "list", "--limit", "50"],
         "list by a query": ["catalogue", "list", "--where", middle, "--limit", "50"],
-        "stats": ["catalogue", "stats", "--by", "camera"],
-        "export 1 %": [
-            "catalogue",
-            "export",
-            "some.csv",
-            "--where",
-            "exposure = 1/100",
-            "--columns",
-            "file,iso,label.iso",
-        ],
-        "apply a target to 1 %": ["labels", "apply", "shutter", "--where", "exposure = 1/100"],
+        "show": ["catalogue", "show", "500.jpg"],
+        "export 1 %": ["catalogue", "export", "some.csv", *one_percent, "--columns", "file,iso,label.iso"],
+        "export all": ["catalogue", "export", "all.parquet", "--columns", "file,iso,label.iso"],
+        "stats by camera": ["catalogue", "stats", "--by", "camera"],
+        "apply a target to 1 %": ["labels", "apply", "shutter", *one_percent],
         "apply a target to all": ["labels", "apply", "medium"],
         "split": ["labels", "split", "scale", "--target", "iso"],
     }
@@ -106,8 +104,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=10_000_000)
     args = parser.parse_args()
-    from tests.postgresql import PostgresServer
-
     server = PostgresServer(f"lm-scale-{os.getpid()}")
     try:
         url = server.url.format(name="postgres")
@@ -118,32 +114,47 @@ def main() -> None:
         with engine.connect() as connection:
             print(f"filled in {time.perf_counter() - started:.0f} s, {size(connection) / 1e9:.1f} GB", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), url)
+            measure(Path(folder), url, server)
     finally:
         server.remove()
 
 
-def measure(folder: Path, url: str) -> None:
-    """Print seconds, processor time and memory of each command."""
+def measure(folder: Path, url: str, server: PostgresServer) -> None:
+    """Print time, memory and rows read of each command."""
     environment = os.environ | {"LIGHTMETER_CATALOGUE__URL": url}
     program = [sys.executable, "-m", "lightmeter"]
     subprocess.run([*program, "init", str(folder / "project"), "--quiet"], check=True, env=environment)
+    engine = engine_for(url)
     for name, command in commands().items():
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        started = time.perf_counter()
-        result = subprocess.run(
-            [*program, *command, "--json"],
-            check=False,
-            cwd=folder / "project",
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        busy, read, started = server.processor_time(), _rows_read(engine), time.perf_counter()
+        with (folder / "output").open("w+") as output:
+            process = subprocess.Popen(
+                [*program, *command, "--json"], cwd=folder / "project", env=environment, stdout=output, stderr=output
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            output.seek(0)
+            failed = f" FAILED: {output.read()[-200:]}" if status else ""
         seconds = time.perf_counter() - started
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        outcome = "" if result.returncode == 0 else f" FAILED: {result.stderr.strip()[-200:]}"
-        print(json.dumps({"command": name, "seconds": round(seconds, 1), "cpu_s": round(cpu, 1)}) + outcome, flush=True)
+        rows = [after - before for after, before in zip(_rows_read(engine), read, strict=True)]
+        figures = {
+            "seconds": round(seconds, 1),
+            "client_cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+            "server_cpu_s": round(server.processor_time() - busy, 1),
+            "memory_mb": usage.ru_maxrss // 1024,
+            "rows_by_index": rows[0],
+            "rows_sequentially": rows[1],
+        }
+        print(json.dumps({"command": name, **figures}) + failed, flush=True)
+    engine.dispose()
+
+
+def _rows_read(engine: Engine) -> tuple[int, int]:
+    """Return how many rows of all tables were read through indexes, and sequentially."""
+    time.sleep(_STATISTICS_S)
+    with engine.connect() as connection:
+        query = "SELECT sum(idx_tup_fetch), sum(seq_tup_read) FROM pg_stat_user_tables"
+        by_index, sequentially = connection.execute(text(query)).one()
+    return int(by_index or 0), int(sequentially or 0)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, select, tuple_, update
 
 from lightmeter.harvest.addresses import leased_host, scheme_of
 from lightmeter.harvest.catalogue.changes.updates import KnownSighting, local_file_version, update_sightings
+from lightmeter.harvest.catalogue.database.rows import insert_missing, insert_rows
 from lightmeter.harvest.catalogue.items import RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.runs import active_runs
 from lightmeter.harvest.catalogue.models import (
@@ -24,7 +25,6 @@ from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.outcomes import exif_row
 from lightmeter.harvest.catalogue.records import CleanRecord, clean_record
 from lightmeter.harvest.catalogue.regions import metadata_with_regions
-from lightmeter.harvest.catalogue.rows import insert_missing, insert_rows
 from lightmeter.harvest.exif.reader import ExifRecord, read_tags
 from lightmeter.harvest.licences import is_allowed
 from lightmeter.harvest.sources.base import Sighting, Unreadable

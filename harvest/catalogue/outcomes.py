@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from lightmeter.harvest.catalogue.database.rows import insert_missing, insert_rows
 from lightmeter.harvest.catalogue.items import FetchOutcome
 from lightmeter.harvest.catalogue.leases.workers import database_time
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Region, SightingRecord, Tombstone
 from lightmeter.harvest.catalogue.models import SightingState as State
 from lightmeter.harvest.catalogue.regions import insert_source_regions
-from lightmeter.harvest.catalogue.rows import insert_missing, insert_rows
 from lightmeter.harvest.exif.columns import ExifValues
 from lightmeter.harvest.exif.reader import ExifRecord
 from lightmeter.harvest.filters.pipeline import InspectionResult

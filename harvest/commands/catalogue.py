@@ -85,8 +85,11 @@ def list_(
         options = TableOptions(names, order, condition, limit or None)
         selected, batches = open_table(connection, options, for_people=True)
         rows = [row for batch in batches for row in batch]
-        number = count_rows(connection, condition)
-    more = f"{len(rows)} of {number} rows; --limit 0 lists all." if len(rows) < number else ""
+        more = ""
+        if len(rows) == limit and not console.get_console().json:
+            number, is_complete = count_rows(connection, condition)
+            total = counted(number, "row") if is_complete else f"more than {counted(max(number, limit), 'row')}"
+            more = f"{limit} of {total}; --limit 0 lists all." if number > limit or not is_complete else ""
     cells = [[column.text(row) for column in selected] for row in rows]
     console.get_console().emit(
         [{column.name: column.value(row) for column in selected} for row in rows],

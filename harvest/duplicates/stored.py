@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 
+from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import DuplicateGroup, Inspection
-from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.duplicates.partitions import extend_groups
 from lightmeter.images.hamming import Hashes, Indices
 

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, sel
 
 from lightmeter.errors import UsageError
 from lightmeter.executors.base import Executor, Failed, NotRun, Shard, WorkerCrashed
+from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.database.session import pages, read, write
 from lightmeter.harvest.catalogue.models import Image, Inspection, Region
 from lightmeter.harvest.catalogue.outcomes import inspection_rows, region_rows
-from lightmeter.harvest.catalogue.rows import insert_rows
 from lightmeter.harvest.filters.base import Filter
 from lightmeter.harvest.filters.pipeline import InspectionPlan, InspectionResult, StoredPhoto, inspect_stored
 from lightmeter.harvest.workers.worker import WorkerTimedOut

@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.models import Image, Label
-from lightmeter.harvest.catalogue.rows import copy_rows
 from lightmeter.labels.annotations.csv_io import read_csv
 from lightmeter.labels.annotations.label_studio import read_label_studio
 from lightmeter.labels.annotations.model import read_annotations, resolve_conflicts
@@ -187,7 +187,7 @@ def _insert(connection: Connection, labels: Sequence[NumberedLabel], result: Imp
             result.existing += 1
         else:
             new.append({**row, "created_at": created_at})
-    copy_rows(connection, Label, new)
+    insert_rows(connection, Label, new)
     result.added += len(new)
     result.removed += sum(row["value"] is None for row in new)
     result.changes += _differences(before, _effective(connection, images, names), images)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, Select, and_, cast, func, insert, literal, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE
 from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Image, Label, SightingRecord
-from lightmeter.harvest.catalogue.rows import copy_rows
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges
 
 ANNOTATION_COLUMNS = ("target", "value", "number", "origin", "author", "version", "confidence", "created_at")
@@ -70,7 +70,7 @@ def read_annotations(
 def insert_annotations(connection: Connection, annotations: Collection[Annotation]) -> None:
     """Insert annotations with the current time."""
     now = datetime.now(UTC)
-    copy_rows(connection, Label, [{**annotation._asdict(), "created_at": now} for annotation in annotations])
+    insert_rows(connection, Label, [{**annotation._asdict(), "created_at": now} for annotation in annotations])
 
 
 def insert_annotation_of_many(connection: Connection, images: NDArray[np.int64], annotation: Annotation) -> None:

@@ -185,6 +185,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         _create_name_key()
         op.create_index("ix_sightings_owner", "sightings", [sa.text("name_key(owner)")])
+        op.create_index("ix_labels_target", "labels", ["target"])
     op.create_index("ix_sightings_run_id_state_id", "sightings", ["run_id", "state", "id"])
     op.create_index("ix_sightings_source_id_source", "sightings", ["source_id", "source"], unique=True)
     op.create_index("ix_sightings_state_reason_run_id", "sightings", ["state", "reason", "run_id"])

@@ -1,9 +1,12 @@
 """Errors of the database as sentences of a closed list; a driver's own words only with ``--debug``."""
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from lightmeter.errors import LightmeterError
 
@@ -67,32 +70,62 @@ class CatalogueError(LightmeterError):
 
 def catalogue_error(context: ExceptionContext) -> CatalogueError | None:
     """Convert an error of a driver to one sentence; a handler of SQLAlchemy's event ``handle_error``."""
-    if not isinstance(context.sqlalchemy_exception, DBAPIError):
-        return None
+    driver = context.dialect.loaded_dbapi
     error = context.original_exception
-    connected = context.connection is not None
+    if not isinstance(error, driver.Error):
+        return None
+    return _convert(error, driver, connected=context.connection is not None, lost=context.is_disconnect)
+
+
+@contextmanager
+def driver_cursor(connection: Connection) -> Iterator[Any]:
+    """Yield a cursor of the driver, for what SQLAlchemy does not offer, with the same errors.
+
+    Raises:
+        CatalogueError: The database refuses a statement, or the connection is lost.
+    """
+    driver, driver_connection = connection.dialect.loaded_dbapi, connection.connection
+    try:
+        with closing(driver_connection.cursor()) as cursor:
+            yield cursor
+    except driver.Error as error:
+        lost = connection.dialect.is_disconnect(error, driver_connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise _convert(error, driver, connected=True, lost=lost) from error
+
+
+def _convert(error: Exception, driver: Any, *, connected: bool, lost: bool) -> CatalogueError:
+    """Return an error of a driver as one sentence.
+
+    Args:
+        error: The error.
+        driver: Module of the driver.
+        connected: Whether there was a connection.
+        lost: Whether it is lost.
+    """
     action = "read or write" if connected else "reach"
     state = str(getattr(error, "sqlstate", None) or "")
-    reason = _reason(error, state, context)
+    refuses_value = isinstance(error, driver.DataError | driver.IntegrityError)
+    reason = _reason(error, state) or (_UNSTORABLE if refuses_value else _reason_without_code(error, connected, lost))
     return CatalogueError(
         f"Cannot {action} the catalogue: {reason}.",
-        temporary=context.is_disconnect or _is_temporary(error, state) or (not connected and reason in _MAY_RESTART),
-        refused=isinstance(context.sqlalchemy_exception, DataError | IntegrityError)
-        or state.startswith(_POSTGRESQL_TOO_LONG),
+        temporary=lost or _is_temporary(error, state) or (not connected and reason in _MAY_RESTART),
+        refused=refuses_value or state.startswith(_POSTGRESQL_TOO_LONG),
     )
 
 
-def _reason(error: BaseException, state: str, context: ExceptionContext) -> str:
+def _reason(error: BaseException, state: str) -> str | None:
+    """Return the reason by the code of an error."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None:
         return _DISK_FULL if code == _SQLITE_IOERR_SHMSIZE else _SQLITE.get(code & 0xFF, "SQLite reports an error")
-    reason = _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
-    if reason:
-        return reason
-    if isinstance(context.sqlalchemy_exception, DataError | IntegrityError):
-        return _UNSTORABLE
-    if context.connection is not None:
-        return _POSTGRESQL["08"] if context.is_disconnect else "the database reports an error"
+    return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+
+
+def _reason_without_code(error: BaseException, connected: bool, lost: bool) -> str:
+    if connected:
+        return _POSTGRESQL["08"] if lost else "the database reports an error"
     message = str(error)[:2000].lower()
     return next((text for pattern, text in _UNREACHABLE.items() if re.search(pattern, message)), _NO_SERVER)
 

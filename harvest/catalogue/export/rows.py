@@ -23,6 +23,7 @@ BATCH = 2_000
 """Number of rows that are read at once."""
 
 _COUNTED = 5_000  # images at once
+_MAX_COUNTED = 100_000  # a count of ten million takes minutes, and a list needs none
 
 _IMAGE_COLUMNS = (Image.sha256, Image.width, Image.height, Image.file_size, Image.format)
 _QUERY = select(*SightingRecord.__table__.c, *_IMAGE_COLUMNS).join(Image, Image.id == SightingRecord.image_id)
@@ -80,14 +81,19 @@ def _sorted(
             yield rows
 
 
-def count_rows(connection: Connection, where: ColumnElement[bool] | None) -> int:
-    """Return the number of rows without a limit."""
+def count_rows(connection: Connection, where: ColumnElement[bool] | None) -> tuple[int, bool]:
+    """Return the number of rows without a limit, and whether all are counted: those of the first 100,000 images are.
+
+    Args:
+        connection: Catalogue connection.
+        where: Condition on images; None for all.
+    """
     query = select(func.count()).select_from(SightingRecord).join(Image, Image.id == SightingRecord.image_id)
-    if where is None:
-        return connection.scalar(query) or 0
+    query = query if where is None else query.where(where)
     last = connection.scalar(select(func.max(Image.id))) or 0
-    ranges = (query.where(where, Image.id > start, Image.id <= start + _COUNTED) for start in range(0, last, _COUNTED))
-    return sum(connection.scalar(counted) or 0 for counted in ranges)
+    starts = range(0, min(last, _MAX_COUNTED), _COUNTED)
+    ranges = (query.where(Image.id > start, Image.id <= start + _COUNTED) for start in starts)
+    return sum(connection.scalar(counted) or 0 for counted in ranges), last <= _MAX_COUNTED
 
 
 def sort_keys(columns: Sequence[tuple[Column, bool]]) -> list[ColumnElement[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal_column, or_, select, update
 
+from lightmeter.harvest.catalogue.database.rows import upsert
 from lightmeter.harvest.catalogue.ingest import request_items
 from lightmeter.harvest.catalogue.items import RequestItem
 from lightmeter.harvest.catalogue.leases.workers import (
@@ -17,7 +18,6 @@ from lightmeter.harvest.catalogue.leases.workers import (
     save_pauses,
 )
 from lightmeter.harvest.catalogue.models import HarvestRun, HostRecord, SightingRecord, WorkerRecord
-from lightmeter.harvest.catalogue.rows import upsert
 
 MAX_HOSTS = 200
 """Hosts that one worker has leased at a time."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
+from lightmeter.harvest.catalogue.database.rows import insert_missing, upsert
 from lightmeter.harvest.catalogue.database.session import write
 from lightmeter.harvest.catalogue.leases.workers import database_time
 from lightmeter.harvest.catalogue.models import RateLimitRecord
-from lightmeter.harvest.catalogue.rows import insert_missing, upsert
 from lightmeter.harvest.sources.rate_limit import RateLimit
 
 _HOUR_S = 3600.0

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Connection, Engine, func, make_url, select, text
 
 from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
-from lightmeter.harvest.catalogue.database.session import engine_for
+from lightmeter.harvest.catalogue.database.rows import insert_rows
+from lightmeter.harvest.catalogue.database.session import engine_for, write
+from lightmeter.harvest.catalogue.models import DuplicateGroup, RateLimitRecord
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,35 @@ def test_statement_that_fails(engine: Engine, statement: str, reason: str) -> No
     assert str(caught.value) == f"Cannot read or write the catalogue: {reason}."
     assert not caught.value.temporary
     assert caught.value.__cause__ is not None  # with the driver's words, for --debug
+
+
+def test_rows_that_cannot_be_inserted(engine: Engine) -> None:
+    orphan = {"radius": 6, "image_id": 1, "phash": 0, "group_id": 1}
+    with pytest.raises(CatalogueError, match="a value contradicts what is stored") as caught:
+        write(engine, lambda connection: insert_rows(connection, DuplicateGroup, [orphan]))
+    assert caught.value.refused
+    assert caught.value.__cause__ is not None
+
+
+def test_rows_are_inserted_again_if_the_connection_is_lost(postgres: str) -> None:
+    engine = engine_for(postgres.format(name="postgres"))
+    with engine.begin() as connection:
+        RateLimitRecord.__table__.create(connection)  # type: ignore[attr-defined]
+    lost: list[CatalogueError] = []
+
+    def work(connection: Connection) -> None:
+        if not lost:
+            backend = connection.scalar(func.pg_backend_pid())
+            with engine.connect() as other:
+                other.execute(func.pg_terminate_backend(backend))
+        insert_rows(connection, RateLimitRecord, [{"service": name, "due": 0.0} for name in "ab"])
+
+    write(engine, work, lost.append)
+    assert [str(error) for error in lost] == ["Cannot read or write the catalogue: the server was stopped."]
+    with engine.begin() as connection:
+        assert connection.scalars(select(RateLimitRecord.service)).all() == ["a", "b"]
+        RateLimitRecord.__table__.drop(connection)  # type: ignore[attr-defined]
+    engine.dispose()
 
 
 def test_catalogue_that_cannot_be_opened(tmp_path: Path, catalogue_url: str) -> None:
