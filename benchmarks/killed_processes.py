@@ -11,7 +11,7 @@ such as ``postgresql+psycopg://user@/name?host=/tmp``.
 import argparse
 import json
 import os
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +28,7 @@ from lightmeter.harvest.catalogue.leases.runs import active_runs
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord, SightingState
 from lightmeter.project import Project
 from lightmeter.testing import photograph
+from tests.support import BackgroundCommand, CommandRunner
 
 _MARK = "KILLED_PROCESSES"  # variable by which the processes are recognised
 SETTINGS = {"LIGHTMETER_INSPECT__WORKERS": "1", "LIGHTMETER_INSPECT__LATER": '["faces"]'}
@@ -43,7 +44,9 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         write_photographs(home / "photographs", options.photographs)
-        report = kill_processes(home, options.processes, options.kills, options.url)
+        commands = CommandRunner()
+        report = kill_processes(home, options.processes, options.kills, commands, options.url)
+        commands.close()
     print(json.dumps(report, indent=2))
     return 0 if not report["faults"] else 1
 
@@ -56,44 +59,46 @@ def write_photographs(folder: Path, number: int) -> None:
         file.write_bytes(photograph(index))
 
 
-def kill_processes(home: Path, processes: int, kills: int, url: str = "") -> dict[str, Any]:
+def kill_processes(
+    home: Path, processes: int, kills: int, commands: CommandRunner, url: str = "", every_s: float = 1.0
+) -> dict[str, Any]:
     """Harvest ``home/photographs`` with processes that are killed; return counts and faults.
 
     Args:
         home: Folder; the project is made in it.
         processes: Number of processes at any time.
-        kills: Number of processes that are killed, at most one each second.
+        kills: Number of processes that are killed.
+        commands: Starts the processes.
         url: Catalogue URL; empty for SQLite.
+        every_s: Seconds between two kills, at least.
     """
     project = Project(home / "project")
-    environment = (
-        os.environ | SETTINGS | {_MARK: str(project.root)} | ({"LIGHTMETER_CATALOGUE__URL": url} if url else {})
-    )
-    command = [sys.executable, "-m", "lightmeter", "--project", str(project.root)]
-    subprocess.run([sys.executable, "-m", "lightmeter", "init", str(project.root)], env=environment, check=True)
-    harvest = [*command, "harvest", "run", "folder", str(home / "photographs"), "--refresh", "--quiet"]
+    environment = SETTINGS | {_MARK: str(project.root)} | ({"LIGHTMETER_CATALOGUE__URL": url} if url else {})
+    log = home / "command.log"
     ends: Counter[str] = Counter()
 
-    def start() -> "subprocess.Popen[str]":
-        return subprocess.Popen(harvest, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def start(*args: object) -> BackgroundCommand:
+        return commands.start("--project", project.root, *args, env=environment, error=log)
 
-    running = [start() for _ in range(processes)]
+    def harvest() -> BackgroundCommand:
+        return start("harvest", "run", "folder", home / "photographs", "--refresh", "--quiet")
+
+    start("init", project.root).wait()
+    running = [harvest() for _ in range(processes)]
     while ends["killed"] < kills:
-        time.sleep(1)
+        time.sleep(every_s)
         victim = _oldest_harvesting(running, project, url)
         if victim is None:
             continue
         running.remove(victim)
-        victim.kill()
+        victim.send_signal(signal.SIGKILL)
         ends[_end(victim)] += 1
-        running.append(start())
+        running.append(harvest())
     for process in running:
         ends[_end(process)] += 1
-    resume = subprocess.run(
-        [*command, "harvest", "resume", "--json"], env=environment, capture_output=True, text=True, check=False
-    )
-    ends[_end(start())] += 1
-    faults = [] if resume.returncode == 0 or not kills else [resume.stderr]
+    resumed = _end(start("harvest", "resume", "--quiet"))
+    ends[_end(harvest())] += 1
+    faults = [] if resumed == "finished" or not kills else [resumed]
     faults += [end for end in ends if end not in ("finished", "killed")]
     faults += find_faults(project, home / "photographs", url)
     return {"ends": dict(ends), "faults": faults}
@@ -130,9 +135,7 @@ def find_faults(project: Project, photographs: Path, url: str = "") -> list[str]
     return [fault for fault, holds in checks.items() if not holds]
 
 
-def _oldest_harvesting(
-    running: "list[subprocess.Popen[str]]", project: Project, url: str
-) -> "subprocess.Popen[str] | None":
+def _oldest_harvesting(running: list[BackgroundCommand], project: Project, url: str) -> BackgroundCommand | None:
     """Return the oldest process that works on a run; None if none does. One that has ended is replaced."""
     engine = engine_for(url) if url else open_engine(project)
     with engine.connect() as connection:
@@ -152,10 +155,10 @@ def _processes_of(project: Project) -> list[int]:
     return [pid for pid in marked if pid != os.getpid()]
 
 
-def _end(process: "subprocess.Popen[str]") -> str:
+def _end(process: BackgroundCommand) -> str:
     """Wait for a process and return how it ended."""
-    _, error = process.communicate()
-    return {0: "finished", -9: "killed"}.get(process.returncode, error.strip() or str(process.returncode))
+    code, error = process.wait()
+    return {0: "finished", -signal.SIGKILL: "killed"}.get(code, error.strip() or str(code))
 
 
 if __name__ == "__main__":

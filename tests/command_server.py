@@ -3,7 +3,8 @@
     python -m tests.command_server [MODULE ...]
 
 It reads one `ForkRequest` a line, as JSON, and answers with the exit code, the resources that the process used, and what
-it did with files. More modules to import first may be named.
+it did with files; if the request is for the background, with the number of the process. The number of such a process is
+answered with its exit code, or null while it runs. More modules to import first may be named.
 """
 
 import atexit
@@ -59,6 +60,7 @@ class ForkRequest:
         observed: Whether to count the steps and to list the changed files.
         function: ``MODULE:NAME`` of a function that is called with the arguments, instead of ``lightmeter``; it returns
             an exit code.
+        background: Whether to go on with the next request while it runs, without limits and observation.
     """
 
     args: list[str]
@@ -71,6 +73,7 @@ class ForkRequest:
     kill_after_s: float = 0.0
     observed: bool = False
     function: str = ""
+    background: bool = False
 
 
 @dataclass
@@ -102,7 +105,22 @@ def serve() -> None:
     prepare_processes()
     gc.freeze()  # the collector of a forked process would copy all of this
     for line in sys.stdin:
-        print(json.dumps(asdict(fork(ForkRequest(**json.loads(line))))), flush=True)
+        print(json.dumps(_answer(json.loads(line))), flush=True)
+
+
+def _answer(request: Any) -> Any:
+    if isinstance(request, int):
+        pid, status = os.waitpid(request, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+    command = ForkRequest(**request)
+    return _start(command) if command.background else asdict(fork(command))
+
+
+def _start(request: ForkRequest) -> int:
+    process = os.fork()
+    if not process:
+        os._exit(run(request, os.open(os.devnull, os.O_WRONLY)))
+    return process
 
 
 def fork(request: ForkRequest) -> ForkResult:

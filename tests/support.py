@@ -30,6 +30,8 @@ from lightmeter.cli import main
 from lightmeter.project import Project
 from tests.command_server import ForkRequest, ForkResult
 
+_POLL_S = 0.05
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -88,6 +90,36 @@ def run_error(*args: object, code: int = 2) -> str:
     return result.error
 
 
+class BackgroundCommand:
+    """A command that runs beside others in a process of its own.
+
+    Attributes:
+        pid: Number of the process.
+    """
+
+    def __init__(self, runner: "CommandRunner", pid: int, error: Path) -> None:
+        self.pid = pid
+        self._runner, self._error = runner, error
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while the process runs."""
+        if self._code is None:
+            self._code = self._runner._ask(self.pid)
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for the end of the process; return its exit code and standard error."""
+        while (code := self.poll()) is None:
+            time.sleep(_POLL_S)
+        return code, self._error.read_text(errors="replace")
+
+
 class CommandRunner:
     """The ``lightmeter`` command, run in a separate process; `run` and calls fork it from `tests.command_server`.
 
@@ -129,11 +161,24 @@ class CommandRunner:
                 error=str(error),
                 **options,
             )
-            process = self._fork(request)
+            process = ForkResult(**self._ask(asdict(request)))
             texts = [path.read_text(errors="replace") if path.exists() else "" for path in (output, error)]
             return CommandResult(process.code, texts[0], texts[1], process)
 
-    def _fork(self, request: ForkRequest) -> ForkResult:
+    def start(self, *args: object, env: dict[str, str], error: Path) -> BackgroundCommand:
+        """Start a command without waiting for its end.
+
+        Args:
+            *args: Arguments.
+            env: Additional environment variables.
+            error: File for its standard error.
+        """
+        texts = [str(arg) for arg in args]
+        request = ForkRequest(texts, str(Path.cwd()), os.environ | env, os.devnull, str(error), background=True)
+        return BackgroundCommand(self, self._ask(asdict(request)), error)
+
+    def _ask(self, request: object) -> Any:
+        """Send a request to the server; return the answer."""
         if self._server is None:
             command = [self._python, "-m", "tests.command_server", *self._modules]
             pipe = subprocess.PIPE
@@ -141,8 +186,8 @@ class CommandRunner:
         assert self._server.stdin
         assert self._server.stdout
         try:
-            print(json.dumps(asdict(request)), file=self._server.stdin, flush=True)
-            return ForkResult(**json.loads(self._server.stdout.readline()))
+            print(json.dumps(request), file=self._server.stdin, flush=True)
+            return json.loads(self._server.stdout.readline())
         except BaseException:  # a time limit of pytest: the answer would reach the next request
             self.close()
             raise

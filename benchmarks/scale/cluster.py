@@ -38,6 +38,7 @@ from lightmeter.harvest.catalogue.models import Image, SightingRecord, WorkerRec
 from lightmeter.store.base import SHARDS
 from lightmeter.store.urls import StoreUrl
 from lightmeter.testing import photograph
+from tests.support import BackgroundCommand, CommandRunner
 
 _CONTACT = "@workers.example.org"
 _SIZE = (64, 64)
@@ -64,9 +65,12 @@ def main(arguments: list[str]) -> int:
 
             server = PostgresServer(f"lm-cluster-{os.getpid()}")
             variables["LIGHTMETER_CATALOGUE__URL"] = server.url.format(name="postgres")
+        os.environ.update(variables)  # commands see no others, so that they share the server of worker processes
+        commands = CommandRunner("lightmeter.harvest.crawl.work", "lightmeter.harvest.crawl.metrics")
         try:
-            report = run_cluster(Path(folder), plan, variables, server)
+            report = run_cluster(Path(folder), plan, variables, commands, server)
         finally:
+            commands.close()
             if server is not None:
                 server.remove()
     print(json.dumps(report, indent=2))
@@ -188,14 +192,15 @@ class Cluster:
         home: Folder for the project.
         plan: Size of the cluster.
         variables: Variables that name catalogue and store; a SQLite catalogue and a folder without them.
+        commands: Starts the processes.
 
     Attributes:
         running: Workers, each with the port of its metrics.
     """
 
-    def __init__(self, home: Path, plan: Plan, variables: Mapping[str, str]) -> None:
-        self.plan, self.root = plan, home / "project"
-        self._environment = os.environ | {
+    def __init__(self, home: Path, plan: Plan, variables: Mapping[str, str], commands: CommandRunner) -> None:
+        self.plan, self.root, self._commands = plan, home / "project", commands
+        self._environment = {
             "LIGHTMETER_CRAWL__LEASE_S": str(plan.lease_s),
             "LIGHTMETER_CRAWL__PRIVATE_ADDRESSES": "true",
             "LIGHTMETER_INSPECT__WORKERS": "1",
@@ -204,15 +209,15 @@ class Cluster:
         }
         self.url = variables.get("LIGHTMETER_CATALOGUE__URL", f"sqlite:///{self.root / 'catalogue.sqlite'}")
         self.store = StoreUrl.parse(variables.get("LIGHTMETER_STORE__URL", "file:store")).open(self.root, home, 0)
-        self.started = 0
-        self.running: dict[subprocess.Popen[str], int] = {}
+        self.started = self._number = 0
+        self.running: dict[BackgroundCommand, int] = {}
         self.ends: Counter[str] = Counter()
 
     def command(self, *arguments: str) -> None:
         """Run a command to its end."""
         process = self._start(*arguments)
-        _, error = process.communicate()
-        if process.returncode:
+        code, error = process.wait()
+        if code:
             raise RuntimeError(error)
 
     def start_worker(self) -> None:
@@ -221,32 +226,35 @@ class Cluster:
         port = free_port()
         self.running[self._start("harvest", "work", "--metrics-port", str(port), "--json", **contact)] = port
 
-    def end(self, worker: "subprocess.Popen[str]") -> None:
+    def end(self, worker: BackgroundCommand) -> None:
         """Wait for a worker and count how it ended."""
         del self.running[worker]
-        _, error = worker.communicate()
-        self.ends[{0: "finished", -9: "killed"}.get(worker.returncode, error.strip()[-500:])] += 1
+        code, error = worker.wait()
+        self.ends[{0: "finished", -signal.SIGKILL: "killed"}.get(code, error.strip()[-500:])] += 1
 
-    def _start(self, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "lightmeter", "--project", str(self.root), *arguments]
-        environment = self._environment | variables
-        output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, env=environment, **output)  # type: ignore[call-overload,no-any-return]
+    def _start(self, *arguments: str, **variables: str) -> BackgroundCommand:
+        self._number += 1
+        error = self.root.parent / f"command-{self._number}.log"
+        arguments = ("--project", str(self.root), *arguments)
+        return self._commands.start(*arguments, env=self._environment | variables, error=error)
 
 
-def run_cluster(home: Path, plan: Plan, variables: Mapping[str, str], server: Any = None) -> dict[str, Any]:
+def run_cluster(
+    home: Path, plan: Plan, variables: Mapping[str, str], commands: CommandRunner, server: Any = None
+) -> dict[str, Any]:
     """Download photographs with workers that are killed; return counts and faults.
 
     Args:
         home: Folder for the project.
         plan: Size of the cluster.
         variables: Variables that name catalogue and store; those of object storage are also set in this process.
+        commands: Starts the processes.
         server: PostgreSQL server, which is restarted; None for SQLite.
     """
     photographs = PhotoServer()
     photographs.start()
     os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})
-    cluster = Cluster(home, plan, variables)
+    cluster = Cluster(home, plan, variables, commands)
     cluster.command("init", str(cluster.root))
     urls = home / "urls.txt"
     hosts = [f"127.0.{1 + number // 200}.{1 + number % 200}" for number in range(plan.hosts)]
@@ -289,7 +297,7 @@ class _Disturbance:
         self._cluster, self._engine, self._server = cluster, engine, server
         self._random = random.Random(0)
         self._next = time.monotonic() + cluster.plan.every_s
-        self._stopped: tuple[subprocess.Popen[str], float] | None = None
+        self._stopped: tuple[BackgroundCommand, float] | None = None
         self._scraped = 0.0
         self.counts = {"kills": 0, "stops": 0, "restarts": 0, "leased_when_lost": 0}
         self.metrics: dict[str, float] = {}  # largest value of each
@@ -336,19 +344,19 @@ class _Disturbance:
         if worker is None:
             return
         self._count_leases(worker)
-        worker.kill()
+        worker.send_signal(signal.SIGKILL)
         self.counts["kills"] += 1
         self._cluster.end(worker)
         self._cluster.start_worker()
 
-    def _victim(self) -> "subprocess.Popen[str] | None":
+    def _victim(self) -> BackgroundCommand | None:
         """Return a worker that has leased photographs."""
         leases = self._leases()
         stopped = self._stopped[0] if self._stopped else None
         workers = [w for w in self._cluster.running if w is not stopped and w.poll() is None and leases.get(w.pid)]
         return self._random.choice(workers) if workers else None
 
-    def _count_leases(self, worker: "subprocess.Popen[str]") -> None:
+    def _count_leases(self, worker: BackgroundCommand) -> None:
         self.counts["leased_when_lost"] += self._leases().get(worker.pid, 0)
 
     def _leases(self) -> dict[int, int]:

@@ -14,14 +14,17 @@ from lightmeter.harvest.catalogue.database.migrate import upgrade
 from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.harvest.crawl.metrics import serve_metrics
 from tests.s3 import S3Server
+from tests.support import CommandRunner
 
 cluster = pytest.importorskip("benchmarks.scale.cluster")
 
 
-def test_killed_worker_loses_and_repeats_nothing(tmp_path: Path, s3_url: str, s3_server: S3Server) -> None:
-    plan = cluster.Plan(workers=2, photographs=120, hosts=10, every_s=0.5, lease_s=2, kills=1, stops=0)
+def test_killed_worker_loses_and_repeats_nothing(
+    tmp_path: Path, s3_url: str, s3_server: S3Server, lightmeter: CommandRunner
+) -> None:
+    plan = cluster.Plan(workers=2, photographs=60, hosts=10, every_s=0.3, lease_s=1, kills=1, stops=0)
     variables = {**s3_server.environment, "LIGHTMETER_STORE__URL": s3_url}
-    report = cluster.run_cluster(tmp_path, plan, variables)
+    report = cluster.run_cluster(tmp_path, plan, variables, lightmeter)
     assert report["faults"] == []
     assert report["kills"] == 1
 
