@@ -42,6 +42,13 @@ def test_rounds_that_are_missing_are_added() -> None:
     assert saved[-1]["b"].values == {"x": [3.0, 9.0, 9.0]}
 
 
+def test_a_row_of_serving_is_measured_without_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve = importlib.import_module("benchmarks.speed.serve")
+    monkeypatch.setattr(serve, "SECONDS", 0.01)
+    *_, last = serve.table({"torch in this process": len, "served": len}, {}, [b""])
+    assert set(last.measure()) == {serve.LATENCY, serve.THROUGHPUT}
+
+
 def test_a_step_that_takes_too_long_is_named() -> None:
     with pytest.raises(TimeoutError, match=r"Starting it took longer than 0\.01 s"), time_limit("Starting it", 0.01):
         threading.Event().wait(10)

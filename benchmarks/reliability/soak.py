@@ -46,7 +46,7 @@ def soak(served: ServedModel, count: int, clients: int) -> None:
     statuses: Counter[int] = Counter()
 
     def status(index: int) -> int:
-        return served.predict(bodies[order[index % len(order)]]).status_code
+        return served.client.status(bodies[order[index % len(order)]])
 
     with ThreadPoolExecutor(clients) as pool:
         for first in range(0, count, _REPORT_INTERVAL):

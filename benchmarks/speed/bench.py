@@ -107,9 +107,9 @@ def main() -> None:
         write_page({name: result | texts(REGISTRY[name]) for name, result in read_results().items()})
         return
     names = options.names or list(REGISTRY)
+    deadline = time.monotonic() + TOTAL_SECONDS
     compile_modules()
     missing = install_comparators(names)
-    deadline = time.monotonic() + TOTAL_SECONDS
     incomplete = names
     for _ in range(1 if options.names else ATTEMPTS):
         names, incomplete = incomplete, []
@@ -145,9 +145,14 @@ def install_comparators(names: list[str]) -> dict[str, str]:
 
 
 def unfinished_rows(name: str, about: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the rows of a result of the same commit and machine that lacks rounds; nothing if there is none."""
+    """Return the rows of a result of the same commit and machine that lacks rounds; nothing if there is none.
+
+    A changed checkout may be another program, so nothing is added to what it measured.
+    """
     result = read_results().get(name, {})
-    same = all(result.get("machine", {}).get(key) == about["machine"][key] for key in ("machine", "commit", "versions"))
+    same = "-dirty" not in about["machine"]["commit"] and all(
+        result.get("machine", {}).get(key) == about["machine"][key] for key in ("machine", "commit", "versions")
+    )
     return {} if not same or is_complete(result, ROUNDS) else result.get("rows", {})
 
 

@@ -13,6 +13,9 @@ PACKAGES = (
 )  # fmt: skip
 
 
+WRITTEN = ("docs/performance.md", "benchmarks/speed/results.json")  # by the benchmarks themselves
+
+
 def describe() -> dict[str, str]:
     """Return machine, load, commit and versions as text."""
     return {
@@ -39,12 +42,20 @@ def memory_gb() -> float:
 
 
 def commit() -> str:
-    """Return the commit of the checkout; with ``-dirty`` if it is changed."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    """Return the commit of the checkout; with ``-dirty`` if other files are changed than the results."""
+    changed = _git(
+        "status", "--porcelain", "--untracked-files=no", "--", ":/", *(f":(top,exclude){file}" for file in WRITTEN)
+    )
+    return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changed else "") or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """Return the output of git; empty if it fails."""
+    command = ["git", *arguments]
     try:
-        return subprocess.check_output(command, cwd=Path(__file__).parent, text=True).strip()
+        return subprocess.check_output(command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True).strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return ""
 
 
 def installed(package: str) -> str:

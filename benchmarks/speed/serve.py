@@ -120,19 +120,18 @@ def table(
 ) -> Iterator[Contender]:
     """Yield a contender for each system and for the processes without a server.
 
-    The first contender measures the latency of all systems, in alternation.
+    The first contender of a round measures the latency of all systems, in alternation.
     """
     latencies: dict[str, float] = {}
     running = {name: predict for name, predict in systems.items() if getattr(predict, "func", None) is not fail}
-    first, *_ = systems
 
     def measure(name: str) -> dict[str, float]:
-        if name == first:
-            latencies.update(alternate(running, photographs, SECONDS * len(running) / 2))
         if name not in running:
             systems[name](b"")
+        if name not in latencies:
+            latencies.update(alternate(running, photographs, SECONDS * len(running) / 2))
         served = {} if name.endswith("this process") else {THROUGHPUT: throughput(systems[name], photographs, SECONDS)}
-        return {LATENCY: latencies[name], **served}
+        return {LATENCY: latencies.pop(name), **served}
 
     for name in systems:
         yield Contender(name, partial(measure, name))

@@ -10,12 +10,14 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 import httpx
 import torch
 
-from benchmarks.speed.serving_common import client, noise, serving
+from benchmarks.speed.serving_common import Client, noise, serving
 from lightmeter.images.memory import keep_freed_memory
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.predictor import Predictor
@@ -45,7 +47,7 @@ def in_process(run: Path, engine: EngineName = "torch") -> Predict:
 @contextmanager
 def torchserve_lightmeter(project: Project, archive: Archive, name: str) -> Iterator[Predict]:
     with serving(project, archive, name, workers=WORKERS) as served:
-        yield lambda data: served.predict(data).raise_for_status()
+        yield served.client.predict
 
 
 @contextmanager
@@ -62,9 +64,10 @@ def torchserve_minimal(folder: Path, run: Path) -> Iterator[Predict]:
     url = f"http://127.0.0.1:{port}/predictions/plain"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folders = dict.fromkeys(("TMPDIR", "TEMP", "LOG_LOCATION", "METRICS_LOCATION"), temporary)
-        with background(command, os.environ | folders | {"PATH": programs}, store), client({}) as http:
-            wait_for(lambda: http.post(url, content=noise(1)[0]).is_success)
-            yield lambda data: http.post(url, content=data).raise_for_status()
+        client = Client(url, {})
+        with background(command, os.environ | folders | {"PATH": programs}, store):
+            wait_for(lambda: client.status(noise(1)[0]) == HTTPStatus.OK)
+            yield client.predict
 
 
 @contextmanager
@@ -73,11 +76,10 @@ def litserve(project: Project, run: Path) -> Iterator[Predict]:
     url = f"http://127.0.0.1:{port}/predictions/{read_spec(run).name}"
     arguments = ["--project", project.root, "serve", "litserve", run, "--port", port, "--workers", WORKERS]
     command = [sys.executable, "-m", "lightmeter", *map(str, arguments), "--server", "litserve"]
-    with background(command, dict(os.environ), project.root), client({}) as http:
-        wait_for(lambda: http.get(f"http://127.0.0.1:{port}/health").is_success)
+    with background(command, dict(os.environ), project.root):
+        wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).is_success)
         keys = json.loads(server_directory(project, "litserve").keys.read_text(encoding="utf-8"))
-        headers = {"Authorization": f"Bearer {keys['inference']['key']}"}
-        yield lambda data: http.post(url, content=data, headers=headers).raise_for_status()
+        yield Client(url, {"Authorization": f"Bearer {keys['inference']['key']}"}).predict
 
 
 def minimal_configuration(port: int) -> str:
@@ -141,7 +143,7 @@ def wait_for(ready: Callable[[], bool]) -> None:
         try:
             if ready():
                 return
-        except httpx.HTTPError:
+        except (httpx.HTTPError, HTTPException, OSError):
             pass
         time.sleep(0.2)
     raise TimeoutError("a server did not start")

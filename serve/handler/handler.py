@@ -21,6 +21,7 @@ class Handler:
 
     def initialize(self, context: Any) -> None:
         """Load the model, once in each worker."""
+        logging.getLogger().addFilter(_is_no_arrival)
         torch.set_num_threads(1)  # each worker is a process; more threads would compete for the same cores
         properties = context.system_properties
         run = Path(properties["model_dir"]) / "run"
@@ -54,6 +55,11 @@ class Handler:
         identifier, traceparent = (context.get_request_header(index, name) or "" for name in (REQUEST_ID, TRACEPARENT))
         record_response(self.tracing, response, identifier, traceparent)
         return json.dumps(response.document).encode()  # ASCII: any text can be written, even lone surrogates
+
+
+def _is_no_arrival(record: logging.LogRecord) -> bool:
+    """Return False for TorchServe's line about the arrival of each request, which costs more than its time is worth."""
+    return not str(record.msg).startswith("Backend received inference")
 
 
 @contextmanager

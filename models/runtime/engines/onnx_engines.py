@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..preprocess import empty_inputs
 from . import Arrays
 from .cache import cache_folder, cached_onnx
 from .outputs import NetworkOutput
@@ -14,6 +15,9 @@ from .outputs import NetworkOutput
 
 class OpenVinoEngine:
     """Computes an output of a network with OpenVINO, each photograph in one thread.
+
+    The graph is compiled for a single photograph with all its patches, because OpenVINO fuses fewer operations of one
+    whose shapes vary; other numbers, as explanations need them, have a graph of their own.
 
     Numbers keep 32 bits: the bfloat16 that OpenVINO prefers on processors with AMX would change features by a tenth.
 
@@ -23,31 +27,45 @@ class OpenVinoEngine:
     """
 
     def __init__(self, output: NetworkOutput, threads: int) -> None:
-        import openvino
-
-        core = openvino.Core()
-        if folder := cache_folder():
-            core.set_property({"CACHE_DIR": str(folder)})
-        settings = {
+        self._output = output
+        self._settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "NUM_STREAMS": threads,
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,  # the workers of a server would share one core
         }
-        self._model = core.compile_model(core.read_model(cached_onnx(output)), "CPU", settings)
-        self._inputs, self._outputs = output.inputs, output.names
+        self._single = {name: values.shape for name, values in empty_inputs(output.settings, 1).items()}
+        self._compiling = threading.Lock()
+        self._models = {True: self._compile(single=True)}  # by whether it is for a single photograph
         self._requests = threading.local()
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[np.float32]]:
         """Return the arrays of the output for the inputs of N photographs."""
-        results = self._request().infer([np.ascontiguousarray(inputs[name]) for name in self._inputs])
-        return {name: results[index] for index, name in enumerate(self._outputs)}
+        single = all(inputs[name].shape == shape for name, shape in self._single.items())
+        arrays = [np.ascontiguousarray(inputs[name]) for name in self._output.inputs]
+        results = self._request(single=single).infer(arrays)
+        return {name: results[index] for index, name in enumerate(self._output.names)}
 
-    def _request(self) -> Any:
+    def _request(self, *, single: bool) -> Any:
         """Return the request of this thread; one request must not be used by two threads."""
-        if not hasattr(self._requests, "request"):
-            self._requests.request = self._model.create_infer_request()
-        return self._requests.request
+        requests: dict[bool, Any] = vars(self._requests).setdefault("requests", {})
+        if single not in requests:
+            with self._compiling:
+                if single not in self._models:
+                    self._models[single] = self._compile(single=single)
+            requests[single] = self._models[single].create_infer_request()
+        return requests[single]
+
+    def _compile(self, *, single: bool) -> Any:
+        import openvino
+
+        core = openvino.Core()
+        if folder := cache_folder():
+            core.set_property({"CACHE_DIR": str(folder)})
+        model = core.read_model(cached_onnx(self._output))
+        if single:
+            model.reshape({name: list(shape) for name, shape in self._single.items()})
+        return core.compile_model(model, "CPU", self._settings)
 
 
 class OnnxRuntimeEngine:
