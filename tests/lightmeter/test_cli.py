@@ -1,5 +1,6 @@
 """The root command: help, error messages, exit codes and global options."""
 
+import gc
 import json
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter import __version__
+from lightmeter.__main__ import postpone_garbage_collection
 from lightmeter.cli import main
 from lightmeter.doctor import EXTRAS, extra_packages
 from lightmeter.errors import UsageError
@@ -136,6 +138,14 @@ def test_doctor_does_not_wait_for_a_catalogue(project: Path, monkeypatch: pytest
             (project / "lightmeter.toml").write_text(f"[catalogue]\nurl = '{url}'\n")
             checks = {check["name"]: check for check in run_json("doctor", code=1)}
             assert result in checks["catalogue"]["result"]
+
+
+def test_garbage_is_collected_again_once_modules_are_imported() -> None:
+    thresholds = gc.get_threshold()
+    postpone_garbage_collection()
+    assert gc.get_threshold()[0] > 100 * thresholds[0]
+    gc.collect()
+    assert gc.get_threshold() == thresholds
 
 
 def test_package_runs_as_module(lightmeter: CommandRunner) -> None:
