@@ -79,6 +79,15 @@ def _closed_logs() -> Iterator[None]:
             handler.close()
 
 
+@pytest.fixture(autouse=True)
+def _plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw plots in tests with the marker ``plots`` alone."""
+    if request.node.get_closest_marker("plots"):
+        from tests.plots import draw_plots
+
+        draw_plots(monkeypatch)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new project as working directory."""
@@ -237,7 +246,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported and collected out of the garbage collector."""
+    """Keep what was imported and collected out of the garbage collector, and draw no plots (see `tests.plots`)."""
+    from tests.plots import replace_plots
+
+    replace_plots()
     gc.freeze()
 
 

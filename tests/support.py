@@ -21,7 +21,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -369,25 +368,6 @@ class Site(LoopbackServer):
         self.requests[request.path] += 1
         response = self.responses.get(request.path, HttpResponse(b"not found", 404))
         return response(count) if callable(response) else response
-
-
-def write_empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw plots, but write an empty image for each: rendering takes most of the time of a small training.
-
-    Plots are rendered in tests with the marker ``plots`` and in fixtures of wider scope.
-    """
-    from matplotlib.figure import Figure
-
-    if not request.node.get_closest_marker("plots"):
-        monkeypatch.setattr(Figure, "savefig", save_empty_plot)
-
-
-def save_empty_plot(_: object, file: Any, **options: object) -> None:
-    """Write an empty image instead of a plot."""
-    if options.get("format") == "svg":
-        file.write(b"<svg></svg>")
-    else:
-        Image.new("L", (1, 1)).save(file, "PNG")
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30, *, interval_s: float = 0.05) -> None:

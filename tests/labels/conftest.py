@@ -14,9 +14,8 @@ from sqlalchemy import Engine, Select, insert, select
 
 from lightmeter.harvest.catalogue.database.session import open_engine
 from lightmeter.harvest.catalogue.models import Base, Exif, HarvestRun, Image, Inspection, SightingRecord, SightingState
-from lightmeter.labels.datasets.card import card
 from lightmeter.project import Project
-from tests.support import create_project, write_empty_plots
+from tests.support import create_project
 
 
 @dataclass
@@ -123,22 +122,6 @@ class Catalogue:
 
 _FILLED: dict[tuple[Any, ...], tuple[Path, int]] = {}
 """By function that fills a project and its arguments, a copy of the project and the number of its photographs."""
-
-
-class _EmptyPlot:
-    def svg(self) -> str:
-        return "<svg></svg>"
-
-    svg_file = svg
-
-
-@pytest.fixture(autouse=True)
-def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw the plots of cards only in tests with the marker ``plots``; in others these files are empty."""
-    write_empty_plots(request, monkeypatch)
-    if not request.node.get_closest_marker("plots"):
-        for name in ("class_plot", "facet_plot", "value_plot"):
-            monkeypatch.setattr(card, name, lambda *_: _EmptyPlot())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_data
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
-from tests.support import encode_image, run_text, write_empty_plots
+from tests.support import encode_image, run_text
 
 SHUTTER = TargetSpec("shutter", "1", ("fast", "slow"), (-10.0, -4.0), "log2 s", determined_by=("exposure_time_s",))
 MEDIUM = TargetSpec("medium", "1", ("film", "digital"))
@@ -121,11 +121,6 @@ def manifest(rows: list[dict[str, object]], targets: Sequence[TargetSpec]) -> pa
             labels.append(pa.field(stops_column(target.name), pa.float64()))
     schema = pa.schema([*MANIFEST_SCHEMA, *labels])
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
-
-
-@pytest.fixture(autouse=True)
-def _empty_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_empty_plots(request, monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cache
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lightmeter.models.architectures import get_builder
 from lightmeter.models.runtime.engines import engine_version
 from lightmeter.models.runtime.engines.outputs import OutputName
 from lightmeter.models.runtime.predictor import Predictor
+from lightmeter.plugins import installed
 
 _ENGINE_PACKAGES = ("pillow", "numpy", "torch", "timm")
 
@@ -63,10 +64,10 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def builder_version(architecture: str) -> list[str]:
-    """Return what identifies the code of an architecture: the versions of its packages, and the hash of its source."""
-    plugins = entry_points(group="lightmeter.architectures", name=architecture)
-    versions = [f"{plugin.dist.name} {plugin.dist.version}" for plugin in plugins if plugin.dist]
-    return [*versions, _source_sha256(get_builder(architecture))]
+    """Return what identifies the code of an architecture: the version of its package, and the hash of its source."""
+    plugin = installed("architectures").get(architecture)
+    package = [f"{plugin.distribution} {plugin.version}"] if plugin else []
+    return [*package, _source_sha256(get_builder(architecture))]
 
 
 @cache

@@ -166,6 +166,7 @@ def test_camera_name_does_not_repeat_the_make() -> None:
     assert camera_name(None, None) is None
 
 
+@pytest.mark.plots
 def test_statistics_count_each_photograph_once_by_any_column(hostile: Project) -> None:
     with open_engine(hostile).begin() as connection:
         connection.execute(update(Exif).where(Exif.image_id == 1).values(exposure_time_s=1 / 500, taken_at="2019-05"))

@@ -96,6 +96,7 @@ def test_stats_count_exclusions_by_reason(any_catalogue: Any) -> None:
     assert "1/500 s" in table  # as photographers write it
 
 
+@pytest.mark.plots
 def test_stats_are_plotted_with_photographs_that_filters_would_drop(catalogue: Any) -> None:
     inspection = {"filter": "monochrome", "version": 1, "measures": {}}
     for index in range(9):
@@ -107,7 +108,7 @@ def test_stats_are_plotted_with_photographs_that_filters_would_drop(catalogue: A
     text = run_text("labels", "stats", "shutter", "--plot", "shutter.png")
     assert "filter monochrome would drop 3 labelled photographs" in text
     with PillowImage.open("shutter.png") as image:
-        assert image.format == "PNG"
+        assert min(image.size) > 100
     run_text("labels", "stats", "medium", "--plot", "medium.png")
     assert "ends in .png" in run_error("labels", "stats", "shutter", "--plot", "shutter.jpg")
 

@@ -59,7 +59,7 @@ def test_validation_split_is_refused_after_refitting_on_it(dataset: Dataset, tmp
     weights = [load_file(tmp_path / name / "model.safetensors")["heads.targets.shutter.weight"] for name in scores]
     assert not weights[0].equal(weights[1])
 
-    command = ["models", "attack", tmp_path / "refitted", "--data", dataset.folder, "--epsilons", "0"]
+    command = ["models", "attack", tmp_path / "refitted", "--data", dataset.folder, "--epsilons", "0", "--limit", "2"]
     assert "validation" in run_error(*command)
     run_json("models", "evaluate", tmp_path / "refitted", "--data", dataset.folder)
     assert run_json(*command, "--split", "test")["split"] == "test"

@@ -102,8 +102,8 @@ def test_everything_that_decides_the_content_is_in_the_key(monkeypatch: pytest.M
         with changed("_version", lambda name, package=package: "0.0" if name == package else version(name)):
             keys.append(identity(pooled()))
     for plugin in ("1.0", "1.1"):
-        dist = SimpleNamespace(dist=SimpleNamespace(name="plugin", version=plugin))
-        with changed("entry_points", lambda dist=dist, **_: [dist]):
+        package = SimpleNamespace(distribution="plugin", version=plugin)
+        with changed("installed", lambda _, package=package: {"pooled": package}):
             keys.append(identity(pooled()))
     with changed("_source_sha256", lambda _: "edited"):
         keys.append(identity(pooled()))

@@ -13,7 +13,7 @@ from lightmeter.models.training import recipe as recipes
 from lightmeter.models.training.data import pipeline
 from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.network.trainer import Trainer
-from tests.models.conftest import CNN, TINY, history, make_dataset
+from tests.models.conftest import CNN, TINY, history, make_dataset, settings
 from tests.support import CommandRunner, run_command, run_error, run_json, run_text
 
 EPOCHS = 6  # of CNN
@@ -166,10 +166,11 @@ def test_processes_share_the_validation_loss(tmp_path: Path, all_commands: Comma
 
 def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
     """Activations are cached as 16-bit floats."""
-    options = ["lightmeter-attention", *TINY["lightmeter-attention"], "--set", "flip=false", "--set", "dropout=0.0"]
+    changes = ("flip=false", "dropout=0.0", "patches=2", "epochs=1")
     for cached in ("true", "false"):
-        settings = ["--set", f"cache_activations={cached}", "--data", dataset.folder, "--out", tmp_path / cached]
-        run_json("models", "train", *options, *settings)
+        options = [*TINY["lightmeter-attention"], *settings(*changes, f"cache_activations={cached}")]
+        command = ("models", "train", "lightmeter-attention", "--data", dataset.folder, "--out", tmp_path / cached)
+        run_json(*command, *options)
     for first, second in zip(history(tmp_path / "true"), history(tmp_path / "false"), strict=True):
         assert float(first["validation_loss"]) == pytest.approx(float(second["validation_loss"]), rel=0.02)
 
