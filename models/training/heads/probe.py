@@ -111,6 +111,12 @@ class SelectedHead:
     parameters: Tensor = field(repr=False)
     final: Tensor | None = field(default=None, repr=False)
 
+    def for_unscaled(self, scales: Tensor) -> "SelectedHead":
+        """Return the head for features that are not multiplied by ``scales``, shape (F,)."""
+        multipliers = torch.cat([scales, scales.new_ones(1)])  # of the weights and the bias
+        final = None if self.final is None else self.final * multipliers
+        return replace(self, parameters=self.parameters * multipliers, final=final)
+
 
 def fit_head(
     features: Mapping[str, Tensor],
@@ -134,13 +140,14 @@ def fit_head(
         UsageError: The recipe has strengths for other parts.
     """
     scales = part_scales(training, target, parts or {})
-    if scales is None:
-        return _fit_head(features, rows, target, targets, training)
-    scaled = {split: values * scales for split, values in features.items()}
-    head = _fit_head(scaled, rows, target, targets, training)
-    multipliers = torch.cat([scales, scales.new_ones(1)])  # of the weights and the bias
-    final = None if head.final is None else head.final * multipliers
-    return replace(head, parameters=head.parameters * multipliers, final=final)
+    if scales is not None:
+        features = {split: values * scales for split, values in features.items()}
+    if training.folds:
+        head = _fit_to_both_splits(features, rows, target, targets, training)
+    else:
+        data = {split: softmax_data(features[split], rows[split], target, training) for split in features}
+        head = choose_by_validation(SoftmaxRegression(training.penalties), data, features["validation"])
+    return head if scales is None else head.for_unscaled(scales)
 
 
 def part_scales(training: Probe, target: TargetSpec, parts: Parts) -> Tensor | None:
@@ -164,16 +171,14 @@ def part_scales(training: Probe, target: TargetSpec, parts: Parts) -> Tensor | N
     return (squares / squares.mean()).sqrt()
 
 
-def _fit_head(
+def _fit_to_both_splits(
     features: Mapping[str, Tensor],
     rows: Mapping[str, list[Row]],
     target: TargetSpec,
     targets: Sequence[TargetSpec],
     training: Probe,
 ) -> SelectedHead:
-    if not training.folds:
-        data = {split: softmax_data(features[split], rows[split], target, training) for split in features}
-        return choose_by_validation(SoftmaxRegression(training.penalties), data, features["validation"])
+    """Select by folds of training and validation together, and fit to both and to training alone."""
     all_features = torch.cat([features["train"], features["validation"]])
     all_rows = rows["train"] + rows["validation"]
     mixed = None
