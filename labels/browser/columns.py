@@ -45,6 +45,7 @@ class Column:
         texts: The values by code, as shown.
         codes: Code of each photograph, -1 without a value, shape (n,).
         is_range: Whether the values are settings in ascending order, of which a range can be selected.
+        is_ordered: Whether the values are shown in their own order; others by descending frequency.
     """
 
     title: str
@@ -52,6 +53,16 @@ class Column:
     texts: Sequence[str]
     codes: Codes
     is_range: bool = False
+    is_ordered: bool = False
+
+    def order(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the codes in the order in which the values are shown.
+
+        Args:
+            counts: Number of photographs by code.
+        """
+        codes = np.arange(len(self.values))
+        return codes if self.is_ordered else np.lexsort((codes, -counts))
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class _Setting:
         codes = np.full(len(numbers), -1, np.int32)
         codes[valid] = np.searchsorted(middles, numbers[valid])
         texts = [format_setting(self.exif, value) for value in self.series]
-        return Column(self.title, [_short(text) for text in texts], texts, codes, is_range=True)
+        return Column(self.title, [_short(text) for text in texts], texts, codes, is_range=True, is_ordered=True)
 
 
 SETTINGS = {
@@ -191,7 +202,7 @@ def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = Fals
     values = sorted(totals, key=lambda name: name if ordered else (-totals[name], name))
     code_of = {name: code for code, name in enumerate(values)}
     new_code = np.array([*(code_of[spellings[name]] for name in written), -1], np.int32)  # the last one is that of -1
-    return Column(title, values, values, new_code[codes])
+    return Column(title, values, values, new_code[codes], is_ordered=ordered)
 
 
 def _camera(make: str | None, model: str | None) -> str | None:

@@ -139,7 +139,7 @@ class View:
             -key if self.state.sort.startswith("-") else key,
         ]
         if self.state.group:
-            keys.append(_missing_last(self._column(self.state.group))[rows])
+            keys.append(_group_ranks(self._column(self.state.group), rows))
         return rows[np.lexsort(keys)]
 
     @cached_property
@@ -218,14 +218,20 @@ def _bins(column: Column, counts: NDArray[np.int64], base: Mask) -> dict[str, An
 
 def _frequent(column: Column, counts: NDArray[np.int64], selected: Sequence[str]) -> dict[str, Any]:
     """Return the values that occur, at most `_MAX_VALUES`, and how many more there are."""
-    codes = [code for code in range(len(column.values)) if counts[code] or column.values[code] in selected]
-    shown = sorted(codes, key=lambda code: (column.values[code] not in selected, -counts[code]))[:_MAX_VALUES]
-    values = [[column.values[code], column.texts[code], int(counts[code])] for code in sorted(shown)]
+    order = column.order(counts).tolist()
+    codes = [code for code in order if counts[code] or column.values[code] in selected]
+    kept = set(sorted(codes, key=lambda code: (column.values[code] not in selected, -counts[code]))[:_MAX_VALUES])
+    values = [[column.values[code], column.texts[code], int(counts[code])] for code in codes if code in kept]
     return {"values": values, "more": len(codes) - len(values)}
 
 
-def _missing_last(column: Column) -> NDArray[np.int32]:
-    return np.where(column.codes < 0, len(column.values), column.codes)
+def _group_ranks(column: Column, rows: Rows) -> NDArray[np.int64]:
+    """Return for each row the position of its group; that of photographs without a value is the last."""
+    codes = column.codes[rows]
+    size = len(column.values)
+    ranks = np.full(size + 1, size)
+    ranks[column.order(np.bincount(codes + 1, minlength=size + 1)[1:])] = np.arange(size)
+    return ranks[codes]
 
 
 def _integer(name: str, text: str) -> int:

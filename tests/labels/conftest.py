@@ -95,7 +95,7 @@ class Catalogue:
             return image_id
 
     def fill_once(self, fill: "Callable[..., object]", *args: Any) -> None:
-        """Fill the empty project with a function; on SQLite later calls with equal arguments copy what the first made."""
+        """Fill the empty project with a function; on SQLite later calls with the same arguments copy it."""
         if self.engine.dialect.name != "sqlite":
             fill(self, *args)
             return

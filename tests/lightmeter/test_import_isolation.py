@@ -25,10 +25,10 @@ def foreign_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("launcher", "commands"),
     [
-        (["-m", "lightmeter"], (["init", "p"], ["models", "recipes"], ["serve", "--help"])),  # models imports labels
+        (["-m", "lightmeter"], (["init", "p"], ["models", "recipes"])),  # models imports labels
         (
             ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", "lightmeter"],
-            (["models", "recipes"],),
+            (["serve", "--help"],),
         ),
     ],
     ids=["python -m", "torchrun"],

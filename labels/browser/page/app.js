@@ -1,7 +1,7 @@
 /* The browser: starts the parts of the page, and connects the controls at its top. */
 
 import { get, isBlocked } from "./api.js";
-import { byId, create, plural } from "./dom.js";
+import { byId, create, plural, showMessage } from "./dom.js";
 import { initFacets } from "./facets.js";
 import { initGrid } from "./grid.js";
 import { initKeys, run } from "./keys.js";
@@ -74,6 +74,7 @@ async function readUrl(fresh) {
   if (image !== null && /^\d+$/.test(image)) {
     const { position } = await get("position", { view: store.view.view, image });
     if (position !== null) { await moveTo(position); openSingle(); return; }
+    showMessage(`Photograph ${image} is not in this view.`, true);
   }
   openSingle(false);
 }

@@ -7,6 +7,8 @@ const SIZES = [110, 160, 230, 320];
 const PADDING = 8;
 const GAP = 8;
 const HEADING = 36;
+const NO_MATCH = "No photograph matches.";
+const EMPTY = "The catalogue has no photographs yet: add some with 'lightmeter harvest run'.";
 const DRAG_PX = 6;  // shorter movements are clicks
 
 let size = 1;
@@ -56,6 +58,7 @@ export function select(positions, keep = false) {
 }
 
 export function toggle(position) {
+  if (!store.view.total) return;
   if (!store.selection.delete(position)) store.selection.add(position);
   changed("cursor");
 }
@@ -145,7 +148,7 @@ function draw() {
   }
   drawHeadings(near);
   canvas.querySelector(".empty")?.remove();
-  if (!store.view.total) canvas.append(create("p", { class: "empty", text: "No photograph matches." }));
+  if (!store.view.total) canvas.append(create("p", { class: "empty", text: store.project.photographs ? NO_MATCH : EMPTY }));
   if (wanted.size) load(Math.min(...wanted), Math.max(...wanted));
 }
 

@@ -89,7 +89,7 @@ async function goThrough(path, word) {
 export async function nextUnlabelled() {
   if (!store.parameters.get("target")) { showMessage("Select a target first.", true); return; }
   const { position } = await get("next", { view: store.view.view, after: store.cursor });
-  if (position === null) { showMessage("All photographs of this view are labelled."); return; }
+  if (position === null) { showMessage(store.view.total ? "All photographs of this view are labelled." : "No photograph matches."); return; }
   store.selection.clear();
   await moveTo(position);
 }

@@ -8,7 +8,11 @@ from tests.support import run_json
 
 
 def add_labelled_photographs(catalogue: Any) -> None:
-    """Add four digital photographs, ``1.jpg`` to ``4.jpg``, labelled by the rules of medium and shutter."""
+    """Fill an empty catalogue with four digital photographs, ``1.jpg`` to ``4.jpg``, labelled by rules."""
+    catalogue.fill_once(_fill)
+
+
+def _fill(catalogue: Any) -> None:
     for index in range(4):
         catalogue.photograph(medium="digital", exposure_time_s=1 / 2 ** (index + 3))
     apply(catalogue.engine, [get_target("medium"), get_target("shutter")])

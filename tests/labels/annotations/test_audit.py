@@ -48,24 +48,8 @@ def test_contradictions_are_reported_and_form_a_review_queue(any_catalogue: Any)
     assert consistent not in audit_medium("--no-model", "--where", "owner = ann")
 
 
-def test_random_forest_disputes_wrong_labels(catalogue: Any) -> None:
-    pytest.importorskip("cleanlab")
-    random = np.random.default_rng(0)
-    rows = []
-    for index in range(120):
-        film = index % 2 == 0
-        wrong = index in {10, 33, 72}
-        image = catalogue.photograph(medium="film" if film != wrong else "digital", owner=str(index))
-        measures = {"noise": float(random.normal(8 if film else 2, 0.5))}
-        rows.append({"image_id": image, "filter": "quality", "version": 1, "verdict": "keep", "measures": measures})
-    with catalogue.engine.begin() as connection:
-        connection.execute(insert(Inspection), rows)
-    apply(catalogue.engine, [get_target("medium")])
-    assert set(audit_medium()) == {11, 34, 73}
-
-
-@pytest.mark.parametrize("photographers", [1, 3])
-def test_labels_of_few_photographers_are_audited(catalogue: Any, photographers: int) -> None:
+@pytest.mark.parametrize("photographers", [1, 3, 30])
+def test_random_forest_disputes_the_wrong_label(catalogue: Any, photographers: int) -> None:
     pytest.importorskip("cleanlab")
     random = np.random.default_rng(0)
     rows = []
@@ -127,13 +111,10 @@ def test_audit_of_missing_run_raises_error(catalogue: Any) -> None:
 
 
 def test_agreement_has_confusion_and_kappa(catalogue: Any) -> None:
-    for index in range(1, 21):
-        catalogue.photograph()
-        label = "film" if index <= 10 else "digital"
-        run_json("labels", "set", f"{index}.jpg", f"medium={label}", "--author", "ann")
-        if index <= 18:
-            label = "film" if index <= 12 else "digital"
-            run_json("labels", "set", f"{index}.jpg", f"medium={label}", "--author", "bob")
+    files = [f"{catalogue.photograph()}.jpg" for _ in range(20)]
+    for author, films, number in (("ann", 10, 20), ("bob", 12, 18)):
+        run_json("labels", "set", *files[:films], "medium=film", "--author", author)
+        run_json("labels", "set", *files[films:number], "medium=digital", "--author", author)
     result = run_json("labels", "agreement", "medium", "ann", "bob")
     assert result["photographs"] == 18
     assert result["confusion"] == {"digital": {"digital": 6, "film": 2}, "film": {"digital": 0, "film": 10}}
@@ -143,7 +124,7 @@ def test_agreement_has_confusion_and_kappa(catalogue: Any) -> None:
     assert kappa["low"] < kappa["value"] < kappa["high"] <= 1
     assert "by both ann and eve" in run_error("labels", "agreement", "medium", "ann", "eve")
     assert "two different authors" in run_error("labels", "agreement", "medium", "ann", "ann")
-    run_json("labels", "set", *(f"{index}.jpg" for index in range(1, 11)), "medium=film", "--author", "eve")
+    run_json("labels", "set", *files[:10], "medium=film", "--author", "eve")
     result = run_json("labels", "agreement", "medium", "ann", "bob", "eve")
     assert [result[key] for key in ("photographs", "method", "confusion")] == [10, "fleiss", {}]
     assert result["kappa"]["value"] == 1

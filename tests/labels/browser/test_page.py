@@ -133,6 +133,12 @@ def test_narrow_page_does_not_scroll_sideways(server: BrowserServer, browser: An
         for key in (Keys.ENTER, "z", "z", Keys.ESCAPE):
             press(browser, key)
             wait_until(lambda: browser.execute_script("return document.body.scrollWidth <= window.innerWidth"))
+        open_page(browser, server, 0, iso="", photo=1)
+        wait_until(lambda: text_of(browser, "grid") == "No photograph matches.")
+        assert text_of(browser, "message") == "Photograph 1 is not in this view."
+        press(browser, *"1 nuUz", Keys.ENTER, Keys.END)
+        wait_until(lambda: text_of(browser, "message") == "Nothing to redo.")
+        assert console_errors(browser) == []
     finally:
         browser.set_window_size(size["width"], size["height"])
 

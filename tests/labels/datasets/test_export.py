@@ -119,6 +119,7 @@ CLASSES = (
 def odd_classes(catalogue: Any) -> Dataset:
     """Photographs in several formats, with classes whose names other programs take for something else."""
     kinds = ("PNG", "JPEG", "GIF", "JPEG2000", "TIFF", "WEBP")
+    hashes = []
     for index in range(4 * len(CLASSES)):
         data = encode_image(PillowImage.new("RGB", (16, 12), (index * 5, 100, 50)), kinds[index % len(kinds)])
         image_id = catalogue.photograph(owner=str(index % 4), licence="CC0-1.0")
@@ -127,7 +128,9 @@ def odd_classes(catalogue: Any) -> Dataset:
         values = {"sha256": sha256, "format": kinds[index % len(kinds)], "width": 16, "height": 12}
         with catalogue.engine.begin() as connection:
             connection.execute(update(Image).where(Image.id == image_id).values(values))
-        run_json("labels", "set", sha256, f"concept={CLASSES[index // 4]}")
+        hashes.append(sha256)
+    for number, name in enumerate(CLASSES):
+        run_json("labels", "set", *hashes[4 * number : 4 * number + 4], f"concept={name}")
     run_text("labels", "split", "odd", "--target", "concept", "--min-per-class", "3", "--ratios", "34/33/33")
     dataset = read_dataset(Path("datasets/odd"))
     target = dataset.spec.targets[0]
