@@ -1,15 +1,16 @@
 """Groups of near-duplicates in the catalogue, kept up to date as photographs come and go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, bindparam, delete, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select
+from sqlalchemy import update as sql_update
 
 from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.database.session import read, write
-from lightmeter.harvest.catalogue.models import DuplicateGroup, Inspection
+from lightmeter.harvest.catalogue.models import DuplicateGroup, Image, Inspection
 from lightmeter.harvest.duplicates.partitions import extend_groups
 from lightmeter.images.hamming import Hashes, Indices
 
@@ -27,38 +28,65 @@ class _Stored:
     ids: Indices
     hashes: Hashes
     groups: Indices
+    version: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Update:
+    """Groups of all images, and what they were before.
+
+    Attributes:
+        version: State of the stored groups that this follows.
+        broken: Groups that have lost a member, or in which a hash has changed; all their members are grouped anew.
+        ids: Image ids, in ascending order; shape (n,), as of the following.
+        hashes: Perceptual hash of each.
+        before: Stored group of each, -1 for a new one.
+        groups: Group of each.
+    """
+
+    version: tuple[int, ...]
+    broken: Indices
+    ids: Indices
+    hashes: Hashes
+    before: Indices
+    groups: Indices
 
 
 def update_groups(engine: Engine, radius: int, grouping: Grouping) -> int:
     """Bring the stored groups of a radius up to date; return the number of photographs that were grouped.
 
     Only new photographs are compared with all others, and those whose group has lost a member, or whose hash has
-    changed. A group is named after the smallest image id in it.
+    changed. A group is named after the smallest image id in it. If another process has changed the groups or removed a
+    photograph meanwhile, all is repeated.
 
     Args:
         engine: Catalogue engine.
         radius: Maximum Hamming distance of near-duplicates, in bits.
         grouping: Groups all hashes, if most are new.
     """
-    ids, hashes = read(engine, _current)
+    while True:
+        update = _update(engine, radius, grouping)
+        if write(engine, lambda connection, update=update: _save(connection, radius, update)):  # type: ignore[misc]
+            return int((update.before < 0).sum())
+
+
+def _update(engine: Engine, radius: int, grouping: Grouping) -> _Update:
     stored = read(engine, lambda connection: _stored(connection, radius))
-    outdated = np.setdiff1d(stored.ids, ids, assume_unique=True)
-    rows = np.searchsorted(ids, stored.ids).clip(max=max(len(ids) - 1, 0))
-    if len(ids):
-        outdated = np.union1d(outdated, stored.ids[hashes[rows] != stored.hashes])
-    broken = np.unique(stored.groups[np.isin(stored.ids, outdated)])
+    ids, hashes = read(engine, _current)
+    kept = np.isin(stored.ids, ids, assume_unique=True)
+    rows = np.searchsorted(ids, stored.ids[kept])
+    kept[kept] = hashes[rows] == stored.hashes[kept]
+    broken = np.unique(stored.groups[~kept])
     kept = ~np.isin(stored.groups, broken)
-    labels = np.arange(len(ids), dtype=np.int64)
-    labels[np.searchsorted(ids, stored.ids[kept])] = np.searchsorted(ids, stored.groups[kept])
-    new = ~np.isin(ids, stored.ids[kept])
-    before = np.where(new, -1, ids[labels]) if len(ids) else ids
-    if new.mean() > _MAX_NEW if len(ids) else False:
+    rows = np.searchsorted(ids, stored.ids[kept])
+    labels, before = np.arange(len(ids), dtype=np.int64), np.full(len(ids), -1, np.int64)
+    labels[rows], before[rows] = np.searchsorted(ids, stored.groups[kept]), stored.groups[kept]
+    new = before < 0
+    if new.sum() > _MAX_NEW * len(ids):
         labels = grouping(hashes, radius)
     elif new.any():
         labels = extend_groups(hashes, labels, new, radius)
-    groups = ids[labels] if len(ids) else ids
-    write(engine, lambda connection: _save(connection, radius, broken, ids, hashes, before, groups))
-    return int(new.sum())
+    return _Update(stored.version, broken, ids, hashes, before, ids[labels])
 
 
 def _current(connection: Connection) -> tuple[Indices, Hashes]:
@@ -74,39 +102,57 @@ def _current(connection: Connection) -> tuple[Indices, Hashes]:
 
 
 def _stored(connection: Connection, radius: int) -> _Stored:
+    version = _version(connection, radius)  # first: rows that change afterwards are noticed
     columns = (DuplicateGroup.image_id, DuplicateGroup.phash, DuplicateGroup.group_id)
     query = select(*columns).where(DuplicateGroup.radius == radius).order_by(DuplicateGroup.image_id)
     pages = connection.execution_options(yield_per=_BATCH).execute(query).partitions()
     tables = (np.array([tuple(row) for row in rows], np.int64) for rows in pages)
     table = np.concatenate([np.empty((0, 3), np.int64), *tables])
-    return _Stored(table[:, 0].copy(), table[:, 1].copy().view(np.uint64), table[:, 2].copy())
+    return _Stored(table[:, 0].copy(), table[:, 1].copy().view(np.uint64), table[:, 2].copy(), version)
 
 
-def _save(
-    connection: Connection,
-    radius: int,
-    broken: Indices,
-    ids: Indices,
-    hashes: Hashes,
-    before: Indices,
-    groups: NDArray[np.int64],
-) -> None:
-    """Store what has changed: rows of broken groups are replaced, and members of merged groups get another one."""
+def _version(connection: Connection, radius: int) -> tuple[int, ...]:
+    """Return numbers that differ if the groups of a radius do."""
+    sums = (func.coalesce(func.sum(column), 0) for column in (DuplicateGroup.image_id, DuplicateGroup.group_id))
+    row = connection.execute(select(func.count(), *sums).where(DuplicateGroup.radius == radius)).one()
+    return tuple(int(value) for value in row)
+
+
+def _save(connection: Connection, radius: int, update: _Update) -> bool:
+    """Store what has changed, unless groups or photographs are not what they were; return whether it was stored.
+
+    Rows of broken groups are replaced, and members of merged groups get another one.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE duplicate_groups IN SHARE ROW EXCLUSIVE MODE")
+    added = np.flatnonzero(update.before < 0)
+    if _version(connection, radius) != update.version or not _exist(connection, update.ids[added]):
+        return False
     of_radius = DuplicateGroup.radius == radius
-    for start in range(0, len(broken), _BATCH):
-        batch = [int(number) for number in broken[start : start + _BATCH]]
+    for batch in _batches(update.broken):
         connection.execute(delete(DuplicateGroup).where(of_radius, DuplicateGroup.group_id.in_(batch)))
-    signed = hashes.view(np.int64)
-    added, moved = np.flatnonzero(before < 0), np.flatnonzero((before >= 0) & (before != groups))
-    for start in range(0, len(added), _BATCH):
-        batch_rows = [
-            {"radius": radius, "image_id": int(ids[row]), "phash": int(signed[row]), "group_id": int(groups[row])}
-            for row in added[start : start + _BATCH]
-        ]
-        insert_rows(connection, DuplicateGroup, batch_rows)
-    if len(moved):
-        statement = update(DuplicateGroup.__table__).where(  # type: ignore[arg-type]
-            of_radius, DuplicateGroup.image_id == bindparam("image")
+    signed = update.hashes.view(np.int64)
+    for batch in _batches(added):
+        rows = zip(update.ids[batch].tolist(), signed[batch].tolist(), update.groups[batch].tolist(), strict=True)
+        names = ("image_id", "phash", "group_id")
+        insert_rows(
+            connection, DuplicateGroup, [{"radius": radius, **dict(zip(names, row, strict=True))} for row in rows]
         )
-        values = [{"image": int(ids[row]), "group_id": int(groups[row])} for row in moved]
-        connection.execute(statement, values)
+    moved = np.flatnonzero((update.before >= 0) & (update.before != update.groups))
+    if len(moved):
+        table: Any = DuplicateGroup.__table__
+        statement = sql_update(table).where(of_radius, DuplicateGroup.image_id == bindparam("image"))
+        pairs = zip(update.ids[moved].tolist(), update.groups[moved].tolist(), strict=True)
+        connection.execute(statement, [{"image": image_id, "group_id": group} for image_id, group in pairs])
+    return True
+
+
+def _exist(connection: Connection, ids: Indices) -> bool:
+    """Return whether all images exist; they are not removed before the end of the transaction."""
+    queries = (select(Image.id).where(Image.id.in_(batch)).with_for_update(key_share=True) for batch in _batches(ids))
+    return sum(len(connection.execute(query).all()) for query in queries) == len(ids)
+
+
+def _batches(numbers: Indices) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), _BATCH):
+        yield numbers[start : start + _BATCH].tolist()
