@@ -169,6 +169,10 @@ def pack(
     keep_metadata: Annotated[
         bool, typer.Option("--keep-metadata", help="Pack the original files with EXIF, names and coordinates.")
     ] = False,
+    shard_mb: Annotated[
+        int | None,
+        typer.Option(min=1, max=2**20, help="Size of the tar files of WebDataset.", show_default="256"),
+    ] = None,
 ) -> None:
     """Pack a data set with its images as WebDataset, image folder or Parquet.
 
@@ -182,7 +186,13 @@ def pack(
     out = out or project.root / "packs" / f"{dataset.spec.name}-{format_name}"
     with progress_bar("packing", dataset.manifest.num_rows) as on_progress:
         result = export(
-            dataset, out, format_name, any_licence=any_licence, keep_metadata=keep_metadata, on_progress=on_progress
+            dataset,
+            out,
+            format_name,
+            any_licence=any_licence,
+            keep_metadata=keep_metadata,
+            shard_mb=shard_mb,
+            on_progress=on_progress,
         )
     lines = [f"Packed {counted(sum(result.images.values()), 'image')}: {result.folder}"]
     if result.excluded:
@@ -193,6 +203,8 @@ def pack(
     if result.converted:
         counts = ", ".join(f"{count} {name}" for name, count in sorted(result.converted.items()))
         lines.append(f"Converted to lossless PNG or TIFF, to remove metadata: {counts}.")
+    if result.equal:
+        lines.append(f"{counted(result.equal, 'image')} equal to others: the manifest names each image once.")
     console.get_console().emit(vars(result), lines)
 
 
@@ -202,7 +214,7 @@ def _violations(dataset: "Dataset") -> "list[Violation]":
 
     project = find_optional_project()
     with progress_bar("verifying", dataset.manifest.num_rows) as on_progress:
-        if project is None:
+        if project is None or not dataset.spec.store:  # the images of a pack are in no catalogue
             return find_violations(dataset, None, on_progress)
         with catalogue_engine(project) as engine, engine.connect() as connection:
             return find_violations(dataset, connection, on_progress)

@@ -26,8 +26,9 @@ from lightmeter.labels.datasets.manifest import (
     Split,
     label_column,
     manifest_problem,
-    read_manifest,
+    read_table,
 )
+from lightmeter.labels.datasets.pack import PackStore
 from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, TargetSpec, read_spec, write_spec
 from lightmeter.plugins import unknown_name_message
 from lightmeter.project import find_optional_project
@@ -67,13 +68,10 @@ class Dataset:
     def store(self) -> PhotoStore:
         """Store of the original image files; paths in the manifest are relative to it.
 
-        If it was a folder that has moved, it is the store of the project.
-
-        Raises:
-            UsageError: The data set names no store, because it is a pack.
+        If it was a folder that has moved, it is the store of the project. That of a pack is the pack.
         """
         if not self.spec.store:
-            raise UsageError(f"The data set {self.folder} names no photo store; it is a pack, which holds its images.")
+            return PackStore(self.folder)
         project, url = find_optional_project(), StoreUrl.parse(self.spec.store)
         if url.scheme != "file":
             cache_mb = (project.settings if project else read_settings(None)).store.cache_mb
@@ -244,11 +242,17 @@ def read_dataset(folder: Path) -> Dataset:
         raise UsageError(f"{folder} is not a data set: {SPEC_FILE} is missing. Run 'lightmeter labels split' first.")
     check_own_files(folder)
     spec = read_spec(file)
-    manifest = read_manifest(manifest_file, spec.manifest_sha256)
+    if is_foreign(folder):
+        raise UsageError(
+            f"{folder} is a pack for other programs; train on one in WebDataset format, or on its data set."
+        )
+    manifest = read_table(manifest_file, spec.manifest_sha256)
     problem = manifest_problem(manifest, spec.targets)
     if problem is not None:
         raise UsageError(f"{manifest_file} is not a manifest: {problem}.")
     counts = Counter(manifest["split"].to_pylist())
     if spec.counts and any(counts[split] != spec.counts.get(split, 0) for split in SPLITS):
         raise UsageError(f"{file} is damaged: its counts are not those of {MANIFEST_FILE}.")
+    if not spec.store:
+        PackStore(folder).check(manifest["sha256"].to_pylist())
     return Dataset(folder, spec, manifest)

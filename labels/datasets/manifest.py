@@ -71,19 +71,19 @@ def crop_of(row: Mapping[str, Any]) -> Box | None:
     return None if row["crop_x"] is None else Box(*(row[name] for name in CROP_COLUMNS))
 
 
-def read_manifest(file: Path, sha256: str) -> pa.Table:
-    """Read a manifest of bounded size. Texts are decoded once for each value until their size is known.
+def read_table(file: Path, sha256: str | None = None) -> pa.Table:
+    """Read a Parquet file of bounded size. Texts are decoded once for each value until their size is known.
 
     Args:
-        file: The manifest.
-        sha256: Its SHA-256; the bytes that are hashed are those that are read.
+        file: The file.
+        sha256: Its SHA-256; the bytes that are hashed are those that are read (default: any).
 
     Raises:
         UsageError: The file has another hash, is no Parquet file, or is too large.
     """
     try:
         with open_regular(file) as data:
-            if hashlib.file_digest(data, "sha256").hexdigest() != sha256:
+            if hashlib.file_digest(data, "sha256").hexdigest() != sha256 and sha256 is not None:
                 raise UsageError(f"{file} does not have the SHA-256 in dataset.toml. Create the data set again.")
             return _read_table(file, data)
     except (OSError, pa.ArrowException) as error:

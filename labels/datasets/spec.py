@@ -107,6 +107,7 @@ class _SplitRecord(TypedDict, total=False):
     excluded_classes: list[_ExcludedClass]
     extends: dict[Literal["name", "manifest_sha256"], Text]
     like: dict[Literal["file", "sha256"], Text]
+    packed: dict[Literal["name", "manifest_sha256"], Text]
     lightmeter: Text
 
 
@@ -170,7 +171,7 @@ class DatasetSpec:
         name: Name of the data set.
         manifest_sha256: SHA-256 of ``manifest.parquet``; it identifies the data set.
         store: URL of the photo store; that of a folder is absolute or relative to the data set folder. Paths in the
-            manifest are relative to the store.
+            manifest are relative to the store. Empty for a pack, which holds its images.
         targets: At least one target.
         split: Options and results of the split.
         counts: Number of manifest rows by split.

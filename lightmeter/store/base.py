@@ -183,6 +183,10 @@ class PhotoStore(ABC):
             StoreError: The store cannot be read.
         """
 
+    def pack_file(self, sha256: str) -> str | None:
+        """Return the file that holds a photograph together with others; None if it has a file of its own."""
+        return None
+
     @abstractmethod
     def path(self, sha256: str) -> Path:
         """Return the path of a photograph on this machine; that of an object store is in its cache, for some time.

@@ -46,6 +46,11 @@ class StoreChain(PhotoStore):
         files = {file.sha256: file for store in self._stores for file in store.files(shard)}
         yield from (files[sha256] for sha256 in sorted(files))
 
+    def pack_file(self, sha256: str) -> str | None:
+        store = self._store_of(sha256)
+        file = store.pack_file(sha256)
+        return file and f"{store}/{file}"
+
     def path(self, sha256: str) -> Path:
         return self._store_of(sha256).path(sha256)
 

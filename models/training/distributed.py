@@ -1,13 +1,14 @@
 """Devices, and several processes that train one network (``torchrun``); a single process needs no set-up."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from lightmeter.errors import LightmeterError, UsageError
@@ -17,6 +18,7 @@ from lightmeter.settings import read_settings
 
 Result = TypeVar("Result")
 
+_RENDEZVOUS = timedelta(minutes=5)
 _TIMEOUT = timedelta(days=1)  # the other processes wait while one fills the cache
 
 
@@ -58,17 +60,17 @@ def select_engine(engine: EngineName | None, device: str) -> tuple[EngineName, s
 
 def rank() -> int:
     """Return the number of this process."""
-    return int(os.environ.get("RANK", "0"))
+    return _number("RANK", 0)
 
 
 def local_rank() -> int:
     """Return the number of this process on its machine, which is the number of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return _number("LOCAL_RANK", 0)
 
 
 def world_size() -> int:
     """Return the number of processes."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1)
 
 
 def is_main_process() -> bool:
@@ -78,18 +80,51 @@ def is_main_process() -> bool:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the process group while the block runs."""
+    """Join the process group while the block runs.
+
+    Raises:
+        LightmeterError: The other processes cannot be reached, or one of them ends before the block does.
+    """
     if world_size() == 1:
         yield
         return
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_TIMEOUT)
+    _join(device)
     try:
         yield
         distributed.barrier()
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise LightmeterError(
+            "The connection to another process was lost; see its message, and run the same command with --resume on "
+            "all machines."
+        ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _join(device: str) -> None:
+    rank()  # a number
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    try:
+        store, number, count = next(rendezvous("env://", timeout=_RENDEZVOUS))
+        store.set_timeout(_TIMEOUT)
+        backend = "nccl" if device.startswith("cuda") else "gloo"
+        distributed.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_TIMEOUT)
+    except (ValueError, RuntimeError) as error:
+        address = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        raise LightmeterError(
+            f"Cannot join the other processes at {address} ({str(error).splitlines()[0].rstrip('.')}); start all with "
+            "torchrun and the same --rdzv-endpoint."
+        ) from error
+
+
+def _number(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal():
+        raise UsageError(f"The variable {variable} is '{text}', no number; start the processes with torchrun.")
+    return int(text)
 
 
 def from_main_process(function: Callable[[], Result]) -> Result:
@@ -110,23 +145,37 @@ def from_main_process(function: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def main_process_first() -> Iterator[None]:
-    """Let the main process run a block before the others run it."""
-    if world_size() > 1 and not is_main_process():
+def one_process_first() -> Iterator[None]:
+    """Let one process of each machine run a block before the others of the machine run it."""
+    if world_size() > 1 and local_rank():
         distributed.barrier()
     yield
-    if world_size() > 1 and is_main_process():
+    if world_size() > 1 and not local_rank():
         distributed.barrier()
 
 
-def broadcast(value: Tensor) -> float:
-    """Return the main process's value in all processes, so that all take the same decisions.
-
-    Each process has its own statistics of batch normalisation, so their validation losses differ slightly.
-    """
+def gather(value: Result) -> list[Result]:
+    """Return the values of all processes, in their order."""
+    values: list[Any] = [value]
     if world_size() > 1:
-        distributed.broadcast(value, 0)
-    return float(value)
+        values *= world_size()
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def check_same(identity: Mapping[str, Any]) -> None:
+    """Check that all processes would train the same.
+
+    Args:
+        identity: All that determines the result of this process, by what it is called in an error message.
+
+    Raises:
+        UsageError: Something differs.
+    """
+    first, *others = gather(identity)
+    differing = [name for name, value in first.items() if any(other.get(name) != value for other in others)]
+    if differing:
+        raise UsageError(f"The processes differ in the {' and the '.join(differing)}; give all of them the same.")
 
 
 def mean_over_processes(losses: Sequence[float], sizes: Sequence[int], device: torch.device) -> float:

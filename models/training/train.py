@@ -93,6 +93,8 @@ def train(  # noqa: PLR0913 - an argument an option of the command
     rows = _labelled_rows(dataset)
     _check_tags(recipe, dataset)
     tracking = tracking or Tracking()
+    if not (isinstance(recipe.training, Network) or distributed.is_main_process()):
+        return TrainingRun(run.folder, {})  # heads and trees are fitted by one process
     job = FitJob(dataset, rows, seed, run.partial, run.resume, tracking, executor)
     predictor = _initial_predictor(recipe, dataset, run.name, device, engine, seed)
     weights = load_backbones(predictor.network, recipe)

@@ -6,6 +6,7 @@
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 from lightmeter.cli import main
@@ -47,29 +48,43 @@ def _kill_after(owner: Any, name: str) -> None:
 
 
 def two(args: list[str]) -> int:
-    """Run a command in two processes with the variables that torchrun sets."""
+    """Run a command in two processes with the variables that torchrun sets, each in a working directory of its own."""
+    port = _free_port()
+    os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    child, rank = _fork_machine()
+    os.environ.update(RANK=rank, LOCAL_RANK=rank)
+    return _wait(child, main(args))
+
+
+def two_machines(args: list[str]) -> int:
+    """Run a command on two machines that torchrun brings together, each with a cache and a working directory."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        2, 2, 1, run_id="test", rdzv_backend="c10d", rdzv_endpoint=f"127.0.0.1:{_free_port()}", max_restarts=0,
+        start_method="fork",
+    )  # fmt: skip
+    child, number = _fork_machine()
+    os.environ["XDG_CACHE_HOME"] += f"-{number}"
+    return _wait(child, max(elastic_launch(config, main)(args).values()))
+
+
+def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        return int(listener.getsockname()[1])
+
+
+def _fork_machine() -> tuple[int, str]:
+    """Fork; return the process id of the child, 0 in it, and the number of this process."""
     child = os.fork()
-    rank = str(int(child == 0))
-    os.environ.update(RANK=rank, LOCAL_RANK=rank)
-    code = _share_value(args[1]) if args[0] == "share-value" else main(args)
+    if not child:
+        Path("other").mkdir(exist_ok=True)
+        os.chdir("other")
+    return child, str(int(child == 0))
+
+
+def _wait(child: int, code: int) -> int:
     if not child:
         os._exit(code)
     return code or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def _share_value(folder: str) -> int:
-    """Write the value that the processes agree on, of those that each has, to a file named after its rank."""
-    from pathlib import Path
-
-    import torch
-
-    from lightmeter.models.training import distributed
-
-    with distributed.process_group("cpu"), torch.inference_mode():
-        value = distributed.broadcast(torch.tensor(5.0 + distributed.rank()))
-        Path(folder, str(distributed.rank())).write_text(str(value))
-    return 0

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +16,25 @@ import yaml
 
 from lightmeter.errors import UsageError
 from lightmeter.files import open_regular, remove_leftovers, temporary_folder
+from lightmeter.images.formats import SUFFIXES
 from lightmeter.labels.datasets.card.card import CARD_PAGE
 from lightmeter.labels.datasets.card.citation import write_citation
 from lightmeter.labels.datasets.card.photographs import SAMPLES, without_samples
-from lightmeter.labels.datasets.dataset import Dataset
-from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features
+from lightmeter.labels.datasets.dataset import Dataset, write_dataset
+from lightmeter.labels.datasets.export.formats import FORMATS, webdataset_features, write_webdataset
 from lightmeter.labels.datasets.export.pack_croissant import write_pack_croissant
-from lightmeter.labels.datasets.export.samples import Sample, is_redistributable, samples
-from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.export.samples import (
+    FILE_HASH,
+    METADATA_COLUMNS,
+    Sample,
+    is_redistributable,
+    samples,
+)
+from lightmeter.labels.datasets.manifest import SPLITS, crop_of, label_column, stops_column
+from lightmeter.labels.datasets.pack import write_index
 from lightmeter.labels.datasets.spec import write_spec
 from lightmeter.plugins import unknown_name_message
+from lightmeter.store.base import relative_path
 
 _HUGGING_FACE_LICENCES = frozenset({"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "odbl"})
 """Licences of compilations that Hugging Face knows by the SPDX identifier in lower case."""
@@ -40,6 +50,7 @@ class ExportResult:
         excluded: Number of images whose licence does not permit redistribution.
         metadata: What was done with the metadata of the images: ``removed`` or ``kept``.
         converted: Number of photographs by format that were stored in another, lossless format.
+        equal: Number of images that equal others and are not named again in the manifest of a WebDataset pack.
     """
 
     folder: Path
@@ -47,19 +58,22 @@ class ExportResult:
     excluded: int
     metadata: Literal["removed", "kept"]
     converted: dict[str, int]
+    equal: int = 0
 
 
 @dataclass
 class _Written:
-    """What was written: number of images and their bytes by split, suffixes, and converted formats."""
+    """What was written: number of images and bytes by split, suffixes, converted formats, and manifest rows."""
 
     images: Counter[str] = field(default_factory=Counter)
     bytes: Counter[str] = field(default_factory=Counter)
     suffixes: set[str] = field(default_factory=set)
     converted: Counter[str] = field(default_factory=Counter)
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def watch(self, split: str, split_samples: Iterable[Sample]) -> Iterator[Sample]:
-        for sample in split_samples:
+    def watch(self, split: str, rows: Iterable[Mapping[str, Any]], split_samples: Iterable[Sample]) -> Iterator[Sample]:
+        for row, sample in zip(rows, split_samples, strict=True):
+            self.rows.append(_packed_row(row, sample))
             self.images[split] += 1
             self.bytes[split] += len(sample.data)
             self.suffixes.add(sample.suffix)
@@ -75,6 +89,7 @@ def export(
     *,
     any_licence: bool = False,
     keep_metadata: bool = False,
+    shard_mb: int | None = None,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> ExportResult:
     """Pack a data set: its photographs without metadata, or crops as lossless PNG.
@@ -85,6 +100,7 @@ def export(
         format_name: ``webdataset``, ``imagefolder`` or ``parquet``.
         any_licence: Include images whose licence does not permit redistribution.
         keep_metadata: Pack the original bytes of photographs, with all their metadata.
+        shard_mb: Size of the tar files of a WebDataset pack in megabytes, but for the last image (default: 256).
         on_progress: Called with the number of images written since the last call.
 
     Raises:
@@ -93,6 +109,11 @@ def export(
     """
     if format_name not in FORMATS:
         raise UsageError(unknown_name_message("format", format_name, list(FORMATS)))
+    write = FORMATS[format_name].write
+    if shard_mb is not None:
+        if format_name != "webdataset":
+            raise UsageError("--shard-mb is for --format webdataset.")
+        write = partial(write_webdataset, shard_bytes=shard_mb * 2**20)
     remove_leftovers(folder.absolute().parent)
     if folder.exists():
         raise UsageError(f"{folder} exists; choose another --out.")
@@ -110,7 +131,7 @@ def export(
         for split in SPLITS:
             split_rows = [row for row in rows if row["split"] == split]
             split_samples = samples(dataset, split_rows, keep_metadata=keep_metadata, on_progress=on_progress)
-            FORMATS[format_name].write(draft, dataset.spec, split, written.watch(split, split_samples))
+            write(draft, dataset.spec, split, written.watch(split, split_rows, split_samples))
         header = _header(dataset, format_name, written)
         note = _images_note(dataset, written, keep_metadata=keep_metadata)
         hashes = {row["sha256"] for row in rows}
@@ -122,6 +143,7 @@ def export(
         pack = Dataset(draft, replace(spec, counts=counts), packed)
         write_citation(pack)
         write_pack_croissant(pack, format_name)
+        equal = _write_manifest(draft, dataset, written) if format_name == "webdataset" else 0
         try:
             draft.rename(folder)
         except OSError as error:  # made meanwhile
@@ -132,7 +154,47 @@ def export(
         len(all_rows) - len(rows),
         "kept" if keep_metadata else "removed",
         dict(written.converted),
+        equal,
     )
+
+
+def _packed_row(row: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
+    """Return the manifest row of a packed image: no crop, and no metadata but what the pack publishes."""
+    sha256, box = sample.metadata[FILE_HASH], crop_of(row)
+    stops = {stops_column(name): value for name, value in sample.stops.items()}
+    return {
+        **{name: row[name] for name in METADATA_COLUMNS},
+        "sha256": sha256,
+        "path": relative_path(sha256),
+        "split": row["split"],
+        "format": next(name for name, suffix in SUFFIXES.items() if suffix == sample.suffix),
+        "width": box.width if box else row["width"],
+        "height": box.height if box else row["height"],
+        "file_size": len(sample.data),
+        **{label_column(name): label for name, label in sample.labels.items()},
+        **stops,
+    }
+
+
+def _write_manifest(draft: Path, dataset: Dataset, written: _Written) -> int:
+    """Write what makes a WebDataset pack a data set; return how many of its images equal others.
+
+    Photographs that differ in their metadata alone are one image, with the labels of the first.
+    """
+    write_index(draft, [row["sha256"] for row in written.rows])
+    rows: dict[str, dict[str, Any]] = {}
+    for row in written.rows:
+        rows.setdefault(row["sha256"], row)
+    manifest = pa.Table.from_pylist([rows[sha256] for sha256 in sorted(rows)], dataset.manifest.schema)
+    packed = {"name": dataset.spec.name, "manifest_sha256": dataset.spec.manifest_sha256}
+    spec = replace(
+        dataset.spec,
+        store="",
+        split={**dataset.spec.split, "packed": packed},
+        counts={split: pc.sum(pc.equal(manifest["split"], split)).as_py() for split in SPLITS},
+    )
+    write_dataset(draft, spec, manifest)
+    return len(written.rows) - len(rows)
 
 
 def _header(dataset: Dataset, format_name: str, written: _Written) -> str:

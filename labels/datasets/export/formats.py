@@ -32,7 +32,9 @@ _STRING = {"dtype": "string", "_type": "Value"}
 _TORCHVISION_SUFFIXES = frozenset({"jpg", "png", "ppm", "bmp", "tif", "webp"})
 
 
-def write_webdataset(folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample]) -> int:
+def write_webdataset(
+    folder: Path, spec: DatasetSpec, split: str, samples: Iterable[Sample], shard_bytes: int | None = None
+) -> int:
     """Write tar shards ``SPLIT-000000.tar``: each image file with a ``.json`` of labels and metadata.
 
     If the data set has one target with one class per photograph, a ``.cls`` holds the index of the class.
@@ -43,7 +45,7 @@ def write_webdataset(folder: Path, spec: DatasetSpec, split: str, samples: Itera
         if sample is None:
             break
         with tarfile.open(folder / f"{split}-{n_shards:06d}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
-            while sample is not None and shard.offset <= MAX_SHARD_BYTES:
+            while sample is not None and shard.offset <= (shard_bytes or MAX_SHARD_BYTES):
                 for name, data in _members(spec, sample).items():
                     _add(shard, name, data)
                 count, sample = count + 1, next(iterator, None)

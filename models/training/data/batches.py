@@ -1,5 +1,6 @@
 """Training data as a PyTorch data set: batches of inputs together with their labels."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightmeter.errors import UsageError
+from lightmeter.labels.datasets import dataset as datasets
 from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.feature_cache import Inputs
-from lightmeter.models.training.data.loader import class_matrix, class_numbers, stops_of
+from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers, stops_of
+from lightmeter.text.numbers import counted
 
 _MIN_PER_PROCESS = 2  # batch normalisation needs two photographs
 _GPU_WORKERS = 2
@@ -86,6 +90,87 @@ class ShuffledBatches(Sampler[NDArray[np.int64]]):
         for batch in _chunks(order, self.batch_size):
             if len(batch) >= _MIN_PER_PROCESS * world:
                 yield batch[distributed.rank() :: world]
+
+
+class ShardBatches(ShuffledBatches):
+    """Batches of this process's own shards, as many as every other process has.
+
+    In each epoch every process reads as many of its photographs as the process with the fewest has; others are left out
+    in each epoch.
+
+    Args:
+        length: Number of this process's photographs.
+        shortest: Number of photographs of the process with the fewest.
+        batch_size: Photographs in a batch of all processes.
+    """
+
+    def __init__(self, length: int, shortest: int, batch_size: int) -> None:
+        super().__init__(length, max(1, batch_size // distributed.world_size()))
+        self.shortest = shortest
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(self.shortest, self.batch_size)
+        return full * (self.batch_size >= _MIN_PER_PROCESS) + (rest >= _MIN_PER_PROCESS)
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        order = np.random.default_rng([self.seed, distributed.rank()]).permutation(self.length)
+        batches = _chunks(order[: self.shortest], self.batch_size)
+        yield from (batch for batch in batches if len(batch) >= _MIN_PER_PROCESS)
+
+
+def epoch_batches(length: int, batch_size: int, *, shards: bool) -> ShuffledBatches:
+    """Return the batches of an epoch for this process.
+
+    Args:
+        length: Number of photographs that this process has.
+        batch_size: Photographs in a batch of all processes.
+        shards: Whether these are the photographs of its own shards; else all processes have all photographs.
+
+    Raises:
+        UsageError: There is not one batch with two photographs for each process.
+    """
+    shortest = min(distributed.gather(length))
+    batches = ShardBatches(length, shortest, batch_size) if shards else ShuffledBatches(length, batch_size)
+    if not len(batches):
+        processes = counted(distributed.world_size(), "process", "processes")
+        raise UsageError(
+            f"No batch of {batch_size} has two photographs for each of {processes}; "
+            "use more photographs, larger batches (--set batch_size=…) or fewer processes."
+        )
+    return batches
+
+
+def own_rows(dataset: datasets.Dataset, rows: Sequence[Row]) -> list[Row] | None:
+    """Return the rows of this process's shards, such as tar files of a pack, each of which one process reads.
+
+    Large shards are assigned first, each to the process with the fewest photographs.
+
+    Args:
+        dataset: Data set with the photo store.
+        rows: Manifest rows of the training split.
+
+    Returns:
+        The rows; None if there is one process, or photographs are in files of their own.
+
+    Raises:
+        UsageError: There are more processes than shards.
+    """
+    processes = distributed.world_size()
+    shards = [dataset.store.pack_file(row["sha256"]) for row in rows] if processes > 1 else []
+    sizes = Counter(shard for shard in shards if shard is not None)
+    if not shards or sizes.total() < len(rows):
+        return None
+    if len(sizes) < processes:
+        raise UsageError(
+            f"The training photographs of {dataset.spec.name} are in {counted(len(sizes), 'shard')}, too few for "
+            f"{processes} processes; start fewer, or pack the data set with smaller shards (labels pack --shard-mb)."
+        )
+    owners, loads = {}, [0] * processes
+    for shard, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+        owners[shard] = loads.index(min(loads))
+        loads[owners[shard]] += size
+    return [row for row, shard in zip(rows, shards, strict=True) if shard and owners[shard] == distributed.rank()]
 
 
 class DeviceBatches:

@@ -88,18 +88,28 @@ def save_checkpoint(
         save_file(plain_tensors(tensors), temporary, {_HEADER: header})
 
 
-def load_checkpoint(
-    folder: Path, identity: Identity, network: nn.Module
-) -> tuple[TrainerState, OptimisationState] | None:
-    """Load a checkpoint into a network.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Content of a checkpoint.
+
+    Attributes:
+        weights: State of the network.
+        progress: Progress of the training.
+        optimisation: Progress of its phase.
+    """
+
+    weights: dict[str, Tensor]
+    progress: TrainerState
+    optimisation: OptimisationState
+
+
+def load_checkpoint(folder: Path, identity: Identity, network: nn.Module) -> Checkpoint | None:
+    """Return the checkpoint of a training, or None if there is none.
 
     Args:
         folder: Directory of the checkpoint.
         identity: That of this training; the checkpoint must have the same.
-        network: Its weights are replaced.
-
-    Returns:
-        Progress of the training and of its phase, or None without a checkpoint.
+        network: Network that the weights must fit; they are loaded into it.
 
     Raises:
         UsageError: The checkpoint cannot be read or belongs to another training.
@@ -114,7 +124,7 @@ def load_checkpoint(
         if not differing:
             network.load_state_dict(parts[_NETWORK])
             state = OptimisationState(_by_parameter(parts[_OPTIMISER]), parts[_AVERAGE], header["optimisation"])
-            return TrainerState(**header["progress"], best=parts[_BEST]), state
+            return Checkpoint(parts[_NETWORK], TrainerState(**header["progress"], best=parts[_BEST]), state)
     except Exception as error:  # a damaged file, or one of another program
         raise UsageError(f"Cannot read the checkpoint {file}; start again with --restart.") from error
     raise UsageError(

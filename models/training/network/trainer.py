@@ -3,6 +3,8 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,14 @@ from lightmeter.models.runtime.engines.outputs import OutputName, normalised
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.models.training import distributed
-from lightmeter.models.training.data.batches import Batch, PhotoDataset, ShuffledBatches, batch_loader
+from lightmeter.models.training.data.batches import (
+    Batch,
+    PhotoDataset,
+    ShardBatches,
+    batch_loader,
+    epoch_batches,
+    own_rows,
+)
 from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.data.identity import builder_version
 from lightmeter.models.training.fit import FitJob, FitResult
@@ -50,23 +59,24 @@ class Trainer:
     def __init__(self, predictor: Predictor, job: FitJob, training: Network) -> None:
         self.predictor, self.job, self.training = predictor, job, training
         self.network, self.device = predictor.network, predictor.device
-        targets = predictor.spec.targets
-        with distributed.main_process_first():
-            output: OutputName | None = "activations" if training.cache_activations else None
-            inputs = self.inputs = {
-                split: cached_outputs(predictor, output, job.dataset, rows, job.executor)
-                for split, rows in job.rows.items()
+        distributed.check_same(self._identity())
+        shard_rows = own_rows(job.dataset, job.rows["train"])
+        rows = {"train": job.rows["train"] if shard_rows is None else shard_rows}
+        if distributed.is_main_process():
+            rows["validation"] = job.rows["validation"]
+        output: OutputName | None = "activations" if training.cache_activations else None
+        with distributed.one_process_first():
+            self.inputs = {
+                split: cached_outputs(predictor, output, job.dataset, split_rows, job.executor)
+                for split, split_rows in rows.items()
             }
-        self.unreadable = [photo for split in inputs.values() for photo in split.unreadable]
-        self.train_data, self.validation_data = (
-            PhotoDataset(inputs[split], targets) for split in ("train", "validation")
-        )
-        self.sampler = ShuffledBatches(len(self.train_data), training.batch_size)
+        self.train_data = PhotoDataset(self.inputs["train"], predictor.spec.targets)
+        self.sampler = epoch_batches(len(self.train_data), training.batch_size, shards=shard_rows is not None)
         self.train_batches: Iterable[Batch] = batch_loader(
             self.train_data, training.batch_size, self.device, self.sampler
         )
-        self.validation_batches = batch_loader(self.validation_data, training.batch_size, self.device)
-        self.loss = Loss(targets, self.train_data.classes, self.device, training)
+        classes = self.train_data.classes if shard_rows is None else _joined(self.train_data.classes)
+        self.loss = Loss(predictor.spec.targets, classes, self.device, training)
         self.normalise = Normalisation(predictor.spec.preprocessing, self.device)
         self.state = TrainerState()
         self.start = time.perf_counter()
@@ -165,19 +175,28 @@ class Trainer:
                 return
             yield batch
 
+    @cached_property
+    def _validation_data(self) -> PhotoDataset:
+        """The validation photographs, which the main process alone reads."""
+        return PhotoDataset(self.inputs["validation"], self.predictor.spec.targets)
+
     def _validate(self, network: nn.Module) -> float:
-        logits = self._validation_logits(network)
-        with torch.inference_mode():
-            loss = self.loss(logits, self.validation_data.classes, self.validation_data.stops)
-            value = distributed.broadcast(loss)
+        """Return the validation loss of the main process's network in all processes, which then decide alike."""
+        value = distributed.from_main_process(lambda: self._validation_loss(network))
         self._check(value, "on validation")
         return value
+
+    def _validation_loss(self, network: nn.Module) -> float:
+        logits = self._validation_logits(network)
+        with torch.inference_mode():
+            return float(self.loss(logits, self._validation_data.classes, self._validation_data.stops))
 
     def _validation_logits(self, network: nn.Module) -> dict[str, Tensor]:
         """Return the logits of the validation split by target, each of shape (N, C)."""
         network.eval()
+        batches = batch_loader(self._validation_data, self.training.batch_size, self.device)
         with torch.inference_mode():
-            parts = [network(self.normalise(batch.inputs)) for batch in self._timed(self.validation_batches)]
+            parts = [network(self.normalise(batch.inputs)) for batch in self._timed(batches)]
         return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
 
     def _check(self, loss: float, where: str) -> None:
@@ -211,16 +230,19 @@ class Trainer:
             save_checkpoint(self.job.partial, self._identity(), self.state, self.network, optimisation.state())
 
     def _resume(self) -> OptimisationState | None:
-        """Load the checkpoint, if there is one, and return the progress of its phase."""
-        checkpoint = load_checkpoint(self.job.partial, self._identity(), self.network)
+        """Load the main process's checkpoint, if there is one, and return the progress of its phase."""
+        checkpoint = distributed.from_main_process(
+            lambda: load_checkpoint(self.job.partial, self._identity(), self.network)
+        )
         if checkpoint is None:
             return None
-        self.state, saved = checkpoint
+        self.network.load_state_dict(checkpoint.weights)
+        self.state = checkpoint.progress
         self.earlier_seconds = self.state.seconds
         console.get_console().note(f"Resuming after {len(self.state.history)} epochs.")
         for step, row in enumerate(self.state.history, start=1):
             self.job.tracking.log(step, row)
-        return saved
+        return checkpoint.optimisation
 
     def _identity(self) -> dict[str, Any]:
         """Return all that determines the result."""
@@ -235,18 +257,29 @@ class Trainer:
         }
 
     def _result(self) -> FitResult:
+        """Return the result in the main process, and nothing in others."""
+        if isinstance(self.sampler, ShardBatches):
+            train = self.inputs["train"]
+            shares = distributed.gather((train.statistics, train.unreadable))
+            self.inputs["train"] = replace(
+                train,
+                statistics=[photo for statistics, _ in shares for photo in statistics],
+                unreadable=[photo for _, unreadable in shares for photo in unreadable],
+            )
+        if not distributed.is_main_process():
+            return FitResult()
         frozen = set.intersection(*(frozen_parameters(self.network, phase) for phase in self.training.phases))
         waiting_share = self.waiting_seconds / (time.perf_counter() - self.start)
         result = FitResult(
             facts={"epochs": len(self.state.history), "waiting_share": round(waiting_share, 3)},
             history=self.state.history,
             inputs=self.inputs,
-            unreadable=self.unreadable,
+            unreadable=[photo for split in self.inputs.values() for photo in split.unreadable],
             earlier_seconds=self.earlier_seconds,
             trained_parameters=sum(p.numel() for name, p in self.network.named_parameters() if name not in frozen),
         )
         logits = {name: values.cpu().numpy() for name, values in self._validation_logits(self.network).items()}
-        result.calibrate(logits, self.validation_data.inputs.rows, self.predictor.spec.targets)
+        result.calibrate(logits, self._validation_data.inputs.rows, self.predictor.spec.targets)
         return result
 
 
@@ -280,6 +313,12 @@ def _set_memory_format(network: nn.Module, memory_format: torch.memory_format) -
     for parameter in network.parameters():
         if parameter.dim() == _IMAGE_AXES:
             parameter.data = parameter.data.contiguous(memory_format=memory_format)
+
+
+def _joined(classes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the classes of the photographs of all processes."""
+    parts = distributed.gather(dict(classes))
+    return {name: torch.cat([part[name] for part in parts]) for name in classes}
 
 
 def _length(inputs: Mapping[str, Tensor]) -> int:

@@ -1,5 +1,6 @@
 """Wrong use of training, evaluation and prediction: one sentence, exit code 2."""
 
+import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -26,11 +27,28 @@ from tests.support import run_command, run_error, run_json
         (["patches", "--device", "abacus"], "Unknown device 'abacus'"),
         (["patches", "--device", "cuda:99"], "Device 'cuda:99' is not available"),
         (["patches", "--name", "../x"], "Invalid run name '../x'"),
+        (["patches", "--address", "10.0.0.1:6379"], "add --executor ray"),
+        (["patches", "--executor", "ray", "--address", "10.0.0.1"], "use HOST:PORT"),
     ],
 )
 def test_invalid_training_raises_error(arguments: list[str], message: str, dataset: Dataset, tmp_path: Path) -> None:
     assert message in run_error("models", "train", *arguments, "--data", dataset.folder, "--out", tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_cluster_that_cannot_be_used_is_one_sentence(
+    command: str, trained: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["patches", "--out", tmp_path / "run"] if command == "train" else [trained]
+    options = ["--data", dataset.folder, "--executor", "ray", "--address", "127.0.0.1:1"]
+    result = run_command("models", command, *arguments, *options)
+    assert result.code == 1
+    assert "Cannot use the Ray cluster at 127.0.0.1:1 (Connection refused); check --address." in result.error
+    monkeypatch.setitem(sys.modules, "ray", None)
+    options = ["--data", dataset.folder, "--executor", "ray"]
+    assert "pip install 'lightmeter[ray]'" in run_error("models", command, *arguments, *options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_folder_without_data_set_raises_error(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 import shutil
 import signal
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.errors import UsageError
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.models.training import distributed
 from lightmeter.models.training import recipe as recipes
 from lightmeter.models.training.data import pipeline
 from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
@@ -141,27 +145,80 @@ def test_nan_loss_raises_error(dataset: Dataset, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_two_machines_train_like_one_on_photographs_in_object_storage(
+    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner, s3_url: str
+) -> None:
+    """Neither has the other's cache, and only the machine of the main process has the run."""
+    write_dataset(tmp_path / "data", replace(dataset.spec, store=s3_url), dataset.manifest)
+    remote = read_dataset(tmp_path / "data")
+    for row in dataset.rows():
+        remote.store.put(row["sha256"], dataset.read(row["sha256"]))
+    command = [
+        "models",
+        "train",
+        *CNN,
+        "--set",
+        "epochs=2",
+        "--set",
+        "flip=false",
+        "--data",
+        tmp_path / "data",
+        "--out",
+    ]
+    machines = "tests.models.processes:two_machines"
+    result = all_commands.run(*command, "run", function=machines, folder=tmp_path)
+    assert result.code == 0, result.error
+    run_json(*command, tmp_path / "single")
+    (run,) = [folder for folder in (tmp_path / "run", tmp_path / "other" / "run") if folder.exists()]
+    for single, parallel in zip(history(tmp_path / "single"), history(run), strict=True):
+        for loss in ("train_loss", "validation_loss"):
+            assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.01)
+    assert not list(tmp_path.glob("**/*.partial"))
+
+
 TWO_PROCESSES = "tests.models.processes:two"
 
 
-def test_two_processes_train_like_a_single_process(
-    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner
+def test_process_without_the_checkpoint_resumes_with_that_of_the_main_process(
+    dataset: Dataset, tmp_path: Path, all_commands: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = [*CNN, "--set", "flip=false", "--data", str(dataset.folder)]
-    run_json("models", "train", *options, "--out", tmp_path / "single")
-    command = ("models", "train", *options, "--out", tmp_path / "parallel", "--json")
-    result = all_commands.run(*command, function=TWO_PROCESSES)
+    monkeypatch.chdir(tmp_path)
+    command = ["models", "train", *CNN, "--set", "epochs=2", "--data", str(dataset.folder), "--out", "run"]
+    run_killed(all_commands, "killed_after_checkpoint", *command)
+    result = all_commands.run(*command, "--resume", function=TWO_PROCESSES)
     assert result.code == 0, result.error
-    assert result.document["run"] == str(tmp_path / "parallel")
-    for single, parallel in zip(history(tmp_path / "single"), history(tmp_path / "parallel"), strict=True):
-        for loss in ("train_loss", "validation_loss"):
-            assert float(parallel[loss]) == pytest.approx(float(single[loss]), abs=0.01)
+    assert "Resuming after 1 epochs" in result.error
+    assert len(history(tmp_path / "run")) == 2
+    assert not (tmp_path / "other" / "run").exists()
 
 
-def test_processes_share_the_validation_loss(tmp_path: Path, all_commands: CommandRunner) -> None:
-    """With separate losses a process could stop early while the other waits for it."""
-    result = all_commands.run("share-value", tmp_path, function=TWO_PROCESSES)
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {"0": "5.0", "1": "5.0"}, result.error
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, "Cannot join the other processes at 127.0.0.1:1 ("),
+        ({}, "Cannot join the other processes at ?:? ("),
+        ({"RANK": "first"}, "The variable RANK is 'first', no number; start the processes with torchrun."),
+    ],
+    ids=["nobody listens", "no address", "no number"],
+)
+def test_wrong_rendezvous_is_one_sentence(
+    variables: dict[str, str], message: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "_RENDEZVOUS", timedelta(seconds=1))
+    for name, value in ({"WORLD_SIZE": "2", "RANK": "1"} | variables).items():
+        monkeypatch.setenv(name, value)
+    command = ["models", "train", *CNN, "--data", dataset.folder, "--out", tmp_path / "run"]
+    assert message in run_command(*command).error
+    assert not list(tmp_path.iterdir())
+
+
+def test_processes_that_train_something_else_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = {"seed": 0, "recipe": "a", "data set": "b"}
+    monkeypatch.setattr(distributed, "gather", lambda own: [own, own | {"seed": 1}, own | {"data set": "c"}])
+    with pytest.raises(
+        UsageError, match="The processes differ in the seed and the data set; give all of them the same"
+    ):
+        distributed.check_same(identity)
 
 
 def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
