@@ -162,7 +162,8 @@ def open_dataset(path_or_name: Path | str) -> Dataset:
     """Open a data set by its folder or, within a project, by its name.
 
     Args:
-        path_or_name: Data set folder, or the name of one in the project's ``datasets`` folder.
+        path_or_name: Folder of a data set or of a WebDataset pack, or the name of a data set in the project's
+            ``datasets`` folder.
 
     Raises:
         UsageError: The folder is not a data set or is damaged.

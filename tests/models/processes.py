@@ -56,6 +56,21 @@ def two(args: list[str]) -> int:
     return _wait(child, main(args))
 
 
+def two_until_one_dies(args: list[str]) -> int:
+    """Train in two processes, the second of which dies in the second epoch."""
+    from lightmeter.models.training.network.trainer import Trainer
+
+    train_epoch = Trainer.train_epoch
+
+    def train_or_die(trainer: Any, *arguments: Any) -> float:
+        if trainer.state.epoch and os.environ["RANK"] == "1":
+            os._exit(9)
+        return train_epoch(trainer, *arguments)
+
+    Trainer.train_epoch = train_or_die  # type: ignore[method-assign]
+    return two(args)
+
+
 def two_machines(args: list[str]) -> int:
     """Run a command on two machines that torchrun brings together, each with a cache and a working directory."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

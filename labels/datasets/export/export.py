@@ -114,6 +114,8 @@ def export(
         if format_name != "webdataset":
             raise UsageError("--shard-mb is for --format webdataset.")
         write = partial(write_webdataset, shard_bytes=shard_mb * 2**20)
+    if not dataset.spec.store:
+        raise UsageError(f"{dataset.folder} is a pack; pack the data set that it was made of.")
     remove_leftovers(folder.absolute().parent)
     if folder.exists():
         raise UsageError(f"{folder} exists; choose another --out.")

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lightmeter.errors import UsageError
@@ -120,6 +122,13 @@ def test_two_processes_train_on_their_own_tar_files(pack: Path, tmp_path: Path, 
     assert losses[-1] < losses[0]
 
 
+def test_pack_is_not_packed_again(pack: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a pack; pack the data set that it was made of"):
+        exports.export(read_dataset(pack), tmp_path / "again", "webdataset")
+    with pytest.raises(UsageError, match="--shard-mb is for --format webdataset"):
+        exports.export(read_dataset(pack), tmp_path / "again", "parquet", shard_mb=1)
+
+
 def test_incomplete_and_damaged_packs_are_one_sentence(pack: Path, tmp_path: Path) -> None:
     def train(folder: Path) -> str:
         return run_error("models", "train", "patches", "--data", folder, "--out", tmp_path / "run", *SMALL)
@@ -138,8 +147,19 @@ def test_incomplete_and_damaged_packs_are_one_sentence(pack: Path, tmp_path: Pat
     assert "train-000001.tar" in train(copy)
     tar.unlink()
     tar.write_bytes(content)
-    for damage in (b"junk", (copy / "manifest.parquet").read_bytes()):
-        (copy / INDEX_FILE).write_bytes(damage)
-        assert f"{INDEX_FILE} is damaged" in train(copy)
+    index = pq.read_table(copy / INDEX_FILE)
+    for table in (
+        index.slice(0, 0),
+        index.slice(1),
+        index.drop_columns("size"),
+        index.set_column(1, "file", pa.array(["../x.tar"] * len(index))),
+        index.set_column(2, "offset", pa.array([-1] * len(index))),
+        index.set_column(3, "size", pa.nulls(len(index), pa.int64())),
+        read_dataset(copy).manifest,
+    ):
+        pq.write_table(table, copy / INDEX_FILE)
+        assert f"{INDEX_FILE}" in train(copy)
+    (copy / INDEX_FILE).write_bytes(b"junk")
+    assert f"{INDEX_FILE} is damaged" in train(copy)
     (copy / INDEX_FILE).unlink()
     assert INDEX_FILE in train(copy)

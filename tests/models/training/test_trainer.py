@@ -176,16 +176,16 @@ def test_two_machines_train_like_one_on_photographs_in_object_storage(
     assert not list(tmp_path.glob("**/*.partial"))
 
 
-TWO_PROCESSES = "tests.models.processes:two"
-
-
-def test_process_without_the_checkpoint_resumes_with_that_of_the_main_process(
+def test_training_that_lost_a_process_resumes_in_all_from_the_checkpoint_of_one(
     dataset: Dataset, tmp_path: Path, all_commands: CommandRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["models", "train", *CNN, "--set", "epochs=2", "--data", str(dataset.folder), "--out", "run"]
-    run_killed(all_commands, "killed_after_checkpoint", *command)
-    result = all_commands.run(*command, "--resume", function=TWO_PROCESSES)
+    result = all_commands.run(*command, function="tests.models.processes:two_until_one_dies")
+    assert result.code == 1
+    assert "The connection to another process was lost" in result.error
+    assert "Traceback" not in result.error
+    result = all_commands.run(*command, "--resume", function="tests.models.processes:two")
     assert result.code == 0, result.error
     assert "Resuming after 1 epochs" in result.error
     assert len(history(tmp_path / "run")) == 2
