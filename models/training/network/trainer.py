@@ -180,6 +180,11 @@ class Trainer:
         """The validation photographs, which the main process alone reads."""
         return PhotoDataset(self.inputs["validation"], self.predictor.spec.targets)
 
+    @cached_property
+    def _validation_batches(self) -> Iterable[Batch]:
+        """Their batches, which a GPU keeps in its memory."""
+        return batch_loader(self._validation_data, self.training.batch_size, self.device)
+
     def _validate(self, network: nn.Module) -> float:
         """Return the validation loss of the main process's network in all processes, which then decide alike."""
         value = distributed.from_main_process(lambda: self._validation_loss(network))
@@ -194,9 +199,8 @@ class Trainer:
     def _validation_logits(self, network: nn.Module) -> dict[str, Tensor]:
         """Return the logits of the validation split by target, each of shape (N, C)."""
         network.eval()
-        batches = batch_loader(self._validation_data, self.training.batch_size, self.device)
         with torch.inference_mode():
-            parts = [network(self.normalise(batch.inputs)) for batch in self._timed(batches)]
+            parts = [network(self.normalise(batch.inputs)) for batch in self._timed(self._validation_batches)]
         return {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
 
     def _check(self, loss: float, where: str) -> None:
