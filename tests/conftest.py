@@ -171,13 +171,19 @@ def postgres_template(postgres: str) -> str:
     return "empty_catalogue"
 
 
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """URL of an empty PostgreSQL database."""
+    yield from _database(request, "template1")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def catalogue_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of an empty SQLite database, then of an empty PostgreSQL database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
     else:
-        yield from _database(request, "template1")
+        yield request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -19,6 +19,14 @@ _PART_BYTES = 16 << 20
 
 _RENEWED_AFTER = timedelta(hours=6)
 _CONNECTIONS = 32
+_INVALID_SETTINGS = ("ConfigNotFound", "ConfigParseError", "InvalidRegionError", "ProfileNotFound", "ValueError")
+_REASONS = {
+    **dict.fromkeys(
+        ("NoCredentialsError", "PartialCredentialsError"),
+        "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    "SSLError": "its endpoint has no valid TLS certificate; check AWS_ENDPOINT_URL",
+}
 _DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
@@ -166,12 +174,14 @@ class ObjectStore(PhotoStore):
 
     def _reason(self, error: BaseException) -> str:
         name, code = type(error).__name__, _error_code(error)
-        if name in ("NoCredentialsError", "PartialCredentialsError"):
-            return "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        if name in _REASONS:
+            return _REASONS[name]
         if isinstance(error, PermissionError) or code in _DENIED:
             return "access is denied; check the credentials and their permissions"
         if isinstance(error, FileNotFoundError):
             return f"the bucket {self._root.partition('/')[0]} does not exist"
+        if name in _INVALID_SETTINGS:
+            return f"the settings of the AWS command line are invalid ({str(error).rstrip('.')})"
         if "Connect" in name or isinstance(error, TimeoutError):
             return "its endpoint cannot be reached; check the network and AWS_ENDPOINT_URL"
         return f"the service failed ({code or name})"
@@ -211,7 +221,7 @@ def _errors(scheme: str) -> tuple[type[Exception], ...]:
     from aiohttp import ClientError as ConnectionFailed
     from botocore.exceptions import BotoCoreError, ClientError
 
-    return (OSError, ClientError, BotoCoreError, ConnectionFailed)
+    return (OSError, ClientError, BotoCoreError, ConnectionFailed, ValueError)  # botocore refuses an endpoint with it
 
 
 def _error_code(error: BaseException) -> str:

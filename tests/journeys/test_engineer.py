@@ -1,4 +1,7 @@
-"""The ML engineer's job: recipes, training on two data sets, what a run records, comparison, the Python API."""
+"""The ML engineer's job, on a team's PostgreSQL and S3: recipes, training on two data sets, what a run records, comparison, the Python API, a served model.
+
+Nothing but two settings and the credentials differs from a project on one machine.
+"""
 
 import csv
 import subprocess
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lightmeter.serve.torchserve.config import free_ports
 from tests.journeys.conftest import Installation
 from tests.journeys.support import Journey, write_photographs
 from tests.support import CommandRunner
@@ -14,9 +18,16 @@ from tests.support import CommandRunner
 TREES = "quality-features --device cpu --set iterations=3"
 
 
+pytestmark = pytest.mark.server
+
+
 @pytest.fixture
-def journey(lightmeter: CommandRunner, tmp_path: Path) -> Journey:
+def journey(
+    lightmeter: CommandRunner, tmp_path: Path, postgres_url: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Journey:
     """A project with two data sets, of different photographers."""
+    monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", postgres_url)
+    monkeypatch.setenv("LIGHTMETER_STORE__URL", s3_url)
     journey = Journey(lightmeter, tmp_path)
     write_photographs(tmp_path / "photographs", 16)
     journey(
@@ -87,3 +98,23 @@ def test_engineer_trains_compares_and_uses_a_model(journey: Journey, installatio
     assert process.returncode == 0, process.stderr
     label, rows = process.stdout.split()
     assert (label in {"100", "400", "1600"}, int(rows)) == (True, 27)
+
+    # photographs leave the object store for other programs; the model is served
+    assert journey.document("harvest inspect")["photographs"] == 48
+    packed = journey.document("labels pack old-v1 --format webdataset --out packed")["images"]
+    assert packed == {"train": 9, "validation": 6, "test": 6}
+    journey("serve archive both")
+    settings = "".join(
+        f"{name} = {port}\n"
+        for name, port in zip(("port", "management_port", "metrics_port", "grpc_port"), free_ports(), strict=True)
+    )
+    with (journey.project / "lightmeter.toml").open("a") as file:
+        file.write(f"\n[serve]\n{settings}")
+    journey("serve start")
+    try:
+        (served,), (predicted,) = (journey.document(f"{layer} predict both {photo}") for layer in ("serve", "models"))
+    finally:
+        journey("serve stop")
+    assert served["predictions"] == predicted["predictions"]
+    assert not list(journey.project.glob("catalogue.sqlite*"))
+    assert not (journey.project / "store").exists()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.engine import ExceptionContext
 
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, UsageError
 
 _LOCKED = "it is locked by another program"
 _DISK_FULL = "the disk is full"
@@ -44,12 +44,14 @@ _POSTGRESQL_TEMPORARY = {
     "57P03",  # cannot connect now
 }
 _NO_SERVER = "no server answers"
+_INVALID_OPTION = "an option of its URL is invalid"
 _UNREACHABLE = {  # errors of a connection have no state, only libpq's words
     r"authentication|password|role .* does not exist": _POSTGRESQL["28"],
     r"database .* does not exist": _POSTGRESQL["3D"],
     r"translate host name|name or service": _UNKNOWN_HOST,
     r"too many (clients|connections)|connection slots": _POSTGRESQL["53300"],
     r"starting up|shutting down": _POSTGRESQL["57"],
+    r"invalid (connection option|port number|\w+ value)|bad value for": _INVALID_OPTION,
 }
 _MAY_RESTART = {_NO_SERVER, _UNKNOWN_HOST, _POSTGRESQL["53300"], _POSTGRESQL["57"]}
 """Why a server is not reached that may be reached soon; a container that restarts has no host name meanwhile."""
@@ -108,11 +110,14 @@ def _convert(error: Exception, driver: Any, *, connected: bool, lost: bool) -> C
     state = str(getattr(error, "sqlstate", None) or "")
     refuses_value = isinstance(error, driver.DataError | driver.IntegrityError)
     reason = _reason(error, state) or (_UNSTORABLE if refuses_value else _reason_without_code(error, connected, lost))
-    return CatalogueError(
+    converted = CatalogueError(
         f"Cannot {action} the catalogue: {reason}.",
         temporary=lost or _is_temporary(error, state) or (not connected and reason in _MAY_RESTART),
         refused=refuses_value or state.startswith(_POSTGRESQL_TOO_LONG),
     )
+    if reason == _INVALID_OPTION:
+        converted.exit_code = UsageError.exit_code
+    return converted
 
 
 def _reason(error: BaseException, state: str) -> str | None:

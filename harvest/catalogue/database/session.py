@@ -27,6 +27,7 @@ _RETRY_S = 60.0
 _CACHE_KB = 64_000
 _LOG_PAGES = 10_000  # of 4 KiB in the write-ahead log, after which it is copied to the database
 _CONNECT_ARGS = {"psycopg": {"connect_timeout": 10}}  # psycopg's own limit is two minutes
+_DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg"}
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 2.0
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,11 +43,11 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
         retry_s: Seconds for which `write` and `read` repeat a transaction.
 
     Raises:
-        UsageError: The URL is not an SQLAlchemy URL, or its driver is not installed.
+        UsageError: The URL is not that of a catalogue, or its driver is not installed.
     """
+    parsed = _read_only_if_necessary(_parse_url(url))
+    is_server = parsed.get_backend_name() != "sqlite"
     try:
-        parsed = _read_only_if_necessary(make_url(url))
-        is_server = parsed.get_backend_name() != "sqlite"
         engine = create_engine(
             parsed,
             execution_options={"retry_s": retry_s},
@@ -54,8 +55,6 @@ def engine_for(url: URL | str, retry_s: float = _RETRY_S) -> Engine:
             json_serializer=_to_json,
             connect_args={} if "connect_timeout" in parsed.query else _CONNECT_ARGS.get(parsed.get_driver_name(), {}),
         )
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise UsageError(f"Invalid catalogue URL: {error}.") from error
     except ModuleNotFoundError as error:
         raise UsageError(
             f"The database driver '{error.name}' is not installed; run: pip install 'lightmeter[postgresql]'."
@@ -74,12 +73,9 @@ def catalogue_url(project: Project) -> URL:
     """Return the URL of a project's catalogue, with an absolute path for SQLite.
 
     Raises:
-        UsageError: The setting is not an SQLAlchemy URL.
+        UsageError: The setting is not the URL of a catalogue.
     """
-    try:
-        url = make_url(project.settings.catalogue.url)
-    except (ArgumentError, ValueError) as error:
-        raise UsageError(f"Invalid catalogue URL: {error}.") from error
+    url = _parse_url(project.settings.catalogue.url)
     if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith(("/", ":", "file:")):
         return url
     return url.set(database=str(project.root / url.database))  # a path, whatever characters it has
@@ -212,6 +208,24 @@ def _repeat(engine: Engine, attempt: Callable[[], Result], on_wait: Callable[[Ca
             on_wait(error)
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+
+
+def _parse_url(text: URL | str) -> URL:
+    """Return the URL of a catalogue.
+
+    Raises:
+        UsageError: It is not a URL, or that of another database or driver.
+    """
+    try:
+        url = make_url(text)
+        is_known = url.get_driver_name() == _DRIVERS.get(url.get_backend_name())
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        is_known = False
+    if not is_known:
+        raise UsageError(
+            "Invalid catalogue URL; use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
+        )
+    return url
 
 
 def _read_only_if_necessary(url: URL) -> URL:

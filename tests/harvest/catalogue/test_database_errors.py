@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, func, make_url, select, text
 
+from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.database.rows import insert_rows
 from lightmeter.harvest.catalogue.database.session import engine_for, write
@@ -73,8 +74,20 @@ def test_catalogue_that_cannot_be_opened(tmp_path: Path, catalogue_url: str) -> 
                 hide_password=False
             ): "the server refuses the user or the password",
         }
+        options = {"sslmoed": "off"}, {"sslmode": "perhaps"}, {"connect_timeout": "soon"}, {"port": "99999"}
+        for option in options:
+            wrong = url.update_query_dict(option).render_as_string(hide_password=False)
+            reasons[wrong] = "an option of its URL is invalid"
     for url_text, reason in reasons.items():
         engine = engine_for(url_text)
         with pytest.raises(CatalogueError, match=rf"^Cannot (reach|read or write) the catalogue: {reason}\.$"):
             engine.connect().execute(text("SELECT 1 FROM runs"))
         engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url", ["museum", "oracel://x/y", "mysql://x/y", "postgresql+asyncpg://x/y", "postgresql+psycopg://h:port/x", ""]
+)
+def test_url_of_no_catalogue(url: str) -> None:
+    with pytest.raises(UsageError, match="Invalid catalogue URL; use sqlite:///FILE or postgresql"):
+        engine_for(url)

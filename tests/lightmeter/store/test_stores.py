@@ -139,6 +139,17 @@ def test_each_failure_is_one_sentence_without_secrets(
     new_connections()
     with pytest.raises(StoreError, match="its endpoint cannot be reached"):
         s3_store.read(HASH)
+    for name, value, reason in (
+        ("AWS_ENDPOINT_URL", "museum", "Invalid endpoint: museum"),
+        ("AWS_ENDPOINT_URL", s3_server.environment["AWS_ENDPOINT_URL"].replace("http:", "https:"), "TLS certificate"),
+        ("AWS_DEFAULT_REGION", "no region", "doesn't match a supported format"),
+        ("AWS_PROFILE", "nobody", r"profile \(nobody\) could not be found"),
+    ):
+        with monkeypatch.context() as context:
+            context.setenv(name, value)
+            new_connections()
+            with pytest.raises(StoreError, match=reason):
+                s3_store.read(HASH)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
