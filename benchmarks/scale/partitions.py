@@ -58,7 +58,7 @@ class Measurement:
     def _insert(self) -> None:
         for start in range(0, self._rows, _BATCH):
             rows = (start, min(start + _BATCH, self._rows))
-            self._connection.execute(f"INSERT INTO {self._table} ({_COLUMNS}) {_ROWS}", rows)  # type: ignore[arg-type]
+            self._connection.execute(f"INSERT INTO {self._table} ({_COLUMNS}) {_ROWS}", rows)
         self._execute("VACUUM ANALYZE {}")
 
     def _count(self) -> None:
@@ -78,7 +78,7 @@ class Measurement:
         self._execute("VACUUM {}")
 
     def _execute(self, statement: str, *parameters: object) -> None:
-        self._connection.execute(statement.format(self._table), parameters or None)  # type: ignore[arg-type]
+        self._connection.execute(statement.format(self._table), parameters or None)
 
     def _processor_time(self) -> float:
         fields = Path(f"/proc/{self._connection.info.backend_pid}/stat").read_text().rpartition(")")[2].split()
@@ -91,11 +91,11 @@ def create_partitioned(connection: "psycopg.Connection[tuple[object, ...]]", par
     connection.execute(f"CREATE TABLE partitioned ({columns}) PARTITION BY HASH (id)")
     for number in range(partitions):
         values = f"FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number})"
-        connection.execute(f"CREATE TABLE partitioned_{number} PARTITION OF partitioned {values}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE TABLE partitioned_{number} PARTITION OF partitioned {values}")
     query = "SELECT indexdef FROM pg_indexes WHERE tablename = 'sightings' AND indexname <> 'pk_sightings'"
     for (definition,) in connection.execute(query).fetchall():
         _, _, rest = str(definition).partition(" USING ")
-        connection.execute(f"CREATE INDEX ON partitioned USING {rest}")  # type: ignore[arg-type]
+        connection.execute(f"CREATE INDEX ON partitioned USING {rest}")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
 from sqlalchemy.orm import aliased
 
+from lightmeter.harvest.catalogue.database.session import distinct_values
 from lightmeter.harvest.catalogue.models import Image, Label
 
 MANUAL = "manual"
@@ -73,10 +74,7 @@ def labelled_by(target: str, author: ColumnElement[bool]) -> ColumnElement[bool]
 
 def labelled_targets(connection: Connection) -> list[str]:
     """Return the names of the targets that have labels, in alphabetical order."""
-    targets: list[str] = []
-    while target := connection.scalar(select(func.min(Label.target)).where(Label.target > (targets or [""])[-1])):
-        targets.append(target)  # looked up in the index, each after the one before
-    return targets
+    return distinct_values(connection, Label.target)
 
 
 def _counts() -> ColumnElement[bool]:

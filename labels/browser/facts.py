@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Text, cast, select
 
+from lightmeter.harvest.catalogue.database.session import distinct_values
 from lightmeter.harvest.catalogue.exif_view import arrow_type, read_table, resolved_exif_table
 from lightmeter.harvest.catalogue.models import Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
@@ -94,7 +95,7 @@ def _read_exif(connection: Connection, ids: NDArray[np.int64]) -> pa.Table:
 
 
 def _filters(connection: Connection) -> Sequence[str]:
-    return connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all()
+    return distinct_values(connection, Inspection.filter)
 
 
 def _read_verdicts(connection: Connection, ids: NDArray[np.int64], name: str) -> pa.Table:

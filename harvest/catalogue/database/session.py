@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lightmeter.errors import UsageError
@@ -194,6 +194,14 @@ def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) 
             return
         yield rows
         last = rows[-1][0]
+
+
+def distinct_values(connection: Connection, column: Any) -> list[str]:
+    """Return the values of a text column, each looked up in its index after the one before, in alphabetical order."""
+    values: list[str] = []
+    while value := connection.scalar(select(func.min(column)).where(column > (values or [""])[-1])):
+        values.append(value)
+    return values
 
 
 def _repeat(engine: Engine, attempt: Callable[[], Result], on_wait: Callable[[CatalogueError], object]) -> Result:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from lightmeter import plugins
 from lightmeter.errors import UsageError
 from lightmeter.exposure import nominal_settings
+from lightmeter.harvest.catalogue.database.session import distinct_values
 from lightmeter.harvest.catalogue.effective_labels import labelled_targets
 from lightmeter.harvest.catalogue.models import Inspection
 from lightmeter.harvest.catalogue.query.fields import LABEL_PREFIX
@@ -141,7 +142,7 @@ def _measure_columns(connection: Connection) -> list[Column]:
     """Return one column per measure with a plain value, taken from the newest inspection of each filter."""
     newest = select(Inspection.measures).order_by(Inspection.id.desc()).limit(1)
     columns = []
-    for name in connection.scalars(select(Inspection.filter).distinct().order_by(Inspection.filter)).all():
+    for name in distinct_values(connection, Inspection.filter):
         measures = connection.scalars(newest.where(Inspection.filter == name)).one()
         columns += [
             Column(

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy import Text as TextType
 
 from lightmeter.errors import UsageError
@@ -26,7 +26,7 @@ _COUNTED = 5_000  # images at once
 _MAX_COUNTED = 100_000  # a count of ten million takes minutes, and a list needs none
 
 _IMAGE_COLUMNS = (Image.sha256, Image.width, Image.height, Image.file_size, Image.format)
-_QUERY = select(*SightingRecord.__table__.c, *_IMAGE_COLUMNS).join(Image, Image.id == SightingRecord.image_id)
+_IDS = ("id", "image_id")
 
 
 def read_rows(
@@ -46,17 +46,20 @@ def read_rows(
         limit: Maximum number of rows.
     """
     keys = {key for column in columns for key in column.keys}
-    batches = _sorted(connection, where, order, limit) if order else _pages(connection, where, limit)
+    sighting_columns = [column for column in SightingRecord.__table__.c if column.name in keys or column.name in _IDS]
+    image_columns = [column for column in _IMAGE_COLUMNS if column.key in keys]
+    query = select(*sighting_columns, *image_columns).join(Image, Image.id == SightingRecord.image_id)
+    batches = _sorted(connection, query, where, order, limit) if order else _pages(connection, query, where, limit)
     for rows in batches:
         yield _with_image_data(connection, rows, keys)
 
 
-def _pages(connection: Connection, where: ColumnElement[bool], limit: int | None) -> Iterator[Rows]:
+def _pages(connection: Connection, query: Select[Any], where: ColumnElement[bool], limit: int | None) -> Iterator[Rows]:
     """Yield sightings in the order of discovery, a range of ids at a time: all of it is found by an index."""
     remaining = sys.maxsize if limit is None else limit
     last = connection.scalar(select(func.max(SightingRecord.id))) or 0
     for start in range(0, last, BATCH):
-        page = _QUERY.where(where, SightingRecord.id > start, SightingRecord.id <= start + BATCH)
+        page = query.where(where, SightingRecord.id > start, SightingRecord.id <= start + BATCH)
         page = page.order_by(SightingRecord.id).limit(min(remaining, BATCH))
         rows = [dict(row) for row in connection.execute(page).mappings()]
         if rows:
@@ -67,7 +70,11 @@ def _pages(connection: Connection, where: ColumnElement[bool], limit: int | None
 
 
 def _sorted(
-    connection: Connection, where: ColumnElement[bool], order: Sequence[ColumnElement[Any]], limit: int | None
+    connection: Connection,
+    query: Select[Any],
+    where: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]],
+    limit: int | None,
 ) -> Iterator[Rows]:
     """Yield sightings in an order."""
     ids = select(SightingRecord.id).join(Image, Image.id == SightingRecord.image_id).where(where)
@@ -75,7 +82,7 @@ def _sorted(
     ordered = array("q", connection.scalars(ids))  # 8 MB for a million rows, which alone are held in memory
     for start in range(0, len(ordered), BATCH):
         position = {sighting: number for number, sighting in enumerate(ordered[start : start + BATCH])}
-        rows = [dict(row) for row in connection.execute(_QUERY.where(SightingRecord.id.in_(position))).mappings()]
+        rows = [dict(row) for row in connection.execute(query.where(SightingRecord.id.in_(position))).mappings()]
         if rows:
             rows.sort(key=lambda row: position[row["id"]])
             yield rows
