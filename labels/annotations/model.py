@@ -76,7 +76,8 @@ def insert_annotations(connection: Connection, annotations: Collection[Annotatio
 def insert_annotation_of_many(connection: Connection, images: NDArray[np.int64], annotation: Annotation) -> None:
     """Insert one annotation for each of many images, in one statement and in the order of the ids.
 
-    The statement names ranges of ids: 100,000 ids would take as long to pass as a third of the rows to write.
+    The statement names ranges of ids: 100,000 ids would take as long to pass as a third of the rows to write. It joins
+    them with the images, so that its transaction needs no ``foreign_keys``.
 
     Args:
         connection: Catalogue connection.

@@ -166,10 +166,10 @@ class Library:
             self._runs[name] = read_run_predictions(self.project, name)
         return self._runs[name]
 
-    def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Change labels or boxes in a transaction; what was read of the photographs stays valid."""
+    def write(self, work: Callable[[Connection], Result], *, foreign_keys: bool = True) -> Result:
+        """Change labels or boxes as `write` does; what was read of the photographs stays valid."""
         current = self._counted == self._count_changes()
-        result = write(self.engine, work)
+        result = write(self.engine, work, foreign_keys=foreign_keys)
         if current:
             self._counted = self._count_changes()
         return result

@@ -196,7 +196,7 @@ class Session:
 
         with library.lock:
             library.labels(target.name)  # reads them if this is the first edit
-            labels, rows, codes, version = library.write(work)
+            labels, rows, codes, version = library.write(work, foreign_keys=False)
             before = labels.own[rows].copy()
             labels.set_own(rows, codes, version)
         return before, codes

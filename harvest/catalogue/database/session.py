@@ -126,14 +126,20 @@ def open_engine(project: Project, retry_s: float | None = None) -> Engine:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
+def transaction(engine: Engine, *, foreign_keys: bool = True) -> Iterator[Connection]:
     """Begin a transaction that writes; on SQLite it takes the write lock at once, so that no read in it is outdated.
+
+    Args:
+        engine: Catalogue engine.
+        foreign_keys: Whether SQLite checks the foreign key of each row. What selects its keys from the table that they
+            refer to needs no check: nothing else writes during the transaction.
 
     Raises:
         CatalogueError: The database is locked, unreachable or full.
     """
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA foreign_keys={foreign_keys:d}")
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_SHORT_BUSY_TIMEOUT_MS}")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -143,7 +149,11 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def write(
-    engine: Engine, work: Callable[[Connection], Result], on_wait: Callable[[CatalogueError], object] = lambda _: None
+    engine: Engine,
+    work: Callable[[Connection], Result],
+    on_wait: Callable[[CatalogueError], object] = lambda _: None,
+    *,
+    foreign_keys: bool = True,
 ) -> Result:
     """Run a function in a transaction; repeat both while the database is locked or unreachable.
 
@@ -151,13 +161,14 @@ def write(
         engine: Catalogue engine.
         work: Function that writes; it may be called several times.
         on_wait: Called before each repetition.
+        foreign_keys: As for `transaction`.
 
     Raises:
         CatalogueError: The database refused a statement, or the time for repetitions has passed.
     """
 
     def attempt() -> Result:
-        with transaction(engine) as connection:
+        with transaction(engine, foreign_keys=foreign_keys) as connection:
             return work(connection)
 
     return _repeat(engine, attempt, on_wait)

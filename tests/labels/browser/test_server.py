@@ -17,6 +17,8 @@ from PIL import Image as PillowImage
 from sqlalchemy import delete, func, insert, select
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
+from lightmeter.harvest.catalogue.database.session import transaction
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, Label, Region, SightingRecord
 from lightmeter.images.geometry import Box
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations, resolve_conflicts
@@ -242,6 +244,9 @@ def test_label_is_stored_for_all_photographs_or_none(any_catalogue: Any, monkeyp
             session.undo()
     session.undo()  # still to be undone
     assert manual()[5:] == [(image, None) for image in sorted(images)]
+    unknown = {"image_id": 99, "target": "medium", "value": "film", "origin": "manual", "author": "eve"}
+    with pytest.raises(CatalogueError, match="contradicts"), transaction(any_catalogue.engine) as connection:
+        connection.execute(insert(Label), unknown)  # also after transactions that check no foreign keys
     with any_catalogue.engine.begin() as connection:  # removed elsewhere
         for table in (Label, Exif, SightingRecord):
             connection.execute(delete(table).where(table.image_id == 5))
