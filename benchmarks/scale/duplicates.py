@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from lightmeter.executors.local import LocalExecutor
@@ -34,6 +35,16 @@ def planted(count: int, radius: int, seed: int = 0) -> tuple[NDArray[np.uint64],
     return np.concatenate((hashes, changed)), originals
 
 
+def used_resources() -> tuple[float, list[float]]:
+    """Return the processor time of this process and those below it, and the largest memory of each in GB."""
+    this = psutil.Process()
+    processes = [this, *this.children(recursive=True)]
+    times = [process.cpu_times() for process in processes]
+    texts = [Path(f"/proc/{process.pid}/status").read_text() for process in processes]
+    peaks = [int(text.partition("VmHWM:")[2].split()[0]) / 1e6 for text in texts]
+    return sum(item.user + item.system for item in times), peaks
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -49,15 +60,14 @@ def main() -> None:
         started = time.perf_counter()
         with LocalExecutor(WorkerPool(args.workers, _TASK_S, Path(folder) / "log")) as executor:
             labels = group_hashes(hashes, args.radius, executor, Path(folder) / "scratch")
-        seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            cpu, peaks = used_resources()
     copies = len(originals)
     missed = int((labels[-copies:] != labels[originals]).sum())
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(item.ru_utime + item.ru_stime for item in usage)
-    peak = " + ".join(f"{item.ru_maxrss / 1e6:.2f}" for item in usage)
     print(f"{len(hashes):,} hashes, radius {args.radius}, {args.workers} processes: {seconds:.0f} s ({cpu:.0f} s CPU)")
+    peak = f"{peaks[0]:.2f} + {sum(peaks[1:]):.2f}"
     print(
-        f"peak memory (this process + largest other): {peak} GB; planted near-duplicates missed: {missed} of {copies:,}"
+        f"peak memory (this process + its workers): {peak} GB; planted near-duplicates missed: {missed} of {copies:,}"
     )
     print(f"groups: {len(np.unique(labels)):,}")
 

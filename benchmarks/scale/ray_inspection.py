@@ -35,8 +35,7 @@ from lightmeter.project import Project
 
 _CORES = 2
 _SIDE = 1024
-_RAY = re.compile(r"ray::|site-packages/ray/")
-_RAY_WORKERS = ("ray::IDLE", "ray::_run_items")
+_WORKERS = re.compile(r"ray::IDLE|ray::_run_items|.* from multiprocessing\.")
 
 
 def write_photographs(folder: Path, count: int) -> None:
@@ -102,7 +101,7 @@ def cpu_seconds() -> dict[str, float]:
     for process in (this, *this.children(recursive=True)):
         with suppress(psutil.Error, IndexError):
             command, times = process.cmdline(), process.cpu_times()
-            is_worker = command[0] in _RAY_WORKERS or not _RAY.search(" ".join(command))
+            is_worker = _WORKERS.match(" ".join(command))
             kind = "this process" if process == this else "workers" if is_worker else "Ray"
             seconds[kind] = seconds.get(kind, 0.0) + times.user + times.system
     return seconds

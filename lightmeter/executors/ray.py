@@ -18,6 +18,8 @@ from lightmeter.text.numbers import counted
 _ATTEMPTS = 4
 _PENDING_PER_CORE = 2
 _CONNECT_S = 5.0
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # with empty settings
+_FRAME_HEADER_BYTES, _SETTINGS_FRAME = 9, 4
 
 
 class RayExecutor(Executor):
@@ -133,11 +135,11 @@ def _print_nothing(*_: object, **__: object) -> None:
 
 
 def _check_reachable(address: str | None) -> None:
-    """Check that somebody listens at an address, as Ray would wait for a minute.
+    """Check that a server that speaks gRPC, as Ray's do, listens at an address; Ray would wait for minutes.
 
     Raises:
         UsageError: The address is no HOST:PORT.
-        LightmeterError: Nobody does.
+        LightmeterError: None does.
     """
     if address is None or address in ("auto", "local"):
         return
@@ -145,9 +147,19 @@ def _check_reachable(address: str | None) -> None:
     if not host or not port.isdecimal():
         raise UsageError(f"'{address}' is no address of a Ray cluster; use HOST:PORT.")
     try:
-        socket.create_connection((host, int(port)), _CONNECT_S).close()
+        with socket.create_connection((host, int(port)), _CONNECT_S) as connection:
+            is_ray = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise LightmeterError(_unreachable(address, getattr(error, "strerror", None) or str(error))) from error
+    if not is_ray:
+        raise LightmeterError(_unreachable(address, "another service listens there"))
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    connection.sendall(_HTTP2_GREETING)
+    with connection.makefile("rb") as answers:
+        header = answers.read(_FRAME_HEADER_BYTES)  # length (3 bytes), type, flags and stream of the first frame
+    return header[3:4] == bytes((_SETTINGS_FRAME,)) and len(header) == _FRAME_HEADER_BYTES
 
 
 def _unreachable(address: str | None, reason: str) -> str:

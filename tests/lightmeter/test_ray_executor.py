@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -144,3 +145,18 @@ def test_missing_cluster_and_missing_extra_are_one_sentence(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"needs ray: pip install 'lightmeter\[ray\]'"):
         RayExecutor("local")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"", b"E"])
+def test_other_service_at_the_address_is_one_sentence(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def respond() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(answer)
+
+        threading.Thread(target=respond, daemon=True).start()
+        with pytest.raises(LightmeterError, match="another service listens there"):
+            RayExecutor(f"127.0.0.1:{server.getsockname()[1]}")
