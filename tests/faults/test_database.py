@@ -31,7 +31,7 @@ def test_migration_killed_at_any_statement(catalogue_url: str, trials: Trials) -
     for start in (None, "0001", "0002") if trials.long else (None,):
         statements = _count_statements(catalogue_url, start)
         points = range(1, statements + 1)
-        for point in points if trials.long else sorted(trials.rng.sample(points, 8)):
+        for point in points if trials.long else sorted(trials.rng.sample(points, 4)):
             with trials.trial(f"{engine.dialect.name}, from {start}, statement {point} of {statements}"):
                 _prepare(engine, start)
                 killed = engine_for(catalogue_url)
@@ -112,7 +112,7 @@ def test_stopped_under_a_crawl(
             "LIGHTMETER_INSPECT__LATER": '["faces"]',
         }
         assert lightmeter.run("init", ".", env=variables).code == 0
-        count = max(30, trials.count(60, 300))
+        count = max(30, trials.count(30, 300))
         pause_at = trials.rng.randrange(10, count // 2)
         stopped = threading.Event()
 

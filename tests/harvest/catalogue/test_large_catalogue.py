@@ -40,13 +40,13 @@ _COMMANDS: tuple[tuple[str, ...], ...] = (
 
 @pytest.fixture(scope="module")
 def url(postgres: str) -> Iterator[str]:
-    """URL of a catalogue of 20,000 photographs."""
+    """URL of a catalogue of 8,000 photographs."""
     admin = create_engine(postgres.format(name="postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text("CREATE DATABASE large"))
     engine = engine_for(postgres.format(name="large"))
     upgrade(engine)
-    catalogue.fill(engine, 20_000)
+    catalogue.fill(engine, 8_000)
     engine.dispose()
     yield postgres.format(name="large")
     with admin.connect() as connection:

@@ -15,12 +15,12 @@ from lightmeter.testing import photograph
 from tests.support import LOOPBACK, CommandRunner, HttpResponse, Site, jpeg
 
 FAST = LOOPBACK | {"LIGHTMETER_INSPECT__LATER": '["faces"]'}
-PHOTOS = 200
+PHOTOS = 100
 
 
 @pytest.fixture
 def names(site: Site, project: Path) -> list[str]:
-    """The paths of 200 photographs, which are listed in the project's file ``urls.txt``."""
+    """The paths of the photographs, which are listed in the project's file ``urls.txt``."""
     names = [f"/{number}.jpg" for number in range(PHOTOS)]
     for number, name in enumerate(names):
         site.add_photo(name, photograph(number))
