@@ -29,6 +29,9 @@ from lightmeter.serve.torchserve.state import ServedModel, ServerState, server_d
 from tests.support import CommandResult, encode_image, exif_tags, run_command, wait_until
 
 OCTET_STREAM = {"Content-Type": "application/octet-stream"}
+HTTP = httpx.Client(trust_env=False, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""A client for all requests: a new one reads the certificates of the system. Connections are not kept, as servers end."""
+
 CAMERA_SETTINGS: Mapping[int, object] = {0x829A: IFDRational(1, 250), 0x829D: 2.8, 0x8827: 400, 0x920A: 35.0}
 """EXIF of 1/250 s, f/2.8, ISO 400 and 35 mm."""
 
@@ -158,14 +161,12 @@ class RunningServer:
     def post(self, path: str, token: str | None = None, **request: Any) -> httpx.Response:
         """Send a request to the inference API."""
         headers = {"Authorization": f"Bearer {token or self.token()}", **request.pop("headers", {})}
-        with httpx.Client(trust_env=False, timeout=60) as client:
-            return client.post(self.state.inference + path, headers=headers, **request)
+        return HTTP.post(self.state.inference + path, headers=headers, **request)
 
     def metrics(self) -> str:
         """Return the Prometheus metrics."""
         headers = {"Authorization": f"Bearer {self.token()}"}
-        with httpx.Client(trust_env=False) as client:
-            return client.get(f"{self.state.metrics}/metrics", headers=headers).text
+        return HTTP.get(f"{self.state.metrics}/metrics", headers=headers).text
 
     def worker_pid(self) -> int:
         """Return the process id of the first worker."""
@@ -223,7 +224,7 @@ class Endpoint:
 
     def send(self, path: str = "/predictions/tiny", method: str = "POST", **request: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", **request.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, trust_env=False, timeout=60, **request)
+        return HTTP.request(method, self.url + path, headers=headers, **request)
 
 
 def requests_in_flight(endpoint: Endpoint, process: "subprocess.Popen[bytes]") -> list[httpx.Response]:

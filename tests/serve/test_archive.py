@@ -126,9 +126,8 @@ def test_invalid_arguments_raise_usage_error(serve_project: Project, args: list[
     assert message in result.document["error"]
 
 
-def malicious_archive(path: Path, change: str) -> Path:
+def malicious_archive(path: Path, out: Path, change: str) -> Path:
     """Write a changed copy of an archive."""
-    out = path.with_name(f"{change}.mar")
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in read_members(path).items():
             if change == "no-manifest" and name.startswith("MAR-INF"):
@@ -201,8 +200,7 @@ CHANGED_BYTES = {
     ],
 )
 def test_malicious_archive_is_refused(serve_project: Project, tmp_path: Path, change: str, message: str) -> None:
-    run_in_project("serve", "archive", "tiny", "--out", tmp_path, project=serve_project)
-    archive = malicious_archive(tmp_path / "tiny.mar", change)
+    archive = malicious_archive(serve_project.archives / "tiny.mar", tmp_path / f"{change}.mar", change)
 
     result = run_in_project("serve", "start", archive, "--server", "malicious", project=serve_project)
 

@@ -13,7 +13,6 @@ from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import promql_parser
 import pytest
 import yaml
@@ -26,7 +25,7 @@ from lightmeter.serve.torchserve.config import declared_metrics, free_ports
 from lightmeter.serve.torchserve.java import find_java
 from lightmeter.web import free_port
 from tests.serve.grpc_client import GrpcClient
-from tests.serve.support import Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
+from tests.serve.support import HTTP, Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
 from tests.support import wait_until
 
 KEY = "a-key-that-never-expires"
@@ -51,7 +50,7 @@ class Container:
         """Return the status of a prediction."""
         headers = {"Authorization": f"Bearer {token}"}
         url = f"{self.url}/predictions/tiny"
-        return httpx.post(url, content=make_photo(), headers=headers, trust_env=False, timeout=60).status_code
+        return HTTP.post(url, content=make_photo(), headers=headers).status_code
 
 
 READ_ONLY = "mount --bind . . && mount -o remount,bind,ro . && cd . && exec unshare -U --map-user=12345 ./run.sh"

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from lightmeter.web import free_port
+from tests.serve.support import HTTP
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ class Replica:
     def ready(self) -> bool:
         assert self.process.poll() is None, self.process.communicate()[1]
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/ping", trust_env=False).status_code == 200
+            return HTTP.get(f"{self.url}/ping").status_code == 200
         return False
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ def test_restarts_under_load_reset_no_connection(replicas: list[Replica]) -> Non
 def test_connection_without_a_request_yet_is_answered(replicas: list[Replica]) -> None:
     (replica, _) = replicas
     with socket.create_connection(("127.0.0.1", replica.port)) as connection:
-        wait_until(lambda: httpx.get(f"{replica.url}/ping", trust_env=False).status_code == 200)
+        wait_until(lambda: HTTP.get(f"{replica.url}/ping").status_code == 200)
         replica.process.send_signal(signal.SIGTERM)
         connection.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
         response = connection.makefile("rb").read()

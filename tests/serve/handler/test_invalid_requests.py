@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serve.support import OCTET_STREAM, RunningServer, make_photo
+from tests.serve.support import HTTP, OCTET_STREAM, RunningServer, make_photo
 
 pytestmark = pytest.mark.server
 
@@ -131,7 +131,7 @@ def test_invalid_photos_do_not_affect_the_others_of_a_batch(server: RunningServe
 
 
 def without_token(server: RunningServer) -> httpx.Response:
-    return httpx.post(f"{server.state.inference}/predictions/tiny", content=PHOTO, trust_env=False)
+    return HTTP.post(f"{server.state.inference}/predictions/tiny", content=PHOTO)
 
 
 def with_token(token: str) -> Send:
@@ -143,11 +143,10 @@ def to_path(path: str) -> Send:
 
 
 def to_management(method: str, path: str, token_type: str = "management") -> Send:
-    return lambda server: httpx.request(
+    return lambda server: HTTP.request(
         method,
         server.state.management + path,
         headers={"Authorization": f"Bearer {server.token(token_type)}"},
-        trust_env=False,
     )
 
 

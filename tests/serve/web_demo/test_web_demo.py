@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
@@ -20,7 +19,7 @@ from lightmeter.serve.torchserve.state import server_directory
 from lightmeter.serve.web_demo.server import web_demo
 from lightmeter.web import LocalServer
 from tests.browser import console_errors
-from tests.serve.support import OCTET_STREAM, RunningServer, make_photo, photo_with_exif, run_in_project
+from tests.serve.support import HTTP, OCTET_STREAM, RunningServer, make_photo, photo_with_exif, run_in_project
 from tests.support import CommandRunner, wait_until
 
 pytestmark = pytest.mark.server
@@ -190,9 +189,7 @@ def test_multilabel_target_is_shown_with_each_probability(
 def test_invalid_photo_is_reported_with_the_reason(url: str, browser: Chrome, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("no image")
-    expected = httpx.post(
-        f"{url}/predict", content=b"no image", headers={"X-Lightmeter": "page"}, trust_env=False
-    ).json()
+    expected = HTTP.post(f"{url}/predict", content=b"no image", headers={"X-Lightmeter": "page"}).json()
 
     select_file(browser, url, text)
 
@@ -213,7 +210,7 @@ def test_invalid_photo_is_reported_with_the_reason(url: str, browser: Chrome, tm
     ids=["page", "other site", "other host", "other path"],
 )
 def test_web_demo_rejects_foreign_requests(url: str, headers: dict[str, str], path: str, status: int) -> None:
-    response = httpx.post(url + path, content=make_photo(), headers=headers, trust_env=False)
+    response = HTTP.post(url + path, content=make_photo(), headers=headers)
 
     assert response.status_code == status
 
@@ -221,9 +218,7 @@ def test_web_demo_rejects_foreign_requests(url: str, headers: dict[str, str], pa
 def test_too_large_photo_is_refused(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTMETER_SERVE__MAX_REQUEST_BYTES", "1000000")
     with demo_page(Project(server.project.root), server.name) as url:
-        response = httpx.post(
-            f"{url}/predict", content=bytes(1_000_001), headers={"X-Lightmeter": "page"}, trust_env=False
-        )
+        response = HTTP.post(f"{url}/predict", content=bytes(1_000_001), headers={"X-Lightmeter": "page"})
 
     assert response.status_code == 413
 
@@ -233,7 +228,7 @@ def test_demo_command_serves_the_page_until_ctrl_c(server: RunningServer, lightm
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         output = "".join(process.stdout.readline() for _ in range(3))
-        page = httpx.get(json.loads(output)["page"], trust_env=False)
+        page = HTTP.get(json.loads(output)["page"])
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
 
