@@ -90,7 +90,9 @@ def test_converted_networks_are_cached(engine: EngineName, tmp_path: Path, monke
     def prepared(seed: int, recipe: str = "haoran-cnn") -> NDArray[np.float32]:
         (predictor,) = predictors(recipe, engine, seed=seed)
         photo = preprocess(jpeg(noisy=True, seed=1), predictor.spec.preprocessing)
-        return predictor.compute("logits", stack([photo]))["shutter"]
+        logits = predictor.compute("logits", stack([photo]))["shutter"]
+        assert np.allclose(predictor.compute("logits", stack([photo, photo]))["shutter"], logits, atol=1e-5)
+        return logits
 
     first = prepared(0)
     assert np.array_equal(prepared(0), first)
