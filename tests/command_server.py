@@ -152,7 +152,7 @@ def run(request: ForkRequest, report: int) -> int:
     os.set_inheritable(report, False)
     os.write(report, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n".encode())
     os.chdir(request.folder)
-    _share_worker_processes(request.environment)
+    _share_worker_processes(request)
     os.environ.clear()
     os.environ.update(request.environment)
     tempfile.tempdir = None  # read TMPDIR again
@@ -170,17 +170,18 @@ def run(request: ForkRequest, report: int) -> int:
     return code
 
 
-def _share_worker_processes(environment: dict[str, str]) -> None:
+def _share_worker_processes(request: ForkRequest) -> None:
     """Let the worker processes of a crawl be forked from the server that all commands share.
 
-    They see the environment of that server. Where theirs would differ in more than settings, another one is started.
+    They see the environment of that server. Where theirs would differ in more than settings, another one is started, as
+    for a command in the background: if it is killed while it asks for a process, the server ends.
     """
 
     def seen_by_workers(variables: Mapping[str, str]) -> dict[str, str]:
         return {name: value for name, value in variables.items() if name.startswith(_SEEN_BY_WORKERS)}
 
     server: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    if seen_by_workers(environment) == seen_by_workers(os.environ):
+    if not request.background and seen_by_workers(request.environment) == seen_by_workers(os.environ):
         forkserver.ensure_running = server.ensure_running = lambda: None  # it runs, but is no child of this process
     else:
         server._forkserver_pid = None

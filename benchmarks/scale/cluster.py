@@ -65,7 +65,6 @@ def main(arguments: list[str]) -> int:
 
             server = PostgresServer(f"lm-cluster-{os.getpid()}")
             variables["LIGHTMETER_CATALOGUE__URL"] = server.url.format(name="postgres")
-        os.environ.update(variables)  # commands see no others, so that they share the server of worker processes
         commands = CommandRunner("lightmeter.harvest.crawl.work", "lightmeter.harvest.crawl.metrics")
         try:
             report = run_cluster(Path(folder), plan, variables, commands, server)
