@@ -7,6 +7,7 @@ import aiohttp
 
 _KEEP_ALIVE_S = 60
 _CONNECT_S = 10
+_ANSWER_S = 300  # more than a full queue takes; TorchServe never answers a request that its dying worker just took
 _TRIES = 2  # a connection that was kept open may have been closed by the engine meanwhile
 _FORM_PART = "photo"  # a part with a file name is never decoded as text
 
@@ -19,18 +20,21 @@ class EngineResponse(NamedTuple):
 
 
 class ConnectionFailed(Exception):
-    """The engine cannot be reached, or closed the connection."""
+    """The engine cannot be reached, closed the connection, or does not answer in time."""
 
 
 class EngineConnection:
     """Connections to an engine while the ``async with`` block runs.
 
-    The time of a response has no limit by default: engines themselves end requests that take too long, and the time in
-    their queue has no limit.
+    Args:
+        answer_s: Time until an answer is complete, with that in the engine's queue.
     """
 
+    def __init__(self, answer_s: float = _ANSWER_S) -> None:
+        self._answer_s = answer_s
+
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
+        timeout = aiohttp.ClientTimeout(total=self._answer_s, sock_connect=_CONNECT_S)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -73,8 +77,8 @@ class EngineConnection:
             try:
                 async with self._session.request(method, url, allow_redirects=False, **arguments) as response:
                     return EngineResponse(response.status, await response.read())
-            except aiohttp.ClientError as error:
-                if attempt == _TRIES - 1:
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if attempt == _TRIES - 1 or isinstance(error, TimeoutError):
                     raise ConnectionFailed(str(error)) from error
         raise AssertionError("unreachable")
 

@@ -3,16 +3,20 @@
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from lightmeter.serve.gateway.app import Answer, Call, gateway_app
+from lightmeter.serve.gateway.connection import EngineConnection
 from lightmeter.serve.gateway.logs import JsonFormatter
 from lightmeter.serve.handler.service import PredictionService
 from lightmeter.serve.handler.tracing import ENDPOINTS, Tracing, record_response
+from lightmeter.serve.torchserve.engine import TorchServeEngine
 from tests.serve.support import make_photo, make_run
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -157,3 +161,18 @@ def test_traces_are_off_without_an_exporter(monkeypatch: pytest.MonkeyPatch) -> 
     for name in ENDPOINTS:
         monkeypatch.delenv(name, raising=False)
     assert Tracing.from_environment() is None
+
+
+def test_request_that_the_engine_never_answers_ends(tmp_path: Path) -> None:
+    async def send_to(url: str) -> httpx.Response:
+        async with EngineConnection(answer_s=0.2) as connection:
+            app = gateway_app(
+                TorchServeEngine(connection, url, url, tmp_path / "keys"), None, 1_000_000, {"tiny": "1.0"}
+            )
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+                return await client.post("/predictions/tiny", content=PHOTO)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        response = asyncio.run(send_to(f"http://127.0.0.1:{silent.getsockname()[1]}"))
+    assert response.status_code == 503
+    assert "does not respond" in response.text
