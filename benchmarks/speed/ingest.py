@@ -210,10 +210,11 @@ included. CPU time includes all processes of the program.""",
     notes="""Why the goals of CPU time are not met: the steps of a worker process (the next section) alone take
 nearly as long, and a third of them without faces is decoding; the crawling process adds about as much as FilesPipeline
 takes in all; and the start of the processes, with the imports of Scrapy, SQLAlchemy and OpenCV, is shared by the
-photographs of a run (its row in the table). Of the 2,103 function calls of the crawling process for a photograph
-([Harvest](harvest.md)), 592 are Twisted's, 571 Scrapy's, 316 those of the event loop and 302 its own (with the
-functions of Python that each calls); what it does for a photograph itself is therefore a small part. Scrapy's handler
-on aiohttp and the event loop uvloop together saved 5 %. Less would need another HTTP client than Scrapy's, with its
-own limits, checks of addresses, proxies and retries. The rates follow from the CPU time of all processes. Several
-crawling processes would share the same two cores; on more cores `harvest work` divides the hosts among processes.""",
+photographs of a run (its row in the table). Of the 2,518 function calls of the crawling process for a photograph
+(counted as in [Harvest](harvest.md#speed), with 700 and 200 photographs) 415 are Scrapy's, 341 Twisted's, 208 those
+of the event loop, 146 Lightmeter's own, and the others functions of Python and other packages that these call; what
+it does for a photograph itself is therefore a small part. Scrapy's handler on aiohttp and the event loop uvloop
+together saved 5 %. Less would need another HTTP client than Scrapy's, with its own limits, checks of addresses,
+proxies and retries. The rates follow from the CPU time of all processes. Several crawling processes would share the
+same two cores; on more cores `harvest work` divides the hosts among processes.""",
 )

@@ -15,21 +15,17 @@ from scrapy.core.downloader.handlers.http11 import (
     _LenientHTTP11ClientFactory,
     _LenientHTTP11ClientProtocol,
     _LenientHTTPClientParser,
-    _ScrapyAgent,
 )
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CannotResolveHostError
-from scrapy.http import Headers, Response
-from scrapy.utils._download_handlers import wrap_twisted_exceptions
+from scrapy.http import Response
 from scrapy.utils.asyncio import run_in_thread
-from scrapy.utils.defer import maybe_deferred_to_future
 from scrapy.utils.httpobj import urlparse_cached
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.web._newclient import HTTP11ClientProtocol
 from twisted.web._newclient import Request as HttpRequest
-from twisted.web._newclient import Response as HttpResponse
 from twisted.web.iweb import IResponse
 
 from lightmeter.errors import LightmeterError, os_reason
@@ -65,19 +61,8 @@ class HttpHandler(HTTP11DownloadHandler):
         Raises:
             PrivateAddress: The host has a private address.
         """
-        agent = _Agent(
-            contextFactory=self._contextFactory,
-            bindAddress=self._bind_address,
-            pool=self._pool,
-            maxsize=self._default_maxsize,
-            warnsize=self._default_warnsize,
-            fail_on_dataloss=self._fail_on_dataloss,
-            crawler=self._crawler,
-            tls_verbose_logging=self._tls_verbose_logging,
-        )
         try:
-            with wrap_twisted_exceptions():
-                return await maybe_deferred_to_future(agent.download_request(request))
+            return await super().download_request(request)
         except CannotResolveHostError:
             if urlparse_cached(request).hostname in self._private_hosts:
                 raise PrivateAddress from None
@@ -100,17 +85,6 @@ class _QuietCrawler:
         if SITE_FILE not in request.meta:
             return []
         return self._crawler.signals.send_catch_log(signal, request=request, **arguments)
-
-
-class _Agent(_ScrapyAgent):
-    """Converts the headers of a response once, instead of once for a signal and once for the response."""
-
-    _headers: Headers | None = None
-
-    def _headers_from_twisted_response(self, response: HttpResponse) -> Headers:  # type: ignore[override]
-        if self._headers is None:
-            self._headers = super()._headers_from_twisted_response(response)
-        return self._headers
 
 
 class FileHandler(BaseDownloadHandler):

@@ -5,16 +5,12 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable
-from types import CoroutineType
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from scrapy import Request
-from scrapy.core.downloader.handlers import DownloadHandlers
-from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from scrapy.utils.defer import _process_pending_io
 
 from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem
@@ -112,7 +108,7 @@ class PhotoFetcher:
         """Return the response to a request, or the request that follows it."""
         downloader = self._crawler.engine.downloader
         try:
-            return await download(downloader.middleware, downloader.handlers, request)
+            return await downloader.middleware.download_async(downloader.handlers.download_request_async, request)
         finally:
             self.connections -= Counter([origin_of(request)])  # an origin without connections is left out
             self._downloaded(request)
@@ -145,41 +141,6 @@ class PhotoFetcher:
     @property
     def _spider(self) -> HarvestSpider:
         return cast("HarvestSpider", self._crawler.spider)
-
-
-async def download(
-    middlewares: DownloaderMiddlewareManager, handlers: DownloadHandlers, request: Request
-) -> Response | Request:
-    """Return what downloader middlewares and a handler make of a request, as ``middlewares.download_async`` does.
-
-    That turns the result of each middleware into a coroutine first: a fifteenth of all calls for a photograph.
-
-    Raises:
-        Exception: The request fails, or a middleware refuses it.
-    """
-    try:
-        result = await _respond(middlewares, handlers, request)
-    except Exception as error:  # noqa: BLE001 - middlewares decide what it leads to
-        await _process_pending_io()
-        result = await middlewares._process_exception(error, request)  # noqa: SLF001
-    for method in middlewares.methods["process_response"]:
-        if isinstance(result, Request):
-            break
-        processed = cast("Any", method)(request=request, response=result)
-        result = await processed if isinstance(processed, CoroutineType) else processed
-    return result
-
-
-async def _respond(
-    middlewares: DownloaderMiddlewareManager, handlers: DownloadHandlers, request: Request
-) -> Response | Request:
-    """Return the first answer of a middleware, or else that of the handler."""
-    for method in middlewares.methods["process_request"]:
-        processed = cast("Any", method)(request=request)
-        result = await processed if isinstance(processed, CoroutineType) else processed
-        if result is not None:
-            return cast("Response | Request", result)
-    return await handlers.download_request_async(request)
 
 
 def rejection_of(response: Response) -> tuple[SightingState, str] | None:

@@ -56,8 +56,13 @@ def _photo(seed: int) -> IngestedPhoto:
 
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index")
 def test_migrations_match_models(engine: Engine) -> None:
+    def is_created(item: Any, *_: object) -> bool:
+        """Leave out indexes of the other database."""
+        return getattr(item, "_ddl_if", None) is None or item._ddl_if.dialect == engine.dialect.name
+
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": is_created})
+        assert compare_metadata(context, Base.metadata) == []
     assert revision_of(engine) == head()
     assert "sightings" in inspect(engine).get_table_names()
 
