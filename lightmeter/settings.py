@@ -5,7 +5,6 @@ settings: the plugin that needs one reads it from its own variable.
 """
 
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -195,9 +194,8 @@ class ServeSection(Section):
     grpc_port: int = Field(0, ge=0, le=65535, description="loopback port of gRPC predictions; 0: any free one")
     workers: int = Field(1, ge=1, description="worker processes per model")
     batch_size: int = Field(8, ge=1, description="maximum batch size")
-    max_batch_delay_ms: int | None = Field(
-        None, ge=0, description="maximum wait for a full batch, in milliseconds; by default 1 with a GPU, otherwise 0"
-    )
+    # TorchServe takes 0 for its own default, 100 ms.
+    max_batch_delay_ms: int = Field(1, ge=1, description="maximum wait for a full batch, in milliseconds")
     max_request_bytes: int = Field(50_000_000, gt=0, lt=2**31, description="maximum request size")
     token_minutes: float = Field(60.0, gt=0, description="lifetime of the published token, replaced at its half")
     token: SecretStr | None = Field(
@@ -216,11 +214,6 @@ class ServeSection(Section):
         Path("serve.token"),
         description="file, mode 600, of the token that 'serve token --rotate' makes, relative to the project",
     )
-
-    @property
-    def batch_delay_ms(self) -> int:
-        """The wait for a full batch; TorchServe counts GPUs with the same program."""
-        return int(bool(shutil.which("nvidia-smi"))) if self.max_batch_delay_ms is None else self.max_batch_delay_ms
 
 
 class Settings(BaseSettings):

@@ -180,7 +180,7 @@ class Client:
             "url": archive,
             "initial_workers": settings.workers,
             "batch_size": settings.batch_size,
-            "max_batch_delay": settings.batch_delay_ms,
+            "max_batch_delay": settings.max_batch_delay_ms,
             "synchronous": "true",
         }
         self._manage("POST", "/models", params=params)

@@ -256,8 +256,8 @@ measured while the machine did other work, which makes its caches colder):
 The worker takes as long as a prediction in the same process, 31 ms. All else, 4 ms when warm, is the cost of two
 HTTP servers in a row, whatever the engine: a twentieth of a prediction with torch, an eighth of one with OpenVINO. With
 one client it adds to the latency; with 16 it takes time of the cores on which the processes without a server only
-predict, so that at most 31 / 35 = 0.89 of their rate remains on two cores. Saved so far: the wait for a batch that
-gains nothing on a CPU (1 ms), a line in the log for each metric and step (0.3 ms), and most of the client's time
-(0.9 ms). uvicorn with httptools instead of h11 gained at most 0.2 ms. Both goals for OpenVINO need a server without
-Java between gateway and worker.""",
+predict, so that at most 31 / 35 = 0.89 of their rate remains on two cores. Saved so far: a line in the log for each
+metric and step (0.3 ms), and most of the client's time (0.9 ms). uvicorn with httptools instead of h11 gained at most
+0.2 ms. TorchServe waits at least 1 ms for a full batch: it takes 0 for its own default of 100 ms. Both goals for OpenVINO
+need a server without Java between gateway and worker.""",
 )

@@ -121,7 +121,7 @@ def _model_settings(settings: ServeSection, models: Sequence[ServedModel]) -> di
             "minWorkers": settings.workers,
             "maxWorkers": settings.workers,
             "batchSize": settings.batch_size,
-            "maxBatchDelay": settings.batch_delay_ms,
+            "maxBatchDelay": settings.max_batch_delay_ms,
             "responseTimeout": RESPONSE_TIMEOUT_S,
         }
     return by_name

@@ -29,6 +29,7 @@ def test_environment_overrides_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("[crawl]\nconcurency = 3\n", "crawl.concurency"),
         ("[crawl]\nconcurrency = 'many'\n", "crawl.concurrency"),
+        ("[serve]\nmax_batch_delay_ms = 0\n", "serve.max_batch_delay_ms"),
         ("[crawling]\n", "crawling"),
         ("[crawl\n", "not valid TOML"),
     ],
