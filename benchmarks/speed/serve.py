@@ -258,6 +258,6 @@ HTTP servers in a row, whatever the engine: a twentieth of a prediction with tor
 one client it adds to the latency; with 16 it takes time of the cores on which the processes without a server only
 predict, so that at most 31 / 35 = 0.89 of their rate remains on two cores. Saved so far: a line in the log for each
 metric and step (0.3 ms), and most of the client's time (0.9 ms). uvicorn with httptools instead of h11 gained at most
-0.2 ms. TorchServe waits at least 1 ms for a full batch: it takes 0 for its own default of 100 ms. Both goals for OpenVINO
-need a server without Java between gateway and worker.""",
+0.2 ms. TorchServe waits at least 1 ms for a full batch: it takes 0 for its own default of 100 ms. Both goals for
+OpenVINO need a server without Java between gateway and worker.""",
 )
