@@ -89,7 +89,7 @@ def _positive(value: Any) -> float:
     """Return the number of a setting, such as ``1/125``.
 
     Raises:
-        ValueError: The value is no number above 0.
+        ValueError: The value is not a number above 0.
     """
     number = parse_number(value)
     if number is None or number <= 0:

@@ -123,7 +123,7 @@ def _join(device: str) -> None:
 def _number(variable: str, default: int) -> int:
     text = os.environ.get(variable, str(default))
     if not text.isdecimal():
-        raise UsageError(f"The variable {variable} is '{text}', no number; start the processes with torchrun.")
+        raise UsageError(f"The variable {variable} is '{text}', not a number; start the processes with torchrun.")
     return int(text)
 
 

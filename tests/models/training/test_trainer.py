@@ -197,7 +197,7 @@ def test_training_that_lost_a_process_resumes_in_all_from_the_checkpoint_of_one(
     [
         ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, "Cannot join the other processes at 127.0.0.1:1 ("),
         ({}, "Cannot join the other processes at ?:? ("),
-        ({"RANK": "first"}, "The variable RANK is 'first', no number; start the processes with torchrun."),
+        ({"RANK": "first"}, "The variable RANK is 'first', not a number; start the processes with torchrun."),
     ],
     ids=["nobody listens", "no address", "no number"],
 )
