@@ -37,7 +37,7 @@ from lightmeter.project import Project
 from lightmeter.serve.archive import write_archive
 from lightmeter.terminal.console import Console, use_console
 
-SECONDS = 2.5
+SECONDS, RAMP_S = 3.0, 1.0
 CLIENTS = 16
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
 LATENCY, THROUGHPUT = "1 client, median ms", f"{CLIENTS} clients, photographs/s"
@@ -99,7 +99,7 @@ def prepared(
         with time_limit(f"Starting {name}"):
             function = stack.enter_context(system())
             if warm_up_s:
-                throughput(function, photographs, warm_up_s, clients=WORKERS)
+                throughput(function, photographs, warm_up_s, clients=WORKERS, ramp_s=0)
     except Exception as error:  # noqa: BLE001 - shown in the row of the system
         traceback.print_exc()
         return partial(fail, f"{type(error).__name__}: {error}")
@@ -185,19 +185,25 @@ def alternate(systems: Mapping[str, Predict], photographs: Sequence[bytes], seco
     return {name: float(np.median(values)) * 1000 for name, values in latencies.items()}
 
 
-def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float, clients: int = CLIENTS) -> float:
+def throughput(
+    predict: Predict, photographs: Sequence[bytes], seconds: float, clients: int = CLIENTS, ramp_s: float = RAMP_S
+) -> float:
     """Return the photographs per second that a system answers to clients that wait for each answer.
+
+    All clients wait at the start and at the end of the time that counts: the first requests, which arrive together,
+    and the last ones, for which no others follow, are not counted.
 
     Raises:
         RuntimeError: A request failed.
     """
     answered: list[float] = []
     errors: list[Exception] = []
-    start = time.perf_counter()
+    start = time.perf_counter() + ramp_s
+    end = start + seconds
 
     def client(number: int) -> None:
         try:
-            while time.perf_counter() < start + seconds:
+            while time.perf_counter() < end:
                 predict(photographs[number % len(photographs)])
                 answered.append(time.perf_counter())
                 number += clients
@@ -211,7 +217,7 @@ def throughput(predict: Predict, photographs: Sequence[bytes], seconds: float, c
         thread.join()
     if errors:
         raise RuntimeError(f"{len(errors)} of {clients} clients had an error: {errors[0]!r}")
-    return len(answered) / (max(answered) - start)
+    return sum(start <= moment <= end for moment in answered) / seconds
 
 
 BENCHMARK = Benchmark(

@@ -34,7 +34,7 @@ from lightmeter.models.training.network.trainer import Trainer
 from lightmeter.models.training.recipe import Network, Recipe, read_recipe
 
 CLASSES = ("fast", "slow")
-PHOTOGRAPHS = 128
+PHOTOGRAPHS, EPOCHS = 128, 3
 RECIPE = "haoran-cnn"
 CACHED, READY, DECODING = "inputs from the cache", "a batch that is ready", "decoding in every epoch"
 
@@ -142,7 +142,7 @@ class Steps:
     def measure(self, source: str) -> dict[str, float]:
         """Return the rate with a source of batches."""
         self.trainer.train_batches = self.sources[source]
-        return {"photographs/s": rate(PHOTOGRAPHS, self.epoch)}
+        return {"photographs/s": rate(PHOTOGRAPHS * EPOCHS, lambda: [self.epoch() for _ in range(EPOCHS)])}
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
 
 BENCHMARK = Benchmark(
     title="Training step",
-    text=f"An epoch of the recipe `{RECIPE}` with {PHOTOGRAPHS} generated photographs of 1024 × 683 pixels.",
+    text=f"{EPOCHS} epochs of the recipe `{RECIPE}` with {PHOTOGRAPHS} generated photographs of 1024 × 683 pixels.",
     contenders=contenders,
     goals=[Goal("speed relative to a batch that is ready", CACHED, {"photographs/s": 0.95}, READY)],
 )
