@@ -139,10 +139,15 @@ class Steps:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
+    def epochs(self) -> None:
+        """Train for some epochs."""
+        for _ in range(EPOCHS):
+            self.epoch()
+
     def measure(self, source: str) -> dict[str, float]:
         """Return the rate with a source of batches."""
         self.trainer.train_batches = self.sources[source]
-        return {"photographs/s": rate(PHOTOGRAPHS * EPOCHS, lambda: [self.epoch() for _ in range(EPOCHS)])}
+        return {"photographs/s": rate(PHOTOGRAPHS * EPOCHS, self.epochs)}
 
 
 @contextmanager
