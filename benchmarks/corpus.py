@@ -36,7 +36,8 @@ from lightmeter.models.runtime.intervals import StopsDistribution
 from lightmeter.models.runtime.predictor import calibrated
 from lightmeter.models.training.heads.probe import Parts, fit_head, standardise
 from lightmeter.models.training.heads.softmax import linear_logits
-from lightmeter.models.training.recipe import Probe, read_recipe
+from lightmeter.models.training.methods import Probe
+from lightmeter.models.training.recipe import read_recipe
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ from lightmeter.models.runtime.input_warnings import image_statistics
 from lightmeter.models.runtime.predictor import calibrated
 from lightmeter.models.runtime.spec import SPEC_FILE, read_spec
 from lightmeter.models.training.heads.probe import fit_head, standardise
-from lightmeter.models.training.recipe import RECIPE_FILE, Probe, Recipe, model_spec, read_recipe
+from lightmeter.models.training.methods import Probe
+from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, model_spec, read_recipe
 from lightmeter.models.training.runs import DEFAULT_RUN, read_metrics, write_metrics
 from lightmeter.models.training.shipped import HEADS_FILE, package_folder
 from lightmeter.models.training.train import statistics_ranges

@@ -10,7 +10,8 @@ import tomli_w
 from pydantic import BaseModel, TypeAdapter
 
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.models.training.recipe import Boosting, Network, Phase, Probe, Recipe, list_recipes, read_recipe
+from lightmeter.models.training.methods import Boosting, Network, Phase, Probe
+from lightmeter.models.training.recipe import Recipe, list_recipes, read_recipe
 
 INTRODUCTION = """\
 # Recipes

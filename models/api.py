@@ -14,7 +14,8 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.distributed import from_main_process, is_main_process, process_group, select_engine
 from lightmeter.models.training.packed_model import open_cluster
 from lightmeter.models.training.recipe import Recipe, flat_settings, read_recipe, training_engine
-from lightmeter.models.training.runs import find_run, open_run, reserve_run, training_dataset
+from lightmeter.models.training.reservation import reserve_run
+from lightmeter.models.training.runs import find_run, open_run, training_dataset
 from lightmeter.models.training.tracking import open_tracking
 from lightmeter.models.training.train import TrainingRun, check_seed
 from lightmeter.models.training.train import train as train_recipe

@@ -33,9 +33,10 @@ from lightmeter.models.runtime.predictor import stack
 from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.distributed import select_device
 from lightmeter.models.training.fit import FitJob
+from lightmeter.models.training.methods import Network
 from lightmeter.models.training.network.optimisation import set_trainable
 from lightmeter.models.training.network.trainer import Trainer
-from lightmeter.models.training.recipe import Network, read_recipe
+from lightmeter.models.training.recipe import read_recipe
 from lightmeter.models.training.resource_usage import describe_device
 from lightmeter.serve.handler.service import PredictionResponse, PredictionService
 from lightmeter.terminal.console import Console, use_console

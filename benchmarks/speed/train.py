@@ -30,8 +30,9 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import ModelSpec, Target
 from lightmeter.models.training.data.batches import Batch
 from lightmeter.models.training.fit import FitJob
+from lightmeter.models.training.methods import Network
 from lightmeter.models.training.network.trainer import Trainer
-from lightmeter.models.training.recipe import Network, Recipe, read_recipe
+from lightmeter.models.training.recipe import Recipe, read_recipe
 
 CLASSES = ("fast", "slow")
 PHOTOGRAPHS, EPOCHS = 128, 3

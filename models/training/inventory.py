@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from lightmeter.errors import UsageError
 from lightmeter.files import temporary_folder
 from lightmeter.models.runtime.spec import SPEC_FILE, BrokenModel, ModelSpec, read_spec
-from lightmeter.models.training.runs import PARTIAL, lock_file
+from lightmeter.models.training.reservation import PARTIAL, lock_file
 from lightmeter.project import Project
 
 

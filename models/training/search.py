@@ -25,7 +25,7 @@ from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.evaluation.metrics.base import metric_names
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.training.recipe import RECIPE_FILE, Recipe, parse_value, read_recipe
-from lightmeter.models.training.runs import reserve_run
+from lightmeter.models.training.reservation import reserve_run
 from lightmeter.models.training.train import train
 from lightmeter.plugins import unknown_name_message
 from lightmeter.terminal import console

@@ -27,18 +27,13 @@ from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training import distributed
 from lightmeter.models.training.data.loader import Row, labelled
 from lightmeter.models.training.fit import FitJob, FitResult
+from lightmeter.models.training.methods import Network, Probe, Training
 from lightmeter.models.training.network.trainer import Trainer
 from lightmeter.models.training.pretrained import load_backbones
-from lightmeter.models.training.recipe import Network, Probe, Recipe, Training, flat_settings, model_spec
+from lightmeter.models.training.recipe import Recipe, flat_settings, model_spec
+from lightmeter.models.training.reservation import ReservedRun, complete_run
 from lightmeter.models.training.resource_usage import ResourceUsage, describe_device
-from lightmeter.models.training.runs import (
-    ReservedRun,
-    complete_run,
-    write_metrics,
-    write_model,
-    write_predictions,
-    write_run_recipe,
-)
+from lightmeter.models.training.runs import write_metrics, write_model, write_predictions, write_run_recipe
 from lightmeter.models.training.tracking import Tracking
 from lightmeter.models.training.trial_pass import check_recipe
 from lightmeter.models.training.validation import validation_logits

@@ -14,9 +14,10 @@ from lightmeter.models.architectures.trees import Trees
 from lightmeter.models.runtime.predictor import Predictor, to_tensors
 from lightmeter.models.runtime.preprocess import empty_inputs
 from lightmeter.models.runtime.spec import Target
+from lightmeter.models.training.methods import Boosting, Network, Probe
 from lightmeter.models.training.network.losses import Loss
 from lightmeter.models.training.network.optimisation import set_train_mode, set_trainable
-from lightmeter.models.training.recipe import Boosting, Network, Probe, Recipe
+from lightmeter.models.training.recipe import Recipe
 
 _PHOTOGRAPHS = 2  # batch normalisation needs two
 _MAX_REASON_LENGTH = 200

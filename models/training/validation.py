@@ -14,7 +14,7 @@ from lightmeter.models.runtime.preprocess import InvalidPhoto
 from lightmeter.models.training.data.feature_cache import Inputs
 from lightmeter.models.training.data.loader import Row
 from lightmeter.models.training.data.pipeline import each_output
-from lightmeter.models.training.recipe import Network, Probe, Training
+from lightmeter.models.training.methods import Network, Probe, Training
 
 Logits = Mapping[str, NDArray[np.float32]]
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from lightmeter.errors import UsageError
 from lightmeter.models import load_predictor
-from lightmeter.models.training.runs import find_run, reserve_run
+from lightmeter.models.training.reservation import reserve_run
+from lightmeter.models.training.runs import find_run
 from lightmeter.models.training.shipped import package_folder
 from lightmeter.serve import write_archive
 from tests.support import encode_image, exif_tags, run_command, run_error, run_json

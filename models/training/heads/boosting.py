@@ -15,7 +15,7 @@ from lightmeter.models.runtime.spec import Target
 from lightmeter.models.training.data.feature_cache import Inputs, cached_outputs
 from lightmeter.models.training.data.loader import class_matrix, class_numbers
 from lightmeter.models.training.fit import FitJob, FitResult
-from lightmeter.models.training.recipe import Boosting
+from lightmeter.models.training.methods import Boosting
 
 _MAX_LOGIT = 20.0
 _MIN_PROBABILITY = 1e-9

@@ -26,7 +26,7 @@ from lightmeter.exposure import is_stop_unit
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.training.data.loader import Row, class_numbers, stops_of
 from lightmeter.models.training.heads.softmax import HeadData, hard_targets
-from lightmeter.models.training.recipe import Probe
+from lightmeter.models.training.methods import Probe
 
 Values = NDArray[np.float64]
 

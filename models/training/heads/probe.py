@@ -22,7 +22,7 @@ from lightmeter.models.training.heads.softmax import (
     reduce_features,
     softmax_data,
 )
-from lightmeter.models.training.recipe import Probe
+from lightmeter.models.training.methods import Probe
 from lightmeter.terminal import console
 
 Estimator = SoftmaxRegression | MixedEffectsRegression

@@ -14,8 +14,8 @@ from torch.nn import functional
 from lightmeter.bootstrap import group_indices
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.models.training.data.loader import Row, class_matrix, class_numbers, stops_of
+from lightmeter.models.training.methods import Probe
 from lightmeter.models.training.network.losses import gaussian_soft_targets
-from lightmeter.models.training.recipe import Probe
 
 _ITERATIONS = 100
 

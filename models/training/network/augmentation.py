@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightmeter.models.training.recipe import Network
+from lightmeter.models.training.methods import Network
 
 
 class Augmentation:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightmeter.models.runtime.spec import Target
-from lightmeter.models.training.recipe import Network
+from lightmeter.models.training.methods import Network
 
 
 def gaussian_soft_targets(stops: Tensor, centres: Tensor, std: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lightmeter.models.training.recipe import Network, Phase
+from lightmeter.models.training.methods import Network, Phase
 
 _FIRST_FACTOR = 1e-3
 """Share of the learning rate with which a warm-up begins."""

@@ -28,6 +28,7 @@ from lightmeter.models.training.data.batches import (
 from lightmeter.models.training.data.feature_cache import cached_outputs
 from lightmeter.models.training.data.identity import builder_version
 from lightmeter.models.training.fit import FitJob, FitResult
+from lightmeter.models.training.methods import Network, Phase
 from lightmeter.models.training.network.augmentation import Augmentation
 from lightmeter.models.training.network.checkpoint import TrainerState, load_checkpoint, save_checkpoint
 from lightmeter.models.training.network.cuda_graph import GraphedNetwork
@@ -38,7 +39,6 @@ from lightmeter.models.training.network.optimisation import (
     frozen_parameters,
     set_train_mode,
 )
-from lightmeter.models.training.recipe import Network, Phase
 from lightmeter.terminal import console
 
 _IMAGE_AXES = 4

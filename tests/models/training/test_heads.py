@@ -23,7 +23,7 @@ from lightmeter.models.training.heads.softmax import (
     reduce_features,
     softmax_data,
 )
-from lightmeter.models.training.recipe import Probe
+from lightmeter.models.training.methods import Probe
 
 EXTREMES = TargetSpec("extremes", "1", ("fast", "slow"), (), "log2 s")
 SHUTTER = TargetSpec("shutter", "1", ("1/500", "1/60", "1/8"), (-9.0, -6.0, -3.0), "log2 s")

@@ -11,10 +11,11 @@ from torch import nn
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.runtime.spec import WEIGHTS_FILE
+from lightmeter.models.training.methods import Network, Phase
 from lightmeter.models.training.network.augmentation import Augmentation
 from lightmeter.models.training.network.optimisation import Optimisation
 from lightmeter.models.training.network.trainer import Trainer
-from lightmeter.models.training.recipe import Network, Phase, read_recipe
+from lightmeter.models.training.recipe import read_recipe
 from lightmeter.models.training.tracking import Tracking
 from tests.models.conftest import CNN, history, settings
 from tests.support import run_command, run_error, run_json

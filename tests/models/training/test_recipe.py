@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lightmeter.errors import UsageError
-from lightmeter.models.training.recipe import Network, Probe, list_recipes, read_recipe
+from lightmeter.models.training.methods import Network, Probe
+from lightmeter.models.training.recipe import list_recipes, read_recipe
 from tests.models.conftest import TINY
 
 OWN_RECIPE = """

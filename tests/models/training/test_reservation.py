@@ -8,7 +8,7 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models.training.network.checkpoint import CHECKPOINT_FILE
 from lightmeter.models.training.recipe import read_recipe
-from lightmeter.models.training.runs import complete_run, reserve_run
+from lightmeter.models.training.reservation import complete_run, reserve_run
 from lightmeter.models.training.train import _initial_predictor
 from lightmeter.models.training.trial_pass import check_recipe
 from tests.models.conftest import CNN, CONCEPT, MEDIUM, SHUTTER, SMALL, TINY, make_dataset
