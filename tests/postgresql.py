@@ -10,7 +10,8 @@ class PostgresServer:
     """A server in a folder of its own, which can be stopped and started.
 
     Args:
-        name: Name of the folder; a socket's path must be short.
+        name: Name of the folder in /tmp, or its path, which must be short, as it holds the socket. The data that a
+            server has left there are used again.
 
     Attributes:
         url: URL with a placeholder for the name of the database.
@@ -20,7 +21,8 @@ class PostgresServer:
         programs = find_programs()
         assert programs is not None
         self._home = Path("/tmp") / name
-        self._home.mkdir(mode=0o700)
+        is_new = not self._home.exists()
+        self._home.mkdir(mode=0o700, exist_ok=True)
         self._as_user: list[str] = []
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             shutil.chown(self._home, "postgres", "postgres")
@@ -28,7 +30,8 @@ class PostgresServer:
         data = self._home / "data"
         self._control = [*self._as_user, str(programs / "pg_ctl"), "-D", str(data), "-s", "-w"]
         initdb = [str(programs / "initdb"), "-D", str(data), "-U", "lightmeter", "-A", "trust", "-E", "UTF8", "-N"]
-        subprocess.run([*self._as_user, *initdb], check=True, capture_output=True)
+        if is_new:
+            subprocess.run([*self._as_user, *initdb], check=True, capture_output=True)
         self.url = f"postgresql+psycopg://lightmeter@/{{name}}?host={self._home}"
         self.start()
 
@@ -36,8 +39,8 @@ class PostgresServer:
         options = f"-c listen_addresses='' -c unix_socket_directories={self._home} -c fsync=off"
         subprocess.run([*self._control, "-o", options, "-l", str(self._home / "log"), "start"], check=True)
 
-    def stop(self) -> None:
-        subprocess.run([*self._control, "-m", "immediate", "stop"], check=True)
+    def stop(self, mode: str = "immediate") -> None:
+        subprocess.run([*self._control, "-m", mode, "stop"], check=True)
 
     def processor_time(self) -> float:
         """Return the processor time, in seconds, of the server and of the sessions that have ended."""

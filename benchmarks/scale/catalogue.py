@@ -1,10 +1,11 @@
 """Made-up catalogues of millions of photographs in PostgreSQL, and the time that commands take on one.
 
-    python -m benchmarks.scale.catalogue [--photographs 10000000]
+    python -m benchmarks.scale.catalogue [--photographs 10000000] [--keep FOLDER] [--only NAME]
 
-A temporary server is started and filled; ten million photographs need about 14 GB in /tmp. Each command runs in a
-process of its own. Printed are its elapsed time, the processor time of the command and of the server, the command's
-largest memory, and how many rows the server read through indexes and sequentially.
+A temporary server is started and filled; ten million photographs need about 14 GB in /tmp. With --keep the server's
+data stay in a folder (its path must be short), and are measured again, without filling, if it exists. Each command runs
+in a process of its own. Printed are its elapsed time, the processor time of the command and of the server, the
+command's largest memory, and how many rows the server read through indexes and sequentially.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
@@ -66,12 +68,23 @@ SELECT setval('images_id_seq', :n);
 """
 
 
-def fill(engine: Engine, photographs: int) -> None:
-    """Fill an empty catalogue: a photograph with EXIF, a measure and a label for each number, and pending ones."""
+def fill(
+    engine: Engine, photographs: int, on_progress: Callable[[str, float], object] = lambda _table, _seconds: None
+) -> None:
+    """Fill an empty catalogue: a photograph with EXIF, a measure and a label for each number, and pending ones.
+
+    Args:
+        engine: Engine of the catalogue.
+        photographs: Number of photographs.
+        on_progress: Called after each statement with the table and the seconds that it took.
+    """
     for statement in _FILL.split(";"):
         if statement.strip():
+            started = time.perf_counter()
             with transaction(engine) as connection:
+                connection.execute(text("SET LOCAL session_replication_role = replica"))  # rows need no checks
                 connection.execute(text(statement), {"n": photographs} if ":n" in statement else {})
+            on_progress(" ".join(statement.split()[:3]), time.perf_counter() - started)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
@@ -103,29 +116,43 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=10_000_000)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", nargs="+", choices=[*commands(), "browse"], metavar="COMMAND")
     args = parser.parse_args()
-    server = PostgresServer(f"lm-scale-{os.getpid()}")
+    is_filled = args.keep is not None and args.keep.exists()
+    server = PostgresServer(str(args.keep.resolve()) if args.keep else f"lm-scale-{os.getpid()}")
     try:
         url = server.url.format(name="postgres")
-        engine = engine_for(url)
-        started = time.perf_counter()
-        upgrade(engine)
-        fill(engine, args.photographs)
-        with engine.connect() as connection:
-            print(f"filled in {time.perf_counter() - started:.0f} s, {size(connection) / 1e9:.1f} GB", flush=True)
+        if not is_filled:
+            create(url, args.photographs)
         with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), url, server)
+            measure(Path(folder), url, server, args.only or [*commands(), "browse"])
     finally:
-        server.remove()
+        if args.keep:
+            server.stop("fast")
+        else:
+            server.remove()
 
 
-def measure(folder: Path, url: str, server: PostgresServer) -> None:
-    """Print time, memory and rows read of each command."""
+def create(url: str, photographs: int) -> None:
+    """Create a catalogue in an empty database and fill it."""
+    engine, started = engine_for(url), time.perf_counter()
+    upgrade(engine)
+    fill(engine, photographs, lambda statement, seconds: print(f"{statement}: {seconds:.0f} s", flush=True))
+    with engine.connect() as connection:
+        print(f"filled in {time.perf_counter() - started:.0f} s, {size(connection) / 1e9:.1f} GB", flush=True)
+    engine.dispose()
+
+
+def measure(folder: Path, url: str, server: PostgresServer, names: Collection[str]) -> None:
+    """Print time, memory and rows read of commands."""
     environment = os.environ | {"LIGHTMETER_CATALOGUE__URL": url}
     program = [sys.executable, "-m", "lightmeter"]
     subprocess.run([*program, "init", str(folder / "project"), "--quiet"], check=True, env=environment)
     engine = engine_for(url)
     for name, command in commands().items():
+        if name not in names:
+            continue
         busy, read, started = server.processor_time(), _rows_read(engine), time.perf_counter()
         with (folder / "output").open("w+") as output:
             process = subprocess.Popen(

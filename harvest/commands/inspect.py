@@ -42,7 +42,8 @@ def inspect(
     from lightmeter.harvest.catalogue.database.session import open_engine
     from lightmeter.harvest.catalogue.query.parser import condition_of
     from lightmeter.harvest.filters.pipeline import InspectionPlan
-    from lightmeter.harvest.filters.rescan import count, rescan
+    from lightmeter.harvest.filters.rescan import rescan
+    from lightmeter.harvest.store.check import count_images
 
     check_address(executor, address)
     project = find_project()
@@ -50,7 +51,7 @@ def inspect(
     engine, condition = open_engine(project), condition_of(where)
     with (
         _open_executor(project, executor, address) as running,
-        progress_bar("inspecting", count(engine, condition)) as on_progress,
+        progress_bar("inspecting", None if where else count_images(engine)) as on_progress,
     ):
         result = rescan(engine, project.store, plan, running, where=condition, on_progress=on_progress)
     document = {

@@ -9,7 +9,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, select, true, update
 
 from lightmeter.errors import UsageError
 from lightmeter.executors.base import Executor, Failed, NotRun, Shard, WorkerCrashed
@@ -90,12 +90,6 @@ def rescan(
             result.photographs += len(inspections)
             on_progress(len(inspections))
     return result
-
-
-def count(engine: Engine, where: ColumnElement[bool] | None = None) -> int:
-    """Return the number of photographs that `rescan` processes."""
-    query = select(func.count()).select_from(Image).where(Image.problem.is_(None), true() if where is None else where)
-    return read(engine, lambda connection: connection.execute(query).scalar_one())
 
 
 def _stored_inspections(connection: Connection, image_ids: Collection[int]) -> Inspections:

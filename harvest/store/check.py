@@ -49,7 +49,7 @@ class StoreCheck:
 
 
 def count_images(engine: Engine) -> int:
-    """Return the number of images that `check_store` checks."""
+    """Return the number of images of the catalogue, which is counted in an index."""
     return read(engine, lambda connection: connection.scalar(select(func.count()).select_from(Image))) or 0
 
 

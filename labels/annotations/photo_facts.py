@@ -51,6 +51,11 @@ def decodable(where: str = "") -> ColumnElement[bool]:
     return and_(Image.problem.is_(None), parse_where(where) if where.strip() else true())
 
 
+def last_image(connection: Connection) -> int:
+    """Return the highest image id, which is the total of a progress bar: counting photographs would read them all."""
+    return connection.scalar(select(func.max(Image.id))) or 0
+
+
 def id_ranges(connection: Connection, where: str = "", after: int = 0) -> Iterator[IdRange]:
     """Yield the images without a decoding problem in batches, empty ones omitted.
 
@@ -63,8 +68,7 @@ def id_ranges(connection: Connection, where: str = "", after: int = 0) -> Iterat
         UsageError: The query is invalid.
     """
     condition = decodable(where)
-    last = connection.scalar(select(func.max(Image.id))) or 0
-    for start in range(after, last, BATCH):
+    for start in range(after, last_image(connection), BATCH):
         query = select(Image.id).where(Image.id > start, Image.id <= start + BATCH, condition).order_by(Image.id)
         ids = connection.scalars(query).all()
         if ids:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine
 
 from lightmeter.errors import UsageError
-from lightmeter.harvest.catalogue.database.session import read, write
-from lightmeter.harvest.catalogue.models import Image, Label
+from lightmeter.harvest.catalogue.database.session import write
+from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.annotations.model import Annotation, insert_annotations, read_annotations
 from lightmeter.labels.annotations.photo_facts import IdRange, id_ranges, read_facts
 from lightmeter.labels.targets.base import Decision, PhotoFacts, Target
@@ -52,15 +52,6 @@ class RuleResult:
             self.labelled[decision.value] += 1
 
 
-def count_photographs(engine: Engine, where: str = "") -> int | None:
-    """Return the number of images that rules are applied to; None if a query selects them."""
-    if where:
-        return None
-    return read(
-        engine, lambda connection: connection.scalar(select(func.count(Image.id)).where(Image.problem.is_(None)))
-    )
-
-
 def apply(
     engine: Engine,
     targets: Sequence[Target[Any]],
@@ -75,7 +66,7 @@ def apply(
         engine: Catalogue engine.
         targets: Targets to apply.
         where: Query that selects photographs (default: all).
-        on_progress: Called after each batch with the number of its photographs.
+        on_progress: Called after each batch with the number of image ids since the last call; see `last_image`.
 
     Returns:
         Results by target name.
@@ -88,8 +79,8 @@ def apply(
             return results
         for name, result in batch.items():
             results[name].add(result)
+        on_progress(id_range.last - last)
         last = id_range.last
-        on_progress(len(id_range.ids))
 
 
 def _apply_to_next(

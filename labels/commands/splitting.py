@@ -192,11 +192,10 @@ def _collect(
     base: "Base | None" = None,
 ) -> "LabelledPhotos":
     """Collect the labelled photographs of the options, and those of a data set that is extended."""
-    from lightmeter.labels.annotations.rules import count_photographs
+    from lightmeter.labels.annotations.photo_facts import last_image
     from lightmeter.labels.datasets.collect import collect
 
-    total = count_photographs(engine, options.where)
-    with progress_bar("collecting", total) as on_progress, engine.connect() as connection:
+    with engine.connect() as connection, progress_bar("collecting", last_image(connection)) as on_progress:
         kept, known = (base.photographs, base.splits) if base else ((), ())
         return collect(connection, targets, options.where, options.crop, on_progress, kept=kept, known=known)
 

@@ -97,15 +97,16 @@ def apply(
     where: Where = "",
 ) -> None:
     """Label photographs by the rules of targets; unchanged labels are kept."""
+    from lightmeter.harvest.catalogue.database.session import read
+    from lightmeter.labels.annotations.photo_facts import last_image
     from lightmeter.labels.annotations.rules import apply as apply_rules
-    from lightmeter.labels.annotations.rules import count_photographs
     from lightmeter.labels.targets.registry import get_target
 
     project = find_project()
     selected = [get_target(name, project) for name in dict.fromkeys(names)]
     with (
         catalogue_engine(project) as engine,
-        progress_bar("labelling", count_photographs(engine, where)) as on_progress,
+        progress_bar("labelling", read(engine, last_image)) as on_progress,
     ):
         results = apply_rules(engine, selected, where, on_progress)
     console.get_console().emit(

@@ -41,8 +41,8 @@ class LabelledPhotos:
     Attributes:
         targets: Targets of the labels.
         table: One row per photograph or crop, in the order of ``sha256``, with the columns of
-            `lightmeter.labels.datasets.photographs.SCHEMA`, the crop columns and two columns per target: the label as
-            stored in the catalogue and its number.
+            `lightmeter.labels.datasets.photographs.SCHEMA`, the crop columns if there are crops, and two columns per
+            target: the label as stored in the catalogue and its number.
         label_counts: Label counts by target name.
         uncropped: Number of labelled photographs without the requested crop. They are excluded.
     """
@@ -96,17 +96,18 @@ def collect(
         targets: Targets of the data set.
         where: Query that selects photographs; empty for all.
         crop: Kind of crop to collect instead of whole photographs.
-        on_progress: Called with the number of photographs read since the last call.
+        on_progress: Called with the number of image ids read since the last call; see `last_image`.
         kept: SHA-256 of photographs that are selected whatever the query is.
         known: SHA-256 of photographs to read even without a label, because they hold groups together; those that are
             not selected get no label.
     """
     kept_hashes, hashes = pa.array(kept, pa.string()), pa.array({*kept, *known}, pa.string())
-    fields = [*SCHEMA, *((name, pa.int32()) for name in CROP_COLUMNS)]
+    fields = [*SCHEMA, *((name, pa.int32()) for name in CROP_COLUMNS if crop)]
     for target in targets:
         fields += [(label_column(target.name), TEXT), (stops_column(target.name), pa.float64())]
     tables = [pa.schema(fields).empty_table()]
     photographs = LabelledPhotos(targets, tables[0], {target.name: LabelCounts() for target in targets})
+    last = 0
     for id_range in id_ranges(connection, "" if len(hashes) else where):
         table = read_photographs(connection, id_range)
         selected = table["image_id"]
@@ -122,7 +123,8 @@ def collect(
             table = join_crops(connection, id_range, table, crop)
             photographs.uncropped += n_photographs - len(pc.unique(table["image_id"]))
         tables.append(table)
-        on_progress(len(id_range.ids))
+        on_progress(id_range.last - last)
+        last = id_range.last
     photographs.table = _spell_alike(_concatenate(tables), targets)
     return photographs
 
@@ -160,11 +162,16 @@ def has_label(table: pa.Table, targets: Sequence[Target[Any]]) -> pa.ChunkedArra
 
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:
-    """Return one table in the order of ``sha256``; empties the list, so that no more than two copies exist."""
+    """Return one table in the order of ``sha256``; empties the list, so that no more than one column exists twice."""
     table = pa.concat_tables(tables, promote_options="default")
     tables.clear()
-    table = table.unify_dictionaries().combine_chunks()
-    return table.take(pc.sort_indices(table["sha256"]))  # stable: crops of one photograph keep their order
+    order = pc.sort_indices(table["sha256"])  # stable: crops of one photograph keep their order
+    columns = {}
+    for name in table.column_names:
+        column, table = table.select([name]), table.drop_columns([name])
+        columns[name] = column.unify_dictionaries().combine_chunks()[name].take(order)
+    pa.default_memory_pool().release_unused()
+    return pa.table(columns)
 
 
 def _value_counts(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:

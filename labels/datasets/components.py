@@ -1,6 +1,7 @@
 """Groups of photographs: connected components over keys that photographs share."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lightmeter.text.names import name_key
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 Keys = tuple[Integers, Integers]
 """Rows and the key of each, both of shape (n,); a row may have several keys."""
 
@@ -25,16 +26,15 @@ def connect(count: int, keys: Mapping[str, Keys]) -> Integers:
     Returns:
         Group indices in the order of first appearance, shape (count,).
     """
-    rows, nodes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    n_nodes = count
-    for rows_of_kind, keys_of_kind in keys.values():
+    groups = np.arange(count, dtype=np.int32)
+    for rows, keys_of_kind in keys.values():  # one kind after the other: a graph of all takes several times the memory
         values, indices = np.unique(keys_of_kind, return_inverse=True)
-        rows.append(rows_of_kind)
-        nodes.append(n_nodes + indices.reshape(-1))
-        n_nodes += len(values)
-    edges = np.concatenate(rows), np.concatenate(nodes)
-    graph = csr_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
-    return np.asarray(connected_components(graph, directed=False)[1][:count], dtype=np.int64)
+        n_groups = int(groups.max(initial=-1)) + 1
+        n_nodes = n_groups + len(values)
+        edges = groups[rows], n_groups + indices.reshape(-1).astype(np.int32)
+        graph = csr_array((np.ones(len(rows), dtype=np.int8), edges), shape=(n_nodes, n_nodes))
+        groups = connected_components(graph, directed=False)[1][groups]
+    return groups
 
 
 def name_codes(values: pa.Array | pa.ChunkedArray) -> Integers:
@@ -51,4 +51,4 @@ def codes(values: pa.Array | pa.ChunkedArray) -> Integers:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    return np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
+    return np.asarray(encoded.indices.fill_null(-1), dtype=np.int32)

@@ -27,6 +27,7 @@ from lightmeter.labels.datasets.manifest import (
     label_column,
     manifest_problem,
     read_table,
+    to_file_types,
 )
 from lightmeter.labels.datasets.pack import PackStore
 from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, TargetSpec, read_spec, write_spec
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 MANIFEST_FILE = "manifest.parquet"
 
+_ROW_GROUP = 1 << 20  # rows
+
 
 SplitCounts = Mapping[Split, int]
 
@@ -57,7 +60,7 @@ class Dataset:
     Attributes:
         folder: Data set folder.
         spec: Content of ``dataset.toml``.
-        manifest: Content of ``manifest.parquet``.
+        manifest: Content of ``manifest.parquet``; that of a new data set is more compact, see `to_file_types`.
     """
 
     folder: Path
@@ -218,16 +221,29 @@ def write_dataset(folder: Path, spec: DatasetSpec, manifest: pa.Table) -> Datase
     Args:
         folder: Data set folder; created if missing.
         spec: Spec; its ``manifest_sha256`` is replaced.
-        manifest: Manifest; equal tables give equal bytes.
+        manifest: Manifest; equal tables give equal bytes. It may be as `to_file_types` takes it.
 
     Returns:
         The spec as written.
     """
     with atomic_path(folder / MANIFEST_FILE) as temporary:
-        pq.write_table(manifest, temporary, compression="zstd", store_schema=False)
+        _write_manifest(manifest, temporary)
     spec = replace(spec, manifest_sha256=sha256_of(folder / MANIFEST_FILE))
     write_spec(folder, spec)
     return spec
+
+
+def reread(dataset: Dataset) -> Dataset:
+    """Return a new data set with the manifest as others read it from its file."""
+    return replace(dataset, manifest=read_table(dataset.folder / MANIFEST_FILE))
+
+
+def _write_manifest(manifest: pa.Table, file: Path) -> None:
+    """Write a manifest row group by row group, so that only one of them exists in the types of the file."""
+    schema = to_file_types(manifest.slice(0, 0)).schema
+    with pq.ParquetWriter(file, schema, compression="zstd", store_schema=False) as writer:
+        for start in range(0, manifest.num_rows, _ROW_GROUP):
+            writer.write_table(to_file_types(manifest.slice(start, _ROW_GROUP)))
 
 
 def read_dataset(folder: Path) -> Dataset:

@@ -18,7 +18,7 @@ from lightmeter.labels.datasets.card.citation import write_citation
 from lightmeter.labels.datasets.card.croissant import write_croissant
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_baselines
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
+from lightmeter.labels.datasets.dataset import Dataset, read_dataset, reread, write_dataset
 from lightmeter.labels.datasets.diff import dataset_changes, differences, spec_changes
 from lightmeter.labels.datasets.manifest import SPLITS
 from lightmeter.labels.datasets.spec import SPEC_FILE, DatasetSpec, Publication, TargetSpec
@@ -100,7 +100,7 @@ def freeze(
         if base is None:
             texts += changes_since_previous(engine, project, folder, draft)
         else:
-            changes = "; ".join(dataset_changes(base.dataset, draft)) or "no changes"
+            changes = "; ".join(dataset_changes(base.dataset, reread(draft))) or "no changes"
             texts.append(f"Extends {base.dataset.spec.name}: {changes}.")
         with engine.connect() as connection:
             write_attribution(draft_folder, connection, result.image_ids)
@@ -138,9 +138,8 @@ def _existing(folder: Path, draft: Dataset) -> Dataset | None:
     if not (folder / SPEC_FILE).is_file():
         raise UsageError(f"{folder} exists and is not a data set; choose another name.")
     existing = read_dataset(folder)
-    changes = differences(existing.manifest, draft.manifest)
-    if changes:
-        changes = [*spec_changes(existing, draft), *changes]
+    if existing.spec.manifest_sha256 != draft.spec.manifest_sha256:
+        changes = [*spec_changes(existing, draft), *differences(existing.manifest, reread(draft).manifest)]
         raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
     options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
     if options != draft_options or existing.spec.targets != draft.spec.targets:

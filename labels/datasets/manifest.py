@@ -56,6 +56,22 @@ _MAX_TEXT_LENGTH = 2000
 _MIN_EXIF, _MAX_NUMBER = 1e-9, 1e9
 
 
+def to_file_types(manifest: pa.Table) -> pa.Table:
+    """Return a manifest with the columns and types of the file.
+
+    In memory, where the manifest of ten million photographs would need 4 GB, a new one has no column ``path``, which
+    follows from ``sha256``; texts that recur are dictionaries, and crop columns without crops have the type null.
+    """
+    if "path" not in manifest.column_names:
+        manifest = manifest.add_column(1, "path", _paths(manifest["sha256"]))
+    types = {field.name: field.type for field in MANIFEST_SCHEMA}
+    return manifest.cast(pa.schema([(field.name, types.get(field.name, field.type)) for field in manifest.schema]))
+
+
+def _paths(hashes: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(pc.utf8_slice_codeunits(hashes, 0, 2), hashes, "/")
+
+
 def label_column(target: str) -> str:
     """Return the manifest column with the classes of a target."""
     return f"label_{target}"
@@ -174,10 +190,9 @@ def _value_problems(manifest: pa.Table, targets: Sequence[Any]) -> Iterator[str]
 def _checks(manifest: pa.Table) -> dict[str, pa.ChunkedArray]:
     """Return which values are allowed, by column; null values are checked elsewhere."""
     hashes = manifest["sha256"]
-    paths = pc.binary_join_element_wise(pc.utf8_slice_codeunits(hashes, 0, 2), hashes, "/")
     checks = {
         "sha256": pc.match_substring_regex(hashes, r"\A[0-9a-f]{64}\z"),
-        "path": pc.equal(manifest["path"], paths),
+        "path": pc.equal(manifest["path"], _paths(hashes)),
         "split": pc.is_in(manifest["split"], pa.array(SPLITS)),
         "format": _is_in(manifest["format"], list(SUFFIXES)),
         "file_size": _between(manifest["file_size"], 0, MAX_BYTES),

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lightmeter.files import open_regular
@@ -22,13 +22,14 @@ class PhotoNames:
 
     Args:
         folder: Folder of a data set. Without its table of attributions, or with a damaged one, nothing is known.
+        hashes: SHA-256 of the photographs whose names are read (default: all).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hashes: Collection[str] | None = None) -> None:
         self._names: Mapping[str, str] = {}
         try:
             with io.TextIOWrapper(open_regular(folder / ATTRIBUTION_FILE), "utf-8", newline="") as file:
-                self._names = _read(file)
+                self._names = _read(file, hashes)
         except (OSError, ValueError, csv.Error):
             return
 
@@ -37,11 +38,11 @@ class PhotoNames:
         return self._names.get(sha256) or sha256[:_HASH_DIGITS]
 
 
-def _read(file: io.TextIOWrapper) -> dict[str, str]:
+def _read(file: io.TextIOWrapper, hashes: Collection[str] | None) -> dict[str, str]:
     """Return names by SHA-256; those of the first sighting come first."""
     names: dict[str, str] = {}
     for row in csv.DictReader(file):
-        name = row.get("file") or row.get("source_id")
-        if name:
-            names.setdefault(row.get("sha256") or "", unquote_cell(name))
+        sha256, name = row.get("sha256") or "", row.get("file") or row.get("source_id")
+        if name and (hashes is None or sha256 in hashes):
+            names.setdefault(sha256, unquote_cell(name))
     return names

@@ -28,11 +28,12 @@ _SIGHTING_FIELDS = [("source", pa.string()), ("owner", pa.string()), ("licence",
 _ID = ("image_id", pa.int64())
 _IMAGE_COLUMNS = [_ID, ("sha256", pa.string()), *_IMAGE_FIELDS, ("body", pa.string())]
 _ENCODED = ("format", "quantisation", "source", "owner", "licence", "make", "model", "body")
+_TEXTS = pa.list_(TEXT)
 _FIELDS = [
     *_IMAGE_COLUMNS,
     *_SIGHTING_FIELDS,
-    ("sources", pa.list_(pa.string())),
-    ("owners", pa.list_(pa.string())),
+    ("sources", _TEXTS),
+    ("owners", _TEXTS),
     *((name, arrow_type(name)) for name in MANIFEST_EXIF),
     ("phash", pa.uint64()),
 ]
@@ -93,7 +94,8 @@ def _lists(sightings: pa.Table, column: str) -> pa.Table:
     """Return the values of a column, without nulls, as one list per image."""
     rows = sightings.filter(pc.is_valid(sightings[column]))
     lists = rows.group_by("image_id", use_threads=False).aggregate([(column, "list")])
-    return lists.rename_columns(["image_id", f"{column}s"])
+    lists = lists.rename_columns(["image_id", f"{column}s"])
+    return lists.cast(pa.schema([_ID, (f"{column}s", _TEXTS)]))
 
 
 def _perceptual_hashes(connection: Connection, id_range: IdRange) -> pa.Table:

@@ -12,7 +12,7 @@ from lightmeter.errors import UsageError
 from lightmeter.harvest.catalogue.models import DatasetRecord
 from lightmeter.labels.datasets.card.shortcuts import Baseline, shortcut_warnings
 from lightmeter.labels.datasets.collect import LabelCounts, LabelledPhotos
-from lightmeter.labels.datasets.dataset import Dataset, class_counts, read_dataset
+from lightmeter.labels.datasets.dataset import Dataset, class_counts, read_dataset, reread
 from lightmeter.labels.datasets.diff import dataset_changes
 from lightmeter.labels.datasets.manifest import SPLITS, label_column
 from lightmeter.labels.datasets.spec import TargetSpec
@@ -84,7 +84,7 @@ def changes_since_previous(engine: Engine, project: Project, folder: Path, datas
     if previous is not None:
         name = previous.folder.name
         title = f"{previous.folder.parent.name}/{name}" if _FOLD.fullmatch(name) else name
-        yield f"Changes since {title}: {'; '.join(dataset_changes(previous, dataset)) or 'none'}."
+        yield f"Changes since {title}: {'; '.join(dataset_changes(previous, reread(dataset))) or 'none'}."
 
 
 def _previous(engine: Engine, project: Project, folder: Path, dataset: Dataset) -> Dataset | None:
@@ -132,8 +132,7 @@ def _largest_share(result: SplitResult, target: TargetSpec) -> float:
 
 
 def _few_groups(result: SplitResult, options: SplitOptions) -> Iterator[str]:
-    test = result.manifest.filter(pc.equal(result.manifest["split"], "test"))
-    groups = len(pc.unique(test["group"]))
+    groups = len(pc.unique(result.manifest["group"].filter(pc.equal(result.manifest["split"], "test"))))
     if groups < _MIN_GROUPS and not options.folds:
         yield (
             f"Warning: The test split has {counted(groups, 'group')}; intervals over fewer than {_MIN_GROUPS} "

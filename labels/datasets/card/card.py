@@ -221,7 +221,7 @@ def _spelled_alike(values: pa.ChunkedArray) -> pa.ChunkedArray:
     encoded = values.combine_chunks().dictionary_encode()
     counts = {row["values"]: row["counts"] for row in pc.value_counts(values.drop_null()).to_pylist()}
     spellings = common_spellings(counts)
-    names = pa.array([spellings[name] for name in encoded.dictionary.to_pylist()], pa.string())
+    names = pa.array([spellings.get(name) for name in encoded.dictionary.to_pylist()], pa.string())
     return pa.chunked_array([names.take(encoded.indices)])
 
 
@@ -235,7 +235,7 @@ def _frequency(row: Row) -> int:
 
 def _cameras(manifest: pa.Table) -> pa.ChunkedArray:
     """Return make and model as one name without repetition: ``Canon EOS 5D``, not ``Canon Canon EOS 5D``."""
-    make, model = (pc.fill_null(manifest[name], "") for name in ("make", "model"))
+    make, model = (pc.fill_null(manifest[name].cast(pa.string()), "") for name in ("make", "model"))
     joined = pc.binary_join_element_wise(make, model, " ").combine_chunks().dictionary_encode()
     names = []
     for parts in map(str.split, joined.dictionary.to_pylist()):
@@ -259,9 +259,11 @@ def write_attribution(folder: Path, connection: Connection, image_ids: NDArray[n
         atomic_path(folder / ATTRIBUTION_FILE) as temporary,
         csv.CSVWriter(temporary, pa.schema([*fields[1:], ("spdx", pa.string())])) as writer,
     ):
+        ids = np.sort(image_ids)
         for id_range in id_ranges(connection):
+            ids_of_range = ids[slice(*np.searchsorted(ids, (id_range.first, id_range.last + 1)))]
             sightings = read_table(connection, query.where(id_range.covers(Image.id)), pa.schema(fields))
-            mask = np.isin(sightings["image_id"].to_numpy(), image_ids)
+            mask = np.isin(sightings["image_id"].to_numpy(), ids_of_range)
             rows = sightings.filter(pa.array(mask)).drop_columns(["image_id"])
             licences = rows["licence"].combine_chunks().dictionary_encode()
             identifiers = pa.array(map(spdx_identifier, licences.dictionary.to_pylist()), pa.string())

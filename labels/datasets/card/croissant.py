@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lightmeter.files import sha256_of, write_atomic
 from lightmeter.harvest.licences import spdx_identifier
 from lightmeter.labels.datasets.card.card import class_definitions
 from lightmeter.labels.datasets.card.citation import author_name, author_orcid, describe
 from lightmeter.labels.datasets.dataset import MANIFEST_FILE, Dataset
-from lightmeter.labels.datasets.manifest import SPLITS, label_column
+from lightmeter.labels.datasets.manifest import SPLITS, label_column, to_file_types
 from lightmeter.labels.datasets.spec import TargetSpec
 
 CROISSANT_FILE = "croissant.json"
@@ -77,7 +78,7 @@ def croissant_document(dataset: Dataset, advisories: Sequence[str]) -> dict[str,
 def _metadata(dataset: Dataset) -> dict[str, Any]:
     """Return the properties of the data set itself."""
     spec, publication = dataset.spec, dataset.spec.publication
-    photographs = sorted({spdx_identifier(name) for name in dataset.manifest["licence"].to_pylist()})
+    photographs = sorted({*map(spdx_identifier, pc.unique(dataset.manifest["licence"]).to_pylist())})
     licences = [publication.licence] if publication.licence else photographs
     return {
         "@context": _CONTEXT,
@@ -147,7 +148,7 @@ def _photographs(dataset: Dataset) -> dict[str, Any]:
         "@id": "photographs",
         "name": "photographs",
         "description": "Manifest: photographs or crops with split, labels, file properties and EXIF.",
-        "field": [_field(dataset, column) for column in dataset.manifest.schema],
+        "field": [_field(dataset, column) for column in to_file_types(dataset.manifest.slice(0, 0)).schema],
     }
 
 

@@ -19,6 +19,7 @@ from lightmeter.images.crops import crop_bytes
 from lightmeter.images.geometry import Box
 from lightmeter.images.grid import Tile, draw_grid, fit
 from lightmeter.images.reader import display_image
+from lightmeter.labels.datasets.components import codes
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.labels.datasets.manifest import crop_of, label_column, stops_column
 from lightmeter.labels.datasets.names import PhotoNames
@@ -86,58 +87,70 @@ class CardPhotographs:
 
     def __init__(self, dataset: Dataset, store: PhotoStore) -> None:
         self._dataset, self._store = dataset, store
-        self._names = PhotoNames(dataset.folder)
+        self._groups = codes(dataset.manifest["group"])
 
     def samples(self, target: TargetSpec) -> list[ClassSample]:
         """Return photographs of each class, at most of the first `_MAX_CLASSES`."""
         members = _members(self._dataset.manifest, target)
         numbers = _numbers(self._dataset.manifest, target)
+        names = target.classes[:_MAX_CLASSES]
+        telling = [_telling(members[name], _others(members, name), numbers) for name in names]
+        sheets = [self._one_of_each_group(members[name])[:_PER_SHEET] for name in names]
+        rows = np.unique(np.concatenate([*sheets, *(np.fromiter(kinds, np.int64) for kinds in telling)]))
+        photo_names = PhotoNames(self._dataset.folder, {row["sha256"] for row in self._rows(rows)})
         samples = []
-        for number, name in enumerate(target.classes[:_MAX_CLASSES], start=1):
-            rows = members[name]
-            others = np.concatenate([other for key, other in members.items() if key != name] or [rows[:0]])
-            shown = list(self._shown(target, _telling(rows, others, numbers)))
-            sheet = self._write_sheet(target, name, number, rows)
-            samples.append(ClassSample(name, len(rows), shown, sheet))
+        for number, (name, kinds, sheet) in enumerate(zip(names, telling, sheets, strict=True), start=1):
+            shown = list(self._shown(target, kinds, photo_names))
+            tiles = list(self._tiles(target, sheet, photo_names))
+            file = f"{target.name}-{number}-{folder_name(name)}.jpg" if tiles else ""
+            if tiles:
+                title = f"{target.name} {name}: {len(tiles)} of {len(members[name])}"
+                write_atomic(self._dataset.folder / SAMPLES / file, _sheet(title, tiles))
+            samples.append(ClassSample(name, len(members[name]), shown, file))
         return samples
 
-    def _shown(self, target: TargetSpec, kinds: Mapping[int, str]) -> Iterator[CardPhotograph]:
+    def _one_of_each_group(self, rows: Rows) -> Rows:
+        """Return rows in their order, but one of each group first."""
+        firsts = np.unique(self._groups[rows], return_index=True)[1]
+        return np.concatenate([rows[np.sort(firsts)], np.delete(rows, firsts)])
+
+    def _shown(self, target: TargetSpec, kinds: Mapping[int, str], names: PhotoNames) -> Iterator[CardPhotograph]:
         for row, kind in zip(self._rows(list(kinds)), kinds.values(), strict=True):
             thumbnail = _thumbnail(self._store, row["sha256"], crop_of(row))
             if thumbnail is not None:
                 url = f"data:image/jpeg;base64,{base64.b64encode(thumbnail).decode()}"
-                yield CardPhotograph(kind, self._lines(target, row), url)
+                yield CardPhotograph(kind, _lines(target, row, names), url)
 
-    def _write_sheet(self, target: TargetSpec, name: str, number: int, rows: Rows) -> str:
-        """Write the sheet of a class, with one photograph of each group first; return its file name."""
-        groups = self._dataset.manifest["group"].take(pa.array(rows)).to_numpy()
-        firsts = np.unique(groups, return_index=True)[1] if len(rows) else rows
-        selected = [*rows[np.sort(firsts)], *np.delete(rows, firsts)][:_PER_SHEET]
-        tiles = []
-        for row in self._rows(selected):
+    def _tiles(self, target: TargetSpec, rows: Rows, names: PhotoNames) -> Iterator[Tile]:
+        for row in self._rows(rows):
             thumbnail = _thumbnail(self._store, row["sha256"], crop_of(row))
             if thumbnail is not None:
                 image = Image.open(io.BytesIO(thumbnail))
                 image.thumbnail((_SHEET_SIDE, _SHEET_SIDE))
-                tiles.append(Tile(image, [fit(line, _MAX_LINE) for line in self._lines(target, row)]))
-        if not tiles:
-            return ""
-        title = f"{target.name} {name}: {len(tiles)} of {len(rows)}"
-        content, file = io.BytesIO(), f"{target.name}-{number}-{folder_name(name)}.jpg"
-        sheet = draw_grid(tiles, title, side=_SHEET_SIDE, columns=max(2, min(_COLUMNS, len(tiles))))
-        sheet.save(content, "JPEG", quality=_QUALITY)
-        write_atomic(self._dataset.folder / SAMPLES / file, content.getvalue())
-        return file
+                yield Tile(image, [fit(line, _MAX_LINE) for line in _lines(target, row, names)])
 
-    def _rows(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+    def _rows(self, indices: Sequence[int] | Rows) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._dataset.manifest.take(pa.array(indices, pa.int64())).to_pylist()
         return rows
 
-    def _lines(self, target: TargetSpec, row: Mapping[str, Any]) -> list[str]:
-        value = None if target.multilabel else row[stops_column(target.name)]
-        setting = "" if value is None else format_number(value, target.unit)
-        credit = ", ".join(filter(None, (row["owner"], row["licence"])))
-        return [line for line in (self._names[row["sha256"]], setting, credit) if line]
+
+def _lines(target: TargetSpec, row: Mapping[str, Any], names: PhotoNames) -> list[str]:
+    value = None if target.multilabel else row[stops_column(target.name)]
+    setting = "" if value is None else format_number(value, target.unit)
+    credit = ", ".join(filter(None, (row["owner"], row["licence"])))
+    return [line for line in (names[row["sha256"]], setting, credit) if line]
+
+
+def _sheet(title: str, tiles: Sequence[Tile]) -> bytes:
+    """Return a sheet of photographs as a JPEG."""
+    content, columns = io.BytesIO(), max(2, min(_COLUMNS, len(tiles)))
+    draw_grid(tiles, title, side=_SHEET_SIDE, columns=columns).save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()
+
+
+def _others(members: Mapping[str, Rows], name: str) -> Rows:
+    """Return the rows of all other classes."""
+    return np.concatenate([rows for key, rows in members.items() if key != name] or [members[name][:0]])
 
 
 def _members(manifest: pa.Table, target: TargetSpec) -> dict[str, Rows]:
@@ -146,8 +159,8 @@ def _members(manifest: pa.Table, target: TargetSpec) -> dict[str, Rows]:
     rows = np.arange(len(labels))
     if target.multilabel:
         rows, labels = pc.list_parent_indices(labels).to_numpy(), pc.list_flatten(labels)
-    codes = pc.fill_null(pc.index_in(labels, value_set=pa.array(target.classes, pa.string())), -1).to_numpy()
-    return {name: rows[codes == code].astype(np.int64) for code, name in enumerate(target.classes)}
+    classes = pc.fill_null(pc.index_in(labels, value_set=pa.array(target.classes, pa.string())), -1).to_numpy()
+    return {name: rows[classes == code].astype(np.int64) for code, name in enumerate(target.classes)}
 
 
 def _numbers(manifest: pa.Table, target: TargetSpec) -> NDArray[np.float64]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lightmeter.bootstrap import Estimate, group_intervals, group_sums, mean_ratio
-from lightmeter.labels.datasets.manifest import label_column
+from lightmeter.labels.datasets.manifest import label_column, to_file_types
 from lightmeter.labels.datasets.spec import TargetSpec
 from lightmeter.labels.datasets.splits.stratify import count_classes, stratified_group_split
 
@@ -67,8 +66,9 @@ def shortcut_baselines(manifest: pa.Table, target: TargetSpec) -> list[Baseline]
         manifest: Manifest of the data set.
         target: Target to predict.
     """
-    labelled = manifest.filter(pc.is_valid(manifest[label_column(target.name)]))
-    labelled = labelled.slice(0, _MAX_PHOTOGRAPHS)  # a random sample: rows are in the order of their SHA-256
+    rows = np.flatnonzero(manifest[label_column(target.name)].is_valid().to_numpy())
+    rows = rows[:_MAX_PHOTOGRAPHS]  # a random sample: rows are in the order of their SHA-256
+    labelled = to_file_types(manifest.take(pa.array(rows)))
     truth = _indicators(labelled, target)
     names, groups = np.unique(labelled["group"].to_numpy(zero_copy_only=False), return_inverse=True)
     folds = _folds(truth, groups, names.tolist())

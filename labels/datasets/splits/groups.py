@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lightmeter.images.hamming import group_by_hamming_radius
-from lightmeter.labels.datasets.components import Keys, codes, connect, name_codes
+from lightmeter.labels.datasets.components import Integers, Keys, codes, connect, name_codes
 
 GroupKey = Literal["photographer", "camera", "duplicates"]
 GROUP_KEYS: tuple[GroupKey, ...] = get_args(GroupKey)
@@ -29,11 +29,11 @@ def add_groups(photographs: pa.Table, group_by: Sequence[GroupKey]) -> pa.Table:
     keys = group_keys(photographs, group_by)
     groups = connect(photographs.num_rows, keys)
     first_rows = np.unique(groups, return_index=True)[1]
-    names = pc.utf8_slice_codeunits(photographs["sha256"].take(pa.array(first_rows)), 0, 16)
+    names = pc.utf8_slice_codeunits(photographs["sha256"].take(pa.array(first_rows)), 0, 16).combine_chunks()
     identified = np.zeros(photographs.num_rows, dtype=bool)
     for kind in keys.keys() - {"duplicates"}:
         identified[keys[kind][0]] = True
-    table = photographs.append_column("group", names.take(pa.array(groups)))
+    table = photographs.append_column("group", pa.DictionaryArray.from_arrays(pa.array(groups), names))
     return table.append_column("identified", pa.array(identified))
 
 
@@ -53,7 +53,7 @@ def group_keys(photographs: pa.Table, group_by: Sequence[str]) -> dict[str, Keys
         keys["owner"] = _owners(photographs)
     if "camera" in group_by:
         body = photographs["body"]
-        rows = np.flatnonzero(body.is_valid().to_numpy())
+        rows = np.flatnonzero(body.is_valid().to_numpy()).astype(np.int32)
         keys["body"] = rows, codes(body)[rows]
         keys["camera"] = _cameras(photographs)
     if "duplicates" in group_by:
@@ -67,8 +67,9 @@ def near_duplicates(hashes: pa.ChunkedArray) -> Keys:
     Args:
         hashes: 64-bit perceptual hashes, null where a photograph has none.
     """
-    rows = np.flatnonzero(hashes.is_valid().to_numpy()).astype(np.int64)
-    return rows, group_by_hamming_radius(hashes.drop_null().to_numpy().astype(np.uint64))
+    rows = np.flatnonzero(hashes.is_valid().to_numpy()).astype(np.int32)
+    groups = group_by_hamming_radius(hashes.drop_null().to_numpy().astype(np.uint64, copy=False))
+    return rows, groups.astype(np.int32)
 
 
 def _owners(photographs: pa.Table) -> Keys:
@@ -84,5 +85,11 @@ def _cameras(photographs: pa.Table) -> Keys:
     make, model = name_codes(photographs["make"]), name_codes(photographs["model"])
     complete = photographs["body"].is_null().to_numpy()[rows] & (make[rows] >= 0) & (model[rows] >= 0)
     rows = rows[complete]
-    cameras = np.stack((owners[complete], make[rows], model[rows]), axis=1)
-    return rows, np.unique(cameras, axis=0, return_inverse=True)[1].reshape(-1)
+    cameras = _pairs(_pairs(owners[complete], make[rows]), model[rows])
+    return rows, cameras
+
+
+def _pairs(first: Integers, second: Integers) -> Integers:
+    """Return a number for each pair of numbers."""
+    pairs: Integers = np.unique(first * np.int64(second.max(initial=0) + 1) + second, return_inverse=True)[1]
+    return pairs.reshape(-1).astype(np.int32)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from lightmeter.errors import UsageError
 from lightmeter.labels.datasets.collect import LabelledPhotos
-from lightmeter.labels.datasets.components import codes
+from lightmeter.labels.datasets.components import Integers, codes
 from lightmeter.labels.datasets.crops import Crop
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.splits.classes import RareClass, class_rows, drop_other_classes, frequent_classes
@@ -23,7 +22,6 @@ from lightmeter.labels.targets.base import SEPARATOR, Target
 from lightmeter.plugins import unknown_name_message
 from lightmeter.text.numbers import counted
 
-Integers = NDArray[np.int64]
 Targets = Sequence[Target[Any]]
 
 
@@ -65,7 +63,7 @@ class SplitResult:
     """Photographs with their groups and splits.
 
     Attributes:
-        manifest: The manifest; see `lightmeter.labels.datasets.dataset`.
+        manifest: The manifest as it is kept in memory; see `lightmeter.labels.datasets.manifest.to_file_types`.
         classes: Classes of each target, in order.
         image_ids: Image id of each row, shape (n_rows,).
         groups: Number of groups.
@@ -142,7 +140,7 @@ def add_splits(
         options: Ratios, folds or held-out source, and the seed.
         fixed: Split index of groups that have one already, -1 for others.
     """
-    groups = table["group"].combine_chunks().dictionary_encode()
+    groups = table["group"].cast(pa.string()).combine_chunks().dictionary_encode()  # of these photographs alone
     counts = _count_by_group(table, targets, groups.dictionary)
     names = groups.dictionary.to_pylist()
     fixed_splits = np.asarray([(fixed or {}).get(name, -1) for name in names], dtype=np.int64)
@@ -230,9 +228,11 @@ def _cumulative_count(keys: Sequence[Integers], order: Integers) -> Integers:
 
 
 def to_manifest(table: pa.Table, targets: Targets) -> pa.Table:
-    """Return the manifest of photographs with ``group``, ``split`` and labels."""
-    path = pc.binary_join_element_wise(pc.utf8_slice_codeunits(table["sha256"], 0, 2), table["sha256"], "/")
-    manifest = table.append_column("path", path).select(MANIFEST_SCHEMA.names).cast(MANIFEST_SCHEMA)
+    """Return the manifest of photographs with ``group``, ``split`` and labels; texts stay encoded."""
+    names = [name for name in MANIFEST_SCHEMA.names if name != "path"]
+    for name in (name for name in names if name not in table.column_names):  # crops
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    manifest = table.select(names)
     for target in targets:
         labels = table[label_column(target.name)].cast(pa.string())
         if target.multilabel:
