@@ -5,10 +5,13 @@
 A temporary server is started and filled; ten million photographs need about 14 GB in /tmp. With --keep the server's
 data stay in a folder (its path must be short), and are measured again, without filling, if it exists. Each command runs
 in a process of its own. Printed are its elapsed time, the processor time of the command and of the server, the
-command's largest memory, and how many rows the server read through indexes and sequentially.
+command's largest memory, and how many rows the server read through indexes and sequentially. --only measures some of
+the commands; "browse" is the page of ``lightmeter browse``, with its memory after its start and after each request.
 """
 
 import argparse
+import http.client
+import itertools
 import json
 import os
 import subprocess
@@ -17,6 +20,8 @@ import tempfile
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from sqlalchemy import Connection, Engine, text
 
@@ -173,6 +178,58 @@ def measure(folder: Path, url: str, server: PostgresServer, names: Collection[st
         }
         print(json.dumps({"command": name, **figures}) + failed, flush=True)
     engine.dispose()
+    if "browse" in names:
+        measure_browser(folder, environment)
+
+
+def measure_browser(folder: Path, environment: dict[str, str]) -> None:
+    """Print time and memory of ``labels browse``: its start, and requests of its page."""
+    command = [sys.executable, "-m", "lightmeter", "browse", "--author", "ann", "--no-open", "--port", "0", "--json"]
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder / "project", env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        document = json.loads("".join(itertools.takewhile(lambda line: not line.startswith("}"), lines)) + "}")
+        page = urlsplit(document["url"])
+        connection = http.client.HTTPConnection("127.0.0.1", page.port or 0)
+        cookie = f"lightmeter-browser-{page.port}={dict(parse_qsl(page.query))['token']}"
+
+        def send(name: str, path: str, message: dict[str, Any] | None = None) -> dict[str, Any]:
+            before, busy = time.perf_counter(), _processor_time(process.pid)
+            body = None if message is None else json.dumps(message)
+            headers = {"Cookie": cookie, "Content-Type": "application/json"}
+            connection.request("POST" if body else "GET", path, body, headers)
+            answer: dict[str, Any] = json.loads(connection.getresponse().read())
+            _print_browser(process.pid, name, time.perf_counter() - before, _processor_time(process.pid) - busy)
+            return answer
+
+        _print_browser(process.pid, "start", time.perf_counter() - started, _processor_time(process.pid))
+        send("first page", "/api/view?fresh=1")
+        view = send("first page with labels", "/api/view?target=medium&fresh=1")
+        send("a camera", "/api/view?target=medium&fresh=1&camera=Canon+EOS+3")
+        send("a query with two conditions", "/api/view?target=medium&fresh=1&q=f:2.8-4+iso:100-400")
+        send("search for words", "/api/view?target=medium&fresh=1&q=owner+77")
+        label = {"edit": "1", "view": view["view"], "since": view["version"], "ranges": [[0, 0]], "value": "film"}
+        send("label one photograph", "/api/label", label)
+        send("undo", "/api/undo", {"edit": "2", "view": view["view"], "since": 2**62})
+        process.terminate()
+
+
+def _print_browser(pid: int, name: str, seconds: float, busy: float) -> None:
+    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    memory = {
+        key: int(lines[field].split()[0]) // 1024 for key, field in (("memory_mb", "VmRSS"), ("peak_mb", "VmHWM"))
+    }
+    figures = {"seconds": round(seconds, 2), "cpu_s": round(busy, 2), **memory}
+    print(json.dumps({"browse": name, **figures}), flush=True)
+
+
+def _processor_time(pid: int) -> float:
+    """Return the processor time, in seconds, of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _rows_read(engine: Engine) -> tuple[int, int]:

@@ -218,8 +218,8 @@ def _card(view: View, labels: LabelColumns | None, row: int) -> dict[str, Any]:
     photographs = view.photographs
     card: dict[str, Any] = {
         "id": int(photographs.ids[row]),
-        "sha256": photographs.sha256[row],
-        "file": photographs.files[row],
+        "sha256": photographs.sha256[row].as_py(),
+        "file": photographs.files[row].as_py(),
     }
     if labels is not None:
         card["label"], card["origin"] = labels.label(row)

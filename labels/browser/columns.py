@@ -8,17 +8,19 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from lightmeter.exposure import NOMINAL_EXPOSURE_TIMES_S, NOMINAL_F_NUMBERS, NOMINAL_ISOS, format_setting
-from lightmeter.labels.browser.facts import Facts, positions, read_facts
+from lightmeter.labels.browser.facts import Facts, positions, read_facts, whole
 from lightmeter.text.names import common_spellings, name_key
 
 Codes = NDArray[np.int32]
@@ -33,6 +35,7 @@ NOMINAL_FOCAL_LENGTHS_MM = (
 
 _DIGITS = re.compile(r"(\d+)")
 _MAX_SORTED_DIGITS = 18
+_CHUNK = 65_536  # texts that are lists of Python at a time
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,16 @@ class Photographs:
         files: File name of each photograph.
         columns: Properties by name.
         sort_keys: Numbers to sort by, NaN without a value, by name.
-        texts: Keys of the names of each photograph, which are searched.
+        texts: The names of each photograph, which are searched.
         facts: What is known of the photographs.
     """
 
     ids: NDArray[np.int64]
-    sha256: Sequence[str]
-    files: Sequence[str]
+    sha256: pa.Array
+    files: pa.Array
     columns: Mapping[str, Column]
-    sort_keys: Mapping[str, Numbers]
-    texts: pa.Array
+    sort_keys: "SortKeys"
+    texts: "SearchTexts"
     facts: Facts
 
     def rows_of(self, ids: Any) -> NDArray[np.int64]:
@@ -95,9 +98,9 @@ class Photographs:
     def anonymous(self) -> "Photographs":
         """Return the photographs in random order, without anything about them to be seen, sorted or searched."""
         unknown = np.full(len(self.ids), np.nan)
-        keys = dict.fromkeys(self.sort_keys, unknown) | {"file": _ranks(self.sha256)}
-        files = [sha256[:12] for sha256 in self.sha256]
-        return replace(self, files=files, columns={}, sort_keys=keys, texts=pa.array([""] * len(files), pa.string()))
+        keys = SortKeys(dict.fromkeys(self.sort_keys, lambda: unknown) | {"file": lambda: _ranks(self.sha256)})
+        files = pc.utf8_slice_codeunits(self.sha256, 0, 12)
+        return replace(self, files=files, columns={}, sort_keys=keys, texts=SearchTexts([], len(self.ids)))
 
     def mask_of(self, ids: Any) -> Mask:
         """Return which photographs are among image ids."""
@@ -140,31 +143,94 @@ def read_photographs(connection: Connection) -> Photographs:
         connection: Catalogue connection.
     """
     facts = read_facts(connection)
-    exif = {name: facts.exif[name].to_pylist() for name in ("make", "model", "lens", "taken_at")}
     sightings = {name: facts.first_sightings(name) for name in ("file", "owner", "licence", "source", "title", "tags")}
-    sha256 = facts.images["sha256"].to_pylist()
-    files = [file or sha256[:12] for file, sha256 in zip(sightings["file"], sha256, strict=True)]
-    cameras = [_camera(make, model) for make, model in zip(exif["make"], exif["model"], strict=True)]
-    taken: list[str | None] = exif["taken_at"]
-    numbers = {name: _numbers(facts.exif[setting.exif]) for name, setting in SETTINGS.items()}
+    ids, sha256 = facts.images["id"].to_numpy(), whole(facts.images["sha256"])
+    has_name = pc.fill_null(pc.greater(pc.utf8_length(sightings["file"]), 0), fill_value=False)
+    files = pc.if_else(has_name, sightings["file"], pc.utf8_slice_codeunits(sha256, 0, 12))
+    cameras, lenses, taken = _cameras(facts.exif), whole(facts.exif["lens"]), whole(facts.exif["taken_at"])
     columns = {
         "camera": text_column("Camera", cameras),
-        "lens": text_column("Lens", exif["lens"]),
-        **{name: setting.column(numbers[name]) for name, setting in SETTINGS.items()},
-        "year": text_column("Year", [time and time[:4] for time in taken], ordered=True),
+        "lens": text_column("Lens", lenses),
+        **{name: setting.column(_numbers(facts.exif[setting.exif])) for name, setting in SETTINGS.items()},
+        "year": text_column("Year", pc.utf8_slice_codeunits(taken, 0, 4), ordered=True),
         "photographer": text_column("Photographer", sightings["owner"]),
         "licence": text_column("Licence", sightings["licence"]),
         "source": text_column("Source", sightings["source"]),
-        **{
-            f"filter.{name}": text_column(f"Filter {name}", table["verdict"].to_pylist())
-            for name, table in facts.verdicts.items()
-        },
+        **{f"filter.{name}": text_column(f"Filter {name}", table["verdict"]) for name, table in facts.verdicts.items()},
     }
-    ids = facts.images["id"].to_numpy()
-    sort_keys = {"file": _ranks(list(map(_natural, files))), "found": ids.astype(np.float64), **numbers}
-    sort_keys["taken"] = _ranks(taken)
-    texts = (files, sightings["title"], sightings["owner"], cameras, exif["lens"], _tags(sightings["tags"]))
-    return Photographs(ids, sha256, files, columns, sort_keys, _search_texts(*texts), facts)
+    sort_keys: dict[str, Callable[[], Numbers]] = {
+        "file": lambda: _ranks(_natural_keys(files)),
+        "found": lambda: ids.astype(np.float64),
+        "taken": lambda: _ranks(taken),
+        **{name: partial(_numbers, facts.exif[setting.exif]) for name, setting in SETTINGS.items()},
+    }
+    texts = (files, sightings["title"], sightings["owner"], cameras, lenses, _tags(sightings["tags"]))
+    return Photographs(ids, sha256, files, columns, SortKeys(sort_keys), SearchTexts(texts, len(ids)), facts)
+
+
+class SortKeys(Mapping[str, Numbers]):
+    """Numbers to sort by, computed when they are first used.
+
+    Args:
+        functions: Functions that compute them, by name.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[[], Numbers]]) -> None:
+        self._functions, self._keys = functions, dict[str, Numbers]()
+
+    def __getitem__(self, name: str) -> Numbers:
+        """Return the numbers of a name."""
+        if name not in self._keys:
+            self._keys[name] = self._functions[name]()
+        return self._keys[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        """Return the number of names."""
+        return len(self._functions)
+
+
+class SearchTexts:
+    """Texts of photographs, in which words are searched; their keys are computed at the first search.
+
+    Args:
+        texts: Texts or dictionaries of texts, a row per photograph.
+        count: Number of photographs.
+    """
+
+    def __init__(self, texts: Sequence[pa.Array], count: int) -> None:
+        self._texts, self._count = texts, count
+
+    @cached_property
+    def _keys(self) -> list[tuple[pa.Array, Codes | None]]:
+        """Return the keys of all texts or of a dictionary, with the codes of the photographs in it."""
+        return [
+            (_name_keys(texts.dictionary), texts.indices.fill_null(-1).to_numpy())
+            if pa.types.is_dictionary(texts.type)
+            else (_name_keys(texts), None)
+            for texts in self._texts
+        ]
+
+    def having(self, word: str) -> Mask:
+        """Return which photographs have a text that contains a word.
+
+        Args:
+            word: Key of a name without blanks.
+        """
+        mask = np.zeros(self._count, bool)
+        for keys, codes in self._keys:
+            matches = pc.fill_null(pc.match_substring(keys, word), fill_value=False).to_numpy(zero_copy_only=False)
+            mask |= matches if codes is None else np.append(matches, False)[codes]  # the last one is that of -1
+        return mask
+
+
+def _name_keys(texts: pa.Array) -> pa.Array:
+    chunks = (texts.slice(start, _CHUNK) for start in range(0, len(texts), _CHUNK))
+    keys = [pa.array([text and name_key(text) for text in chunk.to_pylist()], pa.string()) for chunk in chunks]
+    return pa.concat_arrays(keys) if keys else texts
 
 
 def _numbers(column: pa.ChunkedArray) -> Numbers:
@@ -172,37 +238,45 @@ def _numbers(column: pa.ChunkedArray) -> Numbers:
     return numbers
 
 
-def _tags(texts: Sequence[str | None]) -> list[str | None]:
+def _tags(texts: pa.DictionaryArray) -> pa.DictionaryArray:
     """Return lists in JSON as lines of text."""
-    lines = {text: "\n".join(map(str, json.loads(text))) for text in set(texts) if text}
-    return [lines.get(text) if text else None for text in texts]
+    lines = ["\n".join(map(str, json.loads(text))) if text else None for text in texts.dictionary.to_pylist()]
+    return pa.DictionaryArray.from_arrays(texts.indices, pa.array(lines, pa.string()))
 
 
-def _search_texts(*columns: Sequence[str | None]) -> pa.Array:
-    texts = [name_key("\n".join(filter(None, parts))) for parts in zip(*columns, strict=True)]
-    return pa.array(texts, pa.string())
-
-
-def text_column(title: str, texts: Sequence[str | None], *, ordered: bool = False) -> Column:
+def text_column(title: str, texts: pa.Array | pa.ChunkedArray, *, ordered: bool = False) -> Column:
     """Return a column of texts; names with one key are one value, spelled as most often.
 
     Args:
         title: Heading.
-        texts: Text of each photograph.
+        texts: Text of each photograph, or a dictionary of them.
         ordered: Sort the values as texts instead of by frequency.
     """
-    encoded = pa.array(texts, pa.string()).dictionary_encode()
+    texts = whole(texts) if isinstance(texts, pa.ChunkedArray) else texts
+    encoded = texts if pa.types.is_dictionary(texts.type) else texts.dictionary_encode()
     written: list[str] = encoded.dictionary.to_pylist()
-    codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int32)
-    counts = dict(zip(written, np.bincount(codes[codes >= 0]).tolist(), strict=True))
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    numbers = np.bincount(codes[codes >= 0], minlength=len(written)).tolist()
+    counts = {name: count for name, count in zip(written, numbers, strict=True) if count}
     spellings = common_spellings(counts)
     totals: Counter[str] = Counter()
     for name, count in counts.items():
         totals[spellings[name]] += count
     values = sorted(totals, key=lambda name: name if ordered else (-totals[name], name))
     code_of = {name: code for code, name in enumerate(values)}
-    new_code = np.array([*(code_of[spellings[name]] for name in written), -1], np.int32)  # the last one is that of -1
-    return Column(title, values, values, new_code[codes], is_ordered=ordered)
+    new_code = [code_of[spellings[name]] if name in counts else -1 for name in written]
+    return Column(title, values, values, np.array([*new_code, -1], np.int32)[codes], is_ordered=ordered)
+
+
+def _cameras(exif: pa.Table) -> pa.DictionaryArray:
+    """Return the name of each camera: its make and model, without repetition."""
+    make, model = (whole(exif[name]) for name in ("make", "model"))
+    makes, models = [*make.dictionary.to_pylist(), None], [*model.dictionary.to_pylist(), None]
+    code_of_make = make.indices.fill_null(len(makes) - 1).to_numpy().astype(np.int64)
+    pairs = code_of_make * len(models) + model.indices.fill_null(len(models) - 1).to_numpy()
+    distinct, codes = np.unique(pairs, return_inverse=True)
+    names = [_camera(makes[pair // len(models)], models[pair % len(models)]) for pair in distinct.tolist()]
+    return pa.array(names, pa.string()).take(pa.array(codes.reshape(-1))).dictionary_encode()
 
 
 def _camera(make: str | None, model: str | None) -> str | None:
@@ -216,18 +290,26 @@ def _short(text: str) -> str:
     return text.removeprefix("f/").removeprefix("ISO ").removesuffix(" s").removesuffix(" mm")
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return the key by which names are sorted as people expect: ``d2.jpg`` before ``d10.jpg``."""
+def _natural_keys(names: pa.Array) -> pa.Array:
+    """Return texts by which names are sorted as people expect: ``d2.jpg`` before ``d10.jpg``."""
+    chunks = (names.slice(start, _CHUNK) for start in range(0, len(names), _CHUNK))
+    keys = [pa.array(map(_natural_key, chunk.to_pylist()), pa.string()) for chunk in chunks]
+    return pa.concat_arrays(keys) if keys else names
+
+
+def _natural_key(name: str) -> str:
+    """Return a name in lower case with numbers of equal length; NUL, which no name has, ends each of its parts."""
     parts = _DIGITS.split(name.lower())
-    return [
-        (int(part), "") if index % 2 and len(part) <= _MAX_SORTED_DIGITS else (-1, part)
-        for index, part in enumerate(parts)
-    ]
+    parts[1::2] = (
+        f"1{int(digits):0{_MAX_SORTED_DIGITS}}" if len(digits) <= _MAX_SORTED_DIGITS else f"0{digits}"
+        for digits in parts[1::2]
+    )
+    return "\0".join(parts)
 
 
-def _ranks(keys: Sequence[Any]) -> Numbers:
-    """Return the position of each key in sorted order, NaN for None; equal keys keep their order."""
+def _ranks(keys: pa.Array) -> Numbers:
+    """Return the position of each text in sorted order, NaN for null; equal ones keep their order."""
     ranks = np.full(len(keys), math.nan)
-    order = sorted((index for index, key in enumerate(keys) if key is not None), key=lambda index: keys[index])
+    order = pc.sort_indices(keys).to_numpy()[: len(keys) - keys.null_count]  # stable; null comes last
     ranks[order] = np.arange(len(order))
     return ranks

@@ -1,13 +1,14 @@
 """The labels of one target as columns in memory, kept current from the append-only log of annotations."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
 from lightmeter.harvest.catalogue.effective_labels import LABEL_PRECEDENCE, MANUAL
+from lightmeter.harvest.catalogue.exif_view import read_table
 from lightmeter.harvest.catalogue.models import Label
 from lightmeter.labels.browser.columns import Codes, Column, Photographs
 from lightmeter.text.names import common_spellings
@@ -15,7 +16,10 @@ from lightmeter.text.names import common_spellings
 Rows = NDArray[np.int64]
 
 _COLUMNS = (Label.image_id, Label.value, Label.origin, Label.author, Label.id)
-_BATCH = 10_000  # images of a query
+_TYPES = {"image_id": pa.int64(), "id": pa.int64()}
+_SCHEMA = pa.schema([(column.key, _TYPES.get(column.key, pa.string())) for column in _COLUMNS])
+_BATCH = 10_000  # images of a query that names them
+_RANGE = 100_000  # photographs of a query of all
 _NO_ORIGIN = len(LABEL_PRECEDENCE)
 _MANUAL = LABEL_PRECEDENCE.index(MANUAL)
 _IMPORT = LABEL_PRECEDENCE.index("import")
@@ -116,13 +120,14 @@ class LabelColumns:
             added = select(Label.image_id, Label.target).where(Label.id > self.version)  # by id: the log is short
             images = list({image for image, target in connection.execute(added) if target == self._target})
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-            annotations = [
-                row for batch in batches for row in connection.execute(query.where(Label.image_id.in_(batch)))
-            ]
+            conditions = [Label.image_id.in_(batch) for batch in batches]
         else:
-            annotations = list(connection.execute(query))
+            ids = self._photographs.ids
+            ranges = (ids[start : start + _RANGE] for start in range(0, len(ids), _RANGE))
+            conditions = [Label.image_id.between(int(part[0]), int(part[-1])) for part in ranges]
         self.version = newest
-        self._resolve(annotations)
+        for condition in conditions:
+            self._resolve(read_table(connection, query.where(condition), _SCHEMA))
 
     def set_own(self, rows: Rows, codes: Codes, version: int) -> None:
         """Take over labels of the author that were just stored.
@@ -143,18 +148,17 @@ class LabelColumns:
             self.values.append(value)
         return self._code_of[value]
 
-    def _resolve(self, annotations: Sequence[Any]) -> None:
+    def _resolve(self, annotations: pa.Table) -> None:
         """Set the labels of the photographs of annotations; all annotations of these must be given."""
-        if not annotations:
+        if not annotations.num_rows:
             return
-        images, values, origins, authors, ids = zip(*annotations, strict=True)
-        image, id_ = np.asarray(images, np.int64), np.asarray(ids, np.int64)
+        image, id_ = annotations["image_id"].to_numpy(), annotations["id"].to_numpy()
         row = np.searchsorted(self._photographs.ids, image)
         row[row == len(self._photographs.ids)] = 0
         exists = self._photographs.ids[row] == image if len(self._photographs.ids) else np.zeros(len(image), bool)
-        code = np.asarray([-1 if value is None else self.code(value) for value in values], np.int32)
-        rank = np.asarray([LABEL_PRECEDENCE.index(origin) for origin in origins], np.int64)
-        author = np.asarray([self._authors.setdefault(name, len(self._authors)) for name in authors], np.int64)
+        code = _translate(annotations["value"], self.code).astype(np.int32)
+        rank = _translate(annotations["origin"], LABEL_PRECEDENCE.index)
+        author = _translate(annotations["author"], lambda name: self._authors.setdefault(name, len(self._authors)))
         own = (rank == _MANUAL) & (author == 0)
         order = np.lexsort((id_, author, rank, row))
         order = order[exists[order]]
@@ -185,3 +189,11 @@ class LabelColumns:
         is_own = (self.own[rows] >= 0) & ~newer
         self.codes[rows] = np.where(is_own, self.own[rows], self._other[rows])
         self.origins[rows] = np.where(is_own, _MANUAL, self._other_origin[rows])
+
+
+def _translate(texts: pa.ChunkedArray, number: Callable[[str], int]) -> NDArray[np.int64]:
+    """Return the number of each text, -1 for null; the function is called once for each that differs."""
+    encoded = texts.combine_chunks().dictionary_encode()
+    numbers = np.array([*map(number, encoded.dictionary.to_pylist()), -1], np.int64)
+    translated: NDArray[np.int64] = numbers[encoded.indices.fill_null(-1).to_numpy()]
+    return translated

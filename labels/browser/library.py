@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow.compute as pc
 from sqlalchemy import Connection, Engine, select, text
 
 from lightmeter.errors import UsageError
@@ -20,6 +19,7 @@ from lightmeter.harvest.catalogue.models import Image
 from lightmeter.harvest.catalogue.query.comparisons import Condition
 from lightmeter.harvest.catalogue.query.saved import resolve_query
 from lightmeter.labels.browser.columns import Column, Mask, Numbers, Photographs, read_photographs
+from lightmeter.labels.browser.facts import image_ids
 from lightmeter.labels.browser.label_columns import LabelColumns
 from lightmeter.labels.browser.matching import Matcher
 from lightmeter.labels.browser.predictions import Predictions, read_run_predictions
@@ -30,7 +30,8 @@ from lightmeter.text.names import name_key
 
 Result = TypeVar("Result")
 
-_MAX_VIEWS = 64
+_MIN_VIEWS, _MAX_VIEWS = 4, 64
+_MAX_VIEW_ROWS = 20_000_000  # of all views, if these are more than `_MIN_VIEWS`
 _MIN_AGE_S = 2.0  # between two readings of the catalogue
 _MAX_BUSY = 0.1  # share of the time that reading the catalogue may take while a harvest changes it
 _INSTANT_S = 0.15  # a catalogue that is read as fast is read while the page waits
@@ -107,7 +108,7 @@ class Library:
         self._update()
         snapshot = self._snapshot
         columns = dict(snapshot.photographs.columns)
-        confidence = np.full(len(snapshot.photographs.ids), np.nan)
+        confidence = np.broadcast_to(np.float64(np.nan), len(snapshot.photographs.ids))
         if state.target:
             columns["label"] = self.labels(state.target, snapshot).column()
         predictions = self.predictions(state)
@@ -121,7 +122,8 @@ class Library:
         view = View(snapshot.photographs, state, columns, confidence, base, search)
         view_key = hashlib.sha256(json.dumps([time.time_ns(), id(view)]).encode()).hexdigest()[:20]
         self._views[view_key] = snapshot, view
-        while len(self._views) > _MAX_VIEWS:
+        max_views = min(max(_MIN_VIEWS, _MAX_VIEW_ROWS // max(len(snapshot.photographs.ids), 1)), _MAX_VIEWS)
+        while len(self._views) > max_views:
             self._views.popitem(last=False)
         return view_key, view
 
@@ -212,8 +214,7 @@ class Library:
         mask = np.ones(len(photographs.ids), bool)
         for word in name_key(text).split():
             excluded = word.startswith("-") and len(word) > 1
-            matches = pc.match_substring(photographs.texts, word.removeprefix("-") if excluded else word)
-            mask &= matches.to_numpy(zero_copy_only=False) != excluded
+            mask &= photographs.texts.having(word.removeprefix("-") if excluded else word) != excluded
         return mask, True
 
     def _update(self) -> None:
@@ -247,7 +248,7 @@ class Library:
 
         def in_catalogue(condition: Condition) -> Mask:
             query = select(Image.id).where(condition)
-            return photographs.mask_of(read(self.engine, lambda connection: connection.scalars(query).all()))
+            return photographs.mask_of(read(self.engine, lambda connection: image_ids(connection, query)))
 
         snapshot = Snapshot(photographs, Matcher(photographs.facts, labels, in_catalogue))
         self._read_at = time.monotonic()

@@ -37,8 +37,10 @@ from lightmeter.harvest.catalogue.query.comparisons import Condition, Share
 from lightmeter.harvest.catalogue.query.fields import CatalogueColumns
 from lightmeter.harvest.catalogue.query.parser import QueryTarget, compile_query
 from lightmeter.labels.browser.columns import Mask
-from lightmeter.labels.browser.facts import LISTS, Facts
+from lightmeter.labels.browser.facts import LISTS, Facts, whole
 from lightmeter.labels.browser.label_columns import LabelColumns
+
+Codes = NDArray[np.signedinteger[Any]]
 
 Values = Mapping[str, tuple[Any, Any]]
 """Columns by name: SQLAlchemy type and Arrow array."""
@@ -57,8 +59,8 @@ class _Distinct:
     """
 
     table: Table
-    codes: NDArray[np.int64]
-    photographs: NDArray[np.int64] | None = None
+    codes: Codes
+    photographs: Codes | None = None
 
     def matching(self, codes: list[int], total: int) -> Mask:
         """Return which of all photographs have one of the codes."""
@@ -105,7 +107,7 @@ class Matcher(CatalogueColumns):
 
     def image(self, name: str) -> ColumnElement[Any]:
         """Return a column of the table ``images``; that of the catalogue for hashes, of which no two are equal."""
-        if name == "sha256":
+        if name not in self._facts.images.column_names or name == "sha256":
             return super().image(name)
         return self._table(f"image {name}", {name: (_type(Image, name), self._facts.images[name])}).c[name]
 
@@ -116,14 +118,16 @@ class Matcher(CatalogueColumns):
         return self._table(f"exif {names[0]}", values).c[name]
 
     def sighting(self, name: str) -> ColumnElement[Any]:
-        """Return a column of the sightings."""
+        """Return a column of the sightings; that of the catalogue for what is not in memory."""
+        if name not in self._facts.sightings.column_names:
+            return super().sighting(name)
         kind = Text() if name in LISTS else _type(SightingRecord, name)
         values = {name: (kind, self._facts.sightings[name])}
         return self._table(f"sighting {name}", values, self._facts.sighting_rows).c[name]
 
     def any_sighting(self, condition: Condition) -> Condition:
-        """Return the condition itself: `_evaluate` combines the sightings of a photograph."""
-        return condition
+        """Return the condition itself if it is on values in memory: `_evaluate` combines a photograph's sightings."""
+        return condition if self._keys(condition) else super().any_sighting(condition)
 
     def share(self, share: Share) -> Condition:
         """Return the condition that a photograph is in a share of all."""
@@ -167,7 +171,7 @@ class Matcher(CatalogueColumns):
         """Return the condition itself: `_evaluate` combines the authors of a photograph."""
         return condition
 
-    def _table(self, key: str, values: Values, photographs: NDArray[np.int64] | None = None) -> Table:
+    def _table(self, key: str, values: Values, photographs: Codes | None = None) -> Table:
         if key in self._distinct:
             return self._distinct[key].table
         codes, distinct = _encode([array for _, array in values.values()])
@@ -175,9 +179,7 @@ class Matcher(CatalogueColumns):
         columns = dict(zip(values, zip(kinds, distinct, strict=True), strict=True))
         return self._create(key, columns, codes, photographs)
 
-    def _create(
-        self, key: str, values: Values, codes: NDArray[np.int64], photographs: NDArray[np.int64] | None = None
-    ) -> Table:
+    def _create(self, key: str, values: Values, codes: Codes, photographs: Codes | None = None) -> Table:
         """Create a table of distinct values, in place of an earlier one with the same key."""
         columns = [Column(name, kind) for name, (kind, _) in values.items()]
         table = Table(key, MetaData(), Column("code", Integer, primary_key=True), *columns)
@@ -192,16 +194,24 @@ class Matcher(CatalogueColumns):
         return table
 
     def _evaluate(self, condition: Condition) -> Mask:
-        tables = {element.table.name for element in iterate(condition) if isinstance(element, Column)}
+        tables = _tables(condition)
         if len(tables) > 1 and isinstance(condition, BooleanClauseList) and condition.operator is or_:
             return _any_of(*map(self._evaluate, condition.clauses))
-        key = next((name for name in tables if name in self._distinct), None)
-        if key is None:
+        keys = self._keys(condition)
+        if not keys:
             return self._in_catalogue(condition)
-        distinct = self._distinct[key]
+        distinct = self._distinct[keys[0]]
         with self._engine.connect() as connection:
             codes = list(connection.scalars(select(distinct.table.c.code).where(condition)))
         return distinct.matching(codes, len(self._facts.images))
+
+    def _keys(self, condition: Condition) -> list[str]:
+        """Return the tables of values in memory that a condition is about."""
+        return [name for name in _tables(condition) if name in self._distinct]
+
+
+def _tables(condition: Condition) -> set[str]:
+    return {element.table.name for element in iterate(condition) if isinstance(element, Column)}
 
 
 def _type(model: Any, name: str) -> Any:
@@ -214,14 +224,16 @@ def _bound(kind: Any, array: pa.Array, dialect: Dialect) -> list[Any]:
     return [process(value) for value in array.to_pylist()] if process else array.to_pylist()
 
 
-def _encode(arrays: list[pa.ChunkedArray]) -> tuple[NDArray[np.int64], list[pa.Array]]:
+def _encode(arrays: list[pa.ChunkedArray]) -> tuple[NDArray[np.int32], list[pa.Array]]:
     """Return the code of each row of columns, and the distinct rows by code; null is a value like others."""
-    encoded = [array.combine_chunks().dictionary_encode(null_encoding="encode") for array in arrays]
     keys: NDArray[np.int64] = np.zeros(len(arrays[0]), np.int64)
-    for array in encoded:
-        keys = keys * max(len(array.dictionary), 1) + array.indices.to_numpy()
+    for array in arrays:
+        encoded = whole(array)
+        encoded = encoded if pa.types.is_dictionary(encoded.type) else encoded.dictionary_encode()
+        size = len(encoded.dictionary)
+        keys = keys * (size + 1) + encoded.indices.fill_null(size).to_numpy()
     _, first, codes = np.unique(keys, return_index=True, return_inverse=True)
-    return codes.astype(np.int64), [array.take(pa.array(first)) for array in arrays]
+    return codes.astype(np.int32), [array.take(pa.array(first)) for array in arrays]
 
 
 def _any_of(*masks: Mask) -> Mask:

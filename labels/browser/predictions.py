@@ -40,11 +40,10 @@ class Predictions:
     def columns(self, photographs: Photographs, target: str) -> tuple[dict[str, Column], Numbers]:
         """Return the facets of one target, and the confidence of each photograph's prediction, NaN without one."""
         rows = self.table.filter(pc.equal(self.table["target"], target))
-        at = {sha256: index for index, sha256 in enumerate(rows["sha256"].to_pylist())}
-        order = [at.get(sha256) for sha256 in photographs.sha256]
-        taken = rows.take(pa.array(order, pa.int64()))
+        rows = rows.take(pa.array(np.arange(len(rows))[::-1]))  # the last of several rows is shown
+        taken = rows.take(pc.index_in(photographs.sha256, value_set=rows["sha256"].combine_chunks()))
         columns = {
-            name: text_column(title, taken[name].to_pylist())
+            name: text_column(title, taken[name].cast(pa.string()))
             for name, title in _FACETS.items()
             if name in taken.column_names and taken[name].null_count < len(taken)
         }

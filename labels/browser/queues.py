@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select
 from lightmeter.harvest.catalogue.models import Exif, Region, SightingRecord
 from lightmeter.labels.annotations.audit import read_label_issues
 from lightmeter.labels.browser.columns import Mask, Photographs
+from lightmeter.labels.browser.facts import image_ids
 from lightmeter.labels.datasets.crops import crop_for
 from lightmeter.project import Project
 
@@ -38,10 +39,10 @@ def queue_mask(
         case "no-face":
             inspected = photographs.columns.get("filter.faces")
             faces = select(Region.image_id).where(crop_for("face", project.settings).condition)
-            with_face = photographs.mask_of(connection.scalars(faces).all())
+            with_face = photographs.mask_of(image_ids(connection, faces))
             return (inspected.codes >= 0) & ~with_face if inspected else np.zeros_like(with_face)
         case _:
-            return photographs.mask_of(connection.scalars(_disagreements()).all())
+            return photographs.mask_of(image_ids(connection, _disagreements()))
 
 
 def _disagreements() -> Select[Any]:

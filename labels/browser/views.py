@@ -14,7 +14,7 @@ from lightmeter.labels.browser.queues import QueueKind
 from lightmeter.plugins import unknown_name_message
 from lightmeter.text.names import name_key
 
-Rows = NDArray[np.int64]
+Rows = NDArray[np.signedinteger[Any]]
 
 SORT_TITLES = {
     "file": "File name",
@@ -128,7 +128,7 @@ class View:
         Raises:
             UsageError: A facet, its value, or the sort key is unknown.
         """
-        rows = np.flatnonzero(self._mask)
+        rows = np.flatnonzero(self._mask).astype(np.int32)
         name = self.state.sort.removeprefix("-")
         if name not in SORT_TITLES:
             raise UsageError(unknown_name_message("sort key", name, list(SORT_TITLES)))
