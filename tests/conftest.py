@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.s3 import S3Server
 
+gc.disable()  # until all tests are collected
 os.fsync = lambda _: None  # what tests write need not survive a power failure
 httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)  # 0.05 s for each client
 
@@ -224,6 +225,7 @@ SHARING = {"tests/serve/": "serve"} | dict.fromkeys(
         "tests/faults/",
         "tests/journeys/",
         "tests/lightmeter/test_demo.py",
+        "tests/models/training/test_packs.py",
         "tests/models/training/test_search.py",
         "tests/models/training/test_trainer.py",
     ),
@@ -257,6 +259,8 @@ def pytest_collection_finish() -> None:
 
     replace_plots()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -32,15 +32,15 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f" {command} " in help_text
 
 
-@pytest.mark.parametrize("args", [["--help"], ["harvest", "--help"], ["labels", "--help"], ["models", "--help"]])
-def test_help_imports_no_heavy_libraries(args: list[str]) -> None:
+def test_help_imports_no_heavy_libraries() -> None:
     code = (
-        "import sys; from lightmeter.cli import main; main(sys.argv[1:]);"
+        "import sys; from lightmeter.cli import main;"
+        "print([main([*group.split(), '--help']) for group in ('', 'harvest', 'labels', 'models', 'serve')]);"
         "print([m for m in ('torch', 'scrapy', 'sqlalchemy', 'cv2', 'numpy', 'sklearn', 'pydantic_settings', "
         "'starlette', 'uvicorn') if m in sys.modules])"
     )
-    completed = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
-    assert completed.stdout.splitlines()[-1] == "[]"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.splitlines()[-2:] == ["[0, 0, 0, 0, 0]", "[]"]
 
 
 def test_json_option_is_accepted_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +143,7 @@ def test_doctor_does_not_wait_for_a_catalogue(project: Path, monkeypatch: pytest
 def test_garbage_is_collected_again_once_modules_are_imported() -> None:
     thresholds = gc.get_threshold()
     postpone_garbage_collection()
-    assert gc.get_threshold()[0] > 100 * thresholds[0]
+    assert gc.get_threshold()[0] > 5 * thresholds[0]
     gc.collect()
     assert gc.get_threshold() == thresholds
 

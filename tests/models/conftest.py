@@ -1,6 +1,7 @@
 """Small data sets of generated JPEG files: noisy and smooth photographs."""
 
 import csv
+import functools
 import hashlib
 import shutil
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from PIL import Image, ImageFilter
 from lightmeter.labels.datasets.dataset import Dataset, read_dataset, write_dataset
 from lightmeter.labels.datasets.manifest import MANIFEST_SCHEMA, SPLITS, label_column, stops_column
 from lightmeter.labels.datasets.spec import DatasetSpec, TargetSpec
+from lightmeter.models.architectures import efficientnet_lite, vgg
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target
 from tests.support import encode_image, run_text
 
@@ -24,6 +26,7 @@ CONCEPT = TargetSpec("concept", "1", ("grain", "dawn", "calm"), multilabel=True)
 STOPS = {"fast": -10.0, "slow": -4.0}
 
 
+@functools.cache
 def jpeg(*, noisy: bool, seed: int, size: tuple[int, int] = (160, 120), exif: bool = False) -> bytes:
     """Return a JPEG of blurred colours, with or without strong noise.
 
@@ -130,6 +133,28 @@ def _separate_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 
 
 @pytest.fixture(scope="session")
+def _common_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def common_cache(_separate_cache: None, _common_cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a cache with the features and converted networks of other tests; not for tests of what is read when."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_common_cache_folder))
+
+
+@pytest.fixture
+def small_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EfficientNet-Lite with few of its later stages, and narrow VGG: the same kinds of layers in less time.
+
+    No published weights fit them.
+    """
+    stages = efficientnet_lite._STAGES
+    monkeypatch.setattr(efficientnet_lite, "_STAGES", (*stages[:3], stages[-1]))
+    monkeypatch.setattr(vgg, "_BLOCKS", tuple(tuple(width // 16 for width in widths) for widths in vgg._BLOCKS))
+
+
+@pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Return a data set with one target, shutter."""
     return make_dataset(tmp_path_factory.mktemp("data") / "noise-v1")
@@ -147,9 +172,9 @@ FROZEN_EPOCH = "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"
 
 TINY = {
     "patches": SMALL,
-    "ramos-probe": settings("view_size=64", "penalties=[1e-2, 1e-4]"),
-    "lightmeter": [*SMALL, *settings("view_size=64")],
-    "lightmeter-attention": settings("patches=4", "patch_size=64", "view_size=64", "width=16", "epochs=2"),
+    "ramos-probe": settings("view_size=64", "weights=", "penalties=[1e-2, 1e-4]"),
+    "lightmeter": [*SMALL, *settings("weights=", "view_weights=", "view_size=64")],
+    "lightmeter-attention": settings("weights=", "patches=2", "patch_size=32", "view_size=32", "width=16", "epochs=2"),
     "quality-features": settings("iterations=20"),
     "gupta-kannan": settings("weights=", "freeze=[]", "patches=2", "patch_size=48", "filters=4", "dense=8", "epochs=1"),
     "chavez-heras": settings("weights=", "view_size=32", "dense=8", "phases=[{epochs=1, learning_rate=1e-3}]"),
@@ -162,8 +187,8 @@ TINY = {
     ),
     "lebon-grid": settings("patches=64", "epochs=2"),
     "lederer-exif": settings("exif=['f_number', 'iso']", "epochs=2"),
-    "lederer-image": settings("view_size=32", FROZEN_EPOCH),
-    "lederer-fusion": settings("exif=['f_number', 'iso']", "view_size=32", FROZEN_EPOCH),
+    "lederer-image": settings("weights=", "view_size=32", FROZEN_EPOCH),
+    "lederer-fusion": settings("exif=['f_number', 'iso']", "weights=", "view_size=32", FROZEN_EPOCH),
 }
 """Options with which each recipe trains within seconds."""
 
@@ -171,10 +196,12 @@ CNN = ["haoran-cnn", *settings("view_size=32", "epochs=6", "patience=6"), "--dev
 
 
 @pytest.fixture(scope="session")
-def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory, _common_cache_folder: Path) -> Path:
     """Return a run trained on the data set; it must not be changed."""
     run = tmp_path_factory.mktemp("runs") / "noise"
-    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(_common_cache_folder))
+        run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, "--quiet", *SMALL)
     return run
 
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from lightmeter.labels.datasets.dataset import Dataset
-from tests.models.conftest import CONCEPT, SMALL, make_dataset
+from tests.models.conftest import CNN, CONCEPT, make_dataset
 from tests.support import run_error, run_json, run_text
+
+pytestmark = pytest.mark.usefixtures("common_cache")
 
 
 def test_attack_lowers_accuracy(run: Path, dataset: Dataset) -> None:
@@ -30,7 +33,7 @@ def test_attack_changes_all_patches_of_a_grid(dataset: Dataset, tmp_path: Path) 
 def test_multilabel_target_cannot_be_attacked(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
     run = tmp_path / "run"
-    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
+    run_text("models", "train", *CNN, "--set", "epochs=1", "--data", dataset.folder, "--out", run, "--quiet")
     assert "has several classes per photograph" in run_error("models", "attack", run, "--data", dataset.folder)
 
 

@@ -53,6 +53,7 @@ def test_unavailable_saliency_methods_raise_error(
     assert "pip install 'lightmeter[captum]'" in run_error(*command, "smoothgrad")
 
 
+@pytest.mark.usefixtures("small_backbones")
 def test_activations_give_a_map_per_patch(dataset: Dataset, photograph: Path, tmp_path: Path) -> None:
     small = ["weights=", "freeze=[]", "patches=3", "patch_size=64", "filters=4", "dense=8", "epochs=1"]
     settings = [argument for setting in small for argument in ("--set", setting)]

@@ -39,18 +39,25 @@ def train_command(dataset: Dataset, run: Path, *changes: str) -> list[object]:
     return ["models", "train", "lederer-image", "--data", dataset.folder, "--out", run, *options]
 
 
-@pytest.mark.parametrize("backbone", [BACKBONE, "efficientnet_b0"])
-def test_timm_backbone_trains_and_predicts(timm: Any, backbone: str, dataset: Dataset, tmp_path: Path) -> None:
-    run_json(*train_command(dataset, tmp_path / "run", f"backbone={backbone}", "weights="))
+def test_timm_backbone_trains_and_predicts_and_needs_timm(
+    timm: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_json(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}", "weights="))
     photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     (result,) = run_json("models", "predict", tmp_path / "run", photograph)
     assert set(result["predictions"]["shutter"]["probabilities"]) == {"fast", "slow"}
+    monkeypatch.setitem(sys.modules, "timm", None)
+    error = run_error("models", "predict", tmp_path / "run", photograph)
+    assert f"the backbone '{BACKBONE}' needs timm: pip install 'lightmeter[timm]'" in error
+    other = train_command(dataset, tmp_path / "other", f"backbone={BACKBONE}", "weights=")
+    assert "needs timm" in run_error(*other)
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "resnet10t",
+        "efficientnet_b0",
         "mobilenetv3_small_050",
         "mobilenetv4_conv_small_035",
         "lcnet_035",
@@ -131,16 +138,3 @@ def test_unknown_backbone_raises_error(timm: Any, dataset: Dataset, tmp_path: Pa
     assert "weights=timm needs a timm backbone" in error
     error = run_error(*train_command(dataset, tmp_path / "run", f"backbone={BACKBONE}"), code=1)
     assert "use --set weights=timm" in error
-
-
-def test_missing_timm_raises_error(
-    timm: Any, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = tmp_path / "run"
-    run_text(*train_command(dataset, run, f"backbone={BACKBONE}", "weights="), "--quiet")
-    monkeypatch.setitem(sys.modules, "timm", None)
-    photograph = dataset.store.root / dataset.rows("test")[0]["path"]
-    error = run_error("models", "predict", run, photograph)
-    assert f"the backbone '{BACKBONE}' needs timm: pip install 'lightmeter[timm]'" in error
-    other = train_command(dataset, tmp_path / "other", f"backbone={BACKBONE}", "weights=")
-    assert "needs timm" in run_error(*other)

@@ -6,11 +6,14 @@ import pytest
 
 from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import CONCEPT, make_dataset
+from tests.plots import draw_plots
 from tests.support import run_error, run_json, run_text
 
 
-@pytest.mark.plots
-def test_runs_are_compared_on_the_same_photographs(run: Path, dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("common_cache")
+def test_runs_are_compared_on_the_same_photographs(
+    run: Path, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "has no predictions for the test split" in run_error("models", "compare", run, run)
     grid = tmp_path / "grid"
     small = ["--set", "patches=32", "--set", "epochs=1", "--device", "cpu"]
@@ -27,8 +30,9 @@ def test_runs_are_compared_on_the_same_photographs(run: Path, dataset: Dataset, 
     assert runs["grid"]["seconds"] > 0
     assert runs["grid"]["seconds_difference_percent"] is not None
     page = tmp_path / "comparison.html"
+    draw_plots(monkeypatch)
     run_text("models", "compare", run, grid, "--quiet", "--out", page)
-    assert page.read_text().count("<svg") == 3
+    assert page.read_text().count('<g id="figure_1">') == 3
     assert "training time (s)" in page.read_text()
 
 
@@ -44,10 +48,11 @@ def test_single_run_raises_error(run: Path) -> None:
     assert "at least two runs" in run_error("models", "compare", run)
 
 
+@pytest.mark.usefixtures("small_backbones")
 def test_image_tags_and_fusion_are_compared_on_a_page(tmp_path: Path) -> None:
     """Differences of macro F1 and training time between the three models of Lederer et al."""
     dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,), exif=True)
-    tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view_size=32"]
+    tags, view = ["--set", "exif=['iso', 'f_number']"], ["--set", "view_size=32", "--set", "weights="]
     short = ["--set", "phases=[{epochs=1, learning_rate=1e-3, freeze=['backbone']}]"]
     settings = {
         "lederer-image": [*view, *short],

@@ -1,13 +1,17 @@
 """Targets with several classes per photograph, from training to comparison."""
 
+import functools
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from lightmeter.labels.datasets.dataset import Dataset
 from tests.models.conftest import CONCEPT, SHUTTER, SMALL, make_dataset
 from tests.support import run_error, run_json, run_text
 
@@ -33,14 +37,31 @@ def keys_of(value: object) -> set[str]:
     return set().union(*(keys_of(part) for part in value)) if isinstance(value, list) else set()
 
 
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Return a data set with an ordinal and a multilabel target."""
+    return make_dataset(tmp_path_factory.mktemp("data") / "concepts-v1", targets=(SHUTTER, CONCEPT))
+
+
+@pytest.fixture(scope="module")
+def run_of(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that returns the evaluated run of one of `RECIPES`; it must not be changed."""
+    folder = tmp_path_factory.mktemp("runs")
+
+    @functools.cache
+    def run_of(recipe: str) -> Path:
+        run_json("models", "train", recipe, "--data", dataset.folder, "--out", folder / recipe, *RECIPES[recipe])
+        run_json("models", "evaluate", folder / recipe, "--data", dataset.folder)
+        return folder / recipe
+
+    return run_of
+
+
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_recipes_predict_all_probable_classes(recipe: str, tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "concepts-v1", targets=(SHUTTER, CONCEPT))
-    run = tmp_path / "run"
-    options = ["--data", dataset.folder, "--out", run, *RECIPES[recipe]]
-    metrics = run_json("models", "train", recipe, *options)["metrics"]
+def test_recipes_predict_all_probable_classes(recipe: str, dataset: Dataset, run_of: Callable[[str], Path]) -> None:
+    run = run_of(recipe)
+    metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["validation"]["targets"]["concept"]["photographs"] == 10
-    metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
     assert undocumented_keys(metrics) == set()
     scores = metrics["test"]["targets"]["concept"]
     assert not {"accuracy", "balanced_accuracy", "confusion_matrix"} & set(scores)
@@ -60,32 +81,25 @@ def test_recipes_predict_all_probable_classes(recipe: str, tmp_path: Path) -> No
     }
 
 
-def test_visible_classes_are_learned(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
-    run_json("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
-    metrics = run_json("models", "evaluate", tmp_path / "run", "--data", dataset.folder)["metrics"]["test"]
-    scores = metrics["targets"]["concept"]
+def test_visible_classes_are_learned(run_of: Callable[[str], Path]) -> None:
+    scores = json.loads((run_of("patches") / "metrics.json").read_text())["test"]["targets"]["concept"]
     precision = dict(zip(scores["classes"], scores["average_precision_per_class"], strict=True))
     assert precision["grain"] == precision["calm"] == 1.0
-    rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
-    assert {"grain", "calm", "grain|dawn", "dawn|calm"} >= {row["truth"] for row in rows}
+    rows = pq.read_table(run_of("patches") / "predictions.parquet").to_pylist()
+    truths = {row["truth"] for row in rows if row["target"] == "concept"}
+    assert {"grain", "calm", "grain|dawn", "dawn|calm"} >= truths > set()
 
 
-def test_multilabel_runs_are_compared(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
-    runs = []
-    for seed in (0, 1):
-        runs.append(tmp_path / f"run{seed}")
-        options = ["--data", dataset.folder, "--out", runs[-1], "--seed", seed, *RECIPES["haoran-cnn"]]
-        run_json("models", "train", "haoran-cnn", *options)
-    targets = run_json("models", "compare", *runs, "--split", "validation")["targets"]
-    assert set(targets["concept"]["runs"]["run1"]["difference"]) >= {"macro_f1", "mean_average_precision"}
+def test_multilabel_runs_are_compared(dataset: Dataset, run_of: Callable[[str], Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    options = ["--data", dataset.folder, "--out", other, "--seed", 1, *RECIPES["haoran-cnn"]]
+    run_json("models", "train", "haoran-cnn", *options)
+    targets = run_json("models", "compare", run_of("haoran-cnn"), other, "--split", "validation")["targets"]
+    assert set(targets["concept"]["runs"]["other"]["difference"]) >= {"macro_f1", "mean_average_precision"}
 
 
-def test_damaged_specs_raise_error(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "concepts-v1", targets=(CONCEPT,))
-    run = tmp_path / "run"
-    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--quiet")
+def test_damaged_specs_raise_error(dataset: Dataset, run_of: Callable[[str], Path], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_of("patches"), tmp_path / "run"))
     spec = (run / "model.toml").read_text()
     photograph = next(dataset.store.root.glob("*/*"))
     (run / "model.toml").write_text(spec.replace("multilabel = true", 'multilabel = "yes"'))

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from lightmeter.labels.datasets.dataset import Dataset
 from lightmeter.models import architectures
-from lightmeter.models.architectures import efficientnet_lite
 from lightmeter.models.export import SUFFIXES
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
@@ -23,7 +22,7 @@ from lightmeter.models.runtime.predictor import Predictor, stack
 from lightmeter.models.runtime.preprocess import preprocess
 from lightmeter.models.runtime.spec import ModelSpec, Preprocessing, Target, read_spec
 from lightmeter.models.training.recipe import list_recipes, read_recipe
-from tests.models.conftest import SMALL, TINY, jpeg
+from tests.models.conftest import SMALL, TINY, jpeg, settings
 from tests.serve.support import make_untrained_run
 from tests.support import run_error, run_json, run_text
 
@@ -32,25 +31,16 @@ FASTER = [name for name in get_args(EngineName) if name != "torch"]
 TARGETS = (Target("shutter", ("slow", "fast"), (-4.0, -10.0), "log2 s"), Target("medium", ("film", "digital")))
 
 
-@pytest.fixture
-def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EfficientNet-Lite with one block in each later stage: the same kinds of layers in less time to convert."""
-    early, later = efficientnet_lite._STAGES[:3], efficientnet_lite._STAGES[3:]
-    monkeypatch.setattr(efficientnet_lite, "_STAGES", (*early, *((1, *rest) for _, *rest in later)))
-
-
 def predictors(recipe: str, *engines: EngineName, seed: int = 0) -> list[Predictor]:
     """Return a predictor with each engine, of one network with random weights."""
-    settings = read_recipe(recipe, [value for value in TINY[recipe] if "=" in value])
-    spec = ModelSpec(
-        "x", "1.0", "0", recipe, settings.architecture, settings.preprocessing, TARGETS, settings.architecture_options
-    )
+    tiny = read_recipe(recipe, [value for value in TINY[recipe] if "=" in value])
+    spec = ModelSpec("x", "1.0", "0", recipe, tiny.architecture, tiny.preprocessing, TARGETS, tiny.architecture_options)
     torch.manual_seed(seed)
     network = architectures.build(spec)
     return [Predictor(spec, network, engine=engine, threads=2) for engine in engines]
 
 
-@pytest.mark.usefixtures("shallow")
+@pytest.mark.usefixtures("small_backbones")
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_engines_give_the_numbers_of_torch(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     converted: dict[str, tuple[bytes, list[str]]] = {}
@@ -106,18 +96,19 @@ def test_converted_networks_are_cached(engine: EngineName, tmp_path: Path, monke
     assert len(converted) == 3, "a damaged file is made anew"
 
 
-def test_commands_use_the_engine(dataset: Dataset, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("small_backbones")
+def test_commands_use_the_engine(dataset: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run_text("models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL, "--engine", "openvino")
+    train = ["models", "train", "patches", "--data", dataset.folder, "--out", run, *SMALL]
+    run_text(*train, *settings("weights="), "--engine", "openvino")
     assert read_spec(run).training["engine"].startswith("openvino 2")
     photograph = dataset.store.root / dataset.rows("test")[0]["path"]
     predictions = {
-        engine: run_json("models", "predict", trained, photograph, "--engine", engine)[0]
-        for engine in get_args(EngineName)
+        engine: run_json("models", "predict", run, photograph, "--engine", engine)[0] for engine in get_args(EngineName)
     }
     assert [prediction["engine"] for prediction in predictions.values()] == list(predictions)
     similar = [
-        run_json("models", "similar", trained, photograph, "--data", dataset.folder, "--engine", engine)
+        run_json("models", "similar", run, photograph, "--data", dataset.folder, "--engine", engine)
         for engine in ("torch", "openvino")
     ]
     assert [entry["file"] for entry in similar[0]] == [entry["file"] for entry in similar[1]]

@@ -17,10 +17,11 @@ from tests.support import run_json
 HALVES = {"fast": 0, "slow": 160}
 
 
-@pytest.fixture
-def halves(tmp_path: Path) -> Dataset:
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Return a data set of photographs with a smooth left half and a noisy right half; each half is an example."""
-    store = tmp_path / "store"
+    folder = tmp_path_factory.mktemp("halves")
+    store = folder / "store"
     store.mkdir()
     rows = []
     for index in range(18):
@@ -41,15 +42,15 @@ def halves(tmp_path: Path) -> Dataset:
             rows.append({**row, **box, **label})
     rows.sort(key=lambda row: str(row["sha256"]))
     write_dataset(
-        tmp_path / "halves-v1", DatasetSpec("halves-v1", "", "file:../store", (SHUTTER,)), manifest(rows, (SHUTTER,))
+        folder / "halves-v1", DatasetSpec("halves-v1", "", "file:../store", (SHUTTER,)), manifest(rows, (SHUTTER,))
     )
-    return read_dataset(tmp_path / "halves-v1")
+    return read_dataset(folder / "halves-v1")
 
 
 @pytest.mark.parametrize("recipe", ["patches", "haoran-cnn"])
 def test_crops_are_separate_examples(recipe: str, halves: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    small = {"patches": SMALL, "haoran-cnn": ["--set", "view_size=64", "--set", "epochs=2"]}[recipe]
+    small = {"patches": SMALL, "haoran-cnn": ["--set", "view_size=32", "--set", "epochs=1"]}[recipe]
     metrics = run_json("models", "train", recipe, "--data", halves.folder, "--out", run, *small)["metrics"]
     assert metrics["validation"]["photographs"] == 12
     scored = run_json("models", "evaluate", run, "--data", halves.folder)["metrics"]["test"]

@@ -9,12 +9,17 @@ from safetensors.torch import save, save_file
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.labels.datasets.dataset import Dataset
+from lightmeter.models import architectures
 from lightmeter.models.architectures.mobilenet import MobileNetV2, ViewMobileNet
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.training.data.feature_cache import cache_root
-from lightmeter.models.training.pretrained import load_backbone
-from tests.models.conftest import FROZEN_EPOCH, settings, spec_of
+from lightmeter.models.training.pretrained import BUNDLED, load_backbone, load_backbones
+from lightmeter.models.training.recipe import list_recipes, model_spec, read_recipe
+from tests.models.conftest import FROZEN_EPOCH, SHUTTER, settings, spec_of
 from tests.support import HttpResponse, Site, run_error, run_text
+
+RECIPES = {recipe.architecture: recipe for recipe in map(read_recipe, list_recipes()) if recipe.weights in BUNDLED}
+"""By architecture, a recipe with weights that are installed with Lightmeter."""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,15 @@ def assert_backbone(network: torch.nn.Module, weights: dict[str, torch.Tensor]) 
     """Check that a network has the weights in its backbone."""
     state = network.get_submodule("backbone").state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in state.items())
+
+
+@pytest.mark.parametrize("architecture", RECIPES)
+def test_installed_weights_fit_the_networks_of_their_recipes(architecture: str) -> None:
+    recipe = RECIPES[architecture]
+    network = architectures.build(model_spec(recipe, "x", [SHUTTER], {}))
+    assert {"backbone": True, "view_backbone": bool(recipe.view_weights)} == {
+        part: part in load_backbones(network, recipe) for part in ("backbone", "view_backbone")
+    }
 
 
 def test_weights_are_downloaded_once(site: Site, network: ViewMobileNet, weights: dict[str, torch.Tensor]) -> None:

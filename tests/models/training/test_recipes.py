@@ -11,8 +11,10 @@ from lightmeter.models.training.recipe import list_recipes
 from tests.models.conftest import MEDIUM, SHUTTER, TINY, history, make_dataset, settings
 from tests.support import run_error, run_json
 
-OTHERS = ("lightmeter", "lightmeter-attention")
-"""Recipes with tests of their own, which train long enough to learn."""
+pytestmark = pytest.mark.usefixtures("small_backbones")
+
+OTHERS = ("lightmeter", "lightmeter-attention", "patches")
+"""Recipes with tests of their own, which train long enough to learn; `trained` is a run of the last."""
 
 
 def train_evaluate_predict(recipe: str, dataset: Dataset, run: Path, *changes: str) -> Any:
@@ -51,7 +53,8 @@ def test_network_reduces_its_validation_loss(dataset: Dataset, tmp_path: Path) -
 
 def test_attention_network_learns_two_targets_with_missing_labels(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(SHUTTER, MEDIUM))
-    metrics = train_evaluate_predict("lightmeter-attention", dataset, tmp_path / "run", "epochs=12", "batch_size=6")
+    changes = ("patches=4", "patch_size=64", "view_size=64", "epochs=12", "batch_size=6")
+    metrics = train_evaluate_predict("lightmeter-attention", dataset, tmp_path / "run", *changes)
     targets = metrics["test"]["targets"]
     assert {name: target["photographs"] for name, target in targets.items()} == {"shutter": 12, "medium": 9}
     shutter = targets["shutter"]
@@ -59,9 +62,7 @@ def test_attention_network_learns_two_targets_with_missing_labels(tmp_path: Path
     assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
 
 
-@pytest.mark.parametrize(
-    "changes", [(), ("view_backbone=", "view_weights=")], ids=["separate backbones", "shared backbone"]
-)
+@pytest.mark.parametrize("changes", [(), ("view_backbone=",)], ids=["separate backbones", "shared backbone"])
 def test_lightmeter_recipe_combines_regression_and_softmax(tmp_path: Path, changes: tuple[str, ...]) -> None:
     dataset = make_dataset(tmp_path / "data" / "both-v1", targets=(MEDIUM, SHUTTER))
     metrics = train_evaluate_predict("lightmeter", dataset, run := tmp_path / "run", *changes)
@@ -69,7 +70,7 @@ def test_lightmeter_recipe_combines_regression_and_softmax(tmp_path: Path, chang
     assert set(metrics["training"]["random_intercept_variances"]) == {"shutter"}
     assert {row["target"] for row in history(run) if row["random_intercept_variance"]} == {"shutter"}
     targets = metrics["test"]["targets"]
-    assert targets["medium"]["balanced_accuracy"]["value"] == 1.0
+    assert targets["medium"]["balanced_accuracy"]["value"] > 0.8
     shutter = targets["shutter"]
     assert shutter["mae_stops"]["value"] < shutter["baselines"]["median"]["mae_stops"]["value"]
 

@@ -16,6 +16,8 @@ from lightmeter.models.evaluation.report import answer
 from tests.models.conftest import MEDIUM, SHUTTER, SMALL, jpeg, make_dataset
 from tests.support import run_command, run_error, run_json, run_text
 
+COMMON_CACHE = pytest.mark.usefixtures("common_cache")
+
 CARD_BASELINES = {"source", "image size and JPEG tables", "other EXIF"}
 """Shortcut baselines of the data set card."""
 
@@ -41,12 +43,21 @@ def test_training_writes_a_complete_run_folder(trained: Path) -> None:
     assert not list(trained.parent.glob(".tmp-*"))
 
 
+@COMMON_CACHE
 def test_train_prints_run_and_metrics(dataset: Dataset, tmp_path: Path) -> None:
     result = run_json("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)
     assert result["run"] == str(tmp_path / "run")
     assert result["metrics"] == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert result["metrics"]["validation"]["targets"]["shutter"]["accuracy"]["value"] == 1.0
     assert "test" not in result["metrics"]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the trained run, evaluated once on the test split; it must not be changed."""
+    run = Path(shutil.copytree(trained, tmp_path_factory.mktemp("evaluated") / "noise"))
+    run_json("models", "evaluate", run, "--data", dataset.folder)
+    return run
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "plots/x.png", "model.toml"])
@@ -67,12 +78,13 @@ def test_history_has_a_row_for_each_penalty(trained: Path) -> None:
         assert [float(row["penalty"]) for row in csv.DictReader(file)] == [1.0, 0.1]
 
 
-def test_each_evaluation_on_test_is_recorded(run: Path, dataset: Dataset) -> None:
-    before = {row["split"] for row in pq.read_table(run / "predictions.parquet").to_pylist()}
+def test_each_evaluation_on_test_is_recorded(trained: Path, evaluated: Path, dataset: Dataset, tmp_path: Path) -> None:
+    before = {row["split"] for row in pq.read_table(trained / "predictions.parquet").to_pylist()}
     assert before == {"validation"}
-    for times in (1, 2):
-        metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
-        assert len(metrics["evaluations"]) == times
+    assert len(json.loads((evaluated / "metrics.json").read_text())["evaluations"]) == 1
+    run = Path(shutil.copytree(evaluated, tmp_path / "noise"))
+    metrics = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]
+    assert len(metrics["evaluations"]) == 2
     assert metrics["test"]["photographs"] == 12
     assert metrics["test"]["targets"]["shutter"]["confusion_matrix"] == [[6, 0], [0, 6]]
     rows = pq.read_table(run / "predictions.parquet").to_pylist()
@@ -81,9 +93,8 @@ def test_each_evaluation_on_test_is_recorded(run: Path, dataset: Dataset) -> Non
     assert "evaluated 2 times" in (run / "report.html").read_text()
 
 
-def test_report_is_self_contained(run: Path, dataset: Dataset) -> None:
-    run_command("models", "evaluate", run, "--data", dataset.folder, "--quiet")
-    page = (run / "report.html").read_text()
+def test_report_is_self_contained(evaluated: Path) -> None:
+    page = (evaluated / "report.html").read_text()
     assert page.count("<svg") == 5
     assert 2 <= page.count("data:image/jpeg;base64,") <= 4  # the surest and a typical photograph of each class
     assert "/?target=shutter&amp;predictions=" in page  # the confusion matrix links to its photographs
@@ -151,6 +162,7 @@ def test_same_seed_gives_the_same_run(dataset: Dataset, trained: Path, tmp_path:
         assert (again / name).read_bytes() == (trained / name).read_bytes()
 
 
+@COMMON_CACHE
 def test_targets_share_a_model_and_missing_labels_are_ignored(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "both-v1", targets=(SHUTTER, MEDIUM))
     run = tmp_path / "run"
@@ -167,17 +179,18 @@ def test_targets_share_a_model_and_missing_labels_are_ignored(tmp_path: Path) ->
     assert "stops" not in result["predictions"]["medium"]
 
 
-def test_metrics_include_shortcut_baselines(run: Path, dataset: Dataset) -> None:
+def test_metrics_include_shortcut_baselines(evaluated: Path) -> None:
     """In this data set the ISO determines the class; image size and JPEG tables do not."""
-    target = run_json("models", "evaluate", run, "--data", dataset.folder)["metrics"]["test"]["targets"]["shutter"]
-    baselines = target["baselines"]
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    baselines = metrics["test"]["targets"]["shutter"]["baselines"]
     assert baselines["other EXIF"]["balanced_accuracy"]["value"] == 1.0
     assert baselines["other EXIF"]["mae_stops"]["value"] == 0.0
     for baseline in ("source", "image size and JPEG tables"):
         assert baselines[baseline]["balanced_accuracy"]["value"] == 0.5
-        assert baseline in (run / "report.html").read_text()
+        assert baseline in (evaluated / "report.html").read_text()
 
 
+@COMMON_CACHE
 def test_unreadable_photographs_are_reported(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "cut-v1", damaged=(0, 3))
     metrics = run_json("models", "train", "patches", "--data", dataset.folder, "--out", tmp_path / "run", *SMALL)[
@@ -187,6 +200,7 @@ def test_unreadable_photographs_are_reported(tmp_path: Path) -> None:
     assert all("damaged" in photo["reason"] for photo in metrics["unreadable"])
 
 
+@COMMON_CACHE
 def test_project_runs_are_numbered_and_opened_by_name(project: Path) -> None:
     make_dataset(project / "datasets" / "noise-v1")
     for number in (1, 2):
@@ -197,6 +211,7 @@ def test_project_runs_are_numbered_and_opened_by_name(project: Path) -> None:
     assert metrics["test"]["photographs"] == 12
 
 
+@COMMON_CACHE
 def test_recipe_of_a_run_repeats_it(dataset: Dataset, trained: Path, tmp_path: Path) -> None:
     recipe = trained / "recipe.toml"
     values = tomllib.loads(recipe.read_text())

@@ -109,12 +109,24 @@ def test_training_stops_early(dataset: Dataset, tmp_path: Path) -> None:
     assert losses.index(min(losses)) == len(losses) - 3
 
 
+@pytest.mark.usefixtures("small_backbones")
 def test_training_does_not_read_the_test_split(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "data" / "noise-v1")
     for row in dataset.rows("test"):
         (dataset.store.root / row["path"]).unlink()
     for name in ("patches", "haoran-cnn", "quality-features"):
-        run_json("models", "train", name, *TINY[name], "--data", dataset.folder, "--out", tmp_path / name)
+        run_json(
+            "models",
+            "train",
+            name,
+            *TINY[name],
+            "--set",
+            "weights=",
+            "--data",
+            dataset.folder,
+            "--out",
+            tmp_path / name,
+        )
 
 
 def test_foreign_or_damaged_checkpoint_is_rejected(dataset: Dataset, tmp_path: Path) -> None:
@@ -221,6 +233,7 @@ def test_processes_that_train_something_else_are_refused(monkeypatch: pytest.Mon
         distributed.check_same(identity)
 
 
+@pytest.mark.usefixtures("small_backbones")
 def test_cached_activations_give_the_same_losses(dataset: Dataset, tmp_path: Path) -> None:
     """Activations are cached as 16-bit floats."""
     changes = ("flip=false", "dropout=0.0", "patches=2", "epochs=1")
