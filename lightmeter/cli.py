@@ -146,7 +146,7 @@ def demo(
         Path | None,
         typer.Argument(help="Folder to create.", show_default="lightmeter-demo, or with a number if that exists"),
     ] = None,
-    count: Annotated[int, typer.Option(min=60, help="Number of photographs.")] = 240,
+    count: Annotated[int, typer.Option(min=30, help="Number of photographs.")] = 240,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Run the full pipeline on simulated photographs, from a local website to a served model."""

@@ -191,9 +191,9 @@ class CommandRunner:
             self.close()
             raise
 
-    def process(self, *args: object) -> "subprocess.CompletedProcess[str]":
-        """Run a command in a new interpreter and return the completed process."""
-        return subprocess.run(self.command(*args), capture_output=True, text=True, check=False)
+    def process(self, *args: object, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Run a command in a new interpreter, by default in this environment, and return the completed process."""
+        return subprocess.run(self.command(*args), capture_output=True, text=True, check=False, env=env)
 
     def command(self, *args: object) -> list[str]:
         """Return the arguments of a new interpreter that runs a command."""

@@ -55,7 +55,7 @@ class GridVote(Network):
         super().__init__()
         widths = [3 * spec.preprocessing.patch_size**2, *[width] * layers]
         dense = [nn.Linear(before, after) for before, after in pairwise(widths)]
-        for layer in dense:
+        for layer in (layer for layer in dense if not layer.weight.is_meta):  # torch would import its compiler
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
         self.body = nn.Sequential(nn.Flatten(), *(part for layer in dense for part in (layer, nn.ReLU(inplace=True))))

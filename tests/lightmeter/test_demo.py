@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 
 from lightmeter.demo.runner import DemoRunner
 from lightmeter.errors import LightmeterError
-from tests.support import LOOPBACK, CommandRunner, run_error, run_json
+from tests.support import LOOPBACK, CommandRunner, create_project, run_error, run_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lightmeter", "lightmeter.harvest", "lightmeter.labels", "lightmeter.models")
@@ -34,15 +34,16 @@ def demo(tmp_path_factory: pytest.TempPathFactory, all_commands: CommandRunner) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DemoRunner, "run", run)
-        result: dict[str, Any] = run_json("demo", tmp_path_factory.mktemp("demo") / "demo", "--count", 60)
+        result: dict[str, Any] = run_json("demo", tmp_path_factory.mktemp("demo") / "demo", "--count", 30)
     return result
 
 
 def test_demo_runs_commands_in_new_processes(tmp_path: Path) -> None:
+    create_project(tmp_path / "project")
     runner = DemoRunner(tmp_path)
-    assert runner.run("project", "init")["project"] == str(tmp_path / "project")
-    with pytest.raises(LightmeterError, match="'lightmeter harvest resume' failed") as error:
-        runner.run("project", "harvest", "resume")
+    assert runner.run("project", "harvest", "status")["total"]["found"] == 0
+    with pytest.raises(LightmeterError, match="'lightmeter harvst' failed") as error:
+        runner.run("project", "harvst")
     assert error.value.details[0].startswith("lightmeter: ")
 
 
@@ -63,7 +64,7 @@ def test_demo_runs_full_pipeline(demo: dict[str, Any]) -> None:
     for prediction in demo["predictions"]:
         assert prediction["served"] == prediction["local"]
     harvest = next(step["result"] for step in demo["steps"] if "Crawl" in step["name"])
-    assert harvest == "62 found, 60 fetched, 1 gone, 1 failed"
+    assert harvest == "32 found, 30 fetched, 1 gone, 1 failed"
 
 
 def test_demo_leaves_no_process_behind(demo: dict[str, Any]) -> None:

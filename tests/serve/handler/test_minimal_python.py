@@ -1,12 +1,9 @@
 """An archive is served by a Python with torch, numpy, Pillow and safetensors, with or without Lightmeter installed."""
 
 import json
-import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
@@ -15,14 +12,10 @@ import lightmeter
 from lightmeter.models.architectures import BUILT_IN
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Preprocessing
-from lightmeter.project import Project
 from tests.serve.support import make_photo, make_untrained_run, run_in_project
 from tests.support import create_project
 
 pytestmark = pytest.mark.server
-
-ARCHIVE_REQUIREMENTS = ("torch", "numpy", "pillow", "safetensors")
-TORCHSERVE_REQUIREMENTS = ("torchserve", "pyyaml")
 
 PREPROCESSING = {
     "efficientnet-lite0": Preprocessing(patches=2, patch_size=64),
@@ -58,38 +51,6 @@ for folder in sys.argv[2:]:
         os._exit(0)
     assert os.wait()[1] == 0, folder
 """
-
-
-def with_dependencies(names: tuple[str, ...]) -> set[str]:
-    """Return distributions and their requirements, without extras and those of other platforms."""
-    closure: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop().lower().replace("_", "-")
-        try:
-            requirements = distribution(name).requires or []
-        except PackageNotFoundError:
-            continue
-        if name not in closure:
-            closure.add(name)
-            required = [text for text in requirements if "extra ==" not in text]
-            pending += [match[0] for text in required if (match := re.match(r"[\w.-]+", text))]
-    return closure
-
-
-@pytest.fixture(scope="module")
-def minimal_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the requirements of archives and TorchServe only, linked from this environment."""
-    folder = tmp_path_factory.mktemp("python")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    packages = next((folder / "lib").glob("python*/site-packages"))
-    for name in with_dependencies((*ARCHIVE_REQUIREMENTS, *TORCHSERVE_REQUIREMENTS)):
-        for file in distribution(name).files or []:
-            top = file.parts[0]
-            source = Path(str(distribution(name).locate_file(top)))
-            if top not in {"..", "__pycache__"} and source.exists() and not (packages / top).exists():
-                (packages / top).symlink_to(source)
-    return folder / "bin" / "python"
 
 
 @pytest.fixture
@@ -151,16 +112,3 @@ def test_archive_is_used_instead_of_installed_lightmeter(
     folder = next(iter(unpacked))
 
     assert predict_with(python_with_lightmeter, photo_file, [folder]) == [unpacked[folder]]
-
-
-def test_served_prediction_in_minimal_python_equals_prediction_in_process(
-    serve_project: Project, minimal_python: Path, photo: Path
-) -> None:
-    options = ["--server", "minimal", "--python", minimal_python]
-    started = run_in_project("serve", "start", *options, project=serve_project)
-    assert started.code == 0, started.error
-    served = run_in_project("serve", "predict", "tiny", photo, "--server", "minimal", project=serve_project)
-    run_in_project("serve", "stop", "--server", "minimal", project=serve_project)
-
-    assert served.code == 0
-    assert served.document == run_in_project("models", "predict", "tiny", photo, project=serve_project).document

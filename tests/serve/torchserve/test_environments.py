@@ -1,9 +1,6 @@
 """A server starts in any environment."""
 
-import os
 import pwd
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,62 +9,22 @@ from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.serve.gateway.server import listen
 from lightmeter.serve.torchserve import environment
 from lightmeter.serve.torchserve.environment import engine_environment, make_temporary, new_token, remove_temporary
-from tests.serve.support import RunningServer, make_photo, make_run, run_in_project
-from tests.support import create_project
-
-LONG = "scratch-of-a-job-1234567"
-
-
-def has_ipv6() -> bool:
-    try:
-        listen("::1", 0).close()
-    except UsageError:
-        return False
-    return True
+from tests.serve.environments import HOST, LONG
+from tests.serve.support import RunningServer, make_photo
+from tests.support import CommandRunner
 
 
 @pytest.mark.server
-def test_server_starts_whatever_the_environment_says(tmp_path: Path) -> None:
-    """One start in everything at once that has kept a server from starting."""
-    project = create_project(tmp_path / "José 写真 $HOME")
-    make_run(project.runs / "tiny", "tiny")
-    long = tmp_path.joinpath(*[LONG] * 8)
-    long.mkdir(parents=True)
-    foreign = tmp_path / "foreign.properties"
-    foreign.write_text("inference_address=http://0.0.0.0:1\nload_models=none\ndisable_token_authorization=true\n")
-    kept = {name: value for name, value in os.environ.items() if name not in {"HOME", "USER", "LOGNAME", "LANG"}}
-    hostile = {
-        "LC_ALL": "C",
-        "TMPDIR": str(long),
-        "TS_CONFIG_FILE": str(foreign),
-        "TS_MODEL_STORE": "/nonexistent",
-        "TS_DISABLE_TOKEN_AUTHORIZATION": "true",
-        "TS_INFERENCE_ADDRESS": "http://0.0.0.0:2",
-        "LOG4J_CONFIGURATION_FILE": "/nonexistent.xml",
-        "JAVA_HOME": "/nonexistent",
-        "http_proxy": "http://127.0.0.1:9",
-        "https_proxy": "http://127.0.0.1:9",
-        "ALL_PROXY": "http://127.0.0.1:9",
-        "LIGHTMETER_SERVE__HOST": "::1" if has_ipv6() else "localhost",
-    }
+def test_server_starts_whatever_the_environment_says(
+    fusion_server: RunningServer, lightmeter: CommandRunner, hostile: dict[str, str], photo: Path
+) -> None:
+    args = ("--project", fusion_server.project.root, "serve", "predict", "fusion", photo, "--server", "second")
+    predicted = lightmeter.process(*args, env=hostile)
 
-    def run(*args: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "lightmeter", *args]
-        return subprocess.run(
-            command, cwd=project.root, env=kept | hostile, capture_output=True, encoding="utf-8", check=False
-        )
-
-    (project.root / "photo.jpg").write_bytes(make_photo())
-    assert run_in_project("serve", "archive", "tiny", project=project).code == 0
-    started = run("serve", "start")
-    assert started.returncode == 0, started.stderr
-    try:
-        server = RunningServer(project)
-        assert run("serve", "predict", "tiny", "photo.jpg").returncode == 0
-        assert server.post("/predictions/tiny", token="wrong", content=make_photo()).status_code == 401
-        assert len(server.state.temporary) < 60
-    finally:
-        assert run("serve", "stop").returncode == 0
+    assert predicted.returncode == 0, predicted.stderr
+    assert hostile[HOST] in fusion_server.state.inference
+    assert fusion_server.post("/predictions/fusion", token="wrong", content=make_photo()).status_code == 401
+    assert len(fusion_server.state.temporary) < 60
 
 
 ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {

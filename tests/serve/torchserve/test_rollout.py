@@ -1,34 +1,51 @@
-"""``lightmeter serve rollout``: replace a served version without downtime."""
+"""``lightmeter serve rollout``: replace a served version without downtime; what a killed server leaves is stopped."""
 
 import io
+import os
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
 from lightmeter.errors import LightmeterError, UsageError
 from lightmeter.project import Project
-from lightmeter.serve.torchserve import rollout
+from lightmeter.serve.torchserve import processes, rollout
 from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.settings import ServeSection
 from tests.serve.support import OCTET_STREAM, RunningServer, break_archive, make_run, run_in_project, server_state
 from tests.serve.torchserve.load import PHOTO, constant_load
-from tests.support import create_project, wait_until
+from tests.support import CommandRunner, create_project, wait_until
 
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-def extensible_server(tmp_path: Path) -> Iterator[RunningServer]:
-    """A server that accepts new models."""
-    project = create_project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def extensible_server(
+    tmp_path_factory: pytest.TempPathFactory, minimal_python: Path, lightmeter: CommandRunner
+) -> Iterator[RunningServer]:
+    """A server that accepts new models, whose workers run in a Python without Lightmeter; ``serve start`` was killed."""
+    project = create_project(tmp_path_factory.mktemp("rollout") / "project")
     make_run(project.runs / "tiny", "tiny")
     make_run(project.runs / "next", "tiny", seed=1)
     run_in_project("serve", "archive", "tiny", project=project)
-    assert run_in_project("serve", "start", "--model-api", project=project).code == 0
+
+    def models() -> list[Any]:
+        assert start.poll() in {None, -signal.SIGKILL}
+        status = run_in_project("serve", "status", project=project)
+        assert "Error:" not in status.error
+        return status.document.get("models", [])
+
+    options = ("--model-api", "--python", minimal_python, "--quiet")
+    with subprocess.Popen(lightmeter.command("--project", project.root, "serve", "start", *options)) as start:
+        wait_until(models)
+        start.kill()
+    wait_until(lambda: models()[0]["ready"])
     yield RunningServer(project)
     run_in_project("serve", "stop", project=project)
 
@@ -37,6 +54,18 @@ def archive_version(project: Project, version: str, run: str = "next") -> Path:
     out = project.root / f"{version}.mar"
     run_in_project("serve", "archive", run, "--version", version, "--out", out, project=project)
     return out
+
+
+def test_served_prediction_in_minimal_python_equals_prediction_in_process(
+    extensible_server: RunningServer, photo: Path
+) -> None:
+    served, in_process = (
+        run_in_project(layer, "predict", "tiny", photo, project=extensible_server.project)
+        for layer in ("serve", "models")
+    )
+
+    assert served.code == 0
+    assert served.document == in_process.document
 
 
 def test_rollout_fails_no_request_and_keeps_the_version_if_the_next_does_not_load(
@@ -61,17 +90,29 @@ def test_rollout_fails_no_request_and_keeps_the_version_if_the_next_does_not_loa
         wait_until(lambda: active_version() == "1.0")
         replaced = run_in_project("serve", "rollout", second, project=project)
         wait_until(lambda: active_version() == "2.0")
-        added = run_in_project("serve", "rollout", third, "--keep", project=project)
-        wait_until(lambda: active_version() == "3.0")
+    added = run_in_project("serve", "rollout", third, "--keep", project=project)
 
     assert {response.status_code for response in responses} == {200}
-    assert {response.json()["version"] for response in responses} == {"1.0", "2.0", "3.0"}
+    assert {response.json()["version"] for response in responses} == {"1.0", "2.0"}
     assert [model["version"] for model in replaced.document["models"]] == ["2.0"]
     assert sorted(model["version"] for model in added.document["models"]) == ["2.0", "3.0"]
-    old = extensible_server.post("/predictions/tiny/2.0", content=PHOTO, headers=OCTET_STREAM)
-    assert old.json()["version"] == "2.0"
+    for path, version in (("", "3.0"), ("/2.0", "2.0")):
+        response = extensible_server.post(f"/predictions/tiny{path}", content=PHOTO, headers=OCTET_STREAM)
+        assert response.json()["version"] == version
     repeated = run_in_project("serve", "rollout", third, project=project)
     assert "is already served" in repeated.document["error"]
+
+
+def test_stop_terminates_workers_after_everything_else_was_killed(extensible_server: RunningServer) -> None:
+    project, state = extensible_server.project, extensible_server.state
+    (java,) = psutil.Process(state.pid).children()
+    os.kill(state.pid, signal.SIGKILL)
+    java.kill()
+
+    assert processes.processes_of(state.token)
+    assert run_in_project("serve", "status", project=project).code == 1
+    assert run_in_project("serve", "stop", project=project).code == 0
+    assert processes.processes_of(state.token) == []
 
 
 class UnavailableClient:

