@@ -2,31 +2,30 @@
 
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
-from lightmeter.errors import LightmeterError, UsageError, require_extra
+from lightmeter.errors import LightmeterError, require_extra
 from lightmeter.executors.base import Executor, Failed, Item, NotRun, Result, Shard, WorkerCrashed
+from lightmeter.executors.ray_head import RayHead, lost, unreachable
 from lightmeter.images.memory import keep_freed_memory
 from lightmeter.terminal.console import get_console
 from lightmeter.text.numbers import counted
 
 _ATTEMPTS = 4
 _PENDING_PER_CORE = 2
-_CONNECT_S = 5.0
-_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # with empty settings
-_FRAME_HEADER_BYTES, _SETTINGS_FRAME = 9, 4
+_WAIT_S = 5.0
+_HEAD_TIMEOUT_S = 24 * 3600
 
 
 class RayExecutor(Executor):
     """Runs each shard as a task of a Ray cluster, whose machines have Lightmeter too.
 
     The tasks of a machine that is lost run again on the others. A shard whose process dies repeatedly is run item by
-    item, so that only the item that kills it fails.
+    item, so that only the item that kills it fails. If the head is lost, `run` ends.
 
     Args:
         address: Address of the cluster, such as ``10.0.0.1:6379``; None for that of ``RAY_ADDRESS``, of the cluster
@@ -43,8 +42,11 @@ class RayExecutor(Executor):
     def __init__(self, address: str | None = None, *, use_gpus: bool = False) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Ray would end this process, which may long have left the cluster alone; `run` asks the head more often.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", str(_HEAD_TIMEOUT_S))
         address = address or os.environ.get("RAY_ADDRESS")
-        _check_reachable(address)  # first, as the import takes seconds
+        if address and address not in ("auto", "local"):
+            RayHead(address).connect()  # first, as the import takes seconds
         with require_extra("ray", "ray"):
             self._ray: Any = import_module("ray")
         options = {} if address else {"include_dashboard": False}
@@ -53,10 +55,12 @@ class RayExecutor(Executor):
                 address, log_to_driver=False, configure_logging=False, logging_level=logging.ERROR, **options
             )
         except Exception as error:
-            raise LightmeterError(_unreachable(address, str(error).splitlines()[0])) from error
+            raise unreachable(address, str(error).splitlines()[0]) from error
         # Ray would print what happens to its nodes to standard output, into the result of a command.
         import_module("ray._private.worker").print_to_stdstream = _print_nothing  # type: ignore[attr-defined]
-        self._machines = self._alive()
+        context = self._ray.get_runtime_context()
+        self._head = RayHead(address if address and address.startswith("ray://") else context.gcs_address)
+        self._machines, self._this_machine = self._alive(), context.get_node_id()
         resources = self._ray.cluster_resources()
         self._cores = max(1, int(resources.get("CPU", 1)))
         self._options: dict[str, Any] = {"num_cpus": 1, "max_retries": _ATTEMPTS}
@@ -64,12 +68,15 @@ class RayExecutor(Executor):
             self._options["num_gpus"] = 1
             self.device = "cuda"
             self._cores = max(1, int(resources["GPU"]))
+        self._task = self._ray.remote(_run_items).options(**self._options)
+        for _ in range(self._cores):  # Ray starts its processes while the command looks for its work
+            self._task.remote(None, ())
 
     def close(self) -> None:
         """Leave the cluster."""
         with suppress(Exception):  # the cluster has ended
-            if lost := len(self._machines - self._alive()):
-                get_console().note(f"{counted(lost, 'machine')} left the Ray cluster meanwhile; others did its work.")
+            if self._head.answers() and (left := len(self._machines - self._alive())):
+                get_console().note(f"{counted(left, 'machine')} left the Ray cluster meanwhile; others did its work.")
         self._ray.shutdown()
 
     def _alive(self) -> set[str]:
@@ -81,22 +88,41 @@ class RayExecutor(Executor):
         shards: Iterable[Shard[Item]],
         stopped: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[Shard[Item], list[Result | Failed]]]:
-        """Yield the shards in the order in which they are done."""
-        task, source = self._ray.remote(_run_items).options(**self._options), iter(shards)
+        """Yield the shards in the order in which they are done.
+
+        Raises:
+            LightmeterError: The head of the cluster or the node of this machine is lost, or a machine lacks the
+                function.
+        """
+        source = iter(shards)
         shared = self._ray.put(function)  # once, whatever it carries
         pending: dict[Any, Shard[Item]] = {}
         try:
             while True:
                 free = 0 if stopped() else _PENDING_PER_CORE * self._cores - len(pending)
-                pending |= {task.remote(shared, shard.items): shard for shard in islice(source, free)}
+                pending |= {self._task.remote(shared, shard.items): shard for shard in islice(source, free)}
                 if not pending:
                     return
-                (ready, *_), _ = self._ray.wait(list(pending), num_returns=1)
+                ready = self._wait(list(pending))
                 shard = pending.pop(ready)
                 yield shard, self._result(ready, shared, shard.items, stopped)
         finally:
             for reference in pending:
                 self._ray.cancel(reference)
+
+    def _wait(self, references: list[Any]) -> Any:
+        """Return the first task that is done.
+
+        Raises:
+            LightmeterError: The head of the cluster is lost, or the node of this machine.
+        """
+        while True:
+            self._head.check()
+            ready, _ = self._ray.wait(references, num_returns=1, timeout=_WAIT_S)
+            if ready:
+                return ready[0]
+            if self._head.answers() and self._this_machine not in self._alive():
+                raise LightmeterError(lost("The Ray node of this machine has ended"))
 
     def _result(
         self, reference: Any, function: Any, items: Sequence[Item], stopped: Callable[[], bool]
@@ -114,7 +140,8 @@ class RayExecutor(Executor):
         task = self._ray.remote(_run_items).options(**self._options | {"max_retries": 1})
         references = [task.remote(function, [item]) for item in items]
         return [
-            self._result(single, function, [item], stopped)[0] for single, item in zip(references, items, strict=True)
+            self._result(self._wait([single]), function, [item], stopped)[0]
+            for single, item in zip(references, items, strict=True)
         ]
 
 
@@ -132,35 +159,3 @@ def _run_items(function: Callable[[Item], Result], items: Sequence[Item]) -> lis
 
 def _print_nothing(*_: object, **__: object) -> None:
     """Take the place of the function with which Ray prints messages of a cluster."""
-
-
-def _check_reachable(address: str | None) -> None:
-    """Check that a server that speaks gRPC, as Ray's do, listens at an address; Ray would wait for minutes.
-
-    Raises:
-        UsageError: The address is no HOST:PORT.
-        LightmeterError: None does.
-    """
-    if address is None or address in ("auto", "local"):
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise UsageError(f"'{address}' is no address of a Ray cluster; use HOST:PORT.")
-    try:
-        with socket.create_connection((host, int(port)), _CONNECT_S) as connection:
-            is_ray = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
-    except (OSError, OverflowError) as error:
-        raise LightmeterError(_unreachable(address, getattr(error, "strerror", None) or str(error))) from error
-    if not is_ray:
-        raise LightmeterError(_unreachable(address, "another service listens there"))
-
-
-def _speaks_http2(connection: socket.socket) -> bool:
-    connection.sendall(_HTTP2_GREETING)
-    with connection.makefile("rb") as answers:
-        header = answers.read(_FRAME_HEADER_BYTES)  # length (3 bytes), type, flags and stream of the first frame
-    return header[3:4] == bytes((_SETTINGS_FRAME,)) and len(header) == _FRAME_HEADER_BYTES
-
-
-def _unreachable(address: str | None, reason: str) -> str:
-    return f"Cannot use the Ray cluster at {address or 'this machine'} ({reason.rstrip('.')}); check --address."

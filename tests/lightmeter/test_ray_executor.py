@@ -3,13 +3,15 @@
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lightmeter.errors import LightmeterError, UsageError
+from lightmeter.executors import ray_head
 from lightmeter.executors.base import Executor, Failed, NotRun, Shard, WorkerCrashed
 from lightmeter.executors.ray import RayExecutor
 from lightmeter.terminal.console import Console, use_console
@@ -34,6 +36,7 @@ class Ray(ModuleType):
 
     Attributes:
         alive: Number of machines.
+        head: Address of the head.
     """
 
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
@@ -41,11 +44,15 @@ class Ray(ModuleType):
     def __init__(self) -> None:
         super().__init__("ray")
         self.alive = 2
+        self.head = ""
 
     def init(self, *_: object, **__: object) -> None:
         pass
 
     shutdown = cancel = init
+
+    def get_runtime_context(self) -> SimpleNamespace:
+        return SimpleNamespace(gcs_address=self.head, get_node_id=lambda: "0")
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 2.0}
@@ -73,8 +80,28 @@ class Ray(ModuleType):
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> Ray:
+def head() -> Iterator[socket.socket]:
+    """A server that greets with the first bytes of gRPC, until it is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def respond() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(100)
+                        connection.sendall(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+
+        threading.Thread(target=respond, daemon=True).start()
+        yield server
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def ray(monkeypatch: pytest.MonkeyPatch, head: socket.socket) -> Ray:
     module = Ray()
+    module.head = "{}:{}".format(*head.getsockname())
     monkeypatch.setitem(sys.modules, "ray", module)
     monkeypatch.setitem(sys.modules, "ray._private.worker", ModuleType("worker"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -119,6 +146,20 @@ def test_stopping_begins_nothing_new_and_repeats_nothing(ray: Ray) -> None:
             done.update(zip(shard.items, results, strict=True))
     assert 1 <= len(done) - 1 <= 4
     assert isinstance(done[7].error, NotRun)
+
+
+def test_lost_head_is_one_sentence_after_the_results_until_then(
+    ray: Ray, head: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_head, "_INTERVAL_S", 0.0)
+    monkeypatch.setattr(ray_head, "_SILENCE_S", 0.0)
+    with RayExecutor() as executor:
+        results = executor.run(square, (Shard(str(number), [number]) for number in range(10, 20)))
+        next(results)
+        next(results)
+        head.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(LightmeterError, match=r"The head of the Ray cluster at .* no longer answers.*again\.$"):
+            list(results)
 
 
 def test_function_that_a_machine_lacks_ends_the_command(ray: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
