@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
+from lightmeter.harvest.catalogue.database.session import read
 from lightmeter.harvest.catalogue.models import DuplicateGroup, Image, Inspection, SightingRecord
 from lightmeter.harvest.duplicates.stored import Grouping, update_groups
 from lightmeter.images.hamming import group_by_hamming_radius
@@ -54,16 +55,20 @@ def near_duplicates(
     """
     if where is None:
         update_groups(engine, radius, grouping)
-    with engine.connect() as connection:
-        rows = connection.execute(_grouped(radius) if where is None else _selected(where)).all()
-        hashes = np.array([int(row.phash, 16) for row in rows], dtype=np.uint64)
-        if where is None:
-            _, first, inverse = np.unique([row.group_id for row in rows], return_index=True, return_inverse=True)
-            labels = first[inverse]
-        else:
-            labels = group_by_hamming_radius(hashes, radius)
-        groups = _split_groups(labels)
-        sightings = _sightings(connection, [rows[index].id for group in groups for index in group])
+    return read(engine, lambda connection: _members(connection, radius, where))
+
+
+def _members(connection: Connection, radius: int, where: ColumnElement[bool] | None) -> list[list[DuplicateMember]]:
+    """Return the members of each group, from one state of the catalogue."""
+    rows = connection.execute(_grouped(radius) if where is None else _selected(where)).all()
+    hashes = np.array([int(row.phash, 16) for row in rows], dtype=np.uint64)
+    if where is None:
+        _, first, inverse = np.unique([row.group_id for row in rows], return_index=True, return_inverse=True)
+        labels = first[inverse]
+    else:
+        labels = group_by_hamming_radius(hashes, radius)
+    groups = _split_groups(labels)
+    sightings = _sightings(connection, [rows[index].id for group in groups for index in group])
     return [
         [
             _member(rows[index], int(hashes[group[0]] ^ hashes[index]).bit_count(), sightings[rows[index].id])
