@@ -17,12 +17,13 @@ from tests.s3 import S3Server
 from tests.support import CommandRunner
 
 cluster = pytest.importorskip("benchmarks.scale.cluster")
+processes = pytest.importorskip("benchmarks.scale.cluster_processes")
 
 
 def test_killed_worker_loses_and_repeats_nothing(
     tmp_path: Path, s3_url: str, s3_server: S3Server, lightmeter: CommandRunner
 ) -> None:
-    plan = cluster.Plan(workers=2, photographs=60, hosts=10, every_s=0.3, lease_s=1, kills=1, stops=0)
+    plan = processes.Plan(workers=2, photographs=60, hosts=10, every_s=0.3, lease_s=1, kills=1, stops=0)
     variables = {**s3_server.environment, "LIGHTMETER_STORE__URL": s3_url}
     report = cluster.run_cluster(tmp_path, plan, variables, lightmeter)
     assert report["faults"] == []
@@ -34,7 +35,7 @@ def test_metrics_name_reasons_and_outlive_the_catalogue(tmp_path: Path) -> None:
     upgrade(engine)
     reasons = Counter({("fetched", ""): 3, ("failed", "HTTP 503"): 2})
     writer: Any = SimpleNamespace(reasons=reasons, leased=5, lease_age_s=1.5)
-    port = cluster.free_port()
+    port = processes.free_port()
     serve_metrics(engine, writer, "127.0.0.1", port)
     assert _scraped(port) == {
         ("lightmeter_harvest_photographs_total", "fetched", ""): 3,
@@ -45,7 +46,7 @@ def test_metrics_name_reasons_and_outlive_the_catalogue(tmp_path: Path) -> None:
     }
     with pytest.raises(LightmeterError, match=f"Cannot serve metrics on 127.0.0.1:{port}"):
         serve_metrics(engine, writer, "127.0.0.1", port)
-    other = cluster.free_port()
+    other = processes.free_port()
     serve_metrics(engine_for("sqlite:////nowhere/catalogue.sqlite"), writer, "127.0.0.1", other)
     assert len(_scraped(other)) == 4
 

@@ -1,0 +1,97 @@
+"""The sites of a cluster of workers: a server on all loopback addresses, with a log."""
+
+import asyncio
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from lightmeter.testing import photograph
+
+CONTACT = "@workers.example.org"
+"""What follows the name of a worker in the contact address that it sends."""
+
+_SIZE = (64, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a photograph, as the server saw it."""
+
+    host: str
+    path: str
+    worker: str
+    began: float
+    ended: float
+
+
+@dataclass(slots=True)
+class PhotoServer:
+    """A server on all loopback addresses, with a log.
+
+    Attributes:
+        port: Its port.
+        log: Requests that have ended.
+    """
+
+    port: int = 0
+    log: list[Asked] = field(default_factory=list)
+    _template: bytes = b""
+
+    def start(self) -> None:
+        self._template = photograph(1, size=_SIZE)
+        ready = threading.Event()
+        threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True).start()
+        ready.wait(30)
+
+    async def _serve(self, ready: threading.Event) -> None:
+        runner = web.AppRunner(self._application(), access_log=None)
+        await runner.setup()
+        site = web.TCPSite(runner, "0.0.0.0", self.port)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        ready.set()
+        await asyncio.Event().wait()
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/{number:\\d+}.jpg", self._respond)
+        return application
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        agent = request.headers.get("User-Agent", "")
+        worker = agent.partition(CONTACT)[0].rpartition("+")[2].rpartition(":")[2].strip()
+        comment = request.match_info["number"].encode() + request.host.encode()
+        segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+        body = self._template[:2] + segment + self._template[2:]
+        try:
+            await asyncio.sleep(0.005)
+            return web.Response(body=body, content_type="image/jpeg")
+        finally:
+            host = request.host.partition(":")[0]
+            self.log.append(Asked(host, f"{host}{request.path}", worker, began, time.monotonic()))
+
+
+def repetitions(log: list[Asked]) -> dict[str, int]:
+    """Return the number of requests, and of those for a photograph that had been asked for before."""
+    times = Counter(asked.path for asked in log)
+    return {"requests": len(log), "fetched_again": sum(number - 1 for number in times.values())}
+
+
+def overlaps(log: list[Asked]) -> Iterator[tuple[Asked, Asked]]:
+    """Yield the pairs of requests that two workers sent to a host at a time."""
+    by_host = defaultdict(list)
+    for asked in log:
+        by_host[asked.host].append(asked)
+    for requests in by_host.values():
+        last: dict[str, Asked] = {}
+        for asked in sorted(requests, key=lambda asked: asked.began):
+            for worker, other in last.items():
+                if worker != asked.worker and other.ended > asked.began:
+                    yield other, asked
+            if asked.worker not in last or last[asked.worker].ended < asked.ended:
+                last[asked.worker] = asked
