@@ -11,21 +11,21 @@ import atexit
 import gc
 import importlib
 import json
-import multiprocessing.process
 import os
 import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from multiprocessing import forkserver
+from importlib.util import find_spec
+from multiprocessing import resource_tracker, util
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightmeter import plugins
 from lightmeter.cli import main
-from lightmeter.harvest.workers.worker import prepare_processes
 
 MODULES = (
     *(
@@ -33,6 +33,19 @@ MODULES = (
         for name in ("commands.catalogue", "commands.inspect", "crawl.runs", "catalogue.export.export")
     ),
     *(f"scrapy.{name}" for name in ("core.downloader.handlers.http11", "core.scheduler", "pqueues", "squeues")),
+    *(f"scrapy.{name}" for name in ("logformatter", "statscollectors")),
+    *(
+        f"scrapy.downloadermiddlewares.{name}"
+        for name in ("defaultheaders", "downloadtimeout", "httpproxy", "redirect", "retry", "useragent")
+    ),
+    *(
+        f"scrapy.spidermiddlewares.{name}"
+        for name in ("depth", "httperror", "metacopy", "referer", "start", "urllength")
+    ),
+    *(
+        f"lightmeter.harvest.filters.{name}"
+        for name in ("borders", "faces", "monochrome", "perceptual_hash", "quality")
+    ),
     *(f"lightmeter.harvest.commands.{name}" for name in ("harvest", "runs", "watch")),
     *(f"lightmeter.harvest.{name}" for name in ("catalogue.query.parser", "catalogue.statistics", "filters.rescan")),
     *("alembic.command", "psycopg", "rich.progress"),
@@ -40,7 +53,6 @@ MODULES = (
 _CHANGES = frozenset(
     f"os.{name}" for name in ("rename", "remove", "rmdir", "mkdir", "link", "symlink", "truncate", "chmod", "utime")
 )
-_SEEN_BY_WORKERS = ("AWS_", "HOME", "TMPDIR", "XDG_")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -81,6 +93,7 @@ class ForkResult:
     """How a process ended; memory is counted beyond the imported modules.
 
     Attributes:
+        pid: Its number, which is also that of the group of its worker processes.
         code: Exit code; negative for a signal.
         cpu_s: Processor time, with that of its ended children.
         memory_mb: Largest memory of the process, or of one of its children.
@@ -88,6 +101,7 @@ class ForkResult:
         changed: Paths of the files that it created, changed or removed.
     """
 
+    pid: int
     code: int
     cpu_s: float
     memory_mb: float
@@ -97,12 +111,13 @@ class ForkResult:
 
 def serve() -> None:
     """Answer requests until the standard input is closed."""
-    for module in (*MODULES, *sys.argv[1:]):
+    for module in (*MODULES, *filter(find_spec, ("onnxruntime", "s3fs")), *sys.argv[1:]):
         importlib.import_module(module)
     for source in plugins.installed("sources").values():
         source.load()
     os.fsync = lambda _: None  # what tests write need not survive a power failure
-    prepare_processes()
+    _fork_servers_of_workers()
+    resource_tracker.ensure_running()
     gc.freeze()  # the collector of a forked process would copy all of this
     for line in sys.stdin:
         print(json.dumps(_answer(json.loads(line))), flush=True)
@@ -138,6 +153,7 @@ def fork(request: ForkRequest) -> ForkResult:
     signal.setitimer(signal.ITIMER_REAL, 0)
     before_kb = int(lines[0]) if lines else 0
     return ForkResult(
+        process,
         os.waitstatus_to_exitcode(status),
         usage.ru_utime + usage.ru_stime,
         (usage.ru_maxrss - before_kb) / 1024,
@@ -152,7 +168,6 @@ def run(request: ForkRequest, report: int) -> int:
     os.set_inheritable(report, False)
     os.write(report, f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n".encode())
     os.chdir(request.folder)
-    _share_worker_processes(request)
     os.environ.clear()
     os.environ.update(request.environment)
     tempfile.tempdir = None  # read TMPDIR again
@@ -170,22 +185,31 @@ def run(request: ForkRequest, report: int) -> int:
     return code
 
 
-def _share_worker_processes(request: ForkRequest) -> None:
-    """Let the worker processes of a crawl be forked from the server that all commands share.
+def _fork_servers_of_workers() -> None:
+    """Let each command fork the server of its worker processes, which would import all filters anew."""
+    start = util.spawnv_passfds
 
-    They see the environment of that server. Where theirs would differ in more than settings, another one is started, as
-    for a command in the background: if it is killed while it asks for a process, the server ends.
-    """
+    def fork_server(path: str, args: list[str], descriptors: list[int]) -> int:
+        if "forkserver" not in args[-1]:
+            return start(path, args, descriptors)
+        process = os.fork()
+        if not process:
+            _serve_workers(args[-1], {0, 1, 2, *descriptors})
+        return process
 
-    def seen_by_workers(variables: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in variables.items() if name.startswith(_SEEN_BY_WORKERS)}
+    util.spawnv_passfds = fork_server
 
-    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
-    if not request.background and seen_by_workers(request.environment) == seen_by_workers(os.environ):
-        forkserver.ensure_running = server.ensure_running = lambda: None  # it runs, but is no child of this process
-    else:
-        server._forkserver_pid = None
-        multiprocessing.process.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
+
+def _serve_workers(code: str, descriptors: set[int]) -> NoReturn:
+    """Run the code of a server of worker processes with its file descriptors alone."""
+    try:
+        for entry in list(Path("/proc/self/fd").iterdir()):
+            if int(entry.name) not in descriptors:
+                with suppress(OSError):  # the one that lists them is closed already
+                    os.close(int(entry.name))
+        exec(code, {})
+    finally:
+        os._exit(0)
 
 
 def _function(name: str) -> Callable[[list[str]], int]:

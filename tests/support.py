@@ -30,6 +30,9 @@ from lightmeter.project import Project
 from tests.command_server import ForkRequest, ForkResult
 
 _POLL_S = 0.05
+_ONE_WORKER = {"LIGHTMETER_INSPECT__WORKERS": "1"}
+"""Environment of forked commands: a second process for a few photographs takes more time than it saves."""
+_START_SERVER = "from tests.command_server import serve; serve()"  # with -m, each worker process would import it anew
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,9 +135,9 @@ class CommandRunner:
         self._modules, self._python, self._root = modules, str(python), root or ROOT
         self._server: subprocess.Popen[str] | None = None
 
-    def __call__(self, *args: object, code: int = 0, env: dict[str, str] | None = None) -> Any:
+    def __call__(self, *args: object, code: int = 0, **options: Any) -> Any:
         """Run a command with ``--json`` and return its document; fail unless it exits with ``code``."""
-        result = self.run(*args, "--json", env=env)
+        result = self.run(*args, "--json", **options)
         assert result.code == code, result.error
         assert "Traceback" not in result.error
         return json.loads(result.output)
@@ -155,7 +158,7 @@ class CommandRunner:
             request = ForkRequest(
                 args=[str(arg) for arg in args],
                 folder=str(folder or Path.cwd()),
-                environment=os.environ | (env or {}),
+                environment=os.environ | _ONE_WORKER | (env or {}),
                 output=str(output),
                 error=str(error),
                 **options,
@@ -173,13 +176,15 @@ class CommandRunner:
             error: File for its standard error.
         """
         texts = [str(arg) for arg in args]
-        request = ForkRequest(texts, str(Path.cwd()), os.environ | env, os.devnull, str(error), background=True)
+        request = ForkRequest(
+            texts, str(Path.cwd()), os.environ | _ONE_WORKER | env, os.devnull, str(error), background=True
+        )
         return BackgroundCommand(self, self._ask(asdict(request)), error)
 
     def _ask(self, request: object) -> Any:
         """Send a request to the server; return the answer."""
         if self._server is None:
-            command = [self._python, "-m", "tests.command_server", *self._modules]
+            command = [self._python, "-c", _START_SERVER, *self._modules]
             pipe = subprocess.PIPE
             self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=self._root)
         assert self._server.stdin

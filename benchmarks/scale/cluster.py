@@ -26,7 +26,6 @@ from benchmarks.scale.cluster_processes import Cluster, Plan, object_storage
 from benchmarks.scale.cluster_sites import Asked, PhotoServer, overlaps, repetitions
 from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
-from lightmeter.store.base import SHARDS
 from tests.support import CommandRunner
 
 _METRICS = {f"lightmeter_harvest_{name}" for name in ("photographs", "leased", "lease_age_seconds", "pending")}
@@ -121,7 +120,7 @@ def _faults(cluster: Cluster, engine: Engine, log: list[Asked], report: dict[str
         states = {(state.value, reason): number for state, reason, number in rows}
         leases = connection.scalar(select(func.count()).where(SightingRecord.worker.is_not(None)))
         hashes = set(connection.scalars(select(Image.sha256)))
-    stored = [file.sha256 for shard in SHARDS for file in cluster.store.files(shard)]
+    stored = [file.sha256 for shard in cluster.store.shards() for file in cluster.store.files(shard)]
     pairs = list(overlaps(log))
     total = cluster.plan.photographs
     checks = {

@@ -8,12 +8,17 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
+from lightmeter import plugins
 from lightmeter.executors.base import WorkerCrashed
 from lightmeter.harvest.workers.process import LENGTH, serve
+
+_PRELOADED = ("lightmeter.harvest.ingest_task", "lightmeter.harvest.workers.process", "onnxruntime")
+"""Modules that the server of worker processes imports, as far as they are installed, beside those of the filters."""
 
 _EXIT_S = 1.0
 _RECEIVED_BYTES = 1 << 18
@@ -229,5 +234,12 @@ def _start_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lightmeter.harvest.ingest_task", "lightmeter.harvest.workers.process"])
+    context.set_forkserver_preload([*_PRELOADED, *_filter_modules()])
     return context
+
+
+@cache
+def _filter_modules() -> list[str]:
+    """Return the modules of Lightmeter's own filters; an error in another one would end the server."""
+    own = (plugin for plugin in plugins.installed("filters").values() if plugin.distribution == "lightmeter")
+    return sorted(plugin.entry_point.module for plugin in own)

@@ -5,30 +5,29 @@ the filter with settings of lightmeter.toml, labels of the target, and training 
 """
 
 import contextlib
-import json
 import os
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import hatchling.build
 import pytest
 
+from tests.support import CommandRunner
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PACKAGES = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment variables with which the examples are importable as installed packages."""
-    target = tmp_path_factory.mktemp("site")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the examples are installed."""
+    site = tmp_path_factory.mktemp("site")
     for name in PACKAGES:
         with contextlib.chdir(EXAMPLES / name):
-            wheel = hatchling.build.build_wheel(str(target))
-        zipfile.ZipFile(target / wheel).extractall(target)
-    return {**os.environ, "PYTHONPATH": f"{target}{os.pathsep}{EXAMPLES.parent}"}
+            wheel = hatchling.build.build_wheel(str(site))
+        zipfile.ZipFile(site / wheel).extractall(site)
+    return site
 
 
 def test_each_kind_of_plugin_has_an_example() -> None:
@@ -37,34 +36,20 @@ def test_each_kind_of_plugin_has_an_example() -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def outcomes(site: Path, tmp_path_factory: pytest.TempPathFactory, all_commands: CommandRunner) -> dict[str, list[str]]:
     """The outcome of each test by package."""
-    folder = tmp_path_factory.mktemp("outcomes")
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-rA",
-            "-q",
-            "--durations=12",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "tests.empty_plots",
-            "-c",
-            os.devnull,
-            *PACKAGES,
-        ],
-        env=environment | {"PYTEST_DEBUG_TEMPROOT": str(folder)},
-        cwd=EXAMPLES,
-        capture_output=True,
-        text=True,
-        check=False,
+    options = ["-rA", "-q", "--durations=12", "-p", "no:cacheprovider", "-c", os.devnull]
+    result = all_commands.run(
+        site,
+        *options,
+        *PACKAGES,
+        function="tests.examples.installed:run_tests",
+        folder=EXAMPLES,
+        env={"PYTEST_DEBUG_TEMPROOT": str(tmp_path_factory.mktemp("outcomes"))},
     )
-    lines = re.findall(r"^(PASSED|FAILED|ERROR) ([\w-]+)/", process.stdout, re.MULTILINE)
-    assert lines, process.stdout + process.stderr
-    print(process.stdout)
+    lines = re.findall(r"^(PASSED|FAILED|ERROR) ([\w-]+)/", result.output, re.MULTILINE)
+    assert lines, result.output + result.error
+    print(result.output)
     return {name: [outcome for outcome, package in lines if package == name] for name in PACKAGES}
 
 
@@ -74,10 +59,9 @@ def test_example_passes_its_tests(name: str, outcomes: dict[str, list[str]]) -> 
     assert len(outcomes[name]) >= 6
 
 
-def test_example_source_is_listed_with_its_package(environment: dict[str, str], project: Path) -> None:
-    command = [sys.executable, "-m", "lightmeter", "harvest", "sources", "--json"]
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    row = next(row for row in json.loads(process.stdout) if row["name"] == "gallery")
+def test_example_source_is_listed_with_its_package(site: Path, all_commands: CommandRunner) -> None:
+    rows = all_commands(site, "harvest", "sources", function="tests.examples.installed:run_command")
+    row = next(row for row in rows if row["name"] == "gallery")
     assert (row["origin"], row["version"], row["ready"]) == ("lightmeter-source-gallery", "1.0.0", True)
 
 

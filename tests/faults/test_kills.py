@@ -4,10 +4,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.faults.conftest import Trials
@@ -132,7 +132,7 @@ def test_killed_command(name: str, world: World, trials: Trials) -> None:
             command.prepare(world)
             killed = world.run(*command.args, **moment)
             assert killed.code in (-9, 0), killed.error
-            wait_for_workers(world)
+            wait_for_workers(killed)
             assert_whole_files(world)
             again = repeat(world, command)
             assert is_done(again), again.error
@@ -168,17 +168,15 @@ def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
     return result
 
 
-def wait_for_workers(world: World) -> None:
+def wait_for_workers(killed: CommandResult) -> None:
     """Wait until all processes of a killed command have ended."""
-    mark = str(world.home / "temporary")
-    deadline = time.monotonic() + 60
-    while workers := [process.pid for process in psutil.process_iter(["environ"]) if _belongs(process, mark)]:
-        assert time.monotonic() < deadline, f"left over: {workers}"
-        time.sleep(0.1)
-
-
-def _belongs(process: psutil.Process, mark: str) -> bool:
-    return process.pid != os.getpid() and (process.info["environ"] or {}).get("TMPDIR") == mark
+    assert killed.process
+    with suppress(ProcessLookupError):  # none is left
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            os.killpg(killed.process.pid, 0)
+            time.sleep(0.01)
+        pytest.fail("worker processes are left over")
 
 
 def assert_whole_files(world: World) -> None:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import yaml
 
 from lightmeter.harvest.crawl import metrics
@@ -13,6 +12,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "harvest"
 
 
 def test_kubernetes_objects_are_valid() -> None:
+    import kubernetes_validate  # takes a second and a half
+
     objects: list[Any] = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text(encoding="utf-8")))
     assert [document["kind"] for document in objects] == ["ConfigMap", "Job", "Deployment"]
     for document in objects:

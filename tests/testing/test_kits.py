@@ -16,6 +16,7 @@ from lightmeter.labels.targets.base import PhotoFacts
 from lightmeter.labels.targets.registry import get_target
 from lightmeter.settings import Section
 from lightmeter.testing import FilterTests, SourceTests, TargetTests, photograph, served
+from lightmeter.testing.server import run_lightmeter
 
 
 class Faulty(Source):
@@ -130,3 +131,10 @@ def test_target_tests_find_class_without_example() -> None:
     examples = [(PhotoFacts(1, {"exposure_time_s": 1 / 4000}), "fast")]
     with pytest.raises(AssertionError, match="no example of slow"):
         ShutterTests().test_every_class_has_an_example(get_target("shutter-binary"), examples)
+
+
+def test_harvest_runs_in_a_process_with_a_time_limit(tmp_path: Path) -> None:
+    command = ("harvest", "run", "urls", "list.txt")
+    assert "not in a project" in run_lightmeter(tmp_path, *command, code=2)["error"]
+    with pytest.raises(AssertionError, match=r"did not end within 0\.01 s"):
+        run_lightmeter(tmp_path, *command, timeout_s=0.01)

@@ -23,7 +23,7 @@ processes = pytest.importorskip("benchmarks.scale.cluster_processes")
 def test_killed_worker_loses_and_repeats_nothing(
     tmp_path: Path, s3_url: str, s3_server: S3Server, lightmeter: CommandRunner
 ) -> None:
-    plan = processes.Plan(workers=2, photographs=60, hosts=10, every_s=0.3, lease_s=1, kills=1, stops=0)
+    plan = processes.Plan(workers=2, photographs=40, hosts=10, every_s=0.3, lease_s=3, kills=1, stops=0)
     variables = {**s3_server.environment, "LIGHTMETER_STORE__URL": s3_url}
     report = cluster.run_cluster(tmp_path, plan, variables, lightmeter)
     assert report["faults"] == []

@@ -132,6 +132,8 @@ ENCODERS: dict[str, Callable[[Pixels, int], bytes]] = {
     "HEIF": pillow("HEIF", quality=95),
     "HEIF, 16 bits": heif_of_16_bits,
 }
+CONTAINERS = ("JPEG", "PNG", "WebP", "AVIF", "TIFF", "HEIF")
+"""Encodings that are tested in each orientation; the others differ in their pixels alone."""
 LOSSLESS = {name for name in ENCODERS if name.startswith(("PNG", "TIFF", "WebP, ")) and "palette" not in name}
 
 
@@ -169,7 +171,7 @@ def reference(mode: str) -> Seen:
 def test_photograph_is_the_same_in_each_format_depth_and_orientation(encoding: str) -> None:
     expected = reference("L" if "grey" in encoding else "RGB")
     tolerance = 0 if encoding in LOSSLESS else 1
-    for orientation in range(1, 9):
+    for orientation in range(1, 9) if encoding in CONTAINERS else (3, 6):
         stored = upright(portrait(), INVERSE.get(orientation, orientation))
         seen = look_at(ENCODERS[encoding](np.ascontiguousarray(stored), orientation))
         assert np.abs(np.subtract(seen.face, expected.face)).max() <= tolerance
