@@ -55,7 +55,7 @@ class Client:
 
     Example:
         >>> with Client.connect(Project(Path.cwd())) as client:  # in a project with a running server
-        ...     document = client.predict("patches-iso-demo-1", Path("photo.jpg").read_bytes())
+        ...     document = client.predict("patches-iso-demo-1", Path("photograph.jpg").read_bytes())
         >>> sorted(document)
         ['dataset', 'engine', 'model', 'predictions', 'version']
     """

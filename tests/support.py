@@ -220,7 +220,14 @@ ALL_MODULES = (
     *(f"lightmeter.serve.{name}" for name in ("archive", "commands", "torchserve.server")),
     *(f"lightmeter.models.training.heads.{name}" for name in ("boosting", "mixed_effects", "probe")),
     *("lightmeter.harvest.store.check", "lightmeter.models.architectures.backbones", "lightmeter.terminal.tables"),
-    *("pandas", "sklearn.ensemble", "sklearn.linear_model", "torch._dynamo"),
+    *(
+        "pandas",
+        "pyarrow.dataset",
+        "pyarrow.pandas_compat",
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "torch._dynamo",
+    ),
 )
 """Modules of all commands, also those that import torch, for `CommandRunner`."""
 

@@ -62,7 +62,7 @@ def _dependencies(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lightmeter(installation: Installation) -> Iterator[CommandRunner]:
-    """The ``lightmeter`` command of the installed wheel."""
-    runner = CommandRunner(*ALL_MODULES, python=installation.python, root=installation.root)
+    """The ``lightmeter`` command of the installed wheel; plots are empty."""
+    runner = CommandRunner("tests.empty_plots", *ALL_MODULES, python=installation.python, root=installation.root)
     yield runner
     runner.close()

@@ -1,6 +1,5 @@
-"""The client: repeated requests, errors and the examples of its docstring."""
+"""The client: repeated requests and errors."""
 
-import doctest
 import json
 import subprocess
 import sys
@@ -14,13 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-import lightmeter.serve
 from lightmeter.errors import LightmeterError, UsageError
-from lightmeter.project import Project
 from lightmeter.serve import Client
 from lightmeter.serve.torchserve.state import ServedModel, ServerDirectory
 from lightmeter.web import LocalServer, local_app
-from tests.serve.support import make_photo, make_run, run_in_project, server_state
+from tests.serve.support import server_state
 
 PREDICTION = {"model": "tiny", "version": "1.0", "dataset": "", "predictions": {}}
 Response = tuple[int, dict[str, Any]]
@@ -107,28 +104,6 @@ def test_unreachable_server_raises_error(tmp_path: Path) -> None:
 
     with client_of(tmp_path, url) as client, pytest.raises(LightmeterError, match="does not respond"):
         client.predict("tiny", b"image")
-
-
-def failed_examples(exported: object) -> int:
-    """Run the examples of a docstring and return the number of failures; fail if it has none."""
-    runner = doctest.DocTestRunner()
-    examples = [test for test in doctest.DocTestFinder(recurse=False).find(exported) if test.examples]
-    assert examples
-    return sum(runner.run(test).failed for test in examples)
-
-
-@pytest.mark.server
-def test_examples_in_docstrings_run(project: Path) -> None:
-    make_run(project / "runs" / "patches-iso-demo-1", "patches-iso-demo-1")
-    (project / "photo.jpg").write_bytes(make_photo())
-
-    assert failed_examples(lightmeter.serve.write_archive) == 0
-    started = run_in_project("serve", "start", project=Project(project))
-    failed = failed_examples(lightmeter.serve.Client)
-    run_in_project("serve", "stop", project=Project(project))
-
-    assert started.code == 0, started.error
-    assert failed == 0
 
 
 def test_client_and_its_command_need_no_torch() -> None:
