@@ -77,7 +77,8 @@ def test_backbones_of_any_family_give_features_of_the_stated_width(timm: Any, na
     with torch.inference_mode():
         for size in (64, 128):
             assert backbone.eval()(torch.zeros(1, 3, size, size)).shape == (1, width)
-    assert set(backbone.state_dict()) == set(timm.create_model(name, num_classes=0).state_dict())
+    with torch.device("meta"):
+        assert set(backbone.state_dict()) == set(timm.create_model(name, num_classes=0).state_dict())
 
 
 def test_weights_come_from_the_hugging_face_cache(timm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
