@@ -1,4 +1,4 @@
-"""The commands in the documents exist, with their options."""
+"""The commands in documents and deployment files exist, with their options; so do the settings."""
 
 import re
 import shlex
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 
 from lightmeter.cli import app
+from lightmeter.settings import Settings
 from tests.support import ROOT
 
 DOCUMENTS = [
@@ -17,6 +19,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "sources").glob("*.md")),
 ]
+DEPLOYMENT = sorted(path for path in (ROOT / "deploy").rglob("*") if path.is_file() and path.suffix != ".json")
 GENERATED = {"cli.md", "api.md", "settings.md", "limits.md"}
 GLOBAL = {"--json", "--quiet", "--debug"}
 PLACEHOLDERS = ("…", "[", "|", "$", "*", "<")
@@ -33,6 +36,16 @@ def commands(document: Path) -> Iterator[list[str]]:
                 words = re.split(r"#|> |\s{2,}", part.strip())[0].strip()
                 if words.startswith("lightmeter ") and not any(sign in words for sign in PLACEHOLDERS):
                     yield shlex.split(words)[1:]
+
+
+def deployed_commands(text: str) -> Iterator[list[str]]:
+    """Yield the arguments of each ``lightmeter`` command in a deployment file: of shells, units and containers."""
+    for words in re.findall(r"(?:^|[ /'])lightmeter ([a-z][^;|&\"'#\n]*)", text, re.MULTILINE):
+        yield shlex.split(words)
+    for words in re.findall(r"compose run --rm discover (.+)", text):
+        yield shlex.split(words)
+    for arguments in re.findall(r"^ *(?:CMD|args:) (\[\W?[a-z].*\])", text, re.MULTILINE):
+        yield yaml.safe_load(arguments)
 
 
 def check(args: Sequence[str]) -> None:
@@ -62,6 +75,18 @@ def test_commands_of_the_documents_exist(document: Path) -> None:
         except Exception as error:  # noqa: BLE001 - the parser's errors are typer's own
             problems.append(f"lightmeter {shlex.join(args)}: {getattr(error, 'message', error)}")
     assert not problems, "\n".join(problems)
+
+
+def test_commands_and_settings_of_the_deployment_files_exist() -> None:
+    checked = 0
+    for text in (path.read_text(encoding="utf-8") for path in DEPLOYMENT):
+        for args in deployed_commands(text):
+            check(args)
+            checked += 1
+        for section, name in re.findall(r"LIGHTMETER_([A-Z]+)__([A-Z_]+)", text):
+            fields: Any = type(getattr(Settings(), section.lower())).model_fields
+            assert name.lower() in fields
+    assert checked > 10
 
 
 def test_tutorial_has_the_commands_of_every_layer() -> None:
