@@ -4,10 +4,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.faults.conftest import Trials
@@ -171,12 +171,22 @@ def differences(expected: dict[str, Any], actual: dict[str, Any]) -> list[str]:
 def wait_for_workers(killed: CommandResult) -> None:
     """Wait until all processes of a killed command have ended."""
     assert killed.process
-    with suppress(ProcessLookupError):  # none is left
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            os.killpg(killed.process.pid, 0)
-            time.sleep(0.01)
-        pytest.fail("worker processes are left over")
+    deadline = time.monotonic() + 60
+    while workers := _running_in_group(killed.process.pid):
+        assert time.monotonic() < deadline, f"left over: {workers}"
+        time.sleep(0.05)
+
+
+def _running_in_group(group: int) -> list[int]:
+    running = (process.pid for process in psutil.process_iter(["status"]) if process.info["status"] != "zombie")
+    return [pid for pid in running if _group_of(pid) == group]
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def assert_whole_files(world: World) -> None:

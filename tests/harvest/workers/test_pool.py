@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,19 @@ def test_worker_output_goes_to_log(tmp_path: Path, capfd: pytest.CaptureFixture[
     with_pool(tmp_path, use)
     assert "unknown tag" in (tmp_path / "workers.log").read_text()
     assert capfd.readouterr().err == ""
+
+
+def test_processes_have_imported_the_filters(tmp_path: Path) -> None:
+    async def use(pool: WorkerPool) -> None:
+        assert await pool.run(is_imported, "lightmeter.harvest.filters.faces")
+        assert await pool.run(is_imported, "onnxruntime") == (find_spec("onnxruntime") is not None)
+        assert not await pool.run(is_imported, "scrapy")
+
+    with_pool(tmp_path, use)
+
+
+def is_imported(module: str) -> bool:
+    return module in sys.modules
 
 
 def test_crashed_task_is_retried_once(tmp_path: Path) -> None:
