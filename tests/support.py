@@ -32,7 +32,8 @@ from tests.command_server import ForkRequest, ForkResult
 _POLL_S = 0.05
 _ONE_WORKER = {"LIGHTMETER_INSPECT__WORKERS": "1"}
 """Environment of forked commands: a second process for a few photographs takes more time than it saves."""
-_START_SERVER = "from tests.command_server import serve; serve()"  # with -m, each worker process would import it anew
+_START_SERVER = "import os, sys; sys.path[0] = os.getcwd(); from tests.command_server import serve; serve()"
+"""Code of the server of commands; started with ``-m``, each worker process would import it anew."""
 
 ROOT = Path(__file__).resolve().parents[1]
 
