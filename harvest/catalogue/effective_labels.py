@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, select
 from sqlalchemy.orm import aliased
 
-from lightmeter.harvest.catalogue.database.session import distinct_values
+from lightmeter.harvest.catalogue.database.session import among, distinct_values
 from lightmeter.harvest.catalogue.models import Image, Label
 
 MANUAL = "manual"
@@ -48,7 +48,9 @@ def read_effective_labels(
     if not targets:
         return {}
     query = select(Label.image_id, Label.target, Label.value).where(_counts())
-    query = query.where(Label.image_id.in_(images), Label.target.in_(targets)).order_by(_RANK.desc(), Label.id)
+    query = query.where(among(connection, Label.image_id, images), Label.target.in_(targets)).order_by(
+        _RANK.desc(), Label.id
+    )
     labels: dict[int, dict[str, str]] = {}
     for image, target, value in connection.execute(query):  # the effective label of an image comes last
         labels.setdefault(image, {})[target] = str(value)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, Executable, Select, case, select
 
+from lightmeter.harvest.catalogue.database.session import among
 from lightmeter.harvest.catalogue.models import Exif, SightingRecord
 from lightmeter.harvest.exif.columns import CAPTURE_COLUMNS, EXIF_COLUMNS, EXIF_PRECEDENCE
 
@@ -34,7 +35,7 @@ def resolved_exif(
         Values by image id and column; columns without a value are missing.
     """
     result: dict[int, dict[str, Any]] = {}
-    for query in _queries(images, columns):
+    for query in _queries(connection, images, columns):
         for image_id, *row in connection.execute(query):
             values = result.setdefault(image_id, {})
             for column, value in zip(columns, row, strict=True):
@@ -57,7 +58,7 @@ def resolved_exif_table(connection: Connection, first: int, last: int, columns: 
     """
     schema = pa.schema([("image_id", pa.int64()), *((name, arrow_type(name)) for name in columns)])
     rows = pa.concat_tables(
-        read_table(connection, query, schema) for query in _queries(range(first, last + 1), columns)
+        read_table(connection, query, schema) for query in _queries(connection, range(first, last + 1), columns)
     )
     if len(rows) == len(pc.unique(rows["image_id"])):  # almost always: one origin per image
         return rows.sort_by("image_id")
@@ -85,28 +86,28 @@ def _garbage_collection_off() -> Iterator[None]:
             gc.enable()
 
 
-def _queries(images: Sequence[int] | range, columns: Collection[str]) -> list[Select[Any]]:
+def _queries(connection: Connection, images: Sequence[int] | range, columns: Collection[str]) -> list[Select[Any]]:
     """Return queries that select image id and columns, in order of precedence."""
     if not columns:
         return []
     values = [getattr(Exif, column) for column in columns]
     from_files = (
         select(Exif.image_id, *values)
-        .where(_among(Exif.image_id, images), Exif.origin == "file")
+        .where(_among(connection, Exif.image_id, images), Exif.origin == "file")
         .order_by(Exif.image_id, Exif.id)
     )
     rank = case({origin: rank for rank, origin in enumerate(EXIF_PRECEDENCE)}, value=Exif.origin)
     from_sightings = (
         select(SightingRecord.image_id, *values)
         .join(Exif, Exif.sighting_id == SightingRecord.id)
-        .where(_among(SightingRecord.image_id, images), Exif.sighting_id.is_not(None))
+        .where(_among(connection, SightingRecord.image_id, images), Exif.sighting_id.is_not(None))
         .order_by(SightingRecord.image_id, rank, Exif.id)
     )
     return [from_files, from_sightings]
 
 
-def _among(column: Any, images: Sequence[int] | range) -> ColumnElement[bool]:
-    condition: ColumnElement[bool] = (
-        column.between(images[0], images[-1]) if isinstance(images, range) else column.in_(images)
-    )
+def _among(connection: Connection, column: Any, images: Sequence[int] | range) -> ColumnElement[bool]:
+    if not isinstance(images, range):
+        return among(connection, column, images)
+    condition: ColumnElement[bool] = column.between(images[0], images[-1])
     return condition

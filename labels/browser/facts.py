@@ -154,6 +154,8 @@ def _aligned(table: pa.Table, ids: NDArray[np.int64], names: Sequence[str]) -> p
 
 def _concatenate(tables: list[pa.Table]) -> pa.Table:
     """Return one table; empties the list, so that no more than one column exists twice."""
+    if len(tables) == 1:
+        return tables.pop()
     table = pa.concat_tables(tables)
     tables.clear()
     return pa.table(dict(_unified(table)))

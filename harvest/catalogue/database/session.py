@@ -4,13 +4,28 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    ARRAY,
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    any_,
+    create_engine,
+    event,
+    func,
+    literal,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from lightmeter.errors import UsageError
@@ -205,6 +220,19 @@ def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) 
             return
         yield rows
         last = rows[-1][0]
+
+
+def among(connection: Connection, column: Any, ids: Collection[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of many ids, which are one parameter.
+
+    A parameter for each takes longer than the query: half of the processor time of an export.
+    """
+    condition: ColumnElement[bool]
+    if connection.dialect.name == "postgresql":
+        condition = column == any_(literal(list(ids), ARRAY(BigInteger)))
+    else:
+        condition = column.in_(select(func.json_each(json.dumps(list(ids))).table_valued("value").c.value))
+    return condition
 
 
 def distinct_values(connection: Connection, column: Any) -> list[str]:

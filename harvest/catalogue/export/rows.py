@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from sqlalchemy import Text as TextType
 
 from lightmeter.errors import UsageError
+from lightmeter.harvest.catalogue.database.session import among
 from lightmeter.harvest.catalogue.effective_labels import read_effective_labels
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.export.columns import Column
@@ -82,7 +83,10 @@ def _sorted(
     ordered = array("q", connection.scalars(ids))  # 8 MB for a million rows, which alone are held in memory
     for start in range(0, len(ordered), BATCH):
         position = {sighting: number for number, sighting in enumerate(ordered[start : start + BATCH])}
-        rows = [dict(row) for row in connection.execute(query.where(SightingRecord.id.in_(position))).mappings()]
+        rows = [
+            dict(row)
+            for row in connection.execute(query.where(among(connection, SightingRecord.id, position))).mappings()
+        ]
         if rows:
             rows.sort(key=lambda row: position[row["id"]])
             yield rows
@@ -140,7 +144,7 @@ def _inspections(connection: Connection, images: Sequence[int], keys: Collection
     """Return verdicts by filter and measures by FILTER.MEASURE, by image."""
     filters = {key.partition(".")[0] for key in keys if not key.startswith(LABEL_PREFIX)}
     query = select(Inspection.image_id, Inspection.filter, Inspection.verdict, Inspection.measures)
-    query = query.where(Inspection.image_id.in_(images), Inspection.filter.in_(filters))
+    query = query.where(among(connection, Inspection.image_id, images), Inspection.filter.in_(filters))
     values: dict[int, dict[str, Any]] = {}
     for image_id, name, verdict, measures in connection.execute(query):
         plain = {f"{name}.{measure}": value for measure, value in measures.items()}
