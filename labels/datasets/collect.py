@@ -169,7 +169,8 @@ def _concatenate(tables: list[pa.Table]) -> pa.Table:
     columns = {}
     for name in table.column_names:
         column, table = table.select([name]), table.drop_columns([name])
-        columns[name] = column.unify_dictionaries().combine_chunks()[name].take(order)
+        column = column.unify_dictionaries().combine_chunks()
+        columns[name] = column[name].take(order)
     pa.default_memory_pool().release_unused()
     return pa.table(columns)
 

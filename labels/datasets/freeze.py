@@ -30,6 +30,8 @@ from lightmeter.project import Project
 from lightmeter.store.local import LocalStore
 from lightmeter.store.urls import StoreUrl
 
+_LABELS = 100_000  # that are read at once
+
 
 @dataclass(frozen=True)
 class FreezeResult:
@@ -181,7 +183,10 @@ def _publication(engine: Engine, project: Project, targets: Sequence[str]) -> Pu
     settings = project.settings.project
     newest = select(func.max(Label.created_at)).where(Label.target.in_(targets))
     with engine.connect() as connection:
-        created_at = connection.scalar(newest)
+        last = connection.scalar(select(func.max(Label.id))) or 0
+        ranges = (Label.id.between(start + 1, start + _LABELS) for start in range(0, last, _LABELS))
+        dates = [connection.scalar(newest.where(label_ids)) for label_ids in ranges]
+    created_at = max((date for date in dates if date), default=None)
     return Publication(
         created_at.date().isoformat() if created_at else "",
         settings.authors or (settings.name or project.root.name,),

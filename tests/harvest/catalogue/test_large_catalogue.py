@@ -9,6 +9,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from lightmeter.harvest.catalogue.database.migrate import upgrade
 from lightmeter.harvest.catalogue.database.session import engine_for
+from lightmeter.labels.browser.library import Library
+from lightmeter.labels.browser.views import State
+from lightmeter.labels.datasets.collect import collect
+from lightmeter.labels.targets.registry import get_target
 from tests.support import create_project, run_command
 
 catalogue = pytest.importorskip("benchmarks.scale.catalogue")
@@ -32,7 +36,6 @@ _COMMANDS: tuple[tuple[str, ...], ...] = (
     ("labels", "set", "medium=film", _SHA256),
     ("labels", "show", _SHA256),
     ("labels", "stats", "iso", *_WHERE),
-    ("labels", "split", "set", "--target", "iso", *_WHERE),
     ("labels", "export", "labels.csv", "--target", "medium", *_WHERE),
     ("store", "gc"),
     ("catalogue", "remove", "--sha256", _SHA256, "--yes"),
@@ -57,7 +60,8 @@ def url(postgres: str) -> Iterator[str]:
 
 def test_commands_use_indexes(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIGHTMETER_CATALOGUE__URL", url)
-    monkeypatch.chdir(create_project(tmp_path / "project").root)
+    project = create_project(tmp_path / "project")
+    monkeypatch.chdir(project.root)
     scans: list[str] = []
     explained: set[str] = set()
     engines: set[Engine] = set()
@@ -79,6 +83,13 @@ def test_commands_use_indexes(url: str, tmp_path: Path, monkeypatch: pytest.Monk
             result = run_command(*command)
             assert result.code == ("inspect" in command), result.error  # the photographs have no files
             assert scans == [], command
+        engine = engine_for(url)
+        engines.add(engine)
+        with engine.connect() as connection:
+            assert len(collect(connection, [get_target("iso")])) > 7_000  # of labels split
+        library = Library(project, engine, "ann")
+        assert len(library.open_view(State(q="iso:100-400", target="iso"))[1].rows) > 3_000
+        assert scans == []
     finally:
         event.remove(Engine, "before_cursor_execute", explain)
         for engine in engines:
