@@ -33,7 +33,7 @@ NOMINAL_FOCAL_LENGTHS_MM = (
 )  # fmt: skip
 """Usual focal lengths of lenses, in millimetres."""
 
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS = re.compile(r"\d+")
 _MAX_SORTED_DIGITS = 18
 _CHUNK = 65_536  # texts that are lists of Python at a time
 
@@ -299,12 +299,15 @@ def _natural_keys(names: pa.Array) -> pa.Array:
 
 def _natural_key(name: str) -> str:
     """Return a name in lower case with numbers of equal length; NUL, which no name has, ends each of its parts."""
-    parts = _DIGITS.split(name.lower())
-    parts[1::2] = (
-        f"1{int(digits):0{_MAX_SORTED_DIGITS}}" if len(digits) <= _MAX_SORTED_DIGITS else f"0{digits}"
-        for digits in parts[1::2]
+    return _DIGITS.sub(_padded, name.lower())
+
+
+def _padded(digits: re.Match[str]) -> str:
+    """Return a number with leading zeros between NULs; one that is too long comes first, as it is."""
+    number = digits[0] if digits[0].isascii() else str(int(digits[0]))
+    return (
+        f"\0001{number.zfill(_MAX_SORTED_DIGITS)}\0" if len(digits[0]) <= _MAX_SORTED_DIGITS else f"\0000{digits[0]}\0"
     )
-    return "\0".join(parts)
 
 
 def _ranks(keys: pa.Array) -> Numbers:
