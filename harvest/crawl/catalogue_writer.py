@@ -19,7 +19,7 @@ from lightmeter.harvest.catalogue import ingest
 from lightmeter.harvest.catalogue.database.database_errors import CatalogueError
 from lightmeter.harvest.catalogue.database.session import read, write
 from lightmeter.harvest.catalogue.ingest import SavedItems
-from lightmeter.harvest.catalogue.items import FetchOutcome, RunOptions, SourceContext
+from lightmeter.harvest.catalogue.items import FetchOutcome, RequestItem, RunOptions, SourceContext
 from lightmeter.harvest.catalogue.leases.claims import Claimed, ClaimRequest, claim
 from lightmeter.harvest.catalogue.leases.runs import Lease, finish_discovered
 from lightmeter.harvest.catalogue.leases.workers import HEARTBEATS_PER_LEASE, LEASE_S, WorkerExpired, WorkerLease
@@ -143,6 +143,10 @@ class CatalogueWriter:
     def is_valid(self) -> bool:
         """Whether the leases have not expired, by the clock of this machine."""
         return _now() < self._valid_until
+
+    def holds(self, item: RequestItem) -> bool:
+        """Return whether an item was not leased by an earlier worker of this process, whose leases have expired."""
+        return item.worker in {None, self._worker.id}
 
     @property
     def counts(self) -> Counter[str]:

@@ -35,6 +35,10 @@ _PLACEHOLDER_URLS = {"i.imgur.com/removed.png", "s.yimg.com/pw/images/en-us/phot
 logger = logging.getLogger(__name__)
 
 
+class LeaseExpired(Exception):
+    """The lease of a photograph may have expired before its request was sent."""
+
+
 class PhotoFetcher:
     """Fetches photographs, each in a task of the event loop.
 
@@ -96,6 +100,8 @@ class PhotoFetcher:
                 self._spider.finish(FetchOutcome(item, *rejection))
             else:
                 self._spider.finish(await self._ingest(item, response.body))
+        except LeaseExpired:
+            self._spider.take_back(request, item)
         except StoreError as error:
             self._spider.in_flight.release(item)
             self._spider.fail(error)
@@ -108,10 +114,21 @@ class PhotoFetcher:
         """Return the response to a request, or the request that follows it."""
         downloader = self._crawler.engine.downloader
         try:
-            return await downloader.middleware.download_async(downloader.handlers.download_request_async, request)
+            return await downloader.middleware.download_async(self._send, request)
         finally:
             self.connections -= Counter([origin_of(request)])  # an origin without connections is left out
             self._downloaded(request)
+
+    async def _send(self, request: Request) -> Response:
+        """Return the response to a request, unless this process was stopped for so long that others may send it.
+
+        Raises:
+            LeaseExpired: They may.
+        """
+        writer = self._spider.writer
+        if not writer.is_valid or not writer.holds(request.cb_kwargs["item"]):
+            raise LeaseExpired
+        return await self._crawler.engine.downloader.handlers.download_request_async(request)
 
     async def _ingest(self, item: RequestItem, data: bytes) -> FetchOutcome:
         """Inspect and store a photograph in a worker process.

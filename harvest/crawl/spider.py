@@ -250,6 +250,14 @@ class HarvestSpider(scrapy.Spider):
         for item in self.scheduler.remove_photos():
             self._open.pop(item.sighting_id, None)
 
+    def take_back(self, request: Request, item: RequestItem) -> None:
+        """Let a photograph whose request was not sent wait until its lease is renewed; forget it if it has expired."""
+        if self.writer.holds(item):
+            self.scheduler.enqueue_request(request)
+        else:
+            self._open.pop(item.sighting_id, None)
+            self.in_flight.release(item)
+
     @property
     def scheduler(self) -> "HostScheduler":
         """The scheduler of the crawl."""
