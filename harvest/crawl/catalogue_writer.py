@@ -50,6 +50,7 @@ class _SaveItems:
 @dataclass(frozen=True, slots=True)
 class _MakeClaim:
     request: ClaimRequest
+    worker: str
     future: "Future[Claimed]"
 
 
@@ -133,11 +134,21 @@ class CatalogueWriter:
         self._queue.put(_SaveItems(items, cursor, reserve, future))
         return future
 
-    def claim(self, request: ClaimRequest) -> "Future[Claimed]":
-        """Lease hosts and photographs; the future raises `WorkerExpired` if this worker has lost those that it had."""
+    def claim(self, request: ClaimRequest, worker: str) -> "Future[Claimed]":
+        """Lease hosts and photographs; the future raises `WorkerExpired` if this worker has lost those that it had.
+
+        Args:
+            request: What the worker has, and what it may be given.
+            worker: Its id. By the time of the claim this process may be another worker, which has nothing of it.
+        """
         future: Future[Claimed] = Future()
-        self._queue.put(_MakeClaim(request, future))
+        self._queue.put(_MakeClaim(request, worker, future))
         return future
+
+    @property
+    def worker(self) -> str:
+        """Id of the worker that this process is now."""
+        return self._worker.id
 
     @property
     def is_valid(self) -> bool:
@@ -146,7 +157,7 @@ class CatalogueWriter:
 
     def holds(self, item: RequestItem) -> bool:
         """Return whether an item was not leased by an earlier worker of this process, whose leases have expired."""
-        return item.worker in {None, self._worker.id}
+        return item.worker in {None, self.worker}
 
     @property
     def counts(self) -> Counter[str]:
@@ -195,7 +206,7 @@ class CatalogueWriter:
             if isinstance(message, _SaveItems):
                 self._commit_items(message, message.future)
             elif isinstance(message, _MakeClaim):
-                self._make_claim(message.request, message.future)
+                self._make_claim(message, message.future)
             else:
                 deadline = self._commit_outcomes()
             if message is _CLOSE:
@@ -224,14 +235,17 @@ class CatalogueWriter:
         self._register()
         self.on_expired()
 
-    def _make_claim(self, request: ClaimRequest, future: "Future[Claimed]") -> None:
+    def _make_claim(self, message: _MakeClaim, future: "Future[Claimed]") -> None:
         if not future.set_running_or_notify_cancel():
             return
         if len(self._outcomes) >= len(self._leased):  # they decide whether any photograph is pending
             self._commit_outcomes()
+        if message.worker != self._worker.id:
+            future.set_exception(WorkerExpired())
+            return
         try:
             self.check()
-            claimed = self._write(partial(self._claim, request=request))
+            claimed = self._write(partial(self._claim, request=message.request))
         except WorkerExpired as error:
             self._expire()
             future.set_exception(error)

@@ -35,6 +35,7 @@ class Claims:
         self, writer: CatalogueWriter, runs: Collection[int] | None, *, files: bool = True, wait: bool = False
     ) -> None:
         self.exhausted = False
+        self._worker = ""  # which has leased what is in hand
         self._writer, self._runs, self._files, self._wait = writer, runs, files, wait
         self._in_hand: dict[str, int] = {}  # photographs by leased host
         self._hosts: dict[tuple[int, str | None], str] = {}  # of these photographs
@@ -56,6 +57,7 @@ class Claims:
         """Begin to claim photographs, which the spider schedules."""
         self._spider = spider
         self._writer.on_expired = self._expired_in_thread
+        self._worker = self._writer.worker
         self._task = asyncio.ensure_future(self._run())
 
     def close(self) -> None:
@@ -98,13 +100,17 @@ class Claims:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
+            worker = self._worker
             try:
-                self._apply(await asyncio.wrap_future(self._writer.claim(self._request())))
+                claimed = await asyncio.wrap_future(self._writer.claim(self._request(), worker))
             except WorkerExpired:
                 continue
             except Exception as error:  # noqa: BLE001 - of the catalogue
                 self._spider.fail(error)
                 return
+            if worker != self._worker:  # it has expired since
+                continue
+            self._apply(claimed)
             self._spider.scheduler.wake()
             await asyncio.sleep(_PAUSE_S)
             with suppress(TimeoutError):
@@ -160,5 +166,6 @@ class Claims:
         """Forget everything that was leased."""
         for leased in (self._in_hand, self._hosts, self._ready_at, self._offered, self._refused):
             leased.clear()
+        self._worker = self._writer.worker
         self._spider.abandon_photos()
         self.notify()
