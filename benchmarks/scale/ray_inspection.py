@@ -1,11 +1,12 @@
 """Inspect 1,000 photographs on a Ray cluster of two nodes, one of which is lost half way, and on this machine.
 
-Usage: python -m benchmarks.scale.ray_inspection [--photographs N] [--keep FOLDER]
+Usage: python -m benchmarks.scale.ray_inspection [--photographs N] [--rounds N] [--keep FOLDER]
 
 The nodes are processes of this machine with one core each. The results must equal those of the pool of two worker
 processes, row for row. All photographs are inspected twice with each: the first time includes the start of worker
-processes and their imports (the cluster runs already), the second time nothing starts. Processor time is that of this
-process, of the workers, and of the other processes of the cluster.
+processes and their imports (the cluster runs already), the second time nothing starts. Pool and cluster take turns for
+some rounds, and the medians of their rates are compared. Processor time is that of this process, of the workers, and of
+the other processes of the cluster.
 """
 
 import argparse
@@ -111,6 +112,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each (default: 3)")
     parser.add_argument("--keep", type=Path, help="folder for the project, which is used again")
     args = parser.parse_args()
     from ray.cluster_utils import Cluster
@@ -124,16 +126,25 @@ def main() -> None:
             run_command(["--project", str(project.root), "harvest", "run", "folder", str(home / "photographs")])
         engine, number = open_engine(project), args.photographs
         log = project.logs / "workers.log"
-        local = measure(
-            f"pool of {_CORES} processes", project, engine, number, lambda: LocalExecutor(WorkerPool(_CORES, 60, log))
-        )
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         nodes = [cluster.add_node(num_cpus=1) for _ in range(_CORES)]
-        name = f"{_CORES} Ray nodes"
-        ray = measure(name, project, engine, number, lambda: RayExecutor(cluster.address))
+        executors: dict[str, Callable[[], Executor]] = {
+            f"pool of {_CORES} processes": lambda: LocalExecutor(WorkerPool(_CORES, 60, log)),
+            f"{_CORES} Ray nodes": lambda: RayExecutor(cluster.address),
+        }
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in executors}
+        results = []
+        for _ in range(args.rounds):
+            for name, open_executor in executors.items():
+                *measured, rows = measure(name, project, engine, number, open_executor)
+                rates[name].append((measured[0], measured[1]))
+                results.append(rows)
+        pool, ray = (np.median(values, axis=0) for values in rates.values())
+        for name, (with_start, steady) in zip(executors, (pool, ray), strict=True):
+            print(f"{name}, medians: {with_start:.1f} photographs/s with the start of workers, {steady:.1f} steady")
         print(
-            f"{name}: {ray[0] / local[0]:.0%} of the pool's rate with the start of workers, {ray[1] / local[1]:.0%} "
-            f"steady; equal rows: {ray[2] == local[2]} of {len(local[2])}",
+            f"Ray: {ray[0] / pool[0]:.0%} of the pool's rate with the start of workers, {ray[1] / pool[1]:.0%} steady; "
+            f"equal rows: {all(rows == results[0] for rows in results)} of {len(results[0])}",
             flush=True,
         )
         done = 0
@@ -147,7 +158,7 @@ def main() -> None:
 
         with RayExecutor(cluster.address) as executor:
             lost_seconds, rows = inspect(project, engine, executor, lose_a_node)
-        print(f"with the loss: {lost_seconds:.0f} s; equal rows: {rows == local[2]} of {len(local[2])}", flush=True)
+        print(f"with the loss: {lost_seconds:.0f} s; equal rows: {rows == results[0]} of {len(rows)}", flush=True)
         cluster.shutdown()  # type: ignore[no-untyped-call]
         engine.dispose()
 
