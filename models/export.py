@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from lightmeter.errors import LightmeterError
 from lightmeter.files import output_path
 from lightmeter.models.runtime.engines import Arrays, compare
+from lightmeter.models.runtime.engines.onnx_engines import openvino_core
 from lightmeter.models.runtime.engines.outputs import NetworkOutput
 from lightmeter.models.runtime.predictor import Predictor
 from lightmeter.models.runtime.spec import Target
@@ -133,7 +134,7 @@ def _onnx(function: Probabilities, example: Arrays, metadata: dict[str, str]) ->
 def _openvino(function: Probabilities, example: Arrays, metadata: dict[str, str]) -> _Written:
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(_onnx_graph(function, example))
     for key, value in metadata.items():
         model.set_rt_info(value, ["lightmeter", key])

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,25 @@ from ..preprocess import empty_inputs
 from . import Arrays
 from .cache import cache_folder, cached_onnx
 from .outputs import NetworkOutput
+
+_CREATING_CORE = threading.Lock()
+
+
+def openvino_core() -> Any:
+    """Return the `openvino.Core` of this process, which is never released.
+
+    The CPU plugin of each core replaces the alternate signal stack of the thread that loads it. Two cores that are not
+    released in reverse order leave the thread a stack that no longer exists, and the next signal kills the process.
+    """
+    with _CREATING_CORE:
+        return _core()
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
 
 
 class OpenVinoEngine:
@@ -57,15 +77,12 @@ class OpenVinoEngine:
         return requests[single]
 
     def _compile(self, *, single: bool) -> Any:
-        import openvino
-
-        core = openvino.Core()
-        if folder := cache_folder():
-            core.set_property({"CACHE_DIR": str(folder)})
+        core = openvino_core()
         model = core.read_model(cached_onnx(self._output))
         if single:
             model.reshape({name: list(shape) for name, shape in self._single.items()})
-        return core.compile_model(model, "CPU", self._settings)
+        folder = cache_folder()
+        return core.compile_model(model, "CPU", self._settings | ({"CACHE_DIR": str(folder)} if folder else {}))
 
 
 class OnnxRuntimeEngine:

@@ -1,8 +1,10 @@
 """Engines: every network gives the same numbers with each of them, and what cannot run is one sentence."""
 
+import gc
 import importlib
 import json
 import os
+import signal
 import sys
 import zipfile
 from pathlib import Path
@@ -94,6 +96,24 @@ def test_converted_networks_are_cached(engine: EngineName, tmp_path: Path, monke
         file.write_bytes(file.read_bytes()[:100])
     assert np.allclose(prepared(0), first, atol=1e-5)
     assert len(converted) == 3, "a damaged file is made anew"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("common_cache")
+def test_signals_are_handled_after_engines_are_released() -> None:
+    released = predictors("haoran-cnn", "openvino", "openvino")
+    for predictor in released:
+        predictor.predict(preprocess(jpeg(noisy=True, seed=1), predictor.spec.preprocessing))
+    del predictor
+    while released:
+        del released[0]
+        gc.collect()
+    process = os.fork()
+    if not process:
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
+        signal.raise_signal(signal.SIGUSR1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 @pytest.mark.usefixtures("small_backbones")
