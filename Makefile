@@ -17,10 +17,10 @@ demo: install  ## Run the full pipeline on simulated photographs.
 	$(BIN)/lightmeter demo
 
 test: install-test  ## Run the tests.
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --max-worker-restart 0
 
 trials: install-test  ## Try hostile input, kills, full disks and stopped databases (10 minutes), for docs/reliability.md.
-	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist worksteal -o timeout=600
+	$(BIN)/python -m pytest tests/faults --long=1 --numprocesses 2 --dist worksteal --max-worker-restart 0 -o timeout=600
 
 check: install-test  ## Check style, types, import rules, generated documents and licences.
 	$(BIN)/ruff check .
