@@ -107,13 +107,13 @@ def run_cluster(
         "metrics": disturbance.metrics,
         **repetitions(photographs.log),
     }
-    report["faults"] = _faults(cluster, engine, photographs.log, report)
+    report["faults"] = _faults(cluster, engine, list(overlaps(photographs.log, disturbance.killed_at)), report)
     engine.dispose()
     return report
 
 
-def _faults(cluster: Cluster, engine: Engine, log: list[Asked], report: dict[str, Any]) -> list[str]:
-    """Return what is wrong with catalogue, store and log."""
+def _faults(cluster: Cluster, engine: Engine, pairs: list[tuple[Asked, Asked]], report: dict[str, Any]) -> list[str]:
+    """Return what is wrong with catalogue, store, metrics and requests; ``pairs`` were sent to a host at a time."""
     with engine.connect() as connection:
         columns = (SightingRecord.state, SightingRecord.reason)
         rows = connection.execute(select(*columns, func.count()).group_by(*columns))
@@ -121,7 +121,6 @@ def _faults(cluster: Cluster, engine: Engine, log: list[Asked], report: dict[str
         leases = connection.scalar(select(func.count()).where(SightingRecord.worker.is_not(None)))
         hashes = set(connection.scalars(select(Image.sha256)))
     stored = [file.sha256 for shard in cluster.store.shards() for file in cluster.store.files(shard)]
-    pairs = list(overlaps(log))
     total = cluster.plan.photographs
     checks = {
         f"sightings by state: {states}": states == {("fetched", None): total},

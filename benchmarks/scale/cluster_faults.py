@@ -28,6 +28,7 @@ class Disturbance:
         self._stopped: tuple[BackgroundCommand, float] | None = None
         self._scraped = 0.0
         self.counts = {"kills": 0, "stops": 0, "restarts": 0, "leased_when_lost": 0}
+        self.killed_at: dict[str, float] = {}  # by the name of the worker
         self.metrics: dict[str, float] = {}  # largest value of each
 
     def step(self) -> None:
@@ -77,8 +78,11 @@ class Disturbance:
         if not workers:
             return None
         worker = self._random.choice(workers)
+        worker.send_signal(signal.SIGSTOP)  # so that it leases nothing between the count and the signal
+        self.counts["leased_when_lost"] += self._leases().get(worker.pid, 0)
+        if sent == signal.SIGKILL:
+            self.killed_at[self._cluster.running[worker].name] = time.monotonic()
         worker.send_signal(sent)
-        self.counts["leased_when_lost"] += leases[worker.pid]
         return worker
 
     def _active(self) -> list[BackgroundCommand]:
@@ -87,7 +91,7 @@ class Disturbance:
 
     def _scrape(self) -> None:
         """Read the metrics of a worker."""
-        ports = [self._cluster.running[worker] for worker in self._active()]
+        ports = [self._cluster.running[worker].port for worker in self._active()]
         with suppress(httpx.TransportError):  # it has not started yet, or has ended
             text = httpx.get(f"http://127.0.0.1:{self._random.choice(ports)}/metrics", timeout=2).text
             for family in text_string_to_metric_families(text):

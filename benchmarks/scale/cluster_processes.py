@@ -37,6 +37,14 @@ class Plan:
     stops: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker: the name that it sends to sites, and the port of its metrics."""
+
+    name: str
+    port: int
+
+
 class Cluster:
     """A project with workers.
 
@@ -47,7 +55,7 @@ class Cluster:
         commands: Starts the processes.
 
     Attributes:
-        running: Workers, each with the port of its metrics.
+        running: Processes of the workers.
     """
 
     def __init__(self, home: Path, plan: Plan, variables: Mapping[str, str], commands: CommandRunner) -> None:
@@ -62,7 +70,7 @@ class Cluster:
         self.url = variables.get("LIGHTMETER_CATALOGUE__URL", f"sqlite:///{self.root / 'catalogue.sqlite'}")
         self.store = StoreUrl.parse(variables.get("LIGHTMETER_STORE__URL", "file:store")).open(self.root, home, 0)
         self.started = self._number = 0
-        self.running: dict[BackgroundCommand, int] = {}
+        self.running: dict[BackgroundCommand, Worker] = {}
         self.ends: Counter[str] = Counter()
 
     def command(self, *arguments: str) -> None:
@@ -74,9 +82,10 @@ class Cluster:
 
     def start_worker(self) -> None:
         self.started += 1
-        contact = {"LIGHTMETER_CRAWL__CONTACT": f"w{self.started}{CONTACT}"}
-        port = free_port()
-        self.running[self._start("harvest", "work", "--metrics-port", str(port), "--json", **contact)] = port
+        worker = Worker(f"w{self.started}", free_port())
+        contact = {"LIGHTMETER_CRAWL__CONTACT": f"{worker.name}{CONTACT}"}
+        command = self._start("harvest", "work", "--metrics-port", str(worker.port), "--json", **contact)
+        self.running[command] = worker
 
     def end(self, worker: BackgroundCommand) -> None:
         """Wait for a worker and count how it ended."""

@@ -1,11 +1,12 @@
 """The sites of a cluster of workers: a server on all loopback addresses, with a log."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
@@ -82,11 +83,18 @@ def repetitions(log: list[Asked]) -> dict[str, int]:
     return {"requests": len(log), "fetched_again": sum(number - 1 for number in times.values())}
 
 
-def overlaps(log: list[Asked]) -> Iterator[tuple[Asked, Asked]]:
-    """Yield the pairs of requests that two workers sent to a host at a time."""
+def overlaps(log: list[Asked], killed_at: Mapping[str, float]) -> Iterator[tuple[Asked, Asked]]:
+    """Yield the pairs of requests that two workers sent to a host at a time.
+
+    Args:
+        log: Requests that the server has answered.
+        killed_at: When workers were killed; the server may answer their last requests later.
+    """
     by_host = defaultdict(list)
     for asked in log:
-        by_host[asked.host].append(asked)
+        killed = killed_at.get(asked.worker, math.inf)
+        if asked.began < killed:
+            by_host[asked.host].append(replace(asked, ended=min(asked.ended, killed)))
     for requests in by_host.values():
         last: dict[str, Asked] = {}
         for asked in sorted(requests, key=lambda asked: asked.began):

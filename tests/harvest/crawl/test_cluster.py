@@ -1,6 +1,7 @@
 """Workers of one catalogue, of which one is killed; ``benchmarks/scale/cluster.py`` is the long form."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from tests.s3 import S3Server
 from tests.support import CommandRunner
 
 cluster = pytest.importorskip("benchmarks.scale.cluster")
+sites = pytest.importorskip("benchmarks.scale.cluster_sites")
 processes = pytest.importorskip("benchmarks.scale.cluster_processes")
 
 
@@ -28,6 +30,13 @@ def test_killed_worker_loses_and_repeats_nothing(
     report = cluster.run_cluster(tmp_path, plan, variables, lightmeter)
     assert report["faults"] == []
     assert report["kills"] == 1
+
+
+def test_requests_of_a_killed_worker_end_with_it() -> None:
+    log = [sites.Asked("h", "/1", "w1", 1, 5), sites.Asked("h", "/2", "w2", 3, 4), sites.Asked("h", "/3", "w1", 3.5, 6)]
+    assert list(sites.overlaps(log, {"w1": 2})) == []
+    assert list(sites.overlaps(log[:2], {"w1": 3.2})) == [(replace(log[0], ended=3.2), log[1])]
+    assert len(list(sites.overlaps(log, {}))) == 2
 
 
 def test_metrics_name_reasons_and_outlive_the_catalogue(tmp_path: Path) -> None:
