@@ -91,7 +91,7 @@ class ResourceUsage:
             device: Device of the training.
         """
         facts: dict[str, Any] = {
-            "seconds": round(self._seconds + earlier_seconds, 1),
+            "seconds": round(self._seconds + earlier_seconds, 3),
             "peak_memory_mb": round(_peak_memory_mb(device)),
         }
         joules = self._meter.joules
