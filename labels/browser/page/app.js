@@ -64,7 +64,9 @@ function initControls() {
 async function readUrl(fresh) {
   store.parameters = new URLSearchParams(location.search);
   const image = store.parameters.get("photo");
-  if (!await openView({ fresh }) && !store.view) {
+  const opened = await openView({ fresh });
+  if (opened === undefined) return;
+  if (!opened && !store.view) {
     store.parameters = new URLSearchParams();  // the message stays: what the URL asks for is not possible
     const { textContent } = byId("message");
     await openView();

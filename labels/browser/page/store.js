@@ -20,6 +20,7 @@ export const store = {
 };
 
 const listeners = [];
+let calls = 0;  // of openView
 
 /* Registers a function that draws after a change: of the "view", the "photographs", the "cursor" or the "labels". */
 export function onChange(listener) { listeners.push(listener); }
@@ -30,19 +31,25 @@ export function viewParameters() {
   return new URLSearchParams([...store.parameters].filter(([name]) => !LOCAL.has(name)));
 }
 
-/* Opens the view of the current parameters. `fresh`: evaluate the query and the queue again. */
+/* Opens the view of the current parameters, and returns whether it is shown; undefined if it was called again meanwhile:
+   answers may come in another order. `fresh`: evaluate the query and the queue again. */
 export async function openView({ fresh = false } = {}) {
+  const call = ++calls;
   const parameters = viewParameters();
   if (fresh) parameters.set("fresh", "1");
   const previous = store.photographs.get(store.cursor)?.id;
   let view;
+  let cursor = 0;
   try {
     view = await get("view", parameters);
+    if (previous !== undefined) cursor = (await get("position", { view: view.view, image: previous })).position ?? 0;
   } catch (error) {
     if (!(error instanceof RequestError)) throw error;
+    if (call !== calls) return undefined;
     showMessage(error.message, true);
     return false;
   }
+  if (call !== calls) return undefined;
   store.view = view;
   store.photographs.clear();
   store.chunks.clear();
@@ -50,12 +57,9 @@ export async function openView({ fresh = false } = {}) {
   store.version = view.version;
   take(view);
   store.chunks.set(0, Promise.resolve());
-  store.cursor = 0;
-  if (previous !== undefined) {
-    const { position } = await get("position", { view: view.view, image: previous });
-    store.cursor = position ?? 0;
-  }
-  await load(store.cursor, store.cursor);
+  store.cursor = cursor;
+  await load(cursor, cursor);
+  if (call !== calls) return undefined;
   showMessage(view.search ? "Taken as words to search for, as it is no query." : "");
   changed("view", "photographs", "cursor", "labels");
   return true;

@@ -262,6 +262,28 @@ def test_filters_histograms_groups_and_history_are_in_the_url(
     assert [error for error in console_errors(browser) if "/api/view" not in error and "/thumbnail/" not in error] == []
 
 
+def test_view_of_the_url_is_shown_even_if_an_earlier_one_is_answered_later(
+    catalogue: Any, server: BrowserServer, browser: Any
+) -> None:
+    open_page(browser, server, PHOTOGRAPHS)
+    browser.execute_script("""
+        const send = window.fetch;
+        window.answered = 0;
+        window.fetch = async (path, options) => {
+            const response = await send(path, options);
+            if (path.includes("api/view") && path.includes("group=f")) await new Promise((done) => { setTimeout(done, 300); });
+            setTimeout(() => { window.answered += path.includes("api/view"); }, 100);
+            return response;
+        };
+    """)
+    select_option(browser, "group", "f")
+    browser.back()
+    wait_until(lambda: browser.execute_script("return window.answered") == 2)
+    assert "group" not in browser.current_url
+    assert count(browser, "#grid h2") == 0
+    assert browser.find_element("id", "group").get_property("value") == ""
+
+
 def select_option(browser: Chrome, element: str, value: str) -> None:
     browser.find_element("css selector", f"#{element} option[value='{value}']").click()
 
