@@ -3,8 +3,10 @@
 import json
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +96,20 @@ class Project:
     def logs(self) -> Path:
         """Folder of log files; safe to delete while no command runs."""
         return self.state / "logs"
+
+    def select_photographs(self, where: str) -> Iterator[str]:
+        """Yield the SHA-256 of the readable photographs that match a query, in an order that stays.
+
+        Args:
+            where: Query as for ``--where``; empty for all photographs.
+
+        Raises:
+            UsageError: The query is invalid.
+            LightmeterError: No photograph matches.
+        """
+        (catalogue,) = entry_points(group="lightmeter.selection", name="catalogue")  # models must not import it
+        selected: Iterator[str] = catalogue.load()(self, where)
+        return selected
 
 
 def find_project(start: Path | None = None) -> Project:

@@ -110,7 +110,7 @@ def open_catalogue(project: Project | Path | str | None = None) -> Catalogue:
 def select_photographs(project: Project, where: str) -> Iterator[str]:
     """Yield the SHA-256 of the readable photographs that match a query, in the order of their ids.
 
-    It serves `lightmeter.selection`.
+    `Project.select_photographs` calls it.
 
     Raises:
         UsageError: The query is invalid.

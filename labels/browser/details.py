@@ -1,19 +1,29 @@
-"""What the page shows of one photograph."""
+"""What the page shows of one photograph: its picture, and what is known of it."""
 
+import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import PIL.Image
 from sqlalchemy import Connection, select
 
+from lightmeter.files import write_atomic
 from lightmeter.harvest.catalogue.exif_view import resolved_exif
 from lightmeter.harvest.catalogue.models import Exif, Image, Inspection, SightingRecord
 from lightmeter.harvest.exif.columns import EXIF_COLUMNS
 from lightmeter.images.geometry import Box, Size, display_size, to_display
+from lightmeter.images.metadata import strip_metadata
+from lightmeter.images.reader import display_image, open_image, pixel_orientation
 from lightmeter.labels.annotations.manual import label_history
 from lightmeter.labels.browser.boxes import display_boxes, image_size
 from lightmeter.labels.browser.predictions import Predictions
 from lightmeter.labels.datasets.crops import Crop
+from lightmeter.store.base import PhotoStore
 
+_ROTATED_BY_BROWSERS = ("JPEG", "MPO")
+_SHOWN_BY_BROWSERS = (*_ROTATED_BY_BROWSERS, "PNG", "GIF", "WEBP")
+_THUMBNAIL_SIDE = 320
 _COLUMNS = [column for column in EXIF_COLUMNS.values() if column.name != "orientation"]
 _NAMES = [column.name for column in _COLUMNS]
 _SIGHTING = ("file", "title", "owner", "licence", "source", "page_url", "medium", "tags", "concepts")
@@ -26,6 +36,40 @@ _TITLES = {
     "taken_at": "taken",
     "flash_fired": "flash",
 }
+
+
+def original(store: PhotoStore, sha256: str) -> tuple[bytes, str]:
+    """Return a photograph without metadata and its media type, as PNG if browsers might not show it upright.
+
+    Raises:
+        OSError: The file cannot be decoded.
+        StoreError: It cannot be read.
+    """
+    data = store.read(sha256)
+    with open_image(data) as image:
+        upright = image.format in _ROTATED_BY_BROWSERS or pixel_orientation(image) == 1
+        if image.format in _SHOWN_BY_BROWSERS and upright:
+            return strip_metadata(data).data, "image/jpeg" if image.format in _ROTATED_BY_BROWSERS else PIL.Image.MIME[
+                image.format
+            ]
+        out = io.BytesIO()
+        display_image(image).save(out, "PNG")
+    return out.getvalue(), "image/png"
+
+
+def thumbnail(store: PhotoStore, cache: Path, sha256: str) -> tuple[bytes, str]:
+    """Return a small upright JPEG of a photograph, from the cache if possible.
+
+    Raises:
+        OSError: The file cannot be decoded.
+        StoreError: It cannot be read.
+    """
+    file = cache / f"{sha256}.jpg"
+    if not file.is_file():
+        out = io.BytesIO()
+        display_image(store.read(sha256), _THUMBNAIL_SIDE).save(out, "JPEG", quality=85)
+        write_atomic(file, out.getvalue())
+    return file.read_bytes(), "image/jpeg"
 
 
 def photograph_details(

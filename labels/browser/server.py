@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 
 from lightmeter.labels.browser.api import api_routes
-from lightmeter.labels.browser.pictures import original, thumbnail
+from lightmeter.labels.browser.details import original, thumbnail
 from lightmeter.labels.browser.session import Session
 from lightmeter.style import BROWSER_PORT
 from lightmeter.web import LOOPBACK, LocalServer, error_response, local_app, page_routes

@@ -75,12 +75,11 @@ def _predict_catalogue(
     from lightmeter.models.evaluation.catalogue_predictions import predict_catalogue
     from lightmeter.models.training.packed_model import PackedModel, open_cluster
     from lightmeter.project import find_project
-    from lightmeter.selection import select_photographs
 
     format_of(out, {".parquet": "parquet"})
     check_output(out)
     project = find_project()
-    hashes, packed = select_photographs(project, where), PackedModel.of_run(*model)
+    hashes, packed = project.select_photographs(where), PackedModel.of_run(*model)
     with (
         open_cluster(executor, address, model.device, packed.engine) as cluster,
         console.get_console().progress() as progress,
