@@ -86,6 +86,7 @@ REGISTRY = {
     "prediction": Entry("benchmarks.speed.prediction:PREDICTION", 120),
     "features": Entry("benchmarks.speed.prediction:FEATURES", 120),
     "serving": Entry("benchmarks.speed.serve:BENCHMARK", 180),
+    "serving-processes": Entry("benchmarks.speed.serve:PROCESSES", 90),
     "training": Entry("benchmarks.speed.train:BENCHMARK", 75),
     "grids": Entry("benchmarks.speed.grids:BENCHMARK", 45),
 }

@@ -44,7 +44,7 @@ FEW = 10
 RATE, CPU = "photographs/s", "CPU ms a photograph"
 
 _PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
-_SIZE = (500, 375)
+SIZE = (500, 375)
 _VARIANTS = 50
 _HEAD = b"HTTP/1.1 %s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
 
@@ -180,10 +180,10 @@ def _serve(ready: "multiprocessing.Queue[int]") -> None:
     asyncio.run(serve())
 
 
-def photograph(seed: int) -> bytes:
+def photograph(seed: int, size: tuple[int, int] = SIZE) -> bytes:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 255, (15, 20, 3), dtype=np.uint8)
-    pixels = np.asarray(Image.fromarray(coarse).resize(_SIZE, Image.Resampling.BICUBIC), np.int16)
+    pixels = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), np.int16)
     noisy = np.clip(pixels + random.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
     tags = Image.Exif()
     tags[0x010F] = "Lightmeter"
@@ -207,14 +207,14 @@ included. CPU time includes all processes of the program.""",
         Goal("CPU time without faces", WITHOUT_FACES, {CPU: 4.5}, at_most=True),
         Goal("CPU time with faces", ALL_FILTERS, {CPU: 8.0}, at_most=True),
     ],
-    notes="""Why the goals of CPU time are not met: the steps of a worker process (the next section) alone take
-nearly as long, and a third of them without faces is decoding; the crawling process adds about as much as FilesPipeline
-takes in all; and the start of the processes, with the imports of Scrapy, SQLAlchemy and OpenCV, is shared by the
-photographs of a run (its row in the table). Of the 2,518 function calls of the crawling process for a photograph
-(counted as in [Harvest](harvest.md#speed), with 700 and 200 photographs) 415 are Scrapy's, 341 Twisted's, 208 those
-of the event loop, 146 Lightmeter's own, and the others functions of Python and other packages that these call; what
-it does for a photograph itself is therefore a small part. Scrapy's handler on aiohttp and the event loop uvloop
-together saved 5 %. Less would need another HTTP client than Scrapy's, with its own limits, checks of addresses,
-proxies and retries. The rates follow from the CPU time of all processes. Several crawling processes would share the
-same two cores; on more cores `harvest work` divides the hosts among processes.""",
+    notes="""Where the time goes: the steps of a worker process (the next section); the crawling process, which takes
+about what FilesPipeline takes in all; and the start of the processes, with the imports of Scrapy, SQLAlchemy and
+OpenCV, which the photographs of a run share (its row in the table, for this number). Of the 2,518 function calls of
+the crawling process for a photograph (counted as in [Harvest](harvest.md#speed), with 700 and 200 photographs) 415
+are Scrapy's, 341 Twisted's, 208 those of the event loop, 146 Lightmeter's own, and the others functions of Python and
+other packages that these call; what it does for a photograph itself is therefore a small part. Scrapy's handler on
+aiohttp and the event loop uvloop together saved 5 %. Less would need another HTTP client than Scrapy's, with its own
+limits, checks of addresses, proxies and retries. The rates follow from the CPU time of all processes: twice the rate
+of img2dataset would leave a photograph less than what img2dataset takes, which looks at none. Several crawling
+processes would share the same two cores; on more cores `harvest work` divides the hosts among processes.""",
 )

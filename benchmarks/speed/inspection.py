@@ -170,14 +170,10 @@ to it.""",
         ),
         Goal("faces, ms", FACES, {"500 px": 4, "1,024 px": 4, "12 MP": 8}, at_most=True),
     ],
-    notes="""The time of an inspection at 500 and 1,024 px, in ms (least of 80 measurements of each step, three
-photographs): decoding with the header 1.13 and 3.81; quality 0.34 and 1.09, most of it the Laplacian and the noise of
-all pixels; monochrome 0.41 and 0.46; half-size images 0.18 and 0.37; grey 0.07 and 0.25; borders 0.16 and 0.12;
-duplicates 0.10 and 0.07; EXIF 0.02; together 2.15 and 7.27, with what each step waits for memory after the others.
-Pillow took 1.17 and 5.05 for decoding alone. At 1,024 px, eleven times the speed of CleanVision would be 1.25 times
-what Pillow takes to decode: more than half of what is not decoding would have to go, while every pixel is read at
-least three times, for grey, for the half-size image and for quality. One pass for all of them would need a compiled
-module.""",
+    notes="""The section before has the time of each step, for photographs of its own. Of the filters, quality reads
+all pixels for the Laplacian and the noise. Every pixel is read at least three times, for grey, for the half-size
+image and for quality; one pass for all of them would need a compiled module. Steps after others wait longer for
+memory than steps by themselves.""",
 )
 
 

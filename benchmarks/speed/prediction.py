@@ -97,8 +97,8 @@ pixels through EfficientNet-Lite0, a view of 384 pixels through Lite2), so a cor
 photographs/s of the table, in 32 bits. OpenVINO's counters: 62 % of the time in its graph are convolutions of 1 × 1,
 19 % those of single channels, 7 % the means of the statistics, 12 % all else. A graph in which the numbers of
 photographs and patches are open takes a third longer, since the statistics are then not fused; fewer patches at a time
-gain nothing. About an eighth of the time of a photograph is not the network: 5 ms for decoding, 4 ms for the view and
-1 ms for the patches. More needs a smaller network, fewer patches or fewer bits, which are other models.""",
+gain nothing. About an eighth of the time of a photograph is not the network, but decoding, the view and the patches.
+More needs a smaller network, fewer patches or fewer bits, which are other models.""",
 )
 
 FEATURES = Benchmark(

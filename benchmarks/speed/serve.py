@@ -1,6 +1,7 @@
 """Measure the speed of serving against predictions without a server.
 
     make bench ONLY=serving
+    make bench ONLY=serving-processes
 
 All systems use the same network, two workers and the same photographs. The minimal handler is that of TorchServe's
 documentation ("Custom handlers"): a `BaseHandler` with Pillow in ``preprocess``, a TorchScript file, default settings,
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import psutil
 
 from benchmarks.speed.measurement import Benchmark, Contender, Goal, time_limit
-from benchmarks.speed.serving_common import noise, untrained
+from benchmarks.speed.serving_common import ServedModel, noise, serving, untrained
 from benchmarks.speed.serving_systems import (
     WORKERS,
     Predict,
@@ -34,7 +36,7 @@ from lightmeter import cli
 from lightmeter.models.runtime.engines import EngineName
 from lightmeter.models.runtime.spec import Preprocessing
 from lightmeter.project import Project
-from lightmeter.serve.archive import write_archive
+from lightmeter.serve.archive import Archive, write_archive
 from lightmeter.terminal.console import Console, use_console
 
 SECONDS, RAMP_S = 3.0, 1.0
@@ -42,6 +44,10 @@ CLIENTS = 16
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
 LATENCY, THROUGHPUT = "1 client, median ms", f"{CLIENTS} clients, photographs/s"
 MINIMAL, LITSERVE = "TorchServe, minimal handler", "torch in LitServe"
+REQUESTS, WARM_UP = 60, 150
+ALONE, WAITED = "a prediction without a server", "time until the answer"
+WORKER, JAVA, GATEWAY, CLIENT = "worker", "Java", "gateway", "client"
+PROCESS_ROWS = (WORKER, JAVA, GATEWAY, CLIENT, WAITED, ALONE)
 
 
 def in_process_row(engine: EngineName) -> str:
@@ -62,23 +68,29 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
 
     What cannot be started in time is a row with an error.
     """
-    photographs = noise(8)
     with ExitStack() as stack, use_console(Console(quiet=True)):
-        cli.main(["init", str(folder / "project"), "--quiet"])
-        project = Project(folder / "project")
-        run, dataset = untrained(project.runs / "model", Preprocessing()), make_dataset(photographs, folder)
+        project, run, archives, photographs = model(folder)
         start = partial(prepared, stack, photographs)
         systems: dict[str, Predict] = {}
         alone: dict[str, Callable[[], float]] = {}
         for engine in ENGINES:
             systems[in_process_row(engine)] = start(in_process_row(engine), partial(here, run, engine))
-            archive = write_archive(run, folder / f"{engine}.mar", engine=engine, dataset=dataset)
-            served = partial(torchserve_lightmeter, project, archive, engine)
+            served = partial(torchserve_lightmeter, project, archives[engine], engine)
             systems[served_row(engine)] = start(served_row(engine), served)
             alone[processes_row(engine)] = start(processes_row(engine), partial(processes, run, engine, photographs), 0)
         systems[MINIMAL] = start(MINIMAL, partial(torchserve_minimal, project.root, run))
         systems[LITSERVE] = start(LITSERVE, partial(litserve, project, run))
         yield list(table(systems, alone, photographs))
+
+
+def model(folder: Path) -> tuple[Project, Path, dict[EngineName, Archive], list[bytes]]:
+    """Return a project with an untrained run, its archive for each engine, and photographs."""
+    photographs = noise(8)
+    cli.main(["init", str(folder / "project"), "--quiet"])
+    project = Project(folder / "project")
+    run, dataset = untrained(project.runs / "model", Preprocessing()), make_dataset(photographs, folder)
+    archives = {name: write_archive(run, folder / f"{name}.mar", engine=name, dataset=dataset) for name in ENGINES}
+    return project, run, archives, photographs
 
 
 @contextmanager
@@ -248,22 +260,72 @@ waits for its answer. The clients run on the same cores. The minimal handler is 
         ),
         Goal("throughput relative to the minimal handler", served_row("torch"), {THROUGHPUT: 2}, MINIMAL),
     ],
-    notes="""Where the time of a request goes, as CPU time of each process (one client, OpenVINO, photographs of 250 kB;
-measured while the machine did other work, which makes its caches colder):
+    notes="""The next section says where the time of a request goes. What is not the worker's is the cost of two HTTP
+servers in a row, whatever the engine. With one client it adds to the latency; with 16 it takes time of the cores on
+which the processes without a server only predict, so that at most the worker's share of the time remains of their
+rate. Saved so far: a line in the log for each metric and step, most of the client's time, and the optimising compiler
+of Java, which takes longer than it saves. uvicorn with httptools instead of h11 gained at most 0.2 ms. TorchServe
+waits at least 1 ms for a full batch: it takes 0 for its own default of 100 ms. Both goals for OpenVINO need a server
+without Java between gateway and worker.""",
+)
 
-| process | CPU ms a request |
-| --- | --- |
-| worker; of it the handler with messages and metrics 0.7 | 32 |
-| Java, in the first hundred requests, before its code is compiled | 5 to 6.5 |
-| Java afterwards: network 1.4 (half of it copies of the photograph), worker thread and metrics 1.1, other 0.1 | 2.6 |
-| gateway: HTTP of both sides, routes, token and log 0.9, copies of the photograph 0.4, cold caches | 1.3 to 2.5 |
-| client | 0.3 to 0.5 |
 
-The worker takes as long as a prediction in the same process, 31 ms. All else, 4 ms when warm, is the cost of two
-HTTP servers in a row, whatever the engine: a twentieth of a prediction with torch, an eighth of one with OpenVINO. With
-one client it adds to the latency; with 16 it takes time of the cores on which the processes without a server only
-predict, so that at most 31 / 35 = 0.89 of their rate remains on two cores. Saved so far: a line in the log for each
-metric and step (0.3 ms), and most of the client's time (0.9 ms). uvicorn with httptools instead of h11 gained at most
-0.2 ms. TorchServe waits at least 1 ms for a full batch: it takes 0 for its own default of 100 ms. Both goals for
-OpenVINO need a server without Java between gateway and worker.""",
+@contextmanager
+def process_contenders(folder: Path) -> Iterator[list[Contender]]:
+    """Serve a model with each engine; yield the processes that take part in a request."""
+    with ExitStack() as stack, use_console(Console(quiet=True)):
+        project, run, archives, photographs = model(folder)
+        served = {
+            engine: stack.enter_context(serving(project, archive, engine, workers=WORKERS))
+            for engine, archive in archives.items()
+        }
+        alone = {engine: in_process(run, engine) for engine in ENGINES}
+        for engine in ENGINES:
+            cpu_times(served[engine], photographs, WARM_UP)
+        measured: dict[str, dict[str, float]] = {}
+
+        def measure(row: str) -> dict[str, float]:
+            if row not in measured:
+                for engine in ENGINES:
+                    times = cpu_times(served[engine], photographs, REQUESTS)
+                    times[ALONE] = cpu_time_alone(alone[engine], photographs)
+                    for name, value in times.items():
+                        measured.setdefault(name, {})[engine] = value
+            return measured.pop(row)
+
+        yield [Contender(row, partial(measure, row)) for row in PROCESS_ROWS]
+
+
+def cpu_times(served: ServedModel, photographs: Sequence[bytes], requests: int) -> dict[str, float]:
+    """Return the CPU time of each process, and the time until the answer, in ms a request of a single client."""
+    gateway = psutil.Process(served.state.pid)
+    (java,) = (child for child in gateway.children() if child.name() == "java")
+    processes = {WORKER: java.children(recursive=True), JAVA: [java], GATEWAY: [gateway], CLIENT: [psutil.Process()]}
+    before = {name: _cpu_s(group) for name, group in processes.items()}
+    started = time.perf_counter()
+    for number in range(requests):
+        served.client.predict(photographs[number % len(photographs)])
+    waited_s = time.perf_counter() - started
+    used_s = {name: _cpu_s(group) - before[name] for name, group in processes.items()}
+    return {name: 1000 * seconds / requests for name, seconds in (used_s | {WAITED: waited_s}).items()}
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    return float(sum(times.user + times.system for times in (process.cpu_times() for process in processes)))
+
+
+def cpu_time_alone(predict: Predict, photographs: Sequence[bytes]) -> float:
+    """Return the CPU time of a prediction in this process, in ms."""
+    started = time.process_time()
+    for number in range(REQUESTS):
+        predict(photographs[number % len(photographs)])
+    return 1000 * (time.process_time() - started) / REQUESTS
+
+
+PROCESSES = Benchmark(
+    title="Serving, process by process",
+    text=f"""CPU time of the processes that take part in a request, in ms, with one client and the model of the
+section before. {WARM_UP} requests are sent first: Java then has compiled what it uses most. The gateway sends a
+request on to TorchServe, which is Java, and this to a worker.""",
+    contenders=process_contenders,
 )
