@@ -22,6 +22,7 @@ from lightmeter.harvest.filters.decode import decode, open_image
 from lightmeter.harvest.filters.image import DecodedImage
 from lightmeter.harvest.filters.pipeline import InspectionPlan
 from lightmeter.harvest.ingest_task import IngestTask
+from lightmeter.images.memory import keep_freed_memory
 from lightmeter.settings import Settings
 from lightmeter.store.local import LocalStore
 
@@ -35,6 +36,7 @@ Input = TypeVar("Input")
 def contenders(folder: Path) -> Iterator[list[Contender]]:
     """Make photographs; yield the steps."""
     cv2.setNumThreads(1)
+    keep_freed_memory()  # as in a worker process
     photographs = {name: [photograph(seed, size) for seed in range(_VARIANTS)] for name, size in _SIZES.items()}
     plan = InspectionPlan.from_settings(Settings())
     numbers = count()
