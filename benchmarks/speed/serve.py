@@ -261,8 +261,8 @@ waits for its answer. The clients run on the same cores. The minimal handler is 
         Goal("throughput relative to the minimal handler", served_row("torch"), {THROUGHPUT: 2}, MINIMAL),
     ],
     notes="""The next section says where the time of a request goes. What is not the worker's is the cost of two HTTP
-servers in a row, whatever the engine: a quarter of the gateway's is sending the photograph and the answer on, the rest is
-spread over HTTP, routes, the token and the log. With one client it adds to the latency; with 16 it takes time of the
+servers in a row, whatever the engine: a quarter of the gateway's is sending the photograph and the answer on, the rest
+is spread over HTTP, routes, the token and the log. With one client it adds to the latency; with 16 it takes time of the
 cores on which the processes without a server only predict. Saved so far: a line in the log for each metric and step,
 most of the client's time, and the optimising compiler of Java, which takes longer than it saves. uvicorn with
 httptools instead of h11 gained at most 0.2 ms. TorchServe waits at least 1 ms for a full batch: it takes 0 for its
