@@ -56,10 +56,11 @@ def main() -> None:
             (_frame(_encode(drawn, kind.quality)), frame) for image in photographs for drawn, frame in kind.draw(image)
         ]
         counts = (
-            sum(any(found) for found, _ in pairs),
-            sum(found == frame for found, frame in pairs),
+            sum(any(detected) for detected, _ in pairs),
+            sum(detected == frame for detected, frame in pairs),
             sum(
-                max(abs(a - b) for a, b in zip(found, frame, strict=True)) <= 1 and any(found) for found, frame in pairs
+                max(abs(a - b) for a, b in zip(detected, frame, strict=True)) <= 1 and any(detected)
+                for detected, frame in pairs
             ),
         )
         encoding = f"JPEG {kind.quality}" if kind.quality else "PNG"

@@ -59,10 +59,10 @@ def ranking(x: Values, y: Values, groups: Values, *, within: bool) -> tuple[Valu
 def _rank(x: Values, y: Values, groups: Values, penalty: float, within: bool) -> Values:
     random = np.random.default_rng(0)
     first, second = random.integers(len(x), size=(2, PAIRS * (20 if within else 3)))
-    chosen = y[first] - y[second] >= MIN_STOPS
+    selected = y[first] - y[second] >= MIN_STOPS
     if within:
-        chosen &= groups[first] == groups[second]
-    differences = (x[first[chosen]] - x[second[chosen]])[:PAIRS]
+        selected &= groups[first] == groups[second]
+    differences = (x[first[selected]] - x[second[selected]])[:PAIRS]
 
     def loss(weight: Values) -> tuple[float, Values]:
         margins = differences @ weight

@@ -105,14 +105,14 @@ class Session:
                 totals[part] = totals.get(part, 0) + count
         return sorted(totals, key=lambda part: (-totals[part], part))
 
-    def label(self, target: str, images: Ids, value: str | None, seen: int, *, toggle: bool = False) -> Edit:
+    def label(self, target: str, images: Ids, value: str | None, version: int, *, toggle: bool = False) -> Edit:
         """Label photographs, all of them or none.
 
         Args:
             target: Name of the target.
             images: Ids of the photographs.
             value: Class name, or several joined by ``|``; None removes the author's labels.
-            seen: Id of the newest annotation of the target that the page showed.
+            version: Id of the newest annotation of the target that the page showed.
             toggle: Add the class to the others of each photograph of a multilabel target, or remove it if all have it.
 
         Raises:
@@ -123,7 +123,7 @@ class Session:
         value = None if value is None else defined.parse_value(value)
 
         def new_codes(labels: LabelColumns, rows: Ids) -> Codes:
-            if labels.changed[rows].max() > seen:
+            if labels.changed[rows].max() > version:
                 raise StaleError
             if toggle and value is not None and defined.multilabel:
                 return _toggled(labels, rows, value, defined)

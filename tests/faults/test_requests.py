@@ -108,13 +108,13 @@ def prediction_request(photo: bytes, rng: random.Random) -> tuple[bytes, dict[st
 
 def browser_request(view: str, rng: random.Random) -> tuple[str, str, bytes]:
     """Return method, path and body of a request."""
-    known = {"edit": str(rng.random()), "view": view, "since": 1000}
+    message = {"edit": str(rng.random()), "view": view, "since": 1000}
     messages: dict[str, dict[str, Any]] = {
-        "/api/label": {**known, "ranges": [[0, 1]], "value": "fast", "toggle": False},
-        "/api/box": {**known, "image": 1, "kind": "face", "x": 1, "y": 1, "width": 10, "height": 10},
-        "/api/remove-box": {**known, "image": 1, "kind": "face", "box": 1},
-        "/api/undo": known,
-        "/api/redo": known,
+        "/api/label": {**message, "ranges": [[0, 1]], "value": "fast", "toggle": False},
+        "/api/box": {**message, "image": 1, "kind": "face", "x": 1, "y": 1, "width": 10, "height": 10},
+        "/api/remove-box": {**message, "image": 1, "kind": "face", "box": 1},
+        "/api/undo": message,
+        "/api/redo": message,
     }
     if rng.random() < 0.3:
         value = str(rng.choice(hostile.VALUES))[:2000].encode("utf-8", "replace")

@@ -33,17 +33,17 @@ def commands(document: Path) -> Iterator[list[str]]:
     ):
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.strip().removeprefix("$ ").split("&&"):
-                words = re.split(r"#|> |\s{2,}", part.strip())[0].strip()
-                if words.startswith("lightmeter ") and not any(sign in words for sign in PLACEHOLDERS):
-                    yield shlex.split(words)[1:]
+                command = re.split(r"#|> |\s{2,}", part.strip())[0].strip()
+                if command.startswith("lightmeter ") and not any(sign in command for sign in PLACEHOLDERS):
+                    yield shlex.split(command)[1:]
 
 
 def deployed_commands(text: str) -> Iterator[list[str]]:
     """Yield the arguments of each ``lightmeter`` command in a deployment file: of shells, units and containers."""
-    for words in re.findall(r"(?:^|[ /'])lightmeter ([a-z][^;|&\"'#\n]*)", text, re.MULTILINE):
-        yield shlex.split(words)
-    for words in re.findall(r"compose run --rm discover (.+)", text):
-        yield shlex.split(words)
+    for arguments in re.findall(r"(?:^|[ /'])lightmeter ([a-z][^;|&\"'#\n]*)", text, re.MULTILINE):
+        yield shlex.split(arguments)
+    for arguments in re.findall(r"compose run --rm discover (.+)", text):
+        yield shlex.split(arguments)
     for arguments in re.findall(r"^ *(?:CMD|args:) (\[\W?[a-z].*\])", text, re.MULTILINE):
         yield yaml.safe_load(arguments)
 

@@ -62,10 +62,10 @@ def test_store_is_copied_and_cleaned(remote: Project, s3_server: S3Server) -> No
     assert "use file:FOLDER or s3://BUCKET/PREFIX" in run_error("store", "copy", "s3://key:secret@bucket")
 
     remote.store.put("0" * 64, b"unnamed")
-    found = run_json("store", "gc")
-    assert (found["files"], found["recent"], found["removed"]) == ([], 1, 0)
-    found = run_json("store", "gc", "--min-age", 0)
-    assert (found["files"], found["removed"]) == ([f"00/{'0' * 64}"], 0)
+    result = run_json("store", "gc")
+    assert (result["files"], result["recent"], result["removed"]) == ([], 1, 0)
+    result = run_json("store", "gc", "--min-age", 0)
+    assert (result["files"], result["removed"]) == ([f"00/{'0' * 64}"], 0)
     assert run_json("store", "gc", "--min-age", 0, "--yes")["removed"] == 1
     assert run_json("store", "check")["orphans"] == []
 

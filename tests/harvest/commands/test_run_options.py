@@ -67,13 +67,13 @@ def test_harvest_in_which_nothing_succeeds_fails(lightmeter: CommandRunner, proj
 
 def test_changes_are_reported_once_files_are_complete(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"1")
-    found = changes(tmp_path, 0.01)
-    next(found)
+    events = changes(tmp_path, 0.01)
+    next(events)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.jpg").write_bytes(b"2")
-    next(found)
+    next(events)
     (tmp_path / "a.jpg").unlink()
-    next(found)
+    next(events)
 
 
 def test_watched_folder_is_harvested_until_ctrl_c(lightmeter: CommandRunner, project: Path, tmp_path: Path) -> None:

@@ -173,12 +173,12 @@ def test_photograph_is_the_same_in_each_format_depth_and_orientation(encoding: s
     tolerance = 0 if encoding in LOSSLESS else 1
     for orientation in range(1, 9) if encoding in CONTAINERS else (3, 6):
         stored = upright(portrait(), INVERSE.get(orientation, orientation))
-        seen = look_at(ENCODERS[encoding](np.ascontiguousarray(stored), orientation))
-        assert np.abs(np.subtract(seen.face, expected.face)).max() <= tolerance
-        assert (seen.phash ^ expected.phash).bit_count() <= 2 * tolerance
-        assert difference(seen.crop.resize(expected.crop.size), expected.crop) <= 3 * tolerance
-        assert seen.shown.size == expected.shown.size
-        assert difference(seen.shown, expected.shown) <= tolerance
+        result = look_at(ENCODERS[encoding](np.ascontiguousarray(stored), orientation))
+        assert np.abs(np.subtract(result.face, expected.face)).max() <= tolerance
+        assert (result.phash ^ expected.phash).bit_count() <= 2 * tolerance
+        assert difference(result.crop.resize(expected.crop.size), expected.crop) <= 3 * tolerance
+        assert result.shown.size == expected.shown.size
+        assert difference(result.shown, expected.shown) <= tolerance
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:

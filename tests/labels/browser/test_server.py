@@ -277,7 +277,7 @@ def test_labels_in_memory_are_those_that_precedence_makes_effective(catalogue: A
         expected = [effective.get((image, "medium")) for image in images]
         for columns in (labels, at_once):
             assert [columns.label(row) for row in range(8)] == [
-                (found.value, found.origin) if found else (None, None) for found in expected
+                (label.value, label.origin) if label else (None, None) for label in expected
             ]
 
 

@@ -87,10 +87,10 @@ def test_leaks_are_found_in_data_sets_of_every_kind(tmp_path: Path, kind: str) -
     }
     result = run_json("labels", "verify", writers[kind](tmp_path / "set"), code=1)
     assert result["photographs"] == {"train": 2, "validation": 1, "test": 2}
-    found = {violation["description"]: violation for violation in result["violations"]}
+    violations = {violation["description"]: violation for violation in result["violations"]}
     owners = set() if kind == "folder" else {"photographers in several splits"}
-    assert set(found) == owners | {"near-duplicates in several splits"}
-    assert "1.jpg" in str(found["near-duplicates in several splits"]["examples"]) or kind == "parquet"
+    assert set(violations) == owners | {"near-duplicates in several splits"}
+    assert "1.jpg" in str(violations["near-duplicates in several splits"]["examples"]) or kind == "parquet"
     assert result["with_owner"] == (0 if kind == "folder" else 5)
 
 
