@@ -140,8 +140,9 @@ def _existing(folder: Path, draft: Dataset) -> Dataset | None:
     if not (folder / SPEC_FILE).is_file():
         raise UsageError(f"{folder} exists and is not a data set; choose another name.")
     existing = read_dataset(folder)
-    if existing.spec.manifest_sha256 != draft.spec.manifest_sha256:
-        changes = [*spec_changes(existing, draft), *differences(existing.manifest, reread(draft).manifest)]
+    same_bytes = existing.spec.manifest_sha256 == draft.spec.manifest_sha256
+    if not same_bytes and (changes := differences(existing.manifest, reread(draft).manifest)):
+        changes = [*spec_changes(existing, draft), *changes]
         raise UsageError(f"Data set {folder} exists and would change: {'; '.join(changes)}. Choose another name.")
     options, draft_options = ({**dataset.spec.split, "lightmeter": ""} for dataset in (existing, draft))
     if options != draft_options or existing.spec.targets != draft.spec.targets:

@@ -6,13 +6,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, insert, select
 
+from lightmeter.files import sha256_of
 from lightmeter.harvest.catalogue.models import DatasetRecord, Label
 from lightmeter.labels.annotations.model import LABEL_PRECEDENCE
-from lightmeter.labels.datasets.dataset import read_dataset
+from lightmeter.labels.datasets.dataset import MANIFEST_FILE, read_dataset
 from lightmeter.labels.datasets.manifest import SPLITS
+from lightmeter.labels.datasets.spec import SPEC_FILE
 from tests.labels.datasets.helpers import FAST, SLOW, add_photographers, apply_rules, create_dataset
 from tests.support import run_error, run_json, run_text
 
@@ -116,6 +119,18 @@ def test_changed_labels_do_not_change_an_existing_dataset(catalogue: Any) -> Non
     assert "exists and would change" in error
     assert "1 photograph with a different label for shutter-binary" in error
     assert read_dataset(dataset.folder).spec == dataset.spec
+
+
+def test_manifest_with_the_same_rows_in_other_bytes_is_the_same_dataset(catalogue: Any) -> None:
+    """Another version of the library that writes Parquet files may compress otherwise."""
+    add_photographers(catalogue)
+    dataset = create_dataset()
+    manifest, spec = dataset.folder / MANIFEST_FILE, dataset.folder / SPEC_FILE
+    pq.write_table(dataset.manifest, manifest, compression="none", store_schema=False)
+    spec.write_text(spec.read_text().replace(dataset.spec.manifest_sha256, sha256_of(manifest)))
+    assert sha256_of(manifest) != dataset.spec.manifest_sha256
+    result = run_json(*SPLIT)
+    assert (result["created"], result["manifest_sha256"]) == (False, sha256_of(manifest))
 
 
 def test_other_options_are_refused_but_not_another_version_of_lightmeter(
