@@ -37,6 +37,8 @@ class Ray(ModuleType):
     Attributes:
         alive: Number of machines.
         head: Address of the head.
+        resources: What the cluster has.
+        options: What the tasks need, as it was asked for last.
     """
 
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
@@ -45,6 +47,8 @@ class Ray(ModuleType):
         super().__init__("ray")
         self.alive = 2
         self.head = ""
+        self.resources = {"CPU": 2.0}
+        self.options: dict[str, Any] = {}
 
     def init(self, *_: object, **__: object) -> None:
         pass
@@ -55,7 +59,7 @@ class Ray(ModuleType):
         return SimpleNamespace(gcs_address=self.head, get_node_id=lambda: "0")
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0}
+        return self.resources
 
     def nodes(self) -> list[dict[str, object]]:
         return [{"NodeID": str(number), "Alive": number < self.alive} for number in range(2)]
@@ -67,7 +71,11 @@ class Ray(ModuleType):
         def task(*args: Any) -> Callable[[], Any]:
             return lambda: function(*args)
 
-        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=task))
+        def with_options(**options: Any) -> SimpleNamespace:
+            self.options = options
+            return SimpleNamespace(remote=task)
+
+        return SimpleNamespace(options=with_options)
 
     def wait(self, references: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
         return references[-1:], references[:-1]
@@ -132,6 +140,25 @@ def test_only_the_item_that_fails_or_kills_its_process_is_missing(ray: Ray, caps
         assert outcomes(executor, square) == expected
         ray.alive = 1
     assert "1 machine left the Ray cluster" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("resources", "use_gpus", "device", "gpus"),
+    [
+        ({"CPU": 16.0, "GPU": 2.0}, True, "cuda", 1),
+        ({"CPU": 16.0, "GPU": 2.0}, False, "cpu", None),
+        ({"CPU": 16.0}, True, "cpu", None),
+    ],
+    ids=["GPUs", "GPUs for others", "no GPU"],
+)
+def test_tasks_ask_for_the_gpus_of_a_cluster(
+    ray: Ray, resources: dict[str, float], use_gpus: bool, device: str, gpus: int | None
+) -> None:
+    ray.resources = resources
+    with RayExecutor(use_gpus=use_gpus) as executor:
+        assert executor.device == device
+        assert outcomes(executor, abs) == {number: number for number in range(40)}
+        assert (ray.options["num_cpus"], ray.options.get("num_gpus")) == (1, gpus)
 
 
 def test_stopping_begins_nothing_new_and_repeats_nothing(ray: Ray) -> None:
