@@ -21,14 +21,12 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from benchmarks.scale.cluster_faults import Disturbance
+from benchmarks.scale.cluster_faults import METRICS, Disturbance
 from benchmarks.scale.cluster_processes import Cluster, Plan, object_storage
 from benchmarks.scale.cluster_sites import Asked, PhotoServer, overlaps, repetitions
 from lightmeter.harvest.catalogue.database.session import engine_for
 from lightmeter.harvest.catalogue.models import Image, SightingRecord
 from tests.support import CommandRunner
-
-_METRICS = {f"lightmeter_harvest_{name}" for name in ("photographs", "leased", "lease_age_seconds", "pending")}
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +38,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--lease", type=float, default=10.0, help="[crawl] lease_s")
     parser.add_argument("--sqlite", action="store_true", help="a SQLite catalogue, which is not restarted")
     parser.add_argument("--local", action="store_true", help="a folder as photo store instead of object storage")
-    parser.add_argument("--kills", type=int, default=1_000_000, help="maximum number of kills")
+    parser.add_argument("--kills", type=int, help="number of kills (default: until the end)")
     options = parser.parse_args(arguments)
     plan = Plan(options.workers, options.photographs, options.hosts, options.every, options.lease, options.kills)
     server = None
@@ -73,7 +71,7 @@ def run_cluster(
         commands: Starts the processes.
         server: PostgreSQL server, which is restarted; None for SQLite.
     """
-    photographs = PhotoServer()
+    photographs = PhotoServer(held=f"/{plan.photographs - 1}.jpg")
     photographs.start()
     os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})
     cluster = Cluster(home, plan, variables, commands)
@@ -92,6 +90,8 @@ def run_cluster(
     disturbance = Disturbance(cluster, engine, server)
     while any(worker.poll() is None for worker in cluster.running):
         disturbance.step()
+        if disturbance.complete:
+            photographs.release()
     seconds = time.monotonic() - began
     for worker in list(cluster.running):
         cluster.end(worker)
@@ -130,7 +130,7 @@ def _faults(cluster: Cluster, engine: Engine, pairs: list[tuple[Asked, Asked]], 
         f"hosts asked by two workers at a time: {pairs[:5]}": not pairs,
         "more photographs fetched again than were leased": report["fetched_again"] <= report["leased_when_lost"],
         f"{leases} leases are left": not leases,
-        f"metrics of workers: {report['metrics']}": set(report["metrics"]) == _METRICS,
+        f"metrics of workers: {report['metrics']}": set(report["metrics"]) == METRICS,
         f"workers ended: {report['ends']}": set(report["ends"]) <= {"finished", "killed"},
     }
     return [fault for fault, holds in checks.items() if not holds]

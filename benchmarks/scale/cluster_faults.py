@@ -15,6 +15,9 @@ from lightmeter.harvest.catalogue.database.session import read
 from lightmeter.harvest.catalogue.models import SightingRecord, WorkerRecord
 from tests.support import BackgroundCommand
 
+METRICS = {f"lightmeter_harvest_{name}" for name in ("photographs", "leased", "lease_age_seconds", "pending")}
+"""Metrics of a worker."""
+
 _SCRAPED_EACH_S = 0.2
 
 
@@ -46,9 +49,14 @@ class Disturbance:
             self._stop(now)
         if self._server is not None and not self.counts["restarts"] and finished > plan.photographs / 2:
             self._restart_database()
-        if now > self._next and self.counts["kills"] < plan.kills:
+        if now > self._next and self.counts["kills"] != plan.kills:
             self._next = now + plan.every_s
             self._kill()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the planned kills have happened, and all metrics have been read."""
+        return self._cluster.plan.kills in (None, self.counts["kills"]) and set(self.metrics) >= METRICS
 
     def _stop(self, now: float) -> None:
         """Stop a worker for longer than its lease."""

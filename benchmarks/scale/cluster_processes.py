@@ -24,7 +24,7 @@ class Plan:
 
     Attributes:
         every_s: Seconds between two kills.
-        kills: Maximum number of kills.
+        kills: Number of kills, before which the work does not end; None to kill until it ends.
         stops: Number of workers that are stopped past their lease.
     """
 
@@ -33,7 +33,7 @@ class Plan:
     hosts: int
     every_s: float
     lease_s: float
-    kills: int = 1_000_000
+    kills: int | None = None
     stops: int = 1
 
 

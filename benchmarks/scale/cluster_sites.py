@@ -35,12 +35,16 @@ class PhotoServer:
 
     Attributes:
         port: Its port.
+        held: Path of a photograph that is answered after `release`, so that the work does not end before.
         log: Requests that have ended.
     """
 
     port: int = 0
+    held: str = ""
     log: list[Asked] = field(default_factory=list)
     _template: bytes = b""
+    _loop: asyncio.AbstractEventLoop | None = None
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def start(self) -> None:
         self._template = photograph(1, size=_SIZE)
@@ -48,7 +52,13 @@ class PhotoServer:
         threading.Thread(target=lambda: asyncio.run(self._serve(ready)), daemon=True).start()
         ready.wait(30)
 
+    def release(self) -> None:
+        """Answer the photograph that is held."""
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._released.set)
+
     async def _serve(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
         runner = web.AppRunner(self._application(), access_log=None)
         await runner.setup()
         site = web.TCPSite(runner, "0.0.0.0", self.port)
@@ -71,6 +81,8 @@ class PhotoServer:
         body = self._template[:2] + segment + self._template[2:]
         try:
             await asyncio.sleep(0.005)
+            if request.path == self.held:
+                await self._released.wait()
             return web.Response(body=body, content_type="image/jpeg")
         finally:
             host = request.host.partition(":")[0]
