@@ -69,7 +69,7 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
     What cannot be started in time is a row with an error.
     """
     with ExitStack() as stack, use_console(Console(quiet=True)):
-        project, run, archives, photographs = model(folder)
+        project, run, archives, photographs = make_models(folder)
         start = partial(prepared, stack, photographs)
         systems: dict[str, Predict] = {}
         alone: dict[str, Callable[[], float]] = {}
@@ -83,8 +83,8 @@ def contenders(folder: Path) -> Iterator[list[Contender]]:
         yield list(table(systems, alone, photographs))
 
 
-def model(folder: Path) -> tuple[Project, Path, dict[EngineName, Archive], list[bytes]]:
-    """Return a project with an untrained run, its archive for each engine, and photographs."""
+def make_models(folder: Path) -> tuple[Project, Path, dict[EngineName, Archive], list[bytes]]:
+    """Make a project with an untrained run; return it with the archive of each engine, and photographs."""
     photographs = noise(8)
     cli.main(["init", str(folder / "project"), "--quiet"])
     project = Project(folder / "project")
@@ -274,7 +274,7 @@ own default of 100 ms. Less needs a server without Java between gateway and work
 def process_contenders(folder: Path) -> Iterator[list[Contender]]:
     """Serve a model with each engine; yield the processes that take part in a request."""
     with ExitStack() as stack, use_console(Console(quiet=True)):
-        project, run, archives, photographs = model(folder)
+        project, run, archives, photographs = make_models(folder)
         served = {
             engine: stack.enter_context(serving(project, archive, engine, workers=WORKERS))
             for engine, archive in archives.items()
