@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select
@@ -69,13 +70,13 @@ def remove(engine: Engine, project: Project, removal: Removal) -> int:
     Interrupted at any moment, it can be repeated: tombstones come first and rows go last.
     """
     for hashes in _batches(removal.hashes):
-        write(engine, lambda connection, hashes=hashes: _insert_tombstones(connection, hashes))  # type: ignore[misc]
+        write(engine, partial(_insert_tombstones, hashes=hashes))
     files = _delete_files(project, removal.hashes)
     for name in removal.datasets:
         for cache in (project.state / "cache").glob(f"{name}-*"):
             shutil.rmtree(cache, ignore_errors=True)
     for hashes in _batches(removal.hashes):
-        write(engine, lambda connection, hashes=hashes: _delete_by_hash(connection, hashes))  # type: ignore[misc]
+        write(engine, partial(_delete_by_hash, hashes=hashes))
     _erase_deleted_rows(engine)
     return files
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -215,11 +216,15 @@ def pages(engine: Engine, query: Select[*tuple[Any, ...]], key: Any, size: int) 
     last = 0
     while True:
         page = query.where(key > last).order_by(key).limit(size)
-        rows = read(engine, lambda connection, page=page: connection.execute(page).all())  # type: ignore[misc]
+        rows = read(engine, partial(_rows, query=page))
         if not rows:
             return
         yield rows
         last = rows[-1][0]
+
+
+def _rows(connection: Connection, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    return connection.execute(query).all()
 
 
 def among(connection: Connection, column: Any, ids: Collection[int]) -> ColumnElement[bool]:
